@@ -1,0 +1,2 @@
+//! The `abide` binary.
+fn main() {}
