@@ -1,1 +1,34 @@
-//! abide-wire
+//! The vocabulary that abide's server and clients share, and its JSON.
+//!
+//! Everything that crosses the wire has its name here: the [`Job`] and what may be asked of it, the [`Problem`] that
+//! answers carry when something is wrong, the [`headers`] and [`limits`] that both sides rely on. The crate knows no
+//! clock, no I/O and no async; it may be used by a server, a client or a test alike.
+//!
+//! | module | what it names |
+//! |---|---|
+//! | [`job`] | the job as clients see it: status, outcome, progress, revision |
+//! | [`new_job`] | what a create may say, the simulator's settings among it |
+//! | [`fault`] | the asynchronous faults that the simulator can play |
+//! | [`wait`] | one held request for many jobs |
+//! | [`event`] | what streams and webhooks tell |
+//! | [`problem`] | errors, as RFC 9457 has them |
+//! | [`time`] | instants and spans as they are written |
+//! | [`headers`], [`limits`] | names and bounds |
+
+pub mod event;
+pub mod fault;
+pub mod headers;
+pub mod job;
+pub mod limits;
+pub mod new_job;
+pub mod problem;
+pub mod time;
+pub mod wait;
+
+pub use event::{Event, EventKind};
+pub use fault::{Fault, FaultKind, FaultTarget};
+pub use job::{Job, JobId, Links, Outcome, Progress, Remaining, Revision, Status};
+pub use new_job::{DurationLaw, NewJob, OutcomePlan, Simulate, Stage, WebhookTarget, Worker};
+pub use problem::{Code, Problem};
+pub use time::{Span, Timestamp};
+pub use wait::{Until, WaitFailure, WaitItem, WaitRequest, WaitResponse};

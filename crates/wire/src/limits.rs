@@ -1,0 +1,32 @@
+//! Bounds that both sides rely on.
+
+use std::time::Duration;
+
+/// The largest body of a request, in bytes. Larger ones are answered with `413`.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// The most jobs in one set wait.
+pub const SET_JOBS_MAX: usize = 1_000;
+/// The longest hold that a server grants by default; longer wishes are clamped to it.
+pub const HOLD_MAX: Duration = Duration::from_secs(60);
+/// The most jobs on one page of a list.
+pub const PAGE_JOBS_MAX: usize = 1_000;
+/// Jobs on a page where nothing is said.
+pub const PAGE_JOBS_DEFAULT: usize = 100;
+/// The longest idempotency key, in bytes.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// How long an idempotency key is remembered.
+pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// The longest `kind`, stage or status word, in bytes.
+pub const WORD_BYTES_MAX: usize = 100;
+/// The most stages of a simulated job.
+pub const STAGES_MAX: usize = 50;
+/// The most faults on one job or among the defaults.
+pub const FAULTS_MAX: usize = 50;
+/// The most samples of an empirical duration law.
+pub const EMPIRICAL_SAMPLES_MAX: usize = 10_000;
+/// The most members of `metadata`.
+pub const METADATA_MEMBERS_MAX: usize = 50;
+/// The longest URL of a webhook, in bytes.
+pub const URL_BYTES_MAX: usize = 2_048;
+/// How often a silent stream sends a comment.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);

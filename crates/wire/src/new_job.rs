@@ -1,0 +1,318 @@
+//! What a create may say.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Fault, Problem, Span, limits};
+
+/// The body of `POST /v1/jobs`. Every member is optional; no body at all is the same as `{}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, bound(deserialize = "J: Deserialize<'de>"))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewJob<J = Value> {
+    /// What sort of work it is, `video_translation` by default; at most 100 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100))]
+    pub kind: Option<String>,
+    /// What it is given; passed through as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<J>,
+    /// What the creator notes on it: an object of at most 50 members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<std::collections::HashMap<String, Value>>))]
+    pub metadata: Option<J>,
+    /// Who does the work; the simulator by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<Worker>,
+    /// How the simulator plays it; the server's defaults where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulate: Option<Simulate>,
+    /// Where to tell of this job's events, apart from the registered endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookTarget>,
+    /// After so many seconds the job fails with the code `deadline_exceeded`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_s: Option<Span>,
+}
+
+impl<J> Default for NewJob<J> {
+    fn default() -> Self {
+        Self {
+            kind: None,
+            input: None,
+            metadata: None,
+            worker: None,
+            simulate: None,
+            webhook: None,
+            deadline_s: None,
+        }
+    }
+}
+
+impl NewJob {
+    /// A job of that kind.
+    pub fn new(kind: impl Into<String>) -> Self {
+        Self {
+            kind: Some(kind.into()),
+            ..Self::default()
+        }
+    }
+
+    /// What it is given.
+    #[must_use]
+    pub fn input(mut self, input: Value) -> Self {
+        self.input = Some(input);
+        self
+    }
+
+    /// What to note on it.
+    #[must_use]
+    pub fn metadata(mut self, metadata: Value) -> Self {
+        self.metadata = Some(metadata);
+        self
+    }
+
+    /// How the simulator plays it.
+    #[must_use]
+    pub fn simulate(mut self, simulate: Simulate) -> Self {
+        self.simulate = Some(simulate);
+        self
+    }
+
+    /// Leaves the work to whoever reports by `PATCH`.
+    #[must_use]
+    pub const fn external(mut self) -> Self {
+        self.worker = Some(Worker::External);
+        self
+    }
+
+    /// Where to tell of its events.
+    #[must_use]
+    pub fn webhook(mut self, target: WebhookTarget) -> Self {
+        self.webhook = Some(target);
+        self
+    }
+}
+
+/// Who does a job's work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Worker {
+    /// The server's simulator.
+    #[default]
+    Simulator,
+    /// Somebody who reports by `PATCH`.
+    External,
+}
+
+/// A webhook for one job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WebhookTarget {
+    /// Where to post, `http` or `https`.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 2048))]
+    pub url: String,
+    /// Which events, such as `job.completed`; those of the end by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 20))]
+    pub events: Option<Vec<String>>,
+    /// The secret to sign with, `whsec_…`; the server makes one where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_length = 200))]
+    pub secret: Option<String>,
+}
+
+/// How the simulator plays a job. What isn't said is taken from the server's defaults.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Simulate {
+    /// How long it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<DurationLaw>,
+    /// How it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<OutcomePlan>,
+    /// What it goes through; at most 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 50))]
+    pub stages: Option<Vec<Stage>>,
+    /// What goes wrong; at most 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 50))]
+    pub faults: Option<Vec<Fault>>,
+    /// The name under which luck is drawn. Jobs with the same key and the same seed have the same fate. Without it, luck
+    /// is drawn by what the create says and how often the same was said before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_length = 100))]
+    pub key: Option<String>,
+}
+
+impl Simulate {
+    /// A job that ends well after exactly that long.
+    pub fn fixed(length: impl Into<Span>) -> Self {
+        Self {
+            duration: Some(DurationLaw::Fixed(length.into())),
+            outcome: Some(OutcomePlan {
+                error_chance: Some(0.0),
+                error: None,
+            }),
+            ..Self::default()
+        }
+    }
+
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    ///
+    /// The member that is out of its bound, and the bound.
+    pub fn validate(&self) -> Result<(), String> {
+        if let Some(law) = &self.duration {
+            law.validate()?;
+        }
+        if let Some(outcome) = &self.outcome
+            && let Some(chance) = outcome.error_chance
+            && !(0.0..=1.0).contains(&chance)
+        {
+            return Err(format!(
+                "`error_chance` must be between 0 and 1, but is {chance}"
+            ));
+        }
+        if let Some(stages) = &self.stages {
+            if stages.len() > limits::STAGES_MAX {
+                return Err(format!(
+                    "`stages` must have at most {} members, but has {}",
+                    limits::STAGES_MAX,
+                    stages.len()
+                ));
+            }
+            for stage in stages {
+                if stage.name.is_empty() || stage.name.len() > limits::WORD_BYTES_MAX {
+                    return Err(format!(
+                        "`name` of a stage must be 1 to {} bytes long",
+                        limits::WORD_BYTES_MAX
+                    ));
+                }
+                if !(stage.share.is_finite() && stage.share > 0.0 && stage.share <= 1e6) {
+                    return Err(format!(
+                        "`share` of a stage must be more than 0 and at most 1000000, but is {}",
+                        stage.share
+                    ));
+                }
+            }
+        }
+        if let Some(faults) = &self.faults {
+            if faults.len() > limits::FAULTS_MAX {
+                return Err(format!(
+                    "`faults` must have at most {} members, but has {}",
+                    limits::FAULTS_MAX,
+                    faults.len()
+                ));
+            }
+            for fault in faults {
+                fault.validate()?;
+            }
+        }
+        if let Some(key) = &self.key
+            && (key.is_empty() || key.len() > limits::WORD_BYTES_MAX)
+        {
+            return Err(format!(
+                "`key` must be 1 to {} bytes long",
+                limits::WORD_BYTES_MAX
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The law of a random duration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum DurationLaw {
+    /// Always the same.
+    Fixed(Span),
+    /// Anything between two bounds, each as likely.
+    Uniform {
+        /// The shortest.
+        min: Span,
+        /// The longest.
+        max: Span,
+    },
+    /// Without memory: however long it has run, the rest is as long as ever.
+    Exponential {
+        /// The mean.
+        mean: Span,
+    },
+    /// Bell-shaped in the logarithm, as durations of real work are.
+    Lognormal {
+        /// Half of the jobs are shorter.
+        median: Span,
+        /// The standard deviation of the logarithm, 0 to 5.
+        #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 5))]
+        sigma: f64,
+    },
+    /// One of these, each as likely: paste your own past durations.
+    Empirical(Vec<Span>),
+}
+
+impl DurationLaw {
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    ///
+    /// The member that is out of its bound, and the bound.
+    pub fn validate(&self) -> Result<(), String> {
+        match self {
+            Self::Uniform { min, max } if min > max => Err(format!(
+                "`min` of a uniform duration must not be more than `max`, but is {min} against {max}"
+            )),
+            Self::Lognormal { sigma, .. } if !(0.0..=5.0).contains(sigma) => Err(format!(
+                "`sigma` of a lognormal duration must be between 0 and 5, but is {sigma}"
+            )),
+            Self::Empirical(samples) if samples.is_empty() => {
+                Err("`empirical` must have at least one duration".to_owned())
+            }
+            Self::Empirical(samples) if samples.len() > limits::EMPIRICAL_SAMPLES_MAX => {
+                Err(format!(
+                    "`empirical` must have at most {} durations, but has {}",
+                    limits::EMPIRICAL_SAMPLES_MAX,
+                    samples.len()
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How a simulated job ends.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OutcomePlan {
+    /// How likely it fails, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1))]
+    pub error_chance: Option<f64>,
+    /// What its error says where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Problem>,
+}
+
+/// One stage of a simulated job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Stage {
+    /// Its name, as progress shows it.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100))]
+    pub name: String,
+    /// Its share of the whole, relative to the other stages' shares.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(exclusive_minimum = 0, maximum = 1_000_000)
+    )]
+    pub share: f64,
+}

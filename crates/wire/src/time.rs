@@ -1,0 +1,331 @@
+//! Instants and spans, as they are written on the wire.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// An instant in whole milliseconds since the Unix epoch, UTC.
+///
+/// Written as RFC 3339 with three decimals, `2026-11-22T00:22:36.000Z`. Milliseconds are the resolution of every time
+/// that the protocol tells, so what is stored, compared and shown is the same number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// Why a text is not an instant or a span.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ParseTimeError(String);
+
+impl Timestamp {
+    /// The last instant that has a four-digit year, `9999-12-30T22:00:00.999Z`. Later ones are clamped to it.
+    pub const MAX: Self = Self(253_402_207_200_999);
+
+    /// The instant that many milliseconds after the epoch, clamped to the years 0 to 9999.
+    #[must_use]
+    pub const fn from_millis(millis: i64) -> Self {
+        if millis > Self::MAX.0 {
+            Self::MAX
+        } else if millis < -62_167_219_200_000 {
+            Self(-62_167_219_200_000)
+        } else {
+            Self(millis)
+        }
+    }
+
+    /// Milliseconds since the epoch.
+    #[must_use]
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// How long `earlier` lies before `self`; zero where it lies after.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    /// Rounds the span up to whole milliseconds, so that a deadline is never early; saturates at [`Timestamp::MAX`].
+    fn add(self, span: Duration) -> Self {
+        let nanos = span.as_nanos();
+        let millis = i64::try_from(nanos.div_ceil(1_000_000)).unwrap_or(i64::MAX);
+        Self::from_millis(self.0.saturating_add(millis))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, span: Duration) -> Self {
+        let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(self.0.saturating_sub(millis))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(instant) => write!(f, "{instant:.3}"),
+            Err(_) => Err(fmt::Error),
+        }
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = ParseTimeError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTimeError> {
+        let instant: jiff::Timestamp = text.parse().map_err(|_| {
+            ParseTimeError(format!(
+                "{text:?} is not an RFC 3339 instant such as 2026-11-22T00:22:36.000Z"
+            ))
+        })?;
+        Ok(Self::from_millis(instant.as_millisecond()))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A length of time as people write it: `"500ms"`, `"1m 30s"`, or a number of seconds.
+///
+/// Read from either form and from ISO 8601 (`"PT1M30S"`); written as text. Never negative and at most
+/// [`Span::MAX`], so that adding one to an instant always has an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span(Duration);
+
+impl Span {
+    /// The longest span there is: 366 days.
+    pub const MAX: Duration = Duration::from_secs(366 * 86_400);
+
+    /// The span of that length, clamped to [`Span::MAX`].
+    #[must_use]
+    pub fn new(length: Duration) -> Self {
+        Self(length.min(Self::MAX))
+    }
+
+    /// The span of that many seconds.
+    ///
+    /// # Errors
+    ///
+    /// Where the number is negative, not finite, or more than [`Span::MAX`].
+    pub fn from_secs_f64(seconds: f64) -> Result<Self, ParseTimeError> {
+        if seconds.is_nan() || seconds < 0.0 {
+            return Err(ParseTimeError(format!(
+                "a duration must not be negative, but is {seconds} s"
+            )));
+        }
+        if seconds > Self::MAX.as_secs_f64() {
+            return Err(ParseTimeError(format!(
+                "a duration must be at most 366 days, but is {seconds} s"
+            )));
+        }
+        Ok(Self(Duration::from_secs_f64(seconds)))
+    }
+
+    /// The length.
+    #[must_use]
+    pub const fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl From<Duration> for Span {
+    fn from(length: Duration) -> Self {
+        Self::new(length)
+    }
+}
+
+impl FromStr for Span {
+    type Err = ParseTimeError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTimeError> {
+        if let Ok(seconds) = text.trim().parse::<f64>() {
+            return Self::from_secs_f64(seconds);
+        }
+        let span: jiff::SignedDuration = text.trim().parse().map_err(|_| {
+            ParseTimeError(format!(
+                "{text:?} is not a duration such as \"500ms\", \"1m 30s\" or a number of seconds"
+            ))
+        })?;
+        let length = Duration::try_from(span).map_err(|_| {
+            ParseTimeError(format!("a duration must not be negative, but is {text:?}"))
+        })?;
+        if length > Self::MAX {
+            return Err(ParseTimeError(format!(
+                "a duration must be at most 366 days, but is {text:?}"
+            )));
+        }
+        Ok(Self(length))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::SignedDuration::try_from(self.0) {
+            Ok(span) => write!(f, "{span:#}"),
+            Err(_) => write!(f, "{}s", self.0.as_secs()),
+        }
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl de::Visitor<'_> for Visitor {
+            type Value = Span;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a duration such as \"500ms\", \"1m 30s\" or a number of seconds")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+                text.parse().map_err(E::custom)
+            }
+
+            fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<Span, E> {
+                Span::from_secs_f64(seconds).map_err(E::custom)
+            }
+
+            fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Span, E> {
+                self.visit_f64(seconds as f64)
+            }
+
+            fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Span, E> {
+                self.visit_f64(seconds as f64)
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[cfg(feature = "openapi")]
+mod openapi {
+    use std::borrow::Cow;
+
+    use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, SchemaType, Type};
+    use utoipa::openapi::{KnownFormat, RefOr, Schema, SchemaFormat};
+
+    impl utoipa::PartialSchema for super::Timestamp {
+        fn schema() -> RefOr<Schema> {
+            ObjectBuilder::new()
+                .schema_type(SchemaType::Type(Type::String))
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+                .description(Some("An instant, RFC 3339 in UTC with milliseconds."))
+                .into()
+        }
+    }
+
+    impl utoipa::ToSchema for super::Timestamp {
+        fn name() -> Cow<'static, str> {
+            "Timestamp".into()
+        }
+    }
+
+    impl utoipa::PartialSchema for super::Span {
+        fn schema() -> RefOr<Schema> {
+            OneOfBuilder::new()
+                .item(
+                    ObjectBuilder::new()
+                        .schema_type(SchemaType::Type(Type::Number))
+                        .minimum(Some(0))
+                        .maximum(Some(31_622_400)),
+                )
+                .item(
+                    ObjectBuilder::new()
+                        .schema_type(SchemaType::Type(Type::String))
+                        .pattern(Some("^[0-9]{1,6}(ms|s|m|h|d)?$")),
+                )
+                .description(Some(
+                    "A duration: `\"500ms\"`, `\"1m 30s\"`, or a number of seconds.",
+                ))
+                .into()
+        }
+    }
+
+    impl utoipa::ToSchema for super::Span {
+        fn name() -> Cow<'static, str> {
+            "Span".into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_read_as_people_write_them() {
+        let table: &[(&str, Result<u64, &str>)] = &[
+            (r#""500ms""#, Ok(500)),
+            (r#""1m 30s""#, Ok(90_000)),
+            (r#""PT1M30S""#, Ok(90_000)),
+            (r#""1h""#, Ok(3_600_000)),
+            (r#""2.5""#, Ok(2_500)),
+            ("2.5", Ok(2_500)),
+            ("0", Ok(0)),
+            ("-1", Err("must not be negative")),
+            (r#""-3s""#, Err("must not be negative")),
+            ("1e300", Err("at most 366 days")),
+            (r#""soon""#, Err("is not a duration")),
+            ("null", Err("a duration such as")),
+        ];
+        for (json, expected) in table {
+            match (serde_json::from_str::<Span>(json), expected) {
+                (Ok(span), Ok(millis)) => {
+                    assert_eq!(span.get().as_millis(), u128::from(*millis), "{json}");
+                }
+                (Err(error), Err(part)) => {
+                    assert!(error.to_string().contains(part), "{json}: {error}");
+                }
+                (got, _) => panic!("{json}: {got:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn instants_are_written_with_three_decimals_and_read_back() {
+        for millis in [0, 1, 1_795_306_956_000, 1_795_306_956_789, -1] {
+            let instant = Timestamp::from_millis(millis);
+            let text = serde_json::to_string(&instant).unwrap();
+            assert_eq!(text.len(), 26, "{text}");
+            assert_eq!(serde_json::from_str::<Timestamp>(&text).unwrap(), instant);
+        }
+        assert_eq!(Timestamp::from_millis(i64::MAX), Timestamp::MAX);
+        assert_eq!(Timestamp::MAX.to_string(), "9999-12-30T22:00:00.999Z");
+        assert_eq!(Timestamp::MAX + Duration::MAX, Timestamp::MAX);
+    }
+
+    #[test]
+    fn every_span_survives_being_written_and_read() {
+        for millis in [0, 1, 999, 1_000, 90_000, 3_600_000, 31_622_400_000] {
+            let span = Span::new(Duration::from_millis(millis));
+            let text = serde_json::to_string(&span).unwrap();
+            assert_eq!(serde_json::from_str::<Span>(&text).unwrap(), span, "{text}");
+        }
+    }
+}
