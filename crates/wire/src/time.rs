@@ -20,8 +20,8 @@ pub struct Timestamp(i64);
 pub struct ParseTimeError(String);
 
 impl Timestamp {
-    /// The last instant that has a four-digit year, `9999-12-30T22:00:00.999Z`. Later ones are clamped to it.
-    pub const MAX: Self = Self(253_402_207_200_999);
+    /// The last instant that has a four-digit year, `9999-12-30T21:59:59.999Z`. Later ones are clamped to it.
+    pub const MAX: Self = Self(253_402_207_199_999);
 
     /// The instant that many milliseconds after the epoch, clamped to the years 0 to 9999.
     #[must_use]
@@ -316,7 +316,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<Timestamp>(&text).unwrap(), instant);
         }
         assert_eq!(Timestamp::from_millis(i64::MAX), Timestamp::MAX);
-        assert_eq!(Timestamp::MAX.to_string(), "9999-12-30T22:00:00.999Z");
+        assert_eq!(Timestamp::MAX.to_string(), "9999-12-30T21:59:59.999Z");
         assert_eq!(Timestamp::MAX + Duration::MAX, Timestamp::MAX);
     }
 
