@@ -1,1 +1,3 @@
 //! abide
+
+pub mod schedule;
