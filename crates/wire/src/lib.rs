@@ -11,6 +11,7 @@
 //! | [`fault`] | the asynchronous faults that the simulator can play |
 //! | [`wait`] | one held request for many jobs |
 //! | [`event`] | what streams and webhooks tell |
+//! | [`webhook`] | signing deliveries and verifying them |
 //! | [`problem`] | errors, as RFC 9457 has them |
 //! | [`time`] | instants and spans as they are written |
 //! | [`headers`], [`limits`] | names and bounds |
@@ -24,6 +25,7 @@ pub mod new_job;
 pub mod problem;
 pub mod time;
 pub mod wait;
+pub mod webhook;
 
 pub use event::{Event, EventKind};
 pub use fault::{Fault, FaultKind, FaultTarget};
