@@ -1,1 +1,3 @@
-//! abide-server
+//! The shell around the engine: what a job-status server needs beside the life of jobs itself.
+
+pub mod journal;
