@@ -1,3 +1,4 @@
 //! The shell around the engine: what a job-status server needs beside the life of jobs itself.
 
+pub mod clock;
 pub mod journal;

@@ -1,0 +1,397 @@
+//! The only place that reads a clock.
+//!
+//! Everything the server knows of time comes from a [`Clock`]: timelines, retries of webhooks, retention, rate windows, the
+//! instants on the wire. There are three sorts:
+//!
+//! - **real**: the system's time;
+//! - **scaled**: the system's time at the start, and from then on so many times faster (`--speed 60`);
+//! - **manual**: stands still until somebody advances it (`--clock manual`, `POST /v1/clock/advance`).
+//!
+//! None ever goes back. Real and scaled time run on tokio's timer, so a test that pauses tokio has them paused too.
+//!
+//! Two things are *not* told by these clocks. [`elapsed`](Clock::elapsed) measures how long the server itself took for
+//! something. And [`hold`](Clock::hold) bounds how long a connection is kept waiting: there are people and programs with
+//! timeouts of their own at its other end, and their time isn't simulated. On a manual clock a hold ends by either, so that a test may
+//! advance past it and a client that nobody advances for isn't kept for ever.
+
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use abide_wire::Timestamp;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// A longest sleep on tokio's timer, about a year: what is due later is slept for in pieces.
+const SLEEP_MAX: Duration = Duration::from_secs(365 * 86_400);
+/// How far the system's clock must have run ahead of ours before ours follows, which it does after a suspended
+/// machine wakes up.
+const STEP_MIN: Duration = Duration::from_millis(250);
+/// How often [`Clock::follow`] looks.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+
+/// What time it is, for the whole server. Clones tell the same time.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    sort: Sort,
+    /// When the clock was made, by tokio's time: it is what runs.
+    origin: Instant,
+    /// What the clock showed then, in milliseconds since the epoch, and on a manual clock what it shows now. It only grows.
+    shown: AtomicI64,
+    /// Rung whenever `shown` has grown, so that sleepers look again.
+    stepped: Notify,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    Running { speed: NonZeroU32 },
+    Manual,
+}
+
+/// The clock runs by itself and can't be advanced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the clock runs by itself; start the server with --clock manual to advance it by hand")]
+pub struct NotManual;
+
+impl Clock {
+    /// The system's time.
+    #[must_use]
+    pub fn real() -> Self {
+        Self::running(wall(), NonZeroU32::MIN)
+    }
+
+    /// Begins with the system's time and runs so many times faster.
+    #[must_use]
+    pub fn scaled(speed: NonZeroU32) -> Self {
+        Self::running(wall(), speed)
+    }
+
+    /// Begins with that instant and runs so many times faster than tokio's time. For tests that print instants.
+    #[must_use]
+    pub fn running(start: Timestamp, speed: NonZeroU32) -> Self {
+        Self::new(Sort::Running { speed }, start)
+    }
+
+    /// Stands still at that instant.
+    #[must_use]
+    pub fn manual(start: Timestamp) -> Self {
+        Self::new(Sort::Manual, start)
+    }
+
+    fn new(sort: Sort, start: Timestamp) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                sort,
+                origin: instant(),
+                shown: AtomicI64::new(start.as_millis()),
+                stepped: Notify::new(),
+            }),
+        }
+    }
+
+    /// What time it is. Never earlier than it was before.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        let shown = self.shared.shown.load(Ordering::Acquire);
+        let run = match self.shared.sort {
+            Sort::Manual => 0,
+            Sort::Running { speed } => {
+                let micros = self.elapsed().as_micros() * u128::from(speed.get());
+                i64::try_from(micros / 1_000).unwrap_or(i64::MAX)
+            }
+        };
+        Timestamp::from_millis(shown.saturating_add(run))
+    }
+
+    /// How long the clock has existed by the machine's own time, whatever it shows. Differences of it are latencies.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        instant().duration_since(self.shared.origin)
+    }
+
+    /// Whether it stands still until it is advanced.
+    #[must_use]
+    pub fn is_manual(&self) -> bool {
+        self.shared.sort == Sort::Manual
+    }
+
+    /// How many times faster than the machine's time it runs; `None` where it stands still.
+    #[must_use]
+    pub fn speed(&self) -> Option<u32> {
+        match self.shared.sort {
+            Sort::Running { speed } => Some(speed.get()),
+            Sort::Manual => None,
+        }
+    }
+
+    /// Waits until the clock shows `due` or later. An instant that has passed is no wait at all.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it changes nothing.
+    pub async fn sleep_until(&self, due: Timestamp) {
+        loop {
+            // Registered before looking, so that no step in between is missed.
+            let mut stepped = std::pin::pin!(self.shared.stepped.notified());
+            stepped.as_mut().enable();
+            let now = self.now();
+            if now >= due {
+                return;
+            }
+            match self.shared.sort {
+                Sort::Manual => stepped.await,
+                Sort::Running { speed } => {
+                    let rest = self.until(due, speed).min(SLEEP_MAX);
+                    tokio::select! {
+                        () = stepped => {}
+                        () = tokio::time::sleep_until(instant() + rest) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits so long by the clock: [`sleep_until`](Self::sleep_until) that much later than now.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it changes nothing.
+    pub async fn sleep(&self, length: Duration) {
+        self.sleep_until(self.now() + length).await;
+    }
+
+    /// Bounds how long a connection is kept waiting: so long by the machine's time, whatever the clock's speed, or until a
+    /// manual clock has been advanced by as much.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it changes nothing.
+    pub fn hold(&self, length: Duration) -> impl Future<Output = ()> + Send + 'static {
+        let real = tokio::time::sleep(length.min(SLEEP_MAX));
+        let advanced = self.is_manual().then(|| {
+            let clock = self.clone();
+            let due = clock.now() + length;
+            Box::pin(async move { clock.sleep_until(due).await })
+        });
+        async move {
+            match advanced {
+                None => real.await,
+                Some(advanced) => tokio::select! {
+                    () = real => {}
+                    () = advanced => {}
+                },
+            }
+        }
+    }
+
+    /// Advances a manual clock and wakes whoever has slept until then. Returns what it shows.
+    ///
+    /// # Errors
+    ///
+    /// The clock runs by itself.
+    pub fn advance(&self, by: Duration) -> Result<Timestamp, NotManual> {
+        self.advance_to(self.now() + by)
+    }
+
+    /// Advances a manual clock to that instant; where it shows a later one, it stays. Returns what it shows.
+    ///
+    /// # Errors
+    ///
+    /// The clock runs by itself.
+    pub fn advance_to(&self, instant: Timestamp) -> Result<Timestamp, NotManual> {
+        if !self.is_manual() {
+            return Err(NotManual);
+        }
+        self.shared
+            .shown
+            .fetch_max(instant.as_millis(), Ordering::AcqRel);
+        self.shared.stepped.notify_waiters();
+        Ok(self.now())
+    }
+
+    /// Lets a real clock follow the system's where that one jumps forward, as it does when a suspended machine wakes up.
+    /// For the binary, beside the server; it never ends, and does nothing for the other sorts.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it ends the following and nothing else.
+    pub async fn follow(&self) {
+        if self.speed() != Some(1) {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(FOLLOW_EVERY).await;
+            self.step_to(wall());
+        }
+    }
+
+    fn step_to(&self, wall: Timestamp) {
+        let ahead = wall.since(self.now());
+        if ahead >= STEP_MIN {
+            let millis = i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX);
+            self.shared.shown.fetch_add(millis, Ordering::AcqRel);
+            self.shared.stepped.notify_waiters();
+            tracing::info!(step_ms = millis, "followed a jump of the system's clock");
+        }
+    }
+
+    /// How long by the machine's time until a running clock shows `due`.
+    fn until(&self, due: Timestamp, speed: NonZeroU32) -> Duration {
+        let shown = Timestamp::from_millis(self.shared.shown.load(Ordering::Acquire));
+        // From the origin rather than from now: dividing what is left again and again would wake too early by a rounding.
+        let micros = due
+            .since(shown)
+            .as_micros()
+            .div_ceil(u128::from(speed.get()));
+        let whole = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
+        whole.saturating_sub(self.elapsed())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+fn instant() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+fn wall() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    // Before 1970 a clock is unset; any instant is as wrong.
+    let millis = since.map_or(0, |since| since.as_millis());
+    Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(START.as_millis() + millis)
+    }
+
+    fn speed(factor: u32) -> NonZeroU32 {
+        NonZeroU32::new(factor).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sleepers_wake_at_the_very_millisecond() {
+        for factor in [1, 7, 60, 1_000] {
+            let clock = Clock::running(START, speed(factor));
+            let before = clock.elapsed();
+            for due in [1, 2, 3_000, 3_001, 86_400_000] {
+                clock.sleep_until(at(due)).await;
+                // A faster clock can't be read between two of the machine's milliseconds.
+                let late = clock.now().since(at(due));
+                assert!(late < ms(u64::from(factor)), "x{factor} {due}: {late:?}");
+            }
+            let took = clock.elapsed() - before;
+            let expected = ms(86_400_000) / factor;
+            assert!(took >= expected && took <= expected + ms(10), "{took:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_past_is_no_wait() {
+        let clock = Clock::running(START, speed(1));
+        let before = clock.elapsed();
+        clock.sleep_until(START).await;
+        clock.sleep_until(Timestamp::from_millis(0)).await;
+        assert_eq!(clock.elapsed(), before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_manual_clock_stands_still_until_it_is_advanced() {
+        let clock = Clock::manual(START);
+        let due = at(75 * 3_600_000);
+        let sleeper = tokio::spawn({
+            let clock = clock.clone();
+            async move {
+                clock.sleep_until(due).await;
+                clock.now()
+            }
+        });
+        tokio::time::sleep(ms(1_000_000)).await;
+        assert_eq!(clock.now(), START);
+        assert!(!sleeper.is_finished());
+        clock.advance(ms(75 * 3_600_000 - 1)).unwrap();
+        tokio::time::sleep(ms(1)).await;
+        assert!(!sleeper.is_finished());
+        clock.advance(ms(1)).unwrap();
+        assert_eq!(sleeper.await.unwrap(), due);
+        // Never back.
+        assert_eq!(clock.advance_to(START), Ok(due));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn thousands_of_sleepers_wake_with_one_step() {
+        let clock = Clock::manual(START);
+        let sleepers: Vec<_> = (0..2_000)
+            .map(|n| {
+                let clock = clock.clone();
+                tokio::spawn(async move { clock.sleep_until(at(n)).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        clock.advance(ms(5_000)).unwrap();
+        for sleeper in sleepers {
+            sleeper.await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn holds_are_by_the_machine_or_by_hand() {
+        let table: [(Clock, u64); 2] = [
+            (Clock::running(START, speed(60)), 25_000),
+            (Clock::manual(START), 25_000),
+        ];
+        for (clock, expected) in table {
+            let before = clock.elapsed();
+            clock.hold(ms(25_000)).await;
+            let took = clock.elapsed() - before;
+            assert!(took >= ms(expected) && took <= ms(expected + 2), "{took:?}");
+        }
+        let clock = Clock::manual(START);
+        let hold = tokio::spawn(clock.hold(ms(25_000)));
+        tokio::task::yield_now().await;
+        clock.advance(ms(25_000)).unwrap();
+        let before = clock.elapsed();
+        hold.await.unwrap();
+        assert_eq!(clock.elapsed(), before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_jump_of_the_system_is_followed_forward_only() {
+        let clock = Clock::running(START, speed(1));
+        let sleeper = tokio::spawn({
+            let clock = clock.clone();
+            async move { clock.sleep_until(at(3_600_000)).await }
+        });
+        tokio::task::yield_now().await;
+        let before = clock.elapsed();
+        clock.step_to(at(3_600_000));
+        sleeper.await.unwrap();
+        assert_eq!(clock.elapsed(), before);
+        clock.step_to(START);
+        assert_eq!(clock.now(), at(3_600_000));
+    }
+
+    #[test]
+    fn only_a_manual_clock_is_advanced() {
+        assert_eq!(Clock::real().advance(ms(1)), Err(NotManual));
+        assert_eq!(Clock::scaled(speed(60)).speed(), Some(60));
+        assert!(Clock::real().now() > START - Duration::from_secs(86_400 * 366));
+    }
+}
