@@ -1,4 +1,5 @@
 //! The shell around the engine: what a job-status server needs beside the life of jobs itself.
 
 pub mod clock;
+pub mod guard;
 pub mod journal;

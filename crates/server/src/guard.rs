@@ -1,0 +1,333 @@
+//! The guard against requests forged on the server's behalf.
+//!
+//! Whoever may register a webhook may make this server send a request to an address of their choice, from inside the
+//! network that the server stands in. So every address is judged, and by one rule only: **what counts is the address
+//! that is about to be dialled**. A name is judged by none of its spellings and by no earlier answer of the name
+//! server; each answer is judged at each dial, and an address that leads to another one (mapped, 6to4, Teredo, NAT64)
+//! is judged by both.
+//!
+//! ```text
+//! registration   [`Target::parse`]   scheme, no user info, a host; an IP literal or `localhost` is judged at once
+//! each dial      [`Guard::dialable`] the resolver's answers, filtered; the socket connects to those addresses and no others
+//! ```
+//!
+//! What is refused is what isn't the public internet ([`class`]). [`Allow`] opens more: networks, and names whose
+//! answers are trusted whatever they are. A server that itself listens on loopback may call loopback, because whoever
+//! can reach it could do the same.
+
+pub mod class;
+pub mod resolve;
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use abide_wire::limits;
+use ipnet::IpNet;
+use url::{Host, Url};
+
+pub use class::{Class, class_of};
+pub use resolve::{Resolve, ScriptedResolver, SystemResolver};
+
+/// What may be called beyond the public internet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allow {
+    networks: Vec<IpNet>,
+    /// Lower case, without a trailing dot.
+    hosts: Vec<String>,
+}
+
+/// Why a text says nothing that may be allowed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AllowError {
+    /// Neither a network nor a name.
+    #[error("{0:?} is neither a network such as 10.0.0.0/8 nor a host name")]
+    Unknown(String),
+    /// `none` beside something else.
+    #[error("`none` can't be combined with other values")]
+    NoneAndMore,
+}
+
+impl Allow {
+    /// Nothing beyond the public internet, not even loopback.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Loopback beside the public internet: what a server that listens on loopback may call.
+    #[must_use]
+    pub fn loopback() -> Self {
+        let v4 = ipnet::Ipv4Net::new(Ipv4Addr::new(127, 0, 0, 0), 8).expect("8 is at most 32");
+        let v6 = ipnet::Ipv6Net::new(Ipv6Addr::LOCALHOST, 128).expect("128 is at most 128");
+        Self {
+            networks: vec![v4.into(), v6.into()],
+            hosts: Vec::new(),
+        }
+    }
+
+    /// Reads the values of `--webhook-allow`: networks, addresses and names, or `none` alone. Loopback is open beside
+    /// them where the server listens on it, unless they are `none`.
+    ///
+    /// # Errors
+    ///
+    /// The first value that is nothing of the kind.
+    pub fn parse<S: AsRef<str>>(
+        values: &[S],
+        listens_on_loopback: bool,
+    ) -> Result<Self, AllowError> {
+        let words: Vec<&str> = values
+            .iter()
+            .flat_map(|value| value.as_ref().split(','))
+            .map(str::trim)
+            .filter(|word| !word.is_empty())
+            .collect();
+        if words.contains(&"none") {
+            return if words.len() == 1 {
+                Ok(Self::none())
+            } else {
+                Err(AllowError::NoneAndMore)
+            };
+        }
+        let mut allow = if listens_on_loopback {
+            Self::loopback()
+        } else {
+            Self::none()
+        };
+        for word in words {
+            if let Ok(network) = word.parse::<IpNet>() {
+                allow.networks.push(network);
+            } else if let Ok(address) = word.parse::<IpAddr>() {
+                allow.networks.push(address.into());
+            } else {
+                match Host::parse(word) {
+                    Ok(Host::Domain(name)) => allow.hosts.push(without_dot(&name).to_owned()),
+                    _ => return Err(AllowError::Unknown(word.to_owned())),
+                }
+            }
+        }
+        Ok(allow)
+    }
+
+    fn has_host(&self, host: &str) -> bool {
+        self.hosts.iter().any(|allowed| allowed == host)
+    }
+
+    fn has_network(&self, address: IpAddr) -> bool {
+        self.networks
+            .iter()
+            .any(|network| network.contains(&address))
+    }
+}
+
+/// Why a receiver is not called.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Not a URL at all; zone ids and impossible ports are among these.
+    #[error("the URL can't be read: {0}")]
+    Url(String),
+    /// Too long.
+    #[error("the URL must be at most {} bytes long", limits::URL_BYTES_MAX)]
+    Length,
+    /// Neither `http` nor `https`.
+    #[error("the URL must begin with http:// or https://")]
+    Scheme,
+    /// `http://user:password@host`, which hides the host from a reader and the password from nobody.
+    #[error("the URL must not hold a user name or a password")]
+    UserInfo,
+    /// An address that may not be called.
+    #[error("{host} leads to {address}, a {class} address that this server doesn't call")]
+    Address {
+        /// The host as the URL has it.
+        host: String,
+        /// Where it leads.
+        address: IpAddr,
+        /// What is wrong with that.
+        class: Class,
+    },
+}
+
+/// A URL that may be registered. Whether it may be called is decided again at each dial.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target(Url);
+
+impl Target {
+    /// Reads a receiver's URL as browsers do, so that every spelling of an address is seen as that address.
+    ///
+    /// The fragment is dropped and a dot after the host too.
+    ///
+    /// # Errors
+    ///
+    /// Why it is refused. A name is not resolved here: its answer now would say nothing about its answer later.
+    pub fn parse(text: &str, guard: &Guard) -> Result<Self, Refused> {
+        if text.len() > limits::URL_BYTES_MAX {
+            return Err(Refused::Length);
+        }
+        let mut url = Url::parse(text).map_err(|error| Refused::Url(error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Refused::Scheme);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Refused::UserInfo);
+        }
+        url.set_fragment(None);
+        let host = url
+            .host()
+            .ok_or_else(|| Refused::Url("it has no host".to_owned()))?
+            .to_owned();
+        match host {
+            Host::Ipv4(address) => guard.check(&address.to_string(), address.into())?,
+            Host::Ipv6(address) => guard.check(&address.to_string(), address.into())?,
+            Host::Domain(name) => {
+                let bare = without_dot(&name);
+                // `127.0.0.1..` is a name, and would become an address once its dot is dropped.
+                if bare.split('.').any(str::is_empty) {
+                    return Err(Refused::Url("its host has an empty label".to_owned()));
+                }
+                if bare == "localhost" || bare.ends_with(".localhost") {
+                    // The one name whose answer is fixed, by RFC 6761; said now, it needn't be found out later.
+                    guard.check(bare, Ipv4Addr::LOCALHOST.into())?;
+                }
+                if bare.len() != name.len() {
+                    url.set_host(Some(bare))
+                        .map_err(|error| Refused::Url(error.to_string()))?;
+                }
+            }
+        }
+        Ok(Self(url))
+    }
+
+    /// The URL as it will be called.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Judges addresses, and finds them.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    allow: Allow,
+    resolver: Arc<dyn Resolve>,
+}
+
+/// Why a host can't be dialled.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// None of its addresses may be called.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// Its name was not resolved.
+    #[error("the name {host} was not resolved: {source}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        source: std::io::Error,
+    },
+}
+
+impl Guard {
+    /// A guard that opens that much and asks the system's resolver.
+    #[must_use]
+    pub fn new(allow: Allow) -> Self {
+        Self::with_resolver(allow, Arc::new(SystemResolver::default()))
+    }
+
+    /// A guard that opens that much and asks that resolver.
+    #[must_use]
+    pub fn with_resolver(allow: Allow, resolver: Arc<dyn Resolve>) -> Self {
+        Self { allow, resolver }
+    }
+
+    /// Whether that host may be called at that address.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Address`] where it may not.
+    pub fn check(&self, host: &str, address: IpAddr) -> Result<(), Refused> {
+        if self.allow.has_host(host) {
+            return Ok(());
+        }
+        let refused = |address, class| Refused::Address {
+            host: host.to_owned(),
+            address,
+            class,
+        };
+        if let Some(class) = class_of(address)
+            && !self.allow.has_network(address)
+        {
+            return Err(refused(address, class));
+        }
+        if let IpAddr::V6(outer) = address {
+            // Opening a range of translated addresses opens the road, not what lies behind it.
+            for inner in class::carried(outer).into_iter().flatten() {
+                let inner = IpAddr::V4(inner);
+                if let Some(class) = class_of(inner)
+                    && !self.allow.has_network(inner)
+                {
+                    return Err(refused(address, class));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The addresses at which that host may be called now: an IP literal itself, or what of the resolver's answer passes.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing is left, the first refusal; where the resolver failed, what it said.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping the future.
+    pub async fn dialable(&self, host: &str) -> Result<Vec<IpAddr>, DialError> {
+        let parsed = Host::parse(host).map_err(|error| Refused::Url(error.to_string()))?;
+        let name = match parsed {
+            Host::Ipv4(address) => {
+                self.check(host, address.into())?;
+                return Ok(vec![address.into()]);
+            }
+            Host::Ipv6(address) => {
+                self.check(host, address.into())?;
+                return Ok(vec![address.into()]);
+            }
+            Host::Domain(name) => without_dot(&name).to_owned(),
+        };
+        let unresolved = |source| DialError::Resolve {
+            host: name.clone(),
+            source,
+        };
+        let answers = self.resolver.resolve(&name).await.map_err(unresolved)?;
+        let mut passed = Vec::new();
+        let mut refusal = None;
+        for address in answers.into_iter().take(resolve::ADDRESSES_MAX) {
+            match self.check(&name, address) {
+                Ok(()) => passed.push(address),
+                Err(error) => refusal = refusal.or(Some(error)),
+            }
+        }
+        match (passed.is_empty(), refusal) {
+            (false, _) => Ok(passed),
+            (true, Some(error)) => Err(error.into()),
+            (true, None) => Err(unresolved(std::io::Error::new(
+                std::io::ErrorKind::NotFound,
+                "the name has no address",
+            ))),
+        }
+    }
+}
+
+fn without_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests;
