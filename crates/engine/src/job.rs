@@ -1,0 +1,263 @@
+//! The record of one job.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use abide_wire::{
+    Links, Outcome, Problem, Progress, Remaining, Revision, Stage, Status, Timestamp,
+    WebhookTarget, Worker,
+};
+
+use crate::model::Plan;
+use crate::{JobKey, Json, Owner};
+
+/// The most changes that are remembered per job. Older ones are forgotten; a stream that asks for them is told so.
+pub const CHANGES_MAX: usize = 128;
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Accepted, not begun.
+    Pending,
+    /// At work.
+    Running,
+    /// Ended well.
+    Completed,
+    /// Ended badly.
+    Failed,
+    /// Canceled.
+    Canceled,
+}
+
+impl State {
+    /// How the job has ended, if it has.
+    #[must_use]
+    pub const fn outcome(self) -> Option<Outcome> {
+        match self {
+            Self::Pending | Self::Running => None,
+            Self::Completed => Some(Outcome::Completed),
+            Self::Failed => Some(Outcome::Failed),
+            Self::Canceled => Some(Outcome::Canceled),
+        }
+    }
+
+    /// Whether the job has ended.
+    #[must_use]
+    pub const fn is_done(self) -> bool {
+        self.outcome().is_some()
+    }
+}
+
+impl From<State> for Status {
+    fn from(state: State) -> Self {
+        match state {
+            State::Pending => Self::Pending,
+            State::Running => Self::Running,
+            State::Completed => Self::Completed,
+            State::Failed => Self::Failed,
+            State::Canceled => Self::Canceled,
+        }
+    }
+}
+
+impl From<Outcome> for State {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Completed => Self::Completed,
+            Outcome::Failed => Self::Failed,
+            Outcome::Canceled => Self::Canceled,
+        }
+    }
+}
+
+/// One change of a job, as far as a reader of its past needs it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// When.
+    pub at: Timestamp,
+    /// Where the job stood from then on.
+    pub state: State,
+    /// How far it had come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<f32>,
+    /// What was being done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Arc<str>>,
+}
+
+/// One job.
+///
+/// Shared by the engine and everybody who reads; changed by [`crate::Engine::apply`] alone, which makes a new one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its name.
+    pub key: JobKey,
+    /// Whose it is.
+    pub owner: Owner,
+    /// What sort of work it is. Shared between jobs of a kind.
+    pub kind: Arc<str>,
+    /// Who does the work.
+    pub worker: Worker,
+    /// Where it stands.
+    pub state: State,
+    /// How many changes it has seen.
+    pub revision: u64,
+    /// The last changes, the newest last; at most [`CHANGES_MAX`]. The last one is that of `revision`.
+    pub changes: Vec<Change>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When work began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// When its record will be deleted, once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// What the simulator has decided about it; `None` where somebody else works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Box<Plan>>,
+    /// The stages that it goes through, and how many of them have begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Arc<[Stage]>>,
+    /// How many of its stages have begun.
+    #[serde(default)]
+    pub stages_begun: u16,
+    /// What few jobs have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra: Option<Box<Extra>>,
+}
+
+/// What few jobs have, kept apart so that the others stay small.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Extra {
+    /// What it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Json>,
+    /// What its creator noted on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Json>,
+    /// What it made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Json>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Problem>,
+    /// When it fails if it hasn't ended by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_at: Option<Timestamp>,
+    /// Where to tell of its events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookTarget>,
+}
+
+impl Job {
+    /// Whether it has ended.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        self.state.is_done()
+    }
+
+    /// When it last changed.
+    #[must_use]
+    pub fn updated_at(&self) -> Timestamp {
+        self.changes.last().map_or(self.created_at, |last| last.at)
+    }
+
+    /// The oldest revision that is remembered.
+    #[must_use]
+    pub fn first_revision(&self) -> u64 {
+        (self.revision + 1).saturating_sub(self.changes.len() as u64)
+    }
+
+    /// The change that made that revision, if it is remembered.
+    #[must_use]
+    pub fn change(&self, revision: u64) -> Option<&Change> {
+        let at = revision.checked_sub(self.first_revision())?;
+        self.changes.get(usize::try_from(at).ok()?)
+    }
+
+    /// When it fails if it hasn't ended by then.
+    #[must_use]
+    pub fn deadline_at(&self) -> Option<Timestamp> {
+        self.extra.as_ref().and_then(|extra| extra.deadline_at)
+    }
+
+    /// What its creator noted on it.
+    #[must_use]
+    pub fn metadata(&self) -> Option<&Json> {
+        self.extra
+            .as_ref()
+            .and_then(|extra| extra.metadata.as_ref())
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub fn error(&self) -> Option<&Problem> {
+        self.extra.as_ref().and_then(|extra| extra.error.as_ref())
+    }
+
+    /// The job as clients see it now.
+    #[must_use]
+    pub fn to_wire(&self, remaining: Option<Remaining>) -> abide_wire::Job<&RawValue> {
+        self.seen_at(self.revision, self.changes.last(), remaining)
+    }
+
+    /// The job as clients saw it at that revision, if it is remembered.
+    #[must_use]
+    pub fn as_of(&self, revision: u64) -> Option<abide_wire::Job<&RawValue>> {
+        self.change(revision)
+            .map(|change| self.seen_at(revision, Some(change), None))
+    }
+
+    fn seen_at(
+        &self,
+        revision: u64,
+        change: Option<&Change>,
+        remaining: Option<Remaining>,
+    ) -> abide_wire::Job<&RawValue> {
+        let state = change.map_or(self.state, |change| change.state);
+        let outcome = state.outcome();
+        let done = outcome.is_some();
+        let extra = self.extra.as_deref();
+        let id = self.key.to_id();
+        let links = Links::of(id.as_str());
+        abide_wire::Job {
+            id,
+            kind: self.kind.as_ref().to_owned(),
+            status: state.into(),
+            done,
+            outcome,
+            revision: Revision(revision),
+            progress: change.and_then(|change| {
+                change.percent.map(|percent| Progress {
+                    percent: f64::from(percent),
+                    stage: change.stage.as_deref().map(str::to_owned),
+                })
+            }),
+            input: extra.and_then(|extra| extra.input.as_ref()).map(Json::raw),
+            result: extra
+                .filter(|_| done)
+                .and_then(|extra| extra.result.as_ref())
+                .map(Json::raw),
+            error: extra.filter(|_| done).and_then(|extra| extra.error.clone()),
+            metadata: extra
+                .and_then(|extra| extra.metadata.as_ref())
+                .map(Json::raw)
+                .or_else(|| serde_json::from_str("{}").ok()),
+            created_at: self.created_at,
+            started_at: self.started_at.filter(|at| {
+                change.is_none_or(|change| *at <= change.at && state != State::Pending)
+            }),
+            updated_at: change.map_or(self.created_at, |change| change.at),
+            finished_at: self.finished_at.filter(|_| done),
+            expires_at: self.expires_at.filter(|_| done),
+            remaining_ms: remaining.filter(|_| !done),
+            links,
+        }
+    }
+}

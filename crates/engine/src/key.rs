@@ -1,0 +1,148 @@
+//! Names: of jobs, and of those who own them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest, Sha256};
+
+use abide_wire::{JobId, Timestamp};
+
+/// A job's name inside the server: a UUID of version 7, so that names sort by time of creation.
+///
+/// On the wire it is `job_` and 32 hexadecimal digits, and opaque.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobKey(u128);
+
+impl JobKey {
+    /// The name of a job made at that time, with 80 bits of luck, of which the version and variant take six.
+    #[must_use]
+    pub fn new(at: Timestamp, luck: [u8; 10]) -> Self {
+        let millis = u64::try_from(at.as_millis()).unwrap_or(0);
+        Self(
+            uuid::Builder::from_unix_timestamp_millis(millis, &luck)
+                .into_uuid()
+                .as_u128(),
+        )
+    }
+
+    /// The smallest name that a job made at that time can have; for ranges.
+    #[must_use]
+    pub fn first_at(at: Timestamp) -> Self {
+        let millis = u128::try_from(at.as_millis()).unwrap_or(0);
+        Self((millis & 0xffff_ffff_ffff) << 80)
+    }
+
+    /// The name as a number.
+    #[must_use]
+    pub const fn as_u128(self) -> u128 {
+        self.0
+    }
+
+    /// The name with that number.
+    #[must_use]
+    pub const fn from_u128(number: u128) -> Self {
+        Self(number)
+    }
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn to_id(self) -> JobId {
+        JobId::new(self.to_string())
+    }
+}
+
+impl fmt::Display for JobKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut digits = [0; uuid::fmt::Simple::LENGTH];
+        f.write_str("job_")?;
+        f.write_str(
+            uuid::Uuid::from_u128(self.0)
+                .as_simple()
+                .encode_lower(&mut digits),
+        )
+    }
+}
+
+/// The text is not a name that this server gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a job id of this server")]
+pub struct ParseKeyError;
+
+impl FromStr for JobKey {
+    type Err = ParseKeyError;
+
+    fn from_str(text: &str) -> Result<Self, ParseKeyError> {
+        let digits = text.strip_prefix("job_").ok_or(ParseKeyError)?;
+        // One name, one spelling: the hyphenated and upper-case forms of a UUID are not names of ours.
+        if digits.len() != uuid::fmt::Simple::LENGTH
+            || digits.bytes().any(|byte| byte.is_ascii_uppercase())
+        {
+            return Err(ParseKeyError);
+        }
+        uuid::Uuid::try_parse(digits)
+            .map(|uuid| Self(uuid.as_u128()))
+            .map_err(|_| ParseKeyError)
+    }
+}
+
+impl Serialize for JobKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for JobKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Whose a job is: a digest of the API key that created it, so that the key itself is stored nowhere.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Owner(pub u64);
+
+impl Owner {
+    /// Everybody's, where the server asks for no key.
+    pub const ANYONE: Self = Self(0);
+
+    /// The owner with that API key.
+    #[must_use]
+    pub fn of_api_key(key: &str) -> Self {
+        let digest = Sha256::digest(key.as_bytes());
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&digest[..8]);
+        Self(u64::from_le_bytes(bytes).max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_sort_by_time_and_have_one_spelling() {
+        let early = JobKey::new(Timestamp::from_millis(1_000), [255; 10]);
+        let late = JobKey::new(Timestamp::from_millis(1_001), [0; 10]);
+        assert!(early < late);
+        assert!(early.to_string() < late.to_string());
+        assert!(JobKey::first_at(Timestamp::from_millis(1_001)) <= late);
+        assert!(JobKey::first_at(Timestamp::from_millis(1_001)) > early);
+        let text = late.to_string();
+        assert_eq!(text.parse::<JobKey>(), Ok(late));
+        for bad in [
+            "",
+            "job_",
+            &text[4..],
+            &text.to_uppercase(),
+            &format!("{text}0"),
+            "job_00000000-0000-7000-8000-000000000000",
+        ] {
+            assert_eq!(bad.parse::<JobKey>(), Err(ParseKeyError), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! What the simulator decides about a job, once, when it is created.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rand_distr::{Distribution as _, Exp, LogNormal};
+use serde::{Deserialize, Serialize};
+
+use abide_wire::{
+    Code, DurationLaw, Fault, FaultKind, OutcomePlan, Problem, Simulate, Span, Stage,
+};
+
+use crate::Luck;
+
+/// The fate of one simulated job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The name under which all its luck is drawn.
+    pub fate: u64,
+    /// How long it runs, in milliseconds.
+    pub duration_ms: u64,
+    /// Why it will fail; `None` where it will complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Box<Problem>>,
+    /// What it goes through; `None` stands for the defaults in force when it was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Arc<[Stage]>>,
+    /// What goes wrong with it, beside what goes wrong with every job.
+    #[serde(default, skip_serializing_if = "no_faults")]
+    pub faults: Arc<[Fault]>,
+    /// Whether it never ends by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stuck: bool,
+}
+
+fn no_faults(faults: &Arc<[Fault]>) -> bool {
+    faults.is_empty()
+}
+
+/// The server's defaults for simulated jobs, each of which `simulate` on a job overrides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Defaults {
+    /// How long jobs run.
+    pub duration: DurationLaw,
+    /// How likely they fail.
+    pub error_chance: f64,
+    /// What their error says where they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Problem>,
+    /// What they go through.
+    pub stages: Arc<[Stage]>,
+    /// What goes wrong, with every job.
+    #[serde(default, skip_serializing_if = "no_faults")]
+    pub faults: Arc<[Fault]>,
+}
+
+impl Default for Defaults {
+    /// Uniform 10 to 30 s, 5 % errors, the stages of a video translation.
+    fn default() -> Self {
+        let stage = |name: &str, share: f64| Stage {
+            name: name.to_owned(),
+            share,
+        };
+        Self {
+            duration: DurationLaw::Uniform {
+                min: Span::new(Duration::from_secs(10)),
+                max: Span::new(Duration::from_secs(30)),
+            },
+            error_chance: 0.05,
+            error: None,
+            stages: Arc::new([
+                stage("transcribing", 2.0),
+                stage("translating", 1.0),
+                stage("synthesizing_voice", 3.0),
+                stage("syncing_lips", 3.0),
+                stage("rendering", 1.0),
+            ]),
+            faults: Arc::new([]),
+        }
+    }
+}
+
+impl Defaults {
+    /// These defaults with what `change` says put over them.
+    #[must_use]
+    pub fn with(&self, change: &Simulate) -> Self {
+        let outcome = change.outcome.as_ref();
+        Self {
+            duration: change.duration.clone().unwrap_or(self.duration.clone()),
+            error_chance: outcome
+                .and_then(|plan| plan.error_chance)
+                .unwrap_or(self.error_chance),
+            error: outcome
+                .and_then(|plan| plan.error.clone())
+                .or_else(|| self.error.clone()),
+            stages: change
+                .stages
+                .as_deref()
+                .map_or_else(|| self.stages.clone(), Arc::from),
+            faults: change
+                .faults
+                .as_deref()
+                .map_or_else(|| self.faults.clone(), Arc::from),
+        }
+    }
+
+    /// These defaults as `GET /v1/simulator` shows them.
+    #[must_use]
+    pub fn to_wire(&self) -> Simulate {
+        Simulate {
+            duration: Some(self.duration.clone()),
+            outcome: Some(OutcomePlan {
+                error_chance: Some(self.error_chance),
+                error: self.error.clone(),
+            }),
+            stages: Some(self.stages.to_vec()),
+            faults: Some(self.faults.to_vec()),
+            key: None,
+        }
+    }
+
+    /// Draws the fate of a job that says `own` of itself.
+    #[must_use]
+    pub fn plan(&self, own: Option<&Simulate>, fate: u64, luck: Luck) -> Plan {
+        let own_outcome = own.and_then(|simulate| simulate.outcome.as_ref());
+        let law = own
+            .and_then(|simulate| simulate.duration.as_ref())
+            .unwrap_or(&self.duration);
+        let error_chance = own_outcome
+            .and_then(|plan| plan.error_chance)
+            .unwrap_or(self.error_chance);
+        let error = own_outcome
+            .and_then(|plan| plan.error.as_ref())
+            .or(self.error.as_ref());
+        let faults: Arc<[Fault]> = own
+            .and_then(|simulate| simulate.faults.as_deref())
+            .map_or_else(|| Arc::new([]) as Arc<[Fault]>, Arc::from);
+        let stuck = faults
+            .iter()
+            .chain(self.faults.iter())
+            .enumerate()
+            .filter(|(_, fault)| fault.fault == FaultKind::Stuck)
+            .any(|(n, fault)| luck.unit(fate, "stuck", n as u64) < fault.chance.unwrap_or(1.0));
+        Plan {
+            fate,
+            duration_ms: draw(law, &mut luck.rng(fate, "duration", 0)),
+            error: (luck.unit(fate, "outcome", 0) < error_chance)
+                .then(|| Box::new(error.cloned().unwrap_or_else(simulated_error))),
+            stages: own
+                .and_then(|simulate| simulate.stages.as_deref())
+                .map(Arc::from),
+            faults,
+            stuck,
+        }
+    }
+}
+
+fn simulated_error() -> Problem {
+    let mut problem = Problem::new(500, Code::JOB_FAILED, "The job failed")
+        .detail("the simulator drew a failure for this job");
+    problem.retryable = false;
+    problem
+}
+
+/// Draws a length in milliseconds, at most [`Span::MAX`].
+fn draw(law: &DurationLaw, rng: &mut rand_chacha::ChaCha8Rng) -> u64 {
+    let seconds = match law {
+        DurationLaw::Fixed(length) => length.get().as_secs_f64(),
+        DurationLaw::Uniform { min, max } => {
+            let (min, max) = (min.get().as_secs_f64(), max.get().as_secs_f64());
+            min + (max - min) * rng.random::<f64>()
+        }
+        DurationLaw::Exponential { mean } => {
+            let mean = mean.get().as_secs_f64();
+            Exp::new(1.0).map_or(0.0, |law| mean * law.sample(rng))
+        }
+        DurationLaw::Lognormal { median, sigma } => {
+            let median = median.get().as_secs_f64();
+            LogNormal::new(0.0, *sigma).map_or(median, |law| median * law.sample(rng))
+        }
+        DurationLaw::Empirical(samples) if samples.is_empty() => 0.0,
+        DurationLaw::Empirical(samples) => samples[rng.random_range(0..samples.len())]
+            .get()
+            .as_secs_f64(),
+    };
+    // A float saturates when it is cast, and no law gives a negative number.
+    let millis = (seconds * 1_000.0).round() as u64;
+    millis.min(u64::try_from(Span::MAX.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The share of the whole at which each stage begins, the first at 0.
+#[must_use]
+pub fn stage_begins(stages: &[Stage]) -> Vec<f64> {
+    let whole: f64 = stages.iter().map(|stage| stage.share).sum();
+    stages
+        .iter()
+        .scan(0.0, |sum, stage| {
+            let begin = *sum / whole;
+            *sum += stage.share;
+            Some(begin)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mean_and_median(law: &DurationLaw) -> (f64, f64) {
+        let mut drawn: Vec<f64> = (0..20_000)
+            .map(|fate| {
+                let plan = Defaults {
+                    duration: law.clone(),
+                    ..Defaults::default()
+                }
+                .plan(None, fate, Luck::new(1));
+                plan.duration_ms as f64 / 1_000.0
+            })
+            .collect();
+        drawn.sort_by(f64::total_cmp);
+        (drawn.iter().sum::<f64>() / 20_000.0, drawn[10_000])
+    }
+
+    #[test]
+    fn laws_have_the_mean_and_the_median_they_promise() {
+        let span = |seconds: f64| Span::from_secs_f64(seconds).unwrap();
+        let table = [
+            (DurationLaw::Fixed(span(2.0)), 2.0, 2.0),
+            (
+                DurationLaw::Uniform {
+                    min: span(10.0),
+                    max: span(30.0),
+                },
+                20.0,
+                20.0,
+            ),
+            (
+                DurationLaw::Exponential { mean: span(20.0) },
+                20.0,
+                20.0 * 2f64.ln(),
+            ),
+            (
+                DurationLaw::Lognormal {
+                    median: span(20.0),
+                    sigma: 0.5,
+                },
+                20.0 * (0.125f64).exp(),
+                20.0,
+            ),
+            (
+                DurationLaw::Empirical(vec![span(1.0), span(3.0), span(8.0)]),
+                4.0,
+                3.0,
+            ),
+        ];
+        for (law, mean, median) in table {
+            let (got_mean, got_median) = mean_and_median(&law);
+            assert!(
+                (got_mean / mean - 1.0).abs() < 0.03,
+                "{law:?}: mean {got_mean}"
+            );
+            assert!(
+                (got_median / median - 1.0).abs() < 0.04,
+                "{law:?}: median {got_median}"
+            );
+        }
+    }
+
+    #[test]
+    fn failures_come_as_often_as_they_should() {
+        let defaults = Defaults {
+            error_chance: 0.3,
+            ..Defaults::default()
+        };
+        let failed = (0..20_000)
+            .filter(|fate| defaults.plan(None, *fate, Luck::new(3)).error.is_some())
+            .count();
+        assert!((5_700..6_300).contains(&failed), "{failed}");
+    }
+
+    #[test]
+    fn stages_begin_where_the_shares_before_them_end() {
+        let begins = stage_begins(&Defaults::default().stages);
+        let rounded: Vec<i64> = begins.iter().map(|b| (b * 100.0).round() as i64).collect();
+        assert_eq!(rounded, [0, 20, 30, 60, 90]);
+        assert!(stage_begins(&[]).is_empty());
+    }
+}

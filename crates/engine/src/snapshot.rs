@@ -1,0 +1,214 @@
+//! The state in parts, for checkpoints.
+//!
+//! A checkpoint holds the state as of an entry, so that a restart replays only what came after. It is kept in parts, each
+//! under a name of its own, and only the parts that changed since the last one are written again.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use abide_wire::Timestamp;
+
+use crate::engine::Engine;
+use crate::entry::{DefaultJobSet, Idempotency};
+use crate::job::Job;
+use crate::model::Defaults;
+use crate::{Durations, JobKey};
+
+/// The name of a part.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PartKey {
+    /// What there is one of.
+    Meta,
+    /// A job.
+    Job(JobKey),
+    /// An idempotency key.
+    Idempotency(u64),
+    /// How often the same was said.
+    Said(u64),
+    /// A removed job.
+    Removed(JobKey),
+    /// The durations of a kind.
+    Kind(Arc<str>),
+}
+
+impl fmt::Display for PartKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Meta => f.write_str("meta"),
+            Self::Job(key) => write!(f, "job/{key}"),
+            Self::Idempotency(key) => write!(f, "idempotency/{key:016x}"),
+            Self::Said(key) => write!(f, "said/{key:016x}"),
+            Self::Removed(key) => write!(f, "removed/{key}"),
+            Self::Kind(kind) => write!(f, "kind/{kind}"),
+        }
+    }
+}
+
+/// A part, shared with the state as it was when it was taken, so that encoding it needs no lock.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// What there is one of.
+    Meta(Box<Meta>),
+    /// A job.
+    Job(Arc<Job>),
+    /// An idempotency key.
+    Idempotency(JobKey, Idempotency),
+    /// How often the same was said.
+    Said(u32),
+    /// A removed job.
+    Removed,
+    /// The durations of a kind.
+    Kind(Arc<Durations>),
+}
+
+/// What there is one of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    seed: u64,
+    jobs_made: u64,
+    defaults: Defaults,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clock: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    default_job: Option<DefaultJobSet>,
+}
+
+impl Part {
+    /// The stored form.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let bytes = match self {
+            Self::Meta(meta) => serde_json::to_vec(meta),
+            Self::Job(job) => serde_json::to_vec(job),
+            Self::Idempotency(job, memory) => serde_json::to_vec(&(job, memory)),
+            Self::Said(times) => serde_json::to_vec(times),
+            Self::Removed => Ok(b"{}".to_vec()),
+            Self::Kind(durations) => serde_json::to_vec(durations),
+        };
+        bytes.expect("a part has no map with keys that are not text")
+    }
+}
+
+/// Why a stored part can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The name is not one of this version's.
+    #[error("the checkpoint has a part {0:?} that this version doesn't know")]
+    UnknownPart(String),
+    /// The bytes are not what the name says.
+    #[error("the checkpoint's part {name:?} can't be read")]
+    Unreadable {
+        /// The part's name.
+        name: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+impl Engine {
+    /// The parts that changed since this was last asked, and how they are now; `None` for those that are gone.
+    pub fn take_dirty(&mut self) -> Vec<(PartKey, Option<Part>)> {
+        let dirty = std::mem::take(&mut self.dirty);
+        dirty
+            .into_iter()
+            .map(|key| {
+                let part = self.part(&key);
+                (key, part)
+            })
+            .collect()
+    }
+
+    /// Every part there is; for comparing states.
+    #[must_use]
+    pub fn all_parts(&self) -> Vec<(PartKey, Part)> {
+        let mut keys: Vec<PartKey> = self.jobs().map(|job| PartKey::Job(job.key)).collect();
+        keys.extend(self.kinds().map(|(kind, _)| PartKey::Kind(kind.clone())));
+        keys.extend(self.removed().map(PartKey::Removed));
+        keys.extend(self.idempotency_keys().map(PartKey::Idempotency));
+        keys.extend(self.said_keys().map(PartKey::Said));
+        keys.push(PartKey::Meta);
+        keys.sort();
+        keys.into_iter()
+            .filter_map(|key| self.part(&key).map(|part| (key, part)))
+            .collect()
+    }
+
+    fn part(&self, key: &PartKey) -> Option<Part> {
+        match key {
+            PartKey::Meta => Some(Part::Meta(Box::new(Meta {
+                seed: self.luck().seed(),
+                jobs_made: self.jobs_made(),
+                defaults: self.defaults().as_ref().clone(),
+                clock: self.clock(),
+                default_job: self.default_job().cloned(),
+            }))),
+            PartKey::Job(key) => self.job(*key).cloned().map(Part::Job),
+            PartKey::Idempotency(key) => self
+                .idempotency(*key)
+                .map(|(job, memory)| Part::Idempotency(*job, *memory)),
+            PartKey::Said(key) => self.said(*key).map(Part::Said),
+            PartKey::Removed(key) => self.was_removed(*key).then_some(Part::Removed),
+            PartKey::Kind(kind) => self.durations(kind).cloned().map(Part::Kind),
+        }
+    }
+
+    /// Puts a stored part back into a fresh state. After the last one, call [`Engine::restored`].
+    ///
+    /// # Errors
+    ///
+    /// Where the part is not one of this version's.
+    pub fn restore(&mut self, name: &str, bytes: &[u8]) -> Result<(), RestoreError> {
+        let unknown = || RestoreError::UnknownPart(name.to_owned());
+        let unreadable = |source| RestoreError::Unreadable {
+            name: name.to_owned(),
+            source,
+        };
+        let (sort, rest) = name.split_once('/').unwrap_or((name, ""));
+        let number = || u64::from_str_radix(rest, 16).map_err(|_| unknown());
+        match sort {
+            "meta" => {
+                let meta: Meta = serde_json::from_slice(bytes).map_err(unreadable)?;
+                self.restore_meta(
+                    meta.seed,
+                    meta.jobs_made,
+                    meta.defaults,
+                    meta.clock,
+                    meta.default_job,
+                );
+            }
+            "job" => {
+                let mut job: Job = serde_json::from_slice(bytes).map_err(unreadable)?;
+                self.share(&mut job);
+                self.insert(Arc::new(job));
+            }
+            "idempotency" => {
+                let (job, memory) = serde_json::from_slice(bytes).map_err(unreadable)?;
+                self.remember(job, memory);
+            }
+            "said" => {
+                let times = serde_json::from_slice(bytes).map_err(unreadable)?;
+                self.restore_said(number()?, times);
+            }
+            "removed" => self.bury(rest.parse().map_err(|_| unknown())?),
+            "kind" => {
+                let durations = serde_json::from_slice(bytes).map_err(unreadable)?;
+                self.restore_kind(Arc::from(rest), durations);
+            }
+            _ => return Err(unknown()),
+        }
+        Ok(())
+    }
+
+    /// Ends a restore.
+    pub fn restored(&mut self) {
+        self.finish_restore();
+    }
+
+    /// Lets a job that was read share what it has in common with the others.
+    fn share(&mut self, job: &mut Job) {
+        job.kind = self.shared_kind(&job.kind);
+        job.stages = job.stages.take().map(|stages| self.shared(stages));
+    }
+}

@@ -1,0 +1,381 @@
+//! Laws that hold for every history. Each test runs over seeded histories, prints the seed of the one that broke the
+//! law, and takes it back: `ABIDE_SEED=123 cargo test -p abide-engine --test laws`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use abide_engine::{
+    Command, Create, Decision, Effect, Engine, Entry, JobKey, Json, Luck, Owner, Policy, Report,
+    State,
+};
+use abide_wire::{
+    DurationLaw, NewJob, OutcomePlan, Problem, Progress, Simulate, Span, Timestamp, Worker,
+};
+use rand::RngExt as _;
+
+/// One step of a history: a wish at a time, or time passing.
+#[derive(Clone, Debug)]
+enum Step {
+    Wish(Box<Command>),
+    Pass(u64),
+}
+
+fn seeds() -> Vec<u64> {
+    match std::env::var("ABIDE_SEED") {
+        Ok(seed) => vec![seed.parse().expect("ABIDE_SEED is a number")],
+        Err(_) => (0..16).collect(),
+    }
+}
+
+fn for_each_seed(law: impl Fn(u64)) {
+    for seed in seeds() {
+        let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| law(seed)));
+        assert!(
+            broken.is_ok(),
+            "the law broke; run it again with ABIDE_SEED={seed}"
+        );
+    }
+}
+
+fn policy() -> Policy {
+    Policy {
+        retention: Duration::from_secs(60),
+        jobs_max: 40,
+    }
+}
+
+const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// Plays a history of about a hundred wishes and gives the log that came of it, with the index of the entry after
+/// which each wish was answered.
+struct Played {
+    engine: Engine,
+    log: Vec<Entry>,
+    batches: Vec<usize>,
+}
+
+fn play(seed: u64) -> Played {
+    let luck = Luck::new(seed);
+    let mut rng = luck.rng(0, "history", 0);
+    let mut engine = Engine::new(policy());
+    let mut log = vec![Entry::Seeded { seed }];
+    let mut effects = Vec::new();
+    engine.apply(&log[0], &mut effects);
+    let mut now = START;
+    let mut batches = vec![1];
+    let mut known: Vec<JobKey> = Vec::new();
+    for n in 0..120 {
+        match step(n, &known, &mut rng) {
+            Step::Pass(millis) => {
+                now = now + Duration::from_millis(millis);
+                engine.fire(now, usize::MAX, &mut log, &mut effects);
+            }
+            Step::Wish(command) => {
+                let mut entries = Vec::new();
+                // A refusal is as good a history as a grant: it must change nothing.
+                let before = parts(&engine);
+                match engine.decide(&command, now, &mut entries) {
+                    Ok(_) => {}
+                    Err(_) => {
+                        assert!(entries.is_empty(), "a refusal has no entries");
+                        assert_eq!(parts(&engine), before);
+                    }
+                }
+                for entry in &entries {
+                    engine.apply(entry, &mut effects);
+                    if let Entry::Created(created) = entry {
+                        known.push(created.job);
+                    }
+                }
+                log.append(&mut entries);
+            }
+        }
+        batches.push(log.len());
+    }
+    Played {
+        engine,
+        log,
+        batches,
+    }
+}
+
+fn step(n: u64, known: &[JobKey], rng: &mut impl rand::Rng) -> Step {
+    let job = |rng: &mut dyn rand::Rng| match known.len() {
+        0 => JobKey::from_u128(n.into()),
+        len => known[rng.random_range(0..len)],
+    };
+    let owner = Owner(rng.random_range(0..2));
+    let command = match rng.random_range(0..10) {
+        0..=3 => Command::Create(Box::new(create(owner, rng))),
+        4 => Command::Cancel {
+            owner,
+            job: job(rng),
+        },
+        5 => Command::Delete {
+            owner,
+            job: job(rng),
+        },
+        6 => Command::Report {
+            owner,
+            job: job(rng),
+            if_match: None,
+            report: match rng.random_range(0..3) {
+                0 => Report::Progress(Progress {
+                    percent: rng.random_range(-5.0..105.0),
+                    stage: Some("half".to_owned()),
+                }),
+                1 => Report::Result(Json::from(&serde_json::json!({"ok": n}))),
+                _ => Report::Error(Box::new(Problem::new(
+                    500,
+                    abide_wire::Code::JOB_FAILED,
+                    "broken",
+                ))),
+            },
+        },
+        7 => Command::Settings(Box::new(Simulate {
+            outcome: Some(OutcomePlan {
+                error_chance: Some(rng.random()),
+                error: None,
+            }),
+            ..Simulate::default()
+        })),
+        _ => return Step::Pass(rng.random_range(0..8_000)),
+    };
+    Step::Wish(Box::new(command))
+}
+
+fn create(owner: Owner, rng: &mut impl rand::Rng) -> Create {
+    let mut new = NewJob {
+        metadata: Some(Json::from(
+            &serde_json::json!({"n": rng.random_range(0..3)}),
+        )),
+        ..NewJob::default()
+    };
+    match rng.random_range(0..4) {
+        0 => new.worker = Some(Worker::External),
+        1 => {
+            new.simulate = Some(Simulate {
+                duration: Some(DurationLaw::Exponential {
+                    mean: Span::new(Duration::from_secs(5)),
+                }),
+                ..Simulate::default()
+            });
+            new.deadline_s = Some(Span::new(Duration::from_secs(8)));
+        }
+        _ => {}
+    }
+    let key = rng.random_range(0..20);
+    Create {
+        owner,
+        new,
+        idempotency_key: (key < 6).then(|| format!("key {key}")),
+    }
+}
+
+fn parts(engine: &Engine) -> Vec<(String, Vec<u8>)> {
+    engine
+        .all_parts()
+        .into_iter()
+        .map(|(key, part)| (key.to_string(), part.encode()))
+        .collect()
+}
+
+fn replay(log: &[Entry]) -> (Engine, Vec<Effect>) {
+    let mut engine = Engine::new(policy());
+    let mut effects = Vec::new();
+    for entry in log {
+        let stored = Entry::decode(&entry.encode()).expect("what was written can be read");
+        assert_eq!(&stored, entry, "the stored form says the same");
+        engine.apply(&stored, &mut effects);
+    }
+    (engine, effects)
+}
+
+#[test]
+fn the_same_seed_gives_the_same_log() {
+    for_each_seed(|seed| assert_eq!(play(seed).log, play(seed).log));
+}
+
+#[test]
+fn a_replay_gives_the_same_state_and_the_same_deadlines() {
+    for_each_seed(|seed| {
+        let played = play(seed);
+        let (again, _) = replay(&played.log);
+        assert_eq!(parts(&again), parts(&played.engine));
+        assert_eq!(again.next_due(), played.engine.next_due());
+    });
+}
+
+#[test]
+fn a_checkpoint_and_the_entries_after_it_give_the_same_state() {
+    for_each_seed(|seed| {
+        let played = play(seed);
+        for cut in played.batches.iter().copied().step_by(17) {
+            let mut stored: HashMap<String, Vec<u8>> = HashMap::new();
+            let (mut engine, _) = replay(&played.log[..cut / 2]);
+            let mut effects = Vec::new();
+            // Two checkpoints, so that the second writes only what changed since the first.
+            for half in [cut / 2..cut, cut..cut] {
+                for (key, part) in engine.take_dirty() {
+                    match part {
+                        Some(part) => stored.insert(key.to_string(), part.encode()),
+                        None => stored.remove(&key.to_string()),
+                    };
+                }
+                for entry in &played.log[half] {
+                    engine.apply(entry, &mut effects);
+                }
+            }
+            let mut restored = Engine::new(policy());
+            for (key, bytes) in &stored {
+                restored.restore(key, bytes).expect("a part can be read");
+            }
+            restored.restored();
+            for entry in &played.log[cut..] {
+                restored.apply(entry, &mut effects);
+            }
+            let sorted = |mut parts: Vec<(String, Vec<u8>)>| {
+                parts.sort();
+                parts
+            };
+            assert_eq!(sorted(parts(&restored)), sorted(parts(&played.engine)));
+            assert_eq!(restored.next_due(), played.engine.next_due());
+        }
+    });
+}
+
+#[test]
+fn after_a_crash_at_any_entry_every_job_ends_once_as_it_was_drawn() {
+    for_each_seed(|seed| {
+        let played = play(seed);
+        let (mut alive, mut told) = (Engine::new(policy()), Vec::new());
+        for cut in 0..=played.log.len() {
+            let (mut engine, mut effects) = (alive.clone(), told.clone());
+            if let Some(next) = played.log.get(cut) {
+                alive.apply(next, &mut told);
+            }
+            let mut log = played.log[..cut].to_vec();
+            let far = START + Duration::from_secs(40 * 86_400);
+            engine.fire(far, usize::MAX, &mut log, &mut effects);
+            check_ends(&log, &effects);
+        }
+    });
+}
+
+/// Every simulated job ends exactly once; as it was drawn, unless somebody canceled it or its deadline came first; and
+/// an ended job never changes.
+fn check_ends(log: &[Entry], effects: &[Effect]) {
+    let mut drawn = HashMap::new();
+    for entry in log {
+        if let Entry::Created(created) = entry {
+            drawn.insert(created.job, created);
+        }
+    }
+    let mut last: HashMap<JobKey, (u64, State)> = HashMap::new();
+    for effect in effects {
+        let Effect::Changed(job) = effect else {
+            continue;
+        };
+        let before = last.insert(job.key, (job.revision, job.state));
+        match before {
+            None => assert_eq!(job.revision, 1),
+            Some((revision, state)) => {
+                assert_eq!(job.revision, revision + 1, "every change adds exactly one");
+                assert!(!state.is_done(), "an ended job never changes");
+            }
+        }
+    }
+    for (key, created) in drawn {
+        let (_, state) = last[&key];
+        match (&created.plan, created.deadline_at) {
+            (None, _) => {}
+            (Some(_), _) if state == State::Canceled => {}
+            (Some(plan), deadline) => {
+                let ends_at = created.at + Duration::from_millis(plan.duration_ms);
+                let in_time = deadline.is_none_or(|deadline| ends_at <= deadline);
+                let expected = if in_time && plan.error.is_none() {
+                    State::Completed
+                } else {
+                    State::Failed
+                };
+                assert_eq!(state, expected, "{key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_nobody_watched_is_dated_when_it_was_due() {
+    let mut engine = Engine::new(policy());
+    let mut entries = Vec::new();
+    let create = Create {
+        owner: Owner::ANYONE,
+        new: NewJob {
+            simulate: Some(Simulate::fixed(Duration::from_secs(5))),
+            ..NewJob::default()
+        },
+        idempotency_key: None,
+    };
+    engine
+        .decide(&Command::Create(Box::new(create)), START, &mut entries)
+        .unwrap();
+    let (mut effects, mut fired) = (Vec::new(), Vec::new());
+    engine.apply(&entries[0], &mut effects);
+    engine.fire(
+        START + Duration::from_secs(30),
+        usize::MAX,
+        &mut fired,
+        &mut effects,
+    );
+    let job = engine.jobs().next().unwrap();
+    assert_eq!(job.finished_at, Some(START + Duration::from_secs(5)));
+    assert_eq!(job.state, State::Completed);
+}
+
+#[test]
+fn an_idempotency_key_gives_the_same_job_and_refuses_another_body() {
+    let mut engine = Engine::new(policy());
+    let mut effects = Vec::new();
+    let mut ask = |kind: &str, at: Timestamp| {
+        let create = Create {
+            owner: Owner::ANYONE,
+            new: NewJob {
+                kind: Some(kind.to_owned()),
+                ..NewJob::default()
+            },
+            idempotency_key: Some("k".to_owned()),
+        };
+        let mut entries = Vec::new();
+        engine.fire(at, usize::MAX, &mut entries, &mut effects);
+        entries.clear();
+        let decision = engine.decide(&Command::Create(Box::new(create)), at, &mut entries);
+        for entry in &entries {
+            engine.apply(entry, &mut effects);
+        }
+        decision
+    };
+    let first = match ask("a", START) {
+        Ok(Decision::Created {
+            job,
+            replayed: false,
+        }) => job,
+        other => panic!("{other:?}"),
+    };
+    let hour = START + Duration::from_secs(30);
+    assert_eq!(
+        ask("a", hour),
+        Ok(Decision::Created {
+            job: first,
+            replayed: true
+        })
+    );
+    assert!(ask("b", hour).is_err());
+    let next_day = START + Duration::from_secs(24 * 3600);
+    assert!(matches!(
+        ask("b", next_day),
+        Ok(Decision::Created {
+            replayed: false,
+            ..
+        })
+    ));
+}
