@@ -10,6 +10,7 @@
 //! | [`Fixed`] | the same pause every time | memoryless durations, or a server that prescribes an interval |
 //! | [`Backoff`] | pauses that grow by a factor up to a cap | an API that demands it; otherwise late by design |
 //! | [`Countdown`] | pauses that shrink while attempts run out | a known span with a hard limit of attempts |
+//! | [`Learned`] | what earlier jobs of the kind took decides | the default: near the best that polling can do |
 //! | [`intervals`] | any iterator of `Duration` | a schedule you already have |
 //! | [`from_fn`] | any closure over what was [`Seen`] | a schedule you are about to invent |
 //!
@@ -33,6 +34,7 @@ mod countdown;
 mod custom;
 mod fixed;
 mod jitter;
+mod learned;
 mod pacer;
 mod seen;
 
@@ -45,6 +47,7 @@ pub use self::countdown::Countdown;
 pub use self::custom::{FromFn, Intervals, from_fn, intervals};
 pub use self::fixed::Fixed;
 pub use self::jitter::Jitter;
+pub use self::learned::{Dial, History, KINDS_MOST, Learned};
 pub use self::pacer::{LEAST_PAUSE, Pacer};
 pub use self::seen::{Ended, Push, Remaining, Seen, Start};
 
@@ -87,6 +90,8 @@ pub trait Cursor: fmt::Debug + Send {
     fn next(&mut self, seen: &Seen) -> Option<Duration>;
 
     /// How the wait ended, for schedules that learn. Called at most once; the default forgets it.
+    ///
+    /// A cursor that is dropped without this call belonged to a wait that was given up.
     fn finish(&mut self, ended: &Ended) {
         let _ = ended;
     }
@@ -98,6 +103,16 @@ pub trait Cursor: fmt::Debug + Send {
     /// then hold.
     fn quantile(&self, probability: f64, seen: &Seen) -> Option<Duration> {
         let _ = (probability, seen);
+        None
+    }
+
+    /// The rate at which the job is expected to end, per second, knowing that it was still running at
+    /// [`Seen::elapsed`].
+    ///
+    /// `None` from schedules that have no opinion. A budget of requests that many waits share is best divided by the
+    /// square roots of these.
+    fn hazard(&self, seen: &Seen) -> Option<f64> {
+        let _ = seen;
         None
     }
 }

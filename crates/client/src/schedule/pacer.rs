@@ -58,7 +58,7 @@ impl Pacer {
         Some(last_look.max(seen.elapsed))
     }
 
-    /// Tells the schedule how the wait ended. See [`Cursor::finish`].
+    /// Tells the schedule how the wait ended, by whatever channel the news came. See [`Cursor::finish`].
     pub fn finish(&mut self, ended: &Ended) {
         self.cursor.finish(ended);
     }
@@ -67,6 +67,12 @@ impl Pacer {
     #[must_use]
     pub fn quantile(&self, probability: f64, seen: &Seen) -> Option<Duration> {
         self.cursor.quantile(probability, seen)
+    }
+
+    /// The rate at which the job is expected to end. See [`Cursor::hazard`].
+    #[must_use]
+    pub fn hazard(&self, seen: &Seen) -> Option<f64> {
+        self.cursor.hazard(seen)
     }
 
     fn unbounded(&mut self, seen: &Seen) -> Option<Duration> {

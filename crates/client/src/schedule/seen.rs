@@ -1,5 +1,6 @@
 //! What a schedule is told: at the start of a job, after each poll, and at the end.
 
+use super::History;
 use std::time::Duration;
 
 /// What is known when a job's schedule begins.
@@ -18,6 +19,8 @@ pub struct Start {
     pub size: Option<f64>,
     /// Whether a push (webhook) is expected to bring the news first.
     pub push: Push,
+    /// What the caller has learned so far; none leaves a schedule that learns to its own memory.
+    pub history: Option<History>,
 }
 
 impl Start {
@@ -28,6 +31,7 @@ impl Start {
             seed,
             size: None,
             push: Push::None,
+            history: None,
         }
     }
 
@@ -42,6 +46,13 @@ impl Start {
     #[must_use]
     pub fn push(mut self, push: Push) -> Self {
         self.push = push;
+        self
+    }
+
+    /// Hands over what was learned so far, to be added to. A schedule with a history of its own keeps to that.
+    #[must_use]
+    pub fn history(mut self, history: &History) -> Self {
+        self.history = Some(history.clone());
         self
     }
 }

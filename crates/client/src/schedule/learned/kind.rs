@@ -1,0 +1,314 @@
+//! One learner, shared by every wait for jobs of its kind.
+//!
+//! The learner sits behind a mutex that is held for at most a refit (well under a millisecond) and never across an
+//! await. A plan is made once per state of the learner and shared; waits notice a new state by its version, without
+//! taking the lock.
+
+use super::experts::Prior;
+use super::file::Record;
+use super::forecast;
+use super::grid::{Law, STEP, shift};
+use super::model::Model;
+use super::plan::{Plan, Terms};
+use super::ring::Observation;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How many plans of one state are kept for sharing: a few dials times a few floors.
+const SHARED_PLANS: usize = 8;
+
+/// The price that a budget starts from, in seconds of delay per request.
+const FIRST_PRICE: f64 = 0.5;
+
+/// How fast a budget's price follows the polls spent, and how far it may go.
+const PRICE_STEP: f64 = 0.15;
+const PRICE_SPAN: f64 = 9.0;
+
+/// How fast the share of lost pushes and the comparison of learners forget.
+const COUNT_FADE: f64 = 0.99;
+const SCORE_FADE: f64 = 0.9;
+
+/// The most that one job may say for or against a learner, in nats.
+const SCORE_MOST: f64 = 3.0;
+
+/// What is believed of pushes before any was counted: half of one lost among five, which is cautious.
+const PRIOR_LOST: f64 = 0.5;
+const PRIOR_PUSHES: f64 = 5.0;
+
+/// The learner of one kind of job, or of one kind of hint about such jobs.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    /// Counts the changes of the learner.
+    version: AtomicU64,
+    /// The version that was last written to disk.
+    saved: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    model: Model,
+    memory: Memory,
+    /// Made from the model when first needed.
+    outlook: Option<Outlook>,
+}
+
+/// What a kind remembers beside its durations.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Memory {
+    /// The size that counts as 1: the first one seen.
+    pub(crate) reference: Option<f64>,
+    /// ln of the price by which a budget is kept.
+    pub(crate) ln_price: f64,
+    /// How many pushes were lost, and expected; both fade.
+    pub(crate) lost: f64,
+    pub(crate) pushes: f64,
+    /// By how much this learner has lately predicted better than the plain one, in nats per job.
+    pub(crate) advantage: f64,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            reference: None,
+            ln_price: FIRST_PRICE.ln(),
+            lost: 0.0,
+            pushes: 0.0,
+            advantage: 0.0,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Outlook {
+    law: Box<Law>,
+    slope: f64,
+    /// Plans for jobs of the reference size, by terms.
+    plans: Vec<(Terms, Arc<Plan>)>,
+}
+
+/// A plan and the version of the learner it was made from.
+#[derive(Debug, Clone)]
+pub(crate) struct Planned {
+    pub(crate) version: u64,
+    pub(crate) plan: Arc<Plan>,
+}
+
+impl Kind {
+    /// A learner of durations that has seen nothing.
+    pub(crate) fn of_durations(median: f64) -> Self {
+        Self::from_parts(Model::new(Prior::new(median, 1.0), None), Memory::default())
+    }
+
+    /// A learner of how estimates of `reference` seconds turn out; such durations scale with the estimate.
+    pub(crate) fn of_estimates(reference: f64, scale: f64) -> Self {
+        let memory = Memory {
+            reference: Some(reference),
+            ..Memory::default()
+        };
+        Self::from_parts(Model::new(Prior::new(reference, scale), Some(1.0)), memory)
+    }
+
+    pub(crate) fn from_parts(model: Model, memory: Memory) -> Self {
+        Self {
+            version: AtomicU64::new(0),
+            saved: AtomicU64::new(0),
+            state: Mutex::new(State {
+                model,
+                memory,
+                outlook: None,
+            }),
+        }
+    }
+
+    /// How often the learner has changed.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The best plan for a job of the given size.
+    pub(crate) fn plan(&self, terms: Terms, size: Option<f64>) -> Planned {
+        let mut state = self.lock();
+        let version = self.version();
+        let bins = state.bins(size);
+        let outlook = state.outlook();
+        let plan = if bins == 0.0 {
+            outlook.shared_plan(terms)
+        } else {
+            Arc::new(Plan::new(&shift(&outlook.law, bins), terms))
+        };
+        Planned { version, plan }
+    }
+
+    /// The law of the next job of the given size.
+    pub(crate) fn law(&self, size: Option<f64>) -> Box<Law> {
+        let mut state = self.lock();
+        let bins = state.bins(size);
+        let law = &state.outlook().law;
+        if bins == 0.0 {
+            law.clone()
+        } else {
+            shift(law, bins)
+        }
+    }
+
+    /// Learns from one job of the given size: it ended within `(after, at_most]` seconds.
+    pub(crate) fn observe(&self, after: f64, at_most: f64, size: Option<f64>) {
+        let mut state = self.lock();
+        let reference = match (state.memory.reference, size) {
+            (None, Some(size)) => {
+                state.memory.reference = Some(size);
+                Some(size)
+            }
+            (known, _) => known,
+        };
+        let ln_size = match (size, reference) {
+            (Some(size), Some(reference)) => (size / reference).ln(),
+            _ => 0.0,
+        };
+        state.model.observe(Observation {
+            after,
+            at_most,
+            ln_size,
+        });
+        self.changed(&mut state);
+    }
+
+    /// Replaces the prior's median, as long as nothing was seen.
+    pub(crate) fn expect(&self, median: f64) {
+        let mut state = self.lock();
+        if state.model.expect(median) {
+            self.changed(&mut state);
+        }
+    }
+
+    /// The price by which the kind's budget is kept.
+    pub(crate) fn price(&self) -> f64 {
+        self.lock().memory.ln_price.exp()
+    }
+
+    /// Moves the price after a job that spent `polls` where `budget` were meant.
+    pub(crate) fn spent(&self, polls: u32, budget: f64) {
+        let mut state = self.lock();
+        let off = PRICE_STEP * (f64::from(polls) - budget) / budget;
+        let first = FIRST_PRICE.ln();
+        // One absurd job may not move the price by more than a factor of e.
+        let moved = state.memory.ln_price + off.min(1.0);
+        state.memory.ln_price = moved.clamp(first - PRICE_SPAN, first + PRICE_SPAN);
+        self.changed(&mut state);
+    }
+
+    /// The share of pushes that are lost, as far as was counted.
+    pub(crate) fn loss(&self) -> f64 {
+        let Memory { lost, pushes, .. } = self.lock().memory;
+        (lost + PRIOR_LOST) / (pushes + PRIOR_PUSHES)
+    }
+
+    /// Counts an expected push.
+    pub(crate) fn pushed(&self, came: bool) {
+        let mut state = self.lock();
+        let memory = &mut state.memory;
+        memory.lost = COUNT_FADE * memory.lost + f64::from(u8::from(!came));
+        memory.pushes = COUNT_FADE * memory.pushes + 1.0;
+        self.changed(&mut state);
+    }
+
+    /// By how much this learner predicts better than the plain one.
+    pub(crate) fn advantage(&self) -> f64 {
+        self.lock().memory.advantage
+    }
+
+    /// Counts by how much it predicted the latest job better, in nats.
+    pub(crate) fn compared(&self, nats: f64) {
+        if nats.is_nan() {
+            return;
+        }
+        let mut state = self.lock();
+        let nats = nats.clamp(-SCORE_MOST, SCORE_MOST);
+        let memory = &mut state.memory;
+        memory.advantage = SCORE_FADE * memory.advantage + (1.0 - SCORE_FADE) * nats;
+        self.changed(&mut state);
+    }
+
+    /// The median of the durations seen; none if there were none.
+    pub(crate) fn median_seen(&self) -> Option<f64> {
+        self.lock().model.median_seen()
+    }
+
+    /// How many jobs are remembered.
+    pub(crate) fn jobs(&self) -> usize {
+        self.lock().model.ring().len()
+    }
+
+    /// What to write to disk if anything changed since that was last asked.
+    pub(crate) fn take_unsaved(&self, name: &str, now: u64) -> Option<Record> {
+        let state = self.lock();
+        let version = self.version();
+        (self.saved.swap(version, Ordering::AcqRel) != version)
+            .then(|| Record::new(name, now, &state.model, &state.memory))
+    }
+
+    /// Takes back that it was saved.
+    pub(crate) fn not_saved(&self) {
+        // No version ever equals this one, so the next attempt writes.
+        self.saved.store(u64::MAX, Ordering::Release);
+    }
+
+    fn changed(&self, state: &mut State) {
+        state.outlook = None;
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing under this lock leaves the learner half changed, so a panic elsewhere in the process doesn't matter.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn outlook(&mut self) -> &mut Outlook {
+        self.outlook.get_or_insert_with(|| {
+            let (law, slope) = self.model.predict();
+            Outlook {
+                law,
+                slope,
+                plans: Vec::new(),
+            }
+        })
+    }
+
+    /// By how many bins the law of a job of this size is shifted.
+    fn bins(&mut self, size: Option<f64>) -> f64 {
+        match (size, self.memory.reference) {
+            (Some(size), Some(reference)) => self.outlook().slope * (size / reference).ln() / STEP,
+            _ => 0.0,
+        }
+    }
+}
+
+impl Outlook {
+    fn shared_plan(&mut self, terms: Terms) -> Arc<Plan> {
+        if let Some((_, plan)) = self.plans.iter().find(|(known, _)| *known == terms) {
+            return plan.clone();
+        }
+        let plan = Arc::new(Plan::new(&self.law, terms));
+        if self.plans.len() == SHARED_PLANS {
+            self.plans.remove(0);
+        }
+        self.plans.push((terms, plan.clone()));
+        plan
+    }
+}
+
+/// How likely a law found it that the job ended within `(after, at_most]`, knowing that it ran at `now`; in nats.
+pub(crate) fn log_score(law: &Law, now: f64, after: f64, at_most: f64) -> f64 {
+    let until = if at_most.is_finite() {
+        forecast::ended_by(law, at_most)
+    } else {
+        1.0
+    };
+    let left = 1.0 - forecast::ended_by(law, now);
+    let within = until - forecast::ended_by(law, after.max(now));
+    // The floors keep an impossible end finite; the prior makes them rare.
+    (within.max(1e-12) / left.max(1e-12)).ln()
+}

@@ -1,0 +1,70 @@
+//! What a kind of job remembers of its past: a short ring of observed durations.
+
+use super::grid::bin;
+
+/// How many jobs a kind remembers.
+pub(crate) const RING: usize = 128;
+
+/// One job's duration: somewhere in `(after, at_most]`, in seconds since acceptance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Observation {
+    /// When the job was last known to run.
+    pub(crate) after: f64,
+    /// When it was first known to have ended; infinite if that was never seen.
+    pub(crate) at_most: f64,
+    /// The logarithm of the job's relative size; 0 if unknown.
+    pub(crate) ln_size: f64,
+}
+
+/// The bins that an observation covers, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) first: usize,
+    pub(crate) last: usize,
+}
+
+impl Observation {
+    /// The bins covered on the axis of u = T / size^`slope`.
+    pub(crate) fn span(self, slope: f64) -> Span {
+        let shift = slope * self.ln_size;
+        let last = bin(self.at_most.ln() - shift);
+        Span {
+            first: bin(self.after.ln() - shift).min(last),
+            last,
+        }
+    }
+
+    /// Whether the duration is known and not merely enclosed.
+    pub(crate) fn is_exact(self) -> bool {
+        self.after == self.at_most
+    }
+
+    /// The middle of the enclosure; none if the job was given up, or never seen running nor late.
+    pub(crate) fn middle(self) -> Option<f64> {
+        let middle = 0.5 * (self.after + self.at_most);
+        (middle.is_finite() && middle > 0.0).then_some(middle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_stay_on_the_grid_and_in_order() {
+        let times = [0.0, 1e-9, 0.1, 7.0, 7300.0, 1e9, f64::INFINITY];
+        for (i, after) in times.into_iter().enumerate() {
+            for at_most in &times[i..] {
+                for ln_size in [-50.0, 0.0, 50.0] {
+                    let seen = Observation {
+                        after,
+                        at_most: *at_most,
+                        ln_size,
+                    };
+                    let span = seen.span(1.5);
+                    assert!(span.first <= span.last, "{seen:?}: {span:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The learned schedule as a value.
+
+use super::history::History;
+use super::walk::Walk;
+use crate::schedule::{Cursor, Schedule, Start};
+use std::time::Duration;
+
+/// The price of a request under each setting of the dial, in seconds of delay.
+const EAGER: f64 = 0.1;
+const BALANCED: f64 = 0.5;
+const FRUGAL: f64 = 2.0;
+
+/// The least price: below it, polls would follow each other at the least interval anyway.
+const LEAST_PRICE: f64 = 1e-4;
+
+/// The greatest price: beyond it a plan is one poll.
+const GREATEST_PRICE: f64 = 1e4;
+
+/// How much earlier news is worth how many requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Dial {
+    /// A request is worth a tenth of a second.
+    Eager,
+    /// A request is worth half a second: fewer requests *and* less delay than exponential backoff, on every law tried.
+    #[default]
+    Balanced,
+    /// A request is worth two seconds.
+    Frugal,
+    /// A request is worth this much delay.
+    Price(Duration),
+    /// As many requests per job on average, at the least delay; one price per kind follows the polls spent.
+    Budget(f64),
+}
+
+impl Dial {
+    /// The price in seconds of delay; for a budget, the one it starts from.
+    pub(crate) fn price(self) -> f64 {
+        match self {
+            Self::Eager => EAGER,
+            Self::Balanced | Self::Budget(_) => BALANCED,
+            Self::Frugal => FRUGAL,
+            Self::Price(price) => price.as_secs_f64().clamp(LEAST_PRICE, GREATEST_PRICE),
+        }
+    }
+}
+
+/// Polls when it is worth it, by what earlier jobs of the same kind took.
+///
+/// See the [module](super) for how it works and what it guarantees. A value for one kind of job; cheap to clone, and
+/// clones learn together.
+///
+/// ```
+/// use std::time::Duration;
+/// use abide::schedule::{Dial, Learned};
+///
+/// let schedule = Learned::new("translate")
+///     .dial(Dial::Frugal)
+///     .expect_about(Duration::from_secs(90))
+///     .greatest(Duration::from_secs(30));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Learned {
+    kind: String,
+    history: Option<History>,
+    /// What is learned where neither the caller nor the client has a history.
+    own: History,
+    dial: Dial,
+    size: Option<f64>,
+    expected: Option<Duration>,
+    jitter: f64,
+    least: Duration,
+    greatest: Option<Duration>,
+}
+
+impl Learned {
+    /// Learns under the name of a kind: the endpoint, the type of job and whatever else changes the speed.
+    #[must_use]
+    pub fn new(kind: impl Into<String>) -> Self {
+        Self {
+            kind: kind.into(),
+            history: None,
+            own: History::new(),
+            dial: Dial::Balanced,
+            size: None,
+            expected: None,
+            jitter: 0.25,
+            least: Duration::from_millis(250),
+            greatest: None,
+        }
+    }
+
+    /// Learns from and for this history. Default: the client's, else one that clones of this value share.
+    #[must_use]
+    pub fn history(mut self, history: &History) -> Self {
+        self.history = Some(history.clone());
+        self
+    }
+
+    /// How much earlier news is worth. Default: [`Dial::Balanced`].
+    #[must_use]
+    pub fn dial(mut self, dial: Dial) -> Self {
+        self.dial = match dial {
+            // A budget below one poll can't be kept: the poll that sees the end is one.
+            Dial::Budget(polls) if polls.is_nan() => Dial::Balanced,
+            Dial::Budget(polls) => Dial::Budget(polls.clamp(1.0, 1e6)),
+            dial => dial,
+        };
+        self
+    }
+
+    /// The delay that a request is worth; short for [`Dial::Price`].
+    #[must_use]
+    pub fn price(self, price: Duration) -> Self {
+        self.dial(Dial::Price(price))
+    }
+
+    /// How many requests a job may take on average; short for [`Dial::Budget`].
+    #[must_use]
+    pub fn budget(self, requests: f64) -> Self {
+        self.dial(Dial::Budget(requests))
+    }
+
+    /// How big the job is; instead of [`Start::size`]. The unit is the caller's, the same for all jobs of the kind.
+    #[must_use]
+    pub fn size(mut self, size: f64) -> Self {
+        self.size = (size.is_finite() && size > 0.0).then_some(size);
+        self
+    }
+
+    /// What to expect before any job of this kind was seen: half of them take longer. Default: what other kinds in the
+    /// history took, else 15 s.
+    #[must_use]
+    pub fn expect_about(mut self, median: Duration) -> Self {
+        self.expected = Some(median);
+        self
+    }
+
+    /// The share of a pause by which a poll may be moved, 0 to 0.5. Default: 0.25, which keeps jobs that started
+    /// together from being asked about together and costs less than one percent.
+    #[must_use]
+    pub fn jitter(mut self, share: f64) -> Self {
+        if share.is_finite() {
+            self.jitter = share.clamp(0.0, 0.5);
+        }
+        self
+    }
+
+    /// The least interval between two polls. Default: 250 ms. Anything from 100 ms to 1 s serves as well.
+    #[must_use]
+    pub fn least(mut self, interval: Duration) -> Self {
+        self.least = interval.max(super::super::LEAST_PAUSE);
+        self
+    }
+
+    /// The greatest interval between two polls, for those who promise a worst case. Default: none; 30 s costs up to 5 %,
+    /// 10 s up to 26 %.
+    #[must_use]
+    pub fn greatest(mut self, interval: Duration) -> Self {
+        self.greatest = Some(interval);
+        self
+    }
+
+    pub(crate) fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    pub(crate) fn expected(&self) -> Option<Duration> {
+        self.expected
+    }
+
+    pub(crate) fn own_size(&self) -> Option<f64> {
+        self.size
+    }
+
+    pub(crate) fn jitter_share(&self) -> f64 {
+        self.jitter
+    }
+
+    pub(crate) fn dial_set(&self) -> Dial {
+        self.dial
+    }
+
+    /// In seconds.
+    pub(crate) fn least_interval(&self) -> f64 {
+        self.least.as_secs_f64()
+    }
+
+    /// In seconds; infinite if there is none. Never below the least.
+    pub(crate) fn greatest_interval(&self) -> f64 {
+        self.greatest.map_or(f64::INFINITY, |greatest| {
+            greatest.max(self.least).as_secs_f64()
+        })
+    }
+}
+
+impl Schedule for Learned {
+    fn begin(&self, start: &Start) -> Box<dyn Cursor> {
+        let history = self
+            .history
+            .as_ref()
+            .or(start.history.as_ref())
+            .unwrap_or(&self.own)
+            .clone();
+        Box::new(Walk::new(self.clone(), history, start))
+    }
+}

@@ -1,0 +1,620 @@
+//! One job's walk along a learned plan.
+
+use super::forecast;
+use super::hint::{Heard, Sort};
+use super::history::History;
+use super::kind::{Kind, Planned};
+use super::plan::{Plan, Terms};
+use super::schedule::{Dial, Learned};
+use crate::schedule::{Cursor, Ended, Push, Seen, Start};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How far a poll may be from where it was planned, as a share of the pause, before the plan is taken up from where the
+/// poll really was.
+const ON_TRACK: f64 = 0.1;
+
+/// Floors and round trips above the least interval are rounded up to powers of this, so that plans can be shared.
+const GAP_STEP: f64 = 1.05;
+
+/// The greatest time that is planned with, in seconds; beyond it, arithmetic stays finite.
+const GREATEST: f64 = 1e9;
+
+#[derive(Debug)]
+pub(crate) struct Walk {
+    schedule: Learned,
+    history: History,
+    kind: Arc<Kind>,
+    size: Option<f64>,
+    push: Push,
+    /// The one random number of the job, between minus and plus the jitter.
+    phase: f64,
+    luck: ChaCha8Rng,
+    hints: [Option<Heard>; 2],
+    track: Option<Track>,
+    /// When the job was last known to run, in seconds since acceptance; none before the first answer.
+    running: Option<f64>,
+    finished: bool,
+}
+
+/// The plan that is being followed.
+#[derive(Debug)]
+struct Track {
+    planned: Planned,
+    terms: Terms,
+    /// Whose plan it is.
+    basis: Basis,
+    /// The planned poll before jitter, and where jitter moved it; both in seconds since acceptance.
+    planned_poll: f64,
+    aim: f64,
+    pause: f64,
+}
+
+/// What a plan is counted from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Basis {
+    /// The job's acceptance.
+    Acceptance,
+    /// An estimate of this sort, made at this instant.
+    Estimate { sort: usize, at: f64 },
+}
+
+impl Basis {
+    fn origin(self) -> f64 {
+        match self {
+            Self::Acceptance => 0.0,
+            Self::Estimate { at, .. } => at,
+        }
+    }
+}
+
+impl Walk {
+    pub(crate) fn new(schedule: Learned, history: History, start: &Start) -> Self {
+        let kind = history.durations(schedule.kind(), schedule.expected());
+        let mut luck = ChaCha8Rng::seed_from_u64(start.seed);
+        let phase = schedule.jitter_share() * (2.0 * luck.random::<f64>() - 1.0);
+        Self {
+            size: schedule.own_size().or(start.size),
+            push: start.push,
+            schedule,
+            history,
+            kind,
+            phase,
+            luck,
+            hints: [None, None],
+            track: None,
+            running: None,
+            finished: false,
+        }
+    }
+
+    /// Takes in the hints of the latest answer; returns whether there were any.
+    fn hear(&mut self, seen: &Seen, now: f64) -> bool {
+        let mut fresh = false;
+        for (slot, sort) in self.hints.iter_mut().zip(Sort::ALL) {
+            let Some(estimate) = sort.read(seen, now) else {
+                continue;
+            };
+            fresh = true;
+            match slot {
+                Some(heard) => heard.hear(estimate, self.luck.random()),
+                None => {
+                    let learner = sort.learner(&self.history, self.schedule.kind(), estimate);
+                    *slot = Some(Heard::new(learner, estimate));
+                }
+            }
+        }
+        fresh
+    }
+
+    /// The learner to believe: the best of those that have something to say.
+    fn basis(&self) -> Basis {
+        let mut best = (Basis::Acceptance, 0.0);
+        let mut open = true;
+        for (i, heard) in self.hints.iter().enumerate() {
+            let Some(heard) = heard else { continue };
+            let advantage = heard.learner.advantage();
+            // A hint that was never checked is preferred to none, and the better of two hints to the other.
+            if advantage > best.1 || (open && advantage >= best.1) {
+                let at = heard.latest.at;
+                best = (Basis::Estimate { sort: i, at }, advantage);
+                open = false;
+            }
+        }
+        best.0
+    }
+
+    /// The learner of a basis, and the size of this job in its eyes.
+    fn learner(&self, basis: Basis) -> (&Arc<Kind>, Option<f64>) {
+        match basis {
+            Basis::Acceptance => (&self.kind, self.size),
+            Basis::Estimate { sort, .. } => match &self.hints[sort] {
+                Some(heard) => (&heard.learner, Some(heard.latest.seconds)),
+                // A basis is only ever made from a hint that was heard.
+                None => (&self.kind, self.size),
+            },
+        }
+    }
+
+    fn terms(&self, seen: &Seen) -> Terms {
+        let price = match self.schedule.dial_set() {
+            Dial::Budget(_) => self.kind.price(),
+            dial => dial.price(),
+        };
+        let floor = seen.not_before.map_or(0.0, |floor| {
+            floor.saturating_sub(seen.elapsed).as_secs_f64()
+        });
+        let least = self.schedule.least_interval();
+        let wanted = floor.max(seen.rtt.as_secs_f64()).min(GREATEST);
+        let gap = if wanted > least {
+            least * GAP_STEP.powf(((wanted / least).ln() / GAP_STEP.ln()).ceil())
+        } else {
+            least
+        };
+        let loss = match self.push {
+            Push::None => 1.0,
+            Push::Expected => self.kind.loss(),
+            Push::Loss(share) => share,
+        };
+        // Below a thousandth a plan would trust the push for hours.
+        let loss = if loss.is_nan() {
+            1.0
+        } else {
+            loss.clamp(1e-3, 1.0)
+        };
+        Terms { price, gap, loss }
+    }
+
+    /// Where to take up a plan: a planned poll that took place as planned, else the instant of the last look.
+    fn from(&self, now: f64, same_plan: bool) -> f64 {
+        match &self.track {
+            Some(track) if same_plan && (now - track.aim).abs() <= ON_TRACK * track.pause => {
+                track.planned_poll
+            }
+            _ => now,
+        }
+    }
+
+    fn learn(&mut self, ended: &Ended) {
+        self.finished = true;
+        let seconds = |time: Duration| time.as_secs_f64().min(GREATEST);
+        let after = seconds(ended.after);
+        let (after, at_most) = match (ended.duration, ended.at_most) {
+            // The server's own account, within what we saw ourselves: its clock may be coarse, ours was not asked.
+            (Some(duration), Some(at_most)) => {
+                let exact = seconds(duration).clamp(after, seconds(at_most).max(after));
+                (exact, exact)
+            }
+            (_, Some(at_most)) => (after, seconds(at_most).max(after)),
+            (_, None) => (after, f64::INFINITY),
+        };
+        if after == 0.0 && at_most.is_infinite() {
+            // Given up before anything was known: that says nothing.
+            return;
+        }
+        for heard in self.hints.iter().flatten() {
+            heard.learn(after, at_most, &self.kind, self.size);
+        }
+        self.kind.observe(after, at_most, self.size);
+        if let Some(came) = ended.pushed {
+            self.kind.pushed(came);
+        }
+        if let Dial::Budget(budget) = self.schedule.dial_set()
+            && ended.at_most.is_some()
+        {
+            self.kind.spent(ended.polls, budget);
+        }
+    }
+}
+
+impl Cursor for Walk {
+    fn next(&mut self, seen: &Seen) -> Option<Duration> {
+        let half_trip = (0.5 * seen.rtt.as_secs_f64()).min(GREATEST);
+        let elapsed = seen.elapsed.as_secs_f64().min(GREATEST);
+        // The instant that the latest answer describes.
+        let now = if seen.polls == 0 {
+            elapsed
+        } else {
+            (elapsed - half_trip).max(0.0)
+        };
+        if seen.polls > 0 {
+            self.running = Some(now);
+        }
+        let fresh = self.hear(seen, now);
+        let terms = self.terms(seen);
+
+        let unchanged = !fresh
+            && self.track.as_ref().is_some_and(|track| {
+                let (learner, _) = self.learner(track.basis);
+                track.terms == terms && track.planned.version == learner.version()
+            });
+        // Before the first answer nothing is known to run, however late the wait began.
+        let last_look = self.running.unwrap_or(0.0);
+        let from = self.from(last_look, unchanged);
+        let (basis, planned) = match &self.track {
+            Some(track) if unchanged => (track.basis, track.planned.clone()),
+            _ => {
+                let basis = self.basis();
+                let (learner, size) = self.learner(basis);
+                (basis, learner.plan(terms, size))
+            }
+        };
+
+        let greatest = self.schedule.greatest_interval();
+        let poll = step(&planned.plan, basis.origin(), from, greatest);
+        let following = step(&planned.plan, basis.origin(), poll, greatest);
+        let pause = poll - from;
+        let aim = poll + self.phase * pause.min(following - poll);
+        self.track = Some(Track {
+            planned,
+            terms,
+            basis,
+            planned_poll: poll,
+            aim,
+            pause,
+        });
+        let send = (aim - half_trip).max(elapsed);
+        Some(Duration::try_from_secs_f64(send).unwrap_or(Duration::MAX))
+    }
+
+    fn finish(&mut self, ended: &Ended) {
+        if !self.finished {
+            self.learn(ended);
+        }
+    }
+
+    fn quantile(&self, probability: f64, seen: &Seen) -> Option<Duration> {
+        let basis = self.basis();
+        let (learner, size) = self.learner(basis);
+        let origin = basis.origin();
+        let now = seen.elapsed.as_secs_f64().min(GREATEST) - origin;
+        let at = origin + forecast::quantile(&learner.law(size), probability, now.max(0.0));
+        Duration::try_from_secs_f64(at).ok()
+    }
+
+    fn hazard(&self, seen: &Seen) -> Option<f64> {
+        let basis = self.basis();
+        let (learner, size) = self.learner(basis);
+        let now = seen.elapsed.as_secs_f64().min(GREATEST) - basis.origin();
+        Some(forecast::hazard(&learner.law(size), now.max(0.0)))
+    }
+}
+
+impl Drop for Walk {
+    /// A wait that was dropped is one that was given up; leaving it out would teach that jobs are shorter than they are.
+    fn drop(&mut self) {
+        if let (false, Some(running)) = (self.finished, self.running) {
+            let after = Duration::try_from_secs_f64(running).unwrap_or_default();
+            self.learn(&Ended::given_up(after));
+        }
+    }
+}
+
+/// The planned poll after a look in vain at `from`, seconds since acceptance.
+fn step(plan: &Plan, origin: f64, from: f64, greatest: f64) -> f64 {
+    let next = origin + plan.after((from - origin).max(0.0));
+    next.min(from + greatest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::testing::walk;
+    use crate::schedule::{Remaining, Schedule};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    fn begin(schedule: &Learned) -> Box<dyn Cursor> {
+        schedule.begin(&Start::new(1))
+    }
+
+    fn finish(schedule: &Learned, t: f64) {
+        begin(schedule)
+            .finish(&Ended::between(seconds(t - 2.0), seconds(t + 1.0)).duration(Some(seconds(t))));
+    }
+
+    /// At a round trip of nothing and right after a poll that was answered "not yet".
+    fn running(at: f64) -> Seen {
+        Seen::at(seconds(at)).rtt(Duration::ZERO).polls(1)
+    }
+
+    #[test]
+    fn the_whole_way_through_the_schedule_gives_the_golden_vectors() {
+        let schedule = Learned::new("k").jitter(0.0);
+        let check = |golden: [f64; 8]| {
+            // Forgotten on purpose: dropping a walk would teach the learner.
+            let cursor = Box::leak(begin(&schedule));
+            for (poll, golden) in walk(cursor, 8).iter().zip(golden) {
+                assert!((poll - golden).abs() < 6e-4, "{poll} is not {golden}");
+            }
+        };
+        check([5.352, 9.751, 13.977, 18.309, 22.815, 27.589, 32.701, 38.375]);
+        for t in [18.0, 22.0, 19.0, 25.0, 21.0] {
+            finish(&schedule, t);
+        }
+        check([
+            16.734, 19.834, 22.141, 24.226, 26.243, 28.429, 30.797, 33.362,
+        ]);
+        begin(&schedule).finish(&Ended::given_up(60 * SECOND));
+        check([
+            12.902, 19.057, 22.363, 25.724, 29.295, 34.036, 39.941, 46.872,
+        ]);
+    }
+
+    #[test]
+    fn jitter_keeps_the_order_and_three_quarters_of_every_pause() {
+        let plain = walk(begin(&Learned::new("k").jitter(0.0)).as_mut(), 20);
+        for seed in 0..200 {
+            let schedule = Learned::new("k");
+            let polls = walk(schedule.begin(&Start::new(seed)).as_mut(), 20);
+            for i in 1..19 {
+                let pause = polls[i] - polls[i - 1];
+                let planned = (plain[i] - plain[i - 1]).min(plain[i + 1] - plain[i]);
+                assert!(pause > 0.7 * planned, "{pause} of {planned}");
+                assert!((polls[i] - plain[i]).abs() <= 0.25 * planned + 1e-9);
+            }
+        }
+    }
+
+    #[test]
+    fn a_poll_is_sent_half_a_round_trip_before_its_moment() {
+        let schedule = Learned::new("k").jitter(0.0);
+        let seen = Seen::at(Duration::ZERO).rtt(200 * SECOND / 1000);
+        let at = begin(&schedule).next(&seen).unwrap().as_secs_f64();
+        assert!((at - (5.352 - 0.1)).abs() < 1e-3, "{at}");
+    }
+
+    #[test]
+    fn a_poll_that_came_late_is_planned_on_from_where_it_was() {
+        let schedule = Learned::new("k").jitter(0.0);
+        let mut cursor = begin(&schedule);
+        cursor.next(&Seen::at(Duration::ZERO).rtt(Duration::ZERO));
+        let at = cursor.next(&running(20.0)).unwrap().as_secs_f64();
+        assert!((23.0..26.0).contains(&at), "{at}");
+    }
+
+    #[test]
+    fn a_wait_that_began_late_looks_at_once() {
+        let schedule = Learned::new("k");
+        let at = begin(&schedule).next(&Seen::at(500 * SECOND)).unwrap();
+        assert_eq!(at, 500 * SECOND);
+    }
+
+    #[test]
+    fn a_floor_is_planned_around_and_forgotten() {
+        let schedule = Learned::new("k").jitter(0.0);
+        let mut cursor = begin(&schedule);
+        cursor.next(&Seen::at(Duration::ZERO).rtt(Duration::ZERO));
+        let floored = running(5.352).not_before(Some(seconds(25.352)));
+        assert!(cursor.next(&floored).unwrap() >= seconds(25.352));
+        let at = cursor.next(&running(26.0)).unwrap().as_secs_f64();
+        assert!((29.0..33.0).contains(&at), "{at}");
+    }
+
+    #[test]
+    fn greatest_and_least_bound_every_pause() {
+        let schedule = Learned::new("k")
+            .jitter(0.0)
+            .least(3 * SECOND)
+            .greatest(4 * SECOND);
+        let polls = walk(begin(&schedule).as_mut(), 40);
+        assert!(polls[0] <= 4.0);
+        for pair in polls.windows(2) {
+            let pause = pair[1] - pair[0];
+            assert!((2.9..=4.1).contains(&pause), "{pause}");
+        }
+    }
+
+    #[test]
+    fn what_one_wait_learns_changes_the_plan_of_another_on_its_way() {
+        let schedule = Learned::new("k").jitter(0.0);
+        let mut cursor = begin(&schedule);
+        cursor.next(&Seen::at(Duration::ZERO).rtt(Duration::ZERO));
+        for _ in 0..10 {
+            finish(&schedule, 100.0);
+        }
+        let next = cursor.next(&running(5.352)).unwrap().as_secs_f64();
+        assert!((30.0..101.0).contains(&next), "{next}");
+    }
+
+    #[test]
+    fn a_dropped_wait_counts_as_given_up_and_a_finished_one_counts_once() {
+        let history = History::new();
+        let schedule = Learned::new("k").history(&history);
+        let mut cursor = begin(&schedule);
+        cursor.next(&Seen::at(Duration::ZERO));
+        drop(cursor);
+        assert_eq!(history.jobs("k"), 0);
+        let mut cursor = begin(&schedule);
+        cursor.next(&running(9.0));
+        drop(cursor);
+        assert_eq!(history.jobs("k"), 1);
+        let mut cursor = begin(&schedule);
+        cursor.next(&running(9.0));
+        let ended = Ended::between(9 * SECOND, 12 * SECOND);
+        cursor.finish(&ended);
+        cursor.finish(&ended);
+        drop(cursor);
+        assert_eq!(history.jobs("k"), 2);
+    }
+
+    #[test]
+    fn a_history_is_taken_from_the_schedule_then_the_start_then_itself() {
+        let (mine, clients) = (History::new(), History::new());
+        let start = Start::new(1).history(&clients);
+        let ended = Ended::between(SECOND, SECOND);
+        Learned::new("k")
+            .history(&mine)
+            .begin(&start)
+            .finish(&ended);
+        assert_eq!((mine.jobs("k"), clients.jobs("k")), (1, 0));
+        Learned::new("k").begin(&start).finish(&ended);
+        assert_eq!((mine.jobs("k"), clients.jobs("k")), (1, 1));
+    }
+
+    #[test]
+    fn sizes_scale_the_plan() {
+        let schedule = Learned::new("k").jitter(0.0);
+        for size in (0..60).map(|i| 10.0 + f64::from(i * 37 % 60)) {
+            let t = seconds(2.0 * size);
+            let mut cursor = schedule.begin(&Start::new(1).size(size));
+            cursor.finish(&Ended::between(t, t));
+        }
+        let first = |size: f64| {
+            let mut cursor = schedule.begin(&Start::new(1).size(size));
+            cursor
+                .next(&Seen::at(Duration::ZERO))
+                .unwrap()
+                .as_secs_f64()
+        };
+        let (small, big) = (first(15.0), first(60.0));
+        assert!((20.0..31.0).contains(&small), "{small}");
+        assert!((2.0..4.1).contains(&(big / small)), "{big} after {small}");
+    }
+
+    #[test]
+    fn an_estimate_is_a_law_and_not_an_appointment() {
+        let schedule = Learned::new("k").jitter(0.0);
+        let mut cursor = begin(&schedule);
+        let hinted = Seen::at(Duration::ZERO)
+            .rtt(Duration::ZERO)
+            .remaining(Some(Remaining::about(100 * SECOND)));
+        let first = cursor.next(&hinted).unwrap().as_secs_f64();
+        assert!((30.0..95.0).contains(&first), "{first}");
+        let second = cursor.next(&running(first)).unwrap().as_secs_f64();
+        assert!(second < 100.0, "{second}");
+        // A fresh estimate is planned by at once.
+        let fresh = running(second).remaining(Some(Remaining::about(1000 * SECOND)));
+        let third = cursor.next(&fresh).unwrap().as_secs_f64();
+        assert!((200.0..1000.0).contains(&third), "{third}");
+    }
+
+    #[test]
+    fn estimates_that_mislead_are_soon_ignored() {
+        let schedule = Learned::new("k").jitter(0.0);
+        let lie = |cursor: &mut dyn Cursor, i: u32| {
+            let nonsense = if i.is_multiple_of(2) {
+                3000 * SECOND
+            } else {
+                SECOND
+            };
+            let seen = Seen::at(Duration::ZERO).remaining(Some(Remaining::about(nonsense)));
+            cursor.next(&seen).unwrap().as_secs_f64()
+        };
+        for i in 0..8 {
+            let mut cursor = begin(&schedule);
+            lie(cursor.as_mut(), i);
+            cursor.finish(&Ended::between(20 * SECOND, 20 * SECOND));
+        }
+        for i in 0..2 {
+            let first = lie(begin(&schedule).as_mut(), i);
+            assert!((15.0..21.0).contains(&first), "{first}");
+        }
+    }
+
+    #[test]
+    fn progress_is_an_estimate_too() {
+        let schedule = Learned::new("k").jitter(0.0);
+        let mut cursor = begin(&schedule);
+        cursor.next(&Seen::at(Duration::ZERO).rtt(Duration::ZERO));
+        let tenth = running(10.0).progress(Some(0.1));
+        let next = cursor.next(&tenth).unwrap().as_secs_f64();
+        assert!((40.0..95.0).contains(&next), "{next}");
+    }
+
+    #[test]
+    fn a_budget_is_kept_by_the_price() {
+        let schedule = Learned::new("k").budget(3.0).jitter(0.0);
+        let mut spent = Vec::new();
+        for i in 0..200u32 {
+            // A spread of durations between 10 and 30 s.
+            let t = 10.0 + 20.0 * (f64::from(i) * 0.618_034).fract();
+            let mut cursor = begin(&schedule);
+            let mut seen = Seen::at(Duration::ZERO).rtt(Duration::ZERO);
+            let mut after = Duration::ZERO;
+            let at = loop {
+                let at = cursor.next(&seen).unwrap();
+                seen.polls += 1;
+                if at.as_secs_f64() >= t {
+                    break at;
+                }
+                after = at;
+                seen.elapsed = at;
+            };
+            cursor.finish(
+                &Ended::between(after, at)
+                    .duration(Some(seconds(t)))
+                    .polls(seen.polls),
+            );
+            spent.push(f64::from(seen.polls));
+        }
+        let mean = spent[50..].iter().sum::<f64>() / 150.0;
+        assert!((mean - 3.0).abs() < 0.3, "{mean}");
+    }
+
+    #[test]
+    fn pushes_that_come_make_polls_rare_and_lost_ones_bring_them_back() {
+        let schedule = Learned::new("k").jitter(0.0);
+        let first = || {
+            let mut cursor = schedule.begin(&Start::new(1).push(Push::Expected));
+            cursor
+                .next(&Seen::at(Duration::ZERO))
+                .unwrap()
+                .as_secs_f64()
+        };
+        let end = |came: bool| {
+            let ended = Ended::between(20 * SECOND, 20 * SECOND).pushed(Some(came));
+            schedule
+                .begin(&Start::new(1).push(Push::Expected))
+                .finish(&ended);
+        };
+        (0..50).for_each(|_| end(true));
+        let trusting = first();
+        (0..50).for_each(|_| end(false));
+        assert!(first() < trusting);
+    }
+
+    #[test]
+    fn quantiles_and_hazard_come_from_the_law() {
+        let schedule = Learned::new("k");
+        for i in 0..40 {
+            finish(&schedule, 20.0 + f64::from(i % 10));
+        }
+        let cursor = begin(&schedule);
+        let at = |p: f64, now: f64| cursor.quantile(p, &running(now)).unwrap().as_secs_f64();
+        assert!((10.0..20.5).contains(&at(0.01, 0.0)), "{}", at(0.01, 0.0));
+        assert!((23.0..27.0).contains(&at(0.5, 0.0)), "{}", at(0.5, 0.0));
+        assert!(at(0.01, 28.0) >= 28.0);
+        assert!(cursor.hazard(&running(25.0)) > cursor.hazard(&running(5.0)));
+    }
+
+    #[test]
+    fn absurd_times_do_no_harm() {
+        let schedule = Learned::new("k")
+            .dial(Dial::Price(Duration::MAX))
+            .least(Duration::MAX);
+        for elapsed in [Duration::ZERO, Duration::MAX] {
+            let seen = Seen::at(elapsed)
+                .rtt(Duration::MAX)
+                .polls(1)
+                .not_before(Some(Duration::MAX))
+                .remaining(Some(Remaining::quantiles(
+                    Duration::MAX,
+                    Duration::MAX,
+                    Duration::ZERO,
+                )));
+            let mut cursor = schedule.begin(&Start::new(1).size(f64::MIN_POSITIVE));
+            cursor.next(&seen);
+            cursor.next(&seen.progress(Some(1.0)));
+            cursor.quantile(f64::NAN, &seen);
+            cursor.hazard(&seen);
+            cursor.finish(&Ended::between(elapsed, Duration::MAX).duration(Some(Duration::MAX)));
+        }
+    }
+}
