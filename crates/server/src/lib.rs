@@ -1,5 +1,6 @@
 //! The shell around the engine: what a job-status server needs beside the life of jobs itself.
 
 pub mod clock;
+pub mod config;
 pub mod guard;
 pub mod journal;

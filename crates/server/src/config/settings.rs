@@ -1,0 +1,275 @@
+//! What can be set: the one table.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+
+use abide_wire::{DurationLaw, OutcomePlan, Simulate, Span};
+
+use super::value::{
+    ClockSort, JobStart, ListenAddr, LogFormat, RateLimit, Secret, Value, WebhookAllow,
+};
+
+/// One thing that can be set: a flag, an environment variable and a key of the file in one.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The flag without its dashes, and the key of the file.
+    pub name: &'static str,
+    /// What stands for the value in a help text.
+    pub value_name: &'static str,
+    /// The default, as it would be written.
+    pub default: &'static str,
+    /// What it does, in what unit, between what bounds.
+    pub help: &'static str,
+    /// Whether it may be given several times, or several values with commas between them.
+    pub is_list: bool,
+    /// Whether it is a switch, which as a flag needs no value.
+    pub is_switch: bool,
+    /// The environment variable.
+    pub variable: &'static str,
+    pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
+    pub(super) show: fn(&Config) -> String,
+}
+
+macro_rules! settings {
+    ($(
+        $(#[doc = $doc:literal])+
+        $name:literal $variable:literal $value_name:literal $field:ident: $ty:ty = $default:literal;
+    )*) => {
+        /// What the server does. Made by [`Layers::resolve`](super::Layers::resolve), or by [`Default`] and changed field by
+        /// field in a test.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Config {
+            $($(#[doc = $doc])+ pub $field: $ty,)*
+        }
+
+        /// Everything that can be set, in the order in which it is shown.
+        pub const SETTINGS: &[Setting] = &[$(
+            Setting {
+                name: $name,
+                value_name: $value_name,
+                default: $default,
+                help: concat!($($doc, "\n"),+),
+                is_list: <$ty as Value>::IS_LIST,
+                is_switch: <$ty as Value>::IS_SWITCH,
+                variable: $variable,
+                set: |config, text| {
+                    config.$field = Value::parse(text)?;
+                    Ok(())
+                },
+                show: |config| config.$field.show(),
+            },
+        )*];
+
+        impl Default for Config {
+            fn default() -> Self {
+                Self {
+                    $($field: Value::parse($default).expect("the table's defaults are tested"),)*
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    /// Where to listen: address and port. Port 0 takes a free one; `:8080` is 127.0.0.1.
+    "listen" "ABIDE_LISTEN" "ADDR:PORT" listen: ListenAddr = "127.0.0.1:8080";
+    /// The directory that keeps the jobs. It is made where it isn't there, and belongs to one server at a time.
+    "data" "ABIDE_DATA" "DIR" data: PathBuf = "abide-data";
+    /// Keeps everything in memory and forgets it at the end.
+    "ephemeral" "ABIDE_EPHEMERAL" "BOOL" ephemeral: bool = "false";
+
+    /// An API key, 1 to 256 printable ASCII characters; may be repeated. With one, requests need `Authorization: Bearer KEY`, and jobs
+    /// belong to the key that created them.
+    "api-key" "ABIDE_API_KEYS" "KEY" api_keys: Vec<Secret> = "";
+    /// A file of API keys, one a line; `#` begins a comment.
+    "api-key-file" "ABIDE_API_KEY_FILE" "FILE" api_key_file: Option<PathBuf> = "";
+    /// Listens beyond loopback although there are no API keys.
+    "allow-anonymous" "ABIDE_ALLOW_ANONYMOUS" "BOOL" allow_anonymous: bool = "false";
+
+    /// How many requests a client may make: `600/min`, `10/s`, `off`. By API key, else by address.
+    "rate-limit" "ABIDE_RATE_LIMIT" "RATE" rate_limit: RateLimit = "600/min";
+    /// The longest time a request is held, 1 s to 10 min; longer wishes are cut to it.
+    "hold-max" "ABIDE_HOLD_MAX" "DURATION" hold_max: Span = "60s";
+    /// The most held requests of one client.
+    "waits-per-client" "ABIDE_WAITS_PER_CLIENT" "N" waits_per_client: NonZeroUsize = "10000";
+    /// The most held requests of all clients together.
+    "waits-max" "ABIDE_WAITS_MAX" "N" waits_max: NonZeroUsize = "200000";
+    /// The most event streams of one client.
+    "streams-per-client" "ABIDE_STREAMS_PER_CLIENT" "N" streams_per_client: NonZeroUsize = "1000";
+    /// The most event streams of all clients together.
+    "streams-max" "ABIDE_STREAMS_MAX" "N" streams_max: NonZeroUsize = "100000";
+    /// The most open connections; further ones wait to be accepted.
+    "connections-max" "ABIDE_CONNECTIONS_MAX" "N" connections_max: NonZeroUsize = "250000";
+    /// The most jobs whose records are kept; a create beyond them is refused.
+    "jobs-max" "ABIDE_JOBS_MAX" "N" jobs_max: NonZeroUsize = "2000000";
+    /// How long the record of a job is kept after its end, 1 s to 366 days.
+    "retention" "ABIDE_RETENTION" "DURATION" retention: Span = "24h";
+
+    /// Where webhooks may go although it is a private address: a network, a host name, or `none` to refuse even loopback; may be repeated.
+    "webhook-allow" "ABIDE_WEBHOOK_ALLOW" "CIDR|HOST|none" webhook_allow: Vec<WebhookAllow> = "";
+    /// The pause before each attempt to deliver a webhook, the first included; each is stretched or shrunk by up to a fifth.
+    "webhook-retry" "ABIDE_WEBHOOK_RETRY" "DURATION,…" webhook_retry: Vec<Span> = "0s,5s,5m,30m,2h,5h,10h,14h,20h,24h";
+
+    /// What decides every draw of the simulator. The same seed gives the same jobs and the same faults; without one, each start has its own.
+    "seed" "ABIDE_SEED" "N" seed: Option<u64> = "";
+    /// What sort of clock: `real`, or `manual`, which stands still until it is advanced through the API.
+    "clock" "ABIDE_CLOCK" "real|manual" clock: ClockSort = "real";
+    /// How many times faster than real time the server lives, 1 to 100000.
+    "speed" "ABIDE_SPEED" "N" speed: NonZeroU32 = "1";
+    /// How long a simulated job runs where it doesn't say: `20s`, `uniform:10s:30s`, `exponential:20s`, `lognormal:20s:0.5`, `empirical:3s:41s`.
+    "duration" "ABIDE_DURATION" "LAW" duration: DurationLaw = "uniform:10s:30s";
+    /// The shortest run of a simulated job that doesn't say its own; makes the law uniform.
+    "min-delay" "ABIDE_MIN_DELAY" "DURATION" min_delay: Option<Span> = "";
+    /// The longest run of a simulated job that doesn't say its own; makes the law uniform.
+    "max-delay" "ABIDE_MAX_DELAY" "DURATION" max_delay: Option<Span> = "";
+    /// How likely a simulated job fails where it doesn't say, 0 to 1.
+    "error-chance" "ABIDE_ERROR_CHANCE" "CHANCE" error_chance: f64 = "0.05";
+    /// A TOML file of further defaults of the simulator: stages, faults, errors.
+    "scenario" "ABIDE_SCENARIO" "FILE" scenario: Option<PathBuf> = "";
+    /// When the default job of the classic routes starts: `boot` or `first-poll`.
+    "default-job-start" "ABIDE_DEFAULT_JOB_START" "boot|first-poll" default_job_start: JobStart = "boot";
+    /// How long after its end the default job starts again; `off` for never.
+    "default-job-reset" "ABIDE_DEFAULT_JOB_RESET" "DURATION" default_job_reset: Option<Span> = "off";
+    /// How long the default job runs; like every other simulated job where it isn't said.
+    "default-job-delay" "ABIDE_DEFAULT_JOB_DELAY" "LAW" default_job_delay: Option<DurationLaw> = "";
+
+    /// How long the server may take to end what is open when it is told to stop, 0 s to 10 min.
+    "drain" "ABIDE_DRAIN" "DURATION" drain: Span = "10s";
+    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or by module, as in `info,abide_server=debug`.
+    "log" "ABIDE_LOG" "FILTER" log: String = "info";
+    /// How it is logged: `text`, or `json`, one object a line.
+    "log-format" "ABIDE_LOG_FORMAT" "text|json" log_format: LogFormat = "text";
+}
+
+impl Config {
+    /// The simulator's defaults that the settings make: how long a job runs and how likely it fails.
+    #[must_use]
+    pub fn simulate(&self) -> Simulate {
+        Simulate {
+            duration: Some(self.job_duration()),
+            outcome: Some(OutcomePlan {
+                error_chance: Some(self.error_chance),
+                error: None,
+            }),
+            ..Simulate::default()
+        }
+    }
+
+    /// How the default job of the classic routes is played.
+    #[must_use]
+    pub fn simulate_default_job(&self) -> Simulate {
+        Simulate {
+            duration: Some(
+                self.default_job_delay
+                    .clone()
+                    .unwrap_or_else(|| self.job_duration()),
+            ),
+            ..self.simulate()
+        }
+    }
+
+    /// What is out of its bounds or doesn't go together.
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+        let between = |name, span: Span, min: u64, max: u64| {
+            let seconds = span.get().as_secs_f64();
+            if seconds < min as f64 || seconds > max as f64 {
+                let (min, max) = (seconds_span(min), seconds_span(max));
+                return Err((name, format!("must be {min} to {max}, but is {span}")));
+            }
+            Ok(())
+        };
+        between("hold-max", self.hold_max, 1, 600)?;
+        between("drain", self.drain, 0, 600)?;
+        between("retention", self.retention, 1, 366 * 86_400)?;
+        if !(0.0..=1.0).contains(&self.error_chance) {
+            let said = format!("must be between 0 and 1, but is {}", self.error_chance);
+            return Err(("error-chance", said));
+        }
+        if self.speed.get() > 100_000 {
+            return Err((
+                "speed",
+                format!("must be 1 to 100000, but is {}", self.speed),
+            ));
+        }
+        if self.clock == ClockSort::Manual && self.speed != NonZeroU32::MIN {
+            return Err((
+                "speed",
+                "does nothing with --clock manual; leave one of them out".to_owned(),
+            ));
+        }
+        let law = self.job_duration();
+        law.validate().map_err(|said| ("min-delay", said))?;
+        if self.webhook_retry.is_empty() || self.webhook_retry.len() > 50 {
+            return Err(("webhook-retry", "must have 1 to 50 pauses".to_owned()));
+        }
+        if self.webhook_allow.len() > 1 && self.webhook_allow.contains(&WebhookAllow::None) {
+            return Err((
+                "webhook-allow",
+                "is either none, or what is allowed".to_owned(),
+            ));
+        }
+        if self.api_keys.is_empty() && !self.allow_anonymous && !self.listen.0.ip().is_loopback() {
+            return Err((
+                "listen",
+                format!(
+                    "is {}, which others can reach, and there is no API key; give one with --api-key, or let anybody in with --allow-anonymous",
+                    self.listen.0
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn job_duration(&self) -> DurationLaw {
+        if self.min_delay.is_none() && self.max_delay.is_none() {
+            return self.duration.clone();
+        }
+        let (min, max) = match self.duration {
+            DurationLaw::Uniform { min, max } => (min, max),
+            _ => (seconds_span(10), seconds_span(30)),
+        };
+        DurationLaw::Uniform {
+            min: self.min_delay.unwrap_or(min),
+            max: self.max_delay.unwrap_or(max),
+        }
+    }
+}
+
+fn seconds_span(seconds: u64) -> Span {
+    Span::new(std::time::Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_read_and_shown_as_the_table_says() {
+        let config = Config::default();
+        config.check().unwrap();
+        for setting in SETTINGS {
+            let mut again = config.clone();
+            (setting.set)(&mut again, &(setting.show)(&config)).unwrap();
+            assert_eq!(again, config, "{}", setting.name);
+            assert!(setting.variable.starts_with("ABIDE_"), "{}", setting.name);
+            assert!(setting.help.len() > 20, "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn delays_make_the_law_uniform() {
+        let law = |min: Option<u64>, max: Option<u64>, duration: &str| {
+            let config = Config {
+                min_delay: min.map(seconds_span),
+                max_delay: max.map(seconds_span),
+                duration: Value::parse(duration).unwrap(),
+                ..Config::default()
+            };
+            config.simulate().duration.unwrap().show()
+        };
+        assert_eq!(law(None, None, "20s"), "20s");
+        assert_eq!(law(Some(1), Some(2), "20s"), "uniform:1s:2s");
+        assert_eq!(law(Some(1), None, "uniform:5s:9s"), "uniform:1s:9s");
+        assert_eq!(law(None, Some(15), "20s"), "uniform:10s:15s");
+    }
+}

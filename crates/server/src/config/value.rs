@@ -1,0 +1,494 @@
+//! How each sort of value is written, in every layer alike.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use abide_wire::{DurationLaw, Span};
+use ipnet::IpNet;
+use subtle::ConstantTimeEq as _;
+
+/// A value that is read from text and shown as text again.
+pub(super) trait Value: Sized {
+    /// Whether several values make one, separated by commas.
+    const IS_LIST: bool = false;
+    /// Whether it is a switch, which as a flag needs no value.
+    const IS_SWITCH: bool = false;
+
+    fn parse(text: &str) -> Result<Self, String>;
+
+    /// Text that `parse` reads back, but for secrets.
+    fn show(&self) -> String;
+}
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenAddr(pub SocketAddr);
+
+/// What sort of clock to run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockSort {
+    /// Runs by itself, as fast as `speed` says.
+    Real,
+    /// Stands still until it is advanced through the API.
+    Manual,
+}
+
+/// When the default job starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobStart {
+    /// With the server.
+    Boot,
+    /// When somebody asks for its status for the first time.
+    FirstPoll,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How many requests a client may make. `None` inside means as many as it likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit(pub Option<Quota>);
+
+/// So many requests in so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// How many.
+    pub requests: NonZeroU32,
+    /// In how long.
+    pub window: Duration,
+}
+
+/// One opening in the guard that keeps webhooks from private addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WebhookAllow {
+    /// Not even loopback.
+    None,
+    /// Any address of that network.
+    Network(IpNet),
+    /// Whatever address that host name has.
+    Host(String),
+}
+
+/// A text that nobody should see: it is neither printed nor logged.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret with that text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text. For comparing and signing, never for showing.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for Secret {
+    /// Takes as long for a wrong text as for the right one of the same length.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl Value for Secret {
+    fn parse(text: &str) -> Result<Self, String> {
+        let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if text.is_empty() || text.len() > 256 || !printable {
+            // The text itself is not repeated: it may be most of a secret.
+            return Err("must be 1 to 256 printable ASCII characters without spaces".to_owned());
+        }
+        Ok(Self::new(text))
+    }
+
+    fn show(&self) -> String {
+        "[redacted]".to_owned()
+    }
+}
+
+impl Value for ListenAddr {
+    fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let port = text.strip_prefix(':').unwrap_or(text);
+        let port = port.strip_prefix("localhost:").unwrap_or(port);
+        if let Ok(port) = port.parse() {
+            return Ok(Self((Ipv4Addr::LOCALHOST, port).into()));
+        }
+        if let Ok(ip) = text.parse::<IpAddr>() {
+            return Ok(Self((ip, 8080).into()));
+        }
+        text.parse().map(Self).map_err(|_| {
+            format!(
+                "{text:?} is not an address and port such as 127.0.0.1:8080, [::1]:8080 or :8080"
+            )
+        })
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+impl Value for RateLimit {
+    fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let wrong = || {
+            format!("{text:?} is not a limit such as 600/min, 25/min, 10/s, 100/15s, 5000/h or off")
+        };
+        let (requests, window) = text.split_once('/').ok_or_else(wrong)?;
+        let requests = requests.trim().parse().map_err(|_| wrong())?;
+        let window = match window.trim() {
+            "s" | "sec" | "second" => Duration::from_secs(1),
+            "m" | "min" | "minute" => Duration::from_secs(60),
+            "h" | "hour" => Duration::from_secs(3_600),
+            "d" | "day" => Duration::from_secs(86_400),
+            other => other.parse::<Span>().map_err(|_| wrong())?.get(),
+        };
+        let day = Duration::from_secs(86_400);
+        if window < Duration::from_secs(1) || window > day {
+            return Err(format!(
+                "the window of a limit must be 1 s to 1 day, but is {window:?}"
+            ));
+        }
+        Ok(Self(Some(Quota { requests, window })))
+    }
+
+    fn show(&self) -> String {
+        let Some(Quota { requests, window }) = self.0 else {
+            return "off".to_owned();
+        };
+        match window.as_secs() {
+            1 => format!("{requests}/s"),
+            60 => format!("{requests}/min"),
+            3_600 => format!("{requests}/h"),
+            86_400 => format!("{requests}/day"),
+            _ => format!("{requests}/{}", Span::new(window)),
+        }
+    }
+}
+
+impl Value for WebhookAllow {
+    fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        if let Ok(network) = text.parse::<IpNet>() {
+            return Ok(Self::Network(network));
+        }
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Self::Network(address.into()));
+        }
+        let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+        if text.is_empty() || text.len() > 253 || !text.chars().all(is_host) {
+            return Err(format!(
+                "{text:?} is neither a network such as 10.0.0.0/8, nor a host name, nor none"
+            ));
+        }
+        Ok(Self::Host(text.to_ascii_lowercase()))
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::None => "none".to_owned(),
+            Self::Network(network) => network.to_string(),
+            Self::Host(host) => host.clone(),
+        }
+    }
+}
+
+impl Value for DurationLaw {
+    /// Reads the JSON of the API, and the short form of the command line: `20s`, `uniform:10s:30s`, `exponential:20s`,
+    /// `lognormal:20s:0.5`, `empirical:3s:41s:7s`.
+    fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let law = if text.starts_with('{') {
+            serde_json::from_str(text).map_err(|error| error.to_string())?
+        } else {
+            short_law(text)?
+        };
+        law.validate()?;
+        Ok(law)
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Fixed(span) => span.to_string(),
+            Self::Uniform { min, max } => format!("uniform:{min}:{max}"),
+            Self::Exponential { mean } => format!("exponential:{mean}"),
+            Self::Lognormal { median, sigma } => format!("lognormal:{median}:{sigma}"),
+            Self::Empirical(samples) => {
+                let samples: Vec<_> = samples.iter().map(ToString::to_string).collect();
+                format!("empirical:{}", samples.join(":"))
+            }
+        }
+    }
+}
+
+fn short_law(text: &str) -> Result<DurationLaw, String> {
+    let span = |text: &str| text.parse::<Span>().map_err(|error| error.to_string());
+    let parts: Vec<&str> = text.split(':').collect();
+    match parts.as_slice() {
+        [fixed] | ["fixed", fixed] => Ok(DurationLaw::Fixed(span(fixed)?)),
+        ["uniform", min, max] => Ok(DurationLaw::Uniform {
+            min: span(min)?,
+            max: span(max)?,
+        }),
+        ["exponential", mean] => Ok(DurationLaw::Exponential { mean: span(mean)? }),
+        ["lognormal", median, sigma] => Ok(DurationLaw::Lognormal {
+            median: span(median)?,
+            sigma: sigma
+                .parse()
+                .map_err(|_| format!("{sigma:?} is not a number"))?,
+        }),
+        ["empirical", samples @ ..] => {
+            let samples: Result<_, _> = samples.iter().map(|sample| span(sample)).collect();
+            Ok(DurationLaw::Empirical(samples?))
+        }
+        _ => Err(format!(
+            "{text:?} is not a law such as 20s, uniform:10s:30s, exponential:20s, lognormal:20s:0.5 or empirical:3s:41s"
+        )),
+    }
+}
+
+impl Value for Span {
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map_err(|error: abide_wire::time::ParseTimeError| error.to_string())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for bool {
+    const IS_SWITCH: bool = true;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "true" | "1" | "yes" | "on" => Ok(true),
+            "false" | "0" | "no" | "off" => Ok(false),
+            other => Err(format!("{other:?} is neither true nor false")),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for String {
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Value for PathBuf {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("must not be empty".to_owned());
+        }
+        Ok(text.into())
+    }
+
+    fn show(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+/// Not set, where the text is empty or `off`.
+impl<T: Value> Value for Option<T> {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "" | "off" => Ok(None),
+            text => T::parse(text).map(Some),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(|| "off".to_owned(), T::show)
+    }
+}
+
+impl<T: Value> Value for Vec<T> {
+    const IS_LIST: bool = true;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(T::parse)
+            .collect()
+    }
+
+    fn show(&self) -> String {
+        self.iter().map(T::show).collect::<Vec<_>>().join(",")
+    }
+}
+
+macro_rules! numbers {
+    ($($ty:ty),*) => {$(
+        impl Value for $ty {
+            fn parse(text: &str) -> Result<Self, String> {
+                text.trim()
+                    .parse()
+                    .map_err(|error| format!("{text:?} is not a number that can be here: {error}"))
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+
+numbers!(u32, u64, f64, usize, NonZeroU32, NonZeroUsize);
+
+macro_rules! words {
+    ($($ty:ident { $($word:literal => $variant:ident),* })*) => {$(
+        impl Value for $ty {
+            fn parse(text: &str) -> Result<Self, String> {
+                match text.trim() {
+                    $($word => Ok(Self::$variant),)*
+                    other => Err(format!("{other:?} is none of {}", [$($word),*].join(", "))),
+                }
+            }
+
+            fn show(&self) -> String {
+                match self {
+                    $(Self::$variant => $word.to_owned(),)*
+                }
+            }
+        }
+    )*};
+}
+
+words! {
+    ClockSort { "real" => Real, "manual" => Manual }
+    JobStart { "boot" => Boot, "first-poll" => FirstPoll }
+    LogFormat { "text" => Text, "json" => Json }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is read is shown as expected, and what is shown is read back.
+    fn check<T: Value + PartialEq + fmt::Debug>(table: &[(&str, &str)]) {
+        for (text, shown) in table {
+            let value = T::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(value.show(), *shown, "{text}");
+            assert_eq!(T::parse(shown), Ok(value), "{text}");
+        }
+    }
+
+    fn refuse<T: Value + fmt::Debug>(table: &[(&str, &str)]) {
+        for (text, said) in table {
+            let error = T::parse(text).expect_err(text);
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn values_are_read_as_people_write_them() {
+        check::<ListenAddr>(&[
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            (":9000", "127.0.0.1:9000"),
+            ("9000", "127.0.0.1:9000"),
+            ("localhost:9000", "127.0.0.1:9000"),
+            ("0.0.0.0", "0.0.0.0:8080"),
+            ("[::1]:80", "[::1]:80"),
+        ]);
+        check::<RateLimit>(&[
+            ("600/min", "600/min"),
+            ("25/60s", "25/min"),
+            ("10/s", "10/s"),
+            ("100/15s", "100/15s"),
+            ("5000/h", "5000/h"),
+            ("off", "off"),
+        ]);
+        check::<DurationLaw>(&[
+            ("20", "20s"),
+            ("uniform:10:30", "uniform:10s:30s"),
+            ("lognormal:20s:0.5", "lognormal:20s:0.5"),
+            ("exponential:1m", "exponential:1m"),
+            ("empirical:3s:41s", "empirical:3s:41s"),
+            (r#"{"uniform":{"min":"1s","max":2}}"#, "uniform:1s:2s"),
+        ]);
+        check::<Vec<WebhookAllow>>(&[
+            ("10.0.0.0/8, Hooks.Example", "10.0.0.0/8,hooks.example"),
+            ("127.0.0.1", "127.0.0.1/32"),
+            ("none", "none"),
+            ("", ""),
+        ]);
+        check::<Option<Span>>(&[("", "off"), ("off", "off"), ("20", "20s")]);
+        check::<bool>(&[("yes", "true"), ("0", "false")]);
+        check::<JobStart>(&[("first-poll", "first-poll")]);
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_what_would_be_right() {
+        refuse::<ListenAddr>(&[
+            ("here", "such as 127.0.0.1:8080"),
+            ("1.2.3.4:99999", "such as"),
+        ]);
+        refuse::<RateLimit>(&[
+            ("0/s", "such as"),
+            ("5", "such as"),
+            ("5/fortnight", "such as"),
+            ("5/0s", "1 s to 1 day"),
+        ]);
+        refuse::<DurationLaw>(&[
+            ("uniform:30:10", "must not be more than"),
+            ("normal:1:2", "such as"),
+            ("-3", "negative"),
+            (r#"{"uniform":{}}"#, "missing field"),
+        ]);
+        refuse::<WebhookAllow>(&[("http://x", "network such as")]);
+        refuse::<ClockSort>(&[("fake", "none of real, manual")]);
+        refuse::<bool>(&[("maybe", "neither")]);
+        refuse::<NonZeroU32>(&[("0", "number"), ("-1", "number")]);
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let keys = Vec::<Secret>::parse("alpha,beta").unwrap();
+        assert_eq!(keys[1].reveal(), "beta");
+        assert_eq!(
+            format!("{keys:?} {}", keys.show()),
+            "[[redacted], [redacted]] [redacted],[redacted]"
+        );
+        assert!(
+            !Secret::parse("swordfish with spaces")
+                .unwrap_err()
+                .contains("sword")
+        );
+    }
+}
