@@ -120,6 +120,11 @@ impl Engine {
             .collect()
     }
 
+    /// Has these parts written again with the next checkpoint, because one that held them was not.
+    pub fn mark_dirty(&mut self, keys: impl IntoIterator<Item = PartKey>) {
+        self.dirty.extend(keys);
+    }
+
     /// Every part there is; for comparing states.
     #[must_use]
     pub fn all_parts(&self) -> Vec<(PartKey, Part)> {

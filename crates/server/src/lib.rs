@@ -1,6 +1,8 @@
 //! The shell around the engine: what a job-status server needs beside the life of jobs itself.
 
+pub mod board;
 pub mod clock;
 pub mod config;
+pub mod driver;
 pub mod guard;
 pub mod journal;

@@ -1,0 +1,462 @@
+//! The board: what readers see, and where they wait.
+//!
+//! Reads never enter the loop. The loop publishes each job on the board once its change is durable, and everybody who
+//! reads looks here.
+//!
+//! Wake-ups are hints, the state is the truth. A waiter is registered first, then looks, then sleeps; a change is put on the
+//! board first, then the waiters are rung. Whatever order the two take, the waiter either sees the change when it looks or is
+//! rung after it. A ring is remembered by the waiter until it sleeps ([`Notify::notify_one`]), so none is lost in between.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use slab::Slab;
+use tokio::sync::{Notify, watch};
+
+use abide_engine::engine::REMOVED_MAX;
+use abide_engine::model::Defaults;
+use abide_engine::{Durations, Effect, Engine, Job, JobKey, Luck, Owner};
+use abide_wire::{Remaining, Timestamp, Until};
+
+/// Into how many parts the jobs are divided, each with a lock of its own.
+const SHARDS: usize = 64;
+/// The most changes that the feed of all jobs remembers.
+pub const FEED_CHANGES_MAX: usize = 65_536;
+
+/// What readers see. Shared by reference.
+#[derive(Debug)]
+pub struct Board {
+    hash: RandomState,
+    shards: Box<[RwLock<HashMap<JobKey, Slot>>]>,
+    /// All names by owner, for lists in order of creation.
+    index: RwLock<BTreeSet<(Owner, JobKey)>>,
+    removed: RwLock<(HashSet<JobKey>, VecDeque<JobKey>)>,
+    kinds: RwLock<HashMap<Arc<str>, Arc<Durations>>>,
+    settings: RwLock<(Arc<Defaults>, Luck)>,
+    feed: Mutex<Feed>,
+    /// The cursor of the newest change, for those who follow the feed.
+    newest: watch::Sender<u64>,
+}
+
+/// One job on the board, and who waits for it. The list exists only while somebody does.
+#[derive(Debug)]
+struct Slot {
+    job: Arc<Job>,
+    waiters: Option<Box<Slab<Arc<Bell>>>>,
+}
+
+/// The last changes of all jobs.
+#[derive(Debug)]
+struct Feed {
+    changes: VecDeque<FeedChange>,
+    /// Changes up to this cursor may be missing.
+    forgotten: u64,
+}
+
+/// What a look found.
+#[derive(Clone, Debug)]
+pub enum Look {
+    /// The job.
+    Found(Arc<Job>),
+    /// Its record has been removed.
+    Gone,
+    /// There is no such job.
+    Unknown,
+}
+
+/// One change in the feed of all jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedChange {
+    /// Its place in the feed: ascending, not dense, and never used again after a restart.
+    pub cursor: u64,
+    /// Whose job it is.
+    pub owner: Owner,
+    /// The job.
+    pub job: JobKey,
+    /// The revision that the change made.
+    pub revision: u64,
+}
+
+/// By which channel somebody waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// A held request for one job.
+    LongPoll,
+    /// A held request for a set of jobs.
+    Set,
+    /// A stream of one job's events.
+    Stream,
+    /// A create that holds until its job has ended.
+    Create,
+}
+
+impl Channel {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LongPoll => "long_poll",
+            Self::Set => "set",
+            Self::Stream => "stream",
+            Self::Create => "create",
+        }
+    }
+}
+
+/// Who waits, as `GET /v1/jobs/{id}/watchers` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watcher {
+    /// By which channel.
+    pub channel: Channel,
+    /// Since when.
+    pub since: Timestamp,
+    /// From which address, where that is known.
+    pub address: Option<std::net::IpAddr>,
+}
+
+/// A waiter's bell. It hangs at every job that the waiter waits for.
+#[derive(Debug)]
+struct Bell {
+    ring: Notify,
+    until: Until,
+    watcher: Watcher,
+}
+
+/// Somebody who waits for one job or for several. Dropping it takes it off the board.
+///
+/// # Examples
+///
+/// Register, look, sleep, in this order:
+///
+/// ```ignore
+/// let mut waiter = board.waiter(Until::Done, watcher);
+/// waiter.register(key);
+/// while !board.look(key).is_done() {
+///     waiter.rung().await;
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Waiter<'a> {
+    board: &'a Board,
+    bell: Arc<Bell>,
+    places: Vec<(JobKey, usize)>,
+}
+
+impl Board {
+    /// A board that shows what the engine holds, as of the entry with that number.
+    #[must_use]
+    pub fn new(engine: &Engine, last_seq: u64) -> Self {
+        let board = Self {
+            hash: RandomState::new(),
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            index: RwLock::default(),
+            removed: RwLock::default(),
+            kinds: RwLock::default(),
+            settings: RwLock::new((engine.defaults().clone(), engine.luck())),
+            feed: Mutex::new(Feed {
+                changes: VecDeque::new(),
+                forgotten: last_seq,
+            }),
+            newest: watch::Sender::new(last_seq),
+        };
+        for job in engine.jobs() {
+            board.put(job.clone());
+        }
+        {
+            let mut removed = write(&board.removed);
+            for key in engine.removed() {
+                removed.0.insert(key);
+                removed.1.push_back(key);
+            }
+        }
+        {
+            let mut kinds = write(&board.kinds);
+            for (kind, durations) in engine.kinds() {
+                kinds.insert(kind.clone(), durations.clone());
+            }
+        }
+        board
+    }
+
+    /// Shows what has become durable, and rings whoever waits for it.
+    ///
+    /// `first_seq` is the number of the first entry of the batch; the feed's cursors are taken from the batch's numbers.
+    pub fn publish(&self, effects: &[Effect], first_seq: u64) {
+        let mut cursor = first_seq;
+        let mut changes = Vec::new();
+        let mut rung = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Changed(job) => {
+                    self.change(job, &mut rung);
+                    changes.push(FeedChange {
+                        cursor,
+                        owner: job.owner,
+                        job: job.key,
+                        revision: job.revision,
+                    });
+                    cursor += 1;
+                }
+                Effect::Removed(key) => self.take_off(*key, &mut rung),
+                Effect::Learned(kind, durations) => {
+                    write(&self.kinds).insert(kind.clone(), durations.clone());
+                }
+                Effect::Settings(defaults, luck) => {
+                    *write(&self.settings) = (defaults.clone(), *luck);
+                }
+            }
+        }
+        for bell in rung {
+            bell.ring.notify_one();
+        }
+        if let Some(last) = changes.last().map(|change| change.cursor) {
+            let mut feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
+            feed.changes.extend(changes);
+            let surplus = feed.changes.len().saturating_sub(FEED_CHANGES_MAX);
+            let newest_forgotten = feed.changes.drain(..surplus).next_back();
+            if let Some(change) = newest_forgotten {
+                feed.forgotten = change.cursor;
+            }
+            drop(feed);
+            self.newest.send_replace(last);
+        }
+    }
+
+    fn put(&self, job: Arc<Job>) {
+        write(&self.index).insert((job.owner, job.key));
+        write(self.shard(job.key)).insert(job.key, Slot { job, waiters: None });
+    }
+
+    fn change(&self, job: &Arc<Job>, rung: &mut Vec<Arc<Bell>>) {
+        let mut shard = write(self.shard(job.key));
+        let Some(slot) = shard.get_mut(&job.key) else {
+            drop(shard);
+            self.put(job.clone());
+            return;
+        };
+        slot.job = job.clone();
+        if job.is_done() {
+            // Nothing will happen to this job any more: whoever waits is rung for the last time.
+            if let Some(mut waiters) = slot.waiters.take() {
+                rung.extend(waiters.drain());
+            }
+        } else if let Some(waiters) = &slot.waiters {
+            let any = waiters.iter().filter(|(_, bell)| bell.until == Until::Any);
+            rung.extend(any.map(|(_, bell)| bell.clone()));
+        }
+    }
+
+    fn take_off(&self, key: JobKey, rung: &mut Vec<Arc<Bell>>) {
+        let Some(slot) = write(self.shard(key)).remove(&key) else {
+            return;
+        };
+        if let Some(mut waiters) = slot.waiters {
+            rung.extend(waiters.drain());
+        }
+        write(&self.index).remove(&(slot.job.owner, key));
+        let mut removed = write(&self.removed);
+        let (set, order) = &mut *removed;
+        if set.insert(key) {
+            order.push_back(key);
+        }
+        if order.len() > REMOVED_MAX
+            && let Some(oldest) = order.pop_front()
+        {
+            set.remove(&oldest);
+        }
+    }
+
+    /// The job of that name, whoever asks.
+    #[must_use]
+    pub fn look(&self, key: JobKey) -> Look {
+        if let Some(slot) = read(self.shard(key)).get(&key) {
+            return Look::Found(slot.job.clone());
+        }
+        if read(&self.removed).0.contains(&key) {
+            Look::Gone
+        } else {
+            Look::Unknown
+        }
+    }
+
+    /// The job of that name, if it is that owner's; somebody else's job is unknown.
+    #[must_use]
+    pub fn look_as(&self, owner: Owner, key: JobKey) -> Look {
+        match self.look(key) {
+            Look::Found(job) if job.owner != owner => Look::Unknown,
+            look => look,
+        }
+    }
+
+    /// How many jobs there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        read(&self.index).len()
+    }
+
+    /// Whether there is no job.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        read(&self.index).is_empty()
+    }
+
+    /// The names of that owner's jobs before `before` and from `from` on, the newest first, at most `limit`.
+    #[must_use]
+    pub fn names(
+        &self,
+        owner: Owner,
+        from: Bound<JobKey>,
+        before: Bound<JobKey>,
+        limit: usize,
+    ) -> Vec<JobKey> {
+        let low = match from.map(|key| (owner, key)) {
+            Bound::Unbounded => Bound::Included((owner, JobKey::from_u128(0))),
+            low => low,
+        };
+        let high = match before.map(|key| (owner, key)) {
+            Bound::Unbounded => Bound::Included((owner, JobKey::from_u128(u128::MAX))),
+            high => high,
+        };
+        if let (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) =
+            (low, high)
+            && a >= b
+        {
+            // A range that ends before it begins would panic; one of a single name is asked for by that name.
+            return Vec::new();
+        }
+        let index = read(&self.index);
+        let names = index.range((low, high)).rev();
+        names.map(|(_, key)| *key).take(limit).collect()
+    }
+
+    /// How long the job will still take, by what is known of its kind.
+    #[must_use]
+    pub fn remaining(&self, job: &Job, now: Timestamp) -> Option<Remaining> {
+        if job.is_done() {
+            return None;
+        }
+        let elapsed = now.since(job.created_at).as_millis();
+        read(&self.kinds)
+            .get(&job.kind)?
+            .remaining(u64::try_from(elapsed).unwrap_or(u64::MAX))
+    }
+
+    /// The simulator's defaults and its luck.
+    #[must_use]
+    pub fn settings(&self) -> (Arc<Defaults>, Luck) {
+        read(&self.settings).clone()
+    }
+
+    /// Somebody who will wait for `until` at the jobs where it registers.
+    #[must_use]
+    pub fn waiter(&self, until: Until, watcher: Watcher) -> Waiter<'_> {
+        Waiter {
+            board: self,
+            bell: Arc::new(Bell {
+                ring: Notify::new(),
+                until,
+                watcher,
+            }),
+            places: Vec::new(),
+        }
+    }
+
+    /// Who waits for that job.
+    #[must_use]
+    pub fn watchers(&self, key: JobKey) -> Vec<Watcher> {
+        let shard = read(self.shard(key));
+        let waiters = shard.get(&key).and_then(|slot| slot.waiters.as_ref());
+        waiters.map_or_else(Vec::new, |waiters| {
+            waiters
+                .iter()
+                .map(|(_, bell)| bell.watcher.clone())
+                .collect()
+        })
+    }
+
+    /// The changes after `cursor`, at most `limit`, the oldest first; `None` where some of them have been forgotten.
+    ///
+    /// The second value is the cursor of the newest change there is.
+    #[must_use]
+    pub fn feed_after(&self, cursor: u64, limit: usize) -> (Option<Vec<FeedChange>>, u64) {
+        let feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = *self.newest.borrow();
+        if cursor < feed.forgotten {
+            return (None, newest);
+        }
+        let from = feed
+            .changes
+            .partition_point(|change| change.cursor <= cursor);
+        let after = feed.changes.range(from..).take(limit).copied();
+        (Some(after.collect()), newest)
+    }
+
+    /// The cursor of the newest change, and a bell that rings when there is a newer one.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<u64> {
+        self.newest.subscribe()
+    }
+
+    fn shard(&self, key: JobKey) -> &RwLock<HashMap<JobKey, Slot>> {
+        let hash = self.hash.hash_one(key);
+        &self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)]
+    }
+}
+
+impl Waiter<'_> {
+    /// Begins to wait for that job. Nothing happens where there is no such job or it has ended: look after this, and only
+    /// then sleep.
+    pub fn register(&mut self, key: JobKey) {
+        let mut shard = write(self.board.shard(key));
+        if let Some(slot) = shard.get_mut(&key)
+            && !slot.job.is_done()
+        {
+            let waiters = slot.waiters.get_or_insert_default();
+            self.places.push((key, waiters.insert(self.bell.clone())));
+        }
+    }
+
+    /// Sleeps until one of the jobs has changed since this was last awaited, or since it was registered.
+    ///
+    /// # Cancel safety
+    ///
+    /// A ring that nobody awaited is kept for the next time.
+    pub async fn rung(&self) {
+        self.bell.ring.notified().await;
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        for (key, place) in self.places.drain(..) {
+            let mut shard = write(self.board.shard(key));
+            let Some(slot) = shard.get_mut(&key) else {
+                continue;
+            };
+            let Some(waiters) = &mut slot.waiters else {
+                continue;
+            };
+            // After a job's end its list is gone, and a place may have been given to somebody else.
+            if waiters
+                .get(place)
+                .is_some_and(|bell| Arc::ptr_eq(bell, &self.bell))
+            {
+                waiters.remove(place);
+            }
+            if waiters.is_empty() {
+                slot.waiters = None;
+            }
+        }
+    }
+}
+
+// A panic while a lock was held leaves a board that is as whole as the last insert: each holds one whole value.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

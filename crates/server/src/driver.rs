@@ -1,0 +1,476 @@
+//! The one loop: decide, journal, apply, tell.
+//!
+//! Commands come in by a channel, deadlines by the clock. A pass takes all that has gathered, turns it into entries, makes them
+//! durable with one append, and only then tells anybody: the board, the waiters, the callers. While the disk syncs one batch the
+//! next one gathers in the channel, so group commit costs nothing and an idle server answers after a single sync.
+//!
+//! The engine is ahead of the disk while an append is under way, and nobody sees it. Where an append fails and may
+//! succeed later (a full disk), the batch is kept and tried again; until it is written every command is refused with
+//! [`Failure::Storage`] and the board stays as it was, so nothing that was told is ever lost, and nothing is told that may be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinHandle};
+
+use abide_engine::snapshot::PartKey;
+use abide_engine::{Answer, Command, Decision, Effect, Engine, Entry, Policy, Refusal};
+use abide_wire::Timestamp;
+
+use crate::board::Board;
+use crate::clock::Clock;
+use crate::journal::{Checkpoints, Journal, JournalError, PartChange};
+
+/// The most commands that may wait for the loop.
+const COMMANDS_MAX: usize = 8_192;
+/// The most commands in one batch.
+const BATCH_COMMANDS_MAX: usize = 1_024;
+/// The most entries that deadlines add to one batch.
+const BATCH_DUE_MAX: usize = 4_096;
+/// So many entries after a checkpoint comes the next.
+const CHECKPOINT_ENTRIES: u64 = 50_000;
+/// How long to wait before a failed append is tried again.
+const APPEND_RETRY: Duration = Duration::from_millis(250);
+
+/// The door to the loop. Cloning gives another; when the last is dropped the loop writes what is left and ends.
+#[derive(Clone, Debug)]
+pub struct Commands {
+    sender: mpsc::Sender<Request>,
+}
+
+#[derive(Debug)]
+enum Request {
+    Command(Box<Command>, Reply),
+    Advance(Duration, oneshot::Sender<Timestamp>),
+}
+
+/// Why a command came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The engine refused it. Nothing has changed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The journal can't write. The command may have been taken and may be carried out once the journal can; asking
+    /// again under the same idempotency key is safe.
+    #[error("the server can't write at the moment; nothing that was acknowledged is lost")]
+    Storage,
+    /// Too many commands wait already.
+    #[error("the server has more to do than it can at the moment")]
+    Overloaded,
+    /// The loop has ended.
+    #[error("the server is going down")]
+    ShuttingDown,
+}
+
+impl Commands {
+    /// Has the command carried out, and answers once what it did is durable.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure`] says why it wasn't.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping this drops the answer, not the command.
+    pub async fn ask(&self, command: Command) -> Result<Answer, Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Command(Box::new(command), reply))?;
+        answer.await.unwrap_or(Err(Failure::ShuttingDown))
+    }
+
+    /// Advances the manual clock, from deadline to deadline, and answers with what it shows when everything that was due on the way has
+    /// happened and is durable.
+    ///
+    /// # Errors
+    ///
+    /// Where the loop has ended or has too much to do.
+    pub async fn advance(&self, by: Duration) -> Result<Timestamp, Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Advance(by, reply))?;
+        answer.await.map_err(|_| Failure::ShuttingDown)
+    }
+
+    fn send(&self, request: Request) -> Result<(), Failure> {
+        self.sender.try_send(request).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Failure::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Failure::ShuttingDown,
+        })
+    }
+}
+
+/// Why a server can't start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The journal can't be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A task of the loop's panicked or was canceled.
+    #[error("the journal's task failed")]
+    Task(#[from] JoinError),
+}
+
+/// The loop, and all that it owns.
+#[derive(Debug)]
+pub struct Driver {
+    engine: Engine,
+    /// Away while an append is under way.
+    journal: Option<Box<dyn Journal>>,
+    checkpoints: Option<Box<dyn Checkpoints>>,
+    checkpointed: u64,
+    checkpointing: Option<JoinHandle<Checkpointed>>,
+    clock: Clock,
+    board: Arc<Board>,
+    requests: mpsc::Receiver<Request>,
+    advancing: Option<(Timestamp, oneshot::Sender<Timestamp>)>,
+}
+
+/// What comes back from writing a checkpoint.
+#[derive(Debug)]
+struct Checkpointed {
+    checkpoints: Box<dyn Checkpoints>,
+    seq: u64,
+    changed: Vec<PartKey>,
+    result: Result<(), JournalError>,
+}
+
+/// What one pass has gathered.
+#[derive(Debug, Default)]
+struct Batch {
+    entries: Vec<Entry>,
+    effects: Vec<Effect>,
+    replies: Vec<(Reply, Result<Answer, Failure>)>,
+}
+
+/// Where a caller waits for its answer.
+type Reply = oneshot::Sender<Result<Answer, Failure>>;
+
+impl Driver {
+    /// Reads the journal and has everything ready: what was due while the server was down has happened when this returns.
+    ///
+    /// `seed` is the seed of all luck from now on; `None` keeps that of the journal, and `fresh_seed` is taken where there is none. Blocks
+    /// on the journal; call it through `spawn_blocking` where that waits for a disk.
+    ///
+    /// # Errors
+    ///
+    /// The journal can't be read, or is of a newer version.
+    pub fn open(
+        mut journal: Box<dyn Journal>,
+        clock: Clock,
+        policy: Policy,
+        seed: Option<u64>,
+        fresh_seed: u64,
+    ) -> Result<(Self, Commands, Arc<Board>), DriverError> {
+        let mut engine = Engine::new(policy);
+        let checkpointed = load(&mut engine, journal.as_mut())?;
+        let mut batch = Batch::default();
+        let is_fresh = engine.jobs_made() == 0 && engine.luck().seed() == 0;
+        let seed = seed.or(is_fresh.then_some(fresh_seed));
+        if let Some(seed) = seed.filter(|seed| *seed != engine.luck().seed()) {
+            batch.entries.push(Entry::Seeded { seed });
+            engine.apply(&batch.entries[0], &mut batch.effects);
+        }
+        if let Some(shown) = engine.clock() {
+            // Fails only where the clock runs by itself, and then there is nothing to catch up with.
+            let _runs = clock.advance_to(shown);
+        }
+        engine.fire(
+            clock.now(),
+            usize::MAX,
+            &mut batch.entries,
+            &mut batch.effects,
+        );
+        let last_seq = journal.append(&encode(&batch.entries))?;
+        let board = Arc::new(Board::new(&engine, last_seq));
+        let (sender, requests) = mpsc::channel(COMMANDS_MAX);
+        let driver = Self {
+            engine,
+            checkpoints: Some(journal.checkpoints()),
+            journal: Some(journal),
+            checkpointed,
+            checkpointing: None,
+            clock,
+            board: board.clone(),
+            requests,
+            advancing: None,
+        };
+        Ok((driver, Commands { sender }, board))
+    }
+
+    /// Runs until every [`Commands`] has been dropped; then writes a checkpoint and closes the journal.
+    ///
+    /// # Errors
+    ///
+    /// The journal failed in a way that trying again doesn't mend. Everything that was acknowledged is safe.
+    pub async fn run(mut self) -> Result<(), DriverError> {
+        let mut requests = Vec::new();
+        loop {
+            let Some(()) = self.gather(&mut requests).await else {
+                break;
+            };
+            let batch = self.decide(&mut requests);
+            self.write_and_tell(batch).await?;
+            self.step_clock();
+            self.checkpoint_if_due().await;
+        }
+        self.close().await
+    }
+
+    /// Waits for commands or a deadline. `None` when there will be no more commands.
+    async fn gather(&mut self, requests: &mut Vec<Request>) -> Option<()> {
+        let due = self.engine.next_due();
+        let advancing = self.advancing.is_some();
+        let clock = self.clock.clone();
+        tokio::select! {
+            received = self.requests.recv_many(requests, BATCH_COMMANDS_MAX) => {
+                (received > 0).then_some(())
+            }
+            () = async { clock.sleep_until(due.unwrap_or(Timestamp::MAX)).await }, if due.is_some() => Some(()),
+            () = std::future::ready(()), if advancing => Some(()),
+        }
+    }
+
+    /// What is due and what is asked for, as entries, applied.
+    fn decide(&mut self, requests: &mut Vec<Request>) -> Batch {
+        let mut batch = Batch::default();
+        let now = self.clock.now();
+        self.engine
+            .fire(now, BATCH_DUE_MAX, &mut batch.entries, &mut batch.effects);
+        for request in requests.drain(..) {
+            match request {
+                Request::Command(command, reply) => {
+                    let answer = self.carry_out(&command, now, &mut batch);
+                    batch.replies.push((reply, answer));
+                }
+                Request::Advance(by, reply) => {
+                    let from = self.advancing.as_ref().map_or(now, |(target, _)| *target);
+                    self.advancing = Some((from + by, reply));
+                }
+            }
+        }
+        batch
+    }
+
+    fn carry_out(
+        &mut self,
+        command: &Command,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) -> Result<Answer, Failure> {
+        let before = batch.entries.len();
+        let decision = self.engine.decide(command, now, &mut batch.entries)?;
+        for entry in &batch.entries[before..] {
+            self.engine.apply(entry, &mut batch.effects);
+        }
+        let job = |key| self.engine.job(key).cloned().ok_or(Refusal::NotFound);
+        Ok(match decision {
+            Decision::Created { job: key, replayed } => Answer::Created {
+                job: job(key)?,
+                replayed,
+            },
+            Decision::Job(key) => Answer::Job(job(key)?),
+            Decision::Done => Answer::Done,
+        })
+    }
+
+    /// Makes the batch durable, then tells of it.
+    async fn write_and_tell(&mut self, mut batch: Batch) -> Result<(), DriverError> {
+        let bytes = Arc::new(encode(&batch.entries));
+        let count = bytes.len() as u64;
+        let last_seq = loop {
+            match self.append(bytes.clone()).await? {
+                Ok(last_seq) => break last_seq,
+                Err(error) if error.is_retryable() => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        entries = count,
+                        "the journal can't write; trying again"
+                    );
+                    for (reply, _) in batch.replies.drain(..) {
+                        // Whoever asked may have gone; that is no reason to do anything else.
+                        let _gone = reply.send(Err(Failure::Storage));
+                    }
+                    self.refuse_for_a_while().await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        self.board
+            .publish(&batch.effects, last_seq + 1 - count.min(last_seq));
+        for (reply, answer) in batch.replies {
+            let _gone = reply.send(answer);
+        }
+        Ok(())
+    }
+
+    async fn append(
+        &mut self,
+        bytes: Arc<Vec<Vec<u8>>>,
+    ) -> Result<Result<u64, JournalError>, DriverError> {
+        let mut journal = self
+            .journal
+            .take()
+            .expect("the journal is back after every append");
+        let result = if bytes.is_empty() {
+            Ok(journal.last_seq())
+        } else if journal.is_blocking() {
+            let (back, result) = tokio::task::spawn_blocking(move || {
+                let result = journal.append(&bytes);
+                (journal, result)
+            })
+            .await?;
+            journal = back;
+            result
+        } else {
+            journal.append(&bytes)
+        };
+        self.journal = Some(journal);
+        Ok(result)
+    }
+
+    /// Refuses whatever comes until it is time to try the journal again.
+    async fn refuse_for_a_while(&mut self) {
+        let clock = self.clock.clone();
+        let mut pause = std::pin::pin!(clock.hold(APPEND_RETRY));
+        loop {
+            tokio::select! {
+                () = &mut pause => return,
+                request = self.requests.recv() => match request {
+                    Some(Request::Command(_, reply)) => {
+                        let _gone = reply.send(Err(Failure::Storage));
+                    }
+                    Some(Request::Advance(..)) => {}
+                    None => return pause.await,
+                },
+            }
+        }
+    }
+
+    /// Takes a manual clock one deadline further, where it is being advanced.
+    fn step_clock(&mut self) {
+        let Some((target, reply)) = self.advancing.take() else {
+            return;
+        };
+        let next = self.engine.next_due().filter(|due| *due <= target);
+        // Fails only where the clock runs by itself, and nobody can ask for that.
+        let _runs = self.clock.advance_to(next.unwrap_or(target));
+        if next.is_some() {
+            self.advancing = Some((target, reply));
+        } else {
+            let _gone = reply.send(self.clock.now());
+        }
+    }
+
+    /// Has a checkpoint written beside the appends, when so many entries have come since the last.
+    async fn checkpoint_if_due(&mut self) {
+        if self
+            .checkpointing
+            .as_ref()
+            .is_some_and(JoinHandle::is_finished)
+        {
+            self.checkpoint_written().await;
+        }
+        let seq = self
+            .journal
+            .as_ref()
+            .map_or(0, |journal| journal.last_seq());
+        if seq.saturating_sub(self.checkpointed) >= CHECKPOINT_ENTRIES {
+            self.start_checkpoint(seq);
+        }
+    }
+
+    fn start_checkpoint(&mut self, seq: u64) {
+        let Some(mut checkpoints) = self.checkpoints.take() else {
+            return;
+        };
+        let parts = self.engine.take_dirty();
+        let write = move || {
+            let changes: Vec<PartChange> = parts
+                .iter()
+                .map(|(key, part)| (key.to_string(), part.as_ref().map(|part| part.encode())))
+                .collect();
+            let result = checkpoints.write(seq, &changes);
+            Checkpointed {
+                checkpoints,
+                seq,
+                changed: parts.into_iter().map(|(key, _)| key).collect(),
+                result,
+            }
+        };
+        self.checkpointing = Some(tokio::task::spawn_blocking(write));
+    }
+
+    async fn checkpoint_written(&mut self) {
+        let Some(task) = self.checkpointing.take() else {
+            return;
+        };
+        match task.await {
+            Ok(done) => {
+                self.checkpoints = Some(done.checkpoints);
+                match done.result {
+                    Ok(()) => self.checkpointed = done.seq,
+                    Err(error) => {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "a checkpoint could not be written; the entries are kept"
+                        );
+                        self.engine.mark_dirty(done.changed);
+                        // Not at once again: the next try comes after as many entries more.
+                        self.checkpointed = done.seq;
+                    }
+                }
+            }
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "writing a checkpoint panicked; there will be no more of them until a restart"
+            ),
+        }
+    }
+
+    /// Writes what a restart would have to replay, and lets go of the journal.
+    async fn close(mut self) -> Result<(), DriverError> {
+        self.checkpoint_written().await;
+        let seq = self
+            .journal
+            .as_ref()
+            .map_or(0, |journal| journal.last_seq());
+        if seq > self.checkpointed {
+            self.start_checkpoint(seq);
+            self.checkpoint_written().await;
+        }
+        drop(self.checkpoints.take());
+        if let Some(journal) = self.journal.take() {
+            tokio::task::spawn_blocking(move || journal.close()).await??;
+        }
+        Ok(())
+    }
+}
+
+fn load(engine: &mut Engine, journal: &mut dyn Journal) -> Result<u64, JournalError> {
+    let checkpointed = journal.load(&mut |name, bytes| {
+        engine
+            .restore(name, bytes)
+            .map_err(|error| unreadable(format!("the part {name}"), &error))
+    })?;
+    engine.restored();
+    let mut effects = Vec::new();
+    journal.replay(checkpointed, &mut |seq, bytes| {
+        let entry =
+            Entry::decode(bytes).map_err(|error| unreadable(format!("entry {seq}"), &error))?;
+        engine.apply(&entry, &mut effects);
+        effects.clear();
+        Ok(())
+    })?;
+    Ok(checkpointed)
+}
+
+fn unreadable(what: String, error: &dyn std::error::Error) -> JournalError {
+    let detail = error
+        .source()
+        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+    JournalError::Unreadable { what, detail }
+}
+
+fn encode(entries: &[Entry]) -> Vec<Vec<u8>> {
+    entries.iter().map(Entry::encode).collect()
+}

@@ -1,0 +1,215 @@
+//! The loop, the board and the journal together, in process and on virtual time.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use abide_engine::{Answer, Command, Create, Job, JobKey, Owner, Policy, State};
+use abide_server::board::{Board, Channel, Look, Watcher};
+use abide_server::clock::Clock;
+use abide_server::driver::{Commands, Driver, DriverError, Failure};
+use abide_server::journal::{Journal, MemoryJournal, SqliteJournal};
+use abide_wire::{NewJob, Simulate, Timestamp, Until};
+use tokio::task::JoinHandle;
+
+const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+fn start(
+    journal: Box<dyn Journal>,
+    clock: Clock,
+) -> (Commands, Arc<Board>, JoinHandle<Result<(), DriverError>>) {
+    let (driver, commands, board) =
+        Driver::open(journal, clock, Policy::default(), Some(7), 7).expect("a journal that opens");
+    (commands, board, tokio::spawn(driver.run()))
+}
+
+fn create(length: Duration, idempotency_key: Option<&str>) -> Command {
+    Command::Create(Box::new(Create {
+        owner: Owner::ANYONE,
+        new: NewJob {
+            simulate: Some(Simulate {
+                stages: Some(Vec::new()),
+                ..Simulate::fixed(length)
+            }),
+            ..NewJob::default()
+        },
+        idempotency_key: idempotency_key.map(str::to_owned),
+    }))
+}
+
+async fn created(commands: &Commands, length: Duration, key: Option<&str>) -> Arc<Job> {
+    match commands.ask(create(length, key)).await {
+        Ok(Answer::Created { job, .. }) => job,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn ended(board: &Board, clock: &Clock, key: JobKey) -> Arc<Job> {
+    let watcher = Watcher {
+        channel: Channel::LongPoll,
+        since: clock.now(),
+        address: None,
+    };
+    let mut waiter = board.waiter(Until::Done, watcher);
+    waiter.register(key);
+    loop {
+        match board.look(key) {
+            Look::Found(job) if job.is_done() => return job,
+            Look::Found(_) => waiter.rung().await,
+            look => panic!("{look:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn six_thousand_waiters_wake_at_the_very_millisecond() {
+    let clock = Clock::running(START, NonZeroU32::MIN);
+    let (commands, board, _running) = start(Box::new(MemoryJournal::default()), clock.clone());
+    let mut waits = Vec::new();
+    for n in 0..2_000_u64 {
+        // Ten virtual minutes, no two jobs alike.
+        let job = created(&commands, Duration::from_millis(1 + n * 300), None).await;
+        for _ in 0..3 {
+            let (board, clock, key) = (board.clone(), clock.clone(), job.key);
+            waits.push(tokio::spawn(async move {
+                let job = ended(&board, &clock, key).await;
+                (clock.now(), job)
+            }));
+        }
+    }
+    assert_eq!(waits.len(), 6_000);
+    for wait in waits {
+        let (woke_at, job) = wait.await.expect("a waiter that doesn't panic");
+        assert_eq!(job.state, State::Completed);
+        assert_eq!(Some(woke_at), job.finished_at);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_ended_while_the_server_was_down_is_ended_when_it_comes_up() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let open = || Box::new(SqliteJournal::open(directory.path(), &[]).expect("a journal"));
+    let (commands, _, running) = start(open(), Clock::manual(START));
+    let job = created(&commands, Duration::from_secs(5), Some("key")).await;
+    drop(commands);
+    running.await.expect("a task").expect("a clean end");
+
+    let later = START + Duration::from_secs(3_600);
+    let (commands, board, running) = start(open(), Clock::manual(later));
+    let Look::Found(found) = board.look(job.key) else {
+        panic!("an acknowledged job is there after a restart");
+    };
+    assert_eq!(found.finished_at, Some(START + Duration::from_secs(5)));
+    let again = created(&commands, Duration::from_secs(5), Some("key")).await;
+    assert_eq!(
+        again.key, job.key,
+        "the same key gives the same job, before and after"
+    );
+    drop(commands);
+    running.await.expect("a task").expect("a clean end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manual_clock_is_advanced_from_deadline_to_deadline() {
+    let clock = Clock::manual(START);
+    let (commands, board, _running) = start(Box::new(MemoryJournal::default()), clock.clone());
+    let job = created(&commands, Duration::from_secs(75 * 3_600), None).await;
+    let shown = commands.advance(Duration::from_secs(75 * 3_600 - 1)).await;
+    assert_eq!(shown, Ok(START + Duration::from_secs(75 * 3_600 - 1)));
+    assert!(matches!(board.look(job.key), Look::Found(job) if !job.is_done()));
+    commands
+        .advance(Duration::from_secs(1))
+        .await
+        .expect("a manual clock");
+    assert!(matches!(board.look(job.key), Look::Found(job) if job.is_done()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_disk_is_full_nothing_is_acknowledged_and_nothing_is_lost() {
+    let clock = Clock::running(START, NonZeroU32::MIN);
+    let journal = Fillable::default();
+    let (commands, board, _running) = start(Box::new(journal.clone()), clock.clone());
+    let first = created(&commands, Duration::from_secs(1), Some("first")).await;
+    journal.fill();
+    let refused = commands
+        .ask(create(Duration::from_secs(1), Some("second")))
+        .await;
+    assert_eq!(refused.unwrap_err(), Failure::Storage);
+    assert_eq!(board.len(), 1, "what isn't durable is not shown");
+    assert!(matches!(board.look(first.key), Look::Found(_)));
+    journal.make_room();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let second = created(&commands, Duration::from_secs(1), Some("second")).await;
+    assert_eq!(
+        ended(&board, &clock, second.key).await.state,
+        State::Completed
+    );
+    assert_eq!(
+        ended(&board, &clock, first.key).await.state,
+        State::Completed
+    );
+    assert_eq!(
+        board.len(),
+        2,
+        "asked again under the same key, it is the same job"
+    );
+}
+
+/// A journal in memory that says it is full when a test wants it to.
+#[derive(Clone, Debug, Default)]
+struct Fillable {
+    inner: Arc<std::sync::Mutex<MemoryJournal>>,
+    full: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Fillable {
+    fn fill(&self) {
+        self.full.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    fn make_room(&self) {
+        self.full.store(false, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+impl Journal for Fillable {
+    fn is_blocking(&self) -> bool {
+        false
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.inner.lock().unwrap().last_seq()
+    }
+
+    fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, abide_server::journal::JournalError> {
+        if self.full.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(abide_server::journal::JournalError::Full {
+                path: "nowhere".into(),
+            });
+        }
+        self.inner.lock().unwrap().append(entries)
+    }
+
+    fn load(
+        &mut self,
+        each: &mut abide_server::journal::EachPart<'_>,
+    ) -> Result<u64, abide_server::journal::JournalError> {
+        self.inner.lock().unwrap().load(each)
+    }
+
+    fn replay(
+        &mut self,
+        after: u64,
+        each: &mut abide_server::journal::EachEntry<'_>,
+    ) -> Result<(), abide_server::journal::JournalError> {
+        self.inner.lock().unwrap().replay(after, each)
+    }
+
+    fn checkpoints(&self) -> Box<dyn abide_server::journal::Checkpoints> {
+        self.inner.lock().unwrap().checkpoints()
+    }
+
+    fn close(self: Box<Self>) -> Result<(), abide_server::journal::JournalError> {
+        Ok(())
+    }
+}
