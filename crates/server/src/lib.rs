@@ -5,4 +5,6 @@ pub mod clock;
 pub mod config;
 pub mod driver;
 pub mod guard;
+pub mod http;
 pub mod journal;
+pub mod serve;
