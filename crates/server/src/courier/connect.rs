@@ -1,0 +1,180 @@
+//! Sockets to receivers: only to addresses that the guard has just let through.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tower::Service;
+
+use crate::guard::{DialError, Guard};
+
+/// The most addresses of one receiver that are dialed for one attempt.
+pub const DIALS_MAX: usize = 4;
+/// How long one address may take to answer a dial before the next is tried.
+pub const DIAL_MAX: Duration = Duration::from_secs(4);
+
+/// Opens connections for the HTTP client, under the guard.
+///
+/// The client reaches the network through this and through nothing else: no proxy, no resolver of its own, no redirect.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    guard: Arc<Guard>,
+}
+
+/// Why no connection was opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The guard refused, or the name has no address.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The URL has no host. It had one when it was registered.
+    #[error("the URL has no host")]
+    NoHost,
+    /// No address answered.
+    #[error("{address} did not answer: {source}")]
+    Io {
+        /// The last one tried.
+        address: SocketAddr,
+        /// What happened.
+        source: io::Error,
+    },
+}
+
+impl Dialer {
+    /// Dials what that guard lets through.
+    #[must_use]
+    pub fn new(guard: Arc<Guard>) -> Self {
+        Self { guard }
+    }
+
+    async fn dial(self, uri: Uri) -> Result<TcpStream, ConnectError> {
+        let host = uri.host().ok_or(ConnectError::NoHost)?;
+        let default = if uri.scheme_str() == Some("https") {
+            443
+        } else {
+            80
+        };
+        let port = uri.port_u16().unwrap_or(default);
+        let addresses = self.guard.dialable(host).await?;
+        let mut last = None;
+        for address in addresses.into_iter().take(DIALS_MAX) {
+            let address = SocketAddr::new(address, port);
+            let dialed = match tokio::time::timeout(DIAL_MAX, TcpStream::connect(address)).await {
+                Ok(dialed) => dialed,
+                Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
+            };
+            match dialed {
+                Ok(socket) => {
+                    // A delivery is one small write, and must not wait for an acknowledgment of the one before.
+                    socket
+                        .set_nodelay(true)
+                        .map_err(|source| ConnectError::Io { address, source })?;
+                    return Ok(socket);
+                }
+                Err(source) => last = Some(ConnectError::Io { address, source }),
+            }
+        }
+        Err(last.unwrap_or(ConnectError::NoHost))
+    }
+}
+
+impl Service<Uri> for Dialer {
+    type Response = Socket;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let dialer = self.clone();
+        Box::pin(async move {
+            let socket = dialer.dial(uri).await?;
+            Ok(Socket {
+                io: TokioIo::new(socket),
+                used: Used::default(),
+            })
+        })
+    }
+}
+
+/// Whether a connection has carried an exchange before.
+///
+/// A receiver may close a kept connection at the moment it is used again. That isn't the receiver's refusal, and
+/// shows only on a connection that has been used.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Used(Arc<AtomicBool>);
+
+impl Used {
+    pub(crate) fn mark(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A connection that remembers whether it has been used.
+#[derive(Debug)]
+pub struct Socket {
+    io: TokioIo<TcpStream>,
+    used: Used,
+}
+
+impl Connection for Socket {
+    fn connected(&self) -> Connected {
+        self.io.connected().extra(self.used.clone())
+    }
+}
+
+impl Read for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+impl Write for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(context, slices)
+    }
+}
