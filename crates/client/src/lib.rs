@@ -1,3 +1,4 @@
 //! abide
 
 pub mod schedule;
+pub mod simulate;

@@ -34,7 +34,7 @@ mod countdown;
 mod custom;
 mod fixed;
 mod jitter;
-mod learned;
+pub(crate) mod learned;
 mod pacer;
 mod seen;
 

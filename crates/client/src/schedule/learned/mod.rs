@@ -3,7 +3,7 @@
 //! # The idea
 //!
 //! Whoever knows the law of a job's duration can compute the best schedule exactly: each poll costs a price, each second
-//! of undetected completion costs a second, and the sum has a minimum that a [linear pass](plan) finds. What is left
+//! of undetected completion costs a second, and the sum has a minimum that a [linear pass](planner) finds. What is left
 //! is to know the law. A kind of job remembers up to 128 durations (known exactly where the server tells, enclosed
 //! between two polls where it doesn't, or bounded below where a wait was given up). [Ten experts](experts) turn them
 //! into laws, and a [mixture](model) trusts those that have predicted best lately and notices when everything has
@@ -31,6 +31,7 @@ mod history;
 mod kind;
 mod model;
 mod plan;
+pub(crate) mod planner;
 mod ring;
 mod schedule;
 mod walk;

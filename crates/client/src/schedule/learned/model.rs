@@ -179,7 +179,8 @@ fn slope(ring: &VecDeque<Observation>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::{Plan, Terms};
+    use super::super::plan::Plan;
+    use super::super::planner::Terms;
     use super::*;
 
     const KNOWN: [f64; 5] = [18.0, 22.0, 19.0, 25.0, 21.0];

@@ -1,21 +1,8 @@
-//! The exact planner: for a given law, the best schedule that any polling client could follow.
-//!
-//! Let `c_j` be the candidates (the bins' upper edges), `F_j` the probability that the job has ended by `c_j` and `M_j`
-//! the part of its mean duration that lies below. Having asked in vain at `c_i`, the cost still to come, weighted by the
-//! probability of getting there, is
-//!
-//! ```text
-//! V_i = price·(1 − F_i) + M_i + min over j with c_j ≥ c_i + gap of { V_j + c_j·F_j − M_j − c_j·F_i }
-//! ```
-//!
-//! The braces are straight lines in `F_i` of slope `−c_j`. Going down in `i`, both slopes and abscissae are monotone, so
-//! one pass over a lower hull finds every minimum in constant amortized time. The result holds one best successor for
-//! *every* candidate, so planning anew in the middle of a job is a look-up.
-//!
-//! Where a push is expected and lost with probability `p`, an end that nobody was told of has weight `p`, and a poll is
-//! spent only on those still waiting: `F` and `M` are weighted by `p`, and line `j` is raised by `price·(1 − p)·(1 − F_j)`.
+//! A plan on the grid: the planner's solution for a learned law, as a look-up from the time of the last poll.
 
-use super::grid::{BINS, EDGES, Law};
+use super::grid::{BINS, EDGES, Law, position};
+use super::planner::{Ladder, Terms, solve};
+use std::sync::LazyLock;
 
 /// How many states a plan knows: acceptance, and each bin's upper edge.
 const STATES: usize = BINS + 1;
@@ -23,120 +10,42 @@ const STATES: usize = BINS + 1;
 /// The greatest pause beyond the grid, in seconds.
 const GREATEST_PAUSE_BEYOND: f64 = 60.0;
 
-/// What a plan is made for.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Terms {
-    /// The price of a request, in seconds of delay.
-    pub(crate) price: f64,
-    /// The least distance between two polls, in seconds.
-    pub(crate) gap: f64,
-    /// The probability that the push of an end is lost; 1 where no push is expected.
-    pub(crate) loss: f64,
-}
+/// The instants of the states, in seconds since acceptance.
+static INSTANTS: LazyLock<[f64; STATES]> =
+    LazyLock::new(|| std::array::from_fn(|state| if state == 0 { 0.0 } else { EDGES[state] }));
 
 /// The best next poll from every state.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plan {
-    /// The successor of each state; the last state is its own.
-    next: Box<[u16; STATES]>,
-    /// The expected cost of the whole plan, in seconds of delay: price × requests + delay (without half a round trip).
-    cost: f64,
-}
-
-/// A candidate of the lower hull: the line `height − slope·F`.
-#[derive(Clone, Copy)]
-struct Line {
-    slope: f64,
-    height: f64,
-    state: u16,
-}
-
-impl Line {
-    fn at(self, abscissa: f64) -> f64 {
-        self.height - self.slope * abscissa
-    }
-
-    /// Whether `middle` is nowhere below both its neighbors on the hull.
-    fn hides(self, middle: Self, newer: Self) -> bool {
-        // Slopes fall strictly from `self` to `newer`, so the products below are of positive factors.
-        (newer.height - self.height) * (self.slope - middle.slope)
-            <= (middle.height - self.height) * (self.slope - newer.slope)
-    }
+    next: Box<[u16]>,
 }
 
 impl Plan {
-    /// Plans for a law, in time linear in the number of bins.
+    /// Plans for a law.
     pub(crate) fn new(law: &Law, terms: Terms) -> Self {
-        let Terms { price, gap, loss } = terms;
-        let edges = &*EDGES;
-        let mut ended = [0.0; STATES];
-        let mut mean = [0.0; STATES];
+        let (mut ended, mut mean) = ([0.0; STATES], [0.0; STATES]);
         for i in 0..BINS {
             ended[i + 1] = ended[i] + law[i];
-            mean[i + 1] = mean[i] + law[i] * 0.5 * (edges[i] + edges[i + 1]);
+            mean[i + 1] = mean[i] + law[i] * 0.5 * (EDGES[i] + EDGES[i + 1]);
         }
-        let total = ended[BINS];
-
-        let mut next = Box::new([BINS as u16; STATES]);
-        let mut hull: Vec<Line> = Vec::with_capacity(STATES);
-        let mut front = 0;
-        let mut value = [0.0; STATES];
-        // The next candidate to go onto the hull. The last one is reachable from everywhere, gap or no gap.
-        let mut candidate = BINS;
-        for i in (0..BINS).rev() {
-            let reachable = instant(i) + gap;
-            while candidate > i && (candidate == BINS || instant(candidate) >= reachable) {
-                let (slope, rest) = (instant(candidate), total - ended[candidate]);
-                let line = Line {
-                    slope,
-                    height: value[candidate]
-                        + loss * (slope * ended[candidate] - mean[candidate])
-                        + price * (1.0 - loss) * rest,
-                    state: candidate as u16,
-                };
-                while hull.len() >= front + 2
-                    && hull[hull.len() - 2].hides(hull[hull.len() - 1], line)
-                {
-                    hull.pop();
-                }
-                hull.push(line);
-                candidate -= 1;
-            }
-            let abscissa = loss * ended[i];
-            while front + 1 < hull.len() && hull[front + 1].at(abscissa) <= hull[front].at(abscissa)
-            {
-                front += 1;
-            }
-            let best = hull[front];
-            next[i] = best.state;
-            value[i] = price * loss * (total - ended[i]) + loss * mean[i] + best.at(abscissa);
-        }
+        let ladder = Ladder {
+            instants: &*INSTANTS,
+            ended: &ended,
+            mean: &mean,
+        };
         Self {
-            next,
-            cost: value[0],
+            next: solve(ladder, terms).next,
         }
-    }
-
-    /// The expected cost, in seconds of delay.
-    #[cfg(test)]
-    pub(crate) fn cost(&self) -> f64 {
-        self.cost
     }
 
     /// When to look again after having looked in vain at `now`; both in seconds since acceptance.
     pub(crate) fn after(&self, now: f64) -> f64 {
         let state = state_at(now);
         if state >= BINS {
-            let last = instant(BINS);
-            return now + (last - instant(BINS - 1)).min(GREATEST_PAUSE_BEYOND);
+            return now + (INSTANTS[BINS] - INSTANTS[BINS - 1]).min(GREATEST_PAUSE_BEYOND);
         }
-        instant(usize::from(self.next[state]))
+        INSTANTS[usize::from(self.next[state])]
     }
-}
-
-/// The instant of a state in seconds since acceptance.
-fn instant(state: usize) -> f64 {
-    if state == 0 { 0.0 } else { EDGES[state] }
 }
 
 /// The state nearest to an instant, on the logarithmic axis.
@@ -144,15 +53,13 @@ fn state_at(seconds: f64) -> usize {
     if seconds <= 0.0 {
         return 0;
     }
-    let position = super::grid::position(seconds.ln()).round();
-    (position as usize).min(BINS)
+    (position(seconds.ln()).round() as usize).min(BINS)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::grid::{normalize, student};
+    use super::super::grid::student;
     use super::*;
-    use proptest::prelude::*;
 
     const PURE: Terms = Terms {
         price: 0.5,
@@ -160,88 +67,12 @@ mod tests {
         loss: 1.0,
     };
 
-    /// The cost of going from state `i` straight to `j`, given what follows; weighted like `V`.
-    struct Brute {
-        terms: Terms,
-        ended: Vec<f64>,
-        mean: Vec<f64>,
-    }
-
-    impl Brute {
-        fn new(law: &Law, terms: Terms) -> Self {
-            let (mut ended, mut mean) = (vec![0.0], vec![0.0]);
-            for (i, mass) in law.iter().enumerate() {
-                ended.push(ended[i] + mass);
-                mean.push(mean[i] + mass * 0.5 * (EDGES[i] + EDGES[i + 1]));
-            }
-            Self { terms, ended, mean }
-        }
-
-        /// A poll costs the price for all who still wait: those that run, and those whose push was lost on the way.
-        fn leg(&self, i: usize, j: usize) -> f64 {
-            let Terms { price, loss, .. } = self.terms;
-            let (ended, mean) = (&self.ended, &self.mean);
-            let missed = loss * (ended[j] - ended[i]);
-            let late = instant(j) * missed - loss * (mean[j] - mean[i]);
-            price * ((ended[BINS] - ended[j]) + missed) + late
-        }
-
-        fn values(&self) -> Vec<f64> {
-            let mut value = vec![0.0; STATES];
-            for i in (0..BINS).rev() {
-                value[i] = (i + 1..STATES)
-                    .filter(|j| *j == BINS || instant(*j) >= instant(i) + self.terms.gap)
-                    .map(|j| self.leg(i, j) + value[j])
-                    .fold(f64::INFINITY, f64::min);
-            }
-            value
-        }
-    }
-
-    fn laws() -> impl Strategy<Value = Box<Law>> {
-        let peaks = prop::collection::vec((0..BINS, 0.01..1.0f64), 1..12);
-        let smooth = (-2.0..8.0f64, 0.05..2.0f64, 0.0..1.0f64);
-        (peaks, smooth).prop_map(|(peaks, (center, scale, share))| {
-            let mut law = Box::new(student(3.0, center, scale).map(|mass| mass * share));
-            for (bin, weight) in peaks {
-                law[bin] += weight;
-            }
-            normalize(&mut law, 1.0);
-            law
-        })
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
-
-        #[test]
-        fn no_schedule_on_the_grid_is_better_from_any_state(
-            law in laws(),
-            price in 0.01..20.0f64,
-            gap in 0.01..20.0f64,
-            loss in prop::sample::select(vec![1.0, 0.3, 0.05, 0.001]),
-        ) {
-            let terms = Terms { price, gap, loss };
-            let plan = Plan::new(&law, terms);
-            let brute = Brute::new(&law, terms);
-            let values = brute.values();
-            prop_assert!((plan.cost() - values[0]).abs() <= 1e-9 * values[0].max(1.0));
-            for (i, value) in values.iter().enumerate().take(BINS) {
-                let next = usize::from(plan.next[i]);
-                prop_assert!(next == BINS || instant(next) >= instant(i) + gap);
-                let cost = brute.leg(i, next) + values[next];
-                prop_assert!(cost <= value + 1e-9 * value.max(1.0), "{i} to {next}: {cost} > {value}");
-            }
-        }
-    }
-
     #[test]
     fn a_duration_known_exactly_is_one_poll_at_its_end() {
         let mut law = [0.0; BINS];
         law[530] = 1.0;
         let plan = Plan::new(&law, PURE);
         assert_eq!(plan.after(0.0), EDGES[531]);
-        assert!((plan.cost() - 0.5 - 0.5 * (EDGES[531] - EDGES[530])).abs() < 1e-9);
     }
 
     #[test]

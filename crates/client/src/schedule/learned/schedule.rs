@@ -2,7 +2,7 @@
 
 use super::history::History;
 use super::walk::Walk;
-use crate::schedule::{Cursor, Schedule, Start};
+use crate::schedule::{Cursor, Schedule, Seen, Start};
 use std::time::Duration;
 
 /// The price of a request under each setting of the dial, in seconds of delay.
@@ -161,6 +161,36 @@ impl Learned {
         self
     }
 
+    /// The polls that would be sent now if every answer were "not yet", as times since acceptance, without jitter and
+    /// without end. Looking learns nothing.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use abide::schedule::{Learned, Start};
+    ///
+    /// let rtt = Duration::from_millis(100);
+    /// let polls: Vec<Duration> = Learned::new("translate").preview(&Start::new(1), rtt).take(3).collect();
+    /// assert!(polls[0] < polls[1] && polls[1] < polls[2]);
+    /// ```
+    pub fn preview(&self, start: &Start, rtt: Duration) -> impl Iterator<Item = Duration> + use<> {
+        let mut walk = Walk::preview(self.clone().jitter(0.0), self.history_for(start), start);
+        let mut seen = Seen::at(rtt / 2).rtt(rtt);
+        std::iter::from_fn(move || {
+            let sent = walk.next(&seen)?;
+            seen.elapsed = sent.saturating_add(rtt);
+            seen.polls = seen.polls.saturating_add(1);
+            Some(sent)
+        })
+    }
+
+    fn history_for(&self, start: &Start) -> History {
+        self.history
+            .as_ref()
+            .or(start.history.as_ref())
+            .unwrap_or(&self.own)
+            .clone()
+    }
+
     pub(crate) fn kind(&self) -> &str {
         &self.kind
     }
@@ -196,12 +226,6 @@ impl Learned {
 
 impl Schedule for Learned {
     fn begin(&self, start: &Start) -> Box<dyn Cursor> {
-        let history = self
-            .history
-            .as_ref()
-            .or(start.history.as_ref())
-            .unwrap_or(&self.own)
-            .clone();
-        Box::new(Walk::new(self.clone(), history, start))
+        Box::new(Walk::new(self.clone(), self.history_for(start), start))
     }
 }

@@ -4,7 +4,8 @@ use super::forecast;
 use super::hint::{Heard, Sort};
 use super::history::History;
 use super::kind::{Kind, Planned};
-use super::plan::{Plan, Terms};
+use super::plan::Plan;
+use super::planner::Terms;
 use super::schedule::{Dial, Learned};
 use crate::schedule::{Cursor, Ended, Push, Seen, Start};
 use rand::{RngExt, SeedableRng};
@@ -88,6 +89,13 @@ impl Walk {
             running: None,
             finished: false,
         }
+    }
+
+    /// A walk that only looks ahead: whatever becomes of it, nothing is learned.
+    pub(crate) fn preview(schedule: Learned, history: History, start: &Start) -> Self {
+        let mut walk = Self::new(schedule, history, start);
+        walk.finished = true;
+        walk
     }
 
     /// Takes in the hints of the latest answer; returns whether there were any.

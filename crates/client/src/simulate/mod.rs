@@ -1,0 +1,36 @@
+//! Tries schedules on a virtual clock: how many requests, how much delay, how far from the best there is.
+//!
+//! A [`Population`] of jobs comes from a [`Law`] of durations or from a list of one's own past durations. A [`World`] runs
+//! a schedule against such jobs, one after the other, so that a schedule that learns does learn. The [`Bound`] is the best
+//! that any polling client could do which knew the law: the lower hull, over all prices, of the exact optima. No client
+//! that only polls gets below it, however adaptive or random, because before the end the only answer is "not yet".
+//!
+//! ```
+//! use std::time::Duration;
+//! use abide::schedule::{Backoff, Learned};
+//! use abide::simulate::{Bound, Population, World};
+//!
+//! let world = World::new().rtt(Duration::from_millis(100));
+//! let population = Population::of(&"lognormal:20s:0.5".parse()?);
+//! let bound = Bound::new(&population, world.round_trip());
+//!
+//! let jobs = population.draw(7, 200);
+//! let backoff = world.run(&Backoff::default(), &jobs, 7).mean();
+//! let learned = world.run(&Learned::new("translate"), &jobs, 7).mean();
+//! assert!(learned.requests < backoff.requests && learned.delay_s < backoff.delay_s);
+//! assert!(bound.delay_at(learned.requests) < learned.delay_s);
+//! # Ok::<(), abide::simulate::ParseLawError>(())
+//! ```
+
+mod bound;
+mod clients;
+mod durations;
+mod law;
+mod population;
+mod world;
+
+pub use self::bound::{Bound, Point};
+pub use self::clients::{KnownClient, known_clients};
+pub use self::law::{Law, ParseLawError};
+pub use self::population::{Job, Population};
+pub use self::world::{Estimates, JOB_POLLS_MOST, Observe, Run, Spent, World};

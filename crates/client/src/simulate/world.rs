@@ -1,0 +1,375 @@
+//! A virtual clock, a server and a network; schedules wait in it.
+
+use super::bound::{Point, expected};
+use super::population::{Job, Population};
+use crate::schedule::{Ended, Learned, Pacer, Push, Remaining, Schedule, Seen, Start};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::time::Duration;
+
+/// The most polls that are spent on one job; beyond it, the job counts as given up.
+pub const JOB_POLLS_MOST: u32 = 100_000;
+
+/// What a client gets to know of a duration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Observe {
+    /// The server says how long the job took.
+    #[default]
+    Known,
+    /// Only the client's own polls enclose it.
+    Polls,
+}
+
+/// What a server says about the time that remains.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Estimates {
+    /// Nothing.
+    #[default]
+    None,
+    /// One estimate when the job is accepted, wrong by this spread (of the logarithm).
+    Once(f64),
+    /// A fresh estimate with every answer, each wrong by this spread.
+    Fresh(f64),
+}
+
+/// The circumstances under which schedules are tried.
+///
+/// A poll is sampled by the server half a round trip after it was sent, and known half a round trip later. Delay is
+/// counted from the job's end to the arrival of the answer that says so.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct World {
+    rtt: Duration,
+    observe: Observe,
+    floor: Option<Duration>,
+    estimates: Estimates,
+    push_loss: Option<f64>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl World {
+    /// A round trip of 100 ms, durations known from the server, no hints and no pushes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            rtt: Duration::from_millis(100),
+            observe: Observe::Known,
+            floor: None,
+            estimates: Estimates::None,
+            push_loss: None,
+        }
+    }
+
+    /// The time from a request to its answer. Default: 100 ms.
+    #[must_use]
+    pub fn rtt(mut self, rtt: Duration) -> Self {
+        self.rtt = rtt;
+        self
+    }
+
+    /// What is known of durations afterwards. Default: [`Observe::Known`].
+    #[must_use]
+    pub fn observe(mut self, observe: Observe) -> Self {
+        self.observe = observe;
+        self
+    }
+
+    /// A `Retry-After` on every answer. Default: none.
+    #[must_use]
+    pub fn retry_after(mut self, floor: Duration) -> Self {
+        self.floor = Some(floor);
+        self
+    }
+
+    /// What the server says about the time that remains. Default: nothing.
+    #[must_use]
+    pub fn estimates(mut self, estimates: Estimates) -> Self {
+        self.estimates = estimates;
+        self
+    }
+
+    /// Pushes the end of every job, but loses this share of pushes. Default: no pushes. A push that came counts as one
+    /// request.
+    #[must_use]
+    pub fn push_loss(mut self, share: f64) -> Self {
+        self.push_loss = Some(share);
+        self
+    }
+
+    /// The round trip.
+    #[must_use]
+    pub fn round_trip(&self) -> Duration {
+        self.rtt
+    }
+
+    /// Waits for the jobs one after the other.
+    #[must_use]
+    pub fn run(&self, schedule: &dyn Schedule, jobs: &[Job], seed: u64) -> Run {
+        let mut luck = ChaCha8Rng::seed_from_u64(seed);
+        let spent = jobs
+            .iter()
+            .map(|job| {
+                let mut pacer = Pacer::new(schedule, &self.start(job, luck.random()));
+                self.wait(&mut pacer, job, &mut luck)
+            })
+            .collect();
+        Run { spent }
+    }
+
+    /// What a learned schedule would spend on the next job of the population, by its present plan and without jitter:
+    /// exactly, not by drawing. Nothing is learned.
+    #[must_use]
+    pub fn expected(&self, schedule: &Learned, population: &Population) -> Point {
+        let rtt = self.rtt.as_secs_f64();
+        let groups = population.groups();
+        let mut mean = Point {
+            requests: 0.0,
+            delay_s: 0.0,
+        };
+        for group in groups {
+            let mut start = Start::new(0);
+            start.size = group.size;
+            let polls = schedule
+                .preview(&start, self.rtt)
+                .take(JOB_POLLS_MOST as usize)
+                .map(|sent| sent.as_secs_f64() + 0.5 * rtt);
+            let point = expected(group, polls, rtt);
+            mean.requests += point.requests / groups.len() as f64;
+            mean.delay_s += point.delay_s / groups.len() as f64;
+        }
+        mean
+    }
+
+    fn start(&self, job: &Job, seed: u64) -> Start {
+        let mut start = Start::new(seed);
+        start.size = job.size;
+        if self.push_loss.is_some() {
+            start.push = Push::Expected;
+        }
+        start
+    }
+
+    /// Waits for one job; the instants are the server's, and the client's count from acceptance is the same.
+    fn wait(&self, pacer: &mut Pacer, job: &Job, luck: &mut ChaCha8Rng) -> Spent {
+        let end = job.duration;
+        let half = self.rtt / 2;
+        let push_at = self
+            .push_loss
+            .filter(|share| luck.random::<f64>() >= *share)
+            .map(|_| end.saturating_add(half));
+        let mut seen = Seen::at(half).rtt(self.rtt);
+        if let Estimates::Once(sigma) | Estimates::Fresh(sigma) = self.estimates {
+            seen = seen.remaining(Some(estimate(end.as_secs_f64(), sigma, luck)));
+        }
+        let mut after = Duration::ZERO;
+        while seen.polls < JOB_POLLS_MOST {
+            let at = pacer.next(&seen);
+            if let Some(push_at) = push_at
+                && at.is_none_or(|at| at > push_at)
+            {
+                let polls = seen.polls;
+                pacer.finish(
+                    &self
+                        .ended(after, push_at, end)
+                        .polls(polls)
+                        .pushed(Some(true)),
+                );
+                return Spent::new(polls + 1, push_at, end);
+            }
+            let Some(at) = at else { break };
+            let sampled = at.saturating_add(half);
+            let known = sampled.saturating_add(half);
+            seen.polls += 1;
+            if sampled >= end {
+                let pushed = self.push_loss.map(|_| push_at.is_some());
+                pacer.finish(
+                    &self
+                        .ended(after, sampled, end)
+                        .polls(seen.polls)
+                        .pushed(pushed),
+                );
+                return Spent::new(seen.polls, known, end);
+            }
+            after = sampled;
+            seen.elapsed = known;
+            seen.not_before = self.floor.map(|floor| known.saturating_add(floor));
+            seen.remaining = match self.estimates {
+                Estimates::Fresh(sigma) => {
+                    Some(estimate((end - sampled).as_secs_f64(), sigma, luck))
+                }
+                _ => None,
+            };
+        }
+        pacer.finish(&Ended::given_up(after).polls(seen.polls));
+        Spent::new(seen.polls, seen.elapsed, end)
+    }
+
+    fn ended(&self, after: Duration, at_most: Duration, end: Duration) -> Ended {
+        Ended::between(after, at_most).duration((self.observe == Observe::Known).then_some(end))
+    }
+}
+
+/// What one job took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Spent {
+    /// How many requests.
+    pub requests: u32,
+    /// Seconds from the end of the job until it was known; negative if it was given up before.
+    pub delay_s: f64,
+}
+
+impl Spent {
+    fn new(requests: u32, known: Duration, end: Duration) -> Self {
+        Self {
+            requests,
+            delay_s: known.as_secs_f64() - end.as_secs_f64(),
+        }
+    }
+}
+
+/// What a schedule spent on a series of jobs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    spent: Vec<Spent>,
+}
+
+impl Run {
+    /// What each job took, in order.
+    #[must_use]
+    pub fn jobs(&self) -> &[Spent] {
+        &self.spent
+    }
+
+    /// The run from one job on, to leave out a beginning.
+    #[must_use]
+    pub fn from(&self, first: usize) -> Self {
+        Self {
+            spent: self.spent.get(first..).unwrap_or_default().to_vec(),
+        }
+    }
+
+    /// What a job took on average; nothing at all if there were no jobs.
+    #[must_use]
+    pub fn mean(&self) -> Point {
+        let n = self.spent.len().max(1) as f64;
+        Point {
+            requests: self
+                .spent
+                .iter()
+                .map(|job| f64::from(job.requests))
+                .sum::<f64>()
+                / n,
+            delay_s: self.spent.iter().map(|job| job.delay_s).sum::<f64>() / n,
+        }
+    }
+
+    /// The delay in seconds that a share `u` of the jobs stays below, such as 0.95; 0 if there were no jobs.
+    #[must_use]
+    pub fn delay_quantile_s(&self, u: f64) -> f64 {
+        let mut delays: Vec<f64> = self.spent.iter().map(|job| job.delay_s).collect();
+        delays.sort_by(f64::total_cmp);
+        let rank = (u.clamp(0.0, 1.0) * delays.len() as f64).ceil() as usize;
+        delays.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
+    }
+}
+
+/// What a server of this error says of what remains.
+fn estimate(seconds: f64, sigma: f64, luck: &mut ChaCha8Rng) -> Remaining {
+    let said = seconds * (sigma * normal(luck)).exp();
+    Remaining::about(Duration::try_from_secs_f64(said).unwrap_or(Duration::MAX))
+}
+
+/// A standard normal number, by the method of Box and Muller.
+fn normal(luck: &mut ChaCha8Rng) -> f64 {
+    let radius = (-2.0 * (1.0 - luck.random::<f64>()).ln()).sqrt();
+    radius * (std::f64::consts::TAU * luck.random::<f64>()).cos()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::{Countdown, Fixed};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn spent(world: World, schedule: &dyn Schedule, seconds: u64) -> (u32, f64) {
+        let run = world.run(schedule, &[Job::new(seconds as u32 * SECOND)], 1);
+        (run.jobs()[0].requests, run.jobs()[0].delay_s)
+    }
+
+    #[test]
+    fn a_round_trip_is_in_every_pause_and_half_of_one_in_every_delay() {
+        let (requests, delay) = spent(World::new(), &Fixed::new(2 * SECOND), 20);
+        assert_eq!(requests, 10);
+        assert!((delay - 1.05).abs() < 1e-9);
+        let none = World::new().rtt(Duration::ZERO);
+        assert_eq!(spent(none, &Fixed::new(2 * SECOND), 20), (10, 0.0));
+    }
+
+    #[test]
+    fn a_floor_stretches_the_pauses() {
+        let world = World::new().rtt(Duration::ZERO).retry_after(5 * SECOND);
+        assert_eq!(spent(world, &Fixed::new(SECOND), 20), (5, 1.0));
+    }
+
+    #[test]
+    fn used_up_attempts_give_up() {
+        let world = World::new().rtt(Duration::ZERO);
+        assert_eq!(spent(world, &Countdown::default(), 60), (10, -35.0));
+    }
+
+    #[test]
+    fn a_push_that_comes_is_the_only_request() {
+        let world = World::new().push_loss(0.0);
+        let (requests, delay) = spent(world, &Fixed::new(30 * SECOND), 20);
+        assert_eq!(requests, 1);
+        assert!((delay - 0.05).abs() < 1e-9);
+        let lost = World::new().push_loss(1.0);
+        assert_eq!(spent(lost, &Fixed::new(30 * SECOND), 20).0, 1);
+    }
+
+    #[test]
+    fn quantiles_are_by_rank() {
+        let jobs: Vec<Job> = (1..=100).map(|i| Job::new(i * SECOND / 100)).collect();
+        let run = World::new()
+            .rtt(Duration::ZERO)
+            .run(&Fixed::new(SECOND), &jobs, 1);
+        assert!((run.delay_quantile_s(0.95) - 0.94).abs() < 1e-9);
+        assert!((run.mean().delay_s - 0.495).abs() < 1e-9);
+        assert_eq!(run.from(1000).mean().requests, 0.0);
+    }
+
+    #[test]
+    fn the_exact_cost_is_that_of_many_draws() {
+        let population = Population::of(&"lognormal:20s:0.5".parse().unwrap());
+        let world = World::new();
+        let schedule = Learned::new("k").jitter(0.0);
+        let exact = world.expected(&schedule, &population);
+        let mut drawn = Point {
+            requests: 0.0,
+            delay_s: 0.0,
+        };
+        let jobs = population.draw(3, 2_000);
+        for job in &jobs {
+            // A fresh learner for every job: nothing is learned.
+            let mean = world.run(&Learned::new("k").jitter(0.0), &[*job], 1).mean();
+            drawn.requests += mean.requests / jobs.len() as f64;
+            drawn.delay_s += mean.delay_s / jobs.len() as f64;
+        }
+        assert!(
+            (exact.requests - drawn.requests).abs() < 0.15,
+            "{exact:?} {drawn:?}"
+        );
+        assert!(
+            (exact.delay_s - drawn.delay_s).abs() < 0.1,
+            "{exact:?} {drawn:?}"
+        );
+    }
+}
