@@ -209,7 +209,10 @@ impl Engine {
             } => self.decide_report(self.owned(*owner, *job)?, *if_match, report, now, entries),
             Command::Settings(change) => {
                 change.validate().map_err(Refusal::Invalid)?;
-                entries.push(Entry::Settings(Box::new(self.defaults().with(change))));
+                let changed = self.defaults().with(change);
+                if changed != **self.defaults() {
+                    entries.push(Entry::Settings(Box::new(changed)));
+                }
                 Ok(Decision::Done)
             }
             Command::DefaultJob(wish) => self.decide_default_job(wish, now, entries),

@@ -9,3 +9,7 @@ pub mod guard;
 pub mod http;
 pub mod journal;
 pub mod serve;
+pub mod server;
+
+pub use config::Config;
+pub use server::{Server, ServerError};

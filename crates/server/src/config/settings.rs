@@ -168,6 +168,15 @@ impl Config {
         }
     }
 
+    /// The default job of the classic routes.
+    #[must_use]
+    pub fn default_job(&self) -> abide_engine::DefaultJob {
+        abide_engine::DefaultJob {
+            simulate: self.simulate_default_job(),
+            reset_after: self.default_job_reset.map(Span::get),
+        }
+    }
+
     /// What is out of its bounds or doesn't go together.
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         let between = |name, span: Span, min: u64, max: u64| {

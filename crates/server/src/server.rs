@@ -1,0 +1,173 @@
+//! From a configuration to a running server, and to its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use abide_engine::{Command, Policy};
+use abide_wire::Timestamp;
+
+use crate::clock::Clock;
+use crate::config::{ClockSort, Config, JobStart};
+use crate::driver::{Driver, DriverError, Failure};
+use crate::http::{AppState, app};
+use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal, View};
+use crate::serve::{BindError, ServeOptions, bind, serve};
+
+/// What `sqlite3` on the checkpoint shows a person.
+const VIEWS: &[View] = &[View {
+    name: "job",
+    query: "SELECT json_extract(body, '$.key') AS id, json_extract(body, '$.kind') AS kind, \
+            json_extract(body, '$.state') AS state, json_extract(body, '$.revision') AS revision, \
+            json_extract(body, '$.created_at') AS created_at, \
+            json_extract(body, '$.finished_at') AS finished_at \
+            FROM part WHERE key >= 'job/' AND key < 'job0'",
+}];
+/// Where a manual clock begins: 2026-01-01T00:00:00Z.
+const MANUAL_START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// A server that has everything it needs and listens; [`Server::run`] serves.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    listener: TcpListener,
+    state: AppState,
+    driver: JoinHandle<Result<(), DriverError>>,
+}
+
+/// Why a server doesn't start, or ends badly.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// It can't listen.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Its jobs can't be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The loop failed.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The loop didn't take its settings.
+    #[error("the settings were refused: {0}")]
+    Settings(#[from] Failure),
+    /// A task panicked or was canceled.
+    #[error("a task of the server's failed")]
+    Task(#[from] JoinError),
+}
+
+impl Server {
+    /// Opens the journal, catches up with what was due while nobody looked, and listens. `fresh_seed` seeds all luck where
+    /// neither the configuration nor the journal has a seed.
+    ///
+    /// # Errors
+    ///
+    /// The address is taken, or the directory can't be used; nothing has been changed then.
+    pub async fn start(config: Config, fresh_seed: u64) -> Result<Self, ServerError> {
+        let listener = bind(config.listen.0).await?;
+        let address = listener.local_addr().unwrap_or(config.listen.0);
+        let clock = match config.clock {
+            ClockSort::Manual => Clock::manual(MANUAL_START),
+            ClockSort::Real if config.speed.get() == 1 => Clock::real(),
+            ClockSort::Real => Clock::scaled(config.speed),
+        };
+        let (driver, commands, board) = {
+            let (config, clock) = (config.clone(), clock.clone());
+            tokio::task::spawn_blocking(move || {
+                let journal: Box<dyn Journal> = if config.ephemeral {
+                    Box::new(MemoryJournal::default())
+                } else {
+                    Box::new(SqliteJournal::open(&config.data, VIEWS)?)
+                };
+                let policy = Policy {
+                    retention: config.retention.get(),
+                    jobs_max: config.jobs_max.get(),
+                };
+                Driver::open(journal, clock, policy, config.seed, fresh_seed)
+            })
+            .await??
+        };
+        let driver = tokio::spawn(driver.run());
+        commands
+            .ask(Command::Settings(Box::new(config.simulate())))
+            .await?;
+        if config.default_job_start == JobStart::Boot {
+            commands
+                .ask(Command::DefaultJob(Box::new(config.default_job())))
+                .await?;
+        }
+        let state = AppState {
+            board,
+            commands,
+            clock,
+            config: Arc::new(config),
+            stop: CancellationToken::new(),
+        };
+        Ok(Self {
+            address,
+            listener,
+            state,
+            driver,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What handlers may reach; for tests and for programs that embed the server.
+    #[must_use]
+    pub const fn state(&self) -> &AppState {
+        &self.state
+    }
+
+    /// Serves until `stop` is canceled, then drains: what is held answers, streams end, the journal closes last.
+    ///
+    /// # Errors
+    ///
+    /// The journal failed in a way that trying again doesn't mend.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it cuts every connection. What was acknowledged is safe.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), ServerError> {
+        let Self {
+            listener,
+            state,
+            mut driver,
+            ..
+        } = self;
+        let held = state.stop.clone();
+        let options = ServeOptions {
+            connections_max: state.config.connections_max.get(),
+            drain: state.config.drain.get(),
+        };
+        let router = app(state);
+        let make = move |_peer| TowerToHyperService::new(router.clone());
+        let ended = {
+            let serving = serve(listener, make, options, stop.clone());
+            let mut serving = std::pin::pin!(serving);
+            tokio::select! {
+                _ = serving.as_mut() => None,
+                ended = &mut driver => Some(ended),
+                () = async {
+                    stop.cancelled().await;
+                    held.cancel();
+                    std::future::pending::<()>().await;
+                } => None,
+            }
+        };
+        // The loop ends once the last handler is gone, and writes what is left.
+        match ended {
+            Some(ended) => ended??,
+            None => driver.await??,
+        }
+        Ok(())
+    }
+}
