@@ -1,0 +1,54 @@
+//! A single call: one request, sent again while its failures may pass.
+
+use tokio::time::sleep_until;
+use tracing::debug;
+
+use crate::clock::after;
+use crate::error::Error;
+use crate::exchange::{Call, Failure, Reply, exchange};
+use crate::origin::Origin;
+use crate::resume::ResumeToken;
+
+/// Sends until there is an answer that can be read, or the retry policy gives up. Every request must be one that may be
+/// sent twice.
+pub(crate) async fn call<T>(
+    origin: &Origin,
+    call: &Call,
+    token: &ResumeToken,
+    read: impl Fn(&Reply) -> Result<T, Failure>,
+) -> Result<T, Error> {
+    let until = after(origin.clock.now(), origin.timeout);
+    let mut failures = 0;
+    loop {
+        let left = until.saturating_duration_since(origin.clock.now());
+        let limit = left.min(origin.attempt_timeout);
+        let answer = exchange(origin, call, limit).await;
+        let failure = match answer.and_then(|reply| read(&reply)) {
+            Ok(value) => {
+                origin.retry_budget.deposit();
+                return Ok(value);
+            }
+            Err(failure) => failure,
+        };
+        failures += 1;
+        let pause = origin
+            .retry
+            .pause(failures, failure.hint, origin.luck.share());
+        let next = after(origin.clock.now(), pause);
+        let give_up = !failure.is_transient()
+            || failures >= origin.retry.attempts_max()
+            || next >= until
+            || !origin.retry_budget.withdraw();
+        if give_up {
+            return Err(failure.into_error().token(token.clone()));
+        }
+        debug!(
+            method = %call.method,
+            failure = failure.what(),
+            failures,
+            pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+            "no good answer"
+        );
+        sleep_until(next).await;
+    }
+}

@@ -1,0 +1,660 @@
+//! The one loop of every wait.
+//!
+//! The plan of a strategy says what to do next; the loop does it, through a [`Remote`], under the deadline and the retry
+//! policy, notes what came of it in [`Seen`], and asks the plan again. [`Driver::step`] returns whenever there is news,
+//! before anything sleeps again, so that a wait, a stream of updates and a set are the same loop with other ears.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::debug;
+
+use abide_wire::{Revision, Until};
+
+use crate::clock::after;
+use crate::error::{Error, Kind};
+use crate::exchange::{Failure, FailureKind};
+use crate::inbox::Subscription;
+use crate::origin::Origin;
+use crate::report::{Channel, Report};
+use crate::retry::RetryPolicy;
+use crate::schedule::{self, Ended, LEAST_PAUSE, Remaining};
+use crate::sse::{Events, Item};
+use crate::strategy::{Happened, Move, Plan, Seen};
+use crate::transport::BoxFuture;
+
+/// How far the last look may outrun the deadline: its answer may already be on the way.
+const GRACE: Duration = Duration::from_millis(50);
+/// The last look is sent so many round trips before the deadline: one for a connection, one for the look, one for luck.
+const LOOK_ROUND_TRIPS: u32 = 3;
+const LOOK_MARGIN_MIN: Duration = Duration::from_millis(10);
+const LOOK_MARGIN_MAX: Duration = Duration::from_secs(1);
+/// A stream over which nothing came for so long is dead: more than two heartbeats of our server.
+const STREAM_IDLE: Duration = Duration::from_secs(40);
+
+/// What is waited for: a job on our server, on another's, or whatever a closure looks at.
+pub(crate) trait Remote: Send + 'static {
+    /// What the caller gets to see.
+    type View: Clone + Send + 'static;
+
+    /// Looks once.
+    fn ask(&mut self) -> BoxFuture<'_, Result<Answer<Self::View>, Failure>>;
+
+    /// Looks, to be answered at the first news after that revision.
+    fn hold(
+        &mut self,
+        up_to: Duration,
+        until: Until,
+        after: Option<Revision>,
+    ) -> BoxFuture<'_, Result<Answer<Self::View>, Failure>>;
+
+    /// Opens the stream of what happens after that revision.
+    fn listen(&mut self, after: Option<Revision>) -> BoxFuture<'_, Result<Heard, Failure>>;
+
+    /// Reads what a stream told; none where it isn't about the job.
+    fn read(&mut self, event: &str, data: &str) -> Result<Option<Answer<Self::View>>, Failure>;
+
+    /// Reads what an inbox was told.
+    fn pushed(&mut self, job: &abide_wire::Job) -> Option<Answer<Self::View>>;
+
+    /// Tells an error what it is about.
+    fn complete(&self, error: Error, last: Option<&Self::View>) -> Error;
+
+    /// What was spent so far.
+    fn cost(&self) -> Cost;
+}
+
+/// What came of opening a stream.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// It is open.
+    Open(Events),
+    /// There will be no more events.
+    Over,
+    /// There is no such stream.
+    Absent,
+}
+
+/// What a wait has spent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    pub(crate) requests: u32,
+    pub(crate) share: f64,
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+}
+
+/// What a look has shown.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer<V> {
+    /// The state; none where the answer said "nothing new".
+    pub(crate) view: Option<V>,
+    pub(crate) done: bool,
+    pub(crate) revision: Option<Revision>,
+    /// The share of the work that is done.
+    pub(crate) progress: Option<f64>,
+    pub(crate) remaining: Option<Remaining>,
+    /// How long the server wants to be left alone.
+    pub(crate) hint: Option<Duration>,
+    /// Whether the server says that it held the request.
+    pub(crate) granted: bool,
+    /// By which way it came.
+    pub(crate) channel: Channel,
+    /// How old the end was when the answer was received.
+    pub(crate) age: Option<Duration>,
+    /// How long the job took by the server's clock.
+    pub(crate) duration: Option<Duration>,
+    /// How long the job has been accepted, by the server's clock.
+    pub(crate) accepted_for: Option<Duration>,
+}
+
+/// One step of a wait.
+#[derive(Debug)]
+pub(crate) enum Step<V> {
+    /// A change that isn't the end.
+    News(V),
+    /// The end.
+    Ended(V),
+}
+
+/// How a wait is made.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) plan: Box<dyn Plan>,
+    pub(crate) strategy: &'static str,
+    pub(crate) inbox: Option<Subscription>,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) attempt_timeout: Duration,
+    pub(crate) deadline: Option<Duration>,
+    /// When the job was accepted and what revision it had, where this process knows.
+    pub(crate) accepted: Option<Instant>,
+    pub(crate) revision: Option<Revision>,
+}
+
+pub(crate) struct Driver<R: Remote> {
+    remote: R,
+    origin: Arc<Origin>,
+    terms: Terms,
+    begun: Instant,
+    deadline: Option<Instant>,
+    accepted: Instant,
+    seen: Seen,
+    last: Option<R::View>,
+    /// When the server last answered anything, and whether that was no news.
+    answered: Option<Instant>,
+    stale: bool,
+    failing_since: Option<Instant>,
+    failures: u32,
+    /// The last instant, since acceptance, at which the job was surely running.
+    not_yet: Duration,
+    stream: Option<Listening>,
+    channel: Option<Channel>,
+    detection: Option<Duration>,
+    pushed: Option<bool>,
+    finished: bool,
+}
+
+struct Listening {
+    events: Events,
+    /// When something last came over it, or it was opened.
+    alive: Instant,
+    /// Whether anything ever did.
+    spoke: bool,
+}
+
+impl<R: Remote> Driver<R> {
+    pub(crate) fn new(remote: R, origin: Arc<Origin>, terms: Terms) -> Self {
+        let begun = origin.clock.now();
+        let accepted = terms.accepted.unwrap_or(begun);
+        let mut seen = Seen::began(schedule::Seen::at(Duration::ZERO));
+        seen.revision = terms.revision;
+        Self {
+            deadline: terms.deadline.map(|deadline| after(begun, deadline)),
+            pushed: terms.inbox.as_ref().map(|_| false),
+            remote,
+            origin,
+            terms,
+            begun,
+            accepted,
+            seen,
+            last: None,
+            answered: None,
+            stale: false,
+            failing_since: None,
+            failures: 0,
+            not_yet: Duration::ZERO,
+            stream: None,
+            channel: None,
+            detection: None,
+            finished: false,
+        }
+    }
+
+    /// Goes on until there is news. Not to be called again after an end or an error.
+    pub(crate) async fn step(&mut self) -> Result<Step<R::View>, Error> {
+        loop {
+            let now = self.now();
+            if self.look_at().is_some_and(|at| now >= at) {
+                return self.last_look().await;
+            }
+            self.refresh(now);
+            let wanted = self.terms.plan.next(&self.seen);
+            let step = match wanted {
+                Move::Ask => self.ask().await?,
+                Move::Hold { up_to, until } => self.hold(up_to, until).await?,
+                Move::Pause { until } => {
+                    self.pause(until).await;
+                    None
+                }
+                Move::Listen { check } => self.listen(check).await?,
+                Move::Inbox { until } => self.await_push(until).await,
+                Move::Stop => {
+                    return Err(self.still_running("the schedule's attempts were used up", false));
+                }
+            };
+            if let Some(step) = step {
+                return Ok(step);
+            }
+        }
+    }
+
+    /// What it has cost so far.
+    pub(crate) fn report(&self) -> Report {
+        let cost = self.remote.cost();
+        Report {
+            requests: cost.requests,
+            requests_share: cost.share,
+            failures: self.failures,
+            bytes_sent: cost.sent,
+            bytes_received: cost.received,
+            channel: self.channel,
+            strategy: self.terms.strategy,
+            elapsed: self.now().saturating_duration_since(self.begun),
+            detection: self.detection,
+            rtt: self.origin.memory.rtt(),
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.origin.clock.now()
+    }
+
+    fn refresh(&mut self, now: Instant) {
+        self.seen.time.elapsed = now.saturating_duration_since(self.accepted);
+        if let Some(rtt) = self.origin.memory.rtt() {
+            self.seen.time.rtt = rtt;
+        }
+        self.seen.deadline = self
+            .deadline
+            .map(|deadline| deadline.saturating_duration_since(self.accepted));
+        self.seen.abilities = self.origin.memory.abilities(now);
+    }
+
+    /// When the last look before the deadline is due.
+    fn look_at(&self) -> Option<Instant> {
+        let deadline = self.deadline?;
+        let whole = deadline.saturating_duration_since(self.begun);
+        let margin = (self.seen.time.rtt * LOOK_ROUND_TRIPS)
+            .clamp(LOOK_MARGIN_MIN, LOOK_MARGIN_MAX)
+            .min(whole / 4);
+        Some(deadline.checked_sub(margin).unwrap_or(deadline))
+    }
+
+    /// That instant, or the last look if it comes first.
+    fn bounded(&self, instant: Instant) -> Instant {
+        self.look_at().map_or(instant, |at| at.min(instant))
+    }
+
+    async fn pause(&mut self, until: Duration) {
+        let mut at = after(self.accepted, until);
+        // A plan that asks for pauses in the past must not become a busy loop.
+        if self.seen.happened == Happened::Paused {
+            at = at.max(after(self.now(), LEAST_PAUSE));
+        }
+        sleep_until(self.bounded(at)).await;
+        self.seen.happened = Happened::Paused;
+    }
+
+    /// Leaves the server alone for a moment after it had nothing new to say.
+    async fn turn_around(&mut self) {
+        if let (true, Some(answered)) = (self.stale, self.answered) {
+            sleep_until(self.bounded(after(answered, LEAST_PAUSE))).await;
+        }
+    }
+
+    async fn ask(&mut self) -> Result<Option<Step<R::View>>, Error> {
+        self.turn_around().await;
+        let sent = self.now();
+        let mut limit = after(sent, self.terms.attempt_timeout);
+        if let (Some(deadline), Some(look_at)) = (self.deadline, self.look_at()) {
+            // A look that is merely slow is the last look itself; one that is stuck gives way to another.
+            let patient = self.answered.is_none()
+                || look_at.saturating_duration_since(sent) < self.seen.time.rtt * 4;
+            limit = limit.min(if patient {
+                after(deadline, GRACE)
+            } else {
+                look_at.max(sent)
+            });
+        }
+        match timeout_at(limit, self.remote.ask()).await {
+            Ok(Ok(answer)) => {
+                let middle = sent + self.now().saturating_duration_since(sent) / 2;
+                self.seen.happened = Happened::Answered;
+                self.seen.time.polls += u32::from(!answer.done);
+                let step = self.absorb(answer, middle);
+                if step.is_some() && self.stream.as_ref().is_some_and(|stream| !stream.spoke) {
+                    // The look knew what the stream should have told.
+                    self.origin.memory.note_stream(false, self.now());
+                    self.stream = None;
+                    self.seen.happened = Happened::Muted;
+                }
+                Ok(step)
+            }
+            Ok(Err(failure)) => self.fail(failure).await,
+            Err(_) if self.is_last_look_due() => Ok(None),
+            Err(_) => {
+                self.fail(Failure::timed_out(self.terms.attempt_timeout))
+                    .await
+            }
+        }
+    }
+
+    async fn hold(
+        &mut self,
+        up_to: Duration,
+        until: Until,
+    ) -> Result<Option<Step<R::View>>, Error> {
+        self.turn_around().await;
+        let sent = self.now();
+        let mut up_to = up_to;
+        let mut limit = after(sent, up_to.saturating_add(self.terms.attempt_timeout));
+        if let Some(look_at) = self.look_at() {
+            // The server shall let go just before we would: a connection that is let go can be used again.
+            let left = look_at.saturating_duration_since(sent);
+            up_to = up_to.min(left.saturating_sub(self.seen.time.rtt.min(left / 4)));
+            limit = limit.min(look_at);
+        }
+        let after_revision = self.seen.revision;
+        match timeout_at(limit, self.remote.hold(up_to, until, after_revision)).await {
+            Ok(Ok(answer)) => {
+                let now = self.now();
+                let took = now.saturating_duration_since(sent);
+                let sampled = now
+                    .checked_sub(self.seen.time.rtt / 2)
+                    .unwrap_or(now)
+                    .max(sent);
+                let news =
+                    answer.done || answer.view.is_some() && answer.revision > self.seen.revision;
+                let held = answer.granted || took >= up_to / 2;
+                // News at once says nothing about whether the server would have held.
+                if held || !news {
+                    self.origin.memory.note_hold(held, now);
+                }
+                self.seen.happened = Happened::Released { held };
+                if held {
+                    // To who asks by held requests this hint doesn't apply.
+                    return Ok(self.absorb(
+                        Answer {
+                            hint: None,
+                            ..answer
+                        },
+                        sampled,
+                    ));
+                }
+                Ok(self.absorb(answer, sampled))
+            }
+            Ok(Err(failure)) => {
+                self.note_cut(sent);
+                self.fail(failure).await
+            }
+            Err(_) if self.is_last_look_due() => Ok(None),
+            Err(_) => {
+                self.note_cut(sent);
+                self.fail(Failure::timed_out(
+                    self.now().saturating_duration_since(sent),
+                ))
+                .await
+            }
+        }
+    }
+
+    fn note_cut(&self, sent: Instant) {
+        let now = self.now();
+        self.origin
+            .memory
+            .note_cut(now.saturating_duration_since(sent), now);
+    }
+
+    async fn listen(&mut self, check: Option<Duration>) -> Result<Option<Step<R::View>>, Error> {
+        if self.stream.is_none() {
+            self.turn_around().await;
+            let sent = self.now();
+            let limit = self.bounded(after(sent, self.terms.attempt_timeout));
+            match timeout_at(limit, self.remote.listen(self.seen.revision)).await {
+                Ok(Ok(Heard::Open(events))) => {
+                    self.stream = Some(Listening {
+                        events,
+                        alive: self.now(),
+                        spoke: false,
+                    });
+                }
+                Ok(Ok(Heard::Over)) => {
+                    self.seen.happened = Happened::Closed;
+                    return Ok(None);
+                }
+                Ok(Ok(Heard::Absent)) => {
+                    self.origin.memory.note_stream(false, self.now());
+                    self.seen.happened = Happened::NoStream;
+                    return Ok(None);
+                }
+                Ok(Err(failure)) => return self.fail(failure).await,
+                Err(_) if self.is_last_look_due() => return Ok(None),
+                Err(_) => {
+                    return self
+                        .fail(Failure::timed_out(self.terms.attempt_timeout))
+                        .await;
+                }
+            }
+        }
+        loop {
+            let look_at = self.look_at();
+            let check = check.map(|check| after(self.accepted, check));
+            let Some(stream) = &mut self.stream else {
+                return Ok(None);
+            };
+            let dead = after(stream.alive, STREAM_IDLE);
+            let check = check.filter(|_| !stream.spoke);
+            let until = [look_at, check]
+                .into_iter()
+                .flatten()
+                .fold(dead, Instant::min);
+            let item = timeout_at(until, stream.events.next()).await;
+            let now = self.origin.clock.now();
+            let item = match item {
+                Ok(item) => item,
+                Err(_) if look_at.is_some_and(|at| now >= at) => return Ok(None),
+                Err(_) if now >= dead => {
+                    self.stream = None;
+                    self.origin.memory.note_stream(false, now);
+                    self.seen.happened = Happened::Muted;
+                    return Ok(None);
+                }
+                Err(_) => {
+                    self.seen.happened = Happened::Quiet;
+                    return Ok(None);
+                }
+            };
+            if let Ok(Some(_)) = item {
+                if !stream.spoke {
+                    self.origin.memory.note_stream(true, now);
+                }
+                stream.alive = now;
+                stream.spoke = true;
+            }
+            match item {
+                Ok(Some(Item::Comment)) => {}
+                Ok(Some(Item::Event { event, data })) => match self.remote.read(&event, &data) {
+                    Ok(Some(answer)) => {
+                        self.seen.happened = Happened::News;
+                        let sampled = now.checked_sub(self.seen.time.rtt / 2).unwrap_or(now);
+                        let step = self.absorb(answer, sampled);
+                        if step.is_some() {
+                            return Ok(step);
+                        }
+                    }
+                    Ok(None) => {}
+                    Err(failure) => {
+                        self.stream = None;
+                        return self.fail(failure).await;
+                    }
+                },
+                Ok(None) => {
+                    let pause = stream.events.retry();
+                    self.stream = None;
+                    sleep_until(self.bounded(after(now, pause.mul_f64(self.origin.luck.share()))))
+                        .await;
+                    self.seen.happened = Happened::Closed;
+                    return Ok(None);
+                }
+                Err(failure) => {
+                    self.stream = None;
+                    return self.fail(failure).await;
+                }
+            }
+        }
+    }
+
+    async fn await_push(&mut self, until: Duration) -> Option<Step<R::View>> {
+        let at = self.bounded(after(self.accepted, until));
+        let Some(inbox) = &mut self.terms.inbox else {
+            self.pause(until).await;
+            return None;
+        };
+        let Ok(job) = timeout_at(at, inbox.news()).await else {
+            self.seen.happened = Happened::Paused;
+            return None;
+        };
+        self.seen.happened = Happened::Pushed;
+        let answer = self.remote.pushed(&job)?;
+        self.pushed = self.pushed.map(|pushed| pushed || answer.done);
+        let now = self.now();
+        self.absorb(answer, now)
+    }
+
+    /// Takes in an answer that shows the state of the instant `sampled`.
+    fn absorb(&mut self, answer: Answer<R::View>, sampled: Instant) -> Option<Step<R::View>> {
+        let now = self.now();
+        self.origin.retry_budget.deposit();
+        self.answered = Some(now);
+        self.failing_since = None;
+        self.seen.failures = 0;
+        if let (None, Some(age)) = (self.terms.accepted, answer.accepted_for) {
+            self.accepted = now
+                .checked_sub(age)
+                .unwrap_or(self.accepted)
+                .min(self.begun);
+            self.terms.accepted = Some(self.accepted);
+        }
+        let sampled = sampled.saturating_duration_since(self.accepted);
+        if answer.done {
+            let view = answer.view?;
+            self.channel = Some(answer.channel);
+            self.detection = answer.age;
+            let ended = Ended::between(self.not_yet, sampled).duration(answer.duration);
+            self.finish(ended);
+            self.last = Some(view.clone());
+            return Some(Step::Ended(view));
+        }
+        self.not_yet = self.not_yet.max(sampled);
+        let elapsed = now.saturating_duration_since(self.accepted);
+        let floor = answer
+            .hint
+            .map(|hint| self.terms.retry.floor(hint, self.origin.luck.share()));
+        self.seen.time.not_before = floor.map(|floor| elapsed.saturating_add(floor));
+        self.seen.time.remaining = answer.remaining;
+        self.seen.time.progress = answer.progress;
+        let news = answer.view.is_some() && answer.revision > self.seen.revision;
+        self.stale = !news;
+        if !news {
+            return None;
+        }
+        self.seen.revision = answer.revision;
+        self.channel = Some(answer.channel);
+        self.last.clone_from(&answer.view);
+        answer.view.map(Step::News)
+    }
+
+    /// Meets a failure: gives up, or pauses as the retry policy wants.
+    async fn fail(&mut self, failure: Failure) -> Result<Option<Step<R::View>>, Error> {
+        if !failure.is_transient() {
+            return Err(self.give_up(failure.into_error()));
+        }
+        let now = self.now();
+        self.failures += 1;
+        self.seen.failures += 1;
+        self.stale = false;
+        let since = *self.failing_since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= self.terms.retry.patience_max() {
+            return Err(self.give_up(failure.into_error()));
+        }
+        let hint = failure.hint;
+        let mut pause = self
+            .terms
+            .retry
+            .pause(self.seen.failures, hint, self.origin.luck.share());
+        if !self.origin.retry_budget.withdraw() {
+            pause = pause.max(self.terms.retry.pause_max());
+        }
+        if let (Some(hint), Some(deadline)) = (hint, self.deadline)
+            && after(now, self.terms.retry.floor(hint, 0.0)) >= deadline
+        {
+            // The server will not answer before the deadline, and has said so: waiting for it would be pointless.
+            return Err(self.give_up(failure.into_error()));
+        }
+        if hint.is_some() {
+            // A pause that the server asked for is no sign of its death.
+            self.failing_since = Some(after(since, pause));
+        }
+        debug!(
+            failure = failure.what(),
+            failures = self.seen.failures,
+            pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+            "no good answer"
+        );
+        sleep_until(self.bounded(after(now, pause))).await;
+        self.seen.happened = Happened::Failed;
+        Ok(None)
+    }
+
+    fn is_last_look_due(&self) -> bool {
+        self.look_at().is_some_and(|at| self.now() >= at)
+    }
+
+    /// The look at the deadline. An end that it shows is a result.
+    async fn last_look(&mut self) -> Result<Step<R::View>, Error> {
+        self.stream = None;
+        let was_failing = self.failing_since.is_some() || self.answered.is_none();
+        let deadline = self.deadline.unwrap_or_else(|| self.now());
+        let cut = after(deadline, GRACE);
+        loop {
+            let sent = self.now();
+            let failure = match timeout_at(cut, self.remote.ask()).await {
+                Ok(Ok(answer)) => {
+                    let middle = sent + self.now().saturating_duration_since(sent) / 2;
+                    self.seen.time.polls += u32::from(!answer.done);
+                    return match self.absorb(answer, middle) {
+                        Some(Step::Ended(view)) => Ok(Step::Ended(view)),
+                        _ => Err(self.still_running("still running at the deadline", true)),
+                    };
+                }
+                Ok(Err(failure)) => failure,
+                // It was answering until now: a slow last look doesn't make it unreachable.
+                Err(_) if !was_failing => {
+                    return Err(self.still_running("still running when the deadline came", true));
+                }
+                Err(_) => Failure::timed_out(cut.saturating_duration_since(sent)),
+            };
+            self.failures += 1;
+            if !failure.is_transient() {
+                return Err(self.give_up(failure.into_error()));
+            }
+            let again = after(self.now(), LEAST_PAUSE * 2);
+            if again >= deadline || failure.kind == FailureKind::TimedOut {
+                return Err(self.give_up(failure.into_error().timed_out(true)));
+            }
+            sleep_until(again).await;
+        }
+    }
+
+    fn still_running(&mut self, what: &str, timed_out: bool) -> Error {
+        let what = format!(
+            "{what}, after {:.1?}",
+            self.now().saturating_duration_since(self.begun)
+        );
+        self.give_up(Error::new(Kind::StillRunning, what).timed_out(timed_out))
+    }
+
+    fn give_up(&mut self, error: Error) -> Error {
+        let ended = Ended::given_up(self.not_yet);
+        self.finish(ended);
+        let error = error.report(self.report());
+        self.remote.complete(error, self.last.as_ref())
+    }
+
+    fn finish(&mut self, ended: Ended) {
+        if !self.finished {
+            self.finished = true;
+            let ended = ended.polls(self.seen.time.polls).pushed(self.pushed);
+            self.terms.plan.finish(&ended);
+        }
+    }
+}
+
+impl<R: Remote> Drop for Driver<R> {
+    /// A wait that was dropped is an observation too: the job takes longer than this.
+    fn drop(&mut self) {
+        let ended = Ended::given_up(self.not_yet);
+        self.finish(ended);
+    }
+}

@@ -1,0 +1,341 @@
+//! One request and its answer, and what kind of answer it is.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, LOCATION};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use abide_wire::Problem;
+
+use crate::clock::after;
+use crate::error::{Error, Kind, Source};
+use crate::origin::Origin;
+use crate::retry::retry_after;
+use crate::transport::{Body, TransportError};
+
+/// The largest answer about one job that is read, in bytes: its input and its result may each have 256 KiB, and JSON
+/// may need six bytes for one.
+pub(crate) const JOB_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The largest answer about many jobs that is read, in bytes.
+pub(crate) const JOBS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The largest problem that is read, in bytes. What is wrong is told in less.
+const PROBLEM_BYTES_MAX: usize = 64 * 1024;
+
+/// What to send.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// The largest body of a good answer.
+    pub(crate) limit: usize,
+}
+
+impl Call {
+    pub(crate) fn new(method: Method, url: Url) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        Self {
+            method,
+            url,
+            headers,
+            body: Bytes::new(),
+            limit: JOB_BYTES_MAX,
+        }
+    }
+
+    pub(crate) fn get(url: Url) -> Self {
+        Self::new(Method::GET, url)
+    }
+
+    pub(crate) fn json(mut self, body: Bytes) -> Self {
+        self.headers
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.body = body;
+        self
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    pub(crate) const fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    fn request(&self) -> Result<Request<Bytes>, TransportError> {
+        let mut request = Request::builder()
+            .method(self.method.clone())
+            .uri(self.url.as_str())
+            .body(self.body.clone())
+            .map_err(TransportError::unsendable)?;
+        *request.headers_mut() = self.headers.clone();
+        Ok(request)
+    }
+}
+
+/// A good answer: 2xx or 304.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) sent: Instant,
+    pub(crate) received: Instant,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The server's clock when it answered, in whole seconds.
+    pub(crate) fn date(&self) -> Option<abide_wire::Timestamp> {
+        let date = httpdate::parse_http_date(self.header(DATE.as_str())?).ok()?;
+        let since_epoch = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(abide_wire::Timestamp::default() + since_epoch)
+    }
+
+    pub(crate) fn took(&self) -> Duration {
+        self.received.saturating_duration_since(self.sent)
+    }
+}
+
+/// No good answer.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: FailureKind,
+    pub(crate) status: Option<StatusCode>,
+    /// How long the server asked to be left alone.
+    pub(crate) hint: Option<Duration>,
+    pub(crate) problem: Option<Problem>,
+    source: Option<Source>,
+    what: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    /// No answer, or "not now": the same request may have one later.
+    NotNow,
+    /// No answer in the time that an exchange may take: as [`FailureKind::NotNow`].
+    TimedOut,
+    /// What answered doesn't speak this protocol, perhaps for now: a gateway's page, a cut body.
+    Garbled,
+    /// The server said no.
+    Refused,
+    /// The request can't be sent at all.
+    Unsendable,
+}
+
+impl Failure {
+    pub(crate) fn timed_out(limit: Duration) -> Self {
+        Self {
+            kind: FailureKind::TimedOut,
+            status: None,
+            hint: None,
+            problem: None,
+            source: None,
+            what: format!("no answer within {limit:?}"),
+        }
+    }
+
+    pub(crate) fn garbled(what: impl Into<String>) -> Self {
+        Self {
+            kind: FailureKind::Garbled,
+            status: None,
+            hint: None,
+            problem: None,
+            source: None,
+            what: what.into(),
+        }
+    }
+
+    pub(crate) fn because(mut self, source: impl Into<Source>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    pub(crate) const fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    pub(crate) fn refused(problem: Problem) -> Self {
+        Self {
+            kind: FailureKind::Refused,
+            status: StatusCode::from_u16(problem.status).ok(),
+            hint: None,
+            problem: Some(problem),
+            source: None,
+            what: "the server refused".to_owned(),
+        }
+    }
+
+    /// Whether the same request may be answered later.
+    pub(crate) const fn is_transient(&self) -> bool {
+        matches!(
+            self.kind,
+            FailureKind::NotNow | FailureKind::TimedOut | FailureKind::Garbled
+        )
+    }
+
+    /// What to tell the caller when it is given up.
+    pub(crate) fn into_error(self) -> Error {
+        let kind = match self.kind {
+            FailureKind::NotNow | FailureKind::TimedOut => Kind::Unreachable,
+            FailureKind::Garbled => Kind::Garbled,
+            FailureKind::Refused => Kind::Refused,
+            FailureKind::Unsendable => Kind::Usage,
+        };
+        let error = Error::new(kind, self.what)
+            .timed_out(self.kind == FailureKind::TimedOut)
+            .answered(self.status, self.problem)
+            .after(self.hint);
+        match self.source {
+            Some(source) => error.because(source),
+            None => error,
+        }
+    }
+
+    /// A line for a log.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+}
+
+impl From<TransportError> for Failure {
+    fn from(error: TransportError) -> Self {
+        Self {
+            kind: if error.is_final() {
+                FailureKind::Unsendable
+            } else {
+                FailureKind::NotNow
+            },
+            status: None,
+            hint: None,
+            problem: None,
+            what: error.to_string(),
+            source: Some(error.into()),
+        }
+    }
+}
+
+/// Sends and reads to the end, all of it within `limit`.
+pub(crate) async fn exchange(
+    origin: &Origin,
+    call: &Call,
+    limit: Duration,
+) -> Result<Reply, Failure> {
+    let sent = origin.clock.now();
+    let work = async {
+        let answer = open(origin, call).await?;
+        let (head, body) = answer.into_parts();
+        let body = body.collect(call.limit).await?;
+        Ok(Reply {
+            status: head.status,
+            headers: head.headers,
+            body,
+            sent,
+            received: origin.clock.now(),
+        })
+    };
+    timeout_at(after(sent, limit), work)
+        .await
+        .unwrap_or_else(|_| Err(Failure::timed_out(limit)))
+}
+
+/// Sends, and reads the head of a good answer. The body of any other is read for the problem in it.
+pub(crate) async fn open(origin: &Origin, call: &Call) -> Result<Response<Body>, Failure> {
+    let mut request = call.request()?;
+    for (name, value) in &origin.headers {
+        if !request.headers().contains_key(name) {
+            request.headers_mut().insert(name.clone(), value.clone());
+        }
+    }
+    debug_assert!(
+        origin
+            .headers
+            .get(AUTHORIZATION)
+            .is_none_or(HeaderValue::is_sensitive)
+    );
+    let answer = origin.transport.send(request).await?;
+    let status = answer.status();
+    if status.is_success() || status == StatusCode::NOT_MODIFIED {
+        return Ok(answer);
+    }
+    let (head, body) = answer.into_parts();
+    // A problem that can't be read is no problem: the status says enough.
+    let body = body.collect(PROBLEM_BYTES_MAX).await.unwrap_or_default();
+    let problem = serde_json::from_slice::<Problem>(&body)
+        .ok()
+        .filter(|problem| !problem.title.is_empty() || problem.detail.is_some());
+    Err(classify(status, &head.headers, problem))
+}
+
+fn classify(status: StatusCode, headers: &HeaderMap, problem: Option<Problem>) -> Failure {
+    let mut what = format!("the server answered {status}");
+    let kind = match status.as_u16() {
+        408 | 425 | 429 | 500..=599 => FailureKind::NotNow,
+        // The same create is still being worked on.
+        409 if problem.as_ref().is_some_and(|problem| problem.retryable) => FailureKind::NotNow,
+        // A login page of a hotel comes by such a redirect; a moved server by 301 or 308.
+        302 | 303 | 307 => FailureKind::Garbled,
+        400..=499 | 300..=399 => FailureKind::Refused,
+        _ => FailureKind::Garbled,
+    };
+    if status.is_redirection() {
+        let place = headers
+            .get(LOCATION)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("nowhere");
+        what = format!(
+            "{what}, to {place}; redirects are not followed, because a key would go with them"
+        );
+    }
+    Failure {
+        kind,
+        status: Some(status),
+        hint: retry_after(headers),
+        problem,
+        source: None,
+        what,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_transient_and_what_will_not_is_final() {
+        for (status, transient) in [
+            (408, true),
+            (425, true),
+            (429, true),
+            (500, true),
+            (502, true),
+            (503, true),
+            (504, true),
+            (302, true),
+            (301, false),
+            (308, false),
+            (400, false),
+            (401, false),
+            (403, false),
+            (404, false),
+            (409, false),
+            (410, false),
+            (422, false),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let failure = classify(status, &HeaderMap::new(), None);
+            assert_eq!(failure.is_transient(), transient, "{status}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Where a client's luck comes from: jitter, phases, idempotency keys.
+
+use std::sync::{Mutex, PoisonError};
+
+use rand::rngs::SysRng;
+use rand::{RngExt, SeedableRng, TryRng};
+use rand_chacha::ChaCha8Rng;
+
+/// A generator that many waits share. Seeded by the operating system, or by a test.
+#[derive(Debug)]
+pub(crate) struct Luck {
+    rng: Mutex<ChaCha8Rng>,
+    /// Whether a test gave the seed; keys are then drawn from it too.
+    seeded: bool,
+}
+
+impl Luck {
+    /// Luck that nobody can foresee, or that a seed repeats.
+    pub(crate) fn new(seed: Option<u64>) -> Self {
+        let rng = match seed {
+            Some(seed) => ChaCha8Rng::seed_from_u64(seed),
+            None => {
+                let mut bytes = [0; 32];
+                // A system without a source of randomness still gets jitter, only a foreseeable one.
+                let _ = SysRng.try_fill_bytes(&mut bytes);
+                ChaCha8Rng::from_seed(bytes)
+            }
+        };
+        Self {
+            rng: Mutex::new(rng),
+            seeded: seed.is_some(),
+        }
+    }
+
+    /// A number to seed one wait with.
+    pub(crate) fn seed(&self) -> u64 {
+        self.with(|rng| rng.random())
+    }
+
+    /// A number from 0 up to, but not including, 1.
+    pub(crate) fn share(&self) -> f64 {
+        self.with(|rng| rng.random())
+    }
+
+    /// A key that names one logical create: 128 bits, in hexadecimal.
+    ///
+    /// It comes straight from the operating system, so that two processes forked from one never draw the same.
+    pub(crate) fn key(&self) -> String {
+        let mut bytes = [0; 16];
+        if self.seeded || SysRng.try_fill_bytes(&mut bytes).is_err() {
+            self.with(|rng| rng.fill(&mut bytes));
+        }
+        format!("{:032x}", u128::from_be_bytes(bytes))
+    }
+
+    fn with<T>(&self, draw: impl FnOnce(&mut ChaCha8Rng) -> T) -> T {
+        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_differ_and_a_seed_repeats_them() {
+        let luck = Luck::new(None);
+        assert_ne!(luck.key(), luck.key());
+        assert_eq!(luck.key().len(), 32);
+        assert_eq!(Luck::new(Some(7)).key(), Luck::new(Some(7)).key());
+    }
+}

@@ -1,0 +1,177 @@
+//! What a client remembers of its server.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use abide_wire::{Timestamp, limits};
+
+use crate::clock::{Skew, after};
+use crate::strategy::{Abilities, Ability};
+
+/// For how long something that was tried in vain isn't tried again.
+const REMEMBERED: Duration = Duration::from_secs(600);
+/// The shortest hold that is worth asking for. If even that is cut, nothing is held.
+const HOLD_MIN: Duration = Duration::from_secs(5);
+/// How many held requests in a row must come back at once, or be cut, before it counts as "nothing is held".
+const TRIES: u32 = 2;
+
+/// Round trip, skew and abilities of one origin, shared by all waits of a client.
+#[derive(Debug, Default)]
+pub(crate) struct Memory(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    rtt: Option<Duration>,
+    skew: Skew,
+    held: bool,
+    unheld: u32,
+    cuts: u32,
+    hold_max: Option<Duration>,
+    no_hold_until: Option<Instant>,
+    streamed: bool,
+    no_stream_until: Option<Instant>,
+    no_sets_until: Option<Instant>,
+}
+
+impl Memory {
+    /// What the server can do, as far as it is known now.
+    pub(crate) fn abilities(&self, now: Instant) -> Abilities {
+        self.with(|state| Abilities {
+            hold: ability(state.held, state.no_hold_until, now),
+            hold_max: state.hold_max.unwrap_or(limits::HOLD_MAX),
+            stream: ability(state.streamed, state.no_stream_until, now),
+        })
+    }
+
+    /// The round trip, smoothed; none before one was measured.
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        self.with(|state| state.rtt)
+    }
+
+    /// A request that wasn't held took so long.
+    pub(crate) fn note_rtt(&self, took: Duration) {
+        self.with(|state| {
+            state.rtt = Some(
+                state
+                    .rtt
+                    .map_or(took, |rtt| rtt.mul_f64(0.75) + took.mul_f64(0.25)),
+            );
+        });
+    }
+
+    /// An answer said what the server's clock shows.
+    pub(crate) fn note_date(&self, sent: Timestamp, received: Timestamp, date: Timestamp) {
+        self.with(|state| state.skew.observe(sent, received, date));
+    }
+
+    /// How old an instant of the server's clock is, as far as its skew is known.
+    pub(crate) fn age(&self, server: Timestamp, now: Timestamp) -> Option<Duration> {
+        self.with(|state| state.skew.age(server, now))
+    }
+
+    /// A request was held, or wasn't although nothing had happened.
+    pub(crate) fn note_hold(&self, held: bool, now: Instant) {
+        self.with(|state| {
+            state.held = held;
+            if held {
+                state.unheld = 0;
+                state.cuts = 0;
+                state.no_hold_until = None;
+                return;
+            }
+            state.unheld += 1;
+            if state.unheld >= TRIES {
+                state.unheld = 0;
+                state.no_hold_until = Some(after(now, REMEMBERED));
+            }
+        });
+    }
+
+    /// A held request was cut by something on the way after it had been held that long.
+    pub(crate) fn note_cut(&self, held: Duration, now: Instant) {
+        // What fails at once fails for another reason than being held.
+        if held < Duration::from_secs(1) {
+            return;
+        }
+        self.with(|state| {
+            state.cuts += 1;
+            if state.cuts < TRIES {
+                return;
+            }
+            state.cuts = 0;
+            let bearable = held.mul_f64(0.8);
+            if bearable < HOLD_MIN {
+                state.no_hold_until = Some(after(now, REMEMBERED));
+            } else {
+                let known = state.hold_max.unwrap_or(limits::HOLD_MAX);
+                state.hold_max = Some(bearable.min(known));
+            }
+        });
+    }
+
+    /// A stream brought something, or was caught keeping it to itself.
+    pub(crate) fn note_stream(&self, works: bool, now: Instant) {
+        self.with(|state| {
+            state.streamed = works;
+            state.no_stream_until = (!works).then(|| after(now, REMEMBERED));
+        });
+    }
+
+    /// Whether many jobs may be asked for at once.
+    pub(crate) fn sets(&self, now: Instant) -> bool {
+        self.with(|state| state.no_sets_until.is_none_or(|until| now >= until))
+    }
+
+    /// The server has no such route.
+    pub(crate) fn note_no_sets(&self, now: Instant) {
+        self.with(|state| state.no_sets_until = Some(after(now, REMEMBERED)));
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn ability(seen: bool, not_until: Option<Instant>, now: Instant) -> Ability {
+    match not_until {
+        Some(until) if now < until => Ability::No,
+        _ if seen => Ability::Yes,
+        _ => Ability::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_was_tried_in_vain_is_tried_again_after_ten_minutes() {
+        let now = Clock::start().now();
+        let memory = Memory::default();
+        memory.note_hold(false, now);
+        assert_eq!(memory.abilities(now).hold, Ability::Unknown);
+        memory.note_hold(false, now);
+        assert_eq!(memory.abilities(now).hold, Ability::No);
+        assert_eq!(memory.abilities(now + 601 * SECOND).hold, Ability::Unknown);
+        memory.note_hold(true, now);
+        assert_eq!(memory.abilities(now).hold, Ability::Yes);
+    }
+
+    #[test]
+    fn a_proxy_that_cuts_held_requests_shortens_them() {
+        let now = Clock::start().now();
+        let memory = Memory::default();
+        memory.note_cut(30 * SECOND, now);
+        assert_eq!(memory.abilities(now).hold_max, limits::HOLD_MAX);
+        memory.note_cut(30 * SECOND, now);
+        assert_eq!(memory.abilities(now).hold_max, 24 * SECOND);
+        memory.note_cut(2 * SECOND, now);
+        memory.note_cut(2 * SECOND, now);
+        assert_eq!(memory.abilities(now).hold, Ability::No);
+    }
+}

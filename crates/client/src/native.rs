@@ -1,0 +1,322 @@
+//! A job on our server, over `/v1`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode, header};
+
+use abide_wire::{Event, Job, JobId, Revision, Until, headers};
+
+use crate::drive::{Answer, Cost, Heard, Remote};
+use crate::error::Error;
+use crate::exchange::{Call, Failure, FailureKind, Reply, exchange, open};
+use crate::origin::Origin;
+use crate::report::{Channel, since_end};
+use crate::resume::ResumeToken;
+use crate::retry::retry_after;
+use crate::schedule::Remaining;
+use crate::sse::Events;
+use crate::transport::BoxFuture;
+
+/// One wait's view of one job.
+#[derive(Debug)]
+pub(crate) struct Native {
+    origin: Arc<Origin>,
+    id: JobId,
+    token: ResumeToken,
+    cost: Cost,
+}
+
+impl Native {
+    pub(crate) fn new(origin: Arc<Origin>, id: JobId, token: ResumeToken) -> Self {
+        Self {
+            origin,
+            id,
+            token,
+            cost: Cost::default(),
+        }
+    }
+
+    fn spend(&mut self) {
+        self.cost.requests += 1;
+        self.cost.share += 1.0;
+    }
+
+    async fn look(&mut self, call: Call, channel: Channel) -> Result<Answer<Job>, Failure> {
+        self.spend();
+        // The loop bounds the time, for it knows how long a hold may take.
+        let reply = exchange(&self.origin, &call, Duration::MAX).await?;
+        self.cost.received += reply.body.len() as u64;
+        if channel == Channel::Poll {
+            self.origin.memory.note_rtt(reply.took());
+        }
+        let granted = reply
+            .header(headers::PREFERENCE_APPLIED)
+            .is_some_and(|applied| applied.contains("wait"));
+        if reply.status == StatusCode::NOT_MODIFIED {
+            self.origin.note_date(&reply);
+            return Ok(Answer {
+                granted,
+                hint: retry_after(&reply.headers),
+                ..nothing_new(channel)
+            });
+        }
+        let job = read_job(&reply, Some(&self.id))?;
+        Ok(self.origin.answer(&reply, job, channel, granted))
+    }
+}
+
+impl Remote for Native {
+    type View = Job;
+
+    fn ask(&mut self) -> BoxFuture<'_, Result<Answer<Job>, Failure>> {
+        let call = Call::get(self.origin.job_url(&self.id));
+        Box::pin(self.look(call, Channel::Poll))
+    }
+
+    fn hold(
+        &mut self,
+        up_to: Duration,
+        until: Until,
+        after: Option<Revision>,
+    ) -> BoxFuture<'_, Result<Answer<Job>, Failure>> {
+        let mut url = self.origin.job_url(&self.id);
+        {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("wait", &seconds(up_to));
+            match (until, after) {
+                (Until::Done, _) => {
+                    query.append_pair("until", "done");
+                }
+                (Until::Any, Some(after)) => {
+                    query.append_pair("after", &after.to_string());
+                }
+                // Without a validator every state is news, and is answered at once.
+                (Until::Any, None) => {}
+            }
+        }
+        Box::pin(self.look(Call::get(url), Channel::LongPoll))
+    }
+
+    fn listen(&mut self, after: Option<Revision>) -> BoxFuture<'_, Result<Heard, Failure>> {
+        self.spend();
+        let mut call = Call::get(self.origin.url(["v1", "jobs", self.id.as_str(), "events"]));
+        call = call.header(
+            header::ACCEPT.as_str(),
+            HeaderValue::from_static("text/event-stream"),
+        );
+        if let Some(after) = after {
+            call = call.header(headers::LAST_EVENT_ID, HeaderValue::from(after.0));
+        }
+        let origin = Arc::clone(&self.origin);
+        Box::pin(async move {
+            let answer = match open(&origin, &call).await {
+                Ok(answer) => answer,
+                Err(failure) if is_absent(&failure) => return Ok(Heard::Absent),
+                Err(failure) => return Err(failure),
+            };
+            if answer.status() == StatusCode::NO_CONTENT {
+                return Ok(Heard::Over);
+            }
+            let is_stream = answer
+                .headers()
+                .get(header::CONTENT_TYPE)
+                .and_then(|value| value.to_str().ok())
+                .is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"));
+            if !is_stream {
+                return Ok(Heard::Absent);
+            }
+            Ok(Heard::Open(Events::new(answer.into_body())))
+        })
+    }
+
+    fn read(&mut self, event: &str, data: &str) -> Result<Option<Answer<Job>>, Failure> {
+        self.cost.received += data.len() as u64;
+        if event != "message" && event != "reset" && !event.starts_with("job.") {
+            // A kind of event that this version has no name for.
+            return Ok(None);
+        }
+        let job = serde_json::from_str::<Event>(data)
+            .map(|event| event.data)
+            .or_else(|_| serde_json::from_str::<Job>(data))
+            .map_err(|error| Failure::garbled("an event holds no job").because(error))?;
+        let job = check(job, Some(&self.id))?;
+        Ok(Some(self.origin.told(job, Channel::Stream)))
+    }
+
+    fn pushed(&mut self, job: &Job) -> Option<Answer<Job>> {
+        let job = check(job.clone(), Some(&self.id)).ok()?;
+        Some(self.origin.told(job, Channel::Push))
+    }
+
+    fn complete(&self, error: Error, last: Option<&Job>) -> Error {
+        let token = match last {
+            Some(job) => self
+                .token
+                .clone()
+                .known(&job.kind, job.created_at, job.revision),
+            None => self.token.clone(),
+        };
+        error.about(last.cloned()).token(token)
+    }
+
+    fn cost(&self) -> Cost {
+        self.cost
+    }
+}
+
+/// A route that isn't there, or not for this: to be met by other means, not by failing. Where it is the job that isn't
+/// there, the other means will say so.
+fn is_absent(failure: &Failure) -> bool {
+    failure.kind == FailureKind::Refused
+        && matches!(
+            failure.status,
+            Some(
+                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_ACCEPTABLE
+            )
+        )
+        || failure.status == Some(StatusCode::NOT_IMPLEMENTED)
+}
+
+/// Seconds as the server reads them, in milliseconds where they aren't whole.
+pub(crate) fn seconds(span: Duration) -> String {
+    let millis = span.as_millis();
+    if millis.is_multiple_of(1_000) {
+        (millis / 1_000).to_string()
+    } else {
+        format!("{}.{:03}", millis / 1_000, millis % 1_000)
+    }
+}
+
+/// Reads the job that an answer holds, and checks that it is the one that was asked for.
+pub(crate) fn read_job(reply: &Reply, id: Option<&JobId>) -> Result<Job, Failure> {
+    let job: Job = serde_json::from_slice(&reply.body).map_err(|error| {
+        let kind = reply
+            .header(header::CONTENT_TYPE.as_str())
+            .unwrap_or("no content type");
+        Failure::garbled(format!("the answer ({kind}) holds no job"))
+            .with_status(reply.status)
+            .because(error)
+    })?;
+    check(job, id)
+}
+
+/// What contradicts itself or answers another question is not believed.
+pub(crate) fn check(job: Job, id: Option<&JobId>) -> Result<Job, Failure> {
+    if let Some(id) = id
+        && *id != job.id
+    {
+        return Err(Failure::garbled(format!(
+            "the answer is about job {}",
+            job.id
+        )));
+    }
+    if job.done != job.outcome.is_some() {
+        return Err(Failure::garbled(format!(
+            "the answer says done: {} with outcome: {}",
+            job.done,
+            job.outcome.map_or("null", abide_wire::Outcome::as_str)
+        )));
+    }
+    Ok(job)
+}
+
+pub(crate) const fn nothing_new(channel: Channel) -> Answer<Job> {
+    Answer {
+        view: None,
+        done: false,
+        revision: None,
+        progress: None,
+        remaining: None,
+        hint: None,
+        granted: false,
+        channel,
+        age: None,
+        duration: None,
+        accepted_for: None,
+    }
+}
+
+impl Origin {
+    pub(crate) fn job_url(&self, id: &JobId) -> url::Url {
+        self.url(["v1", "jobs", id.as_str()])
+    }
+
+    /// Learns how the server's clock stands to ours.
+    pub(crate) fn note_date(&self, reply: &Reply) {
+        if let Some(date) = reply.date() {
+            let received = self.clock.wall();
+            self.memory
+                .note_date(received - reply.took(), received, date);
+        }
+    }
+
+    /// What an answer shows of a job.
+    pub(crate) fn answer(
+        &self,
+        reply: &Reply,
+        job: Job,
+        channel: Channel,
+        granted: bool,
+    ) -> Answer<Job> {
+        self.note_date(reply);
+        let half_way = self.memory.rtt().unwrap_or_default() / 2;
+        let age = reply
+            .header(headers::SERVER_TIMING)
+            .and_then(since_end)
+            .map(|age| age.saturating_add(half_way));
+        let accepted_for = reply
+            .date()
+            .map(|date| date.since(job.created_at).saturating_add(half_way));
+        let told = self.told(job, channel);
+        Answer {
+            hint: retry_after(&reply.headers).filter(|_| !told.done),
+            granted,
+            age: age.filter(|_| told.done).or(told.age),
+            accepted_for,
+            ..told
+        }
+    }
+
+    /// What a job shows by itself.
+    pub(crate) fn told(&self, job: Job, channel: Channel) -> Answer<Job> {
+        let age = job
+            .finished_at
+            .filter(|_| job.done)
+            .and_then(|finished| self.memory.age(finished, self.clock.wall()));
+        let duration = job
+            .finished_at
+            .filter(|finished| job.done && *finished >= job.created_at)
+            .map(|finished| finished.since(job.created_at));
+        Answer {
+            done: job.done,
+            revision: Some(job.revision),
+            progress: job
+                .progress
+                .as_ref()
+                .map(|progress| progress.percent / 100.0)
+                .filter(|share| (0.0..=1.0).contains(share)),
+            remaining: job.remaining_ms.map(|remaining| {
+                let [p10, p50, p90] =
+                    [remaining.p10, remaining.p50, remaining.p90].map(Duration::from_millis);
+                Remaining::quantiles(p10, p50, p90)
+            }),
+            age,
+            duration,
+            view: Some(job),
+            ..nothing_new(channel)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_are_written_as_the_server_reads_them() {
+        for (millis, text) in [(60_000, "60"), (12_345, "12.345"), (7, "0.007"), (0, "0")] {
+            assert_eq!(seconds(Duration::from_millis(millis)), text);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Server-sent events: the decoder and the open stream.
+//!
+//! The decoder is our own because the waits need what others hide: comments, which are the heartbeats that a watchdog
+//! lives on, and a bound on how much one event may make us remember.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::exchange::{Failure, JOB_BYTES_MAX};
+use crate::transport::Body;
+
+/// The longest event that is read, in bytes; the same as for one job.
+const EVENT_BYTES_MAX: usize = JOB_BYTES_MAX;
+/// How long to wait before reconnecting where the server says nothing, and the bounds of what it may say.
+const RETRY: Duration = Duration::from_secs(1);
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// What came over a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Item {
+    /// An event.
+    Event {
+        /// Its type, `message` where none is named.
+        event: String,
+        /// Its data, lines joined.
+        data: String,
+    },
+    /// A comment: a sign of life.
+    Comment,
+}
+
+/// More was sent for one event than one event may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an event has more than {EVENT_BYTES_MAX} bytes")]
+pub(crate) struct TooLong;
+
+/// Decodes a stream, however it is cut into parts.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    line: Vec<u8>,
+    /// The last byte was a carriage return: a line feed right after it belongs to it.
+    after_return: bool,
+    /// Whether the first line has begun; before it there may be a byte order mark.
+    begun: bool,
+    event: String,
+    data: String,
+    retry: Option<Duration>,
+    ready: VecDeque<Item>,
+}
+
+impl Decoder {
+    /// Takes in the next part.
+    pub(crate) fn push(&mut self, part: &[u8]) -> Result<(), TooLong> {
+        let mut rest = part;
+        if self.after_return && !rest.is_empty() {
+            self.after_return = false;
+            rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+        }
+        while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+            self.extend(&rest[..end])?;
+            let line = std::mem::take(&mut self.line);
+            self.line(&line);
+            let returned = rest[end] == b'\r';
+            rest = &rest[end + 1..];
+            if returned {
+                if rest.is_empty() {
+                    self.after_return = true;
+                }
+                rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+            }
+        }
+        self.extend(rest)
+    }
+
+    /// The next of what was decoded.
+    pub(crate) fn next(&mut self) -> Option<Item> {
+        self.ready.pop_front()
+    }
+
+    /// How long the server wants us to stay away after a stream has ended.
+    pub(crate) fn retry(&self) -> Duration {
+        self.retry.unwrap_or(RETRY).clamp(RETRY_MIN, RETRY_MAX)
+    }
+
+    fn extend(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
+        if self.line.len() + self.data.len() + bytes.len() > EVENT_BYTES_MAX {
+            return Err(TooLong);
+        }
+        self.line.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        let line = if self.begun {
+            line
+        } else {
+            self.begun = true;
+            line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line)
+        };
+        if line.is_empty() {
+            return self.dispatch();
+        }
+        let line = String::from_utf8_lossy(line);
+        let (field, value) = line.split_once(':').unwrap_or((&line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "" => self.ready.push_back(Item::Comment),
+            "event" => value.clone_into(&mut self.event),
+            "data" => {
+                self.data.push_str(value);
+                self.data.push('\n');
+            }
+            "retry" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                if let Ok(millis) = value.parse() {
+                    self.retry = Some(Duration::from_millis(millis));
+                }
+            }
+            // The id is the revision, which the data tells as well.
+            _ => {}
+        }
+    }
+
+    fn dispatch(&mut self) {
+        let event = std::mem::take(&mut self.event);
+        let mut data = std::mem::take(&mut self.data);
+        if data.pop().is_none() {
+            return;
+        }
+        let event = if event.is_empty() {
+            "message".to_owned()
+        } else {
+            event
+        };
+        self.ready.push_back(Item::Event { event, data });
+    }
+}
+
+/// An open stream.
+#[derive(Debug)]
+pub(crate) struct Events {
+    body: Body,
+    decoder: Decoder,
+}
+
+impl Events {
+    pub(crate) fn new(body: Body) -> Self {
+        Self {
+            body,
+            decoder: Decoder::default(),
+        }
+    }
+
+    /// The next item; none when the server has closed the stream.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping the future.
+    pub(crate) async fn next(&mut self) -> Result<Option<Item>, Failure> {
+        loop {
+            if let Some(item) = self.decoder.next() {
+                return Ok(Some(item));
+            }
+            match self.body.chunk().await {
+                None => return Ok(None),
+                Some(part) => self
+                    .decoder
+                    .push(&part?)
+                    .map_err(|error| Failure::garbled(error.to_string()))?,
+            }
+        }
+    }
+
+    /// How long the server wants us to stay away after the stream has ended.
+    pub(crate) fn retry(&self) -> Duration {
+        self.decoder.retry()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn decode<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<Item> {
+        let mut decoder = Decoder::default();
+        let mut items = Vec::new();
+        for part in parts {
+            decoder.push(part).unwrap();
+            items.extend(std::iter::from_fn(|| decoder.next()));
+        }
+        items
+    }
+
+    fn event(event: &str, data: &str) -> Item {
+        Item::Event {
+            event: event.to_owned(),
+            data: data.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_standard_are_read_as_it_says() {
+        for (stream, expected) in [
+            (
+                "data: YHOO\ndata: +2\ndata: 10\n\n",
+                vec![event("message", "YHOO\n+2\n10")],
+            ),
+            (
+                ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n",
+                vec![
+                    Item::Comment,
+                    event("message", "first event"),
+                    event("message", "second event"),
+                    event("message", " third event"),
+                ],
+            ),
+            (
+                "data\n\ndata\ndata\n\ndata:",
+                vec![event("message", ""), event("message", "\n")],
+            ),
+            (
+                "data:test\n\ndata: test\n\n",
+                vec![event("message", "test"), event("message", "test")],
+            ),
+            ("\u{feff}event: a\rdata: 1\r\n\r\n", vec![event("a", "1")]),
+            ("event: lost\n\ndata: x\n\n", vec![event("message", "x")]),
+            ("data: unfinished", vec![]),
+            (
+                "unknown: field\nevent: b\ndata: {\"a\":1}\n\n",
+                vec![event("b", "{\"a\":1}")],
+            ),
+        ] {
+            assert_eq!(decode([stream.as_bytes()]), expected, "{stream:?}");
+        }
+    }
+
+    #[test]
+    fn a_wish_to_stay_away_has_a_floor_and_a_ceiling() {
+        for (wish, expected) in [
+            ("", RETRY),
+            ("retry: 5000\n", Duration::from_secs(5)),
+            ("retry: 0\n", RETRY_MIN),
+            ("retry: 86400000\n", RETRY_MAX),
+            ("retry: 99999999999999999999999\n", RETRY),
+            ("retry: -3\n", RETRY),
+            ("retry: soon\n", RETRY),
+        ] {
+            let mut decoder = Decoder::default();
+            decoder.push(wish.as_bytes()).unwrap();
+            assert_eq!(decoder.retry(), expected, "{wish:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_without_end_is_refused() {
+        let mut decoder = Decoder::default();
+        let part = [b'x'; 64 * 1024];
+        let refused = (0..1_000).any(|_| decoder.push(&part).is_err());
+        assert!(refused);
+        let mut decoder = Decoder::default();
+        let refused = (0..1_000).any(|_| {
+            decoder.push(b"data: ").is_err()
+                || decoder.push(&part).is_err()
+                || decoder.push(b"\n").is_err()
+        });
+        assert!(refused);
+    }
+
+    proptest! {
+        #[test]
+        fn how_a_stream_is_cut_makes_no_difference(
+            lines in proptest::collection::vec("(data|event|id|retry|)(: ?[a-z0-9é\u{1f600}]{0,5})?(\r\n|\n|\r)", 0..40),
+            cuts in proptest::collection::vec(0_usize..400, 0..40),
+        ) {
+            let whole = lines.concat();
+            let whole = whole.as_bytes();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(whole.len())).collect();
+            cuts.extend([0, whole.len()]);
+            cuts.sort_unstable();
+            let parts = cuts.windows(2).map(|pair| &whole[pair[0]..pair[1]]);
+            prop_assert_eq!(decode(parts), decode([whole]));
+        }
+
+        #[test]
+        fn garbage_is_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
+            let _ = decode([bytes.as_slice()]);
+        }
+    }
+}

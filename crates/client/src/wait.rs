@@ -1,0 +1,327 @@
+//! Waiting for the end of one job.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use tracing::{Instrument, field};
+
+use abide_wire::{Job, JobId, Outcome};
+
+use crate::drive::{Driver, Step, Terms};
+use crate::error::Error;
+use crate::job::JobHandle;
+use crate::native::Native;
+use crate::report::Report;
+use crate::retry::RetryPolicy;
+use crate::schedule::{Schedule, Start};
+use crate::strategy::{Auto, Begin, Strategy};
+use crate::transport::BoxFuture;
+
+/// What happens to the job when the wait's deadline comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDeadline {
+    /// It goes on: only the waiting is over.
+    #[default]
+    Detach,
+    /// It is canceled, by one request that is tried once and whose failure is not told.
+    Cancel,
+}
+
+/// A wait for the end of a job, to be awaited: made by [`JobHandle::wait`].
+///
+/// | setting | default |
+/// |---|---|
+/// | [`deadline`](Self::deadline) | that of the client; none unless set there |
+/// | [`strategy`](Self::strategy) | [`Auto`] |
+/// | [`schedule`](Self::schedule) | that of the client |
+/// | [`retry`](Self::retry) | that of the client |
+/// | [`on_update`](Self::on_update) | nobody is told |
+/// | [`on_deadline`](Self::on_deadline) | the job goes on |
+///
+/// # Errors
+///
+/// See [`Error`] for the kinds. A job that *failed* is not an error of the wait: the wait has done its work, and
+/// [`Finished::outcome`] tells. Ask [`Finished::result`] or [`Finished::completed`] for the result, and a job that
+/// didn't complete becomes an error there, where it can't be overlooked.
+///
+/// # Cancel safety
+///
+/// The future may be dropped at any time. The request in flight is given up with it, the job goes on, and the handle
+/// can be waited on again.
+#[must_use = "a wait does nothing until it is awaited"]
+pub struct Wait {
+    job: JobHandle,
+    pub(crate) options: Options,
+    on_update: Option<OnUpdate>,
+    on_deadline: OnDeadline,
+}
+
+/// Told of every change.
+type OnUpdate = Box<dyn FnMut(&Job) + Send>;
+
+/// What waits, watches and sets have in common.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) strategy: Option<Arc<dyn Strategy>>,
+    pub(crate) schedule: Option<Arc<dyn Schedule>>,
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) attempt_timeout: Option<Duration>,
+    pub(crate) size: Option<f64>,
+}
+
+impl Options {
+    /// The loop for one job.
+    pub(crate) fn drive(&self, job: &JobHandle, updates: bool) -> Driver<Native> {
+        let core = &job.client.core;
+        let origin = &core.origin;
+        let schedule = self
+            .schedule
+            .clone()
+            .unwrap_or_else(|| core.schedule(job.known.kind.as_deref()));
+        let mut start = Start::new(origin.luck.seed()).history(job.client.history());
+        if let Some(size) = self.size {
+            start = start.size(size);
+        }
+        let begin = Begin::new(schedule, start).updates(updates);
+        let auto;
+        let strategy: &dyn Strategy = match &self.strategy {
+            Some(strategy) => strategy,
+            None => {
+                auto = Auto::new();
+                &auto
+            }
+        };
+        let terms = Terms {
+            plan: strategy.begin(&begin),
+            strategy: strategy.name(),
+            inbox: strategy.inbox().map(|inbox| inbox.subscribe(&job.id)),
+            retry: self.retry.clone().unwrap_or_else(|| origin.retry.clone()),
+            attempt_timeout: self.attempt_timeout.unwrap_or(origin.attempt_timeout),
+            deadline: self.deadline.or(core.deadline),
+            accepted: job.known.accepted,
+            revision: job.known.revision,
+        };
+        let remote = Native::new(Arc::clone(origin), job.id.clone(), job.resume_token());
+        Driver::new(remote, Arc::clone(origin), terms)
+    }
+}
+
+impl Wait {
+    pub(crate) fn new(job: JobHandle) -> Self {
+        Self {
+            job,
+            options: Options::default(),
+            on_update: None,
+            on_deadline: OnDeadline::default(),
+        }
+    }
+
+    /// Bounds the wait, from the moment it is first polled: requests in flight, pauses after failures, the server's
+    /// wishes, everything. One last look is taken just before it, and an end seen then is a result.
+    /// Default: the client's; without one the wait goes on for as long as the server answers.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.options.deadline = Some(deadline);
+        self
+    }
+
+    /// How to learn of the end. Default: [`Auto`].
+    pub fn strategy(mut self, strategy: impl Strategy) -> Self {
+        self.options.strategy = Some(Arc::new(strategy));
+        self
+    }
+
+    /// When to poll, where it comes to polling. Default: the client's.
+    pub fn schedule(mut self, schedule: impl Schedule) -> Self {
+        self.options.schedule = Some(Arc::new(schedule));
+        self
+    }
+
+    /// How failures are met. Default: the client's.
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.options.retry = Some(retry);
+        self
+    }
+
+    /// The most that one exchange may take, beside the time that the server was asked to hold it.
+    /// Default: the client's, 10 s unless set there.
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.options.attempt_timeout = Some(timeout);
+        self
+    }
+
+    /// How big the job is, in any unit that is the same within one kind, such as seconds of video: a schedule that
+    /// learns scales its expectation by it. Default: unknown.
+    pub fn size(mut self, size: f64) -> Self {
+        self.options.size = Some(size);
+        self
+    }
+
+    /// Calls this with every change that is seen, the end included, in order of revisions and never twice with one.
+    pub fn on_update(mut self, on_update: impl FnMut(&Job) + Send + 'static) -> Self {
+        self.on_update = Some(Box::new(on_update));
+        self
+    }
+
+    /// What happens to the job when the deadline comes first. Default: it goes on.
+    pub fn on_deadline(mut self, on_deadline: OnDeadline) -> Self {
+        self.on_deadline = on_deadline;
+        self
+    }
+
+    async fn run(mut self) -> Result<Finished, Error> {
+        let span = tracing::debug_span!(
+            "abide.wait",
+            job_id = %self.job.id,
+            strategy = field::Empty,
+            outcome = field::Empty,
+            requests = field::Empty,
+            failures = field::Empty,
+            detection_ms = field::Empty,
+            channel = field::Empty,
+        );
+        let result = self.drive().instrument(span.clone()).await;
+        let report = match &result {
+            Ok(finished) => Some(finished.report()),
+            Err(error) => error.wait_report(),
+        };
+        if let Some(report) = report {
+            report.record(&span);
+            span.record(
+                "outcome",
+                result
+                    .as_ref()
+                    .map_or("none", |finished| finished.outcome().as_str()),
+            );
+            if let Some(hook) = &self.job.client.core.on_report {
+                hook(self.job.id(), report);
+            }
+        }
+        if let (OnDeadline::Cancel, Err(error)) = (self.on_deadline, &result)
+            && error.is_still_running()
+        {
+            // The caller is told that the job was still running; that it could not be canceled changes nothing.
+            let _ = self.job.client.cancel_once(&self.job.id).await;
+        }
+        result
+    }
+
+    async fn drive(&mut self) -> Result<Finished, Error> {
+        let updates = self.on_update.is_some();
+        let mut driver = self.options.drive(&self.job, updates);
+        loop {
+            match driver.step().await? {
+                Step::News(job) => {
+                    if let Some(on_update) = &mut self.on_update {
+                        on_update(&job);
+                    }
+                }
+                Step::Ended(job) => {
+                    if let Some(on_update) = &mut self.on_update {
+                        on_update(&job);
+                    }
+                    return Ok(Finished::new(job, driver.report()));
+                }
+            }
+        }
+    }
+}
+
+impl IntoFuture for Wait {
+    type Output = Result<Finished, Error>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait")
+            .field("job", &self.job)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A job that has ended, and what it took to learn of it.
+#[derive(Clone, Debug)]
+#[must_use = "the job may have failed: see `outcome` or `completed`"]
+pub struct Finished {
+    job: Job,
+    report: Report,
+}
+
+impl Finished {
+    pub(crate) const fn new(job: Job, report: Report) -> Self {
+        Self { job, report }
+    }
+
+    /// How it ended.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        // A job without an outcome isn't done: it was checked when it was read.
+        self.job.outcome.unwrap_or(Outcome::Failed)
+    }
+
+    /// Whether it ended well.
+    #[must_use]
+    pub fn is_completed(&self) -> bool {
+        self.outcome() == Outcome::Completed
+    }
+
+    /// The job.
+    #[must_use]
+    pub const fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> &JobId {
+        &self.job.id
+    }
+
+    /// The job, for keeps.
+    #[must_use]
+    pub fn into_job(self) -> Job {
+        self.job
+    }
+
+    /// What the wait cost.
+    #[must_use]
+    pub const fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The job, if it completed.
+    ///
+    /// # Errors
+    ///
+    /// A job that failed or was canceled, as an error that carries it.
+    pub fn completed(self) -> Result<Job, Error> {
+        match self.outcome() {
+            Outcome::Completed => Ok(self.job),
+            outcome => Err(Error::ended(outcome, self.job, self.report)),
+        }
+    }
+
+    /// What the job made, if it completed, as a type of yours. `serde_json::Value` takes anything.
+    ///
+    /// # Errors
+    ///
+    /// A job that failed or was canceled, or a result that isn't of that type, as an error that carries the job.
+    pub fn result<T: DeserializeOwned>(self) -> Result<T, Error> {
+        let report = self.report.clone();
+        let mut job = self.completed()?;
+        let value = job.result.take().unwrap_or_default();
+        T::deserialize(&value).map_err(|error| {
+            job.result = Some(value);
+            Error::ended(Outcome::Completed, job, report).because(error)
+        })
+    }
+}

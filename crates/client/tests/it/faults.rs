@@ -1,0 +1,1 @@
+//! A test against each of the faults that were seen in other clients.
