@@ -575,11 +575,7 @@ mod tests {
             assert!(done, "the wake-up was lost in the order {order}");
             orders.insert(order);
         }
-        assert!(
-            orders.len() >= 8,
-            "only {} orders were tried",
-            orders.len()
-        );
+        assert!(orders.len() >= 8, "only {} orders were tried", orders.len());
     }
 
     /// Waiters register while their jobs end, on as many threads as there are: everybody wakes.
