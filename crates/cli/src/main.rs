@@ -1,2 +1,17 @@
-//! The `abide` binary.
-fn main() {}
+//! The binary `abide`: a job-status server and the client that waits for it.
+
+mod args;
+mod commands;
+mod exit;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match commands::run(args::Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => exit::report(&error),
+    }
+}

@@ -1,0 +1,162 @@
+//! `abide serve`
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, FromArgMatches};
+use tokio_util::sync::CancellationToken;
+
+use abide_server::Server;
+use abide_server::config::{Config, Layers, LogFormat, Resolved, SETTINGS};
+
+use crate::exit::{Failure, USAGE};
+use crate::output;
+
+/// The flag that the server's table and the client have in common.
+const API_KEY: &str = "api-key";
+
+/// The settings that were given as flags. Made from the server's own table, so that there is one list of them.
+#[derive(Clone, Debug)]
+pub(crate) struct SettingFlags {
+    file: Option<PathBuf>,
+    flags: Vec<(String, String)>,
+}
+
+impl SettingFlags {
+    /// The configuration of flags, environment, `.env`, file and defaults.
+    pub(crate) fn resolve(&self) -> anyhow::Result<Resolved> {
+        let usage =
+            |error: abide_server::config::ConfigError| Failure::new(USAGE, error.to_string());
+        let mut layers = Layers::of_process(self.file.as_deref()).map_err(usage)?;
+        for (name, value) in &self.flags {
+            layers = layers.flag(name, value);
+        }
+        Ok(layers.resolve().map_err(usage)?)
+    }
+}
+
+impl clap::Args for SettingFlags {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let file = Arg::new("config-file")
+            .long("config")
+            .value_name("FILE")
+            .value_parser(clap::value_parser!(PathBuf))
+            .help("A TOML file of settings, under the names of these flags [env: ABIDE_CONFIG]");
+        let settings = SETTINGS
+            .iter()
+            // The client's flag of this name is there for every command.
+            .filter(|setting| setting.name != API_KEY);
+        command.arg(file).args(settings.map(|setting| {
+            let mut help = setting.help.trim().to_owned();
+            if !setting.default.is_empty() {
+                help = format!("{help} [default: {}]", setting.default);
+            }
+            let arg = Arg::new(setting.name)
+                .long(setting.name)
+                .value_name(setting.value_name)
+                .help(format!("{help} [env: {}]", setting.variable));
+            match (setting.is_switch, setting.is_list) {
+                (true, _) => arg
+                    .num_args(0..=1)
+                    .require_equals(true)
+                    .default_missing_value("true"),
+                (_, true) => arg.action(ArgAction::Append),
+                _ => arg,
+            }
+        }))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SettingFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut flags = Vec::new();
+        for setting in SETTINGS {
+            // `ABIDE_API_KEY` is what a client shows; what a server accepts is in the configuration's own variable.
+            let is_given = matches.value_source(setting.name) == Some(ValueSource::CommandLine);
+            let given = matches.try_get_many::<String>(setting.name).ok();
+            let given = given.flatten().filter(|_| is_given);
+            flags.extend(
+                given
+                    .into_iter()
+                    .flatten()
+                    .map(|value| (setting.name.to_owned(), value.clone())),
+            );
+        }
+        Ok(Self {
+            file: matches.get_one::<PathBuf>("config-file").cloned(),
+            flags,
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Runs the server until it is told to stop.
+pub(crate) fn run(flags: &SettingFlags) -> anyhow::Result<ExitCode> {
+    let config = flags.resolve()?.config;
+    log(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    let server = Server::start(config, fresh_seed()).await?;
+    output::say(&format!("abide: listening on http://{}", server.address()));
+    let stop = CancellationToken::new();
+    tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            stop_signal().await;
+            stop.cancel();
+        }
+    });
+    server.run(stop).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for Ctrl-C or, where there is such a thing, SIGTERM.
+pub(crate) async fn stop_signal() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+    {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        return;
+    }
+    // Without a handler the system ends the process by itself.
+    let _unhandled = tokio::signal::ctrl_c().await;
+}
+
+/// The one place where luck begins: the system's, as the standard library seeds its hash maps with it.
+pub(crate) fn fresh_seed() -> u64 {
+    RandomState::new().hash_one("abide")
+}
+
+fn log(config: &Config) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
+        .map_err(|error| Failure::new(USAGE, format!("`log` can't be read: {error}")))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let result = match config.log_format {
+        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.try_init(),
+    };
+    result.map_err(|error| anyhow::anyhow!("failed to start logging: {error}"))
+}
