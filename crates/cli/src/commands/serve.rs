@@ -10,10 +10,11 @@ use clap::{Arg, ArgAction, ArgMatches, FromArgMatches};
 use tokio_util::sync::CancellationToken;
 
 use abide_server::Server;
-use abide_server::config::{Config, Layers, LogFormat, Resolved, SETTINGS};
+use abide_server::config::{Config, Layers, Resolved, SETTINGS};
 
 use crate::exit::{Failure, USAGE};
 use crate::output;
+use crate::telemetry::Telemetry;
 
 /// The flag that the server's table and the client have in common.
 const API_KEY: &str = "api-key";
@@ -104,7 +105,7 @@ impl FromArgMatches for SettingFlags {
 /// Runs the server until it is told to stop.
 pub(crate) fn run(flags: &SettingFlags) -> anyhow::Result<ExitCode> {
     let config = flags.resolve()?.config;
-    log(&config)?;
+    let _telemetry = Telemetry::begin(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -146,17 +147,4 @@ pub(crate) async fn stop_signal() {
 /// The one place where luck begins: the system's, as the standard library seeds its hash maps with it.
 pub(crate) fn fresh_seed() -> u64 {
     RandomState::new().hash_one("abide")
-}
-
-fn log(config: &Config) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
-        .map_err(|error| Failure::new(USAGE, format!("`log` can't be read: {error}")))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let result = match config.log_format {
-        LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => builder.try_init(),
-    };
-    result.map_err(|error| anyhow::anyhow!("failed to start logging: {error}"))
 }
