@@ -1,52 +1,153 @@
 //! Whether a fault meets the n-th occasion.
+//!
+//! An occasion is a request for a job, a stream of its events or a delivery about it. Occasions are counted from 1, per job and per
+//! [`Purpose`], whoever makes them; whether a fault meets one is drawn by `hash(seed, fate, fault, purpose, ordinal)`. So what a job's
+//! clients meet depends on what they do with that job and on nothing else: not on other jobs, not on how many requests are
+//! under way at the same time, not on the node that answers.
+
+use std::time::Duration;
 
 use abide_wire::{Fault, FaultKind, FaultTarget};
 
 use crate::Luck;
 
-/// The faults that meet the `ordinal`-th request (or stream, or delivery) of the job with that fate, in the order in which they were
+/// What an occasion is, as far as it matters for faults. Each is counted apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// A read of the job, held or not.
+    Read,
+    /// The create.
+    Create,
+    /// A cancel, a report or a delete.
+    Write,
+    /// A stream of the job's events.
+    Stream,
+    /// A delivery of a webhook about the job.
+    Webhook,
+}
+
+impl Purpose {
+    /// Every purpose, in the order of [`Purpose::index`].
+    pub const ALL: [Self; 5] = [
+        Self::Read,
+        Self::Create,
+        Self::Write,
+        Self::Stream,
+        Self::Webhook,
+    ];
+
+    /// Its place among [`Purpose::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Whether faults of that sort can meet such an occasion.
+    #[must_use]
+    pub fn is_met_by(self, fault: &Fault) -> bool {
+        use FaultKind as F;
+        match fault.fault {
+            F::Latency | F::Error | F::Reset | F::Truncate | F::Stall => {
+                match (self, fault.on.unwrap_or_default()) {
+                    (Self::Read, on) => on != FaultTarget::Create,
+                    (Self::Create, on) => on != FaultTarget::Read,
+                    (Self::Write, on) => on == FaultTarget::Any,
+                    (Self::Stream | Self::Webhook, _) => false,
+                }
+            }
+            F::Stale | F::UnknownStatus | F::LateResult => self == Self::Read,
+            F::StreamCut | F::StreamMute => self == Self::Stream,
+            F::WebhookLost | F::WebhookDoubled | F::WebhookLate | F::WebhookEarly => {
+                self == Self::Webhook
+            }
+            // Decided when the job is made.
+            F::Stuck => false,
+        }
+    }
+}
+
+/// The faults that meet the `ordinal`-th occasion of that purpose of the job with that fate, in the order in which they were
 /// listed, counted from 1. `own` are the job's faults, `all` those of every job.
 pub fn meet<'a>(
     own: &'a [Fault],
     all: &'a [Fault],
     fate: u64,
+    purpose: Purpose,
     ordinal: u32,
     luck: Luck,
-    wanted: impl Fn(&Fault) -> bool + 'a,
 ) -> impl Iterator<Item = &'a Fault> + 'a {
     own.iter()
         .chain(all)
         .enumerate()
         .filter(move |(n, fault)| {
-            wanted(fault)
+            purpose.is_met_by(fault)
                 && fault.may_meet(ordinal)
                 && fault.chance.is_none_or(|chance| {
-                    let purpose = fault.fault.as_str();
-                    let nth = (u64::from(ordinal) << 16) | *n as u64;
-                    luck.unit(fate, purpose, nth) < chance
+                    let place = (purpose.index() << 8) | n;
+                    let nth = (u64::from(ordinal) << 16) | place as u64;
+                    luck.unit(fate, fault.fault.as_str(), nth) < chance
                 })
         })
         .map(|(_, fault)| fault)
 }
 
-/// Whether the fault changes the answer to a request of that sort.
+/// What happens to one delivery of a webhook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WebhookFate {
+    /// It counts as delivered and is never sent.
+    pub is_lost: bool,
+    /// It is sent twice.
+    pub is_doubled: bool,
+    /// It is sent before the create is answered, where it tells of the create.
+    pub is_early: bool,
+    /// It is sent so much later.
+    pub late: Option<Duration>,
+}
+
+impl WebhookFate {
+    /// What happens to the `ordinal`-th delivery about the job with that fate, counted from 1; attempts at the same delivery
+    /// share its ordinal.
+    #[must_use]
+    pub fn of(own: &[Fault], all: &[Fault], fate: u64, ordinal: u32, luck: Luck) -> Self {
+        let mut it = Self::default();
+        for fault in meet(own, all, fate, Purpose::Webhook, ordinal, luck) {
+            match fault.fault {
+                FaultKind::WebhookLost => it.is_lost = true,
+                FaultKind::WebhookDoubled => it.is_doubled = true,
+                FaultKind::WebhookEarly => it.is_early = true,
+                FaultKind::WebhookLate => it.late = it.late.max(Some(delay_of(fault))),
+                _ => {}
+            }
+        }
+        it
+    }
+}
+
+/// How long a fault lasts; what its sort says where it says nothing itself.
 #[must_use]
-pub fn changes_answer(fault: &Fault, target: FaultTarget) -> bool {
-    let of_answers = matches!(
-        fault.fault,
-        FaultKind::Latency
-            | FaultKind::Error
-            | FaultKind::Reset
-            | FaultKind::Truncate
-            | FaultKind::Stall
-    );
-    let on = fault.on.unwrap_or_default();
-    of_answers && (on == target || on == FaultTarget::Any)
+pub fn delay_of(fault: &Fault) -> Duration {
+    let seconds = match fault.fault {
+        FaultKind::Latency => 1,
+        FaultKind::Stall => 30,
+        FaultKind::Stale | FaultKind::LateResult => 2,
+        FaultKind::WebhookLate => 5,
+        _ => 0,
+    };
+    fault
+        .delay
+        .map_or(Duration::from_secs(seconds), abide_wire::Span::get)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ordinals_met(fault: &Fault, purpose: Purpose, fate: u64, seed: u64) -> Vec<u32> {
+        let faults = std::slice::from_ref(fault);
+        (1..=1_000)
+            .filter(|n| meet(&[], faults, fate, purpose, *n, Luck::new(seed)).count() == 1)
+            .collect()
+    }
 
     #[test]
     fn the_first_two_reads_and_only_they_meet_a_fault_of_the_first_two() {
@@ -54,38 +155,93 @@ mod tests {
             first: Some(2),
             ..Fault::new(FaultKind::Error)
         };
-        let faults = [fault];
-        let hit = |n| meet(&faults, &[], 5, n, Luck::new(1), |_| true).count();
-        assert_eq!([hit(1), hit(2), hit(3)], [1, 1, 0]);
+        assert_eq!(ordinals_met(&fault, Purpose::Read, 5, 1), [1, 2]);
     }
 
     #[test]
     fn chance_is_drawn_per_occasion_and_is_the_same_again() {
         let fault = Fault {
             chance: Some(0.5),
+            on: Some(FaultTarget::Any),
             ..Fault::new(FaultKind::Reset)
         };
-        let faults = [fault];
-        let hits = || -> Vec<u32> {
-            (1..=1_000)
-                .filter(|n| meet(&[], &faults, 9, *n, Luck::new(1), |_| true).count() == 1)
-                .collect()
-        };
-        assert_eq!(hits(), hits());
-        assert!((430..570).contains(&hits().len()), "{}", hits().len());
+        let reads = ordinals_met(&fault, Purpose::Read, 9, 1);
+        assert_eq!(reads, ordinals_met(&fault, Purpose::Read, 9, 1));
+        assert!((430..570).contains(&reads.len()), "{}", reads.len());
+        for other in [
+            ordinals_met(&fault, Purpose::Write, 9, 1),
+            ordinals_met(&fault, Purpose::Read, 8, 1),
+            ordinals_met(&fault, Purpose::Read, 9, 2),
+        ] {
+            let same = other.iter().filter(|n| reads.contains(n)).count();
+            assert!((170..330).contains(&same), "{same}");
+        }
     }
 
     #[test]
-    fn a_fault_of_creates_leaves_reads_alone() {
-        let fault = Fault {
-            on: Some(FaultTarget::Create),
-            ..Fault::new(FaultKind::Error)
+    fn faults_meet_the_occasions_that_they_are_about() {
+        use Purpose::{Create, Read, Stream, Webhook, Write};
+        let on = |fault, on| Fault {
+            on,
+            ..Fault::new(fault)
         };
-        assert!(changes_answer(&fault, FaultTarget::Create));
-        assert!(!changes_answer(&fault, FaultTarget::Read));
-        assert!(!changes_answer(
-            &Fault::new(FaultKind::Stale),
-            FaultTarget::Read
-        ));
+        let table: [(Fault, &[Purpose]); 9] = [
+            (on(FaultKind::Error, None), &[Read]),
+            (on(FaultKind::Reset, Some(FaultTarget::Read)), &[Read]),
+            (on(FaultKind::Stall, Some(FaultTarget::Create)), &[Create]),
+            (
+                on(FaultKind::Latency, Some(FaultTarget::Any)),
+                &[Read, Create, Write],
+            ),
+            (on(FaultKind::Stale, Some(FaultTarget::Any)), &[Read]),
+            (on(FaultKind::StreamCut, None), &[Stream]),
+            (on(FaultKind::StreamMute, None), &[Stream]),
+            (on(FaultKind::WebhookLost, None), &[Webhook]),
+            (on(FaultKind::Stuck, None), &[]),
+        ];
+        for (fault, purposes) in table {
+            let met: Vec<_> = Purpose::ALL
+                .into_iter()
+                .filter(|purpose| purpose.is_met_by(&fault))
+                .collect();
+            assert_eq!(met, purposes, "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn a_delivery_meets_each_of_its_faults() {
+        let fault = |kind, nth: u32| Fault {
+            nth: Some(vec![nth]),
+            ..Fault::new(kind)
+        };
+        let own = [
+            fault(FaultKind::WebhookLost, 1),
+            fault(FaultKind::WebhookDoubled, 2),
+            fault(FaultKind::WebhookLate, 2),
+            Fault {
+                delay: Some(abide_wire::Span::new(Duration::from_secs(9))),
+                ..fault(FaultKind::WebhookLate, 3)
+            },
+            Fault::new(FaultKind::Error),
+        ];
+        let all = [fault(FaultKind::WebhookLate, 3)];
+        let of = |ordinal| WebhookFate::of(&own, &all, 7, ordinal, Luck::new(1));
+        assert_eq!(
+            of(1),
+            WebhookFate {
+                is_lost: true,
+                ..WebhookFate::default()
+            }
+        );
+        assert_eq!(
+            of(2),
+            WebhookFate {
+                is_doubled: true,
+                late: Some(Duration::from_secs(5)),
+                ..WebhookFate::default()
+            }
+        );
+        assert_eq!(of(3).late, Some(Duration::from_secs(9)));
+        assert_eq!(of(4), WebhookFate::default());
     }
 }

@@ -140,7 +140,8 @@ impl Defaults {
             .iter()
             .chain(self.faults.iter())
             .enumerate()
-            .filter(|(_, fault)| fault.fault == FaultKind::Stuck)
+            // There is one occasion to get stuck, so ordinals other than the first never come.
+            .filter(|(_, fault)| fault.fault == FaultKind::Stuck && fault.may_meet(1))
             .any(|(n, fault)| luck.unit(fate, "stuck", n as u64) < fault.chance.unwrap_or(1.0));
         Plan {
             fate,
