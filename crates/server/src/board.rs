@@ -138,8 +138,8 @@ struct Bell {
 /// }
 /// ```
 #[derive(Debug)]
-pub struct Waiter<'a> {
-    board: &'a Board,
+pub struct Waiter {
+    board: Arc<Board>,
     bell: Arc<Bell>,
     places: Vec<(JobKey, usize)>,
 }
@@ -359,9 +359,9 @@ impl Board {
 
     /// Somebody who will wait for `until` at the jobs where it registers.
     #[must_use]
-    pub fn waiter(&self, until: Until, watcher: Watcher) -> Waiter<'_> {
+    pub fn waiter(self: &Arc<Self>, until: Until, watcher: Watcher) -> Waiter {
         Waiter {
-            board: self,
+            board: self.clone(),
             bell: Arc::new(Bell {
                 ring: Notify::new(),
                 until,
@@ -413,7 +413,7 @@ impl Board {
     }
 }
 
-impl Waiter<'_> {
+impl Waiter {
     /// Begins to wait for that job. Nothing happens where there is no such job or it has ended: look after this, and only
     /// then sleep.
     pub fn register(&mut self, key: JobKey) {
@@ -436,7 +436,7 @@ impl Waiter<'_> {
     }
 }
 
-impl Drop for Waiter<'_> {
+impl Drop for Waiter {
     fn drop(&mut self) {
         for (key, place) in self.places.drain(..) {
             let mut shard = write(self.board.shard(key));

@@ -9,6 +9,7 @@
 //! [`Failure::Storage`] and the board stays as it was, so nothing that was told is ever lost, and nothing is told that may be.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +22,7 @@ use abide_wire::Timestamp;
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::journal::{Checkpoints, Journal, JournalError, PartChange};
+use crate::metrics::Metrics;
 
 /// The most commands that may wait for the loop.
 const COMMANDS_MAX: usize = 8_192;
@@ -37,6 +39,8 @@ const APPEND_RETRY: Duration = Duration::from_millis(250);
 #[derive(Clone, Debug)]
 pub struct Commands {
     sender: mpsc::Sender<Request>,
+    /// Set while the journal can't write.
+    failing: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -91,6 +95,24 @@ impl Commands {
         answer.await.map_err(|_| Failure::ShuttingDown)
     }
 
+    /// How many commands wait for the loop.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.sender.max_capacity() - self.sender.capacity()
+    }
+
+    /// Why a command would come to nothing at the moment, if it would.
+    #[must_use]
+    pub fn failure(&self) -> Option<Failure> {
+        if self.sender.is_closed() {
+            Some(Failure::ShuttingDown)
+        } else if self.failing.load(Ordering::Relaxed) {
+            Some(Failure::Storage)
+        } else {
+            None
+        }
+    }
+
     fn send(&self, request: Request) -> Result<(), Failure> {
         self.sender.try_send(request).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Failure::Overloaded,
@@ -123,6 +145,8 @@ pub struct Driver {
     board: Arc<Board>,
     requests: mpsc::Receiver<Request>,
     advancing: Option<(Timestamp, oneshot::Sender<Timestamp>)>,
+    failing: Arc<AtomicBool>,
+    metrics: Arc<Metrics>,
 }
 
 /// What comes back from writing a checkpoint.
@@ -193,8 +217,18 @@ impl Driver {
             board: board.clone(),
             requests,
             advancing: None,
+            failing: Arc::default(),
+            metrics: Arc::default(),
         };
-        Ok((driver, Commands { sender }, board))
+        let failing = driver.failing.clone();
+        Ok((driver, Commands { sender, failing }, board))
+    }
+
+    /// Where batches and syncs are counted.
+    #[must_use]
+    pub fn counted(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// Runs until every [`Commands`] has been dropped; then writes a checkpoint and closes the journal.
@@ -279,13 +313,18 @@ impl Driver {
         let count = bytes.len() as u64;
         let last_seq = loop {
             match self.append(bytes.clone()).await? {
-                Ok(last_seq) => break last_seq,
+                Ok(last_seq) => {
+                    self.failing.store(false, Ordering::Relaxed);
+                    break last_seq;
+                }
                 Err(error) if error.is_retryable() => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
                         entries = count,
                         "the journal can't write; trying again"
                     );
+                    self.failing.store(true, Ordering::Relaxed);
+                    self.metrics.append_failed();
                     for (reply, _) in batch.replies.drain(..) {
                         // Whoever asked may have gone; that is no reason to do anything else.
                         let _gone = reply.send(Err(Failure::Storage));
@@ -311,6 +350,7 @@ impl Driver {
             .journal
             .take()
             .expect("the journal is back after every append");
+        let (entries, begun) = (bytes.len(), self.clock.elapsed());
         let result = if bytes.is_empty() {
             Ok(journal.last_seq())
         } else if journal.is_blocking() {
@@ -325,6 +365,9 @@ impl Driver {
             journal.append(&bytes)
         };
         self.journal = Some(journal);
+        if entries > 0 {
+            self.metrics.appended(entries, self.clock.elapsed() - begun);
+        }
         Ok(result)
     }
 

@@ -8,6 +8,7 @@ pub mod driver;
 pub mod guard;
 pub mod http;
 pub mod journal;
+pub mod metrics;
 pub mod serve;
 pub mod server;
 

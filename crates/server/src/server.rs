@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -14,8 +13,9 @@ use abide_wire::Timestamp;
 use crate::clock::Clock;
 use crate::config::{ClockSort, Config, JobStart};
 use crate::driver::{Driver, DriverError, Failure};
-use crate::http::{AppState, app};
+use crate::http::{AppState, Shell, app};
 use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal, View};
+use crate::metrics::Metrics;
 use crate::serve::{BindError, ServeOptions, bind, serve};
 
 /// What `sqlite3` on the checkpoint shows a person.
@@ -91,7 +91,8 @@ impl Server {
             })
             .await??
         };
-        let driver = tokio::spawn(driver.run());
+        let metrics = Arc::new(Metrics::new());
+        let driver = tokio::spawn(driver.counted(metrics.clone()).run());
         commands
             .ask(Command::Settings(Box::new(config.simulate())))
             .await?;
@@ -100,13 +101,7 @@ impl Server {
                 .ask(Command::DefaultJob(Box::new(config.default_job())))
                 .await?;
         }
-        let state = AppState {
-            board,
-            commands,
-            clock,
-            config: Arc::new(config),
-            stop: CancellationToken::new(),
-        };
+        let state = AppState::new(board, commands, clock, config, metrics);
         Ok(Self {
             address,
             listener,
@@ -148,8 +143,9 @@ impl Server {
             connections_max: state.config.connections_max.get(),
             drain: state.config.drain.get(),
         };
-        let router = app(state);
-        let make = move |_peer| TowerToHyperService::new(router.clone());
+        let router = app(state.clone());
+        let make =
+            move |peer: SocketAddr| Shell::new(state.clone(), router.clone(), Some(peer.ip()));
         let ended = {
             let serving = serve(listener, make, options, stop.clone());
             let mut serving = std::pin::pin!(serving);

@@ -44,7 +44,7 @@ async fn created(commands: &Commands, length: Duration, key: Option<&str>) -> Ar
     }
 }
 
-async fn ended(board: &Board, clock: &Clock, key: JobKey) -> Arc<Job> {
+async fn ended(board: &Arc<Board>, clock: &Clock, key: JobKey) -> Arc<Job> {
     let watcher = Watcher {
         channel: Channel::LongPoll,
         since: clock.now(),

@@ -12,6 +12,7 @@
 //! | [`wait`] | one held request for many jobs |
 //! | [`event`] | what streams and webhooks tell |
 //! | [`webhook`] | signing deliveries and verifying them |
+//! | [`page`] | one page of a list |
 //! | [`problem`] | errors, as RFC 9457 has them |
 //! | [`time`] | instants and spans as they are written |
 //! | [`headers`], [`limits`] | names and bounds |
@@ -22,6 +23,7 @@ pub mod headers;
 pub mod job;
 pub mod limits;
 pub mod new_job;
+pub mod page;
 pub mod problem;
 pub mod time;
 pub mod wait;
@@ -31,6 +33,7 @@ pub use event::{Event, EventKind};
 pub use fault::{Fault, FaultKind, FaultTarget};
 pub use job::{Job, JobId, Links, Outcome, Progress, Remaining, Revision, Status};
 pub use new_job::{DurationLaw, NewJob, OutcomePlan, Simulate, Stage, WebhookTarget, Worker};
+pub use page::JobPage;
 pub use problem::{Code, Problem};
 pub use time::{Span, Timestamp};
 pub use wait::{Until, WaitFailure, WaitItem, WaitRequest, WaitResponse};

@@ -15,9 +15,12 @@ const TEST_PREFIX: &str = "ABIDE_TEST_";
 /// How alike two names must be for one to be offered for the other, 0 to 1.
 const ALIKE: f64 = 0.7;
 
+/// A variable, a setting, and how the one's value is read as the other's.
+type Alias = (&'static str, &'static str, fn(&str) -> String);
+
 /// Environment variables of the systems whose clients the classic routes serve, the setting each one stands for, and how
 /// its value is read. Our own variables win over them.
-const ALIASES: &[(&str, &str, fn(&str) -> String)] = &[
+const ALIASES: &[Alias] = &[
     ("PORT", "listen", |port| format!(":{}", port.trim())),
     ("STATUS_DELAY", "default-job-delay", |millis| {
         format!("{}ms", millis.trim())
@@ -534,7 +537,7 @@ mod tests {
         assert!(!shown.contains("fish"), "{shown}");
         assert!(!format!("{resolved:?}").contains("fish"));
         let again = Layers::default().file("b.toml", &shown).resolve().unwrap();
-        let mut expected = resolved.config.clone();
+        let mut expected = resolved.config;
         expected.api_keys = again.config.api_keys.clone();
         assert_eq!(again.config, expected);
     }

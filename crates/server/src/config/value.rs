@@ -285,7 +285,7 @@ impl Value for Span {
 }
 
 impl Value for bool {
-    const IS_SWITCH: bool = true;
+    const IS_SWITCH: Self = true;
 
     fn parse(text: &str) -> Result<Self, String> {
         match text.trim() {

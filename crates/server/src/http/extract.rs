@@ -223,12 +223,72 @@ impl Prefer {
     }
 }
 
-/// The revision in an entity tag: `"7"`, also weak.
-#[must_use]
-pub fn revision_of_tag(tag: &str) -> Option<u64> {
-    let tag = tag.trim();
-    let tag = tag.strip_prefix("W/").unwrap_or(tag);
-    tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok()
+/// The entity tags of a condition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tags {
+    any: bool,
+    revisions: Vec<u64>,
+}
+
+impl Tags {
+    /// Those of `If-None-Match`; none where the header isn't there or isn't understood.
+    #[must_use]
+    pub fn if_none_match(headers: &HeaderMap) -> Self {
+        Self::read(headers, header::IF_NONE_MATCH, true)
+    }
+
+    /// Those of `If-Match`, where the header is there. Weak tags never match there.
+    #[must_use]
+    pub fn if_match(headers: &HeaderMap) -> Option<Self> {
+        headers
+            .contains_key(header::IF_MATCH)
+            .then(|| Self::read(headers, header::IF_MATCH, false))
+    }
+
+    /// Whether it is `*`.
+    #[must_use]
+    pub const fn is_any(&self) -> bool {
+        self.any
+    }
+
+    /// Whether that revision is among them.
+    #[must_use]
+    pub fn matches(&self, revision: u64) -> bool {
+        self.any || self.revisions.contains(&revision)
+    }
+
+    /// The revision that the client has: the current one where it is among them, else the newest.
+    #[must_use]
+    pub fn revision(&self, current: u64) -> Option<u64> {
+        if self.matches(current) {
+            return Some(current);
+        }
+        self.revisions
+            .iter()
+            .copied()
+            .filter(|seen| *seen < current)
+            .max()
+    }
+
+    fn read(headers: &HeaderMap, name: http::HeaderName, weak: bool) -> Self {
+        let mut tags = Self::default();
+        let values = headers.get_all(name).iter();
+        for tag in values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+        {
+            let tag = tag.trim();
+            tags.any |= tag == "*";
+            let strong = tag.strip_prefix("W/").filter(|_| weak).unwrap_or(tag);
+            tags.revisions.extend(
+                strong
+                    .strip_prefix('"')
+                    .and_then(|tag| tag.strip_suffix('"'))
+                    .and_then(|tag| tag.parse::<u64>().ok()),
+            );
+        }
+        tags
+    }
 }
 
 /// The entity tag of a revision.
@@ -251,6 +311,7 @@ mod tests {
     #[derive(Debug, Default, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Wish {
+        #[expect(dead_code, reason = "read from requests only")]
         wait: Option<u32>,
     }
 
@@ -421,16 +482,30 @@ mod tests {
     #[test]
     fn tags_carry_revisions() {
         assert_eq!(tag_of_revision(7), "\"7\"");
-        for (tag, revision) in [
-            ("\"7\"", Some(7)),
-            (" W/\"7\" ", Some(7)),
-            ("7", None),
-            ("*", None),
-            ("\"\"", None),
-            ("\"-1\"", None),
-            ("\"7", None),
-        ] {
-            assert_eq!(revision_of_tag(tag), revision, "{tag}");
+        let table: &[(&str, bool, &[u64], Option<u64>)] = &[
+            ("\"7\"", false, &[7], Some(7)),
+            (" W/\"7\" , \"5\"", false, &[7, 5], Some(7)),
+            ("\"5\", \"6\", \"9\"", false, &[5, 6, 9], Some(6)),
+            ("\"9\"", false, &[9], None),
+            ("7", false, &[], None),
+            ("*", true, &[], Some(7)),
+            ("\"\"", false, &[], None),
+            ("\"-1\", \"7", false, &[], None),
+        ];
+        for (text, any, revisions, seen) in table {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::IF_NONE_MATCH, HeaderValue::from_str(text).unwrap());
+            let tags = Tags::if_none_match(&headers);
+            assert_eq!(
+                (tags.any, tags.revisions.as_slice()),
+                (*any, *revisions),
+                "{text}"
+            );
+            assert_eq!(tags.revision(7), *seen, "{text}");
         }
+        let mut headers = HeaderMap::new();
+        assert_eq!(Tags::if_match(&headers), None);
+        headers.insert(header::IF_MATCH, HeaderValue::from_static("W/\"7\""));
+        assert!(!Tags::if_match(&headers).unwrap().matches(7));
     }
 }

@@ -1,21 +1,23 @@
-//! One job: create, read, hold, cancel.
+//! One job: create, read, cancel, delete, report, and who watches it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use axum::Json as Respond;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use abide_engine::{Answer, Command, Create, Job, JobKey, Json as RawJson, Owner, Refusal};
-use abide_wire::{Code, NewJob, Span, Until, headers, limits};
+use abide_engine::{Answer, Command, Create, Job, JobKey, Json as RawJson, Refusal, Report};
+use abide_wire::{NewJob, Problem, Progress, Revision, Span, Timestamp, Until, headers, limits};
 
+use super::access::Caller;
 use super::error::ApiError;
-use super::extract::{OptionalJson, Path, Prefer, Query, revision_of_tag, tag_of_revision};
+use super::extract::{Json, OptionalJson, Path, Prefer, Query, Tags};
+use super::hold::{Hold, hold};
+use super::represent::{apply_preference, not_modified, represent};
 use super::state::AppState;
-use crate::board::{Channel, Look, Watcher};
-use crate::driver::Failure;
+use crate::board::{Channel, Look};
 
 /// How a read may be held.
 #[derive(Debug, Default, Deserialize)]
@@ -29,205 +31,260 @@ pub(super) struct ReadQuery {
 /// `POST /v1/jobs`
 pub(super) async fn create(
     State(state): State<AppState>,
+    caller: Caller,
     headers: HeaderMap,
     OptionalJson(new): OptionalJson<NewJob<RawJson>>,
 ) -> Result<Response, ApiError> {
-    let idempotency_key = idempotency_key(&headers)?;
     let prefer = Prefer::of(&headers);
+    let wish = prefer.wait.filter(|_| !prefer.respond_async);
+    // Room for the hold is taken first: a create that can't be held as asked should make no job.
+    let granted = wish
+        .map(|wish| Hold::grant(&state, &caller, Channel::Create, wish))
+        .transpose()?;
     let create = Command::Create(Box::new(Create {
-        owner: Owner::ANYONE,
+        owner: caller.owner,
         new,
-        idempotency_key,
+        idempotency_key: idempotency_key(&headers)?,
     }));
-    let Answer::Created { job, replayed } = state.commands.ask(create).await? else {
+    let Answer::Created { mut job, replayed } = state.commands.ask(create).await? else {
         return Err(ApiError::internal(
             "a create was answered with something else",
         ));
     };
-    let held = prefer
-        .wait
-        .map(|wait| wait.min(state.config.hold_max.get()));
-    let job = match held {
-        Some(hold) => hold_until_done(&state, job, Channel::Create, hold).await,
-        None => job,
-    };
-    let status = if job.is_done() && held.is_some() {
-        StatusCode::OK
-    } else {
-        StatusCode::ACCEPTED
-    };
-    let mut response = (status, represent(&state, &job)).into_response();
-    let path = format!("/v1/jobs/{}", job.key);
-    let path = HeaderValue::from_str(&path).map_err(|error| ApiError::internal(&error))?;
+    let length = granted.as_ref().map(Hold::length);
+    if let Some(granted) = granted
+        && !job.is_done()
+    {
+        let last = job.clone();
+        // Where its record was removed meanwhile, the last that was known of it is the answer.
+        job = hold(&state, &caller, job, granted, Until::Done, Job::is_done)
+            .await
+            .unwrap_or(last);
+    }
+
+    let mut response = represent(&state, &job);
+    if !job.is_done() {
+        *response.status_mut() = StatusCode::ACCEPTED;
+    }
     let out = response.headers_mut();
-    out.insert(header::LOCATION, path.clone());
-    out.insert(HeaderName::from_static(headers::OPERATION_LOCATION), path);
+    let path = format!("/v1/jobs/{}", job.key);
+    let operation = absolute(&headers, &path);
+    let value =
+        |text: &str| HeaderValue::from_str(text).map_err(|error| ApiError::internal(&error));
+    out.insert(header::LOCATION, value(&path)?);
+    out.insert(
+        HeaderName::from_static(headers::OPERATION_LOCATION),
+        value(&operation)?,
+    );
     if replayed {
         out.insert(
             HeaderName::from_static(headers::IDEMPOTENT_REPLAYED),
             HeaderValue::from_static("true"),
         );
     }
-    apply_preference(out, held);
+    if let Some(length) = length {
+        apply_preference(out, length);
+    } else if prefer.respond_async {
+        out.insert(
+            HeaderName::from_static(headers::PREFERENCE_APPLIED),
+            HeaderValue::from_static("respond-async"),
+        );
+    }
     Ok(response)
 }
 
 /// `GET /v1/jobs/{id}`
 pub(super) async fn read(
     State(state): State<AppState>,
+    caller: Caller,
     Path(id): Path<String>,
     Query(query): Query<ReadQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let key = key_of(&id)?;
-    let job = find(&state, key)?;
-    let validator = headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|tag| revision_of_tag(tag.to_str().ok()?));
-    let seen = query.after.or(validator);
+    let mut job = find(&state, &caller, key_of(&id)?)?;
+    let tags = Tags::if_none_match(&headers);
+    let seen = query.after.or_else(|| tags.revision(job.revision));
     let wish = query.wait.map(Span::get).or(Prefer::of(&headers).wait);
-    let granted = wish.map(|wish| wish.min(state.config.hold_max.get()));
-    let until = query.until.unwrap_or(if seen.is_some() {
-        Until::Any
-    } else {
-        Until::Done
+    // Whoever names no revision has seen none, and wants to hear of the end.
+    let until = query.until.unwrap_or(match seen {
+        Some(_) => Until::Any,
+        None => Until::Done,
     });
-    let is_news = |job: &Job| match until {
-        Until::Any => seen.is_none_or(|seen| job.revision > seen),
-        Until::Done => job.is_done() && seen.is_none_or(|seen| job.revision > seen),
+    let is_news = |job: &Job| {
+        seen.is_none_or(|seen| job.revision > seen) && (until == Until::Any || job.is_done())
     };
-    let job = match granted {
-        Some(hold) if !is_news(&job) && !job.is_done() => {
-            hold_while(&state, job, until, Channel::LongPoll, hold, |job| {
-                !is_news(job)
-            })
-            .await?
+    let mut length = None;
+    if let Some(wish) = wish {
+        let granted = Hold::grant(&state, &caller, Channel::LongPoll, wish)?;
+        length = Some(granted.length());
+        if !job.is_done() && !is_news(&job) {
+            job = hold(&state, &caller, job, granted, until, is_news).await?;
         }
-        _ => job,
-    };
-    let mut response = if seen.is_some_and(|seen| job.revision <= seen) {
-        let mut response = StatusCode::NOT_MODIFIED.into_response();
-        add_headers(&state, response.headers_mut(), &job);
-        response
+    }
+    let mut response = if tags.matches(job.revision) {
+        not_modified(&state, &job)
     } else {
         represent(&state, &job)
     };
-    apply_preference(response.headers_mut(), granted);
+    if let Some(length) = length {
+        apply_preference(response.headers_mut(), length);
+    }
     Ok(response)
 }
 
 /// `POST /v1/jobs/{id}/cancel`
 pub(super) async fn cancel(
     State(state): State<AppState>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let command = Command::Cancel {
-        owner: Owner::ANYONE,
+        owner: caller.owner,
         job: key_of(&id)?,
     };
-    match state.commands.ask(command).await? {
-        Answer::Job(job) => Ok(represent(&state, &job)),
-        _ => Err(ApiError::internal(
-            "a cancel was answered with something else",
-        )),
-    }
+    job_after(&state, command).await
 }
 
-async fn hold_until_done(
-    state: &AppState,
-    job: Arc<Job>,
-    channel: Channel,
-    hold: Duration,
-) -> Arc<Job> {
-    let last = job.clone();
-    hold_while(state, job, Until::Done, channel, hold, |job| !job.is_done())
-        .await
-        .unwrap_or(last)
-}
-
-/// Holds while the job is not what is waited for, and gives it as it then is.
-async fn hold_while(
-    state: &AppState,
-    mut job: Arc<Job>,
-    until: Until,
-    channel: Channel,
-    hold: Duration,
-    go_on: impl Fn(&Job) -> bool,
-) -> Result<Arc<Job>, ApiError> {
-    let watcher = Watcher {
-        channel,
-        since: state.clock.now(),
-        address: None,
+/// `DELETE /v1/jobs/{id}`
+pub(super) async fn delete(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let command = Command::Delete {
+        owner: caller.owner,
+        job: key_of(&id)?,
     };
-    let mut waiter = state.board.waiter(until, watcher);
-    waiter.register(job.key);
-    let mut expiry = std::pin::pin!(state.clock.hold(hold));
-    loop {
-        job = find(state, job.key)?;
-        if !go_on(&job) || job.is_done() {
-            return Ok(job);
-        }
-        tokio::select! {
-            () = waiter.rung() => {}
-            () = &mut expiry => return find(state, job.key),
-            () = state.stop.cancelled() => return Ok(job),
-        }
-    }
+    state.commands.ask(command).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
-fn find(state: &AppState, key: JobKey) -> Result<Arc<Job>, ApiError> {
-    match state.board.look_as(Owner::ANYONE, key) {
+/// What an external worker says: exactly one of these.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReportBody {
+    progress: Option<Progress>,
+    /// Also `null` is a result, so its presence is what counts.
+    #[serde(default, deserialize_with = "present")]
+    result: Option<RawJson>,
+    error: Option<Problem>,
+}
+
+/// `PATCH /v1/jobs/{id}`
+pub(super) async fn report(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(body): Json<ReportBody>,
+) -> Result<Response, ApiError> {
+    let job = key_of(&id)?;
+    let report = match body {
+        ReportBody {
+            progress: Some(progress),
+            result: None,
+            error: None,
+        } => Report::Progress(progress),
+        ReportBody {
+            progress: None,
+            result: Some(result),
+            error: None,
+        } => Report::Result(result),
+        ReportBody {
+            progress: None,
+            result: None,
+            error: Some(error),
+        } => Report::Error(Box::new(error)),
+        _ => {
+            return Err(ApiError::invalid_member(
+                "a report must have exactly one of `progress`, `result` and `error`",
+            ));
+        }
+    };
+    let current = find(&state, &caller, job)?;
+    let command = Command::Report {
+        owner: caller.owner,
+        job,
+        if_match: if_match(&headers, &current)?,
+        report,
+    };
+    job_after(&state, command).await
+}
+
+/// Who waits for a job.
+#[derive(Debug, Serialize)]
+pub(super) struct Watchers {
+    watchers: Vec<WatcherSeen>,
+}
+
+#[derive(Debug, Serialize)]
+struct WatcherSeen {
+    channel: &'static str,
+    since: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<std::net::IpAddr>,
+}
+
+/// `GET /v1/jobs/{id}/watchers`
+pub(super) async fn watchers(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let job = find(&state, &caller, key_of(&id)?)?;
+    let mut watchers: Vec<_> = state
+        .board
+        .watchers(job.key)
+        .into_iter()
+        .map(|watcher| WatcherSeen {
+            channel: watcher.channel.as_str(),
+            since: watcher.since,
+            address: watcher.address,
+        })
+        .collect();
+    watchers.sort_by_key(|watcher| watcher.since);
+    watchers.truncate(limits::PAGE_JOBS_MAX);
+    Ok(Respond(Watchers { watchers }).into_response())
+}
+
+/// The caller's job of that name, as it is now.
+pub(super) fn find(state: &AppState, caller: &Caller, key: JobKey) -> Result<Arc<Job>, ApiError> {
+    match state.board.look_as(caller.owner, key) {
         Look::Found(job) => Ok(job),
         Look::Gone => Err(Refusal::Gone.into()),
         Look::Unknown => Err(Refusal::NotFound.into()),
     }
 }
 
-fn key_of(id: &str) -> Result<JobKey, ApiError> {
+/// The name that an id on the wire stands for. Whatever isn't one of ours names nothing.
+pub(super) fn key_of(id: &str) -> Result<JobKey, ApiError> {
     id.parse().map_err(|_| Refusal::NotFound.into())
 }
 
-/// The job as an answer, with the headers that go with it.
-pub(super) fn represent(state: &AppState, job: &Job) -> Response {
-    let remaining = state.board.remaining(job, state.clock.now());
-    match serde_json::to_vec(&job.to_wire(remaining)) {
-        Ok(body) => {
-            let mut response = body.into_response();
-            response.headers_mut().insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json"),
-            );
-            add_headers(state, response.headers_mut(), job);
-            response
-        }
-        Err(error) => ApiError::internal(&error).into_response(),
+async fn job_after(state: &AppState, command: Command) -> Result<Response, ApiError> {
+    match state.commands.ask(command).await? {
+        Answer::Job(job) => Ok(represent(state, &job)),
+        _ => Err(ApiError::internal(
+            "a change of a job was answered with something else",
+        )),
     }
 }
 
-fn add_headers(state: &AppState, out: &mut HeaderMap, job: &Job) {
-    out.insert(header::ETAG, tag_of_revision(job.revision));
-    out.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("private, no-cache"),
-    );
-    match job.finished_at {
-        Some(finished_at) => {
-            let age = state.clock.now().since(finished_at).as_millis();
-            if let Ok(value) = HeaderValue::from_str(&format!("since-end;dur={age}")) {
-                out.insert(HeaderName::from_static(headers::SERVER_TIMING), value);
-            }
-        }
-        None => {
-            out.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
+/// The revision that `If-Match` insists on.
+fn if_match(headers: &HeaderMap, job: &Job) -> Result<Option<Revision>, ApiError> {
+    let Some(tags) = Tags::if_match(headers) else {
+        return Ok(None);
+    };
+    if tags.is_any() {
+        return Ok(None);
     }
-}
-
-fn apply_preference(out: &mut HeaderMap, granted: Option<Duration>) {
-    if let Some(granted) = granted
-        && let Ok(value) = HeaderValue::from_str(&format!("wait={}", granted.as_secs()))
-    {
-        out.insert(HeaderName::from_static(headers::PREFERENCE_APPLIED), value);
+    // The loop compares again, because the job may change before it gets there.
+    match tags.revision(job.revision) {
+        Some(revision) => Ok(Some(Revision(revision))),
+        None => Err(Refusal::Changed {
+            current: Revision(job.revision),
+        }
+        .into()),
     }
 }
 
@@ -235,56 +292,33 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get(headers::IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
-    let key = value.to_str().unwrap_or_default().trim().trim_matches('"');
+    let key = value.to_str().unwrap_or_default().trim();
+    let key = key
+        .strip_prefix('"')
+        .and_then(|key| key.strip_suffix('"'))
+        .unwrap_or(key);
     if key.is_empty() || key.len() > limits::IDEMPOTENCY_KEY_BYTES_MAX {
         return Err(ApiError::invalid_member(format!(
-            "`Idempotency-Key` must be 1 to {} visible ASCII characters",
+            "the header `Idempotency-Key` must be 1 to {} visible ASCII characters",
             limits::IDEMPOTENCY_KEY_BYTES_MAX
         )));
     }
     Ok(Some(key.to_owned()))
 }
 
-impl From<Failure> for ApiError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Refused(refusal) => refusal.into(),
-            Failure::Storage => Self::of(503, Code::STORAGE_UNAVAILABLE, "The server can't write")
-                .detail(failure.to_string())
-                .retry_after(Duration::from_secs(1)),
-            Failure::Overloaded => Self::of(503, Code::OVERLOADED, "The server is overloaded")
-                .detail(failure.to_string())
-                .retry_after(Duration::from_secs(1)),
-            Failure::ShuttingDown => Self::shutting_down(),
-        }
-    }
+/// The URL of that path as the client would reach it, or the path where that can't be told.
+fn absolute(headers: &HeaderMap, path: &str) -> String {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(host) = text("host") else {
+        return path.to_owned();
+    };
+    let scheme = match text("x-forwarded-proto") {
+        Some("https") => "https",
+        _ => "http",
+    };
+    format!("{scheme}://{host}{path}")
 }
 
-impl From<Refusal> for ApiError {
-    fn from(refusal: Refusal) -> Self {
-        let detail = refusal.to_string();
-        match refusal {
-            Refusal::NotFound => Self::not_found(detail),
-            Refusal::Gone => Self::gone(detail),
-            Refusal::Done => Self::of(409, Code::JOB_DONE, "The job is done").detail(detail),
-            Refusal::NotDone | Refusal::NotExternal => {
-                Self::of(409, Code::CONFLICT, "The job's state doesn't allow this").detail(detail)
-            }
-            Refusal::Changed { current } => {
-                Self::of(412, Code::PRECONDITION_FAILED, "The job has changed")
-                    .detail(detail)
-                    .header(header::ETAG, tag_of_revision(current.0))
-            }
-            Refusal::IdempotencyMismatch { .. } => Self::of(
-                422,
-                Code::IDEMPOTENCY_MISMATCH,
-                "The idempotency key was used before",
-            )
-            .detail(detail),
-            Refusal::TooManyJobs { .. } => Self::of(503, Code::TOO_MANY_JOBS, "The server is full")
-                .detail(detail)
-                .retry_after(Duration::from_secs(5)),
-            Refusal::Invalid(_) => Self::invalid_member(detail),
-        }
-    }
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RawJson>, D::Error> {
+    RawJson::deserialize(deserializer).map(Some)
 }

@@ -1,24 +1,52 @@
 //! The HTTP surface.
 //!
 //! Handlers see the board and the door to the loop, by [`AppState`]; never the engine, the journal or the courier.
+//! What happens around every request, whatever it asks for, is the [`Shell`]'s.
 
+pub mod access;
 pub mod error;
+mod events;
 pub mod extract;
+mod feed;
+mod hold;
 mod jobs;
+pub mod limits;
+mod list;
+mod ops;
+mod represent;
+mod routes;
+mod set;
+pub mod shell;
 pub mod state;
 
 use axum::Router;
 use axum::routing::{get, post};
 
+use abide_wire::Code;
+
+pub use shell::Shell;
 pub use state::AppState;
 
-/// All routes. Apart from any socket, so that tests call it in process.
+/// All routes. Apart from any socket; a [`Shell`] goes around them.
 pub fn app(state: AppState) -> Router {
     Router::new()
-        .route("/v1/jobs", post(jobs::create))
-        .route("/v1/jobs/{id}", get(jobs::read))
+        .route("/v1/jobs", post(jobs::create).get(list::list))
+        .route("/v1/jobs/wait", post(set::wait))
+        .route(
+            "/v1/jobs/{id}",
+            get(jobs::read).delete(jobs::delete).patch(jobs::report),
+        )
         .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
-        .route("/healthz", get(async || "ok\n"))
+        .route("/v1/jobs/{id}/events", get(events::stream))
+        .route("/v1/jobs/{id}/watchers", get(jobs::watchers))
+        .route("/v1/events", get(feed::stream))
+        .route("/healthz", get(ops::healthz))
+        .route("/readyz", get(ops::readyz))
+        .route("/metrics", get(ops::metrics))
         .fallback(async || error::ApiError::not_found("there is nothing at this path"))
+        .method_not_allowed_fallback(async || {
+            error::ApiError::of(405, Code::METHOD_NOT_ALLOWED, "Not this method")
+                .detail("the path exists, and the header `Allow` says by which methods")
+        })
         .with_state(state)
 }

@@ -1,18 +1,28 @@
-//! What handlers may reach: the board, the door to the loop, the clock and the configuration. Never the engine, the
-//! journal or the courier.
+//! What handlers may reach: the board, the door to the loop, the clock, the configuration and what is counted. Never the
+//! engine, the journal or the courier.
 
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
+use super::access::Access;
+use super::limits::{Holds, Rates};
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::driver::Commands;
+use crate::metrics::Metrics;
 
 /// Shared by all requests. Cloning shares it.
 #[derive(Clone, Debug)]
-pub struct AppState {
+pub struct AppState(Arc<Shared>);
+
+/// What is shared.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Shared {
     /// What readers see.
     pub board: Arc<Board>,
     /// The door to the loop.
@@ -23,4 +33,75 @@ pub struct AppState {
     pub config: Arc<Config>,
     /// Canceled when the server goes down: whatever is held answers then.
     pub stop: CancellationToken,
+    /// What is counted for operators.
+    pub metrics: Arc<Metrics>,
+    /// Who may ask.
+    pub access: Access,
+    /// How many requests each client may still make.
+    pub rates: Rates,
+    /// The requests that are held.
+    pub waits: Arc<Holds>,
+    /// The event streams that are open.
+    pub streams: Arc<Holds>,
+    /// How often something was spread; see [`AppState::spread`].
+    spread: AtomicU64,
+    /// How many requests have been given a name.
+    named: AtomicU64,
+    /// When the server started, in milliseconds; so that names of requests differ from those before a restart.
+    started_ms: i64,
+}
+
+impl AppState {
+    /// What handlers of a server may reach.
+    #[must_use]
+    pub fn new(
+        board: Arc<Board>,
+        commands: Commands,
+        clock: Clock,
+        config: Config,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let started_ms = clock.now().as_millis();
+        Self(Arc::new(Shared {
+            board,
+            commands,
+            clock,
+            stop: CancellationToken::new(),
+            metrics,
+            access: Access::new(&config.api_keys),
+            rates: Rates::new(config.rate_limit),
+            waits: Holds::new(config.waits_per_client.get(), config.waits_max.get()),
+            streams: Holds::new(config.streams_per_client.get(), config.streams_max.get()),
+            spread: AtomicU64::new(0),
+            named: AtomicU64::new(0),
+            started_ms,
+            config: Arc::new(config),
+        }))
+    }
+
+    /// A number from 0 up to 1, another each time, such that any run of them lies evenly: what happens at the same moment to
+    /// many is moved apart by it. It is no luck and needs no seed.
+    #[must_use]
+    pub fn spread(&self) -> f64 {
+        // Multiples of the golden ratio leave the most even gaps.
+        const GOLDEN: f64 = 0.618_033_988_749_894_9;
+        let n = self.0.spread.fetch_add(1, Ordering::Relaxed) % (1 << 32);
+        (n as f64 * GOLDEN).fract()
+    }
+}
+
+impl AppState {
+    /// A name for a request that came without one.
+    pub(super) fn next_request_name(&self) -> String {
+        let n = self.0.named.fetch_add(1, Ordering::Relaxed);
+        format!("req_{:x}_{n:x}", self.0.started_ms)
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }

@@ -96,7 +96,7 @@ fn a_torn_tail_loses_only_whole_batches_from_the_end() {
 
     // Rubbish where the tail should be, as of a sector that was never written.
     copy(live.path(), crashed.path());
-    let mut torn = wal.clone();
+    let mut torn = wal;
     let tail = torn.len() - 2_000;
     torn[tail..].fill(0xa5);
     fs::write(crashed.path().join("journal.db-wal"), &torn).unwrap();

@@ -1,0 +1,294 @@
+//! The events of one job as a stream, resumable by revision.
+//!
+//! A stream holds a cursor and nothing else: what it sends next is made from the job when the connection has room for it. So a
+//! slow reader costs no more than a fast one, and one that falls too far behind gets a `reset` with the job as it is.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+
+use abide_engine::{Job, JobKey, State as JobState};
+use abide_wire::{EventKind, Until, headers, limits};
+
+use super::access::Caller;
+use super::error::ApiError;
+use super::extract::{Path, Query};
+use super::hold::refusal;
+use super::jobs::{find, key_of};
+use super::limits::Held;
+use super::state::AppState;
+use crate::board::{Channel, Waiter, Watcher};
+
+/// The most events that are sent at once; the next are made when these are gone.
+const EVENTS_AT_ONCE: u64 = 16;
+/// How long a client is told to wait before it connects again, at least and at most.
+const RETRY_MS: (u64, u64) = (500, 1_500);
+
+/// From where a stream goes on, for those who can't send the header.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StreamQuery {
+    last_event_id: Option<u64>,
+    after: Option<u64>,
+}
+
+impl StreamQuery {
+    /// The last event that the client has.
+    ///
+    /// # Errors
+    ///
+    /// The header isn't a number of ours.
+    pub(super) fn cursor(&self, headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+        let sent = headers
+            .get(headers::LAST_EVENT_ID)
+            .filter(|id| !id.is_empty());
+        let header = sent
+            .map(|id| {
+                let number = id.to_str().ok().and_then(|id| id.trim().parse().ok());
+                number.ok_or_else(|| {
+                    ApiError::invalid_member("the header `Last-Event-ID` must be an id of ours")
+                })
+            })
+            .transpose()?;
+        Ok(header.or(self.last_event_id).or(self.after))
+    }
+}
+
+/// `GET /v1/jobs/{id}/events`
+pub(super) async fn stream(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(query): Query<StreamQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let job = find(&state, &caller, key_of(&id)?)?;
+    let cursor = query.cursor(&headers)?.unwrap_or(0);
+    if job.is_done() && cursor == job.revision {
+        // The client has everything there will ever be. This is what stops a browser from connecting again.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let pace = Pace::new(&state, &caller)?;
+    let watcher = Watcher {
+        channel: Channel::Stream,
+        since: state.clock.now(),
+        address: caller.address,
+    };
+    let mut waiter = state.board.waiter(Until::Any, watcher);
+    waiter.register(job.key);
+    let stream = JobStream {
+        key: job.key,
+        caller,
+        cursor,
+        waiter,
+        pace,
+        state,
+    };
+    Ok(respond(futures_util::stream::unfold(
+        stream,
+        JobStream::next,
+    )))
+}
+
+/// One stream of one job.
+struct JobStream {
+    state: AppState,
+    caller: Caller,
+    key: JobKey,
+    /// The last revision that was sent.
+    cursor: u64,
+    waiter: Waiter,
+    pace: Pace,
+}
+
+impl JobStream {
+    async fn next(mut self) -> Option<(Bytes, Self)> {
+        loop {
+            // A job whose record was removed has no more to tell.
+            let job = find(&self.state, &self.caller, self.key).ok()?;
+            if let Some(text) = self.news(&job) {
+                return Some((self.pace.with_greeting(text), self));
+            }
+            if job.is_done() {
+                return None;
+            }
+            let woken = self.pace.sleep(&self.state, self.waiter.rung()).await;
+            match woken {
+                Woken::News => {}
+                Woken::Heartbeat => return Some((self.pace.heartbeat(), self)),
+                Woken::End => return None,
+            }
+        }
+    }
+
+    /// The next events after the cursor.
+    fn news(&mut self, job: &Job) -> Option<String> {
+        if self.cursor == job.revision {
+            return None;
+        }
+        let mut text = String::new();
+        if self.cursor > job.revision || self.cursor + 1 < job.first_revision() {
+            write_event(&mut text, "reset", job.revision, &job.to_wire(None));
+            self.cursor = job.revision;
+        } else {
+            let last = job.revision.min(self.cursor + EVENTS_AT_ONCE);
+            for revision in self.cursor + 1..=last {
+                write_change(&mut text, revision, job, revision);
+            }
+            self.cursor = last;
+        }
+        if job.is_done()
+            && self.cursor == job.revision
+            && let Some(finished_at) = job.finished_at
+        {
+            let after = self.state.clock.now().since(finished_at);
+            self.state.metrics.woken(Channel::Stream, after);
+        }
+        Some(text)
+    }
+}
+
+/// When a stream speaks although there is no news, and when it ends.
+#[derive(Debug)]
+pub(super) struct Pace {
+    _held: Held,
+    /// What is still to be said before anything else.
+    greeting: Option<String>,
+    /// When the stream ends because the server does, by the machine's time.
+    ends_at: Option<Duration>,
+}
+
+/// Why a stream woke up.
+pub(super) enum Woken {
+    /// There may be something to send.
+    News,
+    /// There hasn't been anything for a while.
+    Heartbeat,
+    /// The server is going down and this stream's turn has come.
+    End,
+}
+
+impl Pace {
+    /// Takes room for one more stream of that caller.
+    ///
+    /// # Errors
+    ///
+    /// As many are open as may be.
+    pub(super) fn new(state: &AppState, caller: &Caller) -> Result<Self, ApiError> {
+        let held = state
+            .streams
+            .hold(caller.client)
+            .map_err(|full| refusal(state, full, "event streams"))?;
+        let (min, max) = RETRY_MS;
+        let retry_ms = min + ((max - min) as f64 * state.spread()) as u64;
+        Ok(Self {
+            _held: held,
+            greeting: Some(format!("retry: {retry_ms}\n\n")),
+            ends_at: None,
+        })
+    }
+
+    /// The text, after the greeting where that hasn't been said.
+    pub(super) fn with_greeting(&mut self, text: String) -> Bytes {
+        match self.greeting.take() {
+            Some(greeting) => (greeting + &text).into(),
+            None => text.into(),
+        }
+    }
+
+    /// A comment, which shows that the connection lives.
+    pub(super) fn heartbeat(&mut self) -> Bytes {
+        self.with_greeting(":\n\n".to_owned())
+    }
+
+    /// Sleeps until there may be news, or it is time for something else.
+    pub(super) async fn sleep(
+        &mut self,
+        state: &AppState,
+        news: impl Future<Output = ()>,
+    ) -> Woken {
+        let silence = match self.greeting {
+            // The first bytes go out at once, so that the client knows that it is connected.
+            Some(_) => Duration::ZERO,
+            None => limits::HEARTBEAT,
+        };
+        tokio::select! {
+            () = news => Woken::News,
+            () = state.clock.hold(silence) => Woken::Heartbeat,
+            () = self.end(state) => Woken::End,
+        }
+    }
+
+    /// Streams don't all end at once when the server goes down, so that their clients don't all come back at once.
+    async fn end(&mut self, state: &AppState) {
+        state.stop.cancelled().await;
+        let now = state.clock.elapsed();
+        let ends_at = *self.ends_at.get_or_insert_with(|| {
+            // Most of the drain time, so that the last of them still end in it.
+            now + state.config.drain.get().mul_f64(0.8 * state.spread())
+        });
+        state.clock.hold(ends_at.saturating_sub(now)).await;
+    }
+}
+
+/// An event stream as an answer.
+pub(super) fn respond(
+    stream: impl futures_util::Stream<Item = Bytes> + Send + 'static,
+) -> Response {
+    use futures_util::StreamExt as _;
+
+    let mut response = Response::new(Body::from_stream(stream.map(Ok::<_, Infallible>)));
+    let out = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache, no-transform"),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+        (HeaderName::from_static(headers::INCREMENTAL), "?1"),
+    ] {
+        out.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Writes the change that made that revision, as the event with that id. A change that is no longer remembered is left out.
+pub(super) fn write_change(out: &mut String, id: u64, job: &Job, revision: u64) {
+    if let (Some(kind), Some(seen)) = (kind_of_change(job, revision), job.as_of(revision)) {
+        write_event(out, kind.as_str(), id, &seen);
+    }
+}
+
+/// Writes one event.
+pub(super) fn write_event(out: &mut String, name: &str, id: u64, data: &impl Serialize) {
+    use std::fmt::Write as _;
+
+    let json = serde_json::to_string(data).expect("a job has only text keys");
+    // What a creator sent is passed on as it came, with its line breaks, and those would end the line here. Within
+    // JSON they are nothing but space.
+    let json = json.replace(['\n', '\r'], " ");
+    // Writing to a string doesn't fail.
+    let _ = write!(out, "event: {name}\nid: {id}\ndata: {json}\n\n");
+}
+
+/// What the change that made that revision is called.
+fn kind_of_change(job: &Job, revision: u64) -> Option<EventKind> {
+    let change = job.change(revision)?;
+    let before = revision
+        .checked_sub(1)
+        .and_then(|before| job.change(before));
+    Some(match change.state {
+        JobState::Pending => EventKind::Created,
+        JobState::Running if before.is_some_and(|before| before.state == JobState::Pending) => {
+            EventKind::Started
+        }
+        JobState::Running => EventKind::Progress,
+        JobState::Completed => EventKind::Completed,
+        JobState::Failed => EventKind::Failed,
+        JobState::Canceled => EventKind::Canceled,
+    })
+}

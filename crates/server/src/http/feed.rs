@@ -1,0 +1,120 @@
+//! The events of all of the caller's jobs as one stream.
+//!
+//! Its ids are places in the feed, not revisions. It begins with what happens next unless the client says where it was. What it has
+//! forgotten it doesn't make up: an event `reset` says that there is a gap, and up to where, and the client lists its jobs.
+
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use http::HeaderMap;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::access::Caller;
+use super::error::ApiError;
+use super::events::{Pace, StreamQuery, Woken, respond, write_change, write_event};
+use super::extract::Query;
+use super::jobs::find;
+use super::state::AppState;
+
+/// How many changes are looked at in one go.
+const CHANGES_AT_ONCE: usize = 64;
+
+/// The data of a `reset`: there is a gap before this place.
+#[derive(Debug, Serialize)]
+struct Reset {
+    cursor: u64,
+    /// Where the jobs are listed as they are.
+    snapshot: &'static str,
+}
+
+/// `GET /v1/events`
+pub(super) async fn stream(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(query): Query<StreamQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let newest = state.board.follow();
+    let begin = *newest.borrow();
+    let cursor = query.cursor(&headers)?.unwrap_or(begin);
+    let feed = Feed {
+        cursor,
+        is_ahead: cursor > begin,
+        newest,
+        pace: Pace::new(&state, &caller)?,
+        caller,
+        state,
+    };
+    Ok(respond(futures_util::stream::unfold(feed, Feed::next)))
+}
+
+/// One stream of the feed.
+struct Feed {
+    state: AppState,
+    caller: Caller,
+    /// The last place that was looked at.
+    cursor: u64,
+    /// Whether the client was further than this feed has ever been: it followed another server, or one that has forgotten.
+    is_ahead: bool,
+    newest: watch::Receiver<u64>,
+    pace: Pace,
+}
+
+impl Feed {
+    async fn next(mut self) -> Option<(Bytes, Self)> {
+        loop {
+            // Marked as seen before looking, so that a change in between rings.
+            let newest = *self.newest.borrow_and_update();
+            let text = self.news();
+            if !text.is_empty() {
+                return Some((self.pace.with_greeting(text), self));
+            }
+            if self.cursor < newest {
+                // Others' changes. The next ones may be ours, but everybody gets a turn.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let changed = async {
+                // The board outlives every stream of it.
+                let _ = self.newest.changed().await;
+            };
+            match self.pace.sleep(&self.state, changed).await {
+                Woken::News => {}
+                Woken::Heartbeat => return Some((self.pace.heartbeat(), self)),
+                Woken::End => return None,
+            }
+        }
+    }
+
+    /// The next events after the cursor, which is moved past them.
+    fn news(&mut self) -> String {
+        let mut text = String::new();
+        let (changes, newest) = self.state.board.feed_after(self.cursor, CHANGES_AT_ONCE);
+        let Some(changes) = changes.filter(|_| !self.is_ahead) else {
+            self.is_ahead = false;
+            self.reset(newest, &mut text);
+            return text;
+        };
+        for change in changes {
+            self.cursor = change.cursor;
+            if change.owner != self.caller.owner {
+                continue;
+            }
+            // A job that was removed meanwhile has no more to tell.
+            if let Ok(job) = find(&self.state, &self.caller, change.job) {
+                write_change(&mut text, change.cursor, &job, change.revision);
+            }
+        }
+        text
+    }
+
+    fn reset(&mut self, newest: u64, text: &mut String) {
+        let reset = Reset {
+            cursor: newest,
+            snapshot: "/v1/jobs",
+        };
+        write_event(text, "reset", newest, &reset);
+        self.cursor = newest;
+    }
+}

@@ -1,0 +1,120 @@
+//! Holding a request until there is news.
+//!
+//! The order is what makes it safe: room is taken, the waiter is registered, and only then is the job looked at; see [`crate::board`].
+//! A hold ends by news, by its time, by the server going down or by the client going away, whichever is first, and the
+//! answer is always the job as it is at that moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use abide_engine::Job;
+use abide_wire::Until;
+
+use super::access::Caller;
+use super::error::ApiError;
+use super::jobs::find;
+use super::limits::{Full, Held};
+use super::state::AppState;
+use crate::board::{Channel, Watcher};
+
+/// Permission to hold one request for so long. It counts until it is dropped.
+#[derive(Debug)]
+pub(super) struct Hold {
+    channel: Channel,
+    length: Duration,
+    _held: Held,
+}
+
+impl Hold {
+    /// Takes room for one more held request of that caller. The wish is cut to what the server holds at most.
+    ///
+    /// # Errors
+    ///
+    /// As many are held as may be.
+    pub(super) fn grant(
+        state: &AppState,
+        caller: &Caller,
+        channel: Channel,
+        wish: Duration,
+    ) -> Result<Self, ApiError> {
+        let held = state
+            .waits
+            .hold(caller.client)
+            .map_err(|full| refusal(state, full, "held requests"))?;
+        Ok(Self {
+            channel,
+            length: wish.min(state.config.hold_max.get()),
+            _held: held,
+        })
+    }
+
+    /// How long it is.
+    pub(super) const fn length(&self) -> Duration {
+        self.length
+    }
+
+    /// How long to hold in truth: up to a sixteenth more, another each time, so that requests that began together don't end together.
+    pub(super) fn stretched(&self, state: &AppState) -> Duration {
+        self.length + self.length.mul_f64(state.spread() / 16.0)
+    }
+
+    pub(super) fn watcher(&self, state: &AppState, caller: &Caller) -> Watcher {
+        Watcher {
+            channel: self.channel,
+            since: state.clock.now(),
+            address: caller.address,
+        }
+    }
+
+    /// Notes how long after the end of that job somebody who was held for it is answered.
+    pub(super) fn note_wake(&self, state: &AppState, job: &Job) {
+        if let Some(finished_at) = job.finished_at {
+            let after = state.clock.now().since(finished_at);
+            state.metrics.woken(self.channel, after);
+        }
+    }
+}
+
+/// Holds until the job is news, and gives it as it then is.
+///
+/// # Errors
+///
+/// Its record was removed meanwhile.
+///
+/// # Cancel safety
+///
+/// Dropping it ends the waiting and nothing else.
+pub(super) async fn hold(
+    state: &AppState,
+    caller: &Caller,
+    mut job: Arc<Job>,
+    hold: Hold,
+    until: Until,
+    is_news: impl Fn(&Job) -> bool,
+) -> Result<Arc<Job>, ApiError> {
+    let mut waiter = state.board.waiter(until, hold.watcher(state, caller));
+    waiter.register(job.key);
+    let mut expiry = std::pin::pin!(state.clock.hold(hold.stretched(state)));
+    loop {
+        job = find(state, caller, job.key)?;
+        if is_news(&job) || job.is_done() {
+            hold.note_wake(state, &job);
+            return Ok(job);
+        }
+        tokio::select! {
+            () = waiter.rung() => {}
+            () = &mut expiry => return find(state, caller, job.key),
+            () = state.stop.cancelled() => return Ok(job),
+        }
+    }
+}
+
+/// Why no room is left, and when to try again: not everybody at the same moment.
+pub(super) fn refusal(state: &AppState, full: Full, what: &str) -> ApiError {
+    let detail = match full {
+        Full::Client(max) => format!("a client may have {max} {what} at the same time"),
+        Full::All(max) => format!("the server has {max} {what} at the same time at most"),
+    };
+    let wait = Duration::from_secs(1).mul_f64(1.0 + 4.0 * state.spread());
+    ApiError::too_many_waits(detail, wait)
+}

@@ -1,0 +1,374 @@
+//! How much one client may ask for: requests per time, and requests held at the same time.
+//!
+//! Rates are kept by the generic cell rate algorithm: per client one instant, the one at which all that it has asked for would have
+//! been allowed at an even pace. A request is allowed while that instant is less than a window ahead. So a client may spend its
+//! whole quota at once and then goes on at the even pace, and what is remembered of it is a single number.
+//!
+//! The well-kept crate for this takes another clock, but keeps a record of every client it has ever seen until somebody sweeps, and
+//! the sweeping, bounded and on our clock, would have been as long as the algorithm.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use abide_wire::Timestamp;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::access::Client;
+use crate::config::{Quota, RateLimit};
+
+/// Into how many parts the clients are divided, each with a lock of its own.
+const SHARDS: usize = 16;
+/// The most clients that are remembered per part. Beyond it, those whose quota is whole again are forgotten, and if
+/// that isn't enough, all of them.
+const CLIENTS_MAX: usize = 8_192;
+
+/// What a request counts as. Each has the whole quota for itself, so that waiting doesn't use up asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// It is answered at once.
+    Request,
+    /// It is held until there is news.
+    Hold,
+}
+
+impl Class {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "requests",
+            Self::Hold => "holds",
+        }
+    }
+}
+
+/// How many requests each client may still make.
+#[derive(Debug)]
+pub struct Rates {
+    quota: Option<Quota>,
+    hash: RandomState,
+    shards: Box<[Mutex<Evens>]>,
+}
+
+/// Per client, when all it has asked for would have been allowed at an even pace, in microseconds since the epoch.
+type Evens = HashMap<(Client, Class), i64>;
+
+/// What was found about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What it counted as.
+    pub class: Class,
+    /// How many more may be made at once.
+    pub remaining: u32,
+    /// How long until there is one more, or, where the request is refused, until it may be made again.
+    pub wait: Duration,
+    /// Whether it is allowed.
+    pub allowed: bool,
+    quota: Quota,
+}
+
+impl Rates {
+    /// Nobody has asked for anything yet.
+    #[must_use]
+    pub fn new(limit: RateLimit) -> Self {
+        Self {
+            quota: limit.0,
+            hash: RandomState::new(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    /// Counts a request, if it is allowed. `None` where nothing is limited.
+    pub fn take(&self, client: Client, class: Class, now: Timestamp) -> Option<Verdict> {
+        let quota = self.quota?;
+        let now = now.as_millis().saturating_mul(1_000);
+        let window = micros(quota.window);
+        let step = (window / i64::from(quota.requests.get())).max(1);
+        let key = (client, class);
+        let shard = usize::try_from(self.hash.hash_one(key)).unwrap_or(usize::MAX) % SHARDS;
+        let mut clients = lock(&self.shards[shard]);
+        if clients.len() >= CLIENTS_MAX && !clients.contains_key(&key) {
+            clients.retain(|_, even| *even > now);
+            if clients.len() >= CLIENTS_MAX {
+                clients.clear();
+            }
+        }
+        let even = clients.entry(key).or_insert(now);
+        let next = (*even).max(now) + step;
+        let over = next - now - window;
+        let allowed = over <= 0;
+        if allowed {
+            *even = next;
+        }
+        let ahead = (*even).max(now) - now;
+        Some(Verdict {
+            class,
+            remaining: u32::try_from((window - ahead) / step).unwrap_or(0),
+            wait: Duration::from_micros(if allowed {
+                u64::try_from(step - (window - ahead) % step).unwrap_or(0)
+            } else {
+                u64::try_from(over).unwrap_or(0)
+            }),
+            allowed,
+            quota,
+        })
+    }
+}
+
+impl Verdict {
+    /// Tells the client by headers: those of the IETF draft, and for the classic routes those that their clients know.
+    pub fn tell(&self, headers: &mut HeaderMap, classic: bool) {
+        let (requests, window) = (self.quota.requests, self.quota.window.as_secs());
+        let name = self.class.name();
+        let seconds = self.wait.as_millis().div_ceil(1_000);
+        let mut tell = |name: &'static str, value: String| {
+            let value = HeaderValue::from_str(&value).expect("words and digits are a header value");
+            headers.insert(HeaderName::from_static(name), value);
+        };
+        if classic {
+            tell("x-ratelimit-limit", requests.to_string());
+            tell("x-ratelimit-remaining", self.remaining.to_string());
+            tell("x-ratelimit-reset", seconds.to_string());
+        } else {
+            tell(
+                abide_wire::headers::RATELIMIT_POLICY,
+                format!("\"{name}\";q={requests};w={window}"),
+            );
+            tell(
+                abide_wire::headers::RATELIMIT,
+                format!("\"{name}\";r={};t={seconds}", self.remaining),
+            );
+        }
+    }
+}
+
+/// How many requests are held, for each client and in all.
+#[derive(Debug)]
+pub struct Holds {
+    per_client_max: usize,
+    all_max: usize,
+    all: AtomicUsize,
+    clients: Mutex<HashMap<Client, usize>>,
+}
+
+/// One held request. Dropping it makes room for another.
+#[derive(Debug)]
+pub struct Held {
+    holds: Arc<Holds>,
+    client: Client,
+}
+
+/// Which bound a hold would have gone beyond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// That of the client.
+    Client(usize),
+    /// That of all clients together.
+    All(usize),
+}
+
+impl Holds {
+    /// Nothing is held yet.
+    #[must_use]
+    pub fn new(per_client_max: usize, all_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            per_client_max,
+            all_max,
+            all: AtomicUsize::new(0),
+            clients: Mutex::default(),
+        })
+    }
+
+    /// How many are held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.all.load(Ordering::Relaxed)
+    }
+
+    /// Whether none is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Counts one more.
+    ///
+    /// # Errors
+    ///
+    /// There are as many as there may be.
+    pub fn hold(self: &Arc<Self>, client: Client) -> Result<Held, Full> {
+        let mut clients = lock(&self.clients);
+        if self.all.load(Ordering::Relaxed) >= self.all_max {
+            return Err(Full::All(self.all_max));
+        }
+        let own = clients.entry(client).or_default();
+        if *own >= self.per_client_max {
+            return Err(Full::Client(self.per_client_max));
+        }
+        *own += 1;
+        // Changed under the lock, read without it.
+        self.all.fetch_add(1, Ordering::Relaxed);
+        Ok(Held {
+            holds: self.clone(),
+            client,
+        })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut clients = lock(&self.holds.clients);
+        if let Some(own) = clients.get_mut(&self.client) {
+            *own -= 1;
+            if *own == 0 {
+                clients.remove(&self.client);
+            }
+        }
+        self.holds.all.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Numbers are changed one at a time, so a panic in between leaves none of them half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use abide_engine::Owner;
+
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn rates(requests: u32, seconds: u64) -> Rates {
+        Rates::new(RateLimit(Some(Quota {
+            requests: requests.try_into().unwrap(),
+            window: Duration::from_secs(seconds),
+        })))
+    }
+
+    fn client(n: u64) -> Client {
+        Client::Key(Owner(n))
+    }
+
+    #[test]
+    fn a_quota_may_be_spent_at_once_and_then_comes_back_evenly() {
+        let rates = rates(3, 60);
+        let take = |millis: u64| {
+            let verdict = rates
+                .take(
+                    client(1),
+                    Class::Request,
+                    START + Duration::from_millis(millis),
+                )
+                .unwrap();
+            (verdict.allowed, verdict.remaining, verdict.wait.as_millis())
+        };
+        let table = [
+            (0, (true, 2, 20_000)),
+            (0, (true, 1, 20_000)),
+            (0, (true, 0, 20_000)),
+            (0, (false, 0, 20_000)),
+            (19_999, (false, 0, 1)),
+            (20_000, (true, 0, 20_000)),
+            (20_001, (false, 0, 19_999)),
+            (60_000, (true, 1, 20_000)),
+            (600_000, (true, 2, 20_000)),
+        ];
+        for (at, expected) in table {
+            assert_eq!(take(at), expected, "at {at} ms");
+        }
+    }
+
+    #[test]
+    fn a_client_never_has_more_than_its_quota_in_a_window_and_a_burst() {
+        let rates = rates(25, 60);
+        let allowed = (0..300_000_u64)
+            .step_by(37)
+            .filter(|at| {
+                let now = START + Duration::from_millis(*at);
+                rates.take(client(1), Class::Request, now).unwrap().allowed
+            })
+            .count();
+        // Five minutes at 25 a minute, and the burst at the start.
+        assert!((149..=150).contains(&allowed), "{allowed}");
+    }
+
+    #[test]
+    fn clients_and_classes_dont_notice_each_other() {
+        let rates = rates(1, 60);
+        let allowed = |n, class| rates.take(client(n), class, START).unwrap().allowed;
+        assert!(allowed(1, Class::Request));
+        assert!(!allowed(1, Class::Request));
+        assert!(allowed(1, Class::Hold));
+        assert!(allowed(2, Class::Request));
+        assert_eq!(
+            Rates::new(RateLimit(None)).take(client(1), Class::Request, START),
+            None
+        );
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let rates = rates(600, 60);
+        for n in 0..400_000 {
+            rates.take(client(n), Class::Request, START).unwrap();
+        }
+        let kept: usize = rates.shards.iter().map(|shard| lock(shard).len()).sum();
+        assert!(kept <= SHARDS * CLIENTS_MAX, "{kept}");
+    }
+
+    #[test]
+    fn the_headers_are_those_of_the_draft_or_of_the_classics() {
+        let verdict = rates(600, 60)
+            .take(client(1), Class::Request, START)
+            .unwrap();
+        let told = |classic| {
+            let mut headers = HeaderMap::new();
+            verdict.tell(&mut headers, classic);
+            let mut told: Vec<_> = headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+                .collect();
+            told.sort();
+            told
+        };
+        assert_eq!(
+            told(false),
+            [
+                r#"ratelimit-policy: "requests";q=600;w=60"#,
+                r#"ratelimit: "requests";r=599;t=1"#
+            ]
+        );
+        assert_eq!(
+            told(true),
+            [
+                "x-ratelimit-limit: 600",
+                "x-ratelimit-remaining: 599",
+                "x-ratelimit-reset: 1"
+            ]
+        );
+    }
+
+    #[test]
+    fn holds_are_bounded_for_each_and_for_all_and_given_back() {
+        let holds = Holds::new(2, 3);
+        let first = holds.hold(client(1)).unwrap();
+        let _second = holds.hold(client(1)).unwrap();
+        assert_eq!(holds.hold(client(1)).unwrap_err(), Full::Client(2));
+        let _third = holds.hold(client(2)).unwrap();
+        assert_eq!(holds.hold(client(2)).unwrap_err(), Full::All(3));
+        drop(first);
+        assert_eq!(holds.len(), 2);
+        let again = holds.hold(client(1)).unwrap();
+        drop((again, _second, _third));
+        assert!(holds.is_empty());
+        assert!(lock(&holds.clients).is_empty());
+    }
+}

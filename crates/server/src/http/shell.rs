@@ -1,0 +1,334 @@
+//! What happens around every request, whatever it asks for.
+//!
+//! Before: it gets a name, its key is checked, its client's limits are. After: the name, the time and the limits are put on the
+//! answer, a problem is completed with the name, and it is counted. In between a panic becomes a `500`. All of it is
+//! one service rather than a stack of layers, because a read of a status is so short that the stack would cost as
+//! much as the read.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, UNIX_EPOCH};
+
+use abide_wire::{Code, Problem, headers};
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use tower::Service;
+
+use super::access::{Caller, Client};
+use super::error::{ApiError, problem_response};
+use super::limits::{Class, Verdict};
+use super::routes::{Door, Route};
+use super::state::AppState;
+
+/// The longest name of a request that is taken from the client, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// All routes with what happens around them: what a connection is served by, and what tests call in process.
+#[derive(Clone, Debug)]
+pub struct Shell {
+    state: AppState,
+    router: Router,
+    /// Where requests come from. A shell serves one connection.
+    address: Option<IpAddr>,
+}
+
+/// A request's name in the log; also among the request's extensions.
+#[derive(Clone, Debug)]
+pub struct RequestId(HeaderValue);
+
+/// The answer, when it is there.
+pub struct Answering(Pin<Box<dyn Future<Output = Response> + Send>>);
+
+/// What the shell knows about a request while it is being answered.
+struct Around {
+    state: AppState,
+    route: Route,
+    id: RequestId,
+    method: Method,
+    uri: Uri,
+    begun: Duration,
+    class: Class,
+    verdict: Option<Verdict>,
+}
+
+impl Shell {
+    /// Those routes, served to whoever is at that address.
+    #[must_use]
+    pub fn new(state: AppState, router: Router, address: Option<IpAddr>) -> Self {
+        Self {
+            state,
+            router,
+            address,
+        }
+    }
+
+    /// Answers one request.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the answer cancels only the waiting: what was asked of the loop happens all the same.
+    pub fn answer<B>(&self, request: Request<B>) -> Answering
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let mut around = Around {
+            state: self.state.clone(),
+            route: Route::of(request.uri().path()),
+            id: RequestId::of(request.headers(), &self.state),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            begun: self.state.clock.elapsed(),
+            class: class_of(&request),
+            verdict: None,
+        };
+        let caller = match around.admit(request.headers(), self.address) {
+            Ok(caller) => caller,
+            Err(error) => {
+                let response = around.finish(error.into_response());
+                return Answering(Box::pin(std::future::ready(response)));
+            }
+        };
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(around.id.clone());
+        let answer = AssertUnwindSafe(self.router.clone().call(request)).catch_unwind();
+        Answering(Box::pin(async move {
+            let response = match answer.await {
+                Ok(Ok(response)) => response,
+                Ok(Err(never)) => match never {},
+                Err(panic) => ApiError::internal(panic_text(&*panic)).into_response(),
+            };
+            around.finish(response)
+        }))
+    }
+}
+
+impl Around {
+    /// Lets the request in, or says why not.
+    fn admit(&mut self, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Caller, ApiError> {
+        let state = self.state.clone();
+        if self.route.door == Door::Open {
+            let owner = abide_engine::Owner::ANYONE;
+            let client = Client::of_address(address);
+            return Ok(Caller {
+                owner,
+                client,
+                address,
+            });
+        }
+        self.refuse_foreign_page(headers)?;
+        let owner = state.access.owner(headers).map_err(|error| {
+            // Guessing keys has the limit that everything has.
+            match self.take(Client::of_address(address)) {
+                Err(limited) => limited,
+                Ok(()) => error,
+            }
+        })?;
+        let client = Client::new(owner, address);
+        if self.route.door != Door::Operator {
+            self.take(client)?;
+        }
+        Ok(Caller {
+            owner,
+            client,
+            address,
+        })
+    }
+
+    fn take(&mut self, client: Client) -> Result<(), ApiError> {
+        let now = self.state.clock.now();
+        self.verdict = self.state.rates.take(client, self.class, now);
+        match self.verdict {
+            Some(verdict) if !verdict.allowed => Err(ApiError::rate_limited(verdict.wait)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where there are no keys, whatever runs in the visitor's browser could change things here: browsers say so themselves.
+    fn refuse_foreign_page(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        let foreign = headers
+            .get("sec-fetch-site")
+            .is_some_and(|site| site == "cross-site" || site == "same-site");
+        if foreign && !self.method.is_safe() && self.state.access.is_open() {
+            return Err(ApiError::of(403, Code::FORBIDDEN, "Not from there")
+                .detail("a page of another site may not change anything here"));
+        }
+        Ok(())
+    }
+
+    /// Completes the answer and counts it.
+    fn finish(&self, mut response: Response) -> Response {
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            response = self.name_problem(problem, response.headers());
+        }
+        let status = response.status();
+        let out = response.headers_mut();
+        out.insert(
+            HeaderName::from_static(headers::REQUEST_ID),
+            self.id.0.clone(),
+        );
+        out.insert(header::DATE, date(self.state.clock.now().as_millis()));
+        if let Some(verdict) = &self.verdict {
+            verdict.tell(out, self.route.door == Door::Classic);
+        }
+        let took = self.state.clock.elapsed() - self.begun;
+        let is_short = self.class == Class::Request;
+        self.state.metrics.request(
+            self.route.pattern,
+            status.as_u16(),
+            is_short.then_some(took),
+        );
+        tracing::debug!(
+            request_id = %self.id,
+            method = %self.method,
+            path = self.uri.path(),
+            status = status.as_u16(),
+            took_us = took.as_micros(),
+            "answered"
+        );
+        response
+    }
+
+    /// The same problem, with the request's name and path in it.
+    fn name_problem(&self, mut problem: Problem, headers: &HeaderMap) -> Response {
+        problem.request_id = Some(self.id.to_string());
+        problem
+            .instance
+            .get_or_insert_with(|| self.uri.path().to_owned());
+        let mut response = problem_response(&problem);
+        for (name, value) in headers {
+            if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
+                response.headers_mut().append(name.clone(), value.clone());
+            }
+        }
+        if problem.status >= 500 {
+            tracing::warn!(
+                request_id = %self.id,
+                method = %self.method,
+                path = self.uri.path(),
+                code = %problem.code,
+                "answered with a fault"
+            );
+        }
+        response
+    }
+}
+
+impl RequestId {
+    /// The client's name for it where it has a decent one, else the next of ours.
+    fn of(headers: &HeaderMap, state: &AppState) -> Self {
+        let sent = headers.get(headers::REQUEST_ID).filter(|id| {
+            !id.is_empty()
+                && id.len() <= REQUEST_ID_BYTES_MAX
+                && id.as_bytes().iter().all(u8::is_ascii_graphic)
+        });
+        Self(sent.cloned().unwrap_or_else(|| {
+            HeaderValue::from_str(&state.next_request_name()).expect("digits are a header value")
+        }))
+    }
+}
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.to_str().unwrap_or_default())
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl std::fmt::Debug for Answering {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answering")
+    }
+}
+
+impl<B> Service<Request<B>> for Shell
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Answering {
+        self.answer(request)
+    }
+}
+
+impl hyper::service::Service<Request<hyper::body::Incoming>> for Shell {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<hyper::body::Incoming>) -> Answering {
+        self.answer(request)
+    }
+}
+
+/// Whether the request wants to be held.
+fn class_of<B>(request: &Request<B>) -> Class {
+    let query = request.uri().query().unwrap_or_default();
+    let asks = query
+        .split('&')
+        .any(|pair| pair.starts_with("wait=") || pair == "mode=long");
+    let path = request.uri().path();
+    let prefers = request
+        .headers()
+        .get_all(headers::PREFER)
+        .iter()
+        .any(|value| value.to_str().is_ok_and(|value| value.contains("wait=")));
+    if asks || prefers || path.ends_with("/events") || path == "/v1/jobs/wait" {
+        Class::Hold
+    } else {
+        Class::Request
+    }
+}
+
+/// The date of an answer by the server's own clock, so that a client may correct its clock by ours also where ours is simulated.
+fn date(millis: i64) -> HeaderValue {
+    use std::cell::RefCell;
+
+    // Formatted once a second at most.
+    thread_local! {
+        static LAST: RefCell<(u64, HeaderValue)> =
+            const { RefCell::new((u64::MAX, HeaderValue::from_static(""))) };
+    }
+    let seconds = u64::try_from(millis.div_euclid(1_000)).unwrap_or(0);
+    LAST.with_borrow_mut(|(at, value)| {
+        if *at != seconds {
+            let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
+            *value = HeaderValue::from_str(&text).expect("a date is a header value");
+            *at = seconds;
+        }
+        value.clone()
+    })
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without words")
+}

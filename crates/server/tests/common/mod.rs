@@ -1,0 +1,251 @@
+//! A whole server in process: journal in memory, tokio's time paused, requests by the real router.
+
+#![expect(dead_code, unreachable_pub, reason = "each test takes what it needs")]
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use abide_engine::{Command, Policy};
+use abide_server::clock::Clock;
+use abide_server::config::{Config, Layers};
+use abide_server::driver::Driver;
+use abide_server::http::{AppState, Shell, app};
+use abide_server::journal::{Journal, MemoryJournal};
+use abide_server::metrics::Metrics;
+use abide_wire::Timestamp;
+use axum::body::Body;
+use axum::response::Response;
+use futures_util::StreamExt as _;
+use http::{HeaderMap, Request};
+use serde_json::Value;
+
+pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// A server under test.
+pub struct House {
+    pub state: AppState,
+    pub clock: Clock,
+    router: axum::Router,
+    /// What every request has.
+    headers: Vec<(&'static str, String)>,
+    address: IpAddr,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+/// One event of a stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub name: String,
+    pub id: u64,
+    pub data: Value,
+}
+
+/// A stream that is being read.
+pub struct Events {
+    body: axum::body::BodyDataStream,
+    text: String,
+}
+
+impl House {
+    /// A server with these flags, on tokio's time.
+    pub async fn with(flags: &[(&str, &str)]) -> Self {
+        let clock = Clock::running(START, NonZeroU32::MIN);
+        Self::open(flags, clock, Box::new(MemoryJournal::new())).await
+    }
+
+    pub async fn open(flags: &[(&str, &str)], clock: Clock, journal: Box<dyn Journal>) -> Self {
+        let layers = flags
+            .iter()
+            .fold(Layers::default(), |layers, (name, value)| {
+                layers.flag(*name, *value)
+            });
+        let config: Config = layers.resolve().unwrap().config;
+        let policy = Policy {
+            retention: config.retention.get(),
+            jobs_max: config.jobs_max.get(),
+        };
+        let (driver, commands, board) =
+            Driver::open(journal, clock.clone(), policy, Some(7), 7).unwrap();
+        let metrics = Arc::new(Metrics::new());
+        tokio::spawn(driver.counted(metrics.clone()).run());
+        let settings = Command::Settings(Box::new(config.simulate()));
+        commands.ask(settings).await.unwrap();
+        let state = AppState::new(board, commands, clock.clone(), config, metrics);
+        Self {
+            router: app(state.clone()),
+            state,
+            clock,
+            headers: Vec::new(),
+            address: [127, 0, 0, 1].into(),
+        }
+    }
+
+    /// The same server, asked with that header.
+    pub fn with_header(&self, name: &'static str, value: &str) -> Self {
+        let mut headers = self.headers.clone();
+        headers.push((name, value.to_owned()));
+        Self {
+            state: self.state.clone(),
+            clock: self.clock.clone(),
+            router: self.router.clone(),
+            headers,
+            address: self.address,
+        }
+    }
+
+    /// The same server, asked from that address.
+    pub fn from(&self, address: &str) -> Self {
+        let mut house = self.with_header("x-test", "1");
+        house.address = address.parse().unwrap();
+        house
+    }
+
+    pub async fn send(&self, mut request: Request<Body>) -> Response {
+        for (name, value) in &self.headers {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        let shell = Shell::new(self.state.clone(), self.router.clone(), Some(self.address));
+        match shell.answer(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let response = self.send(request.body(body).unwrap()).await;
+        Answer::read(response).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.ask("POST", path, Some(body)).await
+    }
+
+    /// Creates a job that runs so long and completes, without stages, and returns its id.
+    pub async fn job(&self, millis: u64) -> String {
+        let simulate = serde_json::json!({
+            "duration": {"fixed": format!("{millis}ms")},
+            "outcome": {"error_chance": 0},
+            "stages": [],
+        });
+        let answer = self
+            .post("/v1/jobs", serde_json::json!({ "simulate": simulate }))
+            .await;
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn events(&self, path: &str) -> Events {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = self.send(request).await;
+        assert_eq!(response.status(), 200);
+        Events {
+            body: response.into_body().into_data_stream(),
+            text: String::new(),
+        }
+    }
+
+    /// Lets so much time pass.
+    pub async fn pass(&self, millis: u64) {
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+    }
+}
+
+impl Answer {
+    pub async fn read(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, 64 << 20).await.unwrap();
+        Self {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The problem's code, which must be there with everything that a problem has.
+    pub fn code(&self) -> String {
+        let problem = self.json();
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(problem["status"], self.status);
+        assert_eq!(problem["request_id"], self.header("x-request-id"));
+        for member in ["type", "title", "instance", "code", "retryable"] {
+            assert!(!problem[member].is_null(), "{member}: {problem}");
+        }
+        problem["code"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Events {
+    /// The next thing that the stream says: an event, or a comment or another field as the error.
+    pub async fn next(&mut self) -> Option<Result<Event, String>> {
+        loop {
+            if let Some((block, rest)) = self.text.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.text = rest;
+                return Some(Event::parse(&block).ok_or(block));
+            }
+            let bytes = self.body.next().await?.unwrap();
+            self.text.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+    }
+
+    /// The next event; whatever is no event is left out.
+    pub async fn event(&mut self) -> Option<Event> {
+        loop {
+            if let Ok(event) = self.next().await? {
+                return Some(event);
+            }
+        }
+    }
+
+    /// All events to the end.
+    pub async fn rest(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(event) = self.event().await {
+            events.push(event);
+        }
+        events
+    }
+}
+
+impl Event {
+    pub fn parse(block: &str) -> Option<Self> {
+        let field = |name: &str| {
+            block
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        };
+        Some(Self {
+            name: field("event")?.to_owned(),
+            id: field("id")?.parse().unwrap(),
+            data: serde_json::from_str(field("data")?).unwrap(),
+        })
+    }
+}

@@ -1,0 +1,296 @@
+//! Who may ask for how much, and what an answer says when something is wrong.
+
+mod common;
+
+use common::House;
+use serde_json::json;
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_wrong_is_a_problem() {
+    let house = House::with(&[]).await;
+    let table = [
+        ("GET", "/nothing", None, 404, "not_found"),
+        ("GET", "/v1/jobs/nonsense", None, 404, "not_found"),
+        (
+            "GET",
+            "/v1/jobs/job_00000000000070008000000000000000",
+            None,
+            404,
+            "not_found",
+        ),
+        ("PUT", "/v1/jobs", None, 405, "method_not_allowed"),
+        ("DELETE", "/healthz", None, 405, "method_not_allowed"),
+        (
+            "POST",
+            "/v1/jobs",
+            Some(json!({"nonsense": 1})),
+            422,
+            "invalid_member",
+        ),
+        ("POST", "/v1/jobs", Some(json!([])), 422, "invalid_member"),
+        (
+            "POST",
+            "/v1/jobs",
+            Some(json!({"simulate": {"duration": {"fixed": -1}}})),
+            422,
+            "invalid_member",
+        ),
+        (
+            "POST",
+            "/v1/jobs",
+            Some(json!({"input": "x".repeat(300_000)})),
+            413,
+            "too_large",
+        ),
+        ("POST", "/v1/jobs/wait", None, 415, "unsupported_type"),
+        ("POST", "/v1/jobs/nonsense/cancel", None, 404, "not_found"),
+        ("GET", "/v1/jobs/nonsense/events", None, 404, "not_found"),
+        ("GET", "/v1/jobs/nonsense/watchers", None, 404, "not_found"),
+    ];
+    for (method, path, body, status, code) in table {
+        let answer = house.ask(method, path, body).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (status, code),
+            "{method} {path}"
+        );
+        assert_eq!(answer.json()["instance"], path.split('?').next().unwrap());
+    }
+    let wrong = house.ask("PUT", "/v1/jobs", None).await;
+    assert_eq!(wrong.header("allow"), "POST,GET,HEAD");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_has_a_name() {
+    let house = House::with(&[]).await;
+    let (one, two) = (house.get("/healthz").await, house.get("/nothing").await);
+    assert!(one.header("x-request-id").starts_with("req_"));
+    assert_ne!(one.header("x-request-id"), two.header("x-request-id"));
+    let named = house
+        .with_header("x-request-id", "mine-1")
+        .get("/nothing")
+        .await;
+    assert_eq!(
+        (named.header("x-request-id"), named.code().as_str()),
+        ("mine-1", "not_found")
+    );
+    let long = "x".repeat(129);
+    for odd in ["", "a b", &long] {
+        let answer = house.with_header("x-request-id", odd).get("/healthz").await;
+        assert!(answer.header("x-request-id").starts_with("req_"), "{odd}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_beyond_its_rate_is_told_when_to_come_back() {
+    let house = House::with(&[("rate-limit", "5/min")]).await;
+    for left in (0..5).rev() {
+        let answer = house.get("/v1/jobs").await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(
+            answer.header("ratelimit"),
+            format!("\"requests\";r={left};t=12")
+        );
+        assert_eq!(answer.header("ratelimit-policy"), "\"requests\";q=5;w=60");
+    }
+    let refused = house.get("/v1/jobs").await;
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (429, "rate_limited")
+    );
+    assert_eq!(refused.header("retry-after"), "12");
+    assert_eq!(refused.json()["retryable"], true);
+    // Others, probes, and what is held are not concerned.
+    assert_eq!(house.from("10.0.0.9").get("/v1/jobs").await.status, 200);
+    assert_eq!(house.get("/healthz").await.status, 200);
+    assert_eq!(house.get("/metrics").await.status, 200);
+    let held = house.get("/v1/jobs/nonsense?wait=1").await;
+    assert_eq!(
+        (held.status, held.header("ratelimit")),
+        (404, "\"holds\";r=4;t=12")
+    );
+    // The wait that was told is enough, and no shorter one is.
+    house.pass(11_998).await;
+    assert_eq!(house.get("/v1/jobs").await.status, 429);
+    house.pass(3).await;
+    assert_eq!(house.get("/v1/jobs").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn held_requests_are_bounded_and_others_dont_notice() {
+    let flags = [
+        ("waits-per-client", "2"),
+        ("waits-max", "3"),
+        ("streams-per-client", "1"),
+    ];
+    let house = House::with(&flags).await;
+    let id = house.job(30_000).await;
+    house.pass(1).await;
+    let wait = format!("/v1/jobs/{id}?wait=50&after=2");
+    let refused = async |house: &House| {
+        let answer = house.get(&wait).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (503, "too_many_waits")
+        );
+        let seconds: u64 = answer.header("retry-after").parse().unwrap();
+        assert!((1..=5).contains(&seconds));
+        let create = house
+            .with_header("prefer", "wait=9")
+            .post("/v1/jobs", json!({}))
+            .await;
+        assert_eq!(create.status, 503);
+    };
+    let (other, third) = (house.from("10.0.0.9"), house.from("10.0.0.10"));
+    let held = async { tokio::join!(house.get(&wait), house.get(&wait), other.get(&wait)) };
+    let meanwhile = async {
+        house.pass(100).await;
+        refused(&house).await;
+        refused(&third).await;
+        // A create that can't be held makes no job.
+        assert_eq!(
+            house.get("/v1/jobs").await.json()["jobs"]
+                .as_array()
+                .unwrap()
+                .len(),
+            1
+        );
+        assert_eq!(house.get(&format!("/v1/jobs/{id}")).await.status, 200);
+    };
+    let ((a, b, c), ()) = tokio::join!(held, meanwhile);
+    for answer in [a, b, c] {
+        assert_eq!(answer.json()["done"], true);
+    }
+    assert!(house.state.waits.is_empty());
+
+    let path = format!("/v1/jobs/{id}/events");
+    let stream = house.events(&path).await;
+    assert_eq!(house.get(&path).await.code(), "too_many_waits");
+    drop(house.from("10.0.0.9").events("/v1/events").await);
+    drop(stream);
+    drop(house.events(&path).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_are_seen_by_their_own_key_alone() {
+    let house = House::with(&[("api-key", "alpha"), ("api-key", "beta")]).await;
+    let alpha = house.with_header("authorization", "Bearer alpha");
+    let beta = house.with_header("authorization", "Bearer beta");
+    let id = alpha.job(2_000).await;
+    let path = format!("/v1/jobs/{id}");
+    assert_eq!(alpha.get(&path).await.status, 200);
+    assert_eq!(
+        alpha.get("/v1/jobs").await.json()["jobs"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+
+    assert_eq!(beta.get("/v1/jobs").await.json()["jobs"], json!([]));
+    assert_eq!(
+        beta.get(&format!("/v1/jobs?ids={id}")).await.json()["jobs"],
+        json!([])
+    );
+    for (method, path, body) in [
+        ("GET", path.clone(), None),
+        ("GET", format!("{path}?wait=5"), None),
+        ("GET", format!("{path}/events"), None),
+        ("GET", format!("{path}/watchers"), None),
+        ("POST", format!("{path}/cancel"), None),
+        ("PATCH", path.clone(), Some(json!({"result": 1}))),
+        ("DELETE", path.clone(), None),
+    ] {
+        let answer = beta.ask(method, &path, body).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (404, "not_found"),
+            "{method} {path}"
+        );
+    }
+    let set = beta
+        .post("/v1/jobs/wait", json!({"jobs": [{"id": id}], "wait": 5}))
+        .await;
+    assert_eq!(set.json()["errors"][0]["error"]["code"], "not_found");
+
+    // The same idempotency key of another caller is another key.
+    let ask = async |house: &House| {
+        let answer = house
+            .with_header("idempotency-key", "k")
+            .ask("POST", "/v1/jobs", None)
+            .await;
+        answer.json()["id"].clone()
+    };
+    assert_ne!(ask(&alpha).await, ask(&beta).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_key_nothing_but_probes_is_answered() {
+    let house = House::with(&[("api-key", "alpha"), ("rate-limit", "3/min")]).await;
+    for path in [
+        "/v1/jobs",
+        "/v1/jobs/x",
+        "/v1/events",
+        "/metrics",
+        "/nothing",
+    ] {
+        let answer = house.from("10.1.1.1").get(path).await;
+        // Guessing has its limit too.
+        let expected = if path == "/nothing" { 429 } else { 401 };
+        assert_eq!(answer.status, expected, "{path}");
+        if expected == 401 {
+            assert_eq!(answer.header("www-authenticate"), "Bearer");
+            assert_eq!(answer.code(), "unauthorized");
+        }
+    }
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(house.get(path).await.status, 200, "{path}");
+    }
+    let wrong = house
+        .with_header("authorization", "Bearer alph")
+        .get("/v1/jobs")
+        .await;
+    assert_eq!(wrong.status, 401);
+    assert!(!wrong.text.contains("alph"));
+    let right = house.with_header("authorization", "Bearer alpha");
+    assert_eq!(right.get("/metrics").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_another_site_changes_nothing() {
+    let house = House::with(&[]).await;
+    let foreign = house.with_header("sec-fetch-site", "cross-site");
+    let answer = foreign.ask("POST", "/v1/jobs", None).await;
+    assert_eq!((answer.status, answer.code().as_str()), (403, "forbidden"));
+    assert_eq!(foreign.get("/v1/jobs").await.json()["jobs"], json!([]));
+    let own = house.with_header("sec-fetch-site", "same-origin");
+    assert_eq!(own.ask("POST", "/v1/jobs", None).await.status, 202);
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_count_what_happened() {
+    let house = House::with(&[]).await;
+    let id = house.job(2_000).await;
+    house.get(&format!("/v1/jobs/{id}?wait=10")).await;
+    house.get(&format!("/v1/jobs/{id}")).await;
+    house.get("/v1/jobs/nonsense").await;
+    let answer = house.get("/metrics").await;
+    assert!(
+        answer
+            .header("content-type")
+            .starts_with("application/openmetrics-text")
+    );
+    for line in [
+        r#"abide_requests_total{route="/v1/jobs",status="202"} 1"#,
+        r#"abide_requests_total{route="/v1/jobs/{id}",status="200"} 2"#,
+        r#"abide_requests_total{route="/v1/jobs/{id}",status="404"} 1"#,
+        r#"abide_request_duration_seconds_count{route="/v1/jobs/{id}"} 2"#,
+        r#"abide_end_to_wake_seconds_count{channel="long_poll"} 1"#,
+        "abide_jobs 1",
+        "abide_held_requests 0",
+        "abide_commands_waiting 0",
+    ] {
+        assert!(answer.text.contains(line), "{line}\n{}", answer.text);
+    }
+    assert!(answer.text.contains("abide_journal_append_seconds_count"));
+}

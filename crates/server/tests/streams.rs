@@ -1,0 +1,246 @@
+//! Event streams: of one job and of all.
+
+mod common;
+
+use abide_wire::Timestamp;
+use common::{Event, House};
+use serde_json::json;
+
+fn names(events: &[Event]) -> Vec<&str> {
+    events.iter().map(|event| event.name.as_str()).collect()
+}
+
+fn ids(events: &[Event]) -> Vec<u64> {
+    events.iter().map(|event| event.id).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_tells_a_job_from_its_beginning_to_its_end() {
+    let house = House::with(&[("duration", "10s"), ("error-chance", "0")]).await;
+    let job = house
+        .post("/v1/jobs", json!({"input": "a\nb"}))
+        .await
+        .json();
+    let path = format!("/v1/jobs/{}/events", job["id"].as_str().unwrap());
+    let response = house
+        .send(
+            http::Request::get(&path)
+                .body(axum::body::Body::empty())
+                .unwrap(),
+        )
+        .await;
+    for (name, value) in [
+        ("content-type", "text/event-stream"),
+        ("cache-control", "no-cache, no-transform"),
+        ("x-accel-buffering", "no"),
+        ("incremental", "?1"),
+    ] {
+        assert_eq!(response.headers()[name], value);
+    }
+    drop(response);
+    let mut stream = house.events(&path).await;
+    let greeting = stream.next().await.unwrap().unwrap_err();
+    assert!(greeting.starts_with("retry: "), "{greeting}");
+    let events = stream.rest().await;
+    assert_eq!(
+        names(&events),
+        [
+            "job.created",
+            "job.started",
+            "job.progress",
+            "job.progress",
+            "job.progress",
+            "job.progress",
+            "job.completed"
+        ]
+    );
+    assert_eq!(ids(&events), (1..=7).collect::<Vec<_>>());
+    for event in &events {
+        assert_eq!(event.data["revision"], event.id);
+        assert_eq!(event.data["input"], "a\nb");
+    }
+    assert_eq!(events[0].data["status"], "pending");
+    assert_eq!(events[6].data["outcome"], "completed");
+    assert_eq!(house.clock.now().since(common::START).as_millis(), 10_000);
+
+    // The end has been told: a browser that connects again is told to stay away.
+    let again = house.with_header("last-event-id", "7").get(&path).await;
+    assert_eq!((again.status, again.text.as_str()), (204, ""));
+    assert!(house.state.streams.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_cut_anywhere_goes_on_where_it_was() {
+    let house = House::with(&[("duration", "10s"), ("error-chance", "0")]).await;
+    let id = house.ask("POST", "/v1/jobs", None).await.json()["id"].clone();
+    let path = format!("/v1/jobs/{}/events", id.as_str().unwrap());
+    house.pass(20_000).await;
+    for cursor in 0..7_u64 {
+        let header = house.with_header("last-event-id", &cursor.to_string());
+        let events = header.events(&path).await.rest().await;
+        assert_eq!(ids(&events), (cursor + 1..=7).collect::<Vec<_>>());
+        let query = house
+            .events(&format!("{path}?last_event_id={cursor}"))
+            .await
+            .rest()
+            .await;
+        assert_eq!(query, events);
+    }
+    // The feed or another server may have been further.
+    let ahead = house
+        .with_header("last-event-id", "99")
+        .events(&path)
+        .await
+        .rest()
+        .await;
+    assert_eq!((names(&ahead), ids(&ahead)), (vec!["reset"], vec![7]));
+    assert_eq!(ahead[0].data["done"], true);
+    for wrong in ["x", "-1", "1.5"] {
+        let answer = house.with_header("last-event-id", wrong).get(&path).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (422, "invalid_member")
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_forgotten_is_a_reset_and_no_gap() {
+    let house = House::with(&[]).await;
+    let id = house
+        .post("/v1/jobs", json!({"worker": "external"}))
+        .await
+        .json()["id"]
+        .clone();
+    let path = format!("/v1/jobs/{}", id.as_str().unwrap());
+    let mut early = house.events(&format!("{path}/events")).await;
+    assert_eq!(early.event().await.unwrap().name, "job.created");
+    for n in 0..400 {
+        let progress = json!({"progress": {"percent": f64::from(n) / 4.0}});
+        assert_eq!(house.ask("PATCH", &path, Some(progress)).await.status, 200);
+    }
+    let reset = early.event().await.unwrap();
+    assert_eq!((reset.name.as_str(), reset.id), ("reset", 402));
+    assert_eq!(reset.data["revision"], 402);
+    house.ask("PATCH", &path, Some(json!({"result": {}}))).await;
+    let rest = early.rest().await;
+    assert_eq!(
+        (names(&rest), ids(&rest)),
+        (vec!["job.completed"], vec![403])
+    );
+
+    let mut late = house.events(&format!("{path}/events?after=300")).await;
+    assert_eq!(ids(&late.rest().await), (301..=403).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stream_shows_that_it_lives() {
+    let house = House::with(&[]).await;
+    let id = house.job(40_000).await;
+    house.pass(1).await;
+    let mut stream = house.events(&format!("/v1/jobs/{id}/events?after=2")).await;
+    let begun = house.clock.now();
+    let mut at = Vec::new();
+    while let Some(said) = stream.next().await {
+        let millis = house.clock.now().since(begun).as_millis();
+        at.push((said.map_or_else(|said| said, |event| event.name), millis));
+    }
+    assert!(at[0].0.starts_with("retry: ") && at[0].1 == 0, "{at:?}");
+    let rest: Vec<_> = at[1..]
+        .iter()
+        .map(|(said, at)| (said.as_str(), *at))
+        .collect();
+    let [first, second, third, end] = rest.as_slice() else {
+        panic!("{rest:?}");
+    };
+    assert_eq!(*first, (":", 0));
+    assert!(second.0 == ":" && (15_000..=15_002).contains(&second.1));
+    assert!(third.0 == ":" && (30_000..=30_004).contains(&third.1));
+    assert_eq!(end.0, "job.completed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_feed_tells_of_all_the_callers_jobs_and_of_no_others() {
+    let house = House::with(&[("api-key", "alpha"), ("api-key", "beta")]).await;
+    let alpha = house.with_header("authorization", "Bearer alpha");
+    let beta = house.with_header("authorization", "Bearer beta");
+    let mut feed = alpha.events("/v1/events").await;
+    let one = alpha.job(2_000).await;
+    beta.job(2_000).await;
+    let two = alpha.job(3_000).await;
+    let mut events = Vec::new();
+    while events.len() < 6 {
+        events.push(feed.event().await.unwrap());
+    }
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| (event.name.as_str(), event.data["id"].as_str().unwrap()))
+        .collect();
+    assert_eq!(told.iter().filter(|(_, id)| *id == one).count(), 3);
+    assert_eq!(told.iter().filter(|(_, id)| *id == two).count(), 3);
+    assert_eq!(told[5], ("job.completed", two.as_str()));
+    let cursors = ids(&events);
+    assert!(cursors.is_sorted_by(|a, b| a < b), "{cursors:?}");
+
+    // From each place on, the same rest.
+    for (n, cursor) in cursors.iter().enumerate() {
+        let resumed = alpha.with_header("last-event-id", &cursor.to_string());
+        let mut feed = resumed.events("/v1/events").await;
+        for expected in &events[n + 1..] {
+            assert_eq!(feed.event().await.unwrap(), *expected);
+        }
+    }
+    let mut ahead = alpha
+        .with_header("last-event-id", "999999")
+        .events("/v1/events")
+        .await;
+    let reset = ahead.event().await.unwrap();
+    assert_eq!(
+        (reset.name.as_str(), &reset.data["snapshot"]),
+        ("reset", &json!("/v1/jobs"))
+    );
+    let three = alpha.job(1_000).await;
+    assert_eq!(ahead.event().await.unwrap().data["id"], json!(three));
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_server_goes_down_waits_answer_and_streams_end_one_by_one() {
+    let house = House::with(&[("drain", "10s")]).await;
+    let id = house.job(600_000).await;
+    let mut streams = Vec::new();
+    for _ in 0..50 {
+        streams.push(house.events(&format!("/v1/jobs/{id}/events")).await);
+    }
+    let mut feed = house.events("/v1/events").await;
+    let wait = format!("/v1/jobs/{id}?wait=60&after=2");
+    let (answer, at) = {
+        let waiting = async {
+            let answer = house.get(&wait).await;
+            (answer, house.clock.now())
+        };
+        let stop = async {
+            house.pass(1_000).await;
+            house.state.stop.cancel();
+        };
+        tokio::join!(waiting, stop).0
+    };
+    let stopped: Timestamp = house.clock.now();
+    assert_eq!((answer.status, at), (200, stopped));
+    assert_eq!(house.get("/readyz").await.code(), "shutting_down");
+    assert_eq!(house.get("/healthz").await.status, 200);
+
+    let clock = &house.clock;
+    let ends = streams.into_iter().map(|mut stream| async move {
+        stream.rest().await;
+        clock.now().since(stopped).as_millis()
+    });
+    let mut ends = futures_util::future::join_all(ends).await;
+    feed.rest().await;
+    ends.sort_unstable();
+    assert!(ends[49] <= 8_001, "{ends:?}");
+    // Evenly over the time, not together.
+    assert!(
+        ends.windows(2).all(|pair| pair[1] - pair[0] < 600),
+        "{ends:?}"
+    );
+}

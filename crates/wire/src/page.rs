@@ -1,0 +1,18 @@
+//! One page of a list.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Job;
+
+/// One page of `GET /v1/jobs`, the newest job first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "J: Deserialize<'de>"))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobPage<J = Value> {
+    /// The jobs that pass the filter. There may be few of them, or none, and yet be a next page.
+    pub jobs: Vec<Job<J>>,
+    /// What `page_token` must be for the next page; `null` on the last.
+    #[serde(default)]
+    pub next_page_token: Option<String>,
+}
