@@ -538,7 +538,7 @@ mod tests {
         for choices in 0..1_u32 << STEPS {
             let mut engine = Engine::new(Policy::default());
             let (key, created) = engine_with_job(&mut engine);
-            let board = Board::new(&Engine::new(Policy::default()), 0);
+            let board = Arc::new(Board::new(&Engine::new(Policy::default()), 0));
             board.publish(&created, 1);
             let ended = apply(&mut engine, &cancel(key));
 
@@ -637,7 +637,7 @@ mod tests {
     fn a_waiter_that_goes_leaves_nothing_behind() {
         let mut engine = Engine::new(Policy::default());
         let (key, created) = engine_with_job(&mut engine);
-        let board = Board::new(&Engine::new(Policy::default()), 0);
+        let board = Arc::new(Board::new(&Engine::new(Policy::default()), 0));
         board.publish(&created, 1);
         let waiters: Vec<_> = (0..10)
             .map(|_| {

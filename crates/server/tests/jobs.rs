@@ -159,27 +159,35 @@ async fn a_read_is_conditional_by_revision() {
 
 #[tokio::test(start_paused = true)]
 async fn a_long_poll_answers_at_the_first_newer_revision_or_at_its_end() {
-    let table: &[(&str, Option<&str>, Option<&str>, u16, u64, &[u128])] = &[
-        // Query, If-None-Match, Prefer; status, revision, after how many ms.
-        ("?wait=25", None, None, 200, 3, &[5_000, 5_000]),
-        ("?wait=25&after=1", None, None, 200, 2, &[0, 0]),
-        ("?wait=25&after=2", None, None, 200, 3, &[5_000, 5_000]),
+    /// Query, `If-None-Match`, `Prefer`; status, revision, after how many ms.
+    type Case = (
+        &'static str,
+        Option<&'static str>,
+        Option<&'static str>,
+        u16,
+        u64,
+        [u128; 2],
+    );
+    let table: &[Case] = &[
+        ("?wait=25", None, None, 200, 3, [5_000, 5_000]),
+        ("?wait=25&after=1", None, None, 200, 2, [0, 0]),
+        ("?wait=25&after=2", None, None, 200, 3, [5_000, 5_000]),
         (
             "?wait=25&after=2&until=done",
             None,
             None,
             200,
             3,
-            &[5_000, 5_000],
+            [5_000, 5_000],
         ),
-        ("?wait=2&after=2", None, None, 200, 2, &[2_000, 2_126]),
-        ("?wait=2", Some("\"2\""), None, 304, 2, &[2_000, 2_126]),
-        ("", Some("\"2\""), Some("wait=25"), 200, 3, &[5_000, 5_000]),
-        ("?wait=500ms&after=2", None, None, 200, 2, &[500, 532]),
-        ("?wait=0&after=2", None, None, 200, 2, &[0, 0]),
-        ("?wait=3600&after=2", None, None, 200, 3, &[5_000, 5_000]),
+        ("?wait=2&after=2", None, None, 200, 2, [2_000, 2_126]),
+        ("?wait=2", Some("\"2\""), None, 304, 2, [2_000, 2_126]),
+        ("", Some("\"2\""), Some("wait=25"), 200, 3, [5_000, 5_000]),
+        ("?wait=500ms&after=2", None, None, 200, 2, [500, 532]),
+        ("?wait=0&after=2", None, None, 200, 2, [0, 0]),
+        ("?wait=3600&after=2", None, None, 200, 3, [5_000, 5_000]),
         // A revision that is yet to come.
-        ("?wait=2&after=9", None, None, 200, 2, &[2_000, 2_126]),
+        ("?wait=2&after=9", None, None, 200, 2, [2_000, 2_126]),
     ];
     for (query, tag, prefer, status, revision, took) in table {
         let mut house = House::with(&[]).await;
