@@ -2,9 +2,17 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::cancel::CancelArgs;
+use crate::commands::completions::{CompletionsArgs, ManArgs};
+use crate::commands::create::CreateArgs;
 use crate::commands::serve::SettingFlags;
+use crate::commands::status::StatusArgs;
+use crate::commands::wait::WaitArgs;
 
-/// Waits for long-running jobs without wasting a request or a second.
+/// Where a server listens unless it is told otherwise.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
+
+/// Waits for long-running jobs without wasting a request or a second
 #[derive(Debug, Parser)]
 #[command(
     name = "abide",
@@ -26,16 +34,16 @@ pub(crate) struct Cli {
 /// What every command that talks to a server takes.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Common {
-    /// The server to talk to.
+    /// The server to talk to
     #[arg(
         long,
         global = true,
         env = "ABIDE_SERVER",
-        default_value = "http://127.0.0.1:8080",
+        default_value = DEFAULT_SERVER,
         value_name = "URL"
     )]
     pub(crate) server: String,
-    /// The key to show to it; for `serve`, a key to accept, which may be repeated.
+    /// The key to show to it; for `serve`, a key to accept, which may be repeated
     #[arg(
         long = "api-key",
         id = "api-key",
@@ -45,18 +53,88 @@ pub(crate) struct Common {
         hide_env_values = true
     )]
     pub(crate) api_key: Vec<String>,
-    /// Writes JSON, one object a line.
+    /// Writes JSON, one object a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
 
+impl Common {
+    /// The flag that names the same server again; nothing for the default one.
+    pub(crate) fn server_flag(&self) -> String {
+        match self.server.as_str() {
+            DEFAULT_SERVER => String::new(),
+            server => format!(" --server {server}"),
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Starts the server.
-    #[command(
-        after_help = "Examples:\n  abide serve --data jobs\n  abide serve --ephemeral --listen :0 --speed 60\n  abide serve --clock manual --seed 7"
-    )]
+    /// Starts the server
+    #[command(after_help = SERVE)]
     Serve(SettingFlags),
-    /// Shows the configuration that `serve` would run with, and where each value comes from.
+    /// Creates a job and writes its id
+    #[command(after_help = CREATE)]
+    Create(CreateArgs),
+    /// Shows how a job stands
+    #[command(after_help = STATUS)]
+    Status(StatusArgs),
+    /// Waits until jobs end, and tells of each when it does
+    #[command(after_help = WAIT)]
+    Wait(WaitArgs),
+    /// Cancels a job
+    #[command(after_help = CANCEL)]
+    Cancel(CancelArgs),
+    /// Shows the configuration that `serve` would run with, and where each value comes from
+    #[command(after_help = CONFIG)]
     Config(SettingFlags),
+    /// Writes what a shell needs to complete these commands
+    #[command(after_help = COMPLETIONS)]
+    Completions(CompletionsArgs),
+    /// Writes manual pages
+    #[command(after_help = MAN)]
+    Man(ManArgs),
 }
+
+const SERVE: &str = "\
+Examples:
+  abide serve --data jobs                          keeps its jobs in ./jobs
+  abide serve --ephemeral --listen :0 --speed 60   forgets them; any free port; a minute a second
+  abide serve --clock manual --seed 7              time that you advance yourself";
+const CREATE: &str = "\
+Examples:
+  abide create
+  abide create --kind dub --input '{\"language\": \"es\"}' --metadata user=42
+  abide create --duration 5s --error-chance 0 --wait
+  abide wait $(abide create)";
+const STATUS: &str = "\
+Examples:
+  abide status job_...
+  abide status job_... --json | jq .progress
+  until abide status job_... --exit-status; do sleep 5; done   (but see `abide wait`)";
+const WAIT: &str = "\
+Examples:
+  abide wait job_...                                        as well as the server can do it
+  abide wait job_... job_... --timeout 10m --json           several: a line each, in order of completion
+  abide wait job_... --strategy poll --interval 200ms       polls, five times a second
+  abide wait job_... --schedule backoff --factor 2 --max-interval 15s
+  abide create | abide wait -
+
+Exit codes: 0 completed, 1 failed or canceled, 3 refused or unreachable, 4 still running at the deadline;
+of several jobs the highest.";
+const CANCEL: &str = "\
+Examples:
+  abide cancel job_...";
+const CONFIG: &str = "\
+Examples:
+  abide config                          a TOML file that says the same
+  abide config --speed 60 --json
+  abide config > abide.toml && abide serve --config abide.toml";
+const COMPLETIONS: &str = "\
+Examples:
+  abide completions bash > ~/.local/share/bash-completion/completions/abide
+  abide completions zsh > ~/.zfunc/_abide
+  abide completions fish > ~/.config/fish/completions/abide.fish";
+const MAN: &str = "\
+Examples:
+  abide man man && man man/abide.1";

@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use abide::Outcome;
+
 /// Every job completed; or the command did what it should.
 pub(crate) const COMPLETED: u8 = 0;
 /// A job failed or was canceled.
@@ -32,6 +34,14 @@ impl Failure {
             code,
             message: message.into(),
         }
+    }
+}
+
+/// The code of a job that ended so.
+pub(crate) const fn of_outcome(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Completed => COMPLETED,
+        Outcome::Failed | Outcome::Canceled => FAILED,
     }
 }
 

@@ -2,8 +2,13 @@
 
 mod args;
 mod commands;
+mod connect;
 mod exit;
+mod how;
+mod interrupt;
 mod output;
+mod progress;
+mod show;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -2,12 +2,26 @@
 
 use std::process::ExitCode;
 
+use serde_json::{Map, Value, json};
+
 use super::serve::SettingFlags;
 use crate::output;
 
 /// Shows the configuration, and where each value comes from.
-pub(crate) fn run(flags: &SettingFlags, _json: bool) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(flags: &SettingFlags, as_json: bool) -> anyhow::Result<ExitCode> {
     let resolved = flags.resolve()?;
-    output::line(resolved.to_string().trim_end())?;
+    if as_json {
+        let settings: Map<String, Value> = resolved
+            .entries()
+            .map(|(setting, value)| {
+                let source = resolved.source(setting.name).to_string();
+                let entry = json!({"value": value, "source": source});
+                (setting.name.to_owned(), entry)
+            })
+            .collect();
+        output::json(&settings)?;
+    } else {
+        output::line(resolved.to_string().trim_end())?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,12 @@
 //! One file per command.
 
+pub(crate) mod cancel;
+pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod create;
 pub(crate) mod serve;
+pub(crate) mod status;
+pub(crate) mod wait;
 
 use std::process::ExitCode;
 
@@ -9,8 +14,15 @@ use crate::args::{Cli, Command};
 
 /// Runs the command.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let common = &cli.common;
     match cli.command {
         Command::Serve(flags) => serve::run(&flags),
-        Command::Config(flags) => config::run(&flags, cli.common.json),
+        Command::Create(args) => create::run(common, &args),
+        Command::Status(args) => status::run(common, &args),
+        Command::Wait(args) => wait::run(common, &args),
+        Command::Cancel(args) => cancel::run(common, &args),
+        Command::Config(flags) => config::run(&flags, common.json),
+        Command::Completions(args) => completions::completions(&args),
+        Command::Man(args) => completions::man(&args),
     }
 }

@@ -13,6 +13,7 @@ use abide_server::Server;
 use abide_server::config::{Config, Layers, Resolved, SETTINGS};
 
 use crate::exit::{Failure, USAGE};
+use crate::interrupt::signal;
 use crate::output;
 use crate::telemetry::Telemetry;
 
@@ -120,28 +121,12 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     tokio::spawn({
         let stop = stop.clone();
         async move {
-            stop_signal().await;
+            signal().await;
             stop.cancel();
         }
     });
     server.run(stop).await?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Waits for Ctrl-C or, where there is such a thing, SIGTERM.
-pub(crate) async fn stop_signal() {
-    #[cfg(unix)]
-    if let Ok(mut terminate) =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-    {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
-        return;
-    }
-    // Without a handler the system ends the process by itself.
-    let _unhandled = tokio::signal::ctrl_c().await;
 }
 
 /// The one place where luck begins: the system's, as the standard library seeds its hash maps with it.

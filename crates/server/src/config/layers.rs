@@ -9,7 +9,12 @@ use super::settings::{Config, SETTINGS, Setting};
 use super::value::{Secret, Value as _};
 
 /// Variables that begin like ours and belong to the command line's client side.
-const FOREIGN_VARIABLES: &[&str] = &["ABIDE_SERVER", "ABIDE_API_KEY", "ABIDE_CONFIG"];
+const FOREIGN_VARIABLES: &[&str] = &[
+    "ABIDE_SERVER",
+    "ABIDE_API_KEY",
+    "ABIDE_CONFIG",
+    "ABIDE_STATE_DIR",
+];
 /// Variables that tests read begin so.
 const TEST_PREFIX: &str = "ABIDE_TEST_";
 /// How alike two names must be for one to be offered for the other, 0 to 1.
@@ -211,12 +216,18 @@ impl Resolved {
     pub fn source(&self, name: &str) -> &Source {
         self.sources.get(name).unwrap_or(&Source::Default)
     }
+
+    /// Every setting with its value as it would be written, secrets redacted, in the order of the table.
+    pub fn entries(&self) -> impl Iterator<Item = (&'static Setting, String)> {
+        SETTINGS
+            .iter()
+            .map(|setting| (setting, (setting.show)(&self.config)))
+    }
 }
 
 impl fmt::Display for Resolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for setting in SETTINGS {
-            let text = (setting.show)(&self.config);
+        for (setting, text) in self.entries() {
             let bare = text.parse::<bool>().is_ok() || text.parse::<u64>().is_ok();
             let value = if bare {
                 text

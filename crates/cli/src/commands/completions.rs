@@ -1,0 +1,53 @@
+//! `abide completions` and `abide man`
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
+
+use crate::args::Cli;
+use crate::output;
+
+/// What `abide completions` takes.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+/// What `abide man` takes.
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Where to put the pages; it is made where it isn't there
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+}
+
+/// Writes what a shell needs to complete our commands.
+pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
+    // Made in memory, because the generator panics where the pipe is closed.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "abide", &mut script);
+    let mut out = std::io::stdout().lock();
+    out.write_all(&script)?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a manual page for the program and for each command.
+pub(crate) fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
+    let directory = &args.directory;
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("failed to make {}", directory.display()))?;
+    clap_mangen::generate_to(Cli::command(), directory)
+        .with_context(|| format!("failed to write to {}", directory.display()))?;
+    output::say(&format!(
+        "abide: wrote the manual; try `man {}/abide.1`",
+        directory.display()
+    ));
+    Ok(ExitCode::SUCCESS)
+}

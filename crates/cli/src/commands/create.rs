@@ -1,0 +1,176 @@
+//! `abide create`
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::Read as _;
+use std::process::ExitCode;
+
+use abide::NewJob;
+use abide_wire::{DurationLaw, OutcomePlan, Simulate, Span, WebhookTarget};
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::wait;
+use crate::args::Common;
+use crate::connect::block_on;
+use crate::exit::{self, Failure, USAGE};
+use crate::how::How;
+use crate::interrupt::unless_interrupted;
+use crate::output;
+
+/// What `abide create` takes.
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// What sort of work it is [default: the server's, video_translation]
+    #[arg(long, value_name = "WORD")]
+    kind: Option<String>,
+    /// What the job is given: JSON, `@FILE`, or `-` for stdin
+    #[arg(long, value_name = "JSON")]
+    input: Option<String>,
+    /// What to note on it; may be repeated
+    #[arg(long, value_name = "NAME=TEXT", value_parser = pair)]
+    metadata: Vec<(String, String)>,
+    /// How long the simulator plays it: `20s`, `uniform:10s:30s`, `lognormal:20s:0.5`, … [default: the server's]
+    #[arg(long, value_name = "LAW", value_parser = law)]
+    duration: Option<DurationLaw>,
+    /// How likely it fails, 0 to 1 [default: the server's]
+    #[arg(long, value_name = "CHANCE")]
+    error_chance: Option<f64>,
+    /// Leaves the work to whoever reports progress and result by PATCH
+    #[arg(long, conflicts_with_all = ["duration", "error_chance"])]
+    external: bool,
+    /// Has the server fail it after so long
+    #[arg(long, value_name = "DURATION")]
+    deadline: Option<Span>,
+    /// Where the server shall post the job's end
+    #[arg(long, value_name = "URL")]
+    webhook: Option<String>,
+    /// The secret with which it shall sign that
+    #[arg(long, value_name = "SECRET", requires = "webhook")]
+    webhook_secret: Option<String>,
+    /// Names this create: sent again with the same key, it makes no second job [default: a new key]
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// Waits for the end, as `abide wait` would
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Creates a job and writes its id, or the job with `--json`.
+pub(crate) fn run(common: &Common, args: &CreateArgs) -> anyhow::Result<ExitCode> {
+    let plan = args.how.plan()?;
+    let new = args.new_job()?;
+    let key = args.idempotency_key.clone().unwrap_or_else(fresh_key);
+    block_on(async {
+        common.check_listening().await?;
+        let client = common.client_with_memory(args.how.state_dir().filter(|_| args.wait))?;
+        let create = client.create(new).idempotency_key(&key);
+        let Some(result) = unless_interrupted(async { create.await }).await else {
+            output::say(&format!(
+                "abide: interrupted; whether the job was created isn't known. {}",
+                again(&key)
+            ));
+            return Ok(ExitCode::from(exit::INTERRUPTED));
+        };
+        let job = result.map_err(|error| {
+            let mut failure = common.failure(&error);
+            if error.is_unreachable() {
+                failure.message = format!("{}. {}", failure.message, again(&key));
+            }
+            failure
+        })?;
+        if args.wait {
+            return wait::wait_for(common, &client, vec![job], &plan).await;
+        }
+        match job.snapshot() {
+            Some(snapshot) if common.json => output::json(snapshot)?,
+            _ => output::line(job.id().as_str())?,
+        }
+        if job.is_replayed() {
+            output::say("abide: this job was there already, created under the same key");
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+impl CreateArgs {
+    fn new_job(&self) -> anyhow::Result<NewJob> {
+        let simulate = Simulate {
+            duration: self.duration.clone(),
+            outcome: self.error_chance.map(|chance| OutcomePlan {
+                error_chance: Some(chance),
+                error: None,
+            }),
+            ..Simulate::default()
+        };
+        let metadata: Map<_, _> = self
+            .metadata
+            .iter()
+            .map(|(name, text)| (name.clone(), Value::from(text.as_str())))
+            .collect();
+        let mut new = NewJob {
+            kind: self.kind.clone(),
+            input: self.input.as_deref().map(read_json).transpose()?,
+            metadata: (!metadata.is_empty()).then_some(Value::Object(metadata)),
+            simulate: (simulate != Simulate::default()).then_some(simulate),
+            webhook: self.webhook.as_ref().map(|url| WebhookTarget {
+                url: url.clone(),
+                events: None,
+                secret: self.webhook_secret.clone(),
+            }),
+            deadline_s: self.deadline,
+            worker: None,
+        };
+        if self.external {
+            new = new.external();
+        }
+        Ok(new)
+    }
+}
+
+/// How to send a create again without making a second job.
+fn again(key: &str) -> String {
+    format!("To send it again without making a second job, add:\n  --idempotency-key {key}")
+}
+
+/// A key that nobody has used: 128 bits of the luck that the standard library seeds its hash maps with.
+fn fresh_key() -> String {
+    let half = || RandomState::new().hash_one("idempotency key");
+    format!("{:016x}{:016x}", half(), half())
+}
+
+fn read_json(given: &str) -> anyhow::Result<Value> {
+    let text = match given.strip_prefix('@') {
+        None if given == "-" => {
+            let mut text = String::new();
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .context("failed to read stdin")?;
+            text
+        }
+        None => given.to_owned(),
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|error| Failure::new(USAGE, format!("{path} can't be read: {error}")))?,
+    };
+    serde_json::from_str(&text)
+        .map_err(|error| Failure::new(USAGE, format!("--input is not JSON: {error}")).into())
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("must be NAME=TEXT".to_owned()),
+    }
+}
+
+/// A law as the server's own setting is written, read by the same table.
+fn law(text: &str) -> Result<DurationLaw, String> {
+    let layers = abide_server::config::Layers::default().flag("duration", text);
+    let resolved = layers.resolve().map_err(|error| match error {
+        abide_server::config::ConfigError::Invalid { detail, .. } => detail,
+        other => other.to_string(),
+    })?;
+    Ok(resolved.config.duration)
+}

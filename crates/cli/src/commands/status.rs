@@ -1,0 +1,82 @@
+//! `abide status`
+
+use std::process::ExitCode;
+
+use abide::{Job, JobHandle};
+use clap::Args;
+
+use crate::args::Common;
+use crate::connect::block_on;
+use crate::exit;
+use crate::{output, show};
+
+/// What `abide status` takes.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The job
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Ends with 1 if the job failed or was canceled, and with 4 if it is still running
+    #[arg(long)]
+    exit_status: bool,
+}
+
+/// Shows how a job stands.
+pub(crate) fn run(common: &Common, args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let job = ask(common, &args.id, async |job| job.status().await)?;
+    if common.json {
+        output::json(&job)?;
+    } else {
+        for line in lines(&job) {
+            output::line(&line)?;
+        }
+    }
+    if !args.exit_status {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let code = match job.outcome {
+        Some(outcome) => exit::of_outcome(outcome),
+        None => exit::STILL_RUNNING,
+    };
+    Ok(ExitCode::from(code))
+}
+
+/// Asks something of one job.
+pub(crate) fn ask(
+    common: &Common,
+    id: &str,
+    question: impl AsyncFnOnce(JobHandle) -> Result<Job, abide::Error>,
+) -> anyhow::Result<Job> {
+    block_on(async {
+        common.check_listening().await?;
+        let job = common.client()?.job(id);
+        Ok(question(job)
+            .await
+            .map_err(|error| common.failure(&error))?)
+    })
+}
+
+/// How a job stands, with what is worth knowing beside it.
+fn lines(job: &Job) -> Vec<String> {
+    let mut lines = vec![show::line(job)];
+    let mut more = |name: &str, value: String| {
+        let name = show::styled(show::DIM, format!("{name:<9}"));
+        lines.push(format!("  {name} {value}"));
+    };
+    more("kind", job.kind.clone());
+    more("created", job.created_at.to_string());
+    if let Some(finished_at) = job.finished_at {
+        more("finished", finished_at.to_string());
+    }
+    for (name, json) in [
+        ("input", &job.input),
+        ("metadata", &job.metadata),
+        ("result", &job.result),
+    ] {
+        let json = json.as_ref().map(serde_json::Value::to_string);
+        if let Some(json) = json.filter(|json| json != "{}" && json != "null") {
+            more(name, json);
+        }
+    }
+    lines
+}

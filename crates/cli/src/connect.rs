@@ -1,0 +1,159 @@
+//! From the common flags to a client, and from its errors to this program's words and codes.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use abide::{Client, Error};
+use anyhow::Context as _;
+
+use crate::args::Common;
+use crate::exit::{FAILED, Failure, STILL_RUNNING, UNREACHABLE, USAGE};
+
+/// How long making a connection may take before the server counts as not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Common {
+    /// A client of the server that the flags name. Nothing is sent yet.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        self.client_with_memory(None)
+    }
+
+    /// The same, which keeps what it learns of durations in that directory.
+    pub(crate) fn client_with_memory(&self, state: Option<PathBuf>) -> Result<Client, Failure> {
+        let mut builder = Client::builder(&self.server).connect_timeout(CONNECT_TIMEOUT);
+        if let Some(key) = self.api_key.first() {
+            builder = builder.api_key(key);
+        }
+        if let Some(directory) = state {
+            builder = builder.state_dir(directory);
+        }
+        builder.build().map_err(|error| self.failure(&error))
+    }
+
+    /// Makes sure that somebody listens where the server should be, if that is this machine: there a server that isn't
+    /// running is the likeliest fault by far, and to retry for half a minute is no help. Elsewhere the client finds out.
+    pub(crate) async fn check_listening(&self) -> Result<(), Failure> {
+        let Some(address) = loopback(&self.server) else {
+            return Ok(());
+        };
+        match tokio::net::TcpStream::connect(&address).await {
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                Err(self.not_running())
+            }
+            // Whatever else may be wrong, the client says it better.
+            _ => Ok(()),
+        }
+    }
+
+    fn not_running(&self) -> Failure {
+        let start = match loopback(&self.server).as_deref() {
+            Some("127.0.0.1:8080" | "localhost:8080") => "abide serve".to_owned(),
+            Some(address) => format!("abide serve --listen {address}"),
+            None => {
+                return Failure::new(
+                    UNREACHABLE,
+                    format!(
+                        "nobody answers at {}; check the address and the network, or name another server with --server",
+                        self.server
+                    ),
+                );
+            }
+        };
+        Failure::new(
+            UNREACHABLE,
+            format!(
+                "no server is running at {}; start one with `{start}`, or name another with --server or ABIDE_SERVER",
+                self.server
+            ),
+        )
+    }
+
+    /// What the program says about that error, and the code with which it ends.
+    pub(crate) fn failure(&self, error: &Error) -> Failure {
+        let said = error.to_string();
+        let code = exit_code(error);
+        let advice = match error.status() {
+            _ if error.is_unreachable() && error.status().is_none() => {
+                format!(
+                    "is {} the right address, and is the server running?",
+                    self.server
+                )
+            }
+            Some(401) if self.api_key.is_empty() => {
+                "name a key with --api-key or ABIDE_API_KEY".to_owned()
+            }
+            Some(401) => {
+                "the key of --api-key or ABIDE_API_KEY isn't one of the server's".to_owned()
+            }
+            Some(404) if error.job_id().is_some() => {
+                "check the id; a job that belongs to another API key isn't found either".to_owned()
+            }
+            _ => return Failure::new(code, said),
+        };
+        Failure::new(code, format!("{said}; {advice}"))
+    }
+}
+
+/// The exit code that goes with an error of the client's.
+pub(crate) fn exit_code(error: &Error) -> u8 {
+    if error.is_usage() {
+        USAGE
+    } else if error.is_still_running() {
+        STILL_RUNNING
+    } else if error.is_failed() || error.is_canceled() {
+        FAILED
+    } else {
+        UNREACHABLE
+    }
+}
+
+/// Runs a command that talks to a server. One thread is plenty: it mostly waits.
+pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?
+        .block_on(work)
+}
+
+/// Host and port of a plain-HTTP address on this machine.
+fn loopback(server: &str) -> Option<String> {
+    let rest = server.strip_prefix("http://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority
+        .rsplit_once(':')
+        .filter(|(_, port)| port.parse::<u16>().is_ok())
+        .map_or(authority, |(host, _)| host);
+    let is_local = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
+    let has_port = host.len() < authority.len();
+    is_local.then(|| match has_port {
+        true => authority.to_owned(),
+        false => format!("{authority}:80"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_looked_at_beforehand() {
+        let table = [
+            ("http://127.0.0.1:8080", Some("127.0.0.1:8080")),
+            ("http://localhost:9/", Some("localhost:9")),
+            ("http://[::1]:7/v1?x", Some("[::1]:7")),
+            ("http://127.0.0.1", Some("127.0.0.1:80")),
+            ("https://127.0.0.1:8080", None),
+            ("http://jobs.example.com:8080", None),
+            (
+                "http://127.example.com.evil",
+                Some("127.example.com.evil:80"),
+            ),
+            ("job", None),
+        ];
+        for (server, expected) in table {
+            assert_eq!(loopback(server).as_deref(), expected, "{server}");
+        }
+    }
+}

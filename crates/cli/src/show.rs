@@ -1,0 +1,164 @@
+//! How a job looks to a person.
+
+use std::time::Duration;
+
+use abide::{Job, Problem, Status};
+use abide_wire::Remaining;
+use anstyle::{AnsiColor, Style};
+
+/// What is good.
+const GOOD: Style = AnsiColor::Green.on_default();
+/// What is bad.
+const BAD: Style = AnsiColor::Red.on_default();
+/// What goes on.
+const BUSY: Style = AnsiColor::Cyan.on_default();
+/// What was ended by somebody.
+const ENDED: Style = AnsiColor::Yellow.on_default();
+/// What matters less.
+pub(crate) const DIM: Style = Style::new().dimmed();
+
+/// The text in that style. Whoever writes it strips the style where nobody would see it.
+pub(crate) fn styled(style: Style, text: impl std::fmt::Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// The status, padded to the longest one, in its color.
+pub(crate) fn status(status: &Status) -> String {
+    let style = match status {
+        Status::Completed => GOOD,
+        Status::Failed => BAD,
+        Status::Canceled => ENDED,
+        Status::Pending | Status::Running | Status::Other(_) => BUSY,
+    };
+    styled(style, format!("{:<9}", status.as_str()))
+}
+
+/// How a job stands, in a line: its id, its status and what there is to say.
+pub(crate) fn line(job: &Job) -> String {
+    let mut parts = vec![job.id.to_string(), status(&job.status)];
+    parts.extend(remark(job));
+    parts.join("  ").trim_end().to_owned()
+}
+
+/// What there is to say of a job beside its status: how far it is, what is wrong, how long it took.
+pub(crate) fn remark(job: &Job) -> Option<String> {
+    if let Some(problem) = &job.error {
+        return Some(problem_line(problem));
+    }
+    if job.done {
+        let began = job.started_at.unwrap_or(job.created_at);
+        let took = job.finished_at?.since(began);
+        return Some(format!("took {}", duration(took)));
+    }
+    let mut parts = Vec::new();
+    if let Some(progress) = &job.progress {
+        parts.push(format!("{:.0} %", progress.percent));
+        parts.extend(progress.stage.clone());
+    }
+    parts.extend(job.remaining_ms.as_ref().map(left));
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// What is wrong, in a line.
+pub(crate) fn problem_line(problem: &Problem) -> String {
+    let text = problem.detail.as_deref().unwrap_or(&problem.title);
+    match text {
+        "" => problem.code.to_string(),
+        text => format!("{}: {text}", problem.code),
+    }
+}
+
+/// What the server expects, as it learned it. The spread is part of it, because a point estimate misleads.
+pub(crate) fn left(remaining: &Remaining) -> String {
+    let [low, middle, high] =
+        [remaining.p10, remaining.p50, remaining.p90].map(|ms| duration(Duration::from_millis(ms)));
+    if low == high {
+        return format!("about {middle} left");
+    }
+    format!("about {middle} left ({low} to {high})")
+}
+
+/// A length of time as a person would say it: two digits that matter, or three.
+pub(crate) fn duration(length: Duration) -> String {
+    let seconds = length.as_secs_f64();
+    let whole = (seconds + 0.5) as u64;
+    match seconds {
+        ..0.000_95 => format!("{:.0} µs", seconds * 1e6),
+        ..0.009_95 => format!("{:.1} ms", seconds * 1e3),
+        ..0.999_5 => format!("{:.0} ms", seconds * 1e3),
+        ..59.95 => format!("{seconds:.1} s"),
+        ..3_599.5 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3_600, whole % 3_600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_said_in_the_unit_that_fits() {
+        let table: &[(f64, &str)] = &[
+            (0.0, "0 µs"),
+            (0.000_25, "250 µs"),
+            (0.004_2, "4.2 ms"),
+            (0.042, "42 ms"),
+            (0.999, "999 ms"),
+            (0.999_9, "1.0 s"),
+            (12.34, "12.3 s"),
+            (59.96, "1 min 00 s"),
+            (90.0, "1 min 30 s"),
+            (3_599.6, "1 h 00 min"),
+            (7_500.0, "2 h 05 min"),
+        ];
+        for (seconds, said) in table {
+            assert_eq!(duration(Duration::from_secs_f64(*seconds)), *said);
+        }
+    }
+
+    #[test]
+    fn an_estimate_tells_its_spread() {
+        let remaining = |p10, p50, p90| left(&Remaining { p10, p50, p90 });
+        assert_eq!(
+            remaining(4_000, 9_000, 70_000),
+            "about 9.0 s left (4.0 s to 1 min 10 s)"
+        );
+        assert_eq!(remaining(2_000, 2_000, 2_000), "about 2.0 s left");
+    }
+
+    #[test]
+    fn a_line_tells_what_matters_now() {
+        let job = |json: serde_json::Value| -> Job {
+            let mut all = serde_json::json!({
+                "id": "job_1", "status": "running", "done": false, "revision": 2,
+                "created_at": "2026-11-22T00:00:00Z", "updated_at": "2026-11-22T00:00:01Z",
+            });
+            all.as_object_mut()
+                .unwrap()
+                .extend(json.as_object().unwrap().clone());
+            serde_json::from_value(all).unwrap()
+        };
+        let plain = |job: &Job| anstream::adapter::strip_str(&line(job)).to_string();
+        let running = job(serde_json::json!({
+            "progress": {"percent": 40.0, "stage": "translate"},
+            "remaining_ms": {"p10": 1000, "p50": 2000, "p90": 3000},
+        }));
+        assert_eq!(
+            plain(&running),
+            "job_1  running    40 %, translate, about 2.0 s left (1.0 s to 3.0 s)"
+        );
+        let completed = job(serde_json::json!({
+            "status": "completed", "done": true, "outcome": "completed",
+            "finished_at": "2026-11-22T00:00:04.200Z",
+        }));
+        assert_eq!(plain(&completed), "job_1  completed  took 4.2 s");
+        let failed = job(serde_json::json!({
+            "status": "failed", "done": true, "outcome": "failed",
+            "error": {"code": "job_failed", "title": "the job failed"},
+        }));
+        assert_eq!(
+            plain(&failed),
+            "job_1  failed     job_failed: the job failed"
+        );
+    }
+}
