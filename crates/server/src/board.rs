@@ -480,7 +480,7 @@ mod tests {
     use std::collections::HashSet;
     use std::future::Future as _;
     use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
+    use std::task::{Context, Waker};
 
     use abide_engine::{Command, Create, Entry, Policy};
     use abide_wire::NewJob;

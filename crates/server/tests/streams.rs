@@ -244,3 +244,32 @@ async fn when_the_server_goes_down_waits_answer_and_streams_end_one_by_one() {
         "{ends:?}"
     );
 }
+
+/// Whatever byte the connection breaks at, the client that goes on from its last whole event has each revision once and in order.
+#[tokio::test(start_paused = true)]
+async fn a_stream_cut_anywhere_in_its_bytes_loses_nothing_and_repeats_nothing() {
+    let house = House::with(&[
+        ("duration", "10s"),
+        ("error-chance", "0"),
+        ("rate-limit", "off"),
+    ])
+    .await;
+    let id = house.ask("POST", "/v1/jobs", None).await.json()["id"].clone();
+    let path = format!("/v1/jobs/{}/events", id.as_str().unwrap());
+    house.pass(20_000).await;
+    let whole = house.get(&path).await.text;
+    // A prime, so that the cuts come by every place within an event.
+    for cut in (0..whole.len()).step_by(17) {
+        let text = &whole[..cut];
+        // What ends with a blank line has been dispatched; the rest is dropped, as the standard has it.
+        let end = text.rfind("\n\n").map_or(0, |at| at + 2);
+        let mut events: Vec<Event> = text[..end].split("\n\n").filter_map(Event::parse).collect();
+        let resumed = match events.last() {
+            Some(last) => house.with_header("last-event-id", &last.id.to_string()),
+            None => house.with_header("x-test", "1"),
+        };
+        let rest = resumed.get(&path).await;
+        events.extend(rest.text.split("\n\n").filter_map(Event::parse));
+        assert_eq!(ids(&events), (1..=7).collect::<Vec<_>>(), "cut at {cut}");
+    }
+}

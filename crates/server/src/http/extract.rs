@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
+use super::strict::Strict;
 
 /// How long a body may take to come.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
@@ -128,15 +129,8 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
             "it is nested more than {DEPTH_MAX} deep"
         )));
     }
-    // The library would take a list for the members of an object in their order.
-    if let Some(first) = text.trim_ascii_start().bytes().next()
-        && matches!(first, b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n')
-        && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
-    {
-        return Err(ApiError::invalid_member("the body must be an object"));
-    }
     let mut json = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Strict(&mut json)).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
         if !inner.is_data() {
@@ -391,8 +385,8 @@ mod tests {
                 422,
                 "`simulate.duration.uniform.min`: a duration must not be negative",
             ),
-            ("/json", json, "[]", 422, "must be an object"),
-            ("/json", json, " null", 422, "must be an object"),
+            ("/json", json, "[]", 422, "expected an object"),
+            ("/json", json, " null", 422, "expected an object"),
             ("/json", json, "nul", 400, "invalid_json"),
             ("/json", json, &large, 413, "262144"),
             ("/must", json, "", 400, "EOF"),

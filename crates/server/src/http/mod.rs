@@ -18,6 +18,7 @@ mod routes;
 mod set;
 pub mod shell;
 pub mod state;
+mod strict;
 
 use axum::Router;
 use axum::routing::{get, post};

@@ -1,0 +1,172 @@
+//! The whole server on real sockets: that it starts, serves, stops and starts again.
+
+use std::time::Duration;
+
+use abide_server::config::{Config, Layers};
+use abide_server::{Server, ServerError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+struct Running {
+    address: std::net::SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), ServerError>>,
+}
+
+fn config(data: &std::path::Path) -> Config {
+    let layers = Layers::default()
+        .flag("listen", ":0")
+        .flag("data", data.to_str().unwrap())
+        .flag("rate-limit", "off")
+        .flag("drain", "5s");
+    layers.resolve().unwrap().config
+}
+
+async fn start(config: Config) -> Running {
+    let server = Server::start(config, 7).await.unwrap();
+    let address = server.address();
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(server.run(stop.clone()));
+    Running {
+        address,
+        stop,
+        task,
+    }
+}
+
+impl Running {
+    /// Sends a request and gives the connection.
+    async fn send(&self, method: &str, path: &str, body: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: &str) -> String {
+        read(self.send(method, path, body).await).await
+    }
+
+    async fn create(&self, seconds: u32) -> String {
+        let body = format!(
+            r#"{{"simulate":{{"duration":{{"fixed":{seconds}}},"outcome":{{"error_chance":0}},"stages":[]}}}}"#
+        );
+        let answer = self.ask("POST", "/v1/jobs", &body).await;
+        let at = answer.find("job_").expect("an id");
+        answer[at..at + 36].to_owned()
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+async fn read(mut stream: TcpStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::test]
+async fn a_stop_answers_a_thousand_held_requests_and_streams() {
+    let place = tempfile::tempdir().unwrap();
+    let server = start(config(place.path())).await;
+    let id = server.create(600).await;
+    let mut held = JoinSet::new();
+    for n in 0..1_000 {
+        let path = match n % 3 {
+            0 => format!("/v1/jobs/{id}?wait=60&after=2"),
+            1 => format!("/v1/jobs/{id}/events"),
+            _ => "/v1/events".to_owned(),
+        };
+        let stream = server.send("GET", &path, "").await;
+        held.spawn(async move { (path, read(stream).await) });
+    }
+    // Every stream has said its first word, and every wait is on the board.
+    loop {
+        let metrics = server.ask("GET", "/metrics", "").await;
+        if metrics.contains("abide_held_requests 334")
+            && metrics.contains("abide_event_streams 666")
+        {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    tokio::time::timeout(Duration::from_secs(5), server.end())
+        .await
+        .expect("everything ends within the drain time");
+    let mut ended = 0;
+    while let Some(answer) = held.join_next().await {
+        let (path, text) = answer.unwrap();
+        assert!(text.starts_with("HTTP/1.1 200"), "{path}: {text}");
+        // A whole body: with its length, or with the chunk that ends it.
+        let whole = if path.contains("wait") {
+            text.ends_with('}')
+        } else {
+            text.ends_with("0\r\n\r\n")
+        };
+        assert!(whole, "{path}: {text}");
+        ended += 1;
+    }
+    assert_eq!(ended, 1_000);
+}
+
+#[tokio::test]
+async fn jobs_are_there_after_a_restart_and_end_in_time() {
+    let place = tempfile::tempdir().unwrap();
+    let server = start(config(place.path())).await;
+    let (short, long) = (server.create(1).await, server.create(600).await);
+
+    let mut other = config(place.path());
+    other.listen.0.set_port(0);
+    let error = Server::start(other, 7).await.unwrap_err().to_string();
+    assert!(error.contains("in use by another server"), "{error}");
+    let mut same = config(place.path());
+    same.listen.0 = server.address;
+    let error = Server::start(same, 7).await.unwrap_err().to_string();
+    assert!(error.contains("in use by another program"), "{error}");
+
+    server.end().await;
+    let server = start(config(place.path())).await;
+    let answer = server
+        .ask("GET", &format!("/v1/jobs/{short}?wait=30"), "")
+        .await;
+    assert!(answer.contains(r#""outcome":"completed""#), "{answer}");
+    let answer = server.ask("GET", &format!("/v1/jobs/{long}"), "").await;
+    assert!(answer.contains(r#""status":"running""#), "{answer}");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn nobody_notices_a_reader_that_doesnt_read() {
+    let place = tempfile::tempdir().unwrap();
+    let server = start(config(place.path())).await;
+    let made = server
+        .ask("POST", "/v1/jobs", r#"{"worker":"external"}"#)
+        .await;
+    let at = made.find("job_").unwrap();
+    let path = format!("/v1/jobs/{}", &made[at..at + 36]);
+    let _stalled = server.send("GET", &format!("{path}/events"), "").await;
+    let reader = server.send("GET", &format!("{path}/events"), "").await;
+    let reader = tokio::spawn(read(reader));
+    // Each event carries the stage's name; together they are far more than any socket buffers.
+    let stage = "x".repeat(100);
+    for n in 0..300 {
+        let body = format!(
+            r#"{{"progress":{{"percent":{},"stage":"{stage}"}}}}"#,
+            f64::from(n) / 3.0
+        );
+        let answer = server.ask("PATCH", &path, &body).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    server.ask("PATCH", &path, r#"{"result":{}}"#).await;
+    let text = reader.await.unwrap();
+    assert!(text.contains("event: job.completed"), "{text}");
+    server.end().await;
+}

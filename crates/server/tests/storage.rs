@@ -1,0 +1,116 @@
+//! A disk that is full, seen from outside.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use abide_server::clock::Clock;
+use abide_server::journal::{
+    Checkpoints, EachEntry, EachPart, Journal, JournalError, MemoryJournal,
+};
+use common::{House, START};
+use serde_json::json;
+
+/// A journal that has no room while the switch is on.
+#[derive(Debug)]
+struct Tight {
+    inner: MemoryJournal,
+    full: Arc<AtomicBool>,
+}
+
+impl Journal for Tight {
+    fn is_blocking(&self) -> bool {
+        false
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.inner.last_seq()
+    }
+
+    fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, JournalError> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(JournalError::Full {
+                path: "tight".into(),
+            });
+        }
+        self.inner.append(entries)
+    }
+
+    fn load(&mut self, each: &mut EachPart<'_>) -> Result<u64, JournalError> {
+        self.inner.load(each)
+    }
+
+    fn replay(&mut self, after: u64, each: &mut EachEntry<'_>) -> Result<(), JournalError> {
+        self.inner.replay(after, each)
+    }
+
+    fn checkpoints(&self) -> Box<dyn Checkpoints> {
+        self.inner.checkpoints()
+    }
+
+    fn close(self: Box<Self>) -> Result<(), JournalError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_refuses_writes_serves_reads_and_says_so() {
+    let full = Arc::new(AtomicBool::new(false));
+    let journal = Tight {
+        inner: MemoryJournal::new(),
+        full: full.clone(),
+    };
+    let clock = Clock::running(START, 1.try_into().unwrap());
+    let house = House::open(&[], clock, Box::new(journal)).await;
+    let id = house.job(600_000).await;
+    house.pass(100).await;
+    assert_eq!(house.get("/readyz").await.status, 200);
+
+    full.store(true, Ordering::Relaxed);
+    let keyed = house.with_header("idempotency-key", "k");
+    for _ in 0..2 {
+        let answer = keyed.post("/v1/jobs", json!({"kind": "a"})).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (503, "storage_unavailable")
+        );
+        assert_eq!(
+            (answer.header("retry-after"), &answer.json()["retryable"]),
+            ("1", &json!(true))
+        );
+    }
+    let probe = house.get("/readyz").await;
+    assert_eq!(
+        (probe.status, probe.code().as_str()),
+        (503, "storage_unavailable")
+    );
+    assert_eq!(house.get("/healthz").await.status, 200);
+    let read = house.get(&format!("/v1/jobs/{id}")).await;
+    assert_eq!((read.status, &read.json()["done"]), (200, &json!(false)));
+    assert_eq!(
+        house.get("/v1/jobs").await.json()["jobs"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+
+    full.store(false, Ordering::Relaxed);
+    house.pass(1_000).await;
+    assert_eq!(house.get("/readyz").await.status, 200);
+    // The one that was asked for under the key is there once.
+    let answer = keyed.post("/v1/jobs", json!({"kind": "a"})).await;
+    assert!(
+        answer.status == 202 || answer.status == 200,
+        "{}",
+        answer.text
+    );
+    assert_eq!(
+        house.get("/v1/jobs?kind=a").await.json()["jobs"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
