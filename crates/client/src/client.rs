@@ -16,6 +16,7 @@ use crate::call::call;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::exchange::{Call, exchange};
+use crate::hub::Hub;
 use crate::job::{JobHandle, Known};
 use crate::luck::Luck;
 use crate::memory::Memory;
@@ -25,6 +26,7 @@ use crate::report::Report;
 use crate::resume::ResumeToken;
 use crate::retry::{RetryBudget, RetryPolicy};
 use crate::schedule::{History, Learned, Schedule};
+use crate::set::{JobSet, WaitAll};
 use crate::transport::{BoxFuture, Http, Transport};
 
 /// A client of one server.
@@ -50,6 +52,7 @@ pub struct Client {
 
 pub(crate) struct Core {
     pub(crate) origin: Arc<Origin>,
+    pub(crate) hub: Arc<Hub>,
     pub(crate) deadline: Option<Duration>,
     pub(crate) on_report: Option<OnReport>,
     schedule: Option<Arc<dyn Schedule>>,
@@ -100,6 +103,27 @@ impl Client {
         }
     }
 
+    /// Waits for many jobs together, to be told of each one as it ends.
+    ///
+    /// ```no_run
+    /// # async fn example(client: abide::Client, jobs: Vec<abide::JobHandle>) {
+    /// let mut set = client.set(jobs).deadline(std::time::Duration::from_secs(600));
+    /// while let Some((id, outcome)) = set.join_next().await {
+    ///     println!("{id}: {outcome:?}");
+    /// }
+    /// # }
+    /// ```
+    pub fn set(&self, jobs: impl IntoIterator<Item = JobHandle>) -> JobSet {
+        let mut set = JobSet::new(self.clone());
+        set.extend(jobs);
+        set
+    }
+
+    /// Waits for many jobs together until all have ended. Nothing is sent before the [`WaitAll`] is awaited.
+    pub fn wait_all(&self, jobs: impl IntoIterator<Item = JobHandle>) -> WaitAll {
+        WaitAll::new(self.set(jobs))
+    }
+
     /// A handle to the job of a token. Nothing is sent.
     ///
     /// # Errors
@@ -122,6 +146,7 @@ impl Client {
                 key: token.idempotency_key().map(str::to_owned),
                 kind: token.kind().map(str::to_owned),
                 created_at: token.created_at(),
+                revision: token.revision(),
                 ..Known::default()
             }),
         })
@@ -555,9 +580,11 @@ impl ClientBuilder {
             attempt_timeout: self.attempt_timeout,
             timeout: self.timeout,
         };
+        let origin = Arc::new(origin);
         Ok(Client {
             core: Arc::new(Core {
-                origin: Arc::new(origin),
+                hub: Hub::new(Arc::clone(&origin)),
+                origin,
                 deadline: self.deadline,
                 on_report: self.on_report,
                 schedule: self.schedule,

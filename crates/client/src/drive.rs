@@ -4,6 +4,7 @@
 //! policy, notes what came of it in [`Seen`], and asks the plan again. [`Driver::step`] returns whenever there is news,
 //! before anything sleeps again, so that a wait, a stream of updates and a set are the same loop with other ears.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,19 +39,22 @@ pub(crate) trait Remote: Send + 'static {
     /// What the caller gets to see.
     type View: Clone + Send + 'static;
 
-    /// Looks once.
-    fn ask(&mut self) -> BoxFuture<'_, Result<Answer<Self::View>, Failure>>;
+    /// Looks once. An exchange may take `limit`.
+    fn ask(&mut self, limit: Duration) -> BoxFuture<'_, Result<Answer<Self::View>, Failure>>;
 
-    /// Looks, to be answered at the first news after that revision.
+    /// Looks, to be answered at the first news. An exchange may take `limit` more than it is held.
     fn hold(
         &mut self,
-        up_to: Duration,
-        until: Until,
-        after: Option<Revision>,
+        hold: Hold,
+        limit: Duration,
     ) -> BoxFuture<'_, Result<Answer<Self::View>, Failure>>;
 
-    /// Opens the stream of what happens after that revision.
-    fn listen(&mut self, after: Option<Revision>) -> BoxFuture<'_, Result<Heard, Failure>>;
+    /// Opens the stream of what happens after that revision. Opening it may take `limit`.
+    fn listen(
+        &mut self,
+        after: Option<Revision>,
+        limit: Duration,
+    ) -> BoxFuture<'_, Result<Heard, Failure>>;
 
     /// Reads what a stream told; none where it isn't about the job.
     fn read(&mut self, event: &str, data: &str) -> Result<Option<Answer<Self::View>>, Failure>;
@@ -63,6 +67,16 @@ pub(crate) trait Remote: Send + 'static {
 
     /// What was spent so far.
     fn cost(&self) -> Cost;
+}
+
+/// What a held request asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hold {
+    /// How long the server shall hold it at most.
+    pub(crate) up_to: Duration,
+    pub(crate) until: Until,
+    /// What is known already.
+    pub(crate) after: Option<Revision>,
 }
 
 /// What came of opening a stream.
@@ -126,10 +140,12 @@ pub(crate) struct Terms {
     pub(crate) inbox: Option<Subscription>,
     pub(crate) retry: RetryPolicy,
     pub(crate) attempt_timeout: Duration,
-    pub(crate) deadline: Option<Duration>,
+    pub(crate) deadline: Option<Instant>,
     /// When the job was accepted and what revision it had, where this process knows.
     pub(crate) accepted: Option<Instant>,
     pub(crate) revision: Option<Revision>,
+    /// What is wrong with the wait itself.
+    pub(crate) wrong: Option<Error>,
 }
 
 pub(crate) struct Driver<R: Remote> {
@@ -170,7 +186,7 @@ impl<R: Remote> Driver<R> {
         let mut seen = Seen::began(schedule::Seen::at(Duration::ZERO));
         seen.revision = terms.revision;
         Self {
-            deadline: terms.deadline.map(|deadline| after(begun, deadline)),
+            deadline: terms.deadline,
             pushed: terms.inbox.as_ref().map(|_| false),
             remote,
             origin,
@@ -193,6 +209,9 @@ impl<R: Remote> Driver<R> {
 
     /// Goes on until there is news. Not to be called again after an end or an error.
     pub(crate) async fn step(&mut self) -> Result<Step<R::View>, Error> {
+        if let Some(error) = self.terms.wrong.take() {
+            return Err(self.give_up(error));
+        }
         loop {
             let now = self.now();
             if self.look_at().is_some_and(|at| now >= at) {
@@ -241,6 +260,7 @@ impl<R: Remote> Driver<R> {
     }
 
     fn refresh(&mut self, now: Instant) {
+        self.seen.age_known = self.terms.accepted.is_some();
         self.seen.time.elapsed = now.saturating_duration_since(self.accepted);
         if let Some(rtt) = self.origin.memory.rtt() {
             self.seen.time.rtt = rtt;
@@ -286,37 +306,37 @@ impl<R: Remote> Driver<R> {
     async fn ask(&mut self) -> Result<Option<Step<R::View>>, Error> {
         self.turn_around().await;
         let sent = self.now();
-        let mut limit = after(sent, self.terms.attempt_timeout);
-        if let (Some(deadline), Some(look_at)) = (self.deadline, self.look_at()) {
-            // A look that is merely slow is the last look itself; one that is stuck gives way to another.
-            let patient = self.answered.is_none()
-                || look_at.saturating_duration_since(sent) < self.seen.time.rtt * 4;
-            limit = limit.min(if patient {
-                after(deadline, GRACE)
-            } else {
-                look_at.max(sent)
+        let cut = self
+            .look_at()
+            .zip(self.deadline)
+            .map(|(look_at, deadline)| {
+                // A look that is merely slow is the last look itself; one that is stuck gives way to another.
+                let patient = self.answered.is_none()
+                    || look_at.saturating_duration_since(sent) < self.seen.time.rtt * 4;
+                if patient {
+                    after(deadline, GRACE)
+                } else {
+                    look_at
+                }
             });
-        }
-        match timeout_at(limit, self.remote.ask()).await {
-            Ok(Ok(answer)) => {
-                let middle = sent + self.now().saturating_duration_since(sent) / 2;
+        let limit = self.terms.attempt_timeout;
+        match before(cut, self.remote.ask(limit)).await {
+            Some(Ok(answer)) => {
+                let now = self.now();
+                let middle = sent + now.saturating_duration_since(sent) / 2;
                 self.seen.happened = Happened::Answered;
                 self.seen.time.polls += u32::from(!answer.done);
                 let step = self.absorb(answer, middle);
                 if step.is_some() && self.stream.as_ref().is_some_and(|stream| !stream.spoke) {
                     // The look knew what the stream should have told.
-                    self.origin.memory.note_stream(false, self.now());
+                    self.origin.memory.note_stream(false, now);
                     self.stream = None;
                     self.seen.happened = Happened::Muted;
                 }
                 Ok(step)
             }
-            Ok(Err(failure)) => self.fail(failure).await,
-            Err(_) if self.is_last_look_due() => Ok(None),
-            Err(_) => {
-                self.fail(Failure::timed_out(self.terms.attempt_timeout))
-                    .await
-            }
+            Some(Err(failure)) => self.fail(failure).await,
+            None => Ok(None),
         }
     }
 
@@ -327,17 +347,20 @@ impl<R: Remote> Driver<R> {
     ) -> Result<Option<Step<R::View>>, Error> {
         self.turn_around().await;
         let sent = self.now();
-        let mut up_to = up_to;
-        let mut limit = after(sent, up_to.saturating_add(self.terms.attempt_timeout));
-        if let Some(look_at) = self.look_at() {
+        let look_at = self.look_at();
+        let up_to = look_at.map_or(up_to, |look_at| {
             // The server shall let go just before we would: a connection that is let go can be used again.
             let left = look_at.saturating_duration_since(sent);
-            up_to = up_to.min(left.saturating_sub(self.seen.time.rtt.min(left / 4)));
-            limit = limit.min(look_at);
-        }
-        let after_revision = self.seen.revision;
-        match timeout_at(limit, self.remote.hold(up_to, until, after_revision)).await {
-            Ok(Ok(answer)) => {
+            up_to.min(left.saturating_sub(self.seen.time.rtt.min(left / 4)))
+        });
+        let hold = Hold {
+            up_to,
+            until,
+            after: self.seen.revision,
+        };
+        let limit = self.terms.attempt_timeout;
+        match before(look_at, self.remote.hold(hold, limit)).await {
+            Some(Ok(answer)) => {
                 let now = self.now();
                 let took = now.saturating_duration_since(sent);
                 let sampled = now
@@ -346,75 +369,51 @@ impl<R: Remote> Driver<R> {
                     .max(sent);
                 let news =
                     answer.done || answer.view.is_some() && answer.revision > self.seen.revision;
-                let held = answer.granted || took >= up_to / 2;
+                let kept = took >= up_to / 2;
                 // News at once says nothing about whether the server would have held.
-                if held || !news {
-                    self.origin.memory.note_hold(held, now);
+                if answer.channel == Channel::LongPoll && (kept || answer.granted || !news) {
+                    self.origin.memory.note_hold(kept || answer.granted, now);
                 }
-                self.seen.happened = Happened::Released { held };
-                if held {
-                    // To who asks by held requests this hint doesn't apply.
-                    return Ok(self.absorb(
-                        Answer {
-                            hint: None,
-                            ..answer
-                        },
-                        sampled,
-                    ));
-                }
-                Ok(self.absorb(answer, sampled))
+                self.seen.happened = Happened::Released { held: kept || news };
+                // To who asks by held requests the hint doesn't apply.
+                let hint = answer.hint.filter(|_| !kept);
+                Ok(self.absorb(Answer { hint, ..answer }, sampled))
             }
-            Ok(Err(failure)) => {
-                self.note_cut(sent);
+            Some(Err(failure)) => {
+                let now = self.now();
+                self.origin
+                    .memory
+                    .note_cut(now.saturating_duration_since(sent), now);
                 self.fail(failure).await
             }
-            Err(_) if self.is_last_look_due() => Ok(None),
-            Err(_) => {
-                self.note_cut(sent);
-                self.fail(Failure::timed_out(
-                    self.now().saturating_duration_since(sent),
-                ))
-                .await
-            }
+            None => Ok(None),
         }
-    }
-
-    fn note_cut(&self, sent: Instant) {
-        let now = self.now();
-        self.origin
-            .memory
-            .note_cut(now.saturating_duration_since(sent), now);
     }
 
     async fn listen(&mut self, check: Option<Duration>) -> Result<Option<Step<R::View>>, Error> {
         if self.stream.is_none() {
             self.turn_around().await;
-            let sent = self.now();
-            let limit = self.bounded(after(sent, self.terms.attempt_timeout));
-            match timeout_at(limit, self.remote.listen(self.seen.revision)).await {
-                Ok(Ok(Heard::Open(events))) => {
+            let limit = self.terms.attempt_timeout;
+            let look_at = self.look_at();
+            match before(look_at, self.remote.listen(self.seen.revision, limit)).await {
+                Some(Ok(Heard::Open(events))) => {
                     self.stream = Some(Listening {
                         events,
                         alive: self.now(),
                         spoke: false,
                     });
                 }
-                Ok(Ok(Heard::Over)) => {
+                Some(Ok(Heard::Over)) => {
                     self.seen.happened = Happened::Closed;
                     return Ok(None);
                 }
-                Ok(Ok(Heard::Absent)) => {
+                Some(Ok(Heard::Absent)) => {
                     self.origin.memory.note_stream(false, self.now());
                     self.seen.happened = Happened::NoStream;
                     return Ok(None);
                 }
-                Ok(Err(failure)) => return self.fail(failure).await,
-                Err(_) if self.is_last_look_due() => return Ok(None),
-                Err(_) => {
-                    return self
-                        .fail(Failure::timed_out(self.terms.attempt_timeout))
-                        .await;
-                }
+                Some(Err(failure)) => return self.fail(failure).await,
+                None => return Ok(None),
             }
         }
         loop {
@@ -587,34 +586,41 @@ impl<R: Remote> Driver<R> {
         Ok(None)
     }
 
-    fn is_last_look_due(&self) -> bool {
-        self.look_at().is_some_and(|at| self.now() >= at)
-    }
-
     /// The look at the deadline. An end that it shows is a result.
     async fn last_look(&mut self) -> Result<Step<R::View>, Error> {
         self.stream = None;
         let was_failing = self.failing_since.is_some() || self.answered.is_none();
         let deadline = self.deadline.unwrap_or_else(|| self.now());
         let cut = after(deadline, GRACE);
+        let mut estimated = self.origin.memory.rtt().is_none();
         loop {
             let sent = self.now();
-            let failure = match timeout_at(cut, self.remote.ask()).await {
-                Ok(Ok(answer)) => {
+            let limit = cut.saturating_duration_since(sent);
+            let failure = match before(Some(cut), self.remote.ask(limit)).await {
+                _ if limit.is_zero() => Failure::timed_out(limit),
+                Some(Ok(answer)) => {
                     let middle = sent + self.now().saturating_duration_since(sent) / 2;
                     self.seen.time.polls += u32::from(!answer.done);
-                    return match self.absorb(answer, middle) {
-                        Some(Step::Ended(view)) => Ok(Step::Ended(view)),
-                        _ => Err(self.still_running("still running at the deadline", true)),
-                    };
+                    if let Some(Step::Ended(view)) = self.absorb(answer, middle) {
+                        return Ok(Step::Ended(view));
+                    }
+                    // Now that the round trip is known, there may be time for a later last look.
+                    self.refresh(self.now());
+                    let look_at = self.look_at().unwrap_or(deadline);
+                    let later = after(self.now(), self.seen.time.rtt + LEAST_PAUSE);
+                    if !std::mem::take(&mut estimated) || look_at < later {
+                        return Err(self.still_running("still running at the deadline", true));
+                    }
+                    sleep_until(look_at).await;
+                    continue;
                 }
-                Ok(Err(failure)) => failure,
-                // It was answering until now: a slow last look doesn't make it unreachable.
-                Err(_) if !was_failing => {
-                    return Err(self.still_running("still running when the deadline came", true));
-                }
-                Err(_) => Failure::timed_out(cut.saturating_duration_since(sent)),
+                Some(Err(failure)) => failure,
+                None => Failure::timed_out(limit),
             };
+            // It was answering until now: a slow last look doesn't make it unreachable.
+            if failure.kind == FailureKind::TimedOut && !was_failing {
+                return Err(self.still_running("still running when the deadline came", true));
+            }
             self.failures += 1;
             if !failure.is_transient() {
                 return Err(self.give_up(failure.into_error()));
@@ -648,6 +654,14 @@ impl<R: Remote> Driver<R> {
             let ended = ended.polls(self.seen.time.polls).pushed(self.pushed);
             self.terms.plan.finish(&ended);
         }
+    }
+}
+
+/// Waits for the future until that instant, if there is one.
+async fn before<T>(instant: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+    match instant {
+        Some(instant) => timeout_at(instant, future).await.ok(),
+        None => Some(future.await),
     }
 }
 

@@ -1,5 +1,6 @@
 //! One request and its answer, and what kind of answer it is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -108,14 +109,14 @@ impl Reply {
 }
 
 /// No good answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: FailureKind,
     pub(crate) status: Option<StatusCode>,
     /// How long the server asked to be left alone.
     pub(crate) hint: Option<Duration>,
     pub(crate) problem: Option<Problem>,
-    source: Option<Source>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     what: String,
 }
 
@@ -129,6 +130,8 @@ pub(crate) enum FailureKind {
     Garbled,
     /// The server said no.
     Refused,
+    /// The answer is larger than we read.
+    TooLarge,
     /// The request can't be sent at all.
     Unsendable,
 }
@@ -157,7 +160,7 @@ impl Failure {
     }
 
     pub(crate) fn because(mut self, source: impl Into<Source>) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(Arc::from(source.into()));
         self
     }
 
@@ -189,7 +192,7 @@ impl Failure {
     pub(crate) fn into_error(self) -> Error {
         let kind = match self.kind {
             FailureKind::NotNow | FailureKind::TimedOut => Kind::Unreachable,
-            FailureKind::Garbled => Kind::Garbled,
+            FailureKind::Garbled | FailureKind::TooLarge => Kind::Garbled,
             FailureKind::Refused => Kind::Refused,
             FailureKind::Unsendable => Kind::Usage,
         };
@@ -198,7 +201,7 @@ impl Failure {
             .answered(self.status, self.problem)
             .after(self.hint);
         match self.source {
-            Some(source) => error.because(source),
+            Some(source) => error.because(Box::new(source) as Source),
             None => error,
         }
     }
@@ -212,16 +215,16 @@ impl Failure {
 impl From<TransportError> for Failure {
     fn from(error: TransportError) -> Self {
         Self {
-            kind: if error.is_final() {
-                FailureKind::Unsendable
-            } else {
-                FailureKind::NotNow
+            kind: match () {
+                () if error.is_final() => FailureKind::Unsendable,
+                () if error.is_too_large() => FailureKind::TooLarge,
+                () => FailureKind::NotNow,
             },
             status: None,
             hint: None,
             problem: None,
             what: error.to_string(),
-            source: Some(error.into()),
+            source: Some(Arc::new(error)),
         }
     }
 }

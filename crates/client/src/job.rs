@@ -11,6 +11,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::resume::ResumeToken;
 use crate::wait::Wait;
+use crate::watch::Watch;
 
 /// A job on a server: what [`Client::create`], [`Client::job`] and [`Client::resume`] return.
 ///
@@ -79,6 +80,23 @@ impl JobHandle {
     #[must_use]
     pub fn wait(&self) -> Wait {
         Wait::new(self.clone())
+    }
+
+    /// Watches the job change: a stream of its states, progress included, to the last one. Nothing is sent before it is
+    /// polled.
+    ///
+    /// ```no_run
+    /// # async fn example(job: abide::JobHandle) -> Result<(), abide::Error> {
+    /// let mut updates = job.watch();
+    /// while let Some(update) = updates.next().await {
+    ///     let job = update?;
+    ///     println!("{} {:?}", job.status, job.progress);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn watch(&self) -> Watch {
+        Watch::new(self.clone())
     }
 
     /// Asks how the job stands now.

@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header};
+use tokio::time::timeout;
+use url::Url;
 
 use abide_wire::{Event, Job, JobId, Revision, Until, headers};
 
-use crate::drive::{Answer, Cost, Heard, Remote};
+use crate::drive::{Answer, Cost, Heard, Hold, Remote};
 use crate::error::Error;
 use crate::exchange::{Call, Failure, FailureKind, Reply, exchange, open};
+use crate::hub::{Hub, Want};
 use crate::origin::Origin;
 use crate::report::{Channel, since_end};
 use crate::resume::ResumeToken;
@@ -18,21 +21,26 @@ use crate::schedule::Remaining;
 use crate::sse::Events;
 use crate::transport::BoxFuture;
 
+/// For how long an answer may have been on its way before a round trip was measured.
+const DATE_DOUBT: Duration = Duration::from_millis(200);
+
 /// One wait's view of one job.
 #[derive(Debug)]
 pub(crate) struct Native {
     origin: Arc<Origin>,
     id: JobId,
     token: ResumeToken,
+    hub: Arc<Hub>,
     cost: Cost,
 }
 
 impl Native {
-    pub(crate) fn new(origin: Arc<Origin>, id: JobId, token: ResumeToken) -> Self {
+    pub(crate) fn new(origin: Arc<Origin>, hub: Arc<Hub>, id: JobId, token: ResumeToken) -> Self {
         Self {
             origin,
             id,
             token,
+            hub,
             cost: Cost::default(),
         }
     }
@@ -42,10 +50,14 @@ impl Native {
         self.cost.share += 1.0;
     }
 
-    async fn look(&mut self, call: Call, channel: Channel) -> Result<Answer<Job>, Failure> {
+    async fn look(
+        &mut self,
+        call: Call,
+        channel: Channel,
+        limit: Duration,
+    ) -> Result<Answer<Job>, Failure> {
         self.spend();
-        // The loop bounds the time, for it knows how long a hold may take.
-        let reply = exchange(&self.origin, &call, Duration::MAX).await?;
+        let reply = exchange(&self.origin, &call, limit).await?;
         self.cost.received += reply.body.len() as u64;
         if channel == Channel::Poll {
             self.origin.memory.note_rtt(reply.took());
@@ -66,39 +78,76 @@ impl Native {
     }
 }
 
+impl Native {
+    fn hold_url(&self, hold: Hold) -> Url {
+        let mut url = self.origin.job_url(&self.id);
+        let mut query = url.query_pairs_mut();
+        query.append_pair("wait", &seconds(hold.up_to));
+        match (hold.until, hold.after) {
+            (Until::Done, _) => {
+                query.append_pair("until", "done");
+            }
+            (Until::Any, Some(after)) => {
+                query.append_pair("after", &after.to_string());
+            }
+            // Without a validator every state is news, and is answered at once.
+            (Until::Any, None) => {}
+        }
+        drop(query);
+        url
+    }
+}
+
 impl Remote for Native {
     type View = Job;
 
-    fn ask(&mut self) -> BoxFuture<'_, Result<Answer<Job>, Failure>> {
-        let call = Call::get(self.origin.job_url(&self.id));
-        Box::pin(self.look(call, Channel::Poll))
-    }
-
-    fn hold(
-        &mut self,
-        up_to: Duration,
-        until: Until,
-        after: Option<Revision>,
-    ) -> BoxFuture<'_, Result<Answer<Job>, Failure>> {
-        let mut url = self.origin.job_url(&self.id);
-        {
-            let mut query = url.query_pairs_mut();
-            query.append_pair("wait", &seconds(up_to));
-            match (until, after) {
-                (Until::Done, _) => {
-                    query.append_pair("until", "done");
+    fn ask(&mut self, limit: Duration) -> BoxFuture<'_, Result<Answer<Job>, Failure>> {
+        Box::pin(async move {
+            let mut alone = self.hub.asks_alone();
+            if alone.is_none() {
+                let joined = self
+                    .hub
+                    .join(&self.id, Want::Now, None, &mut self.cost)
+                    .await;
+                if let Some(answer) = joined {
+                    return answer;
                 }
-                (Until::Any, Some(after)) => {
-                    query.append_pair("after", &after.to_string());
-                }
-                // Without a validator every state is news, and is answered at once.
-                (Until::Any, None) => {}
+                alone = self.hub.asks_alone();
             }
-        }
-        Box::pin(self.look(Call::get(url), Channel::LongPoll))
+            let call = Call::get(self.origin.job_url(&self.id));
+            let answer = self.look(call, Channel::Poll, limit).await;
+            drop(alone);
+            answer
+        })
     }
 
-    fn listen(&mut self, after: Option<Revision>) -> BoxFuture<'_, Result<Heard, Failure>> {
+    fn hold(&mut self, hold: Hold, limit: Duration) -> BoxFuture<'_, Result<Answer<Job>, Failure>> {
+        Box::pin(async move {
+            let mut alone = self.hub.holds_alone();
+            if alone.is_none() {
+                let want = hold.until.into();
+                let joined = self
+                    .hub
+                    .join(&self.id, want, hold.after, &mut self.cost)
+                    .await;
+                if let Some(answer) = joined {
+                    return answer;
+                }
+                alone = self.hub.holds_alone();
+            }
+            let call = Call::get(self.hold_url(hold));
+            let limit = hold.up_to.saturating_add(limit);
+            let answer = self.look(call, Channel::LongPoll, limit).await;
+            drop(alone);
+            answer
+        })
+    }
+
+    fn listen(
+        &mut self,
+        after: Option<Revision>,
+        limit: Duration,
+    ) -> BoxFuture<'_, Result<Heard, Failure>> {
         self.spend();
         let mut call = Call::get(self.origin.url(["v1", "jobs", self.id.as_str(), "events"]));
         call = call.header(
@@ -110,10 +159,11 @@ impl Remote for Native {
         }
         let origin = Arc::clone(&self.origin);
         Box::pin(async move {
-            let answer = match open(&origin, &call).await {
-                Ok(answer) => answer,
-                Err(failure) if is_absent(&failure) => return Ok(Heard::Absent),
-                Err(failure) => return Err(failure),
+            let answer = match timeout(limit, open(&origin, &call)).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(failure)) if is_absent(&failure) => return Ok(Heard::Absent),
+                Ok(Err(failure)) => return Err(failure),
+                Err(_) => return Err(Failure::timed_out(limit)),
             };
             if answer.status() == StatusCode::NO_CONTENT {
                 return Ok(Heard::Over);
@@ -238,16 +288,18 @@ pub(crate) const fn nothing_new(channel: Channel) -> Answer<Job> {
 }
 
 impl Origin {
-    pub(crate) fn job_url(&self, id: &JobId) -> url::Url {
+    pub(crate) fn job_url(&self, id: &JobId) -> Url {
         self.url(["v1", "jobs", id.as_str()])
     }
 
     /// Learns how the server's clock stands to ours.
     pub(crate) fn note_date(&self, reply: &Reply) {
         if let Some(date) = reply.date() {
+            // `Date` is written when the answer leaves: less than a round trip ago, and twice that to be sure.
+            let doubt = self.memory.rtt().map_or(DATE_DOUBT, |rtt| rtt * 2);
             let received = self.clock.wall();
-            self.memory
-                .note_date(received - reply.took(), received, date);
+            let sent = received - reply.took().min(doubt);
+            self.memory.note_date(sent, received, date);
         }
     }
 

@@ -100,6 +100,10 @@ impl TransportError {
         self.kind == TransportErrorKind::Connect
     }
 
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.kind == TransportErrorKind::TooLarge
+    }
+
     /// Whether the same request will fail again, whatever the network does.
     #[must_use]
     pub fn is_final(&self) -> bool {

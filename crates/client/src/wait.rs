@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use tracing::{Instrument, field};
 
 use abide_wire::{Job, JobId, Outcome};
 
+use crate::client::{Core, check_id};
+use crate::clock::after;
 use crate::drive::{Driver, Step, Terms};
 use crate::error::Error;
 use crate::job::JobHandle;
@@ -53,7 +56,7 @@ pub enum OnDeadline {
 /// can be waited on again.
 #[must_use = "a wait does nothing until it is awaited"]
 pub struct Wait {
-    job: JobHandle,
+    pub(crate) job: JobHandle,
     pub(crate) options: Options,
     on_update: Option<OnUpdate>,
     on_deadline: OnDeadline,
@@ -66,6 +69,8 @@ type OnUpdate = Box<dyn FnMut(&Job) + Send>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
     pub(crate) deadline: Option<Duration>,
+    /// The deadline of a whole set, which its members share.
+    pub(crate) deadline_at: Option<Instant>,
     pub(crate) strategy: Option<Arc<dyn Strategy>>,
     pub(crate) schedule: Option<Arc<dyn Schedule>>,
     pub(crate) retry: Option<RetryPolicy>,
@@ -74,6 +79,13 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// The deadline of a wait that begins now.
+    pub(crate) fn deadline_from(&self, core: &Core, now: Instant) -> Option<Instant> {
+        self.deadline
+            .or(core.deadline)
+            .map(|deadline| after(now, deadline))
+    }
+
     /// The loop for one job.
     pub(crate) fn drive(&self, job: &JobHandle, updates: bool) -> Driver<Native> {
         let core = &job.client.core;
@@ -101,11 +113,23 @@ impl Options {
             inbox: strategy.inbox().map(|inbox| inbox.subscribe(&job.id)),
             retry: self.retry.clone().unwrap_or_else(|| origin.retry.clone()),
             attempt_timeout: self.attempt_timeout.unwrap_or(origin.attempt_timeout),
-            deadline: self.deadline.or(core.deadline),
+            deadline: self
+                .deadline_at
+                .or_else(|| self.deadline_from(core, origin.clock.now())),
             accepted: job.known.accepted,
-            revision: job.known.revision,
+            // To whoever waits for the end only, what an earlier process saw is of no use.
+            revision: job
+                .known
+                .revision
+                .filter(|_| updates || job.known.accepted.is_some()),
+            wrong: check_id(&job.id).err(),
         };
-        let remote = Native::new(Arc::clone(origin), job.id.clone(), job.resume_token());
+        let remote = Native::new(
+            Arc::clone(origin),
+            Arc::clone(&core.hub),
+            job.id.clone(),
+            job.resume_token(),
+        );
         Driver::new(remote, Arc::clone(origin), terms)
     }
 }

@@ -113,7 +113,7 @@ mod tests {
 
     fn first(updates: bool, stream: Ability, hold: Ability) -> Move {
         let mut began = seen(0.0, Happened::Began);
-        began.revision = Some(abide_wire::Revision(1));
+        began.age_known = true;
         began.abilities.stream = stream;
         began.abilities.hold = hold;
         let schedule = Fixed::new(Duration::from_secs(5));
@@ -147,7 +147,7 @@ mod tests {
         let mut seen = seen(0.0, Happened::Began);
         assert!(matches!(plan.next(&seen), Move::Hold { .. }));
         seen.happened = Happened::Released { held: false };
-        seen.revision = Some(abide_wire::Revision(1));
+        seen.age_known = true;
         seen.abilities.hold = Ability::No;
         assert!(matches!(plan.next(&seen), Move::Pause { .. }));
     }

@@ -210,6 +210,9 @@ pub struct Seen {
     pub happened: Happened,
     /// When the caller stops caring; none where it never does.
     pub deadline: Option<Duration>,
+    /// Whether it is known when the job was accepted: this process created it, or an answer has told. Until then
+    /// `time.elapsed` is counted from the beginning of the wait.
+    pub age_known: bool,
     /// The newest revision; none before the first answer, unless it is known from the create.
     pub revision: Option<Revision>,
     /// How many failures there were since the last answer.
@@ -226,6 +229,7 @@ impl Seen {
             time,
             happened: Happened::Began,
             deadline: None,
+            age_known: false,
             revision: None,
             failures: 0,
             abilities: Abilities::default(),

@@ -59,7 +59,7 @@ impl PollPlan {
     pub(super) fn due(&mut self, seen: &Seen) -> Option<Duration> {
         match seen.happened {
             Happened::Began | Happened::Answered => {
-                self.due = if seen.revision.is_none() && seen.time.polls == 0 {
+                self.due = if !seen.age_known && seen.time.polls == 0 {
                     Some(Duration::ZERO)
                 } else {
                     self.pacer.next(&seen.time)
@@ -93,8 +93,6 @@ impl Plan for PollPlan {
 
 #[cfg(test)]
 mod tests {
-    use abide_wire::Revision;
-
     use super::super::testing::{begin, seen};
     use super::*;
     use crate::schedule::Fixed;
@@ -106,7 +104,7 @@ mod tests {
         let mut plan = Poll::by(Fixed::new(2 * SECOND).attempts(2)).begin(&begin(Fixed::default()));
         let known = |seconds, happened, polls| {
             let mut seen = seen(seconds, happened);
-            seen.revision = Some(Revision(1));
+            seen.age_known = true;
             seen.time.polls = polls;
             seen
         };

@@ -78,8 +78,6 @@ impl Plan for WebhookPlan {
 
 #[cfg(test)]
 mod tests {
-    use abide_wire::Revision;
-
     use super::super::Happened;
     use super::super::testing::{begin, seen};
     use super::*;
@@ -94,7 +92,7 @@ mod tests {
             .begin(&begin(Fixed::default()));
         let known = |seconds, happened| {
             let mut seen = seen(seconds, happened);
-            seen.revision = Some(Revision(1));
+            seen.age_known = true;
             seen
         };
         let until = Duration::from_secs(20);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
+use abide::schedule::Fixed;
 use abide::{Body, BoxFuture, Client, ClientBuilder, Transport, TransportError};
 use abide_wire::{
     Event, EventKind, Job, JobId, Links, Outcome, Problem, Progress, Revision, Status, Timestamp,
@@ -187,10 +188,11 @@ impl World {
         }))
     }
 
-    /// A client with settled luck.
+    /// A client with settled luck that polls every second.
     pub(crate) fn builder(&self) -> ClientBuilder {
         Client::builder("http://world.test")
             .transport(self.clone())
+            .schedule(Fixed::default())
             .seed(1)
     }
 

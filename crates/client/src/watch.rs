@@ -1,0 +1,122 @@
+//! Watching one job change.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, stream};
+
+use abide_wire::Job;
+
+use crate::drive::{Driver, Step};
+use crate::error::Error;
+use crate::job::JobHandle;
+use crate::native::Native;
+use crate::retry::RetryPolicy;
+use crate::schedule::Schedule;
+use crate::strategy::Strategy;
+use crate::wait::Options;
+
+/// A stream of the states of a job, to the last one: made by [`JobHandle::watch`].
+///
+/// Every state has a greater revision than the one before it; states that follow each other too quickly may be left
+/// out, the last one never is. What the handle knew from its create isn't repeated: that is
+/// [`JobHandle::snapshot`]. After the end, or after an error, the stream is over.
+///
+/// The settings are those of [`Wait`](crate::Wait), and so are the errors.
+///
+/// # Cancel safety
+///
+/// [`Watch::next`] and every other future of the stream may be dropped at any time without losing a state. Dropping the
+/// stream gives up the request in flight.
+#[must_use = "a stream does nothing until it is polled"]
+pub struct Watch {
+    job: JobHandle,
+    options: Options,
+    running: Option<Running>,
+}
+
+type Running = Pin<Box<dyn Stream<Item = Result<Job, Error>> + Send>>;
+
+impl Watch {
+    pub(crate) fn new(job: JobHandle) -> Self {
+        Self {
+            job,
+            options: Options::default(),
+            running: None,
+        }
+    }
+
+    /// Bounds the watching, from the first poll of the stream on; it then ends with an error that
+    /// [is still running](Error::is_still_running). Default: the client's.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.options.deadline = Some(deadline);
+        self
+    }
+
+    /// How to learn of changes. Default: [`Auto`](crate::strategy::Auto), a stream of events where the server has one.
+    pub fn strategy(mut self, strategy: impl Strategy) -> Self {
+        self.options.strategy = Some(Arc::new(strategy));
+        self
+    }
+
+    /// When to poll, where it comes to polling. Default: the client's.
+    pub fn schedule(mut self, schedule: impl Schedule) -> Self {
+        self.options.schedule = Some(Arc::new(schedule));
+        self
+    }
+
+    /// How failures are met. Default: the client's.
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.options.retry = Some(retry);
+        self
+    }
+
+    /// The next state; none after the end or an error.
+    ///
+    /// # Errors
+    ///
+    /// See [`Wait`](crate::Wait).
+    ///
+    /// # Cancel safety
+    ///
+    /// No state is lost by dropping the future.
+    pub async fn next(&mut self) -> Option<Result<Job, Error>> {
+        StreamExt::next(self).await
+    }
+}
+
+fn run(driver: Driver<Native>) -> Running {
+    let states = stream::unfold(Some(driver), |driver| async {
+        let mut driver = driver?;
+        match driver.step().await {
+            Ok(Step::News(job)) => Some((Ok(job), Some(driver))),
+            Ok(Step::Ended(job)) => Some((Ok(job), None)),
+            Err(error) => Some((Err(error), None)),
+        }
+    });
+    Box::pin(states.fuse())
+}
+
+impl Stream for Watch {
+    type Item = Result<Job, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let running = this
+            .running
+            .get_or_insert_with(|| run(this.options.drive(&this.job, true)));
+        running.as_mut().poll_next(cx)
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch")
+            .field("job", &self.job)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
