@@ -1,0 +1,265 @@
+//! What was measured, as a table for people and as JSON for programs.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+
+use serde::Serialize;
+
+/// One line of the table: our figure beside the limit's.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Figure {
+    /// The goal that it belongs to, `P1` to `P12`, where there is one.
+    pub(crate) goal: &'static str,
+    /// What was measured.
+    pub(crate) what: String,
+    /// In which unit.
+    pub(crate) unit: &'static str,
+    /// Ours: the median of the rounds.
+    pub(crate) ours: f64,
+    /// What it is compared with.
+    pub(crate) limit_is: &'static str,
+    /// The limit's: the median of the rounds.
+    pub(crate) limit: Option<f64>,
+    /// Ours divided by the limit's.
+    pub(crate) ratio: Option<f64>,
+    /// What is aimed for, in words.
+    pub(crate) aim: String,
+    /// Whether it was reached.
+    pub(crate) reached: Option<bool>,
+}
+
+/// What is aimed for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Aim {
+    /// Nothing: the figure is only shown.
+    Shown,
+    /// Ours is at most that.
+    AtMost(f64),
+    /// Ours is at most so many times the limit's.
+    TimesAtMost(f64),
+    /// Ours is at least so many times the limit's.
+    TimesAtLeast(f64),
+}
+
+impl Figure {
+    /// A figure without anything to compare it with.
+    pub(crate) fn alone(
+        goal: &'static str,
+        what: impl Into<String>,
+        unit: &'static str,
+        ours: f64,
+        aim: Aim,
+    ) -> Self {
+        Self::new(goal, what, unit, ours, "", None, aim)
+    }
+
+    /// A figure beside a limit's.
+    pub(crate) fn beside(
+        goal: &'static str,
+        what: impl Into<String>,
+        unit: &'static str,
+        ours: f64,
+        (limit_is, limit): (&'static str, f64),
+        aim: Aim,
+    ) -> Self {
+        Self::new(goal, what, unit, ours, limit_is, Some(limit), aim)
+    }
+
+    fn new(
+        goal: &'static str,
+        what: impl Into<String>,
+        unit: &'static str,
+        ours: f64,
+        limit_is: &'static str,
+        limit: Option<f64>,
+        aim: Aim,
+    ) -> Self {
+        let ratio = limit.map(|limit| ours / limit);
+        let (words, reached) = match aim {
+            Aim::Shown => (String::new(), None),
+            Aim::AtMost(most) => (format!("≤ {}", number(most)), Some(ours <= most)),
+            Aim::TimesAtMost(most) => (format!("≤ {most} ×"), ratio.map(|ratio| ratio <= most)),
+            Aim::TimesAtLeast(least) => (format!("≥ {least} ×"), ratio.map(|ratio| ratio >= least)),
+        };
+        Self {
+            goal,
+            what: what.into(),
+            unit,
+            ours,
+            limit_is,
+            limit,
+            ratio,
+            aim: words,
+            reached,
+        }
+    }
+}
+
+/// The figures as a table.
+pub(crate) fn table(figures: &[Figure]) -> String {
+    let mut rows =
+        vec![["", "what", "unit", "ours", "limit", "", "ratio", "aim", ""].map(str::to_owned)];
+    rows.extend(figures.iter().map(|figure| {
+        [
+            figure.goal.to_owned(),
+            figure.what.clone(),
+            figure.unit.to_owned(),
+            number(figure.ours),
+            figure.limit.map(number).unwrap_or_default(),
+            figure.limit_is.to_owned(),
+            figure
+                .ratio
+                .map(|ratio| format!("{ratio:.2}"))
+                .unwrap_or_default(),
+            figure.aim.clone(),
+            match figure.reached {
+                Some(true) => "yes",
+                Some(false) => "NO",
+                None => "",
+            }
+            .to_owned(),
+        ]
+    }));
+    let widths: Vec<usize> = (0..9)
+        .map(|column| {
+            let lengths = rows.iter().map(|row| row[column].chars().count());
+            lengths.max().unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    for row in &rows {
+        for (n, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let pad = width - cell.chars().count();
+            // Numbers stand to the right, so that they can be compared at a glance. Writing to a string can't fail.
+            let _ = if matches!(n, 3 | 4 | 6) {
+                write!(text, "{:pad$}{cell}  ", "")
+            } else {
+                write!(text, "{cell}{:pad$}  ", "")
+            };
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    text
+}
+
+/// Writes the figures as JSON.
+pub(crate) fn write_json(figures: &[Figure], file: &Path) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string_pretty(figures)?;
+    text.push('\n');
+    Ok(std::fs::write(file, text)?)
+}
+
+/// Three digits, whatever the size.
+fn number(value: f64) -> String {
+    let size = value.abs();
+    if size >= 1_000.0 {
+        let whole = format!("{value:.0}");
+        let (sign, digits) = whole
+            .strip_prefix('-')
+            .map_or(("", whole.as_str()), |digits| ("-", digits));
+        let groups: Vec<&str> = digits
+            .as_bytes()
+            .rchunks(3)
+            .rev()
+            .filter_map(|group| std::str::from_utf8(group).ok())
+            .collect();
+        format!("{sign}{}", groups.join(","))
+    } else if size >= 100.0 {
+        format!("{value:.0}")
+    } else if size >= 10.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+/// The middle one; of an even number, the lower of the two. The order of the list changes.
+pub(crate) fn median(values: &mut [f64]) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// The value that so many of the others are below or at. The order of the list changes.
+pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
+    if values.is_empty() {
+        return f64::NAN;
+    }
+    values.sort_unstable_by(f64::total_cmp);
+    let rank = (share * values.len() as f64).ceil() as usize;
+    values[rank.clamp(1, values.len()) - 1]
+}
+
+/// Lets every contestant have its turn in every round and gives, per contestant, the median of each of its figures.
+pub(crate) fn in_turns<C, const N: usize>(
+    rounds: usize,
+    contestants: &[C],
+    mut measure: impl FnMut(&C) -> anyhow::Result<[f64; N]>,
+) -> anyhow::Result<Vec<[f64; N]>> {
+    let mut seen = vec![[(); N].map(|()| Vec::new()); contestants.len()];
+    for _ in 0..rounds {
+        for (contestant, seen) in contestants.iter().zip(&mut seen) {
+            for (value, seen) in measure(contestant)?.into_iter().zip(seen) {
+                seen.push(value);
+            }
+        }
+    }
+    Ok(seen
+        .into_iter()
+        .map(|figures| figures.map(|mut rounds| median(&mut rounds)))
+        .collect())
+}
+
+/// Says something on the side.
+pub(crate) fn say(text: &str) {
+    // Where nobody listens there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Prints what was asked for.
+pub(crate) fn print(text: &str) {
+    // A closed pipe means that the reader has seen enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits_or_groups_of_three() {
+        for (value, text) in [
+            (0.123_4, "0.12"),
+            (9.999, "10.00"),
+            (12.34, "12.3"),
+            (123.4, "123"),
+            (1_234.5, "1,234"),
+            (1_234_567.0, "1,234,567"),
+            (-4_321.0, "-4,321"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn the_median_of_three_rounds_is_the_middle_one() {
+        let mut turn = 0.0;
+        let medians = in_turns(3, &["a", "b"], |_| {
+            turn += 1.0;
+            Ok([turn, -turn])
+        });
+        assert_eq!(medians.unwrap(), [[3.0, -3.0], [4.0, -4.0]]);
+        assert_eq!(quantile(&mut [1.0, 2.0, 3.0, 4.0], 0.99), 4.0);
+        assert_eq!(quantile(&mut [1.0, 2.0, 3.0, 4.0], 0.5), 2.0);
+    }
+
+    #[test]
+    fn a_figure_says_whether_its_aim_was_reached() {
+        let reached = |aim| Figure::beside("", "x", "µs", 12.0, ("y", 10.0), aim).reached;
+        assert_eq!(reached(Aim::TimesAtMost(1.2)), Some(true));
+        assert_eq!(reached(Aim::TimesAtMost(1.1)), Some(false));
+        assert_eq!(reached(Aim::TimesAtLeast(1.3)), Some(false));
+        assert_eq!(reached(Aim::AtMost(11.0)), Some(false));
+        assert_eq!(reached(Aim::Shown), None);
+    }
+}

@@ -1,0 +1,108 @@
+//! The benchmark: our server beside the least that a server can be, in one run.
+//!
+//! ```sh
+//! cargo run --release -p abide-bench -- reads
+//! cargo run --release -p abide-bench -- all --quick --json figures.json
+//! ```
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | `suite` | what is measured, a file for each question |
+//! | `limit` | what is compared with, built in |
+//! | `load` | the connections that ask |
+//! | `contestant` | us and the limits behind the same few questions |
+//! | `child`, `machine` | processes, cores, memory |
+//! | `figures` | tables, JSON, medians of rounds in turns |
+
+mod args;
+mod child;
+mod clock;
+mod contestant;
+mod figures;
+mod limit;
+mod load;
+mod machine;
+mod suite;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Suite};
+use crate::contestant::Setup;
+use crate::figures::Figure;
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            figures::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    if let Suite::Limit(arguments) = &cli.suite {
+        return limit::run(arguments);
+    }
+    anyhow::ensure!(
+        machine::cores() >= 2,
+        "two cores are needed: one for the server, one for the load"
+    );
+    let setup = Setup {
+        open_files: machine::raise_open_files(),
+        ours: match &cli.server {
+            Some(file) => file.clone(),
+            None => child::build_ours()?,
+        },
+        rounds: if cli.quick { 1 } else { cli.rounds },
+        length: Duration::from_secs_f64(if cli.quick { 1.0 } else { cli.seconds }),
+        quick: cli.quick,
+        directory: cli.directory.clone(),
+    };
+    // It has threads only for what children say.
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let _entered = runtime.enter();
+    let figures = measure(&cli.suite, &setup)?;
+    figures::print(&figures::table(&figures));
+    if let Some(file) = &cli.json {
+        figures::write_json(&figures, file)?;
+    }
+    Ok(())
+}
+
+fn measure(suite: &Suite, setup: &Setup) -> anyhow::Result<Vec<Figure>> {
+    let of = |suite: &Suite| match suite {
+        Suite::Reads => suite::reads::run(setup),
+        Suite::Parked => suite::parked::run(setup),
+        Suite::Streams => suite::parked::run_streams(setup),
+        Suite::Creates => suite::creates::run(setup),
+        Suite::Jobs => suite::jobs::run(setup),
+        Suite::Restart => suite::restart::run(setup),
+        Suite::Timers => suite::timers::run(setup),
+        Suite::Learned => suite::learned::run(setup),
+        Suite::Overload => suite::overload::run(setup),
+        Suite::All | Suite::Limit(_) => Ok(Vec::new()),
+    };
+    let Suite::All = suite else {
+        return of(suite);
+    };
+    let all = [
+        Suite::Reads,
+        Suite::Parked,
+        Suite::Streams,
+        Suite::Creates,
+        Suite::Jobs,
+        Suite::Restart,
+        Suite::Timers,
+        Suite::Learned,
+        Suite::Overload,
+    ];
+    let mut figures = Vec::new();
+    for suite in &all {
+        figures.extend(of(suite)?);
+    }
+    Ok(figures)
+}

@@ -1,0 +1,114 @@
+//! A million live jobs: memory, reads among them, and a restart.
+
+use crate::child::Server;
+use crate::clock::now;
+use crate::contestant::{Contestant, Setup, get};
+use crate::figures::{Aim, Figure, say};
+use crate::load::call;
+use crate::machine::Core;
+
+use super::reads::{of_many, some_jobs};
+
+/// How many of the jobs are read.
+const READ: usize = 10_000;
+
+/// P9.
+pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
+    let count = setup.sized(1_000_000, 100_000);
+    let directory = tempfile::tempdir_in(&setup.directory)?;
+    let mut arguments = Contestant::our_arguments();
+    arguments.push("--data".to_owned());
+    arguments.push(directory.path().display().to_string());
+    let start = || Server::start(&setup.ours, &arguments, Core::Server);
+
+    let running = Contestant::Ours.attach(start()?);
+    let few = some_jobs(&running, 1)?;
+    let before = running.server.settle()?;
+    say(&format!("making {count} jobs"));
+    let begun = now();
+    let ids = some_jobs(&running, count)?;
+    let rate = count as f64 / begun.elapsed().as_secs_f64();
+    let after = running.server.settle()?;
+    let each = after.memory.saturating_sub(before.memory) as f64 / count as f64;
+    say("reading among them");
+    let step = (count / READ).max(1);
+    let read: Vec<String> = ids.iter().step_by(step).cloned().collect();
+    let mut costs = Vec::new();
+    let fresh = Contestant::Ours.start(setup, 0, true)?;
+    let fresh_ids = some_jobs(&fresh, 1)?;
+    for _ in 0..setup.rounds {
+        costs.push([
+            of_many(&running, &read, setup.length)?,
+            of_many(&running, &few, setup.length)?,
+            of_many(&fresh, &fresh_ids, setup.length)?,
+        ]);
+    }
+    let middle = |n: usize| {
+        let mut column: Vec<f64> = costs.iter().map(|row| row[n]).collect();
+        crate::figures::median(&mut column)
+    };
+    drop(fresh);
+
+    say("restarting after a crash and after an orderly end");
+    running.server.kill()?;
+    let crashed = start()?;
+    let ready_after_crash = crashed.ready_after;
+    let (status, _) = call(
+        crashed.address,
+        &get(&format!("/v1/jobs/{}", ids[count / 2])),
+    )?;
+    anyhow::ensure!(status == 200, "a job is missing after a crash");
+    let stopped = crashed.stop()?;
+    let orderly = start()?;
+    let ready = orderly.ready_after;
+    let restarted = orderly.settle()?.memory as f64 / count as f64;
+    let of = |what: &str| format!("{count} live jobs: {what}");
+    Ok(vec![
+        Figure::alone("P9", of("memory each"), "B", each, Aim::AtMost(600.0)),
+        Figure::alone(
+            "",
+            of("memory each after a restart"),
+            "B",
+            restarted,
+            Aim::Shown,
+        ),
+        Figure::alone(
+            "P9",
+            of("restart to ready after a crash"),
+            "s",
+            ready_after_crash.as_secs_f64(),
+            Aim::AtMost(5.0),
+        ),
+        Figure::alone(
+            "P9",
+            of("restart to ready after an orderly end"),
+            "s",
+            ready.as_secs_f64(),
+            Aim::AtMost(5.0),
+        ),
+        Figure::alone(
+            "",
+            of("orderly end"),
+            "s",
+            stopped.as_secs_f64(),
+            Aim::Shown,
+        ),
+        Figure::beside(
+            "P9",
+            of("read of one"),
+            "CPU µs",
+            middle(1),
+            ("with a single job", middle(2)),
+            Aim::TimesAtMost(1.1),
+        ),
+        Figure::beside(
+            "",
+            of(&format!("reads over {READ} of them")),
+            "CPU µs",
+            middle(0),
+            ("with a single job", middle(2)),
+            Aim::Shown,
+        ),
+        Figure::alone("", of("made at"), "creates/s", rate, Aim::Shown),
+    ])
+}

@@ -1,0 +1,10 @@
+//! What is measured, a file for each question.
+
+pub(crate) mod creates;
+pub(crate) mod jobs;
+pub(crate) mod learned;
+pub(crate) mod overload;
+pub(crate) mod parked;
+pub(crate) mod reads;
+pub(crate) mod restart;
+pub(crate) mod timers;

@@ -1,0 +1,263 @@
+//! Held requests and streams: what one costs while nothing happens, and what it costs to wake it.
+
+use std::time::{Duration, Instant};
+
+use crate::clock::now;
+use crate::contestant::{Contestant, Running, Setup};
+use crate::figures::{Aim, Figure, in_turns, quantile, say};
+use crate::limit::commit::Writer;
+use crate::limit::{Sort, Store};
+use crate::load::{Parked, call};
+
+/// How many ends a second come, one by one.
+const ENDS_PER_SECOND: u32 = 1_000;
+
+/// How waits are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    LongPoll,
+    Stream,
+}
+
+/// P3 and P5.
+pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for count in sizes(setup) {
+        figures.extend(broadcast(setup, Held::LongPoll, count)?);
+    }
+    figures.extend(one_by_one(setup)?);
+    Ok(figures)
+}
+
+/// P4.
+pub(crate) fn run_streams(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for count in sizes(setup) {
+        figures.extend(broadcast(setup, Held::Stream, count)?);
+    }
+    Ok(figures)
+}
+
+fn sizes(setup: &Setup) -> Vec<usize> {
+    if setup.quick {
+        return vec![setup.connections(2_000)];
+    }
+    let mut sizes = vec![setup.connections(10_000), setup.connections(50_000)];
+    sizes.dedup();
+    sizes
+}
+
+fn broadcast(setup: &Setup, held: Held, count: usize) -> anyhow::Result<Vec<Figure>> {
+    let mut contestants = vec![
+        Contestant::Ours,
+        Contestant::Limit(Sort::Task, None),
+        Contestant::Limit(Sort::Hyper, None),
+    ];
+    if held == Held::LongPoll {
+        contestants.push(Contestant::Limit(Sort::Epoll, None));
+    }
+    let medians = in_turns(setup.rounds, &contestants, |contestant| {
+        say(&format!("{held:?} x {count}: {contestant:?}"));
+        let mut running = contestant.start(setup, 900, false)?;
+        running.make_topics(1)?;
+        park_and_wake(&running, held, count)
+    })?;
+    let (ours, task, hyper) = (medians[0], medians[1], medians[2]);
+    let (name, goals, memory) = match held {
+        Held::LongPoll => ("parked long poll", ["P3", "P5"], 2.0),
+        Held::Stream => ("parked stream", ["P4", ""], 3.0),
+    };
+    let wake = if held == Held::LongPoll {
+        Aim::TimesAtMost(1.2)
+    } else {
+        Aim::Shown
+    };
+    let of = |what: &str| format!("{name}, {count}: {what}");
+    let mut figures = vec![
+        Figure::beside(
+            goals[0],
+            of("memory each"),
+            "KiB",
+            ours[0],
+            ("bare task", task[0]),
+            Aim::AtMost(memory),
+        ),
+        Figure::beside(
+            "",
+            of("memory each"),
+            "KiB",
+            ours[0],
+            ("bare hyper handler", hyper[0]),
+            Aim::Shown,
+        ),
+        Figure::beside(
+            goals[1],
+            of("broadcast wake"),
+            "CPU µs",
+            ours[1],
+            ("bare task", task[1]),
+            wake,
+        ),
+        Figure::beside(
+            "",
+            of("broadcast wake"),
+            "CPU µs",
+            ours[1],
+            ("bare hyper handler", hyper[1]),
+            Aim::Shown,
+        ),
+        Figure::beside(
+            "",
+            of("last one answered"),
+            "ms",
+            ours[2],
+            ("bare task", task[2]),
+            Aim::Shown,
+        ),
+    ];
+    if let Some(epoll) = medians.get(3) {
+        let limit = |n: usize| ("raw epoll", epoll[n]);
+        figures.push(Figure::beside(
+            "",
+            of("memory each"),
+            "KiB",
+            ours[0],
+            limit(0),
+            Aim::Shown,
+        ));
+        figures.push(Figure::beside(
+            "",
+            of("broadcast wake"),
+            "CPU µs",
+            ours[1],
+            limit(1),
+            Aim::Shown,
+        ));
+    }
+    Ok(figures)
+}
+
+/// Memory for each in KiB, processor time for each wake in microseconds, and when the last one had its answer in milliseconds.
+fn park_and_wake(running: &Running, held: Held, count: usize) -> anyhow::Result<[f64; 3]> {
+    let (marker, request): (Option<&'static [u8]>, _) = match held {
+        Held::LongPoll => (None, running.wait(0)),
+        Held::Stream => (Some(b"event: job.c".as_slice()), running.stream(0)),
+    };
+    // The first event of a stream says how the job is; only the end counts, and ours is canceled.
+    let marker = marker.map(|_| b"event: job.cance".as_slice());
+    let marker = if running.is_ours() {
+        marker
+    } else {
+        marker.map(|_| b"event: job.comple".as_slice())
+    };
+    let before = running.server.settle()?;
+    let mut parked = Parked::open(running.server.address, count, marker, |_| request.clone())?;
+    let held = running.server.settle()?;
+    let begun = now();
+    call(running.server.address, &running.end(0))?;
+    let last = parked.all(begun)?;
+    let after = running.server.settle()?;
+    let each = |bytes: u64| bytes as f64 / count as f64;
+    Ok([
+        each(held.memory.saturating_sub(before.memory)) / 1024.0,
+        (after.cpu - held.cpu).as_secs_f64() * 1e6 / count as f64,
+        last.as_secs_f64() * 1e3,
+    ])
+}
+
+/// P6.
+fn one_by_one(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
+    let count = setup.connections(setup.sized(10_000, 1_000));
+    let contestants = [Contestant::Ours, Contestant::Limit(Sort::Task, None)];
+    let medians = in_turns(setup.rounds, &contestants, |contestant| {
+        say(&format!("one by one x {count}: {contestant:?}"));
+        let mut running = contestant.start(setup, 900, true)?;
+        running.make_topics(count)?;
+        let [commit_p50, commit_p99] = lone_commits(setup)?;
+        let [p50, p99] = ends(&running, count)?;
+        Ok([p50, p99, commit_p50, commit_p99])
+    })?;
+    let (ours, task) = (medians[0], medians[1]);
+    let what = format!("one of {count} parked ends, 1,000/s: end to answer");
+    Ok(vec![
+        Figure::beside(
+            "",
+            format!("{what}, p50"),
+            "ms",
+            ours[0],
+            ("bare task, no disk", task[0]),
+            Aim::Shown,
+        ),
+        Figure::beside(
+            "",
+            format!("{what}, p99"),
+            "ms",
+            ours[1],
+            ("bare task, no disk", task[1]),
+            Aim::Shown,
+        ),
+        Figure::alone(
+            "P6",
+            format!("{what}, p50 beyond one commit (p50 {:.2} ms)", ours[2]),
+            "ms",
+            ours[0] - ours[2],
+            Aim::AtMost(0.5),
+        ),
+        Figure::alone(
+            "P6",
+            format!("{what}, p99 beyond one commit (p50 {:.2} ms)", ours[2]),
+            "ms",
+            ours[1] - ours[2],
+            Aim::AtMost(2.0),
+        ),
+    ])
+}
+
+/// Ends the topics one by one at an even pace, and says how long after each its wait was answered: the 50th and 99th of 100,
+/// in milliseconds.
+fn ends(running: &Running, count: usize) -> anyhow::Result<[f64; 2]> {
+    let address = running.server.address;
+    let mut parked = Parked::open(address, count, None, |n| running.wait(n))?;
+    running.server.settle()?;
+    let mut ender = Parked::open(address, 0, None, |_| Vec::new())?;
+    let doors = 32;
+    for n in 0..doors {
+        ender.add(address, n)?;
+    }
+    let mut ended: Vec<Instant> = Vec::with_capacity(count);
+    let begun = now();
+    while parked.count() < count {
+        let due = begun.elapsed().as_secs_f64() * f64::from(ENDS_PER_SECOND);
+        while ended.len() < count && (ended.len() as f64) < due {
+            ended.push(now());
+            let n = ended.len() - 1;
+            ender.send(n % doors, &running.end(n))?;
+        }
+        parked.turn(Duration::ZERO)?;
+        ender.turn(Duration::ZERO)?;
+        anyhow::ensure!(
+            begun.elapsed() < Duration::from_secs(120),
+            "waits are not answered"
+        );
+    }
+    let mut took: Vec<f64> = ended
+        .iter()
+        .enumerate()
+        .filter_map(|(n, ended)| Some((parked.answered_at(n)? - *ended).as_secs_f64() * 1e3))
+        .collect();
+    Ok([quantile(&mut took, 0.5), quantile(&mut took, 0.99)])
+}
+
+/// What one record alone takes to become durable in SQLite, the 50th and the 99th of 100, in milliseconds.
+pub(crate) fn lone_commits(setup: &Setup) -> anyhow::Result<[f64; 2]> {
+    let directory = tempfile::tempdir_in(&setup.directory)?;
+    let mut writer = Writer::open(Store::Sqlite, directory.path())?;
+    let record = [b'x'; 300];
+    let mut took = Vec::new();
+    for _ in 0..500 {
+        let begun = now();
+        writer.commit(std::iter::once(record.as_slice()))?;
+        took.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok([quantile(&mut took, 0.5), quantile(&mut took, 0.99)])
+}

@@ -1,0 +1,50 @@
+//! How long a restart takes, by how much there is to read.
+
+use crate::child::Server;
+use crate::contestant::{Contestant, Setup};
+use crate::figures::{Aim, Figure, say};
+use crate::machine::Core;
+
+use super::reads::some_jobs;
+
+/// Restarts after a crash, when what was written last has to be replayed, and after an orderly end, when there is only a
+/// checkpoint.
+pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    let sizes: &[usize] = if setup.quick {
+        &[1_000, 10_000]
+    } else {
+        &[1_000, 10_000, 100_000, 300_000]
+    };
+    for &count in sizes {
+        say(&format!("restart with {count} jobs"));
+        let directory = tempfile::tempdir_in(&setup.directory)?;
+        let mut arguments = Contestant::our_arguments();
+        arguments.push("--data".to_owned());
+        arguments.push(directory.path().display().to_string());
+        let start = || Server::start(&setup.ours, &arguments, Core::Server);
+        let running = Contestant::Ours.attach(start()?);
+        some_jobs(&running, count)?;
+        running.server.kill()?;
+        let crashed = start()?;
+        let after_crash = crashed.ready_after.as_secs_f64() * 1e3;
+        crashed.stop()?;
+        let orderly = start()?.ready_after.as_secs_f64() * 1e3;
+        let of = |what: &str| format!("restart with {count} jobs, {what}");
+        figures.push(Figure::alone(
+            "",
+            of("after a crash"),
+            "ms",
+            after_crash,
+            Aim::Shown,
+        ));
+        figures.push(Figure::alone(
+            "",
+            of("after an orderly end"),
+            "ms",
+            orderly,
+            Aim::Shown,
+        ));
+    }
+    Ok(figures)
+}
