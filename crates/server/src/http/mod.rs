@@ -4,6 +4,7 @@
 //! What happens around every request, whatever it asks for, is the [`Shell`]'s.
 
 pub mod access;
+mod dashboard;
 pub mod error;
 mod events;
 pub mod extract;
@@ -44,6 +45,7 @@ pub fn app(state: AppState) -> Router {
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))
+        .merge(dashboard::routes())
         .fallback(async || error::ApiError::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             error::ApiError::of(405, Code::METHOD_NOT_ALLOWED, "Not this method")

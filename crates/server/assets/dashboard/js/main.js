@@ -1,0 +1,207 @@
+// The frame: bar, navigation, and the page that the address names.
+
+import { keyHeld, keyWanted, setKey } from './api.js';
+import { Cell, useCell } from './cell.js';
+import { advance, clock, keepInStep, useNow } from './clock.js';
+import { span, time } from './format.js';
+import { html, render, useEffect, useState } from './html.js';
+import { connection, start } from './jobs.js';
+import { JobPage } from './pages/job.js';
+import { JobsPage } from './pages/jobs.js';
+import { ReportPage } from './pages/report.js';
+import { SimulatorPage } from './pages/simulator.js';
+import { WebhooksPage } from './pages/webhooks.js';
+import { place } from './router.js';
+import { Dialog } from './ui/dialog.js';
+import { Icon } from './ui/icon.js';
+import { Toasts, say, toast, toastProblem } from './ui/toast.js';
+import { useTask } from './ui/use.js';
+
+const PAGES = [
+  { path: '', icon: 'jobs', title: 'Jobs' },
+  { path: 'report', icon: 'report', title: 'Report' },
+  { path: 'webhooks', icon: 'webhooks', title: 'Webhooks' },
+  { path: 'simulator', icon: 'simulator', title: 'Simulator' },
+];
+
+const THEMES = ['auto', 'light', 'dark'];
+const theme = new Cell(localStorage.getItem('abide.theme') ?? 'auto');
+const isKeyDialogOpen = new Cell(false);
+
+function App() {
+  const { path } = useCell(place);
+  const isKeyWanted = useCell(keyWanted);
+  const isKeyAsked = useCell(isKeyDialogOpen);
+  const [section = '', id = null] = path;
+  const current = section === 'jobs' ? '' : section;
+
+  return html`
+    <a class="skip" href="#main" onClick=${skip}>Skip to content</a>
+    <div class="shell">
+      <header class="bar">
+        <a class="brand" href="#/"><img src="assets/icon.svg" alt="" />abide</a>
+        <div class="right">
+          <${Connection} />
+          <${ClockControl} />
+          <${ThemeButton} />
+          <button
+            type="button"
+            class="bare"
+            aria-label="API key"
+            title="API key"
+            onClick=${() => (isKeyDialogOpen.value = true)}
+          >
+            <${Icon} name="key" />
+          </button>
+        </div>
+      </header>
+      <nav class="nav" aria-label="Pages">
+        <ul>
+          ${PAGES.map(
+            ({ path, icon, title }) => html`
+              <li key=${path}>
+                <a href=${`#/${path}`} aria-current=${current === path ? 'page' : null}>
+                  <${Icon} name=${icon} />${title}
+                </a>
+              </li>
+            `,
+          )}
+        </ul>
+      </nav>
+      <main id="main" tabindex="-1">
+        <${Page} section=${section} id=${id} />
+      </main>
+    </div>
+    <${Toasts} />
+    ${(isKeyAsked || isKeyWanted) && html`<${KeyDialog} isWanted=${isKeyWanted} />`}
+  `;
+}
+
+function Page({ section, id }) {
+  if (section === 'jobs' && id) return html`<${JobPage} key=${id} id=${id} />`;
+  if (section === '' || section === 'jobs') return html`<${JobsPage} />`;
+  if (section === 'report') return html`<${ReportPage} />`;
+  if (section === 'webhooks') return html`<${WebhooksPage} id=${id} />`;
+  if (section === 'simulator') return html`<${SimulatorPage} />`;
+  return html`<div class="empty"><h1>There is no such page</h1><a href="#/">To the jobs</a></div>`;
+}
+
+function Connection() {
+  const state = useCell(connection);
+  const text = { open: 'Live', connecting: 'Connecting', waiting: 'Offline' }[state] ?? 'Offline';
+  useEffect(() => {
+    if (state === 'connecting') return undefined;
+    const timer = setTimeout(() => say(state === 'open' ? 'Live' : 'The connection is lost; trying again'), 1000);
+    return () => clearTimeout(timer);
+  }, [state]);
+  return html`<span class=${`connection ${state}`}><i></i>${text}</span>`;
+}
+
+/** The server's time where it isn't ours, and the way to move it on where it stands still. */
+function ClockControl() {
+  const { sort, speed } = useCell(clock);
+  const isManual = sort === 'manual';
+  const now = useNow(!isManual && speed !== 1);
+  const [step, isBusy] = useTask(async (seconds) => {
+    try {
+      await advance(seconds);
+      say(`The clock is ${span(seconds * 1000)} further`);
+    } catch (problem) {
+      toastProblem(problem);
+    }
+  });
+  if (!isManual && speed === 1) return null;
+  return html`
+    <div class="clock" role="group" aria-label="Server’s clock">
+      <time class="hide-narrow" datetime=${new Date(now).toISOString()}>
+        ${time(now, now)}${isManual ? '' : ` · ${speed}×`}
+      </time>
+      ${isManual &&
+      [1, 10, 60].map(
+        (seconds) => html`
+          <button type="button" class="small" disabled=${isBusy} onClick=${() => step(seconds)}>
+            +${seconds === 60 ? '1 min' : `${seconds} s`}
+          </button>
+        `,
+      )}
+    </div>
+  `;
+}
+
+function ThemeButton() {
+  const name = useCell(theme);
+  const next = THEMES[(THEMES.indexOf(name) + 1) % THEMES.length];
+  useEffect(() => {
+    if (name === 'auto') delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = name;
+  }, [name]);
+  function press() {
+    localStorage.setItem('abide.theme', next);
+    theme.value = next;
+    say(`Colors: ${next}`);
+  }
+  const label = `Colors: ${name}. Change to ${next}.`;
+  return html`
+    <button type="button" class="bare hide-narrow" aria-label=${label} title=${label} onClick=${press}>
+      <${Icon} name="theme" />
+    </button>
+  `;
+}
+
+function KeyDialog({ isWanted }) {
+  const [key, setText] = useState('');
+  const isHeld = useCell(keyHeld);
+  const close = () => {
+    isKeyDialogOpen.value = false;
+    keyWanted.value = false;
+  };
+  function take(event, text) {
+    event.preventDefault();
+    setKey(text.trim());
+    close();
+    start();
+    toast(text ? 'The key is used until this tab closes.' : 'The key is forgotten.');
+  }
+  return html`
+    <${Dialog} title="API key" onClose=${close}>
+      <form class="stack" onSubmit=${(event) => take(event, key)}>
+        <p>
+          ${isWanted
+            ? 'This server wants a key, and didn’t get one that it knows.'
+            : isHeld
+              ? 'This tab has a key.'
+              : 'A server without keys needs none.'}
+          ${' '}A key is kept by this tab alone and is gone when the tab closes.
+        </p>
+        <div class="field">
+          <label for="api-key">Key</label>
+          <input
+            id="api-key"
+            type="password"
+            autocomplete="off"
+            spellcheck="false"
+            required
+            value=${key}
+            onInput=${(event) => setText(event.target.value)}
+          />
+        </div>
+        <footer>
+          ${isHeld && html`<button type="button" onClick=${(event) => take(event, '')}>Forget the key</button>`}
+          <button class="primary">Use this key</button>
+        </footer>
+      </form>
+    <//>
+  `;
+}
+
+function skip(event) {
+  // The part after `#` names a page here, so the browser can't jump there by itself.
+  event.preventDefault();
+  document.getElementById('main').focus();
+}
+
+keepInStep();
+start();
+const root = document.getElementById('app');
+root.replaceChildren();
+render(html`<${App} />`, root);

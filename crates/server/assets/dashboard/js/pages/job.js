@@ -1,0 +1,284 @@
+// One job: its life, who looked at it and who was told.
+//
+// Looking at a job is what is measured here, so this page doesn't: it reads the list for this one id, follows the feed of all jobs, and asks for
+// the log of looks. None of these counts as a look.
+
+import { Problem, call, optional } from '../api.js';
+import { useCell } from '../cell.js';
+import { useNow } from '../clock.js';
+import { ago, count, counted, shortId, span, time, words } from '../format.js';
+import { html, useEffect, useMemo, useState } from '../html.js';
+import { board, forget, jobOf, onEvent, put } from '../jobs.js';
+import { go } from '../router.js';
+import { Badge } from '../ui/badge.js';
+import { Copy } from '../ui/copy.js';
+import { Icon } from '../ui/icon.js';
+import { Json } from '../ui/json.js';
+import { say, toast, toastProblem } from '../ui/toast.js';
+import { useData, usePage, useTask } from '../ui/use.js';
+import { CancelButton } from './cancel.js';
+import { DeliveryTable, deliveriesOf } from './deliveries.js';
+import { lanesOf, summaryOf } from './looks.js';
+import { Legend, Timeline } from './timeline.js';
+
+const LOOK_EVERY = 3000;
+const LOOKS_SHOWN = 100;
+
+export function JobPage({ id }) {
+  const heading = usePage(shortId(id));
+  useCell(board);
+  const job = jobOf(id);
+  const missing = useMissing(id, job);
+  const path = `v1/jobs/${encodeURIComponent(id)}`;
+  const isOpen = job !== null && !job.done;
+  const now = useNow(isOpen, 500);
+
+  const log = useData(() => readLooks(path), [path], isOpen ? LOOK_EVERY : 0);
+  const told = useData(async () => deliveriesOf(await optional(`${path}/deliveries`)), [path], isOpen ? LOOK_EVERY * 2 : 0);
+  // The looks that saw the end come just after it, so read them once more.
+  useEffect(() => {
+    if (!job?.done) return undefined;
+    const timers = [300, 1500, 5000].map((ms) => setTimeout(() => (log.reload(), told.reload()), ms));
+    return () => timers.forEach(clearTimeout);
+  }, [job?.done]);
+  useEffect(
+    () =>
+      onEvent((event, other) => {
+        if (other.id !== id) return;
+        log.reload();
+        if (other.done) say(`The job is ${words(other.status)}`);
+      }),
+    [id],
+  );
+
+  const lanes = useMemo(() => lanesOf(log.data?.looks ?? [], job?.finished_at), [log.data, job?.finished_at]);
+  if (job === null) {
+    return html`
+      <div class="page">
+        <header><h1 ref=${heading} tabindex="-1" class="mono">${shortId(id)}</h1></header>
+        ${missing ? html`<${Missing} problem=${missing} />` : html`<p role="status" class="soft">Reading the job …</p>`}
+      </div>
+    `;
+  }
+  return html`
+    <div class="page">
+      <header>
+        <div class="stack title-stack">
+          <a class="row small" href="#/"><${Icon} name="back" />All jobs</a>
+          <div class="row">
+            <h1 ref=${heading} tabindex="-1" class="mono" title=${id}>${shortId(id)}</h1>
+            <${Copy} text=${id} label="Copy the job’s id" />
+            <span role="status"><${Badge} status=${job.status} /></span>
+          </div>
+        </div>
+        <div class="row">${job.done ? html`<${DeleteButton} job=${job} />` : html`<${CancelButton} job=${job} kind="" />`}</div>
+      </header>
+      <${Figures} job=${job} lanes=${lanes} hasLog=${log.data?.looks !== null} now=${now} />
+      <section class="panel" aria-labelledby="timeline">
+        <header>
+          <h2 id="timeline">Timeline</h2>
+          <${Legend} />
+        </header>
+        <${Timeline}
+          job=${job}
+          changes=${log.data?.changes ?? []}
+          lanes=${lanes}
+          watchers=${log.data?.watchers ?? []}
+          deliveries=${told.data ?? []}
+          now=${now}
+        />
+        <${LookTable} log=${log} lanes=${lanes} created=${Date.parse(job.created_at)} />
+      </section>
+      <div class="columns">
+        <${Facts} job=${job} now=${now} />
+        <${Watchers} watchers=${log.data?.watchers} isDone=${job.done} now=${now} />
+      </div>
+      ${told.data?.length > 0 &&
+      html`
+        <section class="panel" aria-labelledby="told">
+          <header><h2 id="told">Webhooks</h2></header>
+          <${DeliveryTable} deliveries=${told.data} now=${now} onRetried=${told.reload} />
+        </section>
+      `}
+      <${Contents} job=${job} />
+    </div>
+  `;
+}
+
+/** Reads the job where the feed and the list haven't brought it; gives why it can't be had. */
+function useMissing(id, job) {
+  const [problem, setProblem] = useState(null);
+  const isKnown = job !== null;
+  useEffect(() => {
+    if (isKnown) return undefined;
+    let isOver = false;
+    const read = async () => {
+      try {
+        const page = await call(`v1/jobs?ids=${encodeURIComponent(id)}`).catch(() => null);
+        const listed = (page?.jobs ?? page?.data ?? []).find((one) => one.id === id);
+        put(listed ?? (await call(`v1/jobs/${encodeURIComponent(id)}`)));
+      } catch (caught) {
+        if (!isOver) setProblem(caught);
+      }
+    };
+    read();
+    return () => (isOver = true);
+  }, [id, isKnown]);
+  return problem;
+}
+
+function Missing({ problem }) {
+  const text =
+    problem instanceof Problem && problem.status === 410
+      ? 'The record of this job has been deleted.'
+      : problem instanceof Problem && problem.status === 404
+        ? 'The server knows no job of this id, or it belongs to another key.'
+        : problem.message;
+  return html`<div class="empty"><p>${text}</p><a href="#/">All jobs</a></div>`;
+}
+
+async function readLooks(path) {
+  const [log, watching] = await Promise.all([optional(`${path}/looks`), optional(`${path}/watchers`)]);
+  return {
+    looks: log?.looks ?? null,
+    changes: log?.changes ?? [],
+    dropped: log?.dropped ?? 0,
+    watchers: watching?.watchers ?? (Array.isArray(watching) ? watching : []),
+  };
+}
+
+function Figures({ job, lanes, hasLog, now }) {
+  const { looks, wasted, late } = summaryOf(lanes);
+  const created = Date.parse(job.created_at);
+  const took = (job.finished_at ? Date.parse(job.finished_at) : now) - created;
+  const left = job.remaining_ms;
+  return html`
+    <dl class="figures">
+      <div><dt>${job.done ? 'Took' : 'Has taken'}</dt><dd>${span(job.done ? took : Math.floor(took / 1000) * 1000)}</dd></div>
+      ${!job.done && left && html`<div><dt>Left, as learned</dt><dd>${span(left.p50)}<small>${span(left.p10)} to ${span(left.p90)}</small></dd></div>`}
+      ${hasLog &&
+      html`
+        <div><dt>Looks</dt><dd>${count(looks)}</dd></div>
+        <div class=${wasted > 0 ? 'warn' : ''}><dt>For nothing</dt><dd>${count(wasted)}</dd></div>
+        ${job.done && html`<div class=${late > 100 ? 'warn' : ''}><dt>End seen after</dt><dd>${late === null ? 'not yet' : span(late)}</dd></div>`}
+      `}
+    </dl>
+  `;
+}
+
+function LookTable({ log, lanes, created }) {
+  if (log.data === undefined) return null;
+  if (log.data.looks === null) return html`<p class="small soft">This server keeps no log of looks.</p>`;
+  const looks = lanes.flatMap((lane) => lane.looks).sort((a, b) => b.at - a.at);
+  if (looks.length === 0) return html`<p class="small soft">Nobody has looked at this job. This page doesn’t count: it reads the log.</p>`;
+  const shown = looks.slice(0, LOOKS_SHOWN);
+  return html`
+    <details class="small">
+      <summary>Every look as a table</summary>
+      <div class="wide" tabindex="0" role="region" aria-label="Every look">
+        <table>
+          <thead>
+            <tr><th scope="col">When</th><th scope="col" class="number">After</th><th scope="col">How</th><th scope="col">Who</th><th scope="col" class="number">Held</th><th scope="col">Saw</th></tr>
+          </thead>
+          <tbody>
+            ${shown.map(
+              (look, index) => html`
+                <tr key=${index}>
+                  <td>${time(look.at)}</td>
+                  <td class="number">${span(look.at - created)}</td>
+                  <td>${words(look.channel)}</td>
+                  <td>${look.client ?? '–'}</td>
+                  <td class="number">${look.held_ms > 0 ? span(look.held_ms) : '–'}</td>
+                  <td>${look.news ? `revision ${look.revision}` : html`<span class="soft">nothing new</span>`}</td>
+                </tr>
+              `,
+            )}
+          </tbody>
+        </table>
+      </div>
+      ${looks.length > LOOKS_SHOWN && html`<p class="soft">The last ${LOOKS_SHOWN} of ${count(looks.length)}.</p>`}
+      ${log.data.dropped > 0 && html`<p class="soft">The server has forgotten ${counted(log.data.dropped, 'older look')}.</p>`}
+    </details>
+  `;
+}
+
+function Facts({ job, now }) {
+  const facts = [
+    ['Id', html`<code class="whole">${job.id}</code>`],
+    ['Kind', words(job.kind)],
+    ['Revision', count(job.revision)],
+    ['Created', time(job.created_at, now)],
+    ['Started', job.started_at && time(job.started_at, now)],
+    ['Ended', job.finished_at && time(job.finished_at, now)],
+    ['Record deleted', job.expires_at && ago(job.expires_at, now)],
+    ['In a terminal', html`<code class="whole">abide ${job.done ? 'status' : 'wait'} ${job.id}</code>`],
+  ].filter(([, value]) => value);
+  return html`
+    <section class="panel" aria-labelledby="facts">
+      <header><h2 id="facts">Record</h2></header>
+      <dl class="facts">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
+    </section>
+  `;
+}
+
+function Watchers({ watchers, isDone, now }) {
+  return html`
+    <section class="panel" aria-labelledby="watchers">
+      <header><h2 id="watchers">Who is waiting now</h2></header>
+      ${watchers?.length > 0
+        ? html`
+            <table>
+              <thead><tr><th scope="col">How</th><th scope="col">From</th><th scope="col" class="number">For</th></tr></thead>
+              <tbody>
+                ${watchers.map(
+                  (watcher, index) => html`
+                    <tr key=${index}>
+                      <td>${words(watcher.channel)}</td>
+                      <td>${watcher.address ?? '–'}</td>
+                      <td class="number">${span(Math.max(0, now - Date.parse(watcher.since)))}</td>
+                    </tr>
+                  `,
+                )}
+              </tbody>
+            </table>
+          `
+        : html`<p class="soft">${isDone ? 'The job has ended; nobody waits any more.' : 'Nobody holds a request or a stream on this job.'}</p>`}
+    </section>
+  `;
+}
+
+function Contents({ job }) {
+  const parts = [
+    ['Result', job.result],
+    ['Error', job.error],
+    ['Input', job.input],
+    ['Metadata', job.metadata],
+  ].filter(([, value]) => value !== null && value !== undefined && Object.keys(Object(value)).length + String(value).length > 0);
+  const shown = parts.filter(([, value]) => typeof value !== 'object' || Object.keys(value).length > 0);
+  if (shown.length === 0) return null;
+  return html`
+    <section class="panel" aria-labelledby="contents">
+      <header><h2 id="contents">Contents</h2></header>
+      <div class="columns">${shown.map(([title, value]) => html`<${Json} key=${title} title=${title} value=${value} />`)}</div>
+    </section>
+  `;
+}
+
+function DeleteButton({ job }) {
+  const [isSure, setSure] = useState(false);
+  const [run, isBusy] = useTask(async () => {
+    try {
+      await call(`v1/jobs/${encodeURIComponent(job.id)}`, { method: 'DELETE' });
+      forget(job.id);
+      toast(`The record of ${shortId(job.id)} is deleted`);
+      go('');
+    } catch (problem) {
+      toastProblem(problem);
+    }
+  });
+  if (!isSure) return html`<button type="button" onClick=${() => setSure(true)}>Delete the record</button>`;
+  return html`
+    <button type="button" class="danger" disabled=${isBusy} onClick=${run}>Delete for good</button>
+    <button type="button" onClick=${() => setSure(false)}>Keep it</button>
+  `;
+}

@@ -1,0 +1,157 @@
+// Event streams over `fetch`: an `EventSource` can't send an API key, and doesn't notice a stream that has fallen silent.
+
+import { request } from './api.js';
+
+/** The server sends a comment every 15 s; a stream that is silent for three of them is dead. */
+const SILENCE_MAX = 45_000;
+/** The most text of one event. */
+const EVENT_CHARS_MAX = 4_000_000;
+const BACKOFF_MIN = 500;
+const BACKOFF_MAX = 15_000;
+/** A page that nobody looks at gives its connection back after so long: a browser has six per host. */
+const HIDDEN_MAX = 60_000;
+
+/** Cuts a stream of text into events `{id, event, data}`, as the HTML standard has it. */
+export class Parser {
+  #rest = '';
+  #id = null;
+  #event = '';
+  #data = null;
+
+  /** Takes what has come and gives the events that are now whole. */
+  push(text) {
+    this.#rest += text;
+    if (this.#rest.length > EVENT_CHARS_MAX) throw new Error('an event is too long');
+    const events = [];
+    for (let line; (line = this.#line()) !== null; ) {
+      if (line === '') {
+        if (this.#data !== null) events.push({ id: this.#id, event: this.#event || 'message', data: this.#data });
+        this.#event = '';
+        this.#data = null;
+        continue;
+      }
+      const colon = line.indexOf(':');
+      if (colon === 0) continue;
+      const name = colon < 0 ? line : line.slice(0, colon);
+      const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
+      if (name === 'data') this.#data = this.#data === null ? value : `${this.#data}\n${value}`;
+      else if (name === 'event') this.#event = value;
+      else if (name === 'id' && !value.includes('\0')) this.#id = value;
+    }
+    return events;
+  }
+
+  #line() {
+    const end = this.#rest.search(/[\r\n]/);
+    if (end < 0) return null;
+    let next = end + 1;
+    if (this.#rest[end] === '\r') {
+      // The line feed that may belong to it hasn't come yet.
+      if (next === this.#rest.length) return null;
+      if (this.#rest[next] === '\n') next += 1;
+    }
+    const line = this.#rest.slice(0, end);
+    this.#rest = this.#rest.slice(next);
+    return line;
+  }
+}
+
+/**
+ * Follows a stream until it is told to stop: resumes after a cut, with growing pauses where the server can't be reached.
+ *
+ * `onState` hears `connecting`, `open`, `waiting` (to try again) and `ended`, and with `open` whether it goes on from the event before
+ * the cut; `onEvent` hears `{id, event, data}`. Returns the function that stops it.
+ */
+export function follow(path, { lastId = null, onEvent, onState = () => {} }) {
+  const stopped = new AbortController();
+  let wake = () => {};
+  const nudge = () => wake();
+  addEventListener('online', nudge);
+  document.addEventListener('visibilitychange', nudge);
+  stopped.signal.addEventListener('abort', () => {
+    removeEventListener('online', nudge);
+    document.removeEventListener('visibilitychange', nudge);
+    wake();
+  });
+
+  const sleep = (ms) =>
+    new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+
+  async function once() {
+    const connection = new AbortController();
+    const stop = () => connection.abort();
+    stopped.signal.addEventListener('abort', stop);
+    let dog = setTimeout(stop, SILENCE_MAX);
+    const hidden = watchHidden(stop);
+    try {
+      const headers = { accept: 'text/event-stream' };
+      if (lastId !== null) headers['last-event-id'] = lastId;
+      const response = await request(path, { headers, signal: connection.signal });
+      if (response.status === 204 || response.status === 404 || response.status === 410) return 'ended';
+      if (!response.ok || !response.body) throw new Error(`the stream answered ${response.status}`);
+      onState('open', lastId !== null);
+      const parser = new Parser();
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) return 'cut';
+        clearTimeout(dog);
+        dog = setTimeout(stop, SILENCE_MAX);
+        for (const event of parser.push(value)) {
+          if (event.id !== null) lastId = event.id;
+          onEvent(event);
+        }
+      }
+    } finally {
+      clearTimeout(dog);
+      hidden();
+      stopped.signal.removeEventListener('abort', stop);
+      connection.abort();
+    }
+  }
+
+  async function run() {
+    let pause = BACKOFF_MIN;
+    while (!stopped.signal.aborted) {
+      onState('connecting');
+      const began = performance.now();
+      try {
+        if ((await once()) === 'ended') {
+          onState('ended');
+          return;
+        }
+      } catch {
+        // Why it was cut doesn't matter: it is resumed, and the state says that it was.
+      }
+      if (stopped.signal.aborted) return;
+      onState('waiting');
+      if (performance.now() - began > 10_000) pause = BACKOFF_MIN;
+      if (document.hidden) await sleep(2 ** 30);
+      else await sleep(pause * (0.5 + Math.random()));
+      pause = Math.min(pause * 2, BACKOFF_MAX);
+    }
+  }
+
+  run();
+  return () => stopped.abort();
+}
+
+function watchHidden(stop) {
+  let timer = 0;
+  const look = () => {
+    clearTimeout(timer);
+    if (document.hidden) timer = setTimeout(stop, HIDDEN_MAX);
+  };
+  look();
+  document.addEventListener('visibilitychange', look);
+  return () => {
+    clearTimeout(timer);
+    document.removeEventListener('visibilitychange', look);
+  };
+}
