@@ -107,7 +107,11 @@ fn matches(sent: &HeaderValue, tag: &str) -> bool {
 
 /// The file's type by its name, and for text that it is UTF-8.
 fn content_type(file: &EmbeddedFile) -> String {
-    let kind = file.metadata.mimetype();
+    let kind = match file.metadata.mimetype() {
+        // What the table says of `.mjs`; RFC 9239 has made the other name the one to use.
+        "application/javascript" => "text/javascript",
+        kind => kind,
+    };
     let is_text = kind.starts_with("text/") || kind == "image/svg+xml";
     if is_text {
         format!("{kind}; charset=utf-8")

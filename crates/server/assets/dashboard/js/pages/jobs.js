@@ -138,7 +138,7 @@ function Filters({ filter, setFilter, total, byStatus, byKind }) {
         <input
           type="search"
           aria-label="Find by id or metadata"
-          placeholder="Find by id or metadata"
+          placeholder="Id or metadata"
           spellcheck="false"
           value=${filter.text}
           onInput=${(event) => setFilter({ text: event.target.value })}

@@ -69,13 +69,13 @@ export function stretchesOf(job, changes, now) {
 export function scaleOf({ created, end, now, looks, forecast, width, gap = 10 }) {
   if (end === null) {
     // To a round number, so that the drawing stands still while time goes on.
-    const to = created + niceAbove(Math.max(now, forecast ?? 0, created + 1) - created);
+    const to = created + roundAbove(Math.max(now, forecast ?? 0, created + 1) - created);
     return { x: linear(created, to, 0, width), life: [created, to, 0, width], after: null };
   }
   const last = looks.reduce((latest, look) => Math.max(latest, look.at), end);
   if (last <= end) return { x: linear(created, Math.max(end, created + 1), 0, width), life: [created, end, 0, width], after: null };
   const cut = Math.round(width * (1 - AFTER_SHARE));
-  const to = end + niceAbove((last - end) * 1.08);
+  const to = end + roundAbove((last - end) * 1.08);
   const life = linear(created, Math.max(end, created + 1), 0, cut);
   const after = linear(end, to, cut + gap, width);
   return {
@@ -97,6 +97,13 @@ const NICE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4,
 
 function niceAbove(ms) {
   return NICE.find((nice) => nice >= ms) ?? Math.ceil(ms / 864e5) * 864e5;
+}
+
+/** A length a little above, of one or two digits. */
+function roundAbove(ms) {
+  const unit = 10 ** Math.floor(Math.log10(Math.max(ms, 1)));
+  const steps = [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10];
+  return unit * steps.find((step) => step * unit >= ms - 1e-6);
 }
 
 function linear(from, to, x0, x1) {

@@ -6,7 +6,9 @@ import { useWidth } from '../ui/use.js';
 
 const LEFT = 58;
 const BOTTOM = 40;
-const TOP = 14;
+const TOP = 32;
+/** Where a drawing is narrow, names are short. */
+const NARROW = 520;
 const RIGHT = 16;
 const LABEL_WIDTH = 6.6;
 
@@ -30,7 +32,7 @@ export function Scatter({ clients }) {
           ${x.ticks.map((n) => html`<line key=${n} x1=${x.at(n)} x2=${x.at(n)} y1=${TOP} y2=${height - BOTTOM} /><text key=${`t${n}`} x=${x.at(n)} y=${height - BOTTOM + 18} text-anchor="middle">${amount(n)}</text>`)}
           ${y.ticks.map((ms) => html`<line key=${ms} x1=${LEFT} x2=${width - RIGHT} y1=${y.at(ms)} y2=${y.at(ms)} /><text key=${`t${ms}`} x=${LEFT - 8} y=${y.at(ms) + 4} text-anchor="end">${ms < 1000 ? `${ms} ms` : `${ms / 1000} s`}</text>`)}
           <text class="name" x=${width - RIGHT} y=${height - 6} text-anchor="end">requests per job</text>
-          <text class="name" x=${LEFT + 8} y=${TOP + 12}>end seen after (median, and 9 in 10 within)</text>
+          <text class="name" x="0" y="12">end seen after: median, and 9 in 10 within</text>
         </g>
         ${placed.map((dot) => html`<line key=${dot.key} class=${`reach ${dot.channel}`} x1=${dot.x} x2=${dot.x} y1=${dot.y} y2=${dot.top} />`)}
         ${placed.map((dot) => html`<${Mark} key=${dot.key} dot=${dot} />`)}
@@ -72,7 +74,8 @@ function placeLabels(dots, width) {
   return [...dots]
     .sort((a, b) => a.y - b.y)
     .map((dot) => {
-      const text = dot.name.length > 28 ? `${dot.name.slice(0, 27)}…` : dot.name;
+      const name = width < NARROW ? dot.name.split(' · ')[0] : dot.name;
+      const text = name.length > 28 ? `${name.slice(0, 27)}…` : name;
       const long = text.length * LABEL_WIDTH;
       const anchor = dot.x + 16 + long > width ? 'end' : 'start';
       const x = anchor === 'start' ? dot.x + 16 : dot.x - 16;

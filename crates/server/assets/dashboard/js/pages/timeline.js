@@ -10,6 +10,9 @@ import { scaleOf, stretchesOf, summaryOf, ticksOf } from './looks.js';
 
 const LIFE = 34;
 const LANE = 46;
+/** Where a drawing is narrow, a lane's figures have a line of their own. */
+const NARROW = 560;
+const FIGURES_LINE = 16;
 const AXIS = 26;
 const LABEL = 18;
 const ROOM = 12;
@@ -27,18 +30,21 @@ export function Timeline({ job, changes, lanes, watchers, deliveries, now }) {
   const scale = scaleOf({ created, end, now, looks: [...looks, ...pushes], forecast, width: inner });
   const stretches = stretchesOf(job, changes, now);
   const rows = pushes.length > 0 ? [...lanes, { key: 'webhook', channel: 'webhook', pushes }] : lanes;
+  const isNarrow = inner < NARROW;
+  const lift = isNarrow ? FIGURES_LINE : 0;
+  const lane = LANE + lift;
   const top = AXIS + LABEL + LIFE + ROOM;
-  const height = top + rows.length * LANE + 8;
+  const height = top + rows.length * lane + 8;
   const nowX = end === null ? scale.x(now) : null;
 
   function onPointerMove(event) {
     const bounds = event.currentTarget.getBoundingClientRect();
     const x = event.clientX - bounds.left;
-    const lane = rows[Math.floor((event.clientY - bounds.top - top) / LANE)];
-    const close = (lane?.looks ?? [])
+    const row = rows[Math.floor((event.clientY - bounds.top - top) / lane)];
+    const close = (row?.looks ?? [])
       .map((look) => ({ look, x: scale.x(look.at), away: Math.abs(scale.x(look.at) - x) }))
       .reduce((best, one) => (!best || one.away < best.away ? one : best), null);
-    setNear(close && close.away < 12 ? { ...close, lane } : null);
+    setNear(close && close.away < 12 ? { ...close, row } : null);
   }
 
   return html`
@@ -60,16 +66,20 @@ export function Timeline({ job, changes, lanes, watchers, deliveries, now }) {
           ${end !== null && html`<rect class=${`end ${job.outcome}`} x=${scale.x(end) - 3} y="-3" width="4" height=${LIFE + 6} rx="2" />`}
         </g>
         ${rows.map(
-          (lane, index) => html`
-            <g key=${lane.key} transform=${`translate(0 ${top + index * LANE})`}>
-              ${lane.pushes
-                ? html`<${PushLane} lane=${lane} scale=${scale} width=${inner} />`
-                : html`<${LookLane} lane=${lane} job=${job} scale=${scale} width=${inner} end=${end} watchers=${watchers} now=${now} />`}
+          (row, index) => html`
+            <g key=${row.key} transform=${`translate(0 ${top + index * lane})`}>
+              <line class="floor" x1="0" x2=${inner} y1=${lane} y2=${lane} />
+              <${LaneTitle} row=${row} isNarrow=${isNarrow} />
+              <g transform=${`translate(0 ${lift})`}>
+                ${row.pushes
+                  ? html`<${PushLane} lane=${row} scale=${scale} />`
+                  : html`<${LookLane} lane=${row} job=${job} scale=${scale} end=${end} watchers=${watchers} now=${now} />`}
+              </g>
             </g>
           `,
         )}
         ${nowX !== null && html`<line class="now" x1=${nowX} x2=${nowX} y1=${AXIS} y2=${height} />`}
-        ${near && html`<circle class="near" cx=${near.x} cy=${top + rows.indexOf(near.lane) * LANE + 30} r="6" />`}
+        ${near && html`<circle class="near" cx=${near.x} cy=${top + rows.indexOf(near.row) * lane + lift + 30} r="6" />`}
       </svg>
       <p class="tip small numbers" aria-hidden="true">${near ? tipOf(near.look, created, end) : '\u00a0'}</p>
     </div>
@@ -118,7 +128,7 @@ function After({ scale, height }) {
           <text key=${`t${at}`} x=${anchor === 'end' ? x1 - 5 : x} y="13" text-anchor=${anchor}>+${axisSpan(at)}</text>
         `;
       })}
-      <text class="title" x=${x0 + 8} y=${AXIS + 10}>after the end</text>
+      <text class="title" x=${x0 + 8} y=${AXIS + 10}>${x1 - x0 > 96 ? 'after the end' : 'late'}</text>
     </g>
   `;
 }
@@ -151,7 +161,22 @@ function Forecast({ job, now, scale }) {
   `;
 }
 
-function LookLane({ lane, job, scale, width, end, watchers, now }) {
+/** Who looks, and what it came to. */
+function LaneTitle({ row, isNarrow }) {
+  const failed = row.pushes?.filter((push) => !push.isGood).length ?? 0;
+  const figures = row.pushes
+    ? [counted(row.pushes.length, 'attempt'), failed > 0 && `${count(failed)} failed`]
+    : [
+        counted(row.looks.length, 'look'),
+        row.wasted > 0 && `${count(row.wasted)} for nothing`,
+        row.late !== null && `${span(row.late)} late`,
+      ];
+  const title = [words(row.channel), row.client].filter(Boolean).join(' · ');
+  const place = isNarrow ? { x: 0, dy: FIGURES_LINE } : { dx: 10 };
+  return html`<text class="lane" x="0" y="14">${title}<tspan class="figures" ...${place}>${figures.filter(Boolean).join(', ')}</tspan></text>`;
+}
+
+function LookLane({ lane, job, scale, end, watchers, now }) {
   const news = [];
   const waste = [];
   const held = [];
@@ -164,15 +189,7 @@ function LookLane({ lane, job, scale, width, end, watchers, now }) {
     if (watcher.channel !== lane.channel) continue;
     held.push(`M${scale.x(Date.parse(watcher.since)).toFixed(1)} 30H${scale.x(now).toFixed(1)}`);
   }
-  const title = [words(lane.channel), lane.client].filter(Boolean).join(' · ');
-  const figures = [
-    counted(lane.looks.length, 'look'),
-    lane.wasted > 0 ? `${count(lane.wasted)} for nothing` : null,
-    lane.late !== null ? `${span(lane.late)} late` : null,
-  ].filter(Boolean);
   return html`
-    <line class="floor" x1="0" x2=${width} y1=${LANE} y2=${LANE} />
-    <text class="lane" x="0" y="14">${title}<tspan class="figures" dx="10">${figures.join(', ')}</tspan></text>
     <path class="held" d=${held.join('')} />
     ${lane.late !== null &&
     html`<path class="lateness" d=${`M${scale.x(end)} 30H${scale.x(end + lane.late)}`} />`}
@@ -182,16 +199,13 @@ function LookLane({ lane, job, scale, width, end, watchers, now }) {
   `;
 }
 
-function PushLane({ lane, scale, width }) {
+function PushLane({ lane, scale }) {
   const path = (isGood) =>
     lane.pushes
       .filter((push) => push.isGood === isGood)
       .map((push) => `M${scale.x(push.at).toFixed(1)} ${isGood ? '20V40' : '26V34'}`)
       .join('');
-  const bad = lane.pushes.filter((push) => !push.isGood).length;
   return html`
-    <line class="floor" x1="0" x2=${width} y1=${LANE} y2=${LANE} />
-    <text class="lane" x="0" y="14">webhook<tspan class="figures" dx="10">${counted(lane.pushes.length, 'attempt')}${bad > 0 ? `, ${bad} failed` : ''}</tspan></text>
     <path class="tick failed" d=${path(false)} />
     <path class="tick news" d=${path(true)} />
   `;
