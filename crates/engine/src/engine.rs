@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide_wire::{Stage, Timestamp};
+use abide_wire::{Code, Stage, Timestamp};
 
 use crate::due::{self, Due, DueSet};
 use crate::entry::{Created, DefaultJobSet, Entry, Finished, Idempotency};
 use crate::job::{CHANGES_MAX, Change, Extra, Job, State};
+use crate::learn::Step;
 use crate::model::Defaults;
 use crate::snapshot::PartKey;
-use crate::{Durations, JobKey, Luck};
+use crate::{Cohort, JobKey, Luck};
 
 /// The most removed jobs whose names are remembered, to answer `410` for them rather than `404`.
 pub const REMOVED_MAX: usize = 100_000;
@@ -49,8 +50,8 @@ pub enum Effect {
     Changed(Arc<Job>),
     /// A job's record is gone.
     Removed(JobKey),
-    /// More is known about how long jobs of a kind take.
-    Learned(Arc<str>, Arc<Durations>),
+    /// Something happened that says how long jobs of a kind take.
+    Learned(Arc<str>, Step),
     /// The simulator's defaults or its seed have changed.
     Settings(Arc<Defaults>, Luck),
 }
@@ -71,7 +72,7 @@ pub struct Engine {
     said: BTreeMap<u64, u32>,
     removed: VecDeque<JobKey>,
     removed_set: HashSet<JobKey>,
-    kinds: BTreeMap<Arc<str>, Arc<Durations>>,
+    kinds: BTreeMap<Arc<str>, Arc<Cohort>>,
     default_job: Option<DefaultJobSet>,
     clock: Option<Timestamp>,
     /// Lists of stages that jobs have in common, the last few; at most [`SHARED_STAGES_MAX`].
@@ -156,7 +157,7 @@ impl Engine {
     }
 
     /// What is known of how long jobs take, by kind.
-    pub fn kinds(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Durations>)> {
+    pub fn kinds(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Cohort>)> {
         self.kinds.iter()
     }
 
@@ -311,7 +312,24 @@ impl Engine {
         self.dirty.insert(PartKey::Meta);
         let job = Arc::new(job);
         self.insert(job.clone());
-        effects.push(Effect::Changed(job));
+        effects.push(Effect::Changed(job.clone()));
+        self.learn(&job, Step::Began(job.key), effects);
+    }
+
+    /// Notes what a step of a job's says about its kind, where the job is followed.
+    fn learn(&mut self, job: &Job, step: Step, effects: &mut Vec<Effect>) {
+        let Some(cohort) = self.kinds.get_mut(&job.kind) else {
+            return;
+        };
+        let is_followed = match step {
+            Step::Began(key) => cohort.wants(key),
+            Step::Ended(key, _) | Step::Left(key, _) => cohort.follows(key),
+        };
+        if is_followed {
+            Arc::make_mut(cohort).note(step);
+            self.dirty.insert(PartKey::Kind(job.kind.clone()));
+            effects.push(Effect::Learned(job.kind.clone(), step));
+        }
     }
 
     /// The kind of that name, shared between its jobs while there are not too many kinds.
@@ -385,18 +403,18 @@ impl Engine {
         let Some(job) = self.jobs.get(&finished.job).cloned() else {
             return;
         };
-        if job.state != State::Canceled
-            && let Some((kind, durations)) = self.kinds.get_key_value(&job.kind)
-        {
-            let kind = kind.clone();
-            let mut durations = durations.as_ref().clone();
-            let millis = finished.at.since(job.created_at).as_millis();
-            durations.push(u64::try_from(millis).unwrap_or(u64::MAX));
-            let durations = Arc::new(durations);
-            self.kinds.insert(kind.clone(), durations.clone());
-            self.dirty.insert(PartKey::Kind(kind.clone()));
-            effects.push(Effect::Learned(kind, durations));
-        }
+        let millis = finished.at.since(job.created_at).as_millis();
+        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
+        let is_cut_off = job.state == State::Canceled
+            || job
+                .error()
+                .is_some_and(|error| error.code == Code::DEADLINE_EXCEEDED);
+        let step = if is_cut_off {
+            Step::Left(job.key, millis)
+        } else {
+            Step::Ended(job.key, millis)
+        };
+        self.learn(&job, step, effects);
         if let Some(set) = self.default_job.as_ref().filter(|set| set.job == job.key)
             && let Some(reset_ms) = set.reset_ms
         {
@@ -492,7 +510,7 @@ impl Engine {
 /// What [`crate::snapshot`] may reach into.
 pub(crate) mod parts {
     use super::{
-        Arc, DefaultJobSet, Defaults, Due, Durations, Engine, Idempotency, JobKey, Luck, Timestamp,
+        Arc, Cohort, DefaultJobSet, Defaults, Due, Engine, Idempotency, JobKey, Luck, Timestamp,
     };
     use std::time::Duration;
 
@@ -513,7 +531,7 @@ pub(crate) mod parts {
             self.said.get(&key).copied()
         }
 
-        pub(crate) fn durations(&self, kind: &str) -> Option<&Arc<Durations>> {
+        pub(crate) fn cohort(&self, kind: &str) -> Option<&Arc<Cohort>> {
             self.kinds.get(kind)
         }
 
@@ -536,8 +554,8 @@ pub(crate) mod parts {
             self.said.insert(key, times);
         }
 
-        pub(crate) fn restore_kind(&mut self, kind: Arc<str>, durations: Durations) {
-            self.kinds.insert(kind, Arc::new(durations));
+        pub(crate) fn restore_kind(&mut self, kind: Arc<str>, cohort: Cohort) {
+            self.kinds.insert(kind, Arc::new(cohort));
         }
 
         /// What follows from several parts together, once all of them are there.

@@ -33,6 +33,12 @@ impl JobKey {
         Self((millis & 0xffff_ffff_ffff) << 80)
     }
 
+    /// When it was made.
+    #[must_use]
+    pub const fn made_at(self) -> Timestamp {
+        Timestamp::from_millis((self.0 >> 80) as i64)
+    }
+
     /// The name as a number.
     #[must_use]
     pub const fn as_u128(self) -> u128 {
@@ -129,6 +135,7 @@ mod tests {
         let early = JobKey::new(Timestamp::from_millis(1_000), [255; 10]);
         let late = JobKey::new(Timestamp::from_millis(1_001), [0; 10]);
         assert!(early < late);
+        assert_eq!(late.made_at(), Timestamp::from_millis(1_001));
         assert!(early.to_string() < late.to_string());
         assert!(JobKey::first_at(Timestamp::from_millis(1_001)) <= late);
         assert!(JobKey::first_at(Timestamp::from_millis(1_001)) > early);

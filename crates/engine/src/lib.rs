@@ -36,5 +36,5 @@ pub use entry::Entry;
 pub use job::{Change, Job, State};
 pub use json::Json;
 pub use key::{JobKey, Owner};
-pub use learn::Durations;
+pub use learn::{Cohort, Curve};
 pub use luck::Luck;

@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::entry::{DefaultJobSet, Idempotency};
 use crate::job::Job;
 use crate::model::Defaults;
-use crate::{Durations, JobKey};
+use crate::{Cohort, JobKey};
 
 /// The name of a part.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,7 +29,7 @@ pub enum PartKey {
     Said(u64),
     /// A removed job.
     Removed(JobKey),
-    /// The durations of a kind.
+    /// What is known of how long jobs of a kind take.
     Kind(Arc<str>),
 }
 
@@ -59,8 +59,8 @@ pub enum Part {
     Said(u32),
     /// A removed job.
     Removed,
-    /// The durations of a kind.
-    Kind(Arc<Durations>),
+    /// What is known of how long jobs of a kind take.
+    Kind(Arc<Cohort>),
 }
 
 /// What there is one of.
@@ -85,7 +85,7 @@ impl Part {
             Self::Idempotency(job, memory) => serde_json::to_vec(&(job, memory)),
             Self::Said(times) => serde_json::to_vec(times),
             Self::Removed => Ok(b"{}".to_vec()),
-            Self::Kind(durations) => serde_json::to_vec(durations),
+            Self::Kind(cohort) => serde_json::to_vec(cohort),
         };
         bytes.expect("a part has no map with keys that are not text")
     }
@@ -155,7 +155,7 @@ impl Engine {
                 .map(|(job, memory)| Part::Idempotency(*job, *memory)),
             PartKey::Said(key) => self.said(*key).map(Part::Said),
             PartKey::Removed(key) => self.was_removed(*key).then_some(Part::Removed),
-            PartKey::Kind(kind) => self.durations(kind).cloned().map(Part::Kind),
+            PartKey::Kind(kind) => self.cohort(kind).cloned().map(Part::Kind),
         }
     }
 
@@ -198,8 +198,8 @@ impl Engine {
             }
             "removed" => self.bury(rest.parse().map_err(|_| unknown())?),
             "kind" => {
-                let durations = serde_json::from_slice(bytes).map_err(unreadable)?;
-                self.restore_kind(Arc::from(rest), durations);
+                let cohort = serde_json::from_slice(bytes).map_err(unreadable)?;
+                self.restore_kind(Arc::from(rest), cohort);
             }
             _ => return Err(unknown()),
         }

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 
 use abide_engine::engine::REMOVED_MAX;
 use abide_engine::model::Defaults;
-use abide_engine::{Durations, Effect, Engine, Job, JobKey, Luck, Owner};
+use abide_engine::{Cohort, Curve, Effect, Engine, Job, JobKey, Luck, Owner};
 use abide_wire::{Remaining, Timestamp, Until};
 
 /// Into how many parts the jobs are divided, each with a lock of its own.
@@ -33,7 +33,7 @@ pub struct Board {
     /// All names by owner, for lists in order of creation.
     index: RwLock<BTreeSet<(Owner, JobKey)>>,
     removed: RwLock<(HashSet<JobKey>, VecDeque<JobKey>)>,
-    kinds: RwLock<HashMap<Arc<str>, Arc<Durations>>>,
+    kinds: RwLock<HashMap<Arc<str>, Kind>>,
     settings: RwLock<(Arc<Defaults>, Luck)>,
     feed: Mutex<Feed>,
     /// The cursor of the newest change, for those who follow the feed.
@@ -45,6 +45,14 @@ pub struct Board {
 struct Slot {
     job: Arc<Job>,
     waiters: Option<Box<Slab<Arc<Bell>>>>,
+}
+
+/// What is known of how long jobs of a kind take.
+#[derive(Debug, Default)]
+struct Kind {
+    cohort: Cohort,
+    /// What the cohort said when somebody last asked and it said something new.
+    curve: RwLock<Curve>,
 }
 
 /// The last changes of all jobs.
@@ -173,8 +181,8 @@ impl Board {
         }
         {
             let mut kinds = write(&board.kinds);
-            for (kind, durations) in engine.kinds() {
-                kinds.insert(kind.clone(), durations.clone());
+            for (kind, cohort) in engine.kinds() {
+                kinds.entry(kind.clone()).or_default().cohort = cohort.as_ref().clone();
             }
         }
         board
@@ -205,8 +213,9 @@ impl Board {
                     cursor += 1;
                 }
                 Effect::Removed(key) => self.take_off(*key, &mut rung),
-                Effect::Learned(kind, durations) => {
-                    write(&self.kinds).insert(kind.clone(), durations.clone());
+                Effect::Learned(kind, step) => {
+                    let mut kinds = write(&self.kinds);
+                    kinds.entry(kind.clone()).or_default().cohort.note(*step);
                 }
                 Effect::Settings(defaults, luck) => {
                     *write(&self.settings) = (defaults.clone(), *luck);
@@ -346,9 +355,19 @@ impl Board {
             return None;
         }
         let elapsed = now.since(job.created_at).as_millis();
-        read(&self.kinds)
-            .get(&job.kind)?
-            .remaining(u64::try_from(elapsed).unwrap_or(u64::MAX))
+        let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        let kinds = read(&self.kinds);
+        let kind = kinds.get(&job.kind)?;
+        {
+            let curve = read(&kind.curve);
+            if kind.cohort.is_current(&curve, now) {
+                return curve.remaining(elapsed);
+            }
+        }
+        let curve = kind.cohort.curve(now);
+        let remaining = curve.remaining(elapsed);
+        *write(&kind.curve) = curve;
+        remaining
     }
 
     /// The simulator's defaults and its luck.
