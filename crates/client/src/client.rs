@@ -12,6 +12,7 @@ use url::Url;
 
 use abide_wire::{Job, JobId, NewJob, headers, limits};
 
+use crate::budget::Budget;
 use crate::call::call;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -73,7 +74,6 @@ impl Client {
     }
 
     /// A client with other settings.
-    #[must_use]
     pub fn builder(url: impl AsRef<str>) -> ClientBuilder {
         ClientBuilder::new(url.as_ref())
     }
@@ -409,6 +409,7 @@ impl IntoFuture for Create {
 /// | [`timeout`](Self::timeout) | 30 s |
 /// | [`deadline`](Self::deadline) | none |
 /// | [`retry`](Self::retry) | [`RetryPolicy::default`] |
+/// | [`budget`](Self::budget) | 50 requests of waits a second |
 /// | [`schedule`](Self::schedule) | [`Learned`], by server and kind of job |
 /// | [`state_dir`](Self::state_dir) | what is learned is kept in memory |
 /// | [`transport`](Self::transport) | [`Http`] |
@@ -422,6 +423,7 @@ pub struct ClientBuilder {
     timeout: Duration,
     deadline: Option<Duration>,
     retry: RetryPolicy,
+    budget: Budget,
     schedule: Option<Arc<dyn Schedule>>,
     state_dir: Option<PathBuf>,
     transport: Option<Arc<dyn Transport>>,
@@ -440,6 +442,7 @@ impl ClientBuilder {
             timeout: Duration::from_secs(30),
             deadline: None,
             retry: RetryPolicy::default(),
+            budget: Budget::default(),
             schedule: None,
             state_dir: None,
             transport: None,
@@ -510,6 +513,13 @@ impl ClientBuilder {
         self
     }
 
+    /// What all waits may send together. Give clones of one budget to several clients, and they share it. Default: 50
+    /// requests a second for this client.
+    pub fn budget(mut self, budget: &Budget) -> Self {
+        self.budget = budget.clone();
+        self
+    }
+
     /// When to poll, where it comes to polling, in waits that name no schedule. Default: [`Learned`], by server and
     /// kind of job.
     pub fn schedule(mut self, schedule: impl Schedule) -> Self {
@@ -577,6 +587,7 @@ impl ClientBuilder {
             memory: Memory::default(),
             retry: self.retry,
             retry_budget: RetryBudget::default(),
+            budget: self.budget,
             attempt_timeout: self.attempt_timeout,
             timeout: self.timeout,
         };

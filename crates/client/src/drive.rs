@@ -39,21 +39,21 @@ pub(crate) trait Remote: Send + 'static {
     /// What the caller gets to see.
     type View: Clone + Send + 'static;
 
-    /// Looks once. An exchange may take `limit`.
-    fn ask(&mut self, limit: Duration) -> BoxFuture<'_, Result<Answer<Self::View>, Failure>>;
+    /// Looks once.
+    fn ask(&mut self, terms: Exchange) -> BoxFuture<'_, Result<Answer<Self::View>, Failure>>;
 
-    /// Looks, to be answered at the first news. An exchange may take `limit` more than it is held.
+    /// Looks, to be answered at the first news.
     fn hold(
         &mut self,
         hold: Hold,
-        limit: Duration,
+        terms: Exchange,
     ) -> BoxFuture<'_, Result<Answer<Self::View>, Failure>>;
 
-    /// Opens the stream of what happens after that revision. Opening it may take `limit`.
+    /// Opens the stream of what happens after that revision.
     fn listen(
         &mut self,
         after: Option<Revision>,
-        limit: Duration,
+        terms: Exchange,
     ) -> BoxFuture<'_, Result<Heard, Failure>>;
 
     /// Reads what a stream told; none where it isn't about the job.
@@ -67,6 +67,16 @@ pub(crate) trait Remote: Send + 'static {
 
     /// What was spent so far.
     fn cost(&self) -> Cost;
+}
+
+/// On what terms an exchange is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exchange {
+    /// The most that it may take, beside the time that it is held.
+    pub(crate) limit: Duration,
+    /// How many turns it gets in proportion to others where the request budget is short; none for a last look, which
+    /// isn't kept waiting.
+    pub(crate) weight: Option<f64>,
 }
 
 /// What a held request asks for.
@@ -303,6 +313,19 @@ impl<R: Remote> Driver<R> {
         }
     }
 
+    fn exchange(&self) -> Exchange {
+        // Without an opinion of the schedule's: of jobs that have run for long few end in the next second.
+        let hazard = self
+            .terms
+            .plan
+            .hazard(&self.seen)
+            .unwrap_or_else(|| 1.0 / (1.0 + self.seen.time.elapsed.as_secs_f64()));
+        Exchange {
+            limit: self.terms.attempt_timeout,
+            weight: Some(hazard.max(0.0).sqrt()),
+        }
+    }
+
     async fn ask(&mut self) -> Result<Option<Step<R::View>>, Error> {
         self.turn_around().await;
         let sent = self.now();
@@ -319,8 +342,8 @@ impl<R: Remote> Driver<R> {
                     look_at
                 }
             });
-        let limit = self.terms.attempt_timeout;
-        match before(cut, self.remote.ask(limit)).await {
+        let terms = self.exchange();
+        match before(cut, self.remote.ask(terms)).await {
             Some(Ok(answer)) => {
                 let now = self.now();
                 let middle = sent + now.saturating_duration_since(sent) / 2;
@@ -358,8 +381,8 @@ impl<R: Remote> Driver<R> {
             until,
             after: self.seen.revision,
         };
-        let limit = self.terms.attempt_timeout;
-        match before(look_at, self.remote.hold(hold, limit)).await {
+        let terms = self.exchange();
+        match before(look_at, self.remote.hold(hold, terms)).await {
             Some(Ok(answer)) => {
                 let now = self.now();
                 let took = now.saturating_duration_since(sent);
@@ -393,9 +416,9 @@ impl<R: Remote> Driver<R> {
     async fn listen(&mut self, check: Option<Duration>) -> Result<Option<Step<R::View>>, Error> {
         if self.stream.is_none() {
             self.turn_around().await;
-            let limit = self.terms.attempt_timeout;
+            let terms = self.exchange();
             let look_at = self.look_at();
-            match before(look_at, self.remote.listen(self.seen.revision, limit)).await {
+            match before(look_at, self.remote.listen(self.seen.revision, terms)).await {
                 Some(Ok(Heard::Open(events))) => {
                     self.stream = Some(Listening {
                         events,
@@ -452,7 +475,7 @@ impl<R: Remote> Driver<R> {
                 stream.spoke = true;
             }
             match item {
-                Ok(Some(Item::Comment)) => {}
+                Ok(Some(Item::Alive)) => {}
                 Ok(Some(Item::Event { event, data })) => match self.remote.read(&event, &data) {
                     Ok(Some(answer)) => {
                         self.seen.happened = Happened::News;
@@ -596,7 +619,11 @@ impl<R: Remote> Driver<R> {
         loop {
             let sent = self.now();
             let limit = cut.saturating_duration_since(sent);
-            let failure = match before(Some(cut), self.remote.ask(limit)).await {
+            let terms = Exchange {
+                limit,
+                weight: None,
+            };
+            let failure = match before(Some(cut), self.remote.ask(terms)).await {
                 _ if limit.is_zero() => Failure::timed_out(limit),
                 Some(Ok(answer)) => {
                     let middle = sent + self.now().saturating_duration_since(sent) / 2;

@@ -115,7 +115,7 @@ pub(crate) struct Failure {
     pub(crate) status: Option<StatusCode>,
     /// How long the server asked to be left alone.
     pub(crate) hint: Option<Duration>,
-    pub(crate) problem: Option<Problem>,
+    pub(crate) problem: Option<Box<Problem>>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     what: String,
 }
@@ -174,7 +174,7 @@ impl Failure {
             kind: FailureKind::Refused,
             status: StatusCode::from_u16(problem.status).ok(),
             hint: None,
-            problem: Some(problem),
+            problem: Some(Box::new(problem)),
             source: None,
             what: "the server refused".to_owned(),
         }
@@ -198,7 +198,7 @@ impl Failure {
         };
         let error = Error::new(kind, self.what)
             .timed_out(self.kind == FailureKind::TimedOut)
-            .answered(self.status, self.problem)
+            .answered(self.status, self.problem.map(|problem| *problem))
             .after(self.hint);
         match self.source {
             Some(source) => error.because(Box::new(source) as Source),
@@ -270,7 +270,11 @@ pub(crate) async fn open(origin: &Origin, call: &Call) -> Result<Response<Body>,
     let answer = origin.transport.send(request).await?;
     let status = answer.status();
     if status.is_success() || status == StatusCode::NOT_MODIFIED {
+        origin.budget.answered();
         return Ok(answer);
+    }
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        origin.budget.refused();
     }
     let (head, body) = answer.into_parts();
     // A problem that can't be read is no problem: the status says enough.
@@ -289,7 +293,7 @@ fn classify(status: StatusCode, headers: &HeaderMap, problem: Option<Problem>) -
         409 if problem.as_ref().is_some_and(|problem| problem.retryable) => FailureKind::NotNow,
         // A login page of a hotel comes by such a redirect; a moved server by 301 or 308.
         302 | 303 | 307 => FailureKind::Garbled,
-        400..=499 | 300..=399 => FailureKind::Refused,
+        300..=499 => FailureKind::Refused,
         _ => FailureKind::Garbled,
     };
     if status.is_redirection() {
@@ -305,7 +309,7 @@ fn classify(status: StatusCode, headers: &HeaderMap, problem: Option<Problem>) -
         kind,
         status: Some(status),
         hint: retry_after(headers),
-        problem,
+        problem: problem.map(Box::new),
         source: None,
         what,
     }

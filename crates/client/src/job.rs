@@ -77,7 +77,6 @@ impl JobHandle {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub fn wait(&self) -> Wait {
         Wait::new(self.clone())
     }

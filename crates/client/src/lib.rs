@@ -1,5 +1,6 @@
 //! Wait for long-running jobs without wasting a request or a second.
 
+mod budget;
 mod call;
 mod client;
 mod clock;
@@ -29,6 +30,7 @@ mod watch;
 
 pub use abide_wire::{Job, JobId, NewJob, Outcome, Problem, Progress, Revision, Status, Timestamp};
 
+pub use budget::Budget;
 pub use client::{Client, ClientBuilder, Create};
 pub use error::Error;
 pub use inbox::{Inbox, REMEMBERED_MAX};

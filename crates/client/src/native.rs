@@ -9,7 +9,7 @@ use url::Url;
 
 use abide_wire::{Event, Job, JobId, Revision, Until, headers};
 
-use crate::drive::{Answer, Cost, Heard, Hold, Remote};
+use crate::drive::{Answer, Cost, Exchange, Heard, Hold, Remote};
 use crate::error::Error;
 use crate::exchange::{Call, Failure, FailureKind, Reply, exchange, open};
 use crate::hub::{Hub, Want};
@@ -31,6 +31,8 @@ pub(crate) struct Native {
     id: JobId,
     token: ResumeToken,
     hub: Arc<Hub>,
+    /// Its place in the queue for the request budget.
+    turn: f64,
     cost: Cost,
 }
 
@@ -41,11 +43,23 @@ impl Native {
             id,
             token,
             hub,
+            turn: 0.0,
             cost: Cost::default(),
         }
     }
 
-    fn spend(&mut self) {
+    /// Waits for a turn, and counts a request.
+    async fn spend(&mut self, terms: Exchange) {
+        let origin = &self.origin;
+        match terms.weight {
+            Some(weight) => {
+                origin
+                    .budget
+                    .take(&origin.clock, &mut self.turn, weight)
+                    .await;
+            }
+            None => origin.budget.overdraw(),
+        }
         self.cost.requests += 1;
         self.cost.share += 1.0;
     }
@@ -54,10 +68,11 @@ impl Native {
         &mut self,
         call: Call,
         channel: Channel,
-        limit: Duration,
+        terms: Exchange,
+        hold: Duration,
     ) -> Result<Answer<Job>, Failure> {
-        self.spend();
-        let reply = exchange(&self.origin, &call, limit).await?;
+        self.spend(terms).await;
+        let reply = exchange(&self.origin, &call, terms.limit.saturating_add(hold)).await?;
         self.cost.received += reply.body.len() as u64;
         if channel == Channel::Poll {
             self.origin.memory.note_rtt(reply.took());
@@ -101,7 +116,7 @@ impl Native {
 impl Remote for Native {
     type View = Job;
 
-    fn ask(&mut self, limit: Duration) -> BoxFuture<'_, Result<Answer<Job>, Failure>> {
+    fn ask(&mut self, terms: Exchange) -> BoxFuture<'_, Result<Answer<Job>, Failure>> {
         Box::pin(async move {
             let mut alone = self.hub.asks_alone();
             if alone.is_none() {
@@ -115,13 +130,13 @@ impl Remote for Native {
                 alone = self.hub.asks_alone();
             }
             let call = Call::get(self.origin.job_url(&self.id));
-            let answer = self.look(call, Channel::Poll, limit).await;
+            let answer = self.look(call, Channel::Poll, terms, Duration::ZERO).await;
             drop(alone);
             answer
         })
     }
 
-    fn hold(&mut self, hold: Hold, limit: Duration) -> BoxFuture<'_, Result<Answer<Job>, Failure>> {
+    fn hold(&mut self, hold: Hold, terms: Exchange) -> BoxFuture<'_, Result<Answer<Job>, Failure>> {
         Box::pin(async move {
             let mut alone = self.hub.holds_alone();
             if alone.is_none() {
@@ -136,8 +151,8 @@ impl Remote for Native {
                 alone = self.hub.holds_alone();
             }
             let call = Call::get(self.hold_url(hold));
-            let limit = hold.up_to.saturating_add(limit);
-            let answer = self.look(call, Channel::LongPoll, limit).await;
+            let held = stretched(hold.up_to);
+            let answer = self.look(call, Channel::LongPoll, terms, held).await;
             drop(alone);
             answer
         })
@@ -146,9 +161,8 @@ impl Remote for Native {
     fn listen(
         &mut self,
         after: Option<Revision>,
-        limit: Duration,
+        terms: Exchange,
     ) -> BoxFuture<'_, Result<Heard, Failure>> {
-        self.spend();
         let mut call = Call::get(self.origin.url(["v1", "jobs", self.id.as_str(), "events"]));
         call = call.header(
             header::ACCEPT.as_str(),
@@ -157,13 +171,13 @@ impl Remote for Native {
         if let Some(after) = after {
             call = call.header(headers::LAST_EVENT_ID, HeaderValue::from(after.0));
         }
-        let origin = Arc::clone(&self.origin);
         Box::pin(async move {
-            let answer = match timeout(limit, open(&origin, &call)).await {
+            self.spend(terms).await;
+            let answer = match timeout(terms.limit, open(&self.origin, &call)).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(failure)) if is_absent(&failure) => return Ok(Heard::Absent),
                 Ok(Err(failure)) => return Err(failure),
-                Err(_) => return Err(Failure::timed_out(limit)),
+                Err(_) => return Err(Failure::timed_out(terms.limit)),
             };
             if answer.status() == StatusCode::NO_CONTENT {
                 return Ok(Heard::Over);
@@ -226,6 +240,11 @@ fn is_absent(failure: &Failure) -> bool {
             )
         )
         || failure.status == Some(StatusCode::NOT_IMPLEMENTED)
+}
+
+/// How long a server may hold in truth: it may let go a little later, so that not all are let go together.
+pub(crate) fn stretched(hold: Duration) -> Duration {
+    hold.saturating_add(hold / 8)
 }
 
 /// Seconds as the server reads them, in milliseconds where they aren't whole.

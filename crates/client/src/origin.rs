@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use url::Url;
 
+use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::luck::Luck;
 use crate::memory::Memory;
@@ -25,6 +26,8 @@ pub(crate) struct Origin {
     pub(crate) memory: Memory,
     pub(crate) retry: RetryPolicy,
     pub(crate) retry_budget: RetryBudget,
+    /// What all waits may send together.
+    pub(crate) budget: Budget,
     /// The most that one exchange may take that isn't held.
     pub(crate) attempt_timeout: Duration,
     /// The most that one call may take, its retries included.

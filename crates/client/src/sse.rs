@@ -1,7 +1,7 @@
 //! Server-sent events: the decoder and the open stream.
 //!
-//! The decoder is our own because the waits need what others hide: comments, which are the heartbeats that a watchdog
-//! lives on, and a bound on how much one event may make us remember.
+//! The decoder is our own because the waits need what others hide: comments and other bytes that are no event, which are
+//! the heartbeats that a watchdog lives on, and a bound on how much one event may make us remember.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -26,8 +26,8 @@ pub(crate) enum Item {
         /// Its data, lines joined.
         data: String,
     },
-    /// A comment: a sign of life.
-    Comment,
+    /// Something that is no event, such as a comment: a sign of life.
+    Alive,
 }
 
 /// More was sent for one event than one event may have.
@@ -105,7 +105,6 @@ impl Decoder {
         let (field, value) = line.split_once(':').unwrap_or((&line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
-            "" => self.ready.push_back(Item::Comment),
             "event" => value.clone_into(&mut self.event),
             "data" => {
                 self.data.push_str(value);
@@ -157,18 +156,16 @@ impl Events {
     ///
     /// Nothing is lost by dropping the future.
     pub(crate) async fn next(&mut self) -> Result<Option<Item>, Failure> {
-        loop {
-            if let Some(item) = self.decoder.next() {
-                return Ok(Some(item));
-            }
-            match self.body.chunk().await {
-                None => return Ok(None),
-                Some(part) => self
-                    .decoder
-                    .push(&part?)
-                    .map_err(|error| Failure::garbled(error.to_string()))?,
-            }
+        if let Some(item) = self.decoder.next() {
+            return Ok(Some(item));
         }
+        let Some(part) = self.body.chunk().await else {
+            return Ok(None);
+        };
+        self.decoder
+            .push(&part?)
+            .map_err(|error| Failure::garbled(error.to_string()))?;
+        Ok(Some(self.decoder.next().unwrap_or(Item::Alive)))
     }
 
     /// How long the server wants us to stay away after the stream has ended.
@@ -210,7 +207,6 @@ mod tests {
             (
                 ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n",
                 vec![
-                    Item::Comment,
                     event("message", "first event"),
                     event("message", "second event"),
                     event("message", " third event"),

@@ -1,6 +1,6 @@
 //! Jobs for unit tests.
 
-use abide_wire::{Job, JobId, Links, Outcome, Progress, Revision, Status, Timestamp};
+use abide_wire::{Job, JobId, Links, Outcome, Revision, Status, Timestamp};
 
 /// A pending job with that id, to be changed and built.
 pub(crate) fn job(id: &str) -> Builder {
@@ -31,15 +31,6 @@ pub(crate) struct Builder(Job);
 impl Builder {
     pub(crate) fn revision(mut self, revision: u64) -> Self {
         self.0.revision = Revision(revision);
-        self
-    }
-
-    pub(crate) fn progress(mut self, percent: f64) -> Self {
-        self.0.status = Status::Running;
-        self.0.progress = Some(Progress {
-            percent,
-            stage: None,
-        });
         self
     }
 

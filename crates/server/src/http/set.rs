@@ -124,9 +124,9 @@ impl Found {
         }
     }
 
-    /// Whether there is news, or none to come.
+    /// Whether there is news, a bad id among it, or none to come.
     fn is_answer(&self) -> bool {
-        !self.jobs.is_empty() || self.open == 0
+        !self.jobs.is_empty() || !self.errors.is_empty() || self.open == 0
     }
 
     fn respond(mut self, state: &AppState) -> Response {

@@ -1,0 +1,93 @@
+//! One request for many, to its answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+
+use abide_wire::{Span, WaitRequest, WaitResponse, headers};
+
+use super::Hub;
+use super::state::{Batch, Want};
+use crate::exchange::{Call, Failure, FailureKind, JOBS_BYTES_MAX, exchange};
+use crate::native::stretched;
+use crate::origin::Origin;
+
+pub(super) type Landing = (Batch, Result<WaitResponse, Failure>);
+
+/// One request for many, to its answer.
+pub(super) async fn fly(hub: Arc<Hub>, mut batch: Batch, mut request: WaitRequest) -> Landing {
+    let origin = &hub.origin;
+    let hold = match batch.want {
+        Want::Now => Duration::ZERO,
+        Want::Any | Want::Done => origin.memory.abilities(batch.sent).hold_max,
+    };
+    request.wait = Span::new(hold);
+    if batch.want == Want::Now {
+        origin.budget.overdraw();
+    } else {
+        // One request finds the ends of all of them.
+        let weight = (batch.members.len() as f64).sqrt();
+        origin.budget.take(&origin.clock, &mut 0.0, weight).await;
+    }
+    batch.sent = origin.clock.now();
+    let answer = send(origin, &request, hold).await;
+    let now = origin.clock.now();
+    let took = now.saturating_duration_since(batch.sent);
+    match &answer {
+        Ok(_) if hold.is_zero() => origin.memory.note_rtt(took),
+        Ok((answer, granted)) => {
+            let held = *granted || took >= hold / 2;
+            let news = !answer.jobs.is_empty() || !answer.errors.is_empty();
+            if held || !news {
+                origin.memory.note_hold(held, now);
+            }
+        }
+        Err(failure) if failure.is_transient() && !hold.is_zero() => {
+            origin.memory.note_cut(took, now);
+        }
+        _ => {}
+    }
+    (batch, answer.map(|(answer, _)| answer))
+}
+
+async fn send(
+    origin: &Origin,
+    request: &WaitRequest,
+    hold: Duration,
+) -> Result<(WaitResponse, bool), Failure> {
+    let body = serde_json::to_vec(request)
+        .map_err(|error| Failure::garbled("the set can't be written").because(error))?;
+    let call = Call::new(Method::POST, origin.url(["v1", "jobs", "wait"]))
+        .json(Bytes::from(body))
+        .limit(JOBS_BYTES_MAX);
+    let limit = stretched(hold).saturating_add(origin.attempt_timeout);
+    let reply = exchange(origin, &call, limit).await?;
+    origin.note_date(&reply);
+    let granted = reply
+        .header(headers::PREFERENCE_APPLIED)
+        .is_some_and(|applied| applied.contains("wait"));
+    let answer = serde_json::from_slice(&reply.body).map_err(|error| {
+        Failure::garbled("the answer holds no jobs")
+            .with_status(reply.status)
+            .because(error)
+    })?;
+    Ok((answer, granted))
+}
+
+/// A set is refused as such, or its answer is too large: whoever is in it holds alone.
+pub(super) fn is_no_set(failure: &Failure) -> bool {
+    let refused = matches!(
+        failure.status,
+        Some(
+            StatusCode::BAD_REQUEST
+                | StatusCode::NOT_FOUND
+                | StatusCode::METHOD_NOT_ALLOWED
+                | StatusCode::PAYLOAD_TOO_LARGE
+                | StatusCode::UNPROCESSABLE_ENTITY
+                | StatusCode::NOT_IMPLEMENTED
+        )
+    );
+    refused || failure.kind == FailureKind::TooLarge
+}
