@@ -9,7 +9,7 @@ const PRICE_SPAN: (i32, i32) = (-4, 4);
 const PRICES_PER_DECADE: i32 = 12;
 
 /// What a client spends on a job, on average.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Point {
     /// Requests per job.

@@ -62,6 +62,16 @@ impl Durations {
         Self { times, ended, mean }
     }
 
+    /// Every duration times a factor.
+    pub(crate) fn scaled(&self, factor: f64) -> Self {
+        let scale = |numbers: &[f64]| numbers.iter().map(|number| number * factor).collect();
+        Self {
+            times: scale(&self.times),
+            ended: self.ended.clone(),
+            mean: scale(&self.mean),
+        }
+    }
+
     /// The mean duration in seconds.
     pub(crate) fn mean(&self) -> f64 {
         self.mean[self.times.len()]

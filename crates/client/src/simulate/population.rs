@@ -6,8 +6,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
 
-/// In how many steps the sizes of a sized population are taken.
-const SIZES: usize = 41;
+/// How finely the law of one size is tabulated.
+const SIZED_POINTS: usize = 2_000;
 
 /// One job to wait for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,23 +64,23 @@ impl Population {
         Self::from_durations(Durations::from_points(points))
     }
 
-    /// Jobs whose size is known beforehand: a duration of `size` times another of `per_second_of_size`, which says how
-    /// long a job of size one second takes.
+    /// Jobs whose size is known beforehand, each size equally likely: a duration of the size times another of
+    /// `per_unit`, which says how long a job of size 1 takes.
     #[must_use]
-    pub fn sized(size: &Law, per_second_of_size: &Law) -> Self {
-        let sizes = Durations::of(size, f64::INFINITY);
+    pub fn sized(sizes: &[f64], per_unit: &Law) -> Self {
         let mut points = Vec::new();
-        per_second_of_size.points(1.0, 2_000, &mut points);
-        let groups = (0..SIZES)
-            .map(|k| {
-                let size = sizes.quantile((k as f64 + 0.5) / SIZES as f64);
-                let scaled = points.iter().map(|(time, weight)| (time * size, *weight));
-                Group {
-                    size: Some(size),
-                    durations: Durations::from_points(scaled.collect()),
-                }
-            })
-            .collect();
+        per_unit.points(1.0, SIZED_POINTS, &mut points);
+        let groups = sizes.iter().map(|size| {
+            let scaled = points.iter().map(|(time, weight)| (time * size, *weight));
+            Group {
+                size: Some(*size),
+                durations: Durations::from_points(scaled.collect()),
+            }
+        });
+        let groups: Vec<Group> = groups.collect();
+        if groups.is_empty() {
+            return Self::like(&[]);
+        }
         Self { groups }
     }
 
@@ -98,6 +98,18 @@ impl Population {
                 }
             })
             .collect()
+    }
+
+    /// The same jobs, each taking `factor` times as long.
+    #[must_use]
+    pub fn scaled(&self, factor: f64) -> Self {
+        let groups = self.groups.iter().map(|group| Group {
+            size: group.size,
+            durations: group.durations.scaled(factor),
+        });
+        Self {
+            groups: groups.collect(),
+        }
     }
 
     /// The mean duration in seconds.

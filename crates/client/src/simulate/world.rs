@@ -10,6 +10,9 @@ use std::time::Duration;
 /// The most polls that are spent on one job; beyond it, the job counts as given up.
 pub const JOB_POLLS_MOST: u32 = 100_000;
 
+/// Over how many jitters an exact cost is averaged.
+const PHASES: u32 = 16;
+
 /// What a client gets to know of a duration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -122,8 +125,8 @@ impl World {
         Run { spent }
     }
 
-    /// What a learned schedule would spend on the next job of the population, by its present plan and without jitter:
-    /// exactly, not by drawing. Nothing is learned.
+    /// What a learned schedule would spend on the next job of the population, by its present plan: exactly, not by
+    /// drawing; jitter is averaged over evenly. Nothing is learned.
     #[must_use]
     pub fn expected(&self, schedule: &Learned, population: &Population) -> Point {
         let rtt = self.rtt.as_secs_f64();
@@ -132,16 +135,26 @@ impl World {
             requests: 0.0,
             delay_s: 0.0,
         };
-        for group in groups {
+        let phases = if schedule.jitter_share() > 0.0 {
+            PHASES
+        } else {
+            1
+        };
+        for (group, k) in groups
+            .iter()
+            .flat_map(|group| (0..phases).map(move |k| (group, k)))
+        {
             let mut start = Start::new(0);
             start.size = group.size;
+            let phase = (2.0 * f64::from(k) + 1.0) / f64::from(phases) - 1.0;
             let polls = schedule
-                .preview(&start, self.rtt)
+                .preview_at(phase, &start, self.rtt)
                 .take(JOB_POLLS_MOST as usize)
                 .map(|sent| sent.as_secs_f64() + 0.5 * rtt);
             let point = expected(group, polls, rtt);
-            mean.requests += point.requests / groups.len() as f64;
-            mean.delay_s += point.delay_s / groups.len() as f64;
+            let share = 1.0 / (groups.len() as f64 * f64::from(phases));
+            mean.requests += point.requests * share;
+            mean.delay_s += point.delay_s * share;
         }
         mean
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use std::{fmt, fs, io, process};
 
 /// How many kinds a history holds; the one that was used longest ago makes room.
@@ -141,12 +141,17 @@ impl History {
         self.lock().get(kind).map_or(0, |entry| entry.kind.jobs())
     }
 
+    /// The memory in bytes that a kind must keep, without what can be derived from it; 0 for a kind that was never seen.
+    #[must_use]
+    pub fn state_bytes(&self, kind: &str) -> usize {
+        self.lock()
+            .get(kind)
+            .map_or(0, |entry| entry.kind.state_bytes())
+    }
+
     /// The learner of the durations of a kind, made if there is none.
-    pub(crate) fn durations(&self, name: &str, expected: Option<Duration>) -> Arc<Kind> {
+    pub(crate) fn durations(&self, name: &str, expected: Option<f64>) -> Arc<Kind> {
         let mut kinds = self.lock();
-        let expected = expected
-            .map(|median| median.as_secs_f64())
-            .filter(|median| *median > 0.0);
         if let Some(entry) = kinds.get_mut(name) {
             entry.used = self.shared.uses.fetch_add(1, Ordering::Relaxed);
             if let Some(median) = expected {
@@ -275,6 +280,7 @@ fn unix_seconds(now: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn day(days: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs((20_000 + days) * 24 * 3600)
@@ -367,10 +373,10 @@ mod tests {
             super::super::forecast::quantile(&law, 0.5, 0.0)
         };
         assert!((median("d", None) - 200.0).abs() < 5.0);
-        assert!((median("e", Some(Duration::from_secs(7))) - 7.0).abs() < 0.2);
+        assert!((median("e", Some(7.0)) - 7.0).abs() < 0.2);
         // What the caller expects is heard later, too, but never against experience.
-        assert!((median("d", Some(Duration::from_secs(7))) - 7.0).abs() < 0.2);
-        assert!(median("c", Some(Duration::from_secs(7))) > 100.0);
+        assert!((median("d", Some(7.0)) - 7.0).abs() < 0.2);
+        assert!(median("c", Some(7.0)) > 100.0);
     }
 
     #[test]

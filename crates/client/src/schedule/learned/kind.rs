@@ -1,19 +1,19 @@
 //! One learner, shared by every wait for jobs of its kind.
 //!
 //! The learner sits behind a mutex that is held for at most a refit (well under a millisecond) and never across an
-//! await. A plan is made once per state of the learner and shared; waits notice a new state by its version, without
-//! taking the lock.
+//! await. A plan is made once per state of the learner and shared; a wait takes away only its next few polls, and
+//! notices a new state by its version, without taking the lock.
 
-use super::experts::Prior;
+use super::experts::{Lanes, Prior};
 use super::file::Record;
 use super::forecast;
 use super::grid::{Law, STEP, shift};
 use super::model::Model;
-use super::plan::Plan;
+use super::plan::{Path, Plan};
 use super::planner::Terms;
 use super::ring::Observation;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How many plans of one state are kept for sharing: a few dials times a few floors.
 const SHARED_PLANS: usize = 8;
@@ -32,9 +32,9 @@ const SCORE_FADE: f64 = 0.9;
 /// The most that one job may say for or against a learner, in nats.
 const SCORE_MOST: f64 = 3.0;
 
-/// What is believed of pushes before any was counted: half of one lost among five, which is cautious.
+/// What is believed of pushes before any was counted: half of one lost among ten.
 const PRIOR_LOST: f64 = 0.5;
-const PRIOR_PUSHES: f64 = 5.0;
+const PRIOR_PUSHES: f64 = 10.0;
 
 /// The learner of one kind of job, or of one kind of hint about such jobs.
 #[derive(Debug)]
@@ -84,15 +84,15 @@ impl Default for Memory {
 struct Outlook {
     law: Box<Law>,
     slope: f64,
-    /// Plans for jobs of the reference size, by terms.
-    plans: Vec<(Terms, Arc<Plan>)>,
+    /// Plans for jobs of the reference size, on different terms.
+    plans: Vec<Plan>,
 }
 
-/// A plan and the version of the learner it was made from.
-#[derive(Debug, Clone)]
+/// The next polls of a plan, and the version of the learner it was made from.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Planned {
     pub(crate) version: u64,
-    pub(crate) plan: Arc<Plan>,
+    pub(crate) path: Path,
 }
 
 impl Kind {
@@ -127,18 +127,24 @@ impl Kind {
         self.version.load(Ordering::Acquire)
     }
 
-    /// The best plan for a job of the given size.
-    pub(crate) fn plan(&self, terms: Terms, size: Option<f64>) -> Planned {
+    /// The best polls for a job of the given size after a look in vain at `from`, at most `greatest` seconds apart.
+    pub(crate) fn plan(
+        &self,
+        terms: Terms,
+        size: Option<f64>,
+        from: f64,
+        greatest: f64,
+    ) -> Planned {
         let mut state = self.lock();
         let version = self.version();
         let bins = state.bins(size);
         let outlook = state.outlook();
-        let plan = if bins == 0.0 {
-            outlook.shared_plan(terms)
+        let path = if bins == 0.0 {
+            outlook.shared_plan(terms).path(from, greatest)
         } else {
-            Arc::new(Plan::new(&shift(&outlook.law, bins), terms))
+            Plan::new(&shift(&outlook.law, bins), terms).path(from, greatest)
         };
-        Planned { version, plan }
+        Planned { version, path }
     }
 
     /// The law of the next job of the given size.
@@ -179,6 +185,15 @@ impl Kind {
     pub(crate) fn expect(&self, median: f64) {
         let mut state = self.lock();
         if state.model.expect(median) {
+            self.changed(&mut state);
+        }
+    }
+
+    /// Says which size counts as 1, as long as none was seen.
+    pub(crate) fn count_sizes_from(&self, size: f64) {
+        let mut state = self.lock();
+        if state.memory.reference.is_none() {
+            state.memory.reference = Some(size);
             self.changed(&mut state);
         }
     }
@@ -241,6 +256,13 @@ impl Kind {
         self.lock().model.ring().len()
     }
 
+    /// The memory that must be kept, in bytes.
+    pub(crate) fn state_bytes(&self) -> usize {
+        let ring = self.jobs() * size_of::<Observation>();
+        // Of the prior only median and scale; its law is derived.
+        ring + size_of::<Lanes>() + size_of::<Memory>() + 2 * size_of::<f64>()
+    }
+
     /// What to write to disk if anything changed since that was last asked.
     pub(crate) fn take_unsaved(&self, name: &str, now: u64) -> Option<Record> {
         let state = self.lock();
@@ -288,16 +310,16 @@ impl State {
 }
 
 impl Outlook {
-    fn shared_plan(&mut self, terms: Terms) -> Arc<Plan> {
-        if let Some((_, plan)) = self.plans.iter().find(|(known, _)| *known == terms) {
-            return plan.clone();
-        }
-        let plan = Arc::new(Plan::new(&self.law, terms));
-        if self.plans.len() == SHARED_PLANS {
-            self.plans.remove(0);
-        }
-        self.plans.push((terms, plan.clone()));
-        plan
+    fn shared_plan(&mut self, terms: Terms) -> &Plan {
+        let known = self.plans.iter().position(|plan| plan.terms() == terms);
+        let place = known.unwrap_or_else(|| {
+            if self.plans.len() == SHARED_PLANS {
+                self.plans.remove(0);
+            }
+            self.plans.push(Plan::new(&self.law, terms));
+            self.plans.len() - 1
+        });
+        &self.plans[place]
     }
 }
 

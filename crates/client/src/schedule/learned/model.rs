@@ -206,10 +206,11 @@ mod tests {
             loss: 1.0,
         };
         let plan = Plan::new(&law, terms);
-        let mut now = 0.0;
-        for poll in polls {
-            now = plan.after(now);
-            assert!((now - poll).abs() < 6e-4, "{now} is not {poll}");
+        for (planned, poll) in plan.path(0.0, f64::INFINITY).iter().zip(polls) {
+            assert!(
+                (planned.at - poll).abs() < 6e-4,
+                "{planned:?} is not {poll}"
+            );
         }
     }
 

@@ -5,6 +5,10 @@ use super::grid::bin;
 /// How many jobs a kind remembers.
 pub(crate) const RING: usize = 128;
 
+/// How near to an edge of a bin counts as on it, in ln u. Polls are placed on edges, and a bin that ends where the job
+/// was last seen running is not one it may have ended in, whatever rounding says.
+const EDGE: f64 = 1e-5;
+
 /// One job's duration: somewhere in `(after, at_most]`, in seconds since acceptance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Observation {
@@ -27,9 +31,16 @@ impl Observation {
     /// The bins covered on the axis of u = T / size^`slope`.
     pub(crate) fn span(self, slope: f64) -> Span {
         let shift = slope * self.ln_size;
-        let last = bin(self.at_most.ln() - shift);
+        if self.is_exact() {
+            let only = bin(self.after.ln() - shift);
+            return Span {
+                first: only,
+                last: only,
+            };
+        }
+        let last = bin(self.at_most.ln() - shift - EDGE);
         Span {
-            first: bin(self.after.ln() - shift).min(last),
+            first: bin(self.after.ln() - shift + EDGE).min(last),
             last,
         }
     }
@@ -48,7 +59,23 @@ impl Observation {
 
 #[cfg(test)]
 mod tests {
+    use super::super::grid::EDGES;
     use super::*;
+
+    #[test]
+    fn an_enclosure_by_polls_on_edges_covers_the_bins_between() {
+        for (i, j) in [(1, 2), (500, 501), (500, 520), (1000, 1118)] {
+            for nudge in [-1e-9, 0.0, 1e-9] {
+                let seen = Observation {
+                    after: EDGES[i] + nudge,
+                    at_most: EDGES[j] + nudge,
+                    ln_size: 0.0,
+                };
+                let span = seen.span(1.0);
+                assert_eq!((span.first, span.last), (i, j - 1));
+            }
+        }
+    }
 
     #[test]
     fn spans_stay_on_the_grid_and_in_order() {

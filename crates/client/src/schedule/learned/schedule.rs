@@ -1,8 +1,10 @@
 //! The learned schedule as a value.
 
 use super::history::History;
+use super::kind::Kind;
 use super::walk::Walk;
 use crate::schedule::{Cursor, Schedule, Seen, Start};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The price of a request under each setting of the dial, in seconds of delay.
@@ -68,6 +70,7 @@ pub struct Learned {
     dial: Dial,
     size: Option<f64>,
     expected: Option<Duration>,
+    typical_size: Option<f64>,
     jitter: f64,
     least: Duration,
     greatest: Option<Duration>,
@@ -84,6 +87,7 @@ impl Learned {
             dial: Dial::Balanced,
             size: None,
             expected: None,
+            typical_size: None,
             jitter: 0.25,
             least: Duration::from_millis(250),
             greatest: None,
@@ -136,6 +140,15 @@ impl Learned {
         self
     }
 
+    /// The size of a job that takes about as long as expected. Default: the size of the first job seen.
+    ///
+    /// It lets sizes count from the very first job: until there is experience, durations are taken to grow with them.
+    #[must_use]
+    pub fn typical_size(mut self, size: f64) -> Self {
+        self.typical_size = (size.is_finite() && size > 0.0).then_some(size);
+        self
+    }
+
     /// The share of a pause by which a poll may be moved, 0 to 0.5. Default: 0.25, which keeps jobs that started
     /// together from being asked about together and costs less than one percent.
     #[must_use]
@@ -161,8 +174,8 @@ impl Learned {
         self
     }
 
-    /// The polls that would be sent now if every answer were "not yet", as times since acceptance, without jitter and
-    /// without end. Looking learns nothing.
+    /// The polls that would be sent now if every answer were "not yet", as times since acceptance, without end. The
+    /// jitter is that of [`Start::seed`]. Looking learns nothing.
     ///
     /// ```
     /// use std::time::Duration;
@@ -173,14 +186,21 @@ impl Learned {
     /// assert!(polls[0] < polls[1] && polls[1] < polls[2]);
     /// ```
     pub fn preview(&self, start: &Start, rtt: Duration) -> impl Iterator<Item = Duration> + use<> {
-        let mut walk = Walk::preview(self.clone().jitter(0.0), self.history_for(start), start);
-        let mut seen = Seen::at(rtt / 2).rtt(rtt);
-        std::iter::from_fn(move || {
-            let sent = walk.next(&seen)?;
-            seen.elapsed = sent.saturating_add(rtt);
-            seen.polls = seen.polls.saturating_add(1);
-            Some(sent)
-        })
+        look_ahead(
+            Walk::preview(self.clone(), self.history_for(start), start),
+            rtt,
+        )
+    }
+
+    /// The same with a given jitter, from -1 to 1 of the most there may be.
+    pub(crate) fn preview_at(
+        &self,
+        phase: f64,
+        start: &Start,
+        rtt: Duration,
+    ) -> impl Iterator<Item = Duration> + use<> {
+        let walk = Walk::preview(self.clone(), self.history_for(start), start);
+        look_ahead(walk.at_phase(phase), rtt)
     }
 
     fn history_for(&self, start: &Start) -> History {
@@ -195,8 +215,14 @@ impl Learned {
         &self.kind
     }
 
-    pub(crate) fn expected(&self) -> Option<Duration> {
-        self.expected
+    /// The learner of this kind in a history, told what to expect.
+    pub(crate) fn learner(&self, history: &History) -> Arc<Kind> {
+        let expected = self.expected.map(|median| median.as_secs_f64());
+        let kind = history.durations(&self.kind, expected.filter(|median| *median > 0.0));
+        if let Some(size) = self.typical_size {
+            kind.count_sizes_from(size);
+        }
+        kind
     }
 
     pub(crate) fn own_size(&self) -> Option<f64> {
@@ -228,4 +254,14 @@ impl Schedule for Learned {
     fn begin(&self, start: &Start) -> Box<dyn Cursor> {
         Box::new(Walk::new(self.clone(), self.history_for(start), start))
     }
+}
+
+fn look_ahead(mut walk: Walk, rtt: Duration) -> impl Iterator<Item = Duration> {
+    let mut seen = Seen::at(rtt / 2).rtt(rtt);
+    std::iter::from_fn(move || {
+        let sent = walk.next(&seen)?;
+        seen.elapsed = sent.saturating_add(rtt);
+        seen.polls = seen.polls.saturating_add(1);
+        Some(sent)
+    })
 }

@@ -4,7 +4,7 @@ use super::forecast;
 use super::hint::{Heard, Sort};
 use super::history::History;
 use super::kind::{Kind, Planned};
-use super::plan::Plan;
+use super::plan::Poll;
 use super::planner::Terms;
 use super::schedule::{Dial, Learned};
 use crate::schedule::{Cursor, Ended, Push, Seen, Start};
@@ -30,7 +30,7 @@ pub(crate) struct Walk {
     kind: Arc<Kind>,
     size: Option<f64>,
     push: Push,
-    /// The one random number of the job, between minus and plus the jitter.
+    /// The one random number of the job, from -1 (as early as jitter may) to 1 (as late).
     phase: f64,
     luck: ChaCha8Rng,
     hints: [Option<Heard>; 2],
@@ -41,16 +41,27 @@ pub(crate) struct Walk {
 }
 
 /// The plan that is being followed.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Track {
     planned: Planned,
     terms: Terms,
-    /// Whose plan it is.
+    /// Whose plan it is; its polls count from there.
     basis: Basis,
-    /// The planned poll before jitter, and where jitter moved it; both in seconds since acceptance.
-    planned_poll: f64,
+    /// Which of the planned polls is the latest.
+    index: usize,
+    /// Where jitter moved it, in seconds since acceptance.
     aim: f64,
-    pause: f64,
+}
+
+impl Track {
+    fn poll(&self) -> Poll {
+        self.planned.path[self.index]
+    }
+
+    /// Whether the poll took place about where it was planned.
+    fn was_kept(&self, now: f64) -> bool {
+        (now - self.aim).abs() <= ON_TRACK * self.poll().pause
+    }
 }
 
 /// What a plan is counted from.
@@ -73,9 +84,9 @@ impl Basis {
 
 impl Walk {
     pub(crate) fn new(schedule: Learned, history: History, start: &Start) -> Self {
-        let kind = history.durations(schedule.kind(), schedule.expected());
+        let kind = schedule.learner(&history);
         let mut luck = ChaCha8Rng::seed_from_u64(start.seed);
-        let phase = schedule.jitter_share() * (2.0 * luck.random::<f64>() - 1.0);
+        let phase = 2.0 * luck.random::<f64>() - 1.0;
         Self {
             size: schedule.own_size().or(start.size),
             push: start.push,
@@ -96,6 +107,12 @@ impl Walk {
         let mut walk = Self::new(schedule, history, start);
         walk.finished = true;
         walk
+    }
+
+    /// The walk with this jitter instead of the one drawn.
+    pub(crate) fn at_phase(mut self, phase: f64) -> Self {
+        self.phase = phase;
+        self
     }
 
     /// Takes in the hints of the latest answer; returns whether there were any.
@@ -175,13 +192,32 @@ impl Walk {
         Terms { price, gap, loss }
     }
 
-    /// Where to take up a plan: a planned poll that took place as planned, else the instant of the last look.
-    fn from(&self, now: f64, same_plan: bool) -> f64 {
-        match &self.track {
-            Some(track) if same_plan && (now - track.aim).abs() <= ON_TRACK * track.pause => {
-                track.planned_poll
+    /// The next planned poll: of the plan at hand if it still holds and was kept, else of a new one.
+    fn advance(&self, terms: Terms, fresh: bool) -> Track {
+        // Before the first answer nothing is known to run, however late the wait began.
+        let now = self.running.unwrap_or(0.0);
+        let mut from = now;
+        if let Some(track) = self.track
+            && !fresh
+            && track.terms == terms
+            && track.planned.version == self.learner(track.basis).0.version()
+            && track.was_kept(now)
+        {
+            if track.index + 1 < track.planned.path.len() {
+                let index = track.index + 1;
+                return Track { index, ..track };
             }
-            _ => now,
+            from = track.basis.origin() + track.poll().at;
+        }
+        let basis = self.basis();
+        let (learner, size) = self.learner(basis);
+        let from = (from - basis.origin()).max(0.0);
+        Track {
+            planned: learner.plan(terms, size, from, self.schedule.greatest_interval()),
+            terms,
+            basis,
+            index: 0,
+            aim: 0.0,
         }
     }
 
@@ -233,36 +269,15 @@ impl Cursor for Walk {
         let fresh = self.hear(seen, now);
         let terms = self.terms(seen);
 
-        let unchanged = !fresh
-            && self.track.as_ref().is_some_and(|track| {
-                let (learner, _) = self.learner(track.basis);
-                track.terms == terms && track.planned.version == learner.version()
-            });
-        // Before the first answer nothing is known to run, however late the wait began.
-        let last_look = self.running.unwrap_or(0.0);
-        let from = self.from(last_look, unchanged);
-        let (basis, planned) = match &self.track {
-            Some(track) if unchanged => (track.basis, track.planned.clone()),
-            _ => {
-                let basis = self.basis();
-                let (learner, size) = self.learner(basis);
-                (basis, learner.plan(terms, size))
-            }
-        };
-
-        let greatest = self.schedule.greatest_interval();
-        let poll = step(&planned.plan, basis.origin(), from, greatest);
-        let following = step(&planned.plan, basis.origin(), poll, greatest);
-        let pause = poll - from;
-        let aim = poll + self.phase * pause.min(following - poll);
-        self.track = Some(Track {
-            planned,
-            terms,
-            basis,
-            planned_poll: poll,
-            aim,
-            pause,
-        });
+        let mut track = self.advance(terms, fresh);
+        let poll = track.poll();
+        // Spread evenly over the room there is, which need not be the same on both sides.
+        let share = self.schedule.jitter_share();
+        let (earliest, latest) = (-share * poll.earlier, share * poll.later);
+        let shift = earliest + 0.5 * (1.0 + self.phase) * (latest - earliest);
+        let aim = track.basis.origin() + poll.at + shift;
+        track.aim = aim;
+        self.track = Some(track);
         let send = (aim - half_trip).max(elapsed);
         Some(Duration::try_from_secs_f64(send).unwrap_or(Duration::MAX))
     }
@@ -298,12 +313,6 @@ impl Drop for Walk {
             self.learn(&Ended::given_up(after));
         }
     }
-}
-
-/// The planned poll after a look in vain at `from`, seconds since acceptance.
-fn step(plan: &Plan, origin: f64, from: f64, greatest: f64) -> f64 {
-    let next = origin + plan.after((from - origin).max(0.0));
-    next.min(from + greatest)
 }
 
 #[cfg(test)]
