@@ -14,7 +14,7 @@ import { WindowedGrid } from '../ui/window.js';
 import { CancelButton, cancel } from './cancel.js';
 import { CreateDialog } from './create.js';
 
-const ROW = 52;
+const ROW = 56;
 const ROW_NARROW = 84;
 const NARROW = '(width < 56rem)';
 

@@ -1,0 +1,242 @@
+// The dashboard as a person uses it. Usage: node drive.mjs URL DIR-FOR-PICTURES
+//
+// Each step prints a line. The first thing that isn't as it must be ends the run with exit code 1.
+
+import assert from 'node:assert/strict';
+
+import { Key } from 'selenium-webdriver';
+
+import { Browser } from './browser.mjs';
+import { Receiver } from './receiver.mjs';
+import { api, createMany, untilTrue } from './server.mjs';
+
+const [base, images] = process.argv.slice(2);
+const browser = await Browser.start(base, images);
+const receiver = await Receiver.start();
+const began = Date.now();
+const step = (text) => console.log(`${((Date.now() - began) / 1000).toFixed(1).padStart(6)} s  ${text}`);
+
+try {
+  await createAndWatch();
+  await openByKeyboard();
+  await cancelByKeyboard();
+  await changeErrorChance();
+  await retryDelivery();
+  await lookAtReport();
+  await takePictures();
+  await checkAccessibility();
+  await scrollTenThousand();
+  await browser.assertQuiet();
+  step('no error in the console, and no other host was asked for anything');
+} catch (error) {
+  await browser.picture('failure').catch(() => {});
+  console.error(error);
+  process.exitCode = 1;
+} finally {
+  await browser.stop();
+  await receiver.stop();
+}
+
+/** A job is created by keyboard alone, and its end is seen without a reload. */
+async function createAndWatch() {
+  await browser.open('#/');
+  await browser.see('New job');
+  // A reload would lose it.
+  await browser.run('window.hasNotReloaded = true');
+  await browser.tabTo((element) => element.tag === 'BUTTON' && element.text === 'New job');
+  await browser.press(Key.ENTER);
+  await browser.see('How long it runs');
+  await browser.tabTo((element) => element.id === 'create-kind');
+  await browser.type('dubbing');
+  await browser.tabTo((element) => element.id === 'create-duration');
+  await browser.type('2s');
+  await browser.tabTo((element) => element.id === 'create-chance');
+  await browser.type('0');
+  await browser.press(Key.ENTER);
+  let id;
+  await untilTrue('the job is created', async () => (id = (await api(base, 'GET', '/v1/jobs?kind=dubbing')).jobs[0]?.id));
+  await browser.until('it is in the list and at work', `[id="row-${id}"] .badge.running, [id="row-${id}"] .badge.pending`);
+  await browser.until('its end comes by itself', `[id="row-${id}"] .badge.completed`);
+  assert.equal(await browser.run('return window.hasNotReloaded'), true);
+  step('a job was created by keyboard and ended before our eyes, without a reload');
+}
+
+/** The list is walked by keyboard, and a job opened; its page shows the looks that others took at it. */
+async function openByKeyboard() {
+  const { id } = await api(base, 'POST', '/v1/jobs', { kind: 'dubbing', simulate: { duration: { fixed: '4s' }, outcome: { error_chance: 0 } } });
+  const looking = lookAt(id);
+  await browser.until('the new job is in the list', `[id="row-${id}"]`);
+  await browser.tabTo((element) => element.role === 'grid');
+  await browser.press(Key.ARROW_DOWN);
+  assert.equal(await browser.run('return document.activeElement.getAttribute("aria-activedescendant")'), `row-${id}`);
+  await browser.press(Key.ENTER);
+  await browser.until('the timeline is drawn', '.timeline svg');
+  assert.equal(await browser.run('return document.activeElement.tagName'), 'H1');
+  await browser.until('the end is seen on the page', 'header .badge.completed');
+  await looking;
+  if ((await api(base, 'GET', `/v1/jobs/${id}/looks`)) === null) {
+    await browser.see('keeps no log of looks');
+    step('a job was opened by keyboard; this server keeps no log of looks');
+    return;
+  }
+  await browser.until('looks are drawn', '.timeline path.tick.waste[d*="M"]');
+  await browser.until('so is the one that saw the end', '.timeline path.tick.completed');
+  step('a job was opened by keyboard; its timeline shows every look and how late the end was seen');
+}
+
+/** A client that polls every 300 ms, as one shouldn't. */
+async function lookAt(id) {
+  for (;;) {
+    const job = await api(base, 'GET', `/v1/jobs/${id}`);
+    if (job.done) return;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+}
+
+async function cancelByKeyboard() {
+  const { id } = await api(base, 'POST', '/v1/jobs', { simulate: { duration: { fixed: '1h' } } });
+  await browser.open('#/');
+  await browser.until('the new job is in the list', `[id="row-${id}"]`);
+  await browser.tabTo((element) => element.role === 'grid');
+  await browser.press(Key.ARROW_DOWN, Key.DELETE);
+  await browser.until('it is canceled', `[id="row-${id}"] .badge.canceled`);
+  step('a job was canceled by keyboard');
+}
+
+/** The error chance is set to 100 % by keyboard, and the next job fails. */
+async function changeErrorChance() {
+  if ((await api(base, 'GET', '/v1/simulator')) === null) {
+    await browser.open('#/simulator');
+    await browser.see('can’t be changed while it runs');
+    return step('this server’s simulator can’t be changed');
+  }
+  await browser.open('#/simulator');
+  await browser.until('the settings are there', '#error-chance');
+  await browser.tabTo((element) => element.id === 'error-chance');
+  await browser.press(Key.HOME, Key.chord(Key.SHIFT, Key.END));
+  await browser.type('100');
+  await browser.press(Key.ENTER);
+  await untilTrue('the server has the new chance', async () => (await api(base, 'GET', '/v1/simulator')).outcome.error_chance === 1);
+  const { id } = await api(base, 'POST', '/v1/jobs', { simulate: { duration: { fixed: '200ms' } } });
+  await browser.open(`#/jobs/${id}`);
+  await browser.until('the next job fails', 'header .badge.failed');
+  await api(base, 'PATCH', '/v1/simulator', { outcome: { error_chance: 0.05 } });
+  step('the error chance was changed to 100 % by keyboard, and the next job failed');
+}
+
+/** A delivery fails, is retried with the button, and arrives under the same id. */
+async function retryDelivery() {
+  await browser.open('#/webhooks');
+  if ((await api(base, 'GET', '/v1/webhooks')) === null) {
+    await browser.see('sends no webhooks');
+    return step('this server sends no webhooks');
+  }
+  await browser.see('Nobody is told by webhook yet');
+  await browser.tabTo((element) => element.tag === 'BUTTON' && element.text === 'New endpoint');
+  await browser.press(Key.ENTER);
+  await browser.tabTo((element) => element.id === 'endpoint-url');
+  await browser.type(receiver.url);
+  await browser.press(Key.ENTER);
+  await browser.see('It is shown this once');
+  await browser.press(Key.ESCAPE);
+  receiver.answer = 503;
+  await api(base, 'POST', '/v1/jobs', { simulate: { duration: { fixed: '100ms' }, outcome: { error_chance: 0 } } });
+  await untilTrue('the receiver is called', () => receiver.ids.length >= 1);
+  await browser.until('the attempt is shown', '.delivery');
+  await browser.see('answered 503');
+  receiver.answer = 200;
+  const before = receiver.ids.length;
+  await browser.tabTo((element) => element.tag === 'BUTTON' && element.text === 'Retry');
+  await browser.press(Key.ENTER);
+  await untilTrue('it is sent again', () => receiver.ids.length > before);
+  await browser.until('it has arrived', '.delivery .badge.delivered');
+  await browser.see('2 attempts');
+  assert.equal(new Set(receiver.ids).size, 1, 'every attempt has the same webhook-id');
+  step('a delivery was retried by keyboard and arrived under the same id');
+}
+
+async function lookAtReport() {
+  await browser.open('#/report');
+  if ((await api(base, 'GET', '/v1/report')) === null) {
+    await browser.see('keeps no report');
+    return step('this server keeps no report');
+  }
+  await browser.until('the clients are compared', '.scatter svg, .empty');
+  step('the report is shown');
+}
+
+/** Every page at three widths, light and dark: nothing may be wider than the window. */
+async function takePictures() {
+  await createMany(base, 60, (n) => ({
+    kind: ['video_translation', 'lip_sync', 'thumbnail'][n % 3],
+    simulate: { duration: { fixed: `${2 + ((n * 7) % 40)}s` }, outcome: { error_chance: n % 9 === 0 ? 1 : 0 } },
+  }));
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  const { jobs } = await api(base, 'GET', '/v1/jobs?limit=1000');
+  const watched = jobs.find((job) => job.kind === 'dubbing' && job.done);
+  const pages = { jobs: '#/', job: `#/jobs/${watched.id}`, report: '#/report', webhooks: '#/webhooks', simulator: '#/simulator' };
+  for (const [width, height, scheme] of [
+    [390, 844, 'light'],
+    [390, 844, 'dark'],
+    [1024, 768, 'light'],
+    [1600, 1000, 'light'],
+    [1600, 1000, 'dark'],
+  ]) {
+    await browser.show(width, height, scheme);
+    for (const [name, hash] of Object.entries(pages)) {
+      await browser.open(hash);
+      await browser.settle();
+      const excess = await browser.run('return document.documentElement.scrollWidth - innerWidth');
+      assert.ok(excess <= 0, `${name} is ${excess} px wider than a window of ${width}`);
+      await browser.picture(`dashboard-${name}-${width}-${scheme}`);
+    }
+  }
+  step('pictures were taken of every page, at three widths, light and dark');
+}
+
+async function checkAccessibility() {
+  const { jobs } = await api(base, 'GET', '/v1/jobs?limit=10');
+  for (const [width, scheme] of [
+    [390, 'light'],
+    [1280, 'dark'],
+    [1280, 'light'],
+  ]) {
+    await browser.show(width, 900, scheme);
+    for (const hash of ['#/', `#/jobs/${jobs[0].id}`, '#/report', '#/webhooks', '#/simulator']) {
+      await browser.open(hash);
+      await browser.settle();
+      await browser.assertAccessible(`${hash} ${width} ${scheme}`);
+    }
+  }
+  await browser.open('#/');
+  await browser.tabTo((element) => element.tag === 'BUTTON' && element.text === 'New job');
+  await browser.press(Key.ENTER);
+  await browser.see('How long it runs');
+  await browser.assertAccessible('the dialog');
+  await browser.press(Key.ESCAPE);
+  step('axe found nothing serious on any page');
+}
+
+/** Ten thousand jobs: few rows in the document, and frames that keep coming while the page scrolls. */
+async function scrollTenThousand() {
+  await createMany(base, 10_000, () => ({ kind: 'many', simulate: { duration: { fixed: '1h' } } }));
+  await browser.show(1280, 900, 'light');
+  await browser.open('#/');
+  await untilTrue('all are listed', async () => Number(await browser.run('return document.querySelector("[role=grid]")?.getAttribute("aria-rowcount")')) > 10_000, 30_000);
+  await browser.settle();
+  const { gaps, rows, end } = await browser.scroll(3000);
+  const sorted = [...gaps].sort((a, b) => a - b);
+  const at = (share) => sorted[Math.floor((sorted.length - 1) * share)];
+  step(`10,000 jobs: ${rows} rows in the document, a frame every ${at(0.5).toFixed(0)} ms while scrolling, ${at(0.95).toFixed(0)} ms at the 95th percentile`);
+  assert.ok(rows < 100, `${rows} rows are in the document`);
+  assert.ok(end > 50_000, `the page has scrolled to ${end}`);
+  // Half of the frames within two ticks of a 60 Hz screen, with room for a busy machine without a graphics card.
+  assert.ok(at(0.5) < 50, `half of the frames took longer than ${at(0.5)} ms`);
+  assert.ok(at(0.95) < 150, `one frame in twenty took longer than ${at(0.95)} ms`);
+  await browser.tabTo((element) => element.role === 'grid');
+  await browser.press(Key.END);
+  const { jobs } = { jobs: await browser.run('return document.activeElement.getAttribute("aria-activedescendant")') };
+  assert.ok(await browser.run('return document.getElementById(arguments[0]) !== null', jobs), 'the last row is in the document');
+  await browser.press(Key.HOME);
+  assert.ok(await browser.run('return scrollY < 400'), 'Home leads back to the top');
+}
