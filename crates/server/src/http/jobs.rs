@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json as Respond;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use abide_engine::{Answer, Command, Create, Job, JobKey, Json as RawJson, Refusal, Report};
@@ -32,6 +32,7 @@ pub(super) struct ReadQuery {
 pub(super) async fn create(
     State(state): State<AppState>,
     caller: Caller,
+    uri: Uri,
     headers: HeaderMap,
     OptionalJson(new): OptionalJson<NewJob<RawJson>>,
 ) -> Result<Response, ApiError> {
@@ -68,7 +69,7 @@ pub(super) async fn create(
     }
     let out = response.headers_mut();
     let path = format!("/v1/jobs/{}", job.key);
-    let operation = absolute(&headers, &path);
+    let operation = absolute(&uri, &headers, &path);
     let value =
         |text: &str| HeaderValue::from_str(text).map_err(|error| ApiError::internal(&error));
     out.insert(header::LOCATION, value(&path)?);
@@ -307,9 +308,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 }
 
 /// The URL of that path as the client would reach it, or the path where that can't be told.
-fn absolute(headers: &HeaderMap, path: &str) -> String {
+fn absolute(uri: &Uri, headers: &HeaderMap, path: &str) -> String {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let Some(host) = text("host") else {
+    // HTTP/2 has the host in the URI.
+    let authority = uri.authority().map(http::uri::Authority::as_str);
+    let Some(host) = authority.or_else(|| text("host")) else {
         return path.to_owned();
     };
     let scheme = match text("x-forwarded-proto") {
