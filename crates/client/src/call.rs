@@ -9,8 +9,8 @@ use crate::exchange::{Call, Failure, Reply, exchange};
 use crate::origin::Origin;
 use crate::resume::ResumeToken;
 
-/// Sends until there is an answer that can be read, or the retry policy gives up. Every request must be one that may be
-/// sent twice.
+/// Sends until there is an answer that can be read, or the retry policy gives up. A request that isn't repeatable is sent
+/// again only if it surely had no effect.
 pub(crate) async fn call<T>(
     origin: &Origin,
     call: &Call,
@@ -36,6 +36,7 @@ pub(crate) async fn call<T>(
             .pause(failures, failure.hint, origin.luck.share());
         let next = after(origin.clock.now(), pause);
         let give_up = !failure.is_transient()
+            || !(call.repeatable || failure.harmless)
             || failures >= origin.retry.attempts_max()
             || next >= until
             || !origin.retry_budget.withdraw();

@@ -1,7 +1,7 @@
 //! The client: one server, one pool of connections, one memory.
 
 use std::fmt;
-use std::future::IntoFuture;
+use std::future::{Future, IntoFuture};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +16,15 @@ use crate::budget::Budget;
 use crate::call::call;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::exchange::{Call, exchange};
+use crate::exchange::{Call, Failure, Reply, exchange};
 use crate::hub::Hub;
 use crate::job::{JobHandle, Known};
 use crate::luck::Luck;
 use crate::memory::Memory;
-use crate::native::{check, read_job};
-use crate::origin::Origin;
+use crate::native::read_job;
+use crate::origin::{ATTEMPT_TIMEOUT, Origin, TIMEOUT};
+use crate::poll_until::{Look, PollUntil};
+use crate::remote::Remote;
 use crate::report::Report;
 use crate::resume::ResumeToken;
 use crate::retry::{RetryBudget, RetryPolicy};
@@ -54,6 +56,8 @@ pub struct Client {
 pub(crate) struct Core {
     pub(crate) origin: Arc<Origin>,
     pub(crate) hub: Arc<Hub>,
+    /// The API that is spoken, where it isn't ours.
+    pub(crate) remote: Option<Arc<Remote>>,
     pub(crate) deadline: Option<Duration>,
     pub(crate) on_report: Option<OnReport>,
     schedule: Option<Arc<dyn Schedule>>,
@@ -101,6 +105,19 @@ impl Client {
             id: id.into(),
             known: Arc::default(),
         }
+    }
+
+    /// Waits until a look finds something done, on any API at all. It draws on this client's budget and learns from and for
+    /// its history; see [`poll_until`](crate::poll_until()).
+    pub fn poll_until<'a, F, Fut, T, E>(&self, look: F) -> PollUntil<'a, F, E>
+    where
+        F: FnMut() -> Fut + Send + 'a,
+        Fut: Future<Output = Result<Look<T>, E>> + Send + 'a,
+        T: Clone + Send + 'a,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'a,
+    {
+        let origin = Arc::new(self.core.origin.elsewhere());
+        PollUntil::new(look, origin, Some(self.core.history.clone()))
     }
 
     /// Waits for many jobs together, to be told of each one as it ends.
@@ -215,19 +232,27 @@ impl Client {
 
     pub(crate) async fn status_of(&self, id: &JobId, token: ResumeToken) -> Result<Job, Error> {
         let origin = &self.core.origin;
-        let request = Call::get(checked_url(origin, id, &[], &token)?);
-        call(origin, &request, &token, |reply| read_job(reply, Some(id))).await
+        let request = Call::get(self.job_url(id, Action::Status, &token)?);
+        call(origin, &request, &token, |reply| self.read(reply, id)).await
     }
 
     pub(crate) async fn cancel_of(&self, id: &JobId, token: ResumeToken) -> Result<Job, Error> {
         let origin = &self.core.origin;
-        let request = Call::new(Method::POST, checked_url(origin, id, &["cancel"], &token)?);
-        call(origin, &request, &token, |reply| read_job(reply, Some(id))).await
+        let request = Call::new(Method::POST, self.job_url(id, Action::Cancel, &token)?);
+        let canceled = call(origin, &request, &token, |reply| {
+            Ok(self.read(reply, id).ok())
+        })
+        .await?;
+        match canceled {
+            Some(job) => Ok(job),
+            // Others answer a cancel with something else than the job.
+            None => self.status_of(id, token).await,
+        }
     }
 
     pub(crate) async fn delete_of(&self, id: &JobId, token: ResumeToken) -> Result<(), Error> {
         let origin = &self.core.origin;
-        let request = Call::new(Method::DELETE, checked_url(origin, id, &[], &token)?);
+        let request = Call::new(Method::DELETE, self.job_url(id, Action::Delete, &token)?);
         match call(origin, &request, &token, |_| Ok(())).await {
             // A retry of a delete whose answer was lost finds nothing.
             Err(error) if error.is_not_found() => Ok(()),
@@ -236,12 +261,43 @@ impl Client {
     }
 
     /// Cancels, without retries and without telling what came of it.
-    pub(crate) async fn cancel_once(&self, id: &JobId) -> Result<(), crate::exchange::Failure> {
+    pub(crate) async fn cancel_once(&self, id: &JobId, token: &ResumeToken) {
         let origin = &self.core.origin;
-        let url = origin.url(["v1", "jobs", id.as_str(), "cancel"]);
-        let request = Call::new(Method::POST, url);
-        exchange(origin, &request, origin.attempt_timeout).await?;
-        Ok(())
+        if let Ok(url) = self.job_url(id, Action::Cancel, token) {
+            let request = Call::new(Method::POST, url);
+            // The caller is told that the job was still running; that it could not be canceled changes nothing.
+            let _ = exchange(origin, &request, origin.attempt_timeout).await;
+        }
+    }
+
+    fn read(&self, reply: &Reply, id: &JobId) -> Result<Job, Failure> {
+        match &self.core.remote {
+            None => read_job(reply, Some(id)),
+            Some(remote) => remote.read(reply, id, &remote.name, self.core.origin.clock.wall()),
+        }
+    }
+
+    /// The URL of a job, unless its id would make it that of something else.
+    fn job_url(&self, id: &JobId, action: Action, token: &ResumeToken) -> Result<Url, Error> {
+        check_id(id).map_err(|error| error.token(token.clone()))?;
+        let origin = &self.core.origin;
+        let Some(remote) = &self.core.remote else {
+            let id = id.as_str();
+            return Ok(match action {
+                Action::Status | Action::Delete => origin.url(["v1", "jobs", id]),
+                Action::Cancel => origin.url(["v1", "jobs", id, "cancel"]),
+            });
+        };
+        let template = match action {
+            Action::Status => Some(&remote.status),
+            Action::Cancel => remote.cancel.as_ref(),
+            Action::Delete => remote.delete.as_ref(),
+        };
+        let Some(template) = template else {
+            let what = format!("{} knows no way to do this to a job", remote.name);
+            return Err(Error::usage(what).token(token.clone()));
+        };
+        Ok(remote.url(origin, template, id))
     }
 
     fn check_server(&self, token: &ResumeToken) -> Result<(), Error> {
@@ -257,16 +313,12 @@ impl Client {
     }
 }
 
-/// The URL of a job, unless its id would make it that of something else.
-fn checked_url(
-    origin: &Origin,
-    id: &JobId,
-    rest: &[&str],
-    token: &ResumeToken,
-) -> Result<Url, Error> {
-    check_id(id).map_err(|error| error.token(token.clone()))?;
-    let path = ["v1", "jobs", id.as_str()];
-    Ok(origin.url(path.into_iter().chain(rest.iter().copied())))
+/// What is done to a job.
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    Status,
+    Cancel,
+    Delete,
 }
 
 /// An id that can stand in a path. The longest that is sent has 1 KiB.
@@ -352,28 +404,43 @@ impl Create {
                 limits::IDEMPOTENCY_KEY_BYTES_MAX
             )));
         };
-        let body = serde_json::to_vec(&job).map_err(|error| {
-            Error::usage("the job can't be written as JSON")
-                .because(error)
-                .token(token.clone())
-        })?;
-        let request = Call::new(Method::POST, origin.url(["v1", "jobs"]))
-            .json(Bytes::from(body))
-            .header(headers::IDEMPOTENCY_KEY, value);
-        let (job, accepted, replayed) = call(origin, &request, &token, |reply| {
-            let job = check(read_job(reply, None)?, None)?;
-            origin.note_date(reply);
-            origin.memory.note_rtt(reply.took());
-            let replayed = reply.header(headers::IDEMPOTENT_REPLAYED) == Some("true");
-            Ok((job, reply.received - reply.took() / 2, replayed))
-        })
-        .await?;
+        let (job, accepted, replayed) = match &client.core.remote {
+            None => {
+                let request = native_create(origin, &job, value)
+                    .map_err(|error| error.token(token.clone()))?;
+                call(origin, &request, &token, |reply| {
+                    let job = read_job(reply, None)?;
+                    origin.note_date(reply);
+                    origin.memory.note_rtt(reply.took());
+                    let replayed = reply.header(headers::IDEMPOTENT_REPLAYED) == Some("true");
+                    Ok((job, reply.received - reply.took() / 2, replayed))
+                })
+                .await?
+            }
+            Some(remote) => {
+                let request = remote
+                    .create_call(origin, &job, &key)
+                    .map_err(|error| error.token(token.clone()))?;
+                let kind = job.kind.as_ref().unwrap_or(&remote.name);
+                call(origin, &request, &token, |reply| {
+                    let id = remote.created(reply)?;
+                    let now = origin.clock.wall();
+                    // Not every API tells the whole job at once.
+                    let job = remote
+                        .read(reply, &id, kind, now)
+                        .unwrap_or_else(|_| remote.fresh(id, kind, now));
+                    Ok((job, reply.received - reply.took() / 2, false))
+                })
+                .await?
+            }
+        };
         let known = Known {
             // A job that was there before was accepted at some other time, which its next answer will tell.
             accepted: (!replayed).then_some(accepted),
             key: Some(key),
             kind: Some(job.kind.clone()),
-            revision: Some(job.revision),
+            // A foreign job has none of its own.
+            revision: client.core.remote.is_none().then_some(job.revision),
             created_at: Some(job.created_at),
             replayed,
             snapshot: None,
@@ -387,6 +454,14 @@ impl Create {
             client,
         })
     }
+}
+
+fn native_create(origin: &Origin, job: &NewJob, key: HeaderValue) -> Result<Call, Error> {
+    let body = serde_json::to_vec(job)
+        .map_err(|error| Error::usage("the job can't be written as JSON").because(error))?;
+    Ok(Call::new(Method::POST, origin.url(["v1", "jobs"]))
+        .json(Bytes::from(body))
+        .header(headers::IDEMPOTENCY_KEY, key))
 }
 
 impl IntoFuture for Create {
@@ -403,6 +478,7 @@ impl IntoFuture for Create {
 /// | setting | default |
 /// |---|---|
 /// | [`api_key`](Self::api_key), [`header`](Self::header) | none |
+/// | [`remote`](Self::remote) | our own API |
 /// | [`user_agent`](Self::user_agent) | `abide/<version>` |
 /// | [`connect_timeout`](Self::connect_timeout) | 5 s |
 /// | [`attempt_timeout`](Self::attempt_timeout) | 10 s |
@@ -417,6 +493,8 @@ impl IntoFuture for Create {
 pub struct ClientBuilder {
     url: String,
     headers: HeaderMap,
+    api_key: Option<String>,
+    remote: Option<Remote>,
     wrong: Option<Error>,
     connect_timeout: Duration,
     attempt_timeout: Duration,
@@ -436,10 +514,12 @@ impl ClientBuilder {
         Self {
             url: url.to_owned(),
             headers: HeaderMap::new(),
+            api_key: None,
+            remote: None,
             wrong: None,
             connect_timeout: Duration::from_secs(5),
-            attempt_timeout: Duration::from_secs(10),
-            timeout: Duration::from_secs(30),
+            attempt_timeout: ATTEMPT_TIMEOUT,
+            timeout: TIMEOUT,
             deadline: None,
             retry: RetryPolicy::default(),
             budget: Budget::default(),
@@ -451,16 +531,17 @@ impl ClientBuilder {
         }
     }
 
-    /// Sends `Authorization: Bearer <key>`. The key appears in no log, error or token.
-    pub fn api_key(self, key: impl AsRef<str>) -> Self {
-        let value = HeaderValue::from_str(&format!("Bearer {}", key.as_ref().trim()));
-        match value {
-            Ok(mut value) => {
-                value.set_sensitive(true);
-                self.with_header(header::AUTHORIZATION, value)
-            }
-            Err(_) => self.wrong(Error::usage("an API key must be visible ASCII characters")),
-        }
+    /// Sends `Authorization: Bearer <key>`, or what a [`remote`](Self::remote) wants instead. The key appears in no log,
+    /// error or token.
+    pub fn api_key(mut self, key: impl AsRef<str>) -> Self {
+        self.api_key = Some(key.as_ref().trim().to_owned());
+        self
+    }
+
+    /// Speaks another API than ours. Default: ours.
+    pub fn remote(mut self, remote: Remote) -> Self {
+        self.remote = Some(remote);
+        self
     }
 
     /// Sends a header with every request.
@@ -566,6 +647,10 @@ impl ClientBuilder {
             return Err(error);
         }
         let base = address(&self.url)?;
+        if let Some(key) = &self.api_key {
+            let (name, value) = key_header(self.remote.as_ref(), key)?;
+            self.headers.insert(name, value);
+        }
         let agent = concat!("abide/", env!("CARGO_PKG_VERSION"));
         self.headers
             .entry(header::USER_AGENT)
@@ -591,10 +676,14 @@ impl ClientBuilder {
             attempt_timeout: self.attempt_timeout,
             timeout: self.timeout,
         };
+        if self.remote.is_some() {
+            origin.memory.only_polls();
+        }
         let origin = Arc::new(origin);
         Ok(Client {
             core: Arc::new(Core {
                 hub: Hub::new(Arc::clone(&origin)),
+                remote: self.remote.map(Arc::new),
                 origin,
                 deadline: self.deadline,
                 on_report: self.on_report,
@@ -620,6 +709,20 @@ impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder").finish_non_exhaustive()
     }
+}
+
+/// The header that carries the key, marked so that nothing logs it.
+fn key_header(remote: Option<&Remote>, key: &str) -> Result<(HeaderName, HeaderValue), Error> {
+    let (name, prefix) = remote.map_or(("authorization", "Bearer "), |remote| {
+        (remote.key_header.as_str(), remote.key_prefix.as_str())
+    });
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| {
+        Error::usage(format!("the header {name:?} can't be sent")).because(error)
+    })?;
+    let mut value = HeaderValue::from_str(&format!("{prefix}{key}"))
+        .map_err(|_| Error::usage("an API key must be visible ASCII characters"))?;
+    value.set_sensitive(true);
+    Ok((name, value))
 }
 
 fn address(text: &str) -> Result<Url, Error> {

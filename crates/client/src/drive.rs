@@ -1,6 +1,6 @@
 //! The one loop of every wait.
 //!
-//! The plan of a strategy says what to do next; the loop does it, through a [`Remote`], under the deadline and the retry
+//! The plan of a strategy says what to do next; the loop does it, through a [`Target`], under the deadline and the retry
 //! policy, notes what came of it in [`Seen`], and asks the plan again. [`Driver::step`] returns whenever there is news,
 //! before anything sleeps again, so that a wait, a stream of updates and a set are the same loop with other ears.
 
@@ -35,9 +35,9 @@ const LOOK_MARGIN_MAX: Duration = Duration::from_secs(1);
 const STREAM_IDLE: Duration = Duration::from_secs(40);
 
 /// What is waited for: a job on our server, on another's, or whatever a closure looks at.
-pub(crate) trait Remote: Send + 'static {
+pub(crate) trait Target: Send {
     /// What the caller gets to see.
-    type View: Clone + Send + 'static;
+    type View;
 
     /// Looks once.
     fn ask(&mut self, terms: Exchange) -> BoxFuture<'_, Result<Answer<Self::View>, Failure>>;
@@ -158,15 +158,15 @@ pub(crate) struct Terms {
     pub(crate) wrong: Option<Error>,
 }
 
-pub(crate) struct Driver<R: Remote> {
-    remote: R,
+pub(crate) struct Driver<'a, V> {
+    target: Box<dyn Target<View = V> + 'a>,
     origin: Arc<Origin>,
     terms: Terms,
     begun: Instant,
     deadline: Option<Instant>,
     accepted: Instant,
     seen: Seen,
-    last: Option<R::View>,
+    last: Option<V>,
     /// When the server last answered anything, and whether that was no news.
     answered: Option<Instant>,
     stale: bool,
@@ -189,8 +189,12 @@ struct Listening {
     spoke: bool,
 }
 
-impl<R: Remote> Driver<R> {
-    pub(crate) fn new(remote: R, origin: Arc<Origin>, terms: Terms) -> Self {
+impl<'a, V: Clone + Send> Driver<'a, V> {
+    pub(crate) fn new(
+        target: impl Target<View = V> + 'a,
+        origin: Arc<Origin>,
+        terms: Terms,
+    ) -> Self {
         let begun = origin.clock.now();
         let accepted = terms.accepted.unwrap_or(begun);
         let mut seen = Seen::began(schedule::Seen::at(Duration::ZERO));
@@ -198,7 +202,7 @@ impl<R: Remote> Driver<R> {
         Self {
             deadline: terms.deadline,
             pushed: terms.inbox.as_ref().map(|_| false),
-            remote,
+            target: Box::new(target),
             origin,
             terms,
             begun,
@@ -218,7 +222,7 @@ impl<R: Remote> Driver<R> {
     }
 
     /// Goes on until there is news. Not to be called again after an end or an error.
-    pub(crate) async fn step(&mut self) -> Result<Step<R::View>, Error> {
+    pub(crate) async fn step(&mut self) -> Result<Step<V>, Error> {
         if let Some(error) = self.terms.wrong.take() {
             return Err(self.give_up(error));
         }
@@ -250,7 +254,7 @@ impl<R: Remote> Driver<R> {
 
     /// What it has cost so far.
     pub(crate) fn report(&self) -> Report {
-        let cost = self.remote.cost();
+        let cost = self.target.cost();
         Report {
             requests: cost.requests,
             requests_share: cost.share,
@@ -326,7 +330,7 @@ impl<R: Remote> Driver<R> {
         }
     }
 
-    async fn ask(&mut self) -> Result<Option<Step<R::View>>, Error> {
+    async fn ask(&mut self) -> Result<Option<Step<V>>, Error> {
         self.turn_around().await;
         let sent = self.now();
         let cut = self
@@ -343,7 +347,7 @@ impl<R: Remote> Driver<R> {
                 }
             });
         let terms = self.exchange();
-        match before(cut, self.remote.ask(terms)).await {
+        match before(cut, self.target.ask(terms)).await {
             Some(Ok(answer)) => {
                 let now = self.now();
                 let middle = sent + now.saturating_duration_since(sent) / 2;
@@ -363,11 +367,7 @@ impl<R: Remote> Driver<R> {
         }
     }
 
-    async fn hold(
-        &mut self,
-        up_to: Duration,
-        until: Until,
-    ) -> Result<Option<Step<R::View>>, Error> {
+    async fn hold(&mut self, up_to: Duration, until: Until) -> Result<Option<Step<V>>, Error> {
         self.turn_around().await;
         let sent = self.now();
         let look_at = self.look_at();
@@ -382,7 +382,7 @@ impl<R: Remote> Driver<R> {
             after: self.seen.revision,
         };
         let terms = self.exchange();
-        match before(look_at, self.remote.hold(hold, terms)).await {
+        match before(look_at, self.target.hold(hold, terms)).await {
             Some(Ok(answer)) => {
                 let now = self.now();
                 let took = now.saturating_duration_since(sent);
@@ -413,12 +413,12 @@ impl<R: Remote> Driver<R> {
         }
     }
 
-    async fn listen(&mut self, check: Option<Duration>) -> Result<Option<Step<R::View>>, Error> {
+    async fn listen(&mut self, check: Option<Duration>) -> Result<Option<Step<V>>, Error> {
         if self.stream.is_none() {
             self.turn_around().await;
             let terms = self.exchange();
             let look_at = self.look_at();
-            match before(look_at, self.remote.listen(self.seen.revision, terms)).await {
+            match before(look_at, self.target.listen(self.seen.revision, terms)).await {
                 Some(Ok(Heard::Open(events))) => {
                     self.stream = Some(Listening {
                         events,
@@ -476,7 +476,7 @@ impl<R: Remote> Driver<R> {
             }
             match item {
                 Ok(Some(Item::Alive)) => {}
-                Ok(Some(Item::Event { event, data })) => match self.remote.read(&event, &data) {
+                Ok(Some(Item::Event { event, data })) => match self.target.read(&event, &data) {
                     Ok(Some(answer)) => {
                         self.seen.happened = Happened::News;
                         let sampled = now.checked_sub(self.seen.time.rtt / 2).unwrap_or(now);
@@ -507,7 +507,7 @@ impl<R: Remote> Driver<R> {
         }
     }
 
-    async fn await_push(&mut self, until: Duration) -> Option<Step<R::View>> {
+    async fn await_push(&mut self, until: Duration) -> Option<Step<V>> {
         let at = self.bounded(after(self.accepted, until));
         let Some(inbox) = &mut self.terms.inbox else {
             self.pause(until).await;
@@ -518,14 +518,14 @@ impl<R: Remote> Driver<R> {
             return None;
         };
         self.seen.happened = Happened::Pushed;
-        let answer = self.remote.pushed(&job)?;
+        let answer = self.target.pushed(&job)?;
         self.pushed = self.pushed.map(|pushed| pushed || answer.done);
         let now = self.now();
         self.absorb(answer, now)
     }
 
     /// Takes in an answer that shows the state of the instant `sampled`.
-    fn absorb(&mut self, answer: Answer<R::View>, sampled: Instant) -> Option<Step<R::View>> {
+    fn absorb(&mut self, answer: Answer<V>, sampled: Instant) -> Option<Step<V>> {
         let now = self.now();
         self.origin.retry_budget.deposit();
         self.answered = Some(now);
@@ -568,7 +568,7 @@ impl<R: Remote> Driver<R> {
     }
 
     /// Meets a failure: gives up, or pauses as the retry policy wants.
-    async fn fail(&mut self, failure: Failure) -> Result<Option<Step<R::View>>, Error> {
+    async fn fail(&mut self, failure: Failure) -> Result<Option<Step<V>>, Error> {
         if !failure.is_transient() {
             return Err(self.give_up(failure.into_error()));
         }
@@ -610,7 +610,7 @@ impl<R: Remote> Driver<R> {
     }
 
     /// The look at the deadline. An end that it shows is a result.
-    async fn last_look(&mut self) -> Result<Step<R::View>, Error> {
+    async fn last_look(&mut self) -> Result<Step<V>, Error> {
         self.stream = None;
         let was_failing = self.failing_since.is_some() || self.answered.is_none();
         let deadline = self.deadline.unwrap_or_else(|| self.now());
@@ -623,7 +623,7 @@ impl<R: Remote> Driver<R> {
                 limit,
                 weight: None,
             };
-            let failure = match before(Some(cut), self.remote.ask(terms)).await {
+            let failure = match before(Some(cut), self.target.ask(terms)).await {
                 _ if limit.is_zero() => Failure::timed_out(limit),
                 Some(Ok(answer)) => {
                     let middle = sent + self.now().saturating_duration_since(sent) / 2;
@@ -672,9 +672,11 @@ impl<R: Remote> Driver<R> {
         let ended = Ended::given_up(self.not_yet);
         self.finish(ended);
         let error = error.report(self.report());
-        self.remote.complete(error, self.last.as_ref())
+        self.target.complete(error, self.last.as_ref())
     }
+}
 
+impl<V> Driver<'_, V> {
     fn finish(&mut self, ended: Ended) {
         if !self.finished {
             self.finished = true;
@@ -692,7 +694,7 @@ async fn before<T>(instant: Option<Instant>, future: impl Future<Output = T>) ->
     }
 }
 
-impl<R: Remote> Drop for Driver<R> {
+impl<V> Drop for Driver<'_, V> {
     /// A wait that was dropped is an observation too: the job takes longer than this.
     fn drop(&mut self) {
         let ended = Ended::given_up(self.not_yet);

@@ -32,6 +32,8 @@ pub(crate) struct Call {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Whether it may be sent again although it may have reached the server.
+    pub(crate) repeatable: bool,
     /// The largest body of a good answer.
     pub(crate) limit: usize,
 }
@@ -45,6 +47,7 @@ impl Call {
             url,
             headers,
             body: Bytes::new(),
+            repeatable: true,
             limit: JOB_BYTES_MAX,
         }
     }
@@ -113,6 +116,8 @@ impl Reply {
 pub(crate) struct Failure {
     pub(crate) kind: FailureKind,
     pub(crate) status: Option<StatusCode>,
+    /// Whether the request surely had no effect.
+    pub(crate) harmless: bool,
     /// How long the server asked to be left alone.
     pub(crate) hint: Option<Duration>,
     pub(crate) problem: Option<Box<Problem>>,
@@ -141,6 +146,7 @@ impl Failure {
         Self {
             kind: FailureKind::TimedOut,
             status: None,
+            harmless: false,
             hint: None,
             problem: None,
             source: None,
@@ -152,6 +158,7 @@ impl Failure {
         Self {
             kind: FailureKind::Garbled,
             status: None,
+            harmless: false,
             hint: None,
             problem: None,
             source: None,
@@ -169,10 +176,26 @@ impl Failure {
         self
     }
 
+    /// A look that a caller's closure couldn't take.
+    pub(crate) fn of_look(error: impl Into<Source>, is_final: bool) -> Self {
+        let error = error.into();
+        Self {
+            kind: if is_final {
+                FailureKind::Refused
+            } else {
+                FailureKind::NotNow
+            },
+            what: format!("the look failed: {error}"),
+            ..Self::garbled("")
+        }
+        .because(error)
+    }
+
     pub(crate) fn refused(problem: Problem) -> Self {
         Self {
             kind: FailureKind::Refused,
             status: StatusCode::from_u16(problem.status).ok(),
+            harmless: true,
             hint: None,
             problem: Some(Box::new(problem)),
             source: None,
@@ -221,6 +244,7 @@ impl From<TransportError> for Failure {
                 () => FailureKind::NotNow,
             },
             status: None,
+            harmless: error.is_connect(),
             hint: None,
             problem: None,
             what: error.to_string(),
@@ -308,6 +332,7 @@ fn classify(status: StatusCode, headers: &HeaderMap, problem: Option<Problem>) -
     Failure {
         kind,
         status: Some(status),
+        harmless: status == StatusCode::TOO_MANY_REQUESTS,
         hint: retry_after(headers),
         problem: problem.map(Box::new),
         source: None,

@@ -32,6 +32,14 @@ impl Luck {
         }
     }
 
+    /// Other luck, that a seed repeats as this one's.
+    pub(crate) fn split(&self) -> Self {
+        Self {
+            rng: Mutex::new(ChaCha8Rng::seed_from_u64(self.seed())),
+            seeded: self.seeded,
+        }
+    }
+
     /// A number to seed one wait with.
     pub(crate) fn seed(&self) -> u64 {
         self.with(|rng| rng.random())

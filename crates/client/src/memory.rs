@@ -33,16 +33,31 @@ struct State {
     streamed: bool,
     no_stream_until: Option<Instant>,
     no_sets_until: Option<Instant>,
+    only_polls: bool,
 }
 
 impl Memory {
     /// What the server can do, as far as it is known now.
     pub(crate) fn abilities(&self, now: Instant) -> Abilities {
-        self.with(|state| Abilities {
-            hold: ability(state.held, state.no_hold_until, now),
-            hold_max: state.hold_max.unwrap_or(limits::HOLD_MAX),
-            stream: ability(state.streamed, state.no_stream_until, now),
+        self.with(|state| {
+            if state.only_polls {
+                return Abilities {
+                    hold: Ability::No,
+                    stream: Ability::No,
+                    ..Abilities::default()
+                };
+            }
+            Abilities {
+                hold: ability(state.held, state.no_hold_until, now),
+                hold_max: state.hold_max.unwrap_or(limits::HOLD_MAX),
+                stream: ability(state.streamed, state.no_stream_until, now),
+            }
         })
+    }
+
+    /// The server is a foreign one, of which only answers are known.
+    pub(crate) fn only_polls(&self) {
+        self.with(|state| state.only_polls = true);
     }
 
     /// The round trip, smoothed; none before one was measured.

@@ -9,7 +9,7 @@ use url::Url;
 
 use abide_wire::{Event, Job, JobId, Revision, Until, headers};
 
-use crate::drive::{Answer, Cost, Exchange, Heard, Hold, Remote};
+use crate::drive::{Answer, Cost, Exchange, Heard, Hold, Target};
 use crate::error::Error;
 use crate::exchange::{Call, Failure, FailureKind, Reply, exchange, open};
 use crate::hub::{Hub, Want};
@@ -113,7 +113,7 @@ impl Native {
     }
 }
 
-impl Remote for Native {
+impl Target for Native {
     type View = Job;
 
     fn ask(&mut self, terms: Exchange) -> BoxFuture<'_, Result<Answer<Job>, Failure>> {

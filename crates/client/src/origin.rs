@@ -1,10 +1,11 @@
 //! What all handles of one client share.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use http::HeaderMap;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
 use url::Url;
 
 use crate::budget::Budget;
@@ -12,7 +13,26 @@ use crate::clock::Clock;
 use crate::luck::Luck;
 use crate::memory::Memory;
 use crate::retry::{RetryBudget, RetryPolicy};
-use crate::transport::Transport;
+use crate::transport::{Body, BoxFuture, Transport, TransportError};
+
+/// The most that one exchange may take where nothing else is said.
+pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most that one call may take where nothing else is said.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The address of what has none.
+static NOWHERE: LazyLock<Url> =
+    LazyLock::new(|| Url::parse("http://nowhere.invalid/").expect("this text is a URL"));
+
+/// The transport of what sends nothing.
+#[derive(Debug)]
+struct NoTransport;
+
+impl Transport for NoTransport {
+    fn send(&self, _: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, TransportError>> {
+        Box::pin(async { Err(TransportError::unsendable("there is no server")) })
+    }
+}
 
 /// One server as one client sees it.
 pub(crate) struct Origin {
@@ -35,6 +55,36 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
+    /// The surroundings of a wait that has nothing to do with a client.
+    pub(crate) fn nowhere() -> Self {
+        Self {
+            base: NOWHERE.clone(),
+            headers: HeaderMap::new(),
+            transport: Arc::new(NoTransport),
+            clock: Clock::start(),
+            luck: Luck::new(None),
+            memory: Memory::default(),
+            retry: RetryPolicy::default(),
+            retry_budget: RetryBudget::default(),
+            budget: Budget::default(),
+            attempt_timeout: ATTEMPT_TIMEOUT,
+            timeout: TIMEOUT,
+        }
+    }
+
+    /// The surroundings of a wait of this client for something that isn't on its server.
+    pub(crate) fn elsewhere(&self) -> Self {
+        Self {
+            clock: self.clock,
+            luck: self.luck.split(),
+            retry: self.retry.clone(),
+            budget: self.budget.clone(),
+            attempt_timeout: self.attempt_timeout,
+            timeout: self.timeout,
+            ..Self::nowhere()
+        }
+    }
+
     /// A path below the base.
     pub(crate) fn url<'a>(&self, path: impl IntoIterator<Item = &'a str>) -> Url {
         let mut url = self.base.clone();

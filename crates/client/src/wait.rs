@@ -15,6 +15,7 @@ use crate::client::{Core, check_id};
 use crate::clock::after;
 use crate::drive::{Driver, Step, Terms};
 use crate::error::Error;
+use crate::foreign::Foreign;
 use crate::job::JobHandle;
 use crate::native::Native;
 use crate::report::Report;
@@ -87,7 +88,7 @@ impl Options {
     }
 
     /// The loop for one job.
-    pub(crate) fn drive(&self, job: &JobHandle, updates: bool) -> Driver<Native> {
+    pub(crate) fn drive(&self, job: &JobHandle, updates: bool) -> Driver<'static, Job> {
         let core = &job.client.core;
         let origin = &core.origin;
         let schedule = self
@@ -124,13 +125,30 @@ impl Options {
                 .filter(|_| updates || job.known.accepted.is_some()),
             wrong: check_id(&job.id).err(),
         };
-        let remote = Native::new(
-            Arc::clone(origin),
-            Arc::clone(&core.hub),
-            job.id.clone(),
-            job.resume_token(),
-        );
-        Driver::new(remote, Arc::clone(origin), terms)
+        let token = job.resume_token();
+        match &core.remote {
+            None => {
+                let native = Native::new(
+                    Arc::clone(origin),
+                    Arc::clone(&core.hub),
+                    job.id.clone(),
+                    token,
+                );
+                Driver::new(native, Arc::clone(origin), terms)
+            }
+            Some(remote) => {
+                let kind = job.known.kind.clone();
+                let kind = kind.unwrap_or_else(|| remote.name.clone());
+                let foreign = Foreign::new(
+                    Arc::clone(origin),
+                    Arc::clone(remote),
+                    job.id.clone(),
+                    kind,
+                    token,
+                );
+                Driver::new(foreign, Arc::clone(origin), terms)
+            }
+        }
     }
 }
 
@@ -227,8 +245,8 @@ impl Wait {
         if let (OnDeadline::Cancel, Err(error)) = (self.on_deadline, &result)
             && error.is_still_running()
         {
-            // The caller is told that the job was still running; that it could not be canceled changes nothing.
-            let _ = self.job.client.cancel_once(&self.job.id).await;
+            let token = self.job.resume_token();
+            self.job.client.cancel_once(&self.job.id, &token).await;
         }
         result
     }

@@ -13,7 +13,6 @@ use abide_wire::Job;
 use crate::drive::{Driver, Step};
 use crate::error::Error;
 use crate::job::JobHandle;
-use crate::native::Native;
 use crate::retry::RetryPolicy;
 use crate::schedule::Schedule;
 use crate::strategy::Strategy;
@@ -88,7 +87,7 @@ impl Watch {
     }
 }
 
-fn run(driver: Driver<Native>) -> Running {
+fn run(driver: Driver<'static, Job>) -> Running {
     let states = stream::unfold(Some(driver), |driver| async {
         let mut driver = driver?;
         match driver.step().await {

@@ -1,0 +1,381 @@
+//! Jobs on an API that isn't ours, by its description.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method};
+use serde_json::Value;
+use url::Url;
+
+use abide_wire::{
+    Code, Job, JobId, Links, NewJob, Outcome, Problem, Progress, Revision, Status, Timestamp,
+};
+
+use crate::drive::{Answer, Cost, Exchange, Heard, Hold, Target};
+use crate::error::Error;
+use crate::exchange::{Call, Failure, Reply, exchange};
+use crate::origin::Origin;
+use crate::remote::Remote;
+use crate::report::Channel;
+use crate::resume::ResumeToken;
+use crate::retry::retry_after;
+use crate::schedule::Remaining;
+use crate::transport::BoxFuture;
+
+/// One wait's view of one foreign job.
+#[derive(Debug)]
+pub(crate) struct Foreign {
+    origin: Arc<Origin>,
+    remote: Arc<Remote>,
+    id: JobId,
+    kind: String,
+    token: ResumeToken,
+    turn: f64,
+    cost: Cost,
+    /// Foreign jobs have no revisions: every answer that differs from the one before is one.
+    seen: Option<Job>,
+}
+
+impl Foreign {
+    pub(crate) fn new(
+        origin: Arc<Origin>,
+        remote: Arc<Remote>,
+        id: JobId,
+        kind: String,
+        token: ResumeToken,
+    ) -> Self {
+        Self {
+            origin,
+            remote,
+            id,
+            kind,
+            token,
+            turn: 0.0,
+            cost: Cost::default(),
+            seen: None,
+        }
+    }
+
+    async fn look(&mut self, terms: Exchange) -> Result<Answer<Job>, Failure> {
+        let origin = &self.origin;
+        match terms.weight {
+            Some(weight) => {
+                origin
+                    .budget
+                    .take(&origin.clock, &mut self.turn, weight)
+                    .await;
+            }
+            None => origin.budget.overdraw(),
+        }
+        self.cost.requests += 1;
+        self.cost.share += 1.0;
+        let call = Call::get(self.remote.url(origin, &self.remote.status, &self.id));
+        let reply = exchange(origin, &call, terms.limit).await?;
+        self.cost.received += reply.body.len() as u64;
+        origin.memory.note_rtt(reply.took());
+        let now = origin.clock.wall();
+        let mut job = self.remote.read(&reply, &self.id, &self.kind, now)?;
+        // What we can't know of the first answer is how long the job has existed; what it says of itself counts.
+        job.revision = match &self.seen {
+            None => Revision(1),
+            Some(seen) if is_same(seen, &job) => seen.revision,
+            Some(seen) => seen.revision.next(),
+        };
+        if let Some(seen) = &self.seen
+            && self.remote.created_at.is_none()
+        {
+            job.created_at = seen.created_at;
+        }
+        self.seen = Some(job.clone());
+        let told = origin.answer(&reply, job, Channel::Poll, false);
+        Ok(Answer {
+            hint: self.remote.hint(&reply).filter(|_| !told.done),
+            remaining: self.remote.remaining_of(&reply),
+            accepted_for: told
+                .accepted_for
+                .filter(|_| self.remote.created_at.is_some()),
+            age: told.age.filter(|_| self.remote.finished_at.is_some()),
+            duration: told
+                .duration
+                .filter(|_| self.remote.created_at.is_some() && self.remote.finished_at.is_some()),
+            ..told
+        })
+    }
+}
+
+/// Whether two answers show the same state.
+fn is_same(a: &Job, b: &Job) -> bool {
+    a.status == b.status && a.progress == b.progress && a.result == b.result && a.done == b.done
+}
+
+impl Target for Foreign {
+    type View = Job;
+
+    fn ask(&mut self, terms: Exchange) -> BoxFuture<'_, Result<Answer<Job>, Failure>> {
+        Box::pin(self.look(terms))
+    }
+
+    fn hold(&mut self, _: Hold, terms: Exchange) -> BoxFuture<'_, Result<Answer<Job>, Failure>> {
+        // Nothing is known of held requests there; the loop sees that it wasn't held.
+        Box::pin(self.look(terms))
+    }
+
+    fn listen(
+        &mut self,
+        _: Option<Revision>,
+        _: Exchange,
+    ) -> BoxFuture<'_, Result<Heard, Failure>> {
+        Box::pin(async { Ok(Heard::Absent) })
+    }
+
+    fn read(&mut self, _: &str, _: &str) -> Result<Option<Answer<Job>>, Failure> {
+        Ok(None)
+    }
+
+    fn pushed(&mut self, job: &Job) -> Option<Answer<Job>> {
+        (job.id == self.id).then(|| self.origin.told(job.clone(), Channel::Push))
+    }
+
+    fn complete(&self, error: Error, last: Option<&Job>) -> Error {
+        error.about(last.cloned()).token(self.token.clone())
+    }
+
+    fn cost(&self) -> Cost {
+        self.cost
+    }
+}
+
+impl Remote {
+    /// A path of the description, with the id in it.
+    pub(crate) fn url(&self, origin: &Origin, template: &str, id: &JobId) -> Url {
+        let (path, query) = template.split_once('?').unwrap_or((template, ""));
+        let segments: Vec<String> = path
+            .trim_start_matches('/')
+            .split('/')
+            .map(|segment| segment.replace("{id}", id.as_str()))
+            .collect();
+        let mut url = origin.url(segments.iter().map(String::as_str));
+        if !query.is_empty() {
+            let mut pairs = url.query_pairs_mut();
+            for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+                pairs.append_pair(&name, &value.replace("{id}", id.as_str()));
+            }
+        }
+        url
+    }
+
+    /// The call that creates a job.
+    pub(crate) fn create_call(
+        &self,
+        origin: &Origin,
+        job: &NewJob,
+        key: &str,
+    ) -> Result<Call, Error> {
+        let Some(path) = &self.create else {
+            return Err(Error::usage(format!(
+                "jobs of {} are made elsewhere",
+                self.name
+            )));
+        };
+        let empty = Value::Object(serde_json::Map::new());
+        let body = serde_json::to_vec(job.input.as_ref().unwrap_or(&empty))
+            .map_err(|error| Error::usage("the job can't be written as JSON").because(error))?;
+        let url = self.url(origin, path, &JobId::new(""));
+        let mut call = Call::new(Method::POST, url).json(Bytes::from(body));
+        call.repeatable = false;
+        if let Some(name) = &self.idempotency_header {
+            let header = HeaderName::from_bytes(name.as_bytes());
+            let (Ok(name), Ok(value)) = (header, HeaderValue::from_str(key)) else {
+                return Err(Error::usage(format!("the header {name:?} can't be sent")));
+            };
+            call.headers.insert(name, value);
+            call.repeatable = true;
+        }
+        Ok(call)
+    }
+
+    /// The id that the answer to a create tells.
+    pub(crate) fn created(&self, reply: &Reply) -> Result<JobId, Failure> {
+        let body = body(reply)?;
+        let place = self.id.as_deref().unwrap_or("/id");
+        match body.pointer(place) {
+            Some(Value::String(id)) if !id.is_empty() => Ok(JobId::new(id.as_str())),
+            Some(Value::Number(id)) => Ok(JobId::new(id.to_string())),
+            _ => Err(Failure::garbled(format!(
+                "the answer has no id at {place:?}"
+            ))),
+        }
+    }
+
+    /// A job of which nothing is known but its id.
+    pub(crate) fn fresh(&self, id: JobId, kind: &str, now: Timestamp) -> Job {
+        Job {
+            id,
+            kind: kind.to_owned(),
+            status: Status::Pending,
+            done: false,
+            outcome: None,
+            revision: Revision(0),
+            progress: None,
+            input: None,
+            result: None,
+            error: None,
+            metadata: None,
+            created_at: now,
+            started_at: None,
+            updated_at: now,
+            finished_at: None,
+            expires_at: None,
+            remaining_ms: None,
+            links: Links::default(),
+        }
+    }
+
+    /// What an answer shows of a job.
+    pub(crate) fn read(
+        &self,
+        reply: &Reply,
+        id: &JobId,
+        kind: &str,
+        now: Timestamp,
+    ) -> Result<Job, Failure> {
+        let body = body(reply)?;
+        let Some(word) = body.pointer(&self.state).and_then(word) else {
+            return Err(Failure::garbled(format!(
+                "the answer has no word for the status at {:?}",
+                self.state
+            )));
+        };
+        let outcome = self.outcome(&word)?;
+        let at = |place: &Option<String>| {
+            place
+                .as_ref()
+                .and_then(|place| body.pointer(place))
+                .and_then(instant)
+        };
+        let finished_at = at(&self.finished_at).filter(|_| outcome.is_some());
+        let progress = self
+            .progress
+            .as_ref()
+            .and_then(|place| body.pointer(place)?.as_f64())
+            .map(|progress| progress / f64::from(self.progress_whole.max(1)) * 100.0)
+            .filter(|percent| (0.0..=100.0).contains(percent));
+        let error = self
+            .error
+            .as_ref()
+            .and_then(|place| body.pointer(place))
+            .and_then(message);
+        let result = match &self.result {
+            Some(place) => body.pointer(place).cloned(),
+            None => Some(body.clone()),
+        };
+        Ok(Job {
+            status: match outcome {
+                Some(Outcome::Completed) => Status::Completed,
+                Some(Outcome::Failed) => Status::Failed,
+                Some(Outcome::Canceled) => Status::Canceled,
+                None => Status::from(word),
+            },
+            done: outcome.is_some(),
+            outcome,
+            revision: Revision(1),
+            progress: progress.map(|percent| Progress {
+                percent,
+                stage: None,
+            }),
+            result: result.filter(|_| outcome == Some(Outcome::Completed)),
+            error: (outcome == Some(Outcome::Failed)).then(|| {
+                let problem = Problem::new(500, Code::JOB_FAILED, "The job failed");
+                match error {
+                    Some(detail) => problem.detail(detail),
+                    None => problem,
+                }
+            }),
+            created_at: at(&self.created_at).unwrap_or(now),
+            updated_at: finished_at.unwrap_or(now),
+            finished_at,
+            ..self.fresh(id.clone(), kind, now)
+        })
+    }
+
+    fn outcome(&self, word: &str) -> Result<Option<Outcome>, Failure> {
+        let is_in = |list: &[String]| list.iter().any(|known| known.eq_ignore_ascii_case(word));
+        if is_in(&self.completed) {
+            Ok(Some(Outcome::Completed))
+        } else if is_in(&self.failed) {
+            Ok(Some(Outcome::Failed))
+        } else if is_in(&self.canceled) {
+            Ok(Some(Outcome::Canceled))
+        } else if is_in(&self.running) {
+            Ok(None)
+        } else {
+            Err(Failure::garbled(format!(
+                "nobody knows what the status {word:?} of {} means",
+                self.name
+            )))
+        }
+    }
+
+    fn hint(&self, reply: &Reply) -> Option<Duration> {
+        let millis = |name: &String| reply.header(name)?.trim().parse().ok();
+        self.hint_headers
+            .iter()
+            .find_map(millis)
+            .map(Duration::from_millis)
+            .or_else(|| retry_after(&reply.headers))
+    }
+
+    fn remaining_of(&self, reply: &Reply) -> Option<Remaining> {
+        let place = self.remaining.as_ref()?;
+        let seconds = body(reply).ok()?.pointer(place)?.as_f64()?;
+        Duration::try_from_secs_f64(seconds)
+            .ok()
+            .map(Remaining::about)
+    }
+}
+
+fn body(reply: &Reply) -> Result<Value, Failure> {
+    serde_json::from_slice(&reply.body).map_err(|error| {
+        Failure::garbled("the answer is not JSON")
+            .with_status(reply.status)
+            .because(error)
+    })
+}
+
+/// A word, a number or a truth as a word.
+fn word(value: &Value) -> Option<String> {
+    match value {
+        Value::String(word) => Some(word.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        _ => None,
+    }
+}
+
+fn message(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Object(object) => object.get("message").and_then(message),
+        _ => None,
+    }
+}
+
+/// RFC 3339, or seconds or milliseconds since the epoch, told apart by their size.
+fn instant(value: &Value) -> Option<Timestamp> {
+    /// Seconds would be in the year 5138 by then.
+    const MILLIS_FROM: f64 = 1e11;
+    match value {
+        Value::String(text) => text.parse().ok(),
+        Value::Number(number) => {
+            let number = number.as_f64().filter(|number| *number > 0.0)?;
+            let millis = if number >= MILLIS_FROM {
+                number
+            } else {
+                number * 1_000.0
+            };
+            Some(Timestamp::from_millis(millis as i64))
+        }
+        _ => None,
+    }
+}

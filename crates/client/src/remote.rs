@@ -1,0 +1,307 @@
+//! A job API that isn't ours, described by configuration.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a foreign job API has its things: enough to create, ask, wait, watch and cancel, without writing code for it.
+///
+/// A value that can be read from a configuration file; unknown members are refused. Paths are below the client's address,
+/// with `{id}` for the job's id, in the path or in the query. Places in an answer are JSON pointers (RFC 6901). A client
+/// that [speaks](crate::ClientBuilder::remote) it polls, as nothing is known of held requests there, by what it has learned
+/// of how long such jobs take.
+///
+/// ```
+/// use abide::{Client, Remote};
+///
+/// let remote = Remote::new("renderer", "/render/{id}", "/state")
+///     .running(["waiting", "rendering"])
+///     .completed(["ready"])
+///     .failed(["broken"])
+///     .create("/render", "/job")
+///     .result("/url")
+///     .key_header("x-api-key", "");
+/// let client = Client::builder("https://render.example.com").remote(remote).api_key("k").build()?;
+/// let job = client.job("42");
+/// # Ok::<(), abide::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remote {
+    /// What it is called; durations are learned under this name.
+    pub name: String,
+    /// The path that tells how a job stands, such as `/v1/videos/{id}`.
+    pub status: String,
+    /// Where the answer has the word for how the job stands.
+    pub state: String,
+    /// The words for a job that hasn't ended. A word that is in none of the lists is an error, because nobody knows what
+    /// it means.
+    pub running: Vec<String>,
+    /// The words for a job that ended well.
+    pub completed: Vec<String>,
+    /// The words for a job that failed.
+    #[serde(default)]
+    pub failed: Vec<String>,
+    /// The words for a job that was canceled.
+    #[serde(default)]
+    pub canceled: Vec<String>,
+    /// The path to which a job is posted; none where jobs are made elsewhere.
+    #[serde(default)]
+    pub create: Option<String>,
+    /// Where the answer to a create has the id.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// The path to which a cancel is posted; none where jobs can't be canceled.
+    #[serde(default)]
+    pub cancel: Option<String>,
+    /// The path that is deleted to remove a job; none where jobs can't be removed.
+    #[serde(default)]
+    pub delete: Option<String>,
+    /// Where the answer has what the job made; the whole answer where nothing is said.
+    #[serde(default)]
+    pub result: Option<String>,
+    /// Where the answer has why the job failed: a text, or an object with a `message`.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// Where the answer has how far the job has come, as a number.
+    #[serde(default)]
+    pub progress: Option<String>,
+    /// What that number is when the job is done: 100 for percent, 1 for a share.
+    #[serde(default = "percent")]
+    pub progress_whole: u32,
+    /// Where the answer has how many seconds the job will still take.
+    #[serde(default)]
+    pub remaining: Option<String>,
+    /// Where the answer has when the job was accepted: RFC 3339, or seconds or milliseconds since the epoch.
+    #[serde(default)]
+    pub created_at: Option<String>,
+    /// Where the answer has when the job ended.
+    #[serde(default)]
+    pub finished_at: Option<String>,
+    /// Headers with milliseconds before which the server doesn't want to be asked again, beside `Retry-After`.
+    #[serde(default)]
+    pub hint_headers: Vec<String>,
+    /// The header that names one logical create. Without one a create whose answer was lost isn't sent again.
+    #[serde(default)]
+    pub idempotency_header: Option<String>,
+    /// The header that carries the API key.
+    #[serde(default = "authorization")]
+    pub key_header: String,
+    /// What stands before the key in it.
+    #[serde(default = "bearer")]
+    pub key_prefix: String,
+}
+
+const fn percent() -> u32 {
+    100
+}
+
+fn authorization() -> String {
+    "authorization".to_owned()
+}
+
+fn bearer() -> String {
+    "Bearer ".to_owned()
+}
+
+fn words(words: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
+    words.into_iter().map(Into::into).collect()
+}
+
+impl Remote {
+    /// An API of that name, that answers at that path, with the word for how a job stands in that place.
+    pub fn new(
+        name: impl Into<String>,
+        status: impl Into<String>,
+        state: impl Into<String>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            status: status.into(),
+            state: state.into(),
+            running: Vec::new(),
+            completed: Vec::new(),
+            failed: Vec::new(),
+            canceled: Vec::new(),
+            create: None,
+            id: None,
+            cancel: None,
+            delete: None,
+            result: None,
+            error: None,
+            progress: None,
+            progress_whole: percent(),
+            remaining: None,
+            created_at: None,
+            finished_at: None,
+            hint_headers: Vec::new(),
+            idempotency_header: None,
+            key_header: authorization(),
+            key_prefix: bearer(),
+        }
+    }
+
+    /// Video translations of HeyGen, version 3 of its API, at `https://api.heygen.com`. One language per job.
+    #[must_use]
+    pub fn heygen() -> Self {
+        Self::new("heygen", "/v3/video-translations/{id}", "/data/status")
+            .running(["pending", "running"])
+            .completed(["completed", "success"])
+            .failed(["failed"])
+            .create("/v3/video-translations", "/data/video_translation_ids/0")
+            .result("/data")
+            .error("/data/failure_message")
+            .idempotency_header("idempotency-key")
+            .key_header("x-api-key", "")
+    }
+
+    /// Video translations of HeyGen, version 2 of its API.
+    #[must_use]
+    pub fn heygen_v2() -> Self {
+        Self::new("heygen_v2", "/v2/video_translate/{id}", "/data/status")
+            .running(["pending", "running"])
+            .completed(["success", "completed"])
+            .failed(["failed"])
+            .create("/v2/video_translate", "/data/video_translate_id")
+            .result("/data")
+            .error("/data/message")
+            .key_header("x-api-key", "")
+    }
+
+    /// Predictions of Replicate, at `https://api.replicate.com`.
+    #[must_use]
+    pub fn replicate() -> Self {
+        Self::new("replicate", "/v1/predictions/{id}", "/status")
+            .running(["starting", "processing"])
+            .completed(["succeeded"])
+            .failed(["failed"])
+            .canceled(["canceled", "aborted"])
+            .create("/v1/predictions", "/id")
+            .cancel("/v1/predictions/{id}/cancel")
+            .result("/output")
+            .error("/error")
+            .times("/created_at", "/completed_at")
+    }
+
+    /// Videos of OpenAI, at `https://api.openai.com`.
+    #[must_use]
+    pub fn openai_video() -> Self {
+        Self::new("openai_video", "/v1/videos/{id}", "/status")
+            .running(["queued", "in_progress"])
+            .completed(["completed"])
+            .failed(["failed"])
+            .create("/v1/videos", "/id")
+            .delete("/v1/videos/{id}")
+            .error("/error")
+            .progress("/progress", 100)
+            .times("/created_at", "/completed_at")
+            .hint_header("openai-poll-after-ms")
+    }
+
+    /// The words for a job that hasn't ended.
+    #[must_use]
+    pub fn running(mut self, list: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.running = words(list);
+        self
+    }
+
+    /// The words for a job that ended well.
+    #[must_use]
+    pub fn completed(mut self, list: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.completed = words(list);
+        self
+    }
+
+    /// The words for a job that failed.
+    #[must_use]
+    pub fn failed(mut self, list: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.failed = words(list);
+        self
+    }
+
+    /// The words for a job that was canceled.
+    #[must_use]
+    pub fn canceled(mut self, list: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.canceled = words(list);
+        self
+    }
+
+    /// Where jobs are posted, and where the answer has the id.
+    #[must_use]
+    pub fn create(mut self, path: impl Into<String>, id: impl Into<String>) -> Self {
+        self.create = Some(path.into());
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Where a cancel is posted.
+    #[must_use]
+    pub fn cancel(mut self, path: impl Into<String>) -> Self {
+        self.cancel = Some(path.into());
+        self
+    }
+
+    /// What is deleted to remove a job.
+    #[must_use]
+    pub fn delete(mut self, path: impl Into<String>) -> Self {
+        self.delete = Some(path.into());
+        self
+    }
+
+    /// Where the answer has what the job made. Default: the whole answer.
+    #[must_use]
+    pub fn result(mut self, place: impl Into<String>) -> Self {
+        self.result = Some(place.into());
+        self
+    }
+
+    /// Where the answer has why the job failed.
+    #[must_use]
+    pub fn error(mut self, place: impl Into<String>) -> Self {
+        self.error = Some(place.into());
+        self
+    }
+
+    /// Where the answer has how far the job has come, and what that number is at the end: 100 for percent, 1 for a share.
+    #[must_use]
+    pub fn progress(mut self, place: impl Into<String>, whole: u32) -> Self {
+        self.progress = Some(place.into());
+        self.progress_whole = whole.max(1);
+        self
+    }
+
+    /// Where the answer has how many seconds the job will still take.
+    #[must_use]
+    pub fn remaining(mut self, place: impl Into<String>) -> Self {
+        self.remaining = Some(place.into());
+        self
+    }
+
+    /// Where the answer has when the job was accepted and when it ended.
+    #[must_use]
+    pub fn times(mut self, created: impl Into<String>, finished: impl Into<String>) -> Self {
+        self.created_at = Some(created.into());
+        self.finished_at = Some(finished.into());
+        self
+    }
+
+    /// A header with milliseconds before which the server doesn't want to be asked again.
+    #[must_use]
+    pub fn hint_header(mut self, name: impl Into<String>) -> Self {
+        self.hint_headers.push(name.into());
+        self
+    }
+
+    /// The header that names one logical create.
+    #[must_use]
+    pub fn idempotency_header(mut self, name: impl Into<String>) -> Self {
+        self.idempotency_header = Some(name.into());
+        self
+    }
+
+    /// The header that carries the API key, and what stands before the key in it. Default: `Authorization: Bearer `.
+    #[must_use]
+    pub fn key_header(mut self, name: impl Into<String>, prefix: impl Into<String>) -> Self {
+        self.key_header = name.into();
+        self.key_prefix = prefix.into();
+        self
+    }
+}
