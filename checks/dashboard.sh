@@ -27,6 +27,8 @@ fi
 cp checks/dashboard/package.json checks/dashboard/package-lock.json checks/dashboard/*.mjs "$work"/
 (cd "$work" && npm ci --no-audit --no-fund --loglevel=error)
 
+ASSETS=$PWD/crates/server/assets/dashboard node --no-warnings --test --test-reporter=dot "$work/units.test.mjs"
+
 if [ -z "${ABIDE:-}" ]; then
   cargo build --locked --quiet --package abide-cli
   ABIDE=${CARGO_TARGET_DIR:-target}/debug/abide

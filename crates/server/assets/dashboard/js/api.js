@@ -1,6 +1,7 @@
 // Requests to the public interface. The dashboard has no other.
 
 import { Cell } from './cell.js';
+import { byTab } from './kept.js';
 
 /** The interface lies beside the page, so that a proxy may serve both under a prefix. */
 const BASE = new URL('.', document.baseURI);
@@ -9,12 +10,12 @@ const KEY = 'abide.api-key';
 /** Whether the server has asked for a key that it knows. */
 export const keyWanted = new Cell(false);
 /** Whether there is a key. The key itself is kept by the tab alone and is gone when the tab closes. */
-export const keyHeld = new Cell(sessionStorage.getItem(KEY) !== null);
+export const keyHeld = new Cell(byTab.get(KEY) !== null);
 
 /** Takes a key, or forgets it. */
 export function setKey(key) {
-  if (key) sessionStorage.setItem(KEY, key);
-  else sessionStorage.removeItem(KEY);
+  if (key) byTab.set(KEY, key);
+  else byTab.remove(KEY);
   keyHeld.value = Boolean(key);
   keyWanted.value = false;
 }
@@ -32,7 +33,7 @@ export class Problem extends Error {
 /** Sends a request and gives the response, whatever its status. */
 export async function request(path, { method = 'GET', body, headers = {}, signal } = {}) {
   const out = new Headers(headers);
-  const key = sessionStorage.getItem(KEY);
+  const key = byTab.get(KEY);
   if (key) out.set('authorization', `Bearer ${key}`);
   if (body !== undefined) out.set('content-type', 'application/json');
   let response;

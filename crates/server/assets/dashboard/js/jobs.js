@@ -90,7 +90,7 @@ export async function list() {
   try {
     await pages(`v1/jobs?limit=${PAGE_JOBS}`, (page) => {
       if (mine !== listing) return false;
-      for (const job of page?.jobs ?? page?.data ?? []) {
+      for (const job of page?.jobs ?? []) {
         seen.add(job.id);
         put(job);
       }
@@ -119,8 +119,6 @@ function hear({ event, data }) {
     list();
     return;
   }
-  // A feed may wrap the job, as webhooks do.
-  if (!job?.id && job?.data?.id) job = job.data;
   if (!job?.id) return;
   put(job);
   for (const listener of listeners) listener(event, job);

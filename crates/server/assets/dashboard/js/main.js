@@ -6,6 +6,7 @@ import { advance, clock, keepInStep, useNow } from './clock.js';
 import { span, time } from './format.js';
 import { html, render, useEffect, useState } from './html.js';
 import { connection, start } from './jobs.js';
+import { byBrowser } from './kept.js';
 import { JobPage } from './pages/job.js';
 import { JobsPage } from './pages/jobs.js';
 import { ReportPage } from './pages/report.js';
@@ -25,7 +26,7 @@ const PAGES = [
 ];
 
 const THEMES = ['auto', 'light', 'dark'];
-const theme = new Cell(localStorage.getItem('abide.theme') ?? 'auto');
+const theme = new Cell(byBrowser.get('abide.theme') ?? 'auto');
 const isKeyDialogOpen = new Cell(false);
 
 function App() {
@@ -94,7 +95,7 @@ function Connection() {
     const timer = setTimeout(() => say(state === 'open' ? 'Live' : 'The connection is lost; trying again'), 1000);
     return () => clearTimeout(timer);
   }, [state]);
-  return html`<span class=${`connection ${state}`}><i></i>${text}</span>`;
+  return html`<span class=${`connection ${state}`}><i></i><span>${text}</span></span>`;
 }
 
 /** The server's time where it isn't ours, and the way to move it on where it stands still. */
@@ -119,7 +120,7 @@ function ClockControl() {
       ${isManual &&
       [1, 10, 60].map(
         (seconds) => html`
-          <button type="button" class="small" disabled=${isBusy} onClick=${() => step(seconds)}>
+          <button type="button" class=${`small ${seconds === 10 ? 'hide-narrow' : ''}`} disabled=${isBusy} onClick=${() => step(seconds)}>
             +${seconds === 60 ? '1 min' : `${seconds} s`}
           </button>
         `,
@@ -136,13 +137,13 @@ function ThemeButton() {
     else document.documentElement.dataset.theme = name;
   }, [name]);
   function press() {
-    localStorage.setItem('abide.theme', next);
+    byBrowser.set('abide.theme', next);
     theme.value = next;
     say(`Colors: ${next}`);
   }
   const label = `Colors: ${name}. Change to ${next}.`;
   return html`
-    <button type="button" class="bare hide-narrow" aria-label=${label} title=${label} onClick=${press}>
+    <button type="button" class="bare" aria-label=${label} title=${label} onClick=${press}>
       <${Icon} name="theme" />
     </button>
   `;

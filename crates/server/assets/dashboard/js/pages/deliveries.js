@@ -7,30 +7,6 @@ import { Badge } from '../ui/badge.js';
 import { toast, toastProblem } from '../ui/toast.js';
 import { useTask } from '../ui/use.js';
 
-/** The deliveries of an answer, in one shape; `null` where the server has none to tell. */
-export function deliveriesOf(answer) {
-  if (answer === null) return null;
-  const list = answer.deliveries ?? answer.data ?? answer;
-  return (Array.isArray(list) ? list : []).map((one) => ({
-    id: one.id,
-    endpoint: one.endpoint ?? one.webhook ?? one.webhook_id ?? one.endpoint_id ?? null,
-    url: one.url ?? null,
-    job: one.job ?? one.job_id ?? null,
-    type: one.type ?? one.event ?? '',
-    status: one.status ?? one.standing ?? 'pending',
-    created_at: one.created_at ?? one.timestamp ?? null,
-    next_at: one.next_attempt_at ?? one.next_at ?? one.due_at ?? null,
-    attempts: (one.attempts ?? []).map((attempt) => ({
-      at: attempt.at ?? attempt.started_at,
-      status: attempt.status ?? attempt.status_code ?? null,
-      ms: attempt.took_ms ?? attempt.duration_ms ?? null,
-      error: attempt.error ?? null,
-      answer: attempt.answer ?? attempt.body ?? attempt.response ?? '',
-      next_at: attempt.next_at ?? null,
-    })),
-  }));
-}
-
 export function DeliveryTable({ deliveries, now, onRetried }) {
   return html`
     <ul class="deliveries">
@@ -40,7 +16,7 @@ export function DeliveryTable({ deliveries, now, onRetried }) {
 }
 
 function DeliveryRow({ delivery, now, onRetried }) {
-  const { id, type, status, job, attempts, next_at: nextAt } = delivery;
+  const { id, type, status, job_id: job, attempts, next_attempt_at: nextAt } = delivery;
   const [isOpen, setOpen] = useState(false);
   const [retry, isBusy] = useTask(async () => {
     try {
@@ -62,7 +38,7 @@ function DeliveryRow({ delivery, now, onRetried }) {
           ${job && html`<a class="mono small" href=${`#/jobs/${encodeURIComponent(job)}`} title=${job}>${shortId(job)}</a>`}
         </div>
         <span class="soft small when">
-          ${delivery.created_at ? ago(delivery.created_at, now) : ''}${last ? `, ${resultOf(last)}` : ''}${nextAt && status === 'pending' ? `, next ${ago(nextAt, now)}` : ''}
+          ${ago(delivery.created_at, now)}${last ? `, ${resultOf(last)}` : ''}${nextAt ? `, next ${ago(nextAt, now)}` : ''}
         </span>
         <button
           type="button"
@@ -98,12 +74,12 @@ function Attempts({ delivery }) {
         </thead>
         <tbody>
           ${delivery.attempts.map(
-            (attempt, index) => html`
-              <tr key=${index}>
-                <td class="number">${index + 1}</td>
+            (attempt) => html`
+              <tr key=${attempt.number}>
+                <td class="number">${attempt.number}</td>
                 <td>${time(attempt.at)}</td>
                 <td class=${isTaken(attempt) ? '' : 'bad'}>${attempt.status ?? 'none'}</td>
-                <td class="number">${span(attempt.ms)}</td>
+                <td class="number">${span(attempt.duration_ms)}</td>
                 <td><code class="answer">${attempt.error ?? attempt.answer}</code></td>
               </tr>
             `,
@@ -118,6 +94,6 @@ function Attempts({ delivery }) {
 const isTaken = ({ status }) => status >= 200 && status < 300;
 
 function resultOf(attempt) {
-  if (attempt.status) return `answered ${attempt.status} in ${span(attempt.ms)}`;
+  if (attempt.status) return `answered ${attempt.status} in ${span(attempt.duration_ms)}`;
   return words(attempt.error ?? 'no answer');
 }

@@ -17,12 +17,16 @@ import { Json } from '../ui/json.js';
 import { say, toast, toastProblem } from '../ui/toast.js';
 import { useData, usePage, useTask } from '../ui/use.js';
 import { CancelButton } from './cancel.js';
-import { DeliveryTable, deliveriesOf } from './deliveries.js';
+import { DeliveryTable } from './deliveries.js';
+import { useHistory } from './history.js';
 import { lanesOf, summaryOf } from './looks.js';
 import { Legend, Timeline } from './timeline.js';
 
 const LOOK_EVERY = 3000;
 const LOOKS_SHOWN = 100;
+
+/** What this server has turned out not to have isn't asked for again. */
+const lacks = new Set();
 
 export function JobPage({ id }) {
   const heading = usePage(shortId(id));
@@ -33,8 +37,9 @@ export function JobPage({ id }) {
   const isOpen = job !== null && !job.done;
   const now = useNow(isOpen, 500);
 
-  const log = useData(() => readLooks(path), [path], isOpen ? LOOK_EVERY : 0);
-  const told = useData(async () => deliveriesOf(await optional(`${path}/deliveries`)), [path], isOpen ? LOOK_EVERY * 2 : 0);
+  const log = useData(() => readLooks(id), [id, job !== null], isOpen ? LOOK_EVERY : 0);
+  const told = useData(async () => (await unlessLacking('deliveries', id))?.deliveries ?? null, [id, job !== null], isOpen ? LOOK_EVERY * 2 : 0);
+  const changes = useHistory(path, job, log.data?.changes ?? null);
   // The looks that saw the end come just after it, so read them once more.
   useEffect(() => {
     if (!job?.done) return undefined;
@@ -81,7 +86,7 @@ export function JobPage({ id }) {
         </header>
         <${Timeline}
           job=${job}
-          changes=${log.data?.changes ?? []}
+          changes=${changes}
           lanes=${lanes}
           watchers=${log.data?.watchers ?? []}
           deliveries=${told.data ?? []}
@@ -115,7 +120,7 @@ function useMissing(id, job) {
     const read = async () => {
       try {
         const page = await call(`v1/jobs?ids=${encodeURIComponent(id)}`).catch(() => null);
-        const listed = (page?.jobs ?? page?.data ?? []).find((one) => one.id === id);
+        const listed = page?.jobs?.find((one) => one.id === id);
         put(listed ?? (await call(`v1/jobs/${encodeURIComponent(id)}`)));
       } catch (caught) {
         if (!isOver) setProblem(caught);
@@ -137,13 +142,21 @@ function Missing({ problem }) {
   return html`<div class="empty"><p>${text}</p><a href="#/">All jobs</a></div>`;
 }
 
-async function readLooks(path) {
-  const [log, watching] = await Promise.all([optional(`${path}/looks`), optional(`${path}/watchers`)]);
+async function unlessLacking(what, id) {
+  if (lacks.has(what)) return null;
+  const answer = await optional(`v1/jobs/${encodeURIComponent(id)}/${what}`);
+  // An unknown job answers 404 too.
+  if (answer === null && jobOf(id)) lacks.add(what);
+  return answer;
+}
+
+async function readLooks(id) {
+  const [log, watching] = await Promise.all([unlessLacking('looks', id), unlessLacking('watchers', id)]);
   return {
     looks: log?.looks ?? null,
     changes: log?.changes ?? [],
     dropped: log?.dropped ?? 0,
-    watchers: watching?.watchers ?? (Array.isArray(watching) ? watching : []),
+    watchers: watching?.watchers ?? [],
   };
 }
 

@@ -21,6 +21,7 @@ export function SimulatorPage() {
       ${data === null && html`<p class="notice">This server’s simulator can’t be changed while it runs.</p>`}
       <div class="settings">
         <div class="stack">
+          ${data && html`<${ScenarioPanel} settings=${data} onSaved=${reload} />`}
           ${data && html`<${OutcomePanel} settings=${data} onSaved=${reload} />`}
           ${data && html`<${DurationPanel} settings=${data} onSaved=${reload} />`}
         </div>
@@ -66,6 +67,25 @@ function useDraft(saved) {
   const text = JSON.stringify(saved);
   useEffect(() => setDraft(JSON.parse(text)), [text]);
   return [draft, setDraft];
+}
+
+/** What can be put on by name; not there where the server has no scenarios. */
+function ScenarioPanel({ settings, onSaved }) {
+  const { data: scenarios } = useData(async () => (await optional('v1/simulator/scenarios'))?.scenarios ?? null, []);
+  const saved = settings.scenario ?? '';
+  const [draft, setDraft] = useDraft(saved);
+  if (!scenarios || scenarios.length === 0) return null;
+  return html`
+    <${Panel} title="Scenario" hint="sets everything below at once" draft=${draft} saved=${saved} onSaved=${onSaved} patch=${() => ({ scenario: draft || null })}>
+      <div class="field">
+        <select aria-label="Scenario" aria-describedby="scenario-hint" value=${draft} onChange=${(event) => setDraft(event.target.value)}>
+          <option value="" selected=${draft === ''}>None: as the server was started</option>
+          ${scenarios.map(({ name }) => html`<option key=${name} value=${name} selected=${name === draft}>${name}</option>`)}
+        </select>
+        <span class="hint" id="scenario-hint">${scenarios.find(({ name }) => name === draft)?.description}</span>
+      </div>
+    <//>
+  `;
 }
 
 function OutcomePanel({ settings, onSaved }) {

@@ -214,7 +214,7 @@ function PushLane({ lane, scale }) {
 function attemptsOf(deliveries) {
   return deliveries
     .flatMap((delivery) => delivery.attempts ?? [])
-    .map((attempt) => ({ at: Date.parse(attempt.at ?? attempt.started_at), isGood: attempt.status >= 200 && attempt.status < 300 }))
+    .map((attempt) => ({ at: Date.parse(attempt.at), isGood: attempt.status >= 200 && attempt.status < 300 }))
     .filter((push) => Number.isFinite(push.at));
 }
 

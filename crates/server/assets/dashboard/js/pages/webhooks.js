@@ -2,7 +2,7 @@
 
 import { call, optional } from '../api.js';
 import { useNow } from '../clock.js';
-import { ago, counted, words } from '../format.js';
+import { ago, counted, span, words } from '../format.js';
 import { html, useEffect, useState } from '../html.js';
 import { onEvent } from '../jobs.js';
 import { go } from '../router.js';
@@ -12,10 +12,10 @@ import { Dialog } from '../ui/dialog.js';
 import { Icon } from '../ui/icon.js';
 import { toast, toastProblem } from '../ui/toast.js';
 import { useData, usePage, useTask } from '../ui/use.js';
-import { DeliveryTable, deliveriesOf } from './deliveries.js';
+import { DeliveryTable } from './deliveries.js';
 
 const LOOK_EVERY = 5000;
-const SHOWN_MAX = 200;
+const SHOWN_MAX = 100;
 const ENDS = ['job.completed', 'job.failed', 'job.canceled'];
 const EVENTS = ['job.created', 'job.started', 'job.progress', ...ENDS];
 
@@ -30,7 +30,7 @@ export function WebhooksPage({ id }) {
   const now = useNow();
   const [isAdding, setAdding] = useState(false);
   const [shownSecret, setShownSecret] = useState(null);
-  const { data: endpoints, problem, reload } = useData(async () => endpointsOf(await optional('v1/webhooks')), []);
+  const { data: endpoints, problem, reload } = useData(async () => (await optional('v1/webhooks?limit=100'))?.webhooks ?? null, []);
   const chosen = endpoints?.find((one) => one.id === id) ?? endpoints?.[0] ?? null;
 
   return html`
@@ -70,31 +70,12 @@ export function WebhooksPage({ id }) {
   `;
 }
 
-function endpointsOf(answer) {
-  if (answer === null) return null;
-  const list = answer.webhooks ?? answer.endpoints ?? answer.data ?? answer;
-  return (Array.isArray(list) ? list : []).map((one) => {
-    const disabled = typeof one.disabled === 'object' ? one.disabled : null;
-    const isEnabled = one.enabled ?? (one.status ? one.status === 'enabled' : !one.disabled && !one.disabled_at);
-    const reason = disabled?.reason ?? one.disabled_reason ?? null;
-    return {
-      id: one.id,
-      url: one.url,
-      events: one.events ?? ENDS,
-      isEnabled,
-      disabledAt: disabled?.at ?? one.disabled_at ?? null,
-      reason: REASONS[reason] ?? reason,
-      description: one.description ?? null,
-    };
-  });
-}
-
 function EndpointCard({ endpoint, isChosen, now }) {
   return html`
     <a class="card" href=${`#/webhooks/${encodeURIComponent(endpoint.id)}`} aria-current=${isChosen ? 'true' : null}>
       <span class="row spread">
-        <${Badge} status=${endpoint.isEnabled ? 'enabled' : 'disabled'} />
-        ${!endpoint.isEnabled && endpoint.disabledAt && html`<span class="small soft">${ago(endpoint.disabledAt, now)}</span>`}
+        <${Badge} status=${endpoint.enabled ? 'enabled' : 'disabled'} />
+        ${endpoint.disabled && html`<span class="small soft">${ago(endpoint.disabled.at, now)}</span>`}
       </span>
       <strong class="whole">${endpoint.url}</strong>
       <span class="small soft">${eventsText(endpoint.events)}</span>
@@ -105,7 +86,7 @@ function EndpointCard({ endpoint, isChosen, now }) {
 function Endpoint({ endpoint, now, onChanged, onSecret }) {
   const path = `v1/webhooks/${encodeURIComponent(endpoint.id)}`;
   const { data: deliveries, problem, reload } = useData(
-    async () => deliveriesOf(await optional(`${path}/deliveries`)),
+    async () => (await optional(`${path}/deliveries?limit=${SHOWN_MAX}`))?.deliveries ?? null,
     [path],
     LOOK_EVERY,
   );
@@ -124,8 +105,8 @@ function Endpoint({ endpoint, now, onChanged, onSecret }) {
     setTimeout(reload, 500);
   });
   const [toggle, isToggling] = useAction(async () => {
-    await call(path, { method: 'PATCH', body: { enabled: !endpoint.isEnabled } });
-    after(endpoint.isEnabled ? 'The endpoint is switched off' : 'The endpoint is switched on');
+    await call(path, { method: 'PATCH', body: { enabled: !endpoint.enabled } });
+    after(endpoint.enabled ? 'The endpoint is switched off' : 'The endpoint is switched on');
   });
   const [rotate, isRotating] = useAction(async () => {
     const answer = await call(`${path}/rotate`, { method: 'POST' });
@@ -146,22 +127,32 @@ function Endpoint({ endpoint, now, onChanged, onSecret }) {
           <button type="button" class="small" disabled=${isTesting} onClick=${test}>Send a test</button>
           <button type="button" class="small" disabled=${isReplaying} onClick=${replay}>Replay a day</button>
           <button type="button" class="small" disabled=${isRotating} onClick=${rotate}>New secret</button>
-          <button type="button" class="small" disabled=${isToggling} onClick=${toggle}>Switch ${endpoint.isEnabled ? 'off' : 'on'}</button>
+          <button type="button" class="small" disabled=${isToggling} onClick=${toggle}>Switch ${endpoint.enabled ? 'off' : 'on'}</button>
           <${RemoveButton} path=${path} onRemoved=${onChanged} />
         </div>
       </header>
-      ${!endpoint.isEnabled &&
-      html`<p class="notice">It isn’t called${endpoint.reason ? `: ${endpoint.reason}` : ''}. What happens meanwhile is held for a replay.</p>`}
+      <${Standing} endpoint=${endpoint} now=${now} />
       ${problem && html`<p class="problem" role="alert">${problem.message}</p>`}
       ${deliveries === undefined && html`<p class="soft" role="status">Reading the deliveries …</p>`}
       ${deliveries?.length === 0 && html`<p class="soft">Nothing has been sent yet. Send a test, or let a job end.</p>`}
       ${deliveries?.length > 0 &&
       html`
         <h3 class="unseen">Deliveries</h3>
-        <${DeliveryTable} deliveries=${deliveries.slice(0, SHOWN_MAX)} now=${now} onRetried=${() => (reload(), setTimeout(reload, 500))} />
+        <${DeliveryTable} deliveries=${deliveries} now=${now} onRetried=${() => (reload(), setTimeout(reload, 500))} />
       `}
     </section>
   `;
+}
+
+/** Why it isn't called, or not at the moment. */
+function Standing({ endpoint: { disabled, breaker, failing_since: failingSince }, now }) {
+  if (disabled) {
+    const reason = REASONS[disabled.reason] ?? disabled.reason;
+    return html`<p class="notice">It isn’t called: ${reason}. What happens meanwhile is held for a replay.</p>`;
+  }
+  if (breaker?.state === 'open') return html`<p class="notice">It has failed so often that it is left alone${breaker.until ? `; the next try is ${ago(breaker.until, now)}` : ''}.</p>`;
+  if (failingSince) return html`<p class="notice">Every attempt has failed, for ${span(now - Date.parse(failingSince))} now.</p>`;
+  return null;
 }
 
 function useAction(action) {
