@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 
+use abide_wire::webhook::Secret;
 use abide_wire::{
-    NewJob, Outcome, Problem, Progress, Revision, Simulate, Timestamp, Worker, limits,
+    NewJob, Outcome, Problem, Progress, Revision, Simulate, Timestamp, WebhookTarget, Worker,
+    limits,
 };
 
+use crate::delivery::{Events, Wish};
 use crate::engine::{Engine, Policy};
 use crate::entry::{Created, DefaultJobSet, Entry, Finished, Idempotency};
 use crate::job::{Job, State};
 use crate::luck::{digest, fate_of_key, fate_of_occurrence};
-use crate::{JobKey, Json, Owner};
+use crate::{Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey, Json, Owner};
 
 /// What kind a job is of where its creator doesn't say.
 pub const KIND_DEFAULT: &str = "video_translation";
@@ -54,6 +57,8 @@ pub enum Command {
     DefaultJob(Box<DefaultJob>),
     /// Note what the manual clock shows.
     Clock,
+    /// Something about webhooks.
+    Webhook(Wish),
 }
 
 /// The wish for a job.
@@ -99,6 +104,12 @@ pub enum Answer {
     },
     /// The job as it is now.
     Job(Arc<Job>),
+    /// The endpoint as it is now.
+    Endpoint(Arc<Endpoint>),
+    /// The delivery as it is now.
+    Delivery(Arc<Delivery>),
+    /// So many.
+    Count(usize),
     /// It is done.
     Done,
 }
@@ -144,6 +155,24 @@ pub enum Refusal {
     /// A member is out of its bound.
     #[error("{0}")]
     Invalid(String),
+    /// There is no such endpoint, or it is somebody else's.
+    #[error("there is no such webhook endpoint")]
+    NoSuchEndpoint,
+    /// There is no such delivery, or it is somebody else's.
+    #[error("there is no such delivery")]
+    NoSuchDelivery,
+    /// The endpoint isn't called at the moment.
+    #[error("the endpoint has been disabled since {since}; enable it first")]
+    EndpointDisabled {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// There are as many endpoints as there may be.
+    #[error("there are {limit} webhook endpoints, as many as there may be")]
+    TooManyEndpoints {
+        /// How many there may be.
+        limit: usize,
+    },
 }
 
 /// What [`Engine::decide`] found, before it is applied.
@@ -158,6 +187,12 @@ pub enum Decision {
     },
     /// Tell of this job.
     Job(JobKey),
+    /// Tell of this endpoint.
+    Endpoint(EndpointKey),
+    /// Tell of this delivery.
+    Delivery(DeliveryKey),
+    /// Tell how many there were.
+    Count(usize),
     /// There is nothing to tell but that it is done.
     Done,
 }
@@ -220,6 +255,7 @@ impl Engine {
                 entries.push(Entry::Clock { at: now });
                 Ok(Decision::Done)
             }
+            Command::Webhook(wish) => self.decide_wish(wish, now, entries),
         }
     }
 
@@ -503,13 +539,26 @@ fn validate(new: &NewJob<Json>) -> Result<(), Refusal> {
         }
         simulate.validate().map_err(Refusal::Invalid)?;
     }
-    if let Some(webhook) = &new.webhook
-        && (webhook.url.is_empty() || webhook.url.len() > limits::URL_BYTES_MAX)
-    {
+    if let Some(webhook) = &new.webhook {
+        validate_webhook(webhook)?;
+    }
+    Ok(())
+}
+
+fn validate_webhook(webhook: &WebhookTarget) -> Result<(), Refusal> {
+    if webhook.url.is_empty() || webhook.url.len() > limits::URL_BYTES_MAX {
         return Err(Refusal::Invalid(format!(
             "`url` of `webhook` must be 1 to {} bytes long",
             limits::URL_BYTES_MAX
         )));
+    }
+    if let Some(events) = &webhook.events {
+        Events::parse(events).map_err(Refusal::Invalid)?;
+    }
+    if let Some(secret) = &webhook.secret {
+        secret
+            .parse::<Secret>()
+            .map_err(|error| Refusal::Invalid(format!("`secret` of `webhook`: {error}")))?;
     }
     Ok(())
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use abide_wire::{Code, Outcome, Problem, Stage, Timestamp};
 
 use crate::decide::finished;
+use crate::delivery::lanes::LaneKey;
 use crate::engine::{Effect, Engine};
 use crate::entry::Entry;
 use crate::job::{Job, State};
-use crate::{JobKey, Json};
+use crate::{DeliveryKey, JobKey, Json};
 
 /// What can be due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +25,10 @@ pub enum Due {
     Forget(u64),
     /// The next life of the default job, which has this name.
     Reset(JobKey),
+    /// The next attempt of a delivery.
+    Delivery(DeliveryKey),
+    /// The end of a pause in a receiver's lane.
+    Lane(LaneKey),
 }
 
 /// What is due when. One sorted set and one sleeper; no task per timer.
@@ -105,6 +110,28 @@ impl Engine {
         self.due.first().map(|(at, _)| at)
     }
 
+    /// Hands out the deliveries that may be sent now, as effects. Call it after [`Engine::fire`], [`Engine::apply`] and
+    /// whatever else may have made one due or a place free; the effects are told like all others, after the append.
+    pub fn dispatch(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        // What the entries just applied have made due at once needn't wait for the next round.
+        while let Some((at, due)) = self.due.first().filter(|(at, _)| *at <= now)
+            && self.queue_up(at, due)
+        {}
+        self.book.dispatch(now, effects);
+    }
+
+    /// Lets a due delivery queue up in its receiver's lane; `false` where something else is due. These are no facts yet:
+    /// it is the attempt that becomes one, once it is over.
+    fn queue_up(&mut self, at: Timestamp, due: Due) -> bool {
+        match due {
+            Due::Delivery(key) => self.book.is_due(key, at),
+            Due::Lane(lane) => self.book.lane_opens(lane),
+            _ => return false,
+        }
+        self.due.remove(at, due);
+        true
+    }
+
     /// Turns what is due by `now` into entries, at most `limit` of them, and applies them.
     ///
     /// What happened while nobody looked is dated when it was due, not when it was noticed: a job that ended while
@@ -121,6 +148,9 @@ impl Engine {
             let Some((at, due)) = self.due.first().filter(|(at, _)| *at <= now) else {
                 break;
             };
+            if self.queue_up(at, due) {
+                continue;
+            }
             let before = entries.len();
             self.facts_of(due, at, entries);
             // Nothing to say of it means that it no longer fits; it must not be due for ever.
@@ -144,6 +174,7 @@ impl Engine {
             Due::Expiry(job) => entries.push(Entry::Removed { job }),
             Due::Forget(key) => entries.push(Entry::Forgotten { key }),
             Due::Reset(key) => self.reset_default_job(key, at, entries),
+            Due::Delivery(_) | Due::Lane(_) => {}
         }
     }
 

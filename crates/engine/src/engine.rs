@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use abide_wire::{Code, Stage, Timestamp};
 
+use crate::delivery::{Book, Notice, RetryPolicy};
 use crate::due::{self, Due, DueSet};
 use crate::entry::{Created, DefaultJobSet, Entry, Finished, Idempotency};
 use crate::job::{CHANGES_MAX, Change, Extra, Job, State};
@@ -26,12 +27,14 @@ const SHARED_STAGES_MAX: usize = 8;
 
 /// What the house allows, from the configuration. Its consequences are written into entries, so that a later change
 /// of the policy changes nothing that has happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// How long the record of an ended job is kept; 24 hours by default.
     pub retention: Duration,
     /// The most jobs there may be, done or not; 1,100,000 by default.
     pub jobs_max: usize,
+    /// How often, when, and for how long a webhook is tried.
+    pub webhooks: RetryPolicy,
 }
 
 impl Default for Policy {
@@ -39,6 +42,7 @@ impl Default for Policy {
         Self {
             retention: Duration::from_secs(24 * 3600),
             jobs_max: 1_100_000,
+            webhooks: RetryPolicy::default(),
         }
     }
 }
@@ -54,6 +58,8 @@ pub enum Effect {
     Learned(Arc<str>, Step),
     /// The simulator's defaults or its seed have changed.
     Settings(Arc<Defaults>, Luck),
+    /// There is news of webhooks.
+    Webhook(Notice),
 }
 
 /// The state of all jobs. A clone shares the jobs and goes its own way from there.
@@ -77,6 +83,7 @@ pub struct Engine {
     clock: Option<Timestamp>,
     /// Lists of stages that jobs have in common, the last few; at most [`SHARED_STAGES_MAX`].
     shared_stages: VecDeque<Arc<[Stage]>>,
+    pub(crate) book: Book,
     pub(crate) dirty: HashSet<PartKey>,
 }
 
@@ -85,6 +92,7 @@ impl Engine {
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self {
+            book: Book::new(&policy.webhooks),
             policy,
             luck: Luck::new(0),
             defaults: Arc::default(),
@@ -258,6 +266,10 @@ impl Engine {
                 self.default_job = Some(set.as_ref().clone());
                 self.dirty.insert(PartKey::Meta);
             }
+            Entry::Webhook(fact) => {
+                let (book, mut touch) = self.book_and_touch(effects);
+                book.apply(fact, &mut touch);
+            }
         }
     }
 
@@ -314,6 +326,10 @@ impl Engine {
         self.insert(job.clone());
         effects.push(Effect::Changed(job.clone()));
         self.learn(&job, Step::Began(job.key), effects);
+        if let Some(target) = &created.webhook {
+            self.add_endpoint_of_job(&job, target, effects);
+        }
+        self.tell_endpoints(&job, effects);
     }
 
     /// Notes what a step of a job's says about its kind, where the job is followed.
@@ -432,6 +448,8 @@ impl Engine {
         self.dirty.insert(PartKey::Job(key));
         self.dirty.insert(PartKey::Removed(key));
         effects.push(Effect::Removed(key));
+        let (book, mut touch) = self.book_and_touch(effects);
+        book.job_removed(key, &mut touch);
     }
 
     /// Changes a job by what `change` does to it, where it does anything.
@@ -457,7 +475,8 @@ impl Engine {
         if changed.is_some() {
             self.remove(key);
             self.insert(job.clone());
-            effects.push(Effect::Changed(job));
+            effects.push(Effect::Changed(job.clone()));
+            self.tell_endpoints(&job, effects);
         }
     }
 

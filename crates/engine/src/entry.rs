@@ -62,6 +62,8 @@ pub enum Entry {
     },
     /// The job of the routes that name none is this one.
     DefaultJob(Box<DefaultJobSet>),
+    /// Something about webhooks.
+    Webhook(Box<crate::delivery::Fact>),
 }
 
 /// A job was accepted.

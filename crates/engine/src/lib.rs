@@ -9,6 +9,7 @@
 //! | [`entry`] | the facts, in their stored form |
 //! | [`engine`] | the state, and the one function that changes it |
 //! | [`decide`] | from a wish to facts, or a refusal |
+//! | [`delivery`] | webhooks: endpoints, deliveries, attempts |
 //! | [`due`] | the deadline set, and from a due deadline to facts |
 //! | [`job`] | the record of one job |
 //! | [`model`] | duration laws, outcomes and stages, drawn once |
@@ -18,6 +19,7 @@
 //! | [`snapshot`] | the state in parts, for checkpoints |
 
 pub mod decide;
+pub mod delivery;
 pub mod due;
 pub mod engine;
 pub mod entry;
@@ -31,6 +33,7 @@ pub mod model;
 pub mod snapshot;
 
 pub use decide::{Answer, Command, Create, Decision, DefaultJob, Refusal, Report};
+pub use delivery::{Delivery, DeliveryKey, Endpoint, EndpointKey};
 pub use engine::{Effect, Engine, Policy};
 pub use entry::Entry;
 pub use job::{Change, Job, State};

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use abide_wire::Timestamp;
+use abide_wire::webhook::Secret;
 
 use crate::engine::Engine;
 use crate::entry::{DefaultJobSet, Idempotency};
 use crate::job::Job;
 use crate::model::Defaults;
-use crate::{Cohort, JobKey};
+use crate::{Cohort, Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey};
 
 /// The name of a part.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +32,12 @@ pub enum PartKey {
     Removed(JobKey),
     /// What is known of how long jobs of a kind take.
     Kind(Arc<str>),
+    /// The secret from which those of endpoints are derived.
+    WebhookMaster,
+    /// A webhook endpoint.
+    Endpoint(EndpointKey),
+    /// A delivery to one.
+    Delivery(DeliveryKey),
 }
 
 impl fmt::Display for PartKey {
@@ -42,6 +49,9 @@ impl fmt::Display for PartKey {
             Self::Said(key) => write!(f, "said/{key:016x}"),
             Self::Removed(key) => write!(f, "removed/{key}"),
             Self::Kind(kind) => write!(f, "kind/{kind}"),
+            Self::WebhookMaster => f.write_str("webhook-master"),
+            Self::Endpoint(key) => write!(f, "endpoint/{key}"),
+            Self::Delivery(key) => write!(f, "delivery/{key}"),
         }
     }
 }
@@ -61,6 +71,12 @@ pub enum Part {
     Removed,
     /// What is known of how long jobs of a kind take.
     Kind(Arc<Cohort>),
+    /// The secret from which those of endpoints are derived.
+    WebhookMaster(Secret),
+    /// A webhook endpoint.
+    Endpoint(Arc<Endpoint>),
+    /// A delivery to one.
+    Delivery(Arc<Delivery>),
 }
 
 /// What there is one of.
@@ -86,6 +102,9 @@ impl Part {
             Self::Said(times) => serde_json::to_vec(times),
             Self::Removed => Ok(b"{}".to_vec()),
             Self::Kind(cohort) => serde_json::to_vec(cohort),
+            Self::WebhookMaster(secret) => serde_json::to_vec(secret),
+            Self::Endpoint(endpoint) => serde_json::to_vec(endpoint),
+            Self::Delivery(delivery) => serde_json::to_vec(delivery),
         };
         bytes.expect("a part has no map with keys that are not text")
     }
@@ -133,6 +152,10 @@ impl Engine {
         keys.extend(self.removed().map(PartKey::Removed));
         keys.extend(self.idempotency_keys().map(PartKey::Idempotency));
         keys.extend(self.said_keys().map(PartKey::Said));
+        let book = self.webhooks();
+        keys.extend(book.master().map(|_| PartKey::WebhookMaster));
+        keys.extend(book.endpoints().map(|found| PartKey::Endpoint(found.key)));
+        keys.extend(book.deliveries().map(|found| PartKey::Delivery(found.key)));
         keys.push(PartKey::Meta);
         keys.sort();
         keys.into_iter()
@@ -156,6 +179,10 @@ impl Engine {
             PartKey::Said(key) => self.said(*key).map(Part::Said),
             PartKey::Removed(key) => self.was_removed(*key).then_some(Part::Removed),
             PartKey::Kind(kind) => self.cohort(kind).cloned().map(Part::Kind),
+            PartKey::Kind(kind) => self.durations(kind).cloned().map(Part::Kind),
+            PartKey::WebhookMaster => self.webhooks().master().cloned().map(Part::WebhookMaster),
+            PartKey::Endpoint(key) => self.webhooks().endpoint(*key).cloned().map(Part::Endpoint),
+            PartKey::Delivery(key) => self.webhooks().delivery(*key).cloned().map(Part::Delivery),
         }
     }
 
@@ -200,6 +227,18 @@ impl Engine {
             "kind" => {
                 let cohort = serde_json::from_slice(bytes).map_err(unreadable)?;
                 self.restore_kind(Arc::from(rest), cohort);
+            }
+            "webhook-master" => {
+                let secret = serde_json::from_slice(bytes).map_err(unreadable)?;
+                self.book.restore_master(secret);
+            }
+            "endpoint" => {
+                let endpoint = serde_json::from_slice(bytes).map_err(unreadable)?;
+                self.book.insert_endpoint(&Arc::new(endpoint));
+            }
+            "delivery" => {
+                let delivery = serde_json::from_slice(bytes).map_err(unreadable)?;
+                self.book.insert(Arc::new(delivery), &mut self.due);
             }
             _ => return Err(unknown()),
         }

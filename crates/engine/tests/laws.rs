@@ -41,6 +41,7 @@ fn policy() -> Policy {
     Policy {
         retention: Duration::from_secs(60),
         jobs_max: 40,
+        ..Policy::default()
     }
 }
 

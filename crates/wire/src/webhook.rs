@@ -83,6 +83,16 @@ impl Secret {
         Self(Box::new(random))
     }
 
+    /// Another secret that follows from this one and the label: whoever knows it knows nothing of this one or its other
+    /// children.
+    #[must_use]
+    pub fn derive(&self, label: &str) -> Self {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        mac.update(label.as_bytes());
+        Self::generate(mac.finalize().into_bytes().into())
+    }
+
     /// The secret of those bytes.
     ///
     /// # Errors

@@ -1,0 +1,133 @@
+//! One delivery and its attempts.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use abide_wire::Timestamp;
+
+use crate::{DeliveryKey, EndpointKey, JobKey};
+
+/// The most attempts that are remembered per delivery. Older ones are forgotten; retries by hand can make so many.
+pub const ATTEMPTS_MAX: usize = 20;
+
+/// One event, for one endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Its name, the `webhook-id` of every attempt.
+    pub key: DeliveryKey,
+    /// To whom.
+    pub endpoint: EndpointKey,
+    /// Of which job; `None` for a test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobKey>,
+    /// Of which of its revisions.
+    #[serde(default)]
+    pub revision: u64,
+    /// What happened, such as `job.completed`.
+    pub event: Arc<str>,
+    /// What is posted: the same bytes at every attempt.
+    pub body: Arc<str>,
+    /// When it happened.
+    pub created_at: Timestamp,
+    /// Where it stands.
+    pub standing: Standing,
+    /// How many steps of the schedule it has used up.
+    #[serde(default)]
+    pub steps: u32,
+    /// How many attempts there have been.
+    #[serde(default)]
+    pub made: u32,
+    /// The last of them, the newest last; at most [`ATTEMPTS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    /// What the simulator does to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Arc<str>>,
+    /// How many copies each attempt sends.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub copies: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_one(copies: &u32) -> bool {
+    *copies == 1
+}
+
+/// Where a delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It will be attempted.
+    Pending {
+        /// When, or as soon after as the receiver's lane is free.
+        due_at: Timestamp,
+    },
+    /// It waits until the job's event before it has been taken or given up.
+    Queued,
+    /// Its endpoint is disabled; it waits for a replay.
+    Held {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It was taken.
+    Delivered {
+        /// When.
+        at: Timestamp,
+    },
+    /// It was given up.
+    Failed {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Standing {
+    /// Whether nothing more will happen to it by itself.
+    #[must_use]
+    pub const fn is_settled(self) -> bool {
+        matches!(self, Self::Delivered { .. } | Self::Failed { .. })
+    }
+
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending { .. } => "pending",
+            Self::Queued => "queued",
+            Self::Held { .. } => "held",
+            Self::Delivered { .. } => "delivered",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+/// One attempt to deliver.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Which attempt, counted from 1.
+    pub number: u32,
+    /// When it began.
+    pub at: Timestamp,
+    /// How long it took, in milliseconds of real time.
+    pub took_ms: u64,
+    /// What the receiver answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Why there was no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Arc<str>>,
+    /// The beginning of the answer's body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Arc<str>>,
+    /// Whether the body was longer, or is no longer kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+    /// When the next attempt was planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Timestamp>,
+}

@@ -1,0 +1,113 @@
+//! When to try again, and when to give an endpoint up.
+
+use std::time::Duration;
+
+use abide_wire::Timestamp;
+
+use super::Endpoint;
+
+/// The longest that a receiver's `Retry-After` is obeyed.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How long a replaced secret still signs.
+pub const OLD_SECRET_SIGNS: Duration = Duration::from_secs(24 * 3600);
+/// An endpoint is given up only after failures that lie at least so far apart: one bad afternoon that nothing followed
+/// for a week is not a week of failure.
+const FAILURES_APART: Duration = Duration::from_secs(12 * 3600);
+
+/// How often, when, and for how long a delivery is tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetryPolicy {
+    /// The pause before each attempt, counted from the end of the one before; its length is the number of attempts.
+    pub pauses: Vec<Duration>,
+    /// By which part of itself a pause may be longer or shorter, so that what failed together isn't tried together.
+    pub jitter: f64,
+    /// After how long without a success an endpoint is disabled.
+    pub disable_after: Duration,
+    /// The most exchanges that are under way at a time, over all endpoints.
+    pub flying_max: usize,
+}
+
+impl Default for RetryPolicy {
+    /// 0, 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h, each ±20 %; disabled after 5 days.
+    fn default() -> Self {
+        const PAUSES: [u64; 10] = [
+            0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400,
+        ];
+        Self {
+            pauses: PAUSES.map(Duration::from_secs).to_vec(),
+            jitter: 0.2,
+            disable_after: Duration::from_secs(5 * 86_400),
+            flying_max: 512,
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// How long after the event the first attempt is made.
+    #[must_use]
+    pub fn first(&self) -> Duration {
+        self.pauses.first().copied().unwrap_or_default()
+    }
+
+    /// How long after the end of a failed attempt the next one is made; `None` when it was the last.
+    ///
+    /// `steps` counts the attempts made, `luck` lies in `0.0..1.0`. What the receiver asks for is a floor: a pause is never
+    /// cut short by it, because the receiver knows its own load and not how often it has failed before.
+    #[must_use]
+    pub fn after(&self, steps: u32, luck: f64, retry_after: Option<Duration>) -> Option<Duration> {
+        let pause = self.pauses.get(usize::try_from(steps).ok()?)?;
+        let factor = 1.0 + self.jitter * (2.0 * luck - 1.0);
+        let pause = pause.mul_f64(factor.max(0.0));
+        let floor = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
+        Some(pause.max(floor))
+    }
+
+    /// Whether an endpoint that fails again at `at` has failed for too long.
+    #[must_use]
+    pub fn gives_up_on(&self, endpoint: &Endpoint, at: Timestamp) -> bool {
+        let (Some(since), Some(last)) = (endpoint.failing_since, endpoint.failed_at) else {
+            return false;
+        };
+        let apart = FAILURES_APART.min(self.disable_after);
+        at.since(since) >= self.disable_after && last.since(since) >= apart
+    }
+
+    /// For how long a breaker opens at its first opening.
+    #[must_use]
+    pub fn breaker_first(&self) -> Duration {
+        let second = self.pauses.get(1).copied().unwrap_or_default();
+        second.clamp(Duration::from_millis(10), Duration::from_secs(5))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_the_schedules_within_a_fifth_and_then_end() {
+        let policy = RetryPolicy::default();
+        let table: &[(u32, f64, Option<u64>, Option<f64>)] = &[
+            (0, 0.5, None, Some(0.0)),
+            (0, 0.0, None, Some(0.0)),
+            (1, 0.0, None, Some(4.0)),
+            (1, 0.5, None, Some(5.0)),
+            (1, 0.75, None, Some(5.5)),
+            (4, 0.0, None, Some(5_760.0)),
+            (9, 0.5, None, Some(86_400.0)),
+            (10, 0.5, None, None),
+            (u32::MAX, 0.5, None, None),
+            (1, 0.5, Some(60), Some(60.0)),
+            (1, 0.5, Some(1), Some(5.0)),
+            (1, 0.5, Some(10_000_000), Some(86_400.0)),
+            (10, 0.5, Some(60), None),
+        ];
+        for (steps, luck, retry_after, expected) in table {
+            let retry_after = retry_after.map(Duration::from_secs);
+            let pause = policy.after(*steps, *luck, retry_after);
+            assert_eq!(pause.map(|pause| pause.as_secs_f64()), *expected, "{steps}");
+        }
+        let whole: Duration = policy.pauses.iter().sum();
+        assert_eq!(whole, Duration::from_secs(75 * 3600 + 35 * 60 + 5));
+    }
+}

@@ -1,0 +1,1006 @@
+//! What holds for every delivery: laws over crashes at every point, and tables of what an attempt leads to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use abide_engine::delivery::{
+    AttemptReport, Dialect, EndpointChange, Fact, NewEndpoint, Notice, Reason, Send, Standing, Wish,
+};
+use abide_engine::{
+    Command, Create, Decision, Delivery, DeliveryKey, Effect, Endpoint, EndpointKey, Engine, Entry,
+    JobKey, Json, Owner, Policy, Refusal, Report,
+};
+use abide_wire::webhook::Secret;
+use abide_wire::{Fault, FaultKind, NewJob, Simulate, Span, Timestamp, WebhookTarget, Worker};
+
+const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A server without a disk and a network: entries that count as durable, and exchanges that end as a test says.
+#[derive(Clone)]
+struct World {
+    engine: Engine,
+    log: Vec<Entry>,
+    now: Timestamp,
+    flying: Vec<Send>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            engine: Engine::new(Policy {
+                retention: Duration::from_secs(40 * 86_400),
+                ..Policy::default()
+            }),
+            log: Vec::new(),
+            now: START,
+            flying: Vec::new(),
+        };
+        let key = Secret::generate([7; 32]);
+        world.wish(Wish::Key(key)).unwrap();
+        world
+    }
+
+    /// As after a kill: what was durable is there, what was under way is forgotten.
+    fn restarted(&self) -> Self {
+        let mut engine = Engine::new(self.engine.policy().clone());
+        let mut effects = Vec::new();
+        for entry in &self.log {
+            let stored = Entry::decode(&entry.encode()).expect("what was written can be read");
+            assert_eq!(&stored, entry);
+            engine.apply(&stored, &mut effects);
+        }
+        let mut world = Self {
+            engine,
+            log: self.log.clone(),
+            now: self.now,
+            flying: Vec::new(),
+        };
+        world.pass_to(self.now);
+        world
+    }
+
+    fn command(&mut self, command: &Command) -> Result<Decision, Refusal> {
+        let mut entries = Vec::new();
+        let decision = self.engine.decide(command, self.now, &mut entries)?;
+        let mut effects = Vec::new();
+        for entry in &entries {
+            self.engine.apply(entry, &mut effects);
+        }
+        self.log.extend(entries);
+        self.tell(effects);
+        Ok(decision)
+    }
+
+    fn wish(&mut self, wish: Wish) -> Result<Decision, Refusal> {
+        self.command(&Command::Webhook(wish))
+    }
+
+    fn tell(&mut self, mut effects: Vec<Effect>) {
+        self.engine.dispatch(self.now, &mut effects);
+        for effect in effects {
+            if let Effect::Webhook(Notice::Send(send)) = effect {
+                self.flying.push(*send);
+            }
+        }
+    }
+
+    /// Lets time pass to that instant, with what is due on the way.
+    fn pass_to(&mut self, until: Timestamp) {
+        self.now = until;
+        let mut effects = Vec::new();
+        let mut entries = Vec::new();
+        self.engine
+            .fire(until, usize::MAX, &mut entries, &mut effects);
+        self.log.extend(entries);
+        self.tell(effects);
+    }
+
+    fn pass(&mut self, span: Duration) {
+        self.pass_to(self.now + span);
+    }
+
+    /// Ends every exchange under way, and those that come of it at once, each with this answer.
+    fn answer_all(&mut self, status: u16) -> Vec<Send> {
+        let mut ended = Vec::new();
+        while !self.flying.is_empty() {
+            for send in std::mem::take(&mut self.flying) {
+                self.wish(Wish::Attempted(Box::new(report(&send, status))))
+                    .unwrap();
+                ended.push(send);
+            }
+        }
+        ended
+    }
+
+    /// Steps from deadline to deadline until that instant, answering everything with this status.
+    fn run_to(&mut self, until: Timestamp, status: u16) -> Vec<(Timestamp, Send)> {
+        let mut sent = Vec::new();
+        loop {
+            let at = self.now;
+            sent.extend(self.answer_all(status).into_iter().map(|send| (at, send)));
+            let next = self.engine.next_due().filter(|due| *due <= until);
+            self.pass_to(next.unwrap_or(until).max(self.now));
+            if next.is_none() {
+                let at = self.now;
+                sent.extend(self.answer_all(status).into_iter().map(|send| (at, send)));
+                return sent;
+            }
+        }
+    }
+
+    fn endpoint_with(&mut self, new: NewEndpoint) -> EndpointKey {
+        match self.wish(Wish::Create(Box::new(new))).unwrap() {
+            Decision::Endpoint(key) => key,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn endpoint(&mut self, path: &str) -> EndpointKey {
+        self.endpoint_with(new_endpoint(path))
+    }
+
+    fn job(&mut self, new: NewJob<Json>) -> JobKey {
+        let create = Create {
+            owner: Owner::ANYONE,
+            new,
+            idempotency_key: None,
+        };
+        match self.command(&Command::Create(Box::new(create))).unwrap() {
+            Decision::Created { job, .. } => job,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn external(&mut self) -> JobKey {
+        self.job(external_job())
+    }
+
+    fn finish(&mut self, job: JobKey) {
+        let report = Report::Result(Json::from(&serde_json::json!({"ok": true})));
+        self.command(&Command::Report {
+            owner: Owner::ANYONE,
+            job,
+            if_match: None,
+            report,
+        })
+        .unwrap();
+    }
+
+    fn deliveries(&self, endpoint: EndpointKey) -> Vec<&Delivery> {
+        let mut found: Vec<&Delivery> = self
+            .engine
+            .webhooks()
+            .deliveries()
+            .map(AsRef::as_ref)
+            .filter(|delivery| delivery.endpoint == endpoint)
+            .collect();
+        found.sort_by_key(|delivery| delivery.key);
+        found
+    }
+
+    fn only(&self, endpoint: EndpointKey) -> &Delivery {
+        let found = self.deliveries(endpoint);
+        assert_eq!(found.len(), 1);
+        found[0]
+    }
+
+    fn record(&self, endpoint: EndpointKey) -> &Endpoint {
+        self.engine.webhooks().endpoint(endpoint).unwrap()
+    }
+}
+
+fn external_job() -> NewJob<Json> {
+    NewJob {
+        worker: Some(Worker::External),
+        ..NewJob::default()
+    }
+}
+
+fn new_endpoint(path: &str) -> NewEndpoint {
+    NewEndpoint {
+        owner: Owner::ANYONE,
+        url: format!("http://receiver.example/{path}"),
+        events: None,
+        secret: None,
+        description: None,
+        ordered: false,
+    }
+}
+
+fn report(send: &Send, status: u16) -> AttemptReport {
+    AttemptReport {
+        delivery: send.delivery.key,
+        number: send.attempt,
+        at: send.at,
+        took: Duration::from_millis(3),
+        status: (status != 0).then_some(status),
+        error: (status == 0).then(|| "no answer within 15 s".to_owned()),
+        answer: b"an answer".to_vec(),
+        truncated: false,
+        retry_after: None,
+    }
+}
+
+fn body(delivery: &Delivery) -> serde_json::Value {
+    serde_json::from_str(&delivery.body).unwrap()
+}
+
+#[test]
+fn the_whole_schedule_runs_attempt_by_attempt_within_its_jitter() {
+    let mut world = World::new();
+    let endpoint = world.endpoint("down");
+    let job = world.external();
+    world.finish(job);
+    let sent = world.run_to(START + 100 * HOUR, 500);
+    assert_eq!(sent.len(), 10);
+    let mut last = START;
+    for (n, (at, send)) in sent.iter().enumerate() {
+        let pause = world.engine.policy().webhooks.pauses[n].as_secs_f64();
+        let seen = at.since(last).as_secs_f64();
+        assert!(
+            (pause * 0.8 - 0.001..=pause * 1.2 + 0.001).contains(&seen),
+            "attempt {n}: {seen} s against {pause} s"
+        );
+        assert_eq!(send.delivery.key, sent[0].1.delivery.key);
+        assert_eq!(send.delivery.body, sent[0].1.delivery.body);
+        assert_eq!(send.attempt as usize, n + 1);
+        last = *at;
+    }
+    let whole = last.since(START).as_secs_f64();
+    let planned = 75.0 * 3600.0 + 35.0 * 60.0 + 5.0;
+    assert!((planned * 0.8..=planned * 1.2).contains(&whole));
+    let delivery = world.only(endpoint);
+    assert_eq!(delivery.standing, Standing::Failed { at: last });
+    let next: Vec<_> = delivery.attempts.iter().map(|made| made.next_at).collect();
+    assert!(next[..9].iter().all(Option::is_some) && next[9].is_none());
+    assert!(delivery.attempts[0].answer.as_deref() == Some("an answer"));
+}
+
+#[test]
+fn what_an_answer_leads_to() {
+    #[derive(Debug, PartialEq)]
+    enum Leads {
+        Delivered,
+        Retry,
+        Disabled,
+    }
+    let table = [
+        (200, Leads::Delivered),
+        (202, Leads::Delivered),
+        (299, Leads::Delivered),
+        (199, Leads::Retry),
+        (301, Leads::Retry),
+        (307, Leads::Retry),
+        (400, Leads::Retry),
+        (404, Leads::Retry),
+        (410, Leads::Disabled),
+        (429, Leads::Retry),
+        (500, Leads::Retry),
+        (503, Leads::Retry),
+        (0, Leads::Retry),
+    ];
+    for (status, expected) in table {
+        let mut world = World::new();
+        let endpoint = world.endpoint("a");
+        let job = world.external();
+        world.finish(job);
+        world.answer_all(status);
+        let leads = match (
+            world.only(endpoint).standing,
+            world.record(endpoint).disabled,
+        ) {
+            (Standing::Delivered { .. }, None) => Leads::Delivered,
+            (Standing::Pending { due_at }, None) if due_at > world.now => Leads::Retry,
+            (Standing::Failed { .. }, Some(gone)) if gone.reason == Reason::Gone => Leads::Disabled,
+            other => panic!("{status}: {other:?}"),
+        };
+        assert_eq!(leads, expected, "{status}");
+    }
+}
+
+#[test]
+fn a_receiver_that_asks_for_time_gets_it_for_all_its_deliveries() {
+    let mut world = World::new();
+    let endpoint = world.endpoint("busy");
+    for _ in 0..6 {
+        let job = world.external();
+        world.finish(job);
+    }
+    // The first window is four; the rest wait in the lane.
+    let first = std::mem::take(&mut world.flying);
+    assert_eq!(first.len(), 4);
+    for send in &first {
+        let mut busy = report(send, 429);
+        busy.retry_after = Some(Duration::from_secs(600));
+        world.wish(Wish::Attempted(Box::new(busy))).unwrap();
+    }
+    let sent = world.run_to(START + Duration::from_secs(599), 200);
+    assert!(sent.is_empty(), "{sent:?}");
+    let sent = world.run_to(START + 2 * HOUR, 200);
+    assert_eq!(sent.len(), 6);
+    assert!(
+        world
+            .deliveries(endpoint)
+            .iter()
+            .all(|delivery| matches!(delivery.standing, Standing::Delivered { .. }))
+    );
+}
+
+#[test]
+fn an_endpoint_that_fails_for_five_days_is_disabled_with_date_and_reason_and_nothing_is_lost() {
+    let mut world = World::new();
+    let endpoint = world.endpoint("down");
+    let mut jobs = 0;
+    while world.record(endpoint).is_enabled() {
+        let job = world.external();
+        world.finish(job);
+        jobs += 1;
+        world.run_to(world.now + 12 * HOUR, 500);
+        assert!(jobs < 20, "it is disabled at some time");
+    }
+    let disabled = world.record(endpoint).disabled.unwrap();
+    assert_eq!(disabled.reason, Reason::Failing);
+    let days = disabled.at.since(START).as_secs_f64() / 86_400.0;
+    assert!((5.0..5.6).contains(&days), "{days}");
+    let since = world.record(endpoint).failing_since.unwrap();
+    assert_eq!(since, START);
+
+    let late = world.external();
+    world.finish(late);
+    let sent = world.run_to(world.now + 200 * HOUR, 200);
+    assert!(sent.is_empty(), "a disabled endpoint isn't called");
+    let held = |world: &World| {
+        let all = world.deliveries(endpoint);
+        all.iter()
+            .filter(|delivery| matches!(delivery.standing, Standing::Held { .. }))
+            .count()
+    };
+    assert!(held(&world) > 1);
+    assert!(matches!(
+        world.wish(Wish::Replay {
+            owner: Owner::ANYONE,
+            endpoint,
+            since: START,
+            delivered: false
+        }),
+        Err(Refusal::EndpointDisabled { .. })
+    ));
+
+    let enable = EndpointChange {
+        owner: Owner::ANYONE,
+        endpoint,
+        url: None,
+        events: None,
+        description: None,
+        ordered: None,
+        enabled: Some(true),
+    };
+    world.wish(Wish::Change(Box::new(enable))).unwrap();
+    assert!(
+        world.run_to(world.now + HOUR, 200).is_empty(),
+        "they wait for the replay"
+    );
+    let replayed = world.wish(Wish::Replay {
+        owner: Owner::ANYONE,
+        endpoint,
+        since: START,
+        delivered: false,
+    });
+    // Those that were given up are replayed as well as those that are held.
+    assert_eq!(replayed, Ok(Decision::Count(jobs + 1)));
+    world.run_to(world.now + 24 * HOUR, 200);
+    for delivery in world.deliveries(endpoint) {
+        assert!(
+            matches!(delivery.standing, Standing::Delivered { .. }),
+            "{delivery:?}"
+        );
+    }
+    assert_eq!(world.record(endpoint).failing_since, None);
+}
+
+#[test]
+fn one_bad_afternoon_that_nothing_followed_is_not_a_week_of_failure() {
+    let mut world = World::new();
+    let endpoint = world.endpoint("a");
+    let job = world.external();
+    world.finish(job);
+    world.answer_all(500);
+    let delivery = world.only(endpoint).key;
+    // Its retries never came, because the server was down for a week.
+    let mut world = world.restarted();
+    world.now = START + 24 * 8 * HOUR;
+    let report = AttemptReport {
+        delivery,
+        number: 2,
+        at: world.now,
+        took: Duration::ZERO,
+        status: Some(500),
+        error: None,
+        answer: Vec::new(),
+        truncated: false,
+        retry_after: None,
+    };
+    world.wish(Wish::Attempted(Box::new(report))).unwrap();
+    assert!(world.record(endpoint).is_enabled());
+}
+
+#[test]
+fn a_receiver_that_is_gone_is_not_called_again_and_what_waits_is_held() {
+    let mut world = World::new();
+    let endpoint = world.endpoint("gone");
+    for _ in 0..6 {
+        let job = world.external();
+        world.finish(job);
+    }
+    let sent = world.answer_all(410);
+    assert_eq!(sent.len(), 4, "those that were under way");
+    let held = world.deliveries(endpoint);
+    let count = |wanted: fn(&Standing) -> bool| {
+        held.iter()
+            .filter(|delivery| wanted(&delivery.standing))
+            .count()
+    };
+    assert_eq!(
+        count(|standing| matches!(standing, Standing::Held { .. })),
+        5
+    );
+    assert_eq!(
+        count(|standing| matches!(standing, Standing::Failed { .. })),
+        1
+    );
+    assert_eq!(
+        world.record(endpoint).disabled.unwrap().reason,
+        Reason::Gone
+    );
+}
+
+#[test]
+fn a_retry_by_hand_begins_the_schedule_anew() {
+    let mut world = World::new();
+    let endpoint = world.endpoint("a");
+    let job = world.external();
+    world.finish(job);
+    world.run_to(START + 100 * HOUR, 500);
+    let delivery = world.only(endpoint).key;
+    assert!(matches!(
+        world.only(endpoint).standing,
+        Standing::Failed { .. }
+    ));
+    let retry = Wish::Retry {
+        owner: Owner::ANYONE,
+        delivery,
+    };
+    world.wish(retry.clone()).unwrap();
+    let sent = world.run_to(world.now + Duration::from_secs(60), 500);
+    assert_eq!(sent.len(), 2, "at once, and five seconds later");
+    assert_eq!(sent[0].1.attempt, 11);
+    world.wish(retry).unwrap();
+    world.answer_all(200);
+    assert!(matches!(
+        world.only(endpoint).standing,
+        Standing::Delivered { .. }
+    ));
+    let strangers = Wish::Retry {
+        owner: Owner(5),
+        delivery,
+    };
+    assert_eq!(world.wish(strangers), Err(Refusal::NoSuchDelivery));
+}
+
+#[test]
+fn an_ordered_endpoint_hears_of_a_job_in_order_and_of_others_meanwhile() {
+    let mut world = World::new();
+    let endpoint = world.endpoint_with(NewEndpoint {
+        events: Some(vec!["job.*".to_owned()]),
+        ordered: true,
+        ..new_endpoint("ordered")
+    });
+    let slow = world.external();
+    world.finish(slow);
+    let other = world.external();
+    // The first event of the slow job fails for a while; the other job's arrives.
+    let first: Vec<_> = world.flying.iter().map(|send| send.delivery.job).collect();
+    assert_eq!(first, [Some(slow), Some(other)]);
+    let mut heard: BTreeMap<JobKey, Vec<u64>> = BTreeMap::new();
+    let mut failures = 2;
+    for _ in 0..50 {
+        for send in std::mem::take(&mut world.flying) {
+            let job = send.delivery.job.unwrap();
+            let fails = job == slow && failures > 0;
+            failures -= i32::from(fails);
+            if !fails {
+                heard.entry(job).or_default().push(send.delivery.revision);
+            }
+            let status = if fails { 500 } else { 200 };
+            world
+                .wish(Wish::Attempted(Box::new(report(&send, status))))
+                .unwrap();
+        }
+        if let Some(due) = world.engine.next_due().filter(|due| *due < START + HOUR) {
+            world.pass_to(due);
+        }
+    }
+    assert_eq!(heard[&slow], [1, 2, 3]);
+    assert_eq!(heard[&other], [1]);
+    assert!(
+        world
+            .deliveries(endpoint)
+            .iter()
+            .all(|delivery| delivery.standing.is_settled())
+    );
+}
+
+#[test]
+fn a_rotated_secret_signs_beside_the_old_one_for_a_day() {
+    let mut world = World::new();
+    let endpoint = world.endpoint("a");
+    let before = world.record(endpoint).secret.clone().unwrap();
+    let rotate = Wish::Rotate {
+        owner: Owner::ANYONE,
+        endpoint,
+        secret: None,
+    };
+    world.wish(rotate).unwrap();
+    let record = world.record(endpoint);
+    let signing: Vec<_> = record.secrets(world.now).cloned().collect();
+    assert_eq!(signing.len(), 2);
+    assert!(signing[0] != before && signing[1] == before);
+    assert_eq!(record.secrets(START + 23 * HOUR).count(), 2);
+    assert_eq!(record.secrets(START + 24 * HOUR).count(), 1);
+    let other = world.endpoint("a");
+    assert_ne!(world.record(other).secret, Some(before));
+}
+
+#[test]
+fn what_is_told_follows_the_filter_and_the_dialect() {
+    let mut world = World::new();
+    let all = world.endpoint_with(NewEndpoint {
+        events: Some(vec!["*".to_owned()]),
+        ..new_endpoint("all")
+    });
+    let ends = world.endpoint("ends");
+    let strangers = world.endpoint_with(NewEndpoint {
+        owner: Owner(9),
+        ..new_endpoint("strangers")
+    });
+    let job = world.job(NewJob {
+        webhook: Some(WebhookTarget {
+            url: "http://receiver.example/own".to_owned(),
+            events: Some(vec!["job.started".to_owned()]),
+            secret: None,
+        }),
+        ..external_job()
+    });
+    world
+        .command(&Command::Report {
+            owner: Owner::ANYONE,
+            job,
+            if_match: None,
+            report: Report::Progress(abide_wire::Progress {
+                percent: 40.0,
+                stage: None,
+            }),
+        })
+        .unwrap();
+    world.finish(job);
+    let events = |world: &World, endpoint| -> Vec<String> {
+        let mut found = world.deliveries(endpoint);
+        found.sort_by_key(|delivery| delivery.revision);
+        found
+            .iter()
+            .map(|delivery| {
+                let body = body(delivery);
+                assert_eq!(body["data"]["revision"], delivery.revision);
+                assert_eq!(body["data"]["id"], job.to_string());
+                assert_eq!(body["type"], *delivery.event);
+                delivery.event.to_string()
+            })
+            .collect()
+    };
+    assert_eq!(
+        events(&world, all),
+        [
+            "job.created",
+            "job.started",
+            "job.progress",
+            "job.completed"
+        ]
+    );
+    assert_eq!(events(&world, ends), ["job.completed"]);
+    assert_eq!(events(&world, EndpointKey::of_job(job)), ["job.started"]);
+    assert!(events(&world, strangers).is_empty());
+    assert_eq!(body(world.only(ends))["data"]["result"]["ok"], true);
+}
+
+fn default_job(world: &mut World, seconds: u64) -> JobKey {
+    let wish = abide_engine::DefaultJob {
+        simulate: Simulate::fixed(Duration::from_secs(seconds)),
+        reset_after: Some(Duration::from_secs(20)),
+    };
+    match world.command(&Command::DefaultJob(Box::new(wish))).unwrap() {
+        Decision::Job(job) => job,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn register(world: &mut World, dialect: Dialect) -> EndpointKey {
+    let wish = Wish::Register {
+        dialect,
+        url: "http://receiver.example/classic".to_owned(),
+    };
+    match world.wish(wish).unwrap() {
+        Decision::Endpoint(key) => key,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn classic_registrations_hear_of_the_default_job_in_their_own_words() {
+    let mut world = World::new();
+    default_job(&mut world, 5);
+    let result = register(&mut world, Dialect::Result);
+    let status = register(&mut world, Dialect::Status);
+    assert_eq!(register(&mut world, Dialect::Status), status);
+    world.external();
+    let sent = world.run_to(START + Duration::from_secs(6), 200);
+    assert_eq!(sent.len(), 2);
+    let ended_at = (START + Duration::from_secs(5)).as_millis();
+    assert_eq!(
+        body(world.only(result)),
+        serde_json::json!({"result": "completed", "timestamp": ended_at})
+    );
+    assert_eq!(
+        body(world.only(status)),
+        serde_json::json!({"status": "completed"})
+    );
+    assert!(
+        world.record(result).secret.is_none(),
+        "they know no signatures"
+    );
+
+    // Its next life ends too, and is told too.
+    let sent = world.run_to(START + Duration::from_secs(31), 200);
+    assert_eq!(sent.len(), 2);
+    let url = "http://receiver.example/classic".to_owned();
+    world.wish(Wish::Unregister { url }).unwrap();
+    assert!(world.run_to(START + HOUR, 200).is_empty());
+    let unknown = "http://receiver.example/unknown".to_owned();
+    assert!(world.wish(Wish::Unregister { url: unknown }).is_ok());
+}
+
+#[test]
+fn whoever_registers_too_late_is_told_at_once_and_once() {
+    for dialect in [Dialect::Result, Dialect::Status] {
+        let mut world = World::new();
+        default_job(&mut world, 5);
+        world.run_to(START + Duration::from_secs(6), 200);
+        let endpoint = register(&mut world, dialect);
+        assert_eq!(world.answer_all(200).len(), 1, "{dialect:?}");
+        register(&mut world, dialect);
+        assert!(world.answer_all(200).is_empty());
+        assert!(matches!(
+            world.only(endpoint).standing,
+            Standing::Delivered { .. }
+        ));
+    }
+}
+
+#[test]
+fn the_simulator_loses_doubles_delays_and_hurries_as_it_was_asked_to() {
+    let with = |kind: FaultKind| NewJob {
+        simulate: Some(Simulate {
+            faults: Some(vec![Fault {
+                delay: Some(Span::new(Duration::from_secs(60))),
+                ..Fault::new(kind)
+            }]),
+            ..Simulate::fixed(Duration::from_secs(2))
+        }),
+        ..NewJob::default()
+    };
+    let run = |kind| {
+        let mut world = World::new();
+        let endpoint = world.endpoint("a");
+        world.job(with(kind));
+        let sent = world.run_to(START + HOUR, 200);
+        let seen: Vec<_> = sent
+            .iter()
+            .map(|(at, send)| {
+                let after = at.since(START).as_secs();
+                (after, send.delivery.event.to_string(), send.delivery.copies)
+            })
+            .collect();
+        let standing = world.deliveries(endpoint)[0].standing;
+        assert!(matches!(standing, Standing::Delivered { .. }));
+        seen
+    };
+    let end = |after, copies| (after, "job.completed".to_owned(), copies);
+    assert_eq!(run(FaultKind::Latency), [end(2, 1)]);
+    assert_eq!(run(FaultKind::WebhookLost), []);
+    assert_eq!(run(FaultKind::WebhookDoubled), [end(2, 2)]);
+    assert_eq!(run(FaultKind::WebhookLate), [end(62, 1)]);
+    assert_eq!(
+        run(FaultKind::WebhookEarly),
+        [(0, "job.created".to_owned(), 1), end(2, 1)]
+    );
+}
+
+#[test]
+fn what_a_job_brought_along_goes_with_it() {
+    let mut world = World::new();
+    let target = WebhookTarget {
+        url: "http://receiver.example/own".to_owned(),
+        events: None,
+        secret: None,
+    };
+    let job = world.job(NewJob {
+        webhook: Some(target),
+        ..external_job()
+    });
+    world.finish(job);
+    let delete = Command::Delete {
+        owner: Owner::ANYONE,
+        job,
+    };
+    world.command(&delete).unwrap();
+    let book = world.engine.webhooks();
+    assert_eq!(
+        book.endpoints().count(),
+        1,
+        "its delivery is still under way"
+    );
+    world.answer_all(200);
+    let book = world.engine.webhooks();
+    assert_eq!(
+        (book.endpoints().count(), book.deliveries().count()),
+        (0, 0)
+    );
+}
+
+#[test]
+fn deleting_an_endpoint_deletes_its_deliveries_and_ends_what_is_under_way_quietly() {
+    let mut world = World::new();
+    let endpoint = world.endpoint("a");
+    let job = world.external();
+    world.finish(job);
+    let delete = Wish::Delete {
+        owner: Owner::ANYONE,
+        endpoint,
+    };
+    world.wish(delete.clone()).unwrap();
+    assert_eq!(world.engine.webhooks().in_flight(), 1);
+    world.answer_all(200);
+    assert_eq!(world.engine.webhooks().in_flight(), 0);
+    assert_eq!(world.engine.webhooks().deliveries().count(), 0);
+    assert_eq!(world.wish(delete), Err(Refusal::NoSuchEndpoint));
+    assert!(world.run_to(START + 100 * HOUR, 200).is_empty());
+}
+
+#[test]
+fn a_report_that_comes_twice_counts_once() {
+    let mut world = World::new();
+    let endpoint = world.endpoint("a");
+    let job = world.external();
+    world.finish(job);
+    let send = world.flying.pop().unwrap();
+    let report = report(&send, 500);
+    world
+        .wish(Wish::Attempted(Box::new(report.clone())))
+        .unwrap();
+    world.wish(Wish::Attempted(Box::new(report))).unwrap();
+    assert_eq!(world.only(endpoint).attempts.len(), 1);
+}
+
+/// What receivers that keep ids have seen: which event each id stood for.
+#[derive(Clone, Debug, Default)]
+struct Receivers {
+    seen: BTreeMap<DeliveryKey, (EndpointKey, Option<JobKey>, u64)>,
+}
+
+impl Receivers {
+    fn take(&mut self, send: &Send) {
+        let event = (send.endpoint.key, send.delivery.job, send.delivery.revision);
+        let before = self.seen.insert(send.delivery.key, event);
+        assert!(
+            before.is_none_or(|before| before == event),
+            "an id stands for one event"
+        );
+    }
+}
+
+/// Plays a fixed history and crashes at the `crash_at`-th of all the points at which a process can die: before an
+/// append, after it and before anything is told, after a receiver has got a delivery and before that is written down.
+/// Returns how many points there were.
+fn play_with_crash(crash_at: usize) -> usize {
+    let mut world = World::new();
+    let mut receivers = Receivers::default();
+    let plain = world.endpoint_with(NewEndpoint {
+        events: Some(vec!["*".to_owned()]),
+        ..new_endpoint("plain")
+    });
+    let ordered = world.endpoint_with(NewEndpoint {
+        events: Some(vec!["*".to_owned()]),
+        ordered: true,
+        ..new_endpoint("ordered")
+    });
+    let mut points = 0;
+    let mut wishes: Vec<Command> = Vec::new();
+    for n in 0..3 {
+        let new = NewJob {
+            simulate: Some(Simulate::fixed(Duration::from_secs(n))),
+            ..NewJob::default()
+        };
+        wishes.push(Command::Create(Box::new(Create {
+            owner: Owner::ANYONE,
+            new,
+            idempotency_key: Some(format!("job {n}")),
+        })));
+    }
+    wishes.reverse();
+    let until = START + 2 * HOUR;
+    loop {
+        // One pass of the loop: what is due, one wish, and the reports of what has ended.
+        let mut after = world.clone();
+        let wish = wishes.pop();
+        if let Some(wish) = &wish {
+            after.command(wish).unwrap();
+        }
+        after.pass_to(world.now);
+        let flying = std::mem::take(&mut after.flying);
+        let durable = after.log.len();
+        points += 1;
+        if points == crash_at {
+            // Died before the append: the wish's caller got no answer and asks again.
+            wishes.extend(wish);
+            world = world.restarted();
+            continue;
+        }
+        world = after;
+        points += 1;
+        if points == crash_at {
+            // Died after the append and before anybody was told.
+            world = world.restarted();
+            continue;
+        }
+        assert_eq!(world.log.len(), durable);
+        for send in flying {
+            // The first attempt of every third delivery fails, one way or the other.
+            let status = match (send.attempt, send.delivery.key.as_u128() % 6) {
+                (1, 0) => 0,
+                (1, 3) => 503,
+                _ => 200,
+            };
+            if status == 200 {
+                receivers.take(&send);
+            }
+            points += 1;
+            if points == crash_at {
+                world = world.restarted();
+                break;
+            }
+            world
+                .wish(Wish::Attempted(Box::new(report(&send, status))))
+                .unwrap();
+            points += 1;
+            if points == crash_at {
+                world = world.restarted();
+                break;
+            }
+        }
+        if !world.flying.is_empty() || !wishes.is_empty() {
+            continue;
+        }
+        match world.engine.next_due().filter(|due| *due <= until) {
+            Some(due) => world.pass_to(due.max(world.now)),
+            None => break,
+        }
+    }
+    let mut expected = BTreeSet::new();
+    for job in world.engine.jobs() {
+        assert!(job.is_done());
+        for revision in 1..=job.revision {
+            for endpoint in [plain, ordered] {
+                expected.insert((endpoint, Some(job.key), revision));
+            }
+        }
+    }
+    assert_eq!(world.engine.len(), 3);
+    let seen: Vec<_> = receivers.seen.values().copied().collect();
+    let distinct: BTreeSet<_> = seen.iter().copied().collect();
+    assert_eq!(
+        distinct, expected,
+        "crash at {crash_at}: every event arrived"
+    );
+    assert_eq!(
+        seen.len(),
+        distinct.len(),
+        "crash at {crash_at}: no event has two ids"
+    );
+    points
+}
+
+#[test]
+fn a_kill_at_any_point_of_a_deliverys_life_loses_no_event_and_changes_no_id() {
+    let points = play_with_crash(usize::MAX);
+    assert!(points > 100, "{points}");
+    for crash_at in 1..=points {
+        play_with_crash(crash_at);
+    }
+}
+
+#[test]
+fn a_replay_and_a_checkpoint_give_the_same_webhooks() {
+    let mut world = World::new();
+    let endpoint = world.endpoint("a");
+    world.endpoint_with(NewEndpoint {
+        events: Some(vec!["*".to_owned()]),
+        ordered: true,
+        ..new_endpoint("b")
+    });
+    let rotate = Wish::Rotate {
+        owner: Owner::ANYONE,
+        endpoint,
+        secret: None,
+    };
+    world.wish(rotate).unwrap();
+    default_job(&mut world, 3);
+    register(&mut world, Dialect::Result);
+    for status in [200, 500, 0, 410, 200] {
+        let job = world.external();
+        world.finish(job);
+        world.answer_all(status);
+        world.pass(HOUR);
+    }
+    let parts = |engine: &Engine| -> BTreeMap<String, Vec<u8>> {
+        let all = engine.all_parts().into_iter();
+        all.map(|(key, part)| (key.to_string(), part.encode()))
+            .collect()
+    };
+    let again = world.restarted();
+    assert_eq!(parts(&again.engine), parts(&world.engine));
+
+    let mut restored = Engine::new(world.engine.policy().clone());
+    for (name, bytes) in parts(&world.engine) {
+        restored.restore(&name, &bytes).unwrap();
+    }
+    restored.restored();
+    assert_eq!(parts(&restored), parts(&world.engine));
+    let due = |engine: &Engine| {
+        let mut engine = engine.clone();
+        let mut effects = Vec::new();
+        engine.fire(world.now, usize::MAX, &mut Vec::new(), &mut effects);
+        engine.next_due()
+    };
+    assert_eq!(due(&restored), due(&again.engine));
+}
+
+#[test]
+fn waiting_deliveries_are_bounded_and_what_is_given_away_is_counted() {
+    let mut world = World::new();
+    let endpoint = world.endpoint("a");
+    let test = Wish::Test {
+        owner: Owner::ANYONE,
+        endpoint,
+    };
+    world.wish(test).unwrap();
+    let first = world.only(endpoint).clone();
+    let limit = abide_engine::delivery::book::OPEN_PER_ENDPOINT_MAX;
+    let mut effects = Vec::new();
+    for n in 1..limit + 5 {
+        let another = Delivery {
+            key: DeliveryKey::from_u128(first.key.as_u128() + n as u128),
+            ..first.clone()
+        };
+        let fact = Fact::Announced(Box::new(another));
+        world
+            .engine
+            .apply(&Entry::Webhook(Box::new(fact)), &mut effects);
+        effects.clear();
+    }
+    assert_eq!(world.deliveries(endpoint).len(), limit);
+    assert_eq!(world.record(endpoint).dropped, 4);
+    assert!(
+        !world.deliveries(endpoint).contains(&&first),
+        "the oldest go first"
+    );
+}
