@@ -998,7 +998,7 @@ fn waiting_deliveries_are_bounded_and_what_is_given_away_is_counted() {
         effects.clear();
     }
     assert_eq!(world.deliveries(endpoint).len(), limit);
-    assert_eq!(world.record(endpoint).dropped, 4);
+    assert_eq!(world.record(endpoint).dropped, 5);
     assert!(
         !world.deliveries(endpoint).contains(&&first),
         "the oldest go first"

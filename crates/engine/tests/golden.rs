@@ -3,9 +3,15 @@
 
 use std::time::Duration;
 
+use abide_engine::delivery::{
+    Attempted, Dialect, Disabled, Events, Fact, Next, OldSecret, Reason, Replayed, Scope, Standing,
+};
 use abide_engine::entry::{Created, DefaultJobSet, Finished, Idempotency};
 use abide_engine::model::Defaults;
-use abide_engine::{Entry, JobKey, Json, Luck, Owner};
+use abide_engine::{
+    Delivery, DeliveryKey, Endpoint, EndpointKey, Entry, JobKey, Json, Luck, Owner,
+};
+use abide_wire::webhook::Secret;
 use abide_wire::{
     Code, Fault, FaultKind, Outcome, Problem, Simulate, Timestamp, WebhookTarget, Worker,
 };
@@ -91,6 +97,115 @@ fn entries() -> Vec<Entry> {
             simulate,
             reset_ms: Some(20_000),
         })),
+    ]
+    .into_iter()
+    .chain(webhook_facts(at, job).map(|fact| Entry::Webhook(Box::new(fact))))
+    .collect()
+}
+
+fn webhook_facts(at: Timestamp, job: JobKey) -> [Fact; 10] {
+    let key = EndpointKey::of(at, &[b"endpoint"]);
+    let delivery = DeliveryKey::of(at, &[b"delivery"]);
+    let secret = Secret::generate([7; 32]);
+    let endpoint = Endpoint {
+        key,
+        owner: Owner(3),
+        url: "https://receiver.example/hook".into(),
+        events: Events::ENDS,
+        scope: Scope::Owner,
+        dialect: Dialect::Standard,
+        ordered: true,
+        description: Some("a note".into()),
+        secret: Some(secret.clone()),
+        old_secret: Some(OldSecret {
+            secret: Secret::generate([8; 32]),
+            until: at,
+        }),
+        rotations: 1,
+        created_at: at,
+        updated_at: at,
+        disabled: Some(Disabled {
+            at,
+            reason: Reason::Gone,
+        }),
+        failing_since: Some(at),
+        failed_at: Some(at),
+        dropped: 2,
+        is_orphan: false,
+    };
+    let classic = Endpoint {
+        events: Events::ENDS,
+        scope: Scope::DefaultJob,
+        dialect: Dialect::Result,
+        ordered: false,
+        description: None,
+        secret: None,
+        old_secret: None,
+        disabled: None,
+        failing_since: None,
+        failed_at: None,
+        ..endpoint.clone()
+    };
+    let announced = Delivery {
+        key: delivery,
+        endpoint: key,
+        job: Some(job),
+        revision: 4,
+        event: "job.completed".into(),
+        body: "{}".into(),
+        created_at: at,
+        standing: Standing::Pending { due_at: at },
+        steps: 0,
+        made: 0,
+        attempts: Vec::new(),
+        fault: Some("webhook_doubled".into()),
+        copies: 2,
+    };
+    let attempted = Attempted {
+        delivery,
+        number: 1,
+        at,
+        ended_at: at,
+        took_ms: 12,
+        status: Some(503),
+        error: None,
+        answer: Some("busy".into()),
+        truncated: true,
+        pause_ms: Some(1_000),
+        next: Next::RetryAt(at),
+    };
+    let unanswered = Attempted {
+        status: None,
+        error: Some("refused".into()),
+        answer: None,
+        truncated: false,
+        pause_ms: None,
+        next: Next::GaveUp,
+        ..attempted.clone()
+    };
+    let replayed = Replayed {
+        endpoint: key,
+        since: at,
+        delivered: true,
+        at,
+    };
+    [
+        Fact::Keyed { secret },
+        Fact::Endpoint(Box::new(endpoint)),
+        Fact::Endpoint(Box::new(classic)),
+        Fact::Deleted { endpoint: key },
+        Fact::Announced(Box::new(announced)),
+        Fact::Attempted(Box::new(attempted)),
+        Fact::Attempted(Box::new(unanswered)),
+        Fact::Resent { delivery, at },
+        Fact::Replayed(Box::new(replayed)),
+        Fact::Disabled {
+            endpoint: key,
+            disabled: Disabled {
+                at,
+                reason: Reason::Failing,
+            },
+        },
     ]
 }
 

@@ -20,6 +20,8 @@ use abide_engine::model::Defaults;
 use abide_engine::{Cohort, Curve, Effect, Engine, Job, JobKey, Luck, Owner};
 use abide_wire::{Remaining, Timestamp, Until};
 
+use crate::webhook_board::WebhookBoard;
+
 /// Into how many parts the jobs are divided, each with a lock of its own.
 const SHARDS: usize = 64;
 /// The most changes that the feed of all jobs remembers.
@@ -35,6 +37,7 @@ pub struct Board {
     removed: RwLock<(HashSet<JobKey>, VecDeque<JobKey>)>,
     kinds: RwLock<HashMap<Arc<str>, Kind>>,
     settings: RwLock<(Arc<Defaults>, Luck)>,
+    webhooks: WebhookBoard,
     feed: Mutex<Feed>,
     /// The cursor of the newest change, for those who follow the feed.
     newest: watch::Sender<u64>,
@@ -163,6 +166,7 @@ impl Board {
             removed: RwLock::default(),
             kinds: RwLock::default(),
             settings: RwLock::new((engine.defaults().clone(), engine.luck())),
+            webhooks: WebhookBoard::new(engine.webhooks()),
             feed: Mutex::new(Feed {
                 changes: VecDeque::new(),
                 forgotten: last_seq,
@@ -220,6 +224,7 @@ impl Board {
                 Effect::Settings(defaults, luck) => {
                     *write(&self.settings) = (defaults.clone(), *luck);
                 }
+                Effect::Webhook(notice) => self.webhooks.publish(notice),
             }
         }
         self.feed(changes);
@@ -374,6 +379,12 @@ impl Board {
     #[must_use]
     pub fn settings(&self) -> (Arc<Defaults>, Luck) {
         read(&self.settings).clone()
+    }
+
+    /// Endpoints and deliveries.
+    #[must_use]
+    pub const fn webhooks(&self) -> &WebhookBoard {
+        &self.webhooks
     }
 
     /// Somebody who will wait for `until` at the jobs where it registers.

@@ -110,6 +110,13 @@ impl Clock {
         Timestamp::from_millis(shown.saturating_add(run))
     }
 
+    /// The system's time, whatever this clock shows: for what programs outside compare with clocks of their own, as they do
+    /// with the timestamp of a signed webhook. A system's clock may go back, and so may this.
+    #[must_use]
+    pub fn system(&self) -> Timestamp {
+        wall()
+    }
+
     /// How long the clock has existed by the machine's own time, whatever it shows. Differences of it are latencies.
     #[must_use]
     pub fn elapsed(&self) -> Duration {

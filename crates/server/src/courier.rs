@@ -2,8 +2,210 @@
 //!
 //! It writes no state. What becomes of a delivery goes back into the loop as a command and is journaled like any
 //! other fact; until then the delivery counts as not sent, and after a restart it is sent again under the same id.
+//!
+//! It holds no queue either. What is due waits in the engine, which hands out only what may be sent at once: so many
+//! exchanges with one receiver, so many in all, none while a receiver's breaker is open.
 
 pub mod connect;
 pub mod send;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use abide_engine::Command;
+use abide_engine::delivery::{AttemptReport, Dialect, Send, Wish};
+use abide_wire::{headers, webhook};
+
+use crate::clock::Clock;
+use crate::driver::{Commands, Failure, WeakCommands};
+
 pub use send::{Answered, Carrier, HttpCarrier, Post, SendError};
+
+/// How long to wait before a report that the loop could not take is brought again.
+const REPORT_RETRY: Duration = Duration::from_millis(100);
+/// How long exchanges that are under way may still take when the server goes down.
+pub const LAST_EXCHANGES_MAX: Duration = Duration::from_secs(5);
+
+/// Carries deliveries, and brings back what became of them.
+#[derive(Debug)]
+pub struct Courier {
+    sends: mpsc::UnboundedReceiver<Send>,
+    round: Round,
+}
+
+/// What every exchange needs.
+#[derive(Clone, Debug)]
+struct Round {
+    carrier: Arc<dyn Carrier>,
+    clock: Clock,
+    commands: WeakCommands,
+    cut: CancellationToken,
+}
+
+impl Courier {
+    /// A courier that carries what it is handed by `carrier`, and reports to that loop.
+    #[must_use]
+    pub fn new(
+        carrier: Arc<dyn Carrier>,
+        clock: Clock,
+        commands: &Commands,
+        sends: mpsc::UnboundedReceiver<Send>,
+    ) -> Self {
+        Self {
+            sends,
+            round: Round {
+                carrier,
+                clock,
+                // A strong one would keep the loop from ever ending.
+                commands: commands.downgrade(),
+                cut: CancellationToken::new(),
+            },
+        }
+    }
+
+    /// Runs until `stop` is canceled or the loop ends; then lets what is under way end, for
+    /// [`LAST_EXCHANGES_MAX`], and cuts the rest. What was cut is sent again at the next start.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it takes nothing new; what is under way goes on.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let exchanges = TaskTracker::new();
+        loop {
+            let send = tokio::select! {
+                send = self.sends.recv() => send,
+                () = stop.cancelled() => None,
+            };
+            let Some(send) = send else {
+                break;
+            };
+            exchanges.spawn(self.round.clone().carry(send));
+        }
+        drop(self.sends);
+        exchanges.close();
+        if tokio::time::timeout(LAST_EXCHANGES_MAX, exchanges.wait())
+            .await
+            .is_err()
+        {
+            self.round.cut.cancel();
+            exchanges.wait().await;
+        }
+    }
+}
+
+impl Round {
+    async fn carry(self, send: Send) {
+        // Held while the exchange lasts, so that the loop is still there for the report.
+        let Some(commands) = self.commands.upgrade() else {
+            return;
+        };
+        let begun = self.clock.elapsed();
+        let result = tokio::select! {
+            result = self.post(&send) => result,
+            () = self.cut.cancelled() => return,
+        };
+        let took = self.clock.elapsed().saturating_sub(begun);
+        log(&send, &result, took);
+        let report = report(&send, result, took);
+        loop {
+            let command = Command::Webhook(Wish::Attempted(Box::new(report.clone())));
+            match commands.ask(command).await {
+                // Asking twice does no harm: the report says which attempt it is of.
+                Err(Failure::Storage | Failure::Overloaded) => {
+                    tokio::select! {
+                        () = tokio::time::sleep(REPORT_RETRY) => {}
+                        () = self.cut.cancelled() => return,
+                    }
+                }
+                _ => return,
+            }
+        }
+    }
+
+    async fn post(&self, send: &Send) -> Result<Answered, SendError> {
+        let post = Post {
+            url: send.endpoint.url.as_ref().to_owned(),
+            headers: self.headers(send),
+            body: Bytes::from_owner(Arc::<[u8]>::from(send.delivery.body.clone())),
+        };
+        for _copy in 1..send.delivery.copies {
+            // The simulator's doubling: the same delivery once more, whatever is answered.
+            let _answer = self.carrier.post(post.clone()).await;
+        }
+        self.carrier.post(post).await
+    }
+
+    fn headers(&self, send: &Send) -> HeaderMap {
+        let id = send.delivery.key.to_string();
+        // Receivers compare this with clocks of their own, so it is the system's time whatever ours shows.
+        let now = self.clock.system();
+        let mut map = HeaderMap::with_capacity(4);
+        let mut put = |name: &'static str, value: &str| {
+            let value = HeaderValue::from_str(value).expect("ids, numbers and base64 are ASCII");
+            map.insert(HeaderName::from_static(name), value);
+        };
+        put(headers::WEBHOOK_ID, &id);
+        put(
+            headers::WEBHOOK_TIMESTAMP,
+            &webhook::seconds_of(now).to_string(),
+        );
+        if send.endpoint.dialect == Dialect::Standard {
+            let secrets = send.endpoint.secrets(send.at);
+            let signature = webhook::sign(secrets, &id, now, send.delivery.body.as_bytes());
+            put(headers::WEBHOOK_SIGNATURE, &signature);
+        }
+        if let Some(fault) = &send.delivery.fault {
+            put(headers::SIM_DECISION, fault);
+        }
+        map.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        map
+    }
+}
+
+fn report(send: &Send, result: Result<Answered, SendError>, took: Duration) -> AttemptReport {
+    let mut report = AttemptReport {
+        delivery: send.delivery.key,
+        number: send.attempt,
+        at: send.at,
+        took,
+        status: None,
+        error: None,
+        answer: Vec::new(),
+        truncated: false,
+        retry_after: None,
+    };
+    match result {
+        Ok(answered) => {
+            report.status = Some(answered.status);
+            report.answer = answered.body;
+            report.truncated = answered.truncated;
+            report.retry_after = answered.retry_after;
+        }
+        Err(error) => report.error = Some(error.to_string()),
+    }
+    report
+}
+
+fn log(send: &Send, result: &Result<Answered, SendError>, took: Duration) {
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let (delivery, endpoint) = (&send.delivery, &send.endpoint);
+    match result {
+        Ok(answered) => tracing::debug!(
+            delivery = %delivery.key, endpoint = %endpoint.key, attempt = send.attempt,
+            status = answered.status, took_ms, "a webhook was answered"
+        ),
+        Err(error) => tracing::debug!(
+            delivery = %delivery.key, endpoint = %endpoint.key, attempt = send.attempt,
+            %error, took_ms, "a webhook was not answered"
+        ),
+    }
+}

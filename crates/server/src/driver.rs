@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 
+use abide_engine::delivery::{Notice, Send};
 use abide_engine::snapshot::PartKey;
 use abide_engine::{Answer, Command, Decision, Effect, Engine, Entry, Policy, Refusal};
 use abide_wire::Timestamp;
@@ -49,6 +50,25 @@ enum Request {
     Advance(Duration, oneshot::Sender<Timestamp>),
 }
 
+/// A door to the loop that doesn't keep it open.
+#[derive(Clone, Debug)]
+pub struct WeakCommands {
+    sender: mpsc::WeakSender<Request>,
+    failing: Arc<AtomicBool>,
+}
+
+impl WeakCommands {
+    /// The door, unless the last one has been dropped.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Commands> {
+        let sender = self.sender.upgrade()?;
+        Some(Commands {
+            sender,
+            failing: self.failing.clone(),
+        })
+    }
+}
+
 /// Why a command came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -81,6 +101,15 @@ impl Commands {
         let (reply, answer) = oneshot::channel();
         self.send(Request::Command(Box::new(command), reply))?;
         answer.await.unwrap_or(Err(Failure::ShuttingDown))
+    }
+
+    /// A door that doesn't keep the loop from ending.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakCommands {
+        WeakCommands {
+            sender: self.sender.downgrade(),
+            failing: self.failing.clone(),
+        }
     }
 
     /// Advances the manual clock, from deadline to deadline, and answers with what it shows when everything that was due on the way has
@@ -147,6 +176,8 @@ pub struct Driver {
     advancing: Option<(Timestamp, oneshot::Sender<Timestamp>)>,
     failing: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
+    /// Who takes webhooks to their receivers.
+    courier: Option<mpsc::UnboundedSender<Send>>,
 }
 
 /// What comes back from writing a checkpoint.
@@ -219,6 +250,7 @@ impl Driver {
             advancing: None,
             failing: Arc::default(),
             metrics: Arc::default(),
+            courier: None,
         };
         let failing = driver.failing.clone();
         Ok((driver, Commands { sender, failing }, board))
@@ -231,6 +263,14 @@ impl Driver {
         self
     }
 
+    /// Hands webhooks to that courier; without one they wait. The channel needs no limit of its own, because the engine has
+    /// never more deliveries under way than [`RetryPolicy::flying_max`](abide_engine::delivery::RetryPolicy::flying_max).
+    #[must_use]
+    pub fn with_courier(mut self, courier: mpsc::UnboundedSender<Send>) -> Self {
+        self.courier = Some(courier);
+        self
+    }
+
     /// Runs until every [`Commands`] has been dropped; then writes a checkpoint and closes the journal.
     ///
     /// # Errors
@@ -239,13 +279,14 @@ impl Driver {
     pub async fn run(mut self) -> Result<(), DriverError> {
         let mut requests = Vec::new();
         loop {
-            let Some(()) = self.gather(&mut requests).await else {
-                break;
-            };
+            // The first pass gathers nothing: what was under way before a restart is due.
             let batch = self.decide(&mut requests);
             self.write_and_tell(batch).await?;
             self.step_clock();
             self.checkpoint_if_due().await;
+            let Some(()) = self.gather(&mut requests).await else {
+                break;
+            };
         }
         self.close().await
     }
@@ -253,7 +294,7 @@ impl Driver {
     /// Waits for commands or a deadline. `None` when there will be no more commands.
     async fn gather(&mut self, requests: &mut Vec<Request>) -> Option<()> {
         let due = self.engine.next_due();
-        let advancing = self.advancing.is_some();
+        let advancing = self.may_advance();
         let clock = self.clock.clone();
         tokio::select! {
             received = self.requests.recv_many(requests, BATCH_COMMANDS_MAX) => {
@@ -282,6 +323,9 @@ impl Driver {
                 }
             }
         }
+        if self.courier.is_some() {
+            self.engine.dispatch(now, &mut batch.effects);
+        }
         batch
     }
 
@@ -303,6 +347,15 @@ impl Driver {
                 replayed,
             },
             Decision::Job(key) => Answer::Job(job(key)?),
+            Decision::Endpoint(key) => {
+                let found = self.engine.webhooks().endpoint(key).cloned();
+                Answer::Endpoint(found.ok_or(Refusal::NoSuchEndpoint)?)
+            }
+            Decision::Delivery(key) => {
+                let found = self.engine.webhooks().delivery(key).cloned();
+                Answer::Delivery(found.ok_or(Refusal::NoSuchDelivery)?)
+            }
+            Decision::Count(count) => Answer::Count(count),
             Decision::Done => Answer::Done,
         })
     }
@@ -338,6 +391,12 @@ impl Driver {
             .publish(&batch.effects, last_seq + 1 - count.min(last_seq));
         for (reply, answer) in batch.replies {
             let _gone = reply.send(answer);
+        }
+        for effect in batch.effects {
+            if let (Effect::Webhook(Notice::Send(send)), Some(courier)) = (effect, &self.courier) {
+                // A courier that has gone leaves it to the next start: the delivery is still due.
+                let _gone = courier.send(*send);
+            }
         }
         Ok(())
     }
@@ -389,8 +448,18 @@ impl Driver {
         }
     }
 
+    /// Whether a manual clock is being advanced and may go on. It stands still while receivers are being called, so that
+    /// a schedule of days runs attempt by attempt.
+    fn may_advance(&self) -> bool {
+        self.advancing.is_some()
+            && (self.courier.is_none() || self.engine.webhooks().in_flight() == 0)
+    }
+
     /// Takes a manual clock one deadline further, where it is being advanced.
     fn step_clock(&mut self) {
+        if !self.may_advance() {
+            return;
+        }
         let Some((target, reply)) = self.advancing.take() else {
             return;
         };

@@ -26,6 +26,8 @@ use abide_wire::limits;
 use ipnet::IpNet;
 use url::{Host, Url};
 
+use crate::config::{Config, WebhookAllow};
+
 pub use class::{Class, class_of};
 pub use resolve::{Resolve, ScriptedResolver, SystemResolver};
 
@@ -35,17 +37,6 @@ pub struct Allow {
     networks: Vec<IpNet>,
     /// Lower case, without a trailing dot.
     hosts: Vec<String>,
-}
-
-/// Why a text says nothing that may be allowed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AllowError {
-    /// Neither a network nor a name.
-    #[error("{0:?} is neither a network such as 10.0.0.0/8 nor a host name")]
-    Unknown(String),
-    /// `none` beside something else.
-    #[error("`none` can't be combined with other values")]
-    NoneAndMore,
 }
 
 impl Allow {
@@ -66,47 +57,36 @@ impl Allow {
         }
     }
 
-    /// Reads the values of `--webhook-allow`: networks, addresses and names, or `none` alone. Loopback is open beside
-    /// them where the server listens on it, unless they are `none`.
-    ///
-    /// # Errors
-    ///
-    /// The first value that is nothing of the kind.
-    pub fn parse<S: AsRef<str>>(
-        values: &[S],
-        listens_on_loopback: bool,
-    ) -> Result<Self, AllowError> {
-        let words: Vec<&str> = values
-            .iter()
-            .flat_map(|value| value.as_ref().split(','))
-            .map(str::trim)
-            .filter(|word| !word.is_empty())
-            .collect();
-        if words.contains(&"none") {
-            return if words.len() == 1 {
-                Ok(Self::none())
-            } else {
-                Err(AllowError::NoneAndMore)
-            };
-        }
-        let mut allow = if listens_on_loopback {
+    /// What the configuration opens: loopback where the server listens on it, and what `--webhook-allow` says.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let mut allow = if config.listen.0.ip().is_loopback() {
             Self::loopback()
         } else {
             Self::none()
         };
-        for word in words {
-            if let Ok(network) = word.parse::<IpNet>() {
-                allow.networks.push(network);
-            } else if let Ok(address) = word.parse::<IpAddr>() {
-                allow.networks.push(address.into());
-            } else {
-                match Host::parse(word) {
-                    Ok(Host::Domain(name)) => allow.hosts.push(without_dot(&name).to_owned()),
-                    _ => return Err(AllowError::Unknown(word.to_owned())),
-                }
-            }
+        for opening in &config.webhook_allow {
+            allow = match opening {
+                WebhookAllow::None => Self::none(),
+                WebhookAllow::Network(network) => allow.network(*network),
+                WebhookAllow::Host(host) => allow.host(host),
+            };
         }
-        Ok(allow)
+        allow
+    }
+
+    /// Opens a network.
+    #[must_use]
+    pub fn network(mut self, network: IpNet) -> Self {
+        self.networks.push(network);
+        self
+    }
+
+    /// Trusts a name: whatever its answers are.
+    #[must_use]
+    pub fn host(mut self, name: &str) -> Self {
+        self.hosts.push(without_dot(name).to_ascii_lowercase());
+        self
     }
 
     fn has_host(&self, host: &str) -> bool {

@@ -11,6 +11,7 @@ pub mod journal;
 pub mod metrics;
 pub mod serve;
 pub mod server;
+pub mod webhook_board;
 
 pub use config::Config;
 pub use server::{Server, ServerError};

@@ -4,14 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use abide_engine::{Command, Policy};
+use abide_engine::Command;
+use abide_engine::delivery::Wish;
 use abide_wire::Timestamp;
+use abide_wire::webhook::Secret;
 
 use crate::clock::Clock;
 use crate::config::{ClockSort, Config, JobStart};
+use crate::courier::{Courier, HttpCarrier};
 use crate::driver::{Driver, DriverError, Failure};
 use crate::http::{AppState, Shell, app};
 use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal, View};
@@ -37,6 +41,7 @@ pub struct Server {
     listener: TcpListener,
     state: AppState,
     driver: JoinHandle<Result<(), DriverError>>,
+    courier: JoinHandle<()>,
 }
 
 /// Why a server doesn't start, or ends badly.
@@ -55,6 +60,9 @@ pub enum ServerError {
     /// The loop didn't take its settings.
     #[error("the settings were refused: {0}")]
     Settings(#[from] Failure),
+    /// The system has no randomness to make secrets of.
+    #[error("the system's source of randomness failed")]
+    NoRandomness,
     /// A task panicked or was canceled.
     #[error("a task of the server's failed")]
     Task(#[from] JoinError),
@@ -83,16 +91,18 @@ impl Server {
                 } else {
                     Box::new(SqliteJournal::open(&config.data, VIEWS)?)
                 };
-                let policy = Policy {
-                    retention: config.retention.get(),
-                    jobs_max: config.jobs_max.get(),
-                };
+                let policy = config.policy();
                 Driver::open(journal, clock, policy, config.seed, fresh_seed)
             })
             .await??
         };
         let metrics = Arc::new(Metrics::new());
-        let driver = tokio::spawn(driver.counted(metrics.clone()).run());
+        let (courier, sends) = mpsc::unbounded_channel();
+        let driver = driver.counted(metrics.clone()).with_courier(courier);
+        let driver = tokio::spawn(driver.run());
+        commands
+            .ask(Command::Webhook(Wish::Key(fresh_secret()?)))
+            .await?;
         commands
             .ask(Command::Settings(Box::new(config.simulate())))
             .await?;
@@ -102,11 +112,15 @@ impl Server {
                 .await?;
         }
         let state = AppState::new(board, commands, clock, config, metrics);
+        let carrier = Arc::new(HttpCarrier::new(state.guard.clone()));
+        let courier = Courier::new(carrier, state.clock.clone(), &state.commands, sends);
+        let courier = tokio::spawn(courier.run(state.stop.clone()));
         Ok(Self {
             address,
             listener,
             state,
             driver,
+            courier,
         })
     }
 
@@ -136,6 +150,7 @@ impl Server {
             listener,
             state,
             mut driver,
+            courier,
             ..
         } = self;
         let held = state.stop.clone();
@@ -164,6 +179,18 @@ impl Server {
             Some(ended) => ended??,
             None => driver.await??,
         }
+        courier.await?;
         Ok(())
     }
+}
+
+/// A secret from the system's source of randomness, from which those of endpoints are derived. The journal keeps it; one
+/// that is there already stays.
+fn fresh_secret() -> Result<Secret, ServerError> {
+    let mut random = [0; 32];
+    rustls::crypto::ring::default_provider()
+        .secure_random
+        .fill(&mut random)
+        .map_err(|_| ServerError::NoRandomness)?;
+    Ok(Secret::generate(random))
 }

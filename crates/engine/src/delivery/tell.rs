@@ -7,7 +7,7 @@ use super::payload::{body_of, event_of};
 use super::wish::derived_secret;
 use super::{Delivery, Dialect, Endpoint, Events, Scope, Standing};
 use crate::engine::{Effect, Engine};
-use crate::fault;
+use crate::fault::WebhookFate;
 use crate::job::Job;
 use crate::luck::digest;
 use crate::{DeliveryKey, EndpointKey, JobKey};
@@ -20,10 +20,7 @@ impl Engine {
         }
         let kind = event_of(job);
         let is_default = self.default_job().is_some_and(|set| set.job == job.key);
-        let is_early = kind == EventKind::Created
-            && self
-                .faults_of(job, 1)
-                .any(|fault| fault.kind == FaultKind::WebhookEarly);
+        let is_early = kind == EventKind::Created && self.webhook_fate(job, 1).is_early;
         let listeners = self
             .book
             .listeners(job.owner, job.key, &kind, is_default, is_early);
@@ -102,23 +99,23 @@ impl Engine {
             copies: 1,
         };
         let ordinal = self.book.of_job(job.key).count() + 1;
-        for met in self.faults_of(job, u32::try_from(ordinal).unwrap_or(u32::MAX)) {
-            match met.kind {
-                FaultKind::WebhookLost => delivery.standing = Standing::Delivered { at },
-                FaultKind::WebhookDoubled => delivery.copies = 2,
-                FaultKind::WebhookLate => {
-                    if let Standing::Pending { due_at } = &mut delivery.standing {
-                        *due_at = *due_at + met.delay;
-                    }
-                }
-                _ => continue,
-            }
-            delivery.fault = Some(met.kind.as_str().into());
+        let fate = self.webhook_fate(job, u32::try_from(ordinal).unwrap_or(u32::MAX));
+        if let (Some(late), Standing::Pending { due_at }) = (fate.late, &mut delivery.standing) {
+            *due_at = *due_at + late;
+            delivery.fault = Some(FaultKind::WebhookLate.as_str().into());
+        }
+        if fate.is_doubled {
+            delivery.copies = 2;
+            delivery.fault = Some(FaultKind::WebhookDoubled.as_str().into());
+        }
+        if fate.is_lost {
+            delivery.standing = Standing::Delivered { at };
+            delivery.fault = Some(FaultKind::WebhookLost.as_str().into());
         }
         Some(delivery)
     }
 
-    fn faults_of<'a>(&'a self, job: &'a Job, ordinal: u32) -> impl Iterator<Item = Met> + 'a {
+    fn webhook_fate(&self, job: &Job, ordinal: u32) -> WebhookFate {
         let plan = job.plan.as_deref();
         let own = plan.map_or(&[][..], |plan| &plan.faults);
         // A job that somebody else works on has no fate; its name stands in for one.
@@ -126,22 +123,7 @@ impl Engine {
             || digest(&[&job.key.as_u128().to_le_bytes()]),
             |plan| plan.fate,
         );
-        let is_of_webhooks = |fault: &abide_wire::Fault| {
-            matches!(
-                fault.fault,
-                FaultKind::WebhookLost
-                    | FaultKind::WebhookDoubled
-                    | FaultKind::WebhookLate
-                    | FaultKind::WebhookEarly
-            )
-        };
-        let all = &self.defaults().faults;
-        fault::meet(own, all, fate, ordinal, self.luck(), is_of_webhooks).map(|fault| Met {
-            kind: fault.fault,
-            delay: fault
-                .delay
-                .map_or(std::time::Duration::from_secs(5), abide_wire::Span::get),
-        })
+        WebhookFate::of(own, &self.defaults().faults, fate, ordinal, self.luck())
     }
 
     /// The book, and what a change of it reaches beyond it.
@@ -158,12 +140,6 @@ impl Engine {
             },
         )
     }
-}
-
-/// A fault that a delivery meets.
-struct Met {
-    kind: FaultKind,
-    delay: std::time::Duration,
 }
 
 /// The name of a delivery follows from what it tells to whom, so that a replay of the entries gives the same.

@@ -142,6 +142,20 @@ settings! {
 }
 
 impl Config {
+    /// What the engine allows and how often it tries.
+    #[must_use]
+    pub fn policy(&self) -> abide_engine::Policy {
+        let pauses = self.webhook_retry.iter().map(|pause| pause.get());
+        abide_engine::Policy {
+            retention: self.retention.get(),
+            jobs_max: self.jobs_max.get(),
+            webhooks: abide_engine::delivery::RetryPolicy {
+                pauses: pauses.collect(),
+                ..abide_engine::delivery::RetryPolicy::default()
+            },
+        }
+    }
+
     /// The simulator's defaults that the settings make: how long a job runs and how likely it fails.
     #[must_use]
     pub fn simulate(&self) -> Simulate {

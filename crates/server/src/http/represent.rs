@@ -119,6 +119,13 @@ impl From<Refusal> for ApiError {
             Refusal::TooManyJobs { .. } => Self::of(503, Code::TOO_MANY_JOBS, "The server is full")
                 .detail(detail)
                 .retry_after(Duration::from_secs(5)),
+            Refusal::NoSuchEndpoint | Refusal::NoSuchDelivery => Self::not_found(detail),
+            Refusal::EndpointDisabled { .. } | Refusal::TooManyEndpoints { .. } => Self::of(
+                409,
+                Code::CONFLICT,
+                "The endpoint's state doesn't allow this",
+            )
+            .detail(detail),
             Refusal::Invalid(_) => Self::invalid_member(detail),
         }
     }

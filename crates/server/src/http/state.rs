@@ -13,6 +13,7 @@ use crate::board::Board;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::driver::Commands;
+use crate::guard::{Allow, Guard};
 use crate::metrics::Metrics;
 
 /// Shared by all requests. Cloning shares it.
@@ -31,6 +32,8 @@ pub struct Shared {
     pub clock: Clock,
     /// How the server is set up.
     pub config: Arc<Config>,
+    /// Where webhooks may go.
+    pub guard: Arc<Guard>,
     /// Canceled when the server goes down: whatever is held answers then.
     pub stop: CancellationToken,
     /// What is counted for operators.
@@ -66,6 +69,7 @@ impl AppState {
             board,
             commands,
             clock,
+            guard: Arc::new(Guard::new(Allow::of(&config))),
             stop: CancellationToken::new(),
             metrics,
             access: Access::new(&config.api_keys),

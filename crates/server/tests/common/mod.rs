@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide_engine::{Command, Policy};
+use abide_engine::Command;
 use abide_server::clock::Clock;
 use abide_server::config::{Config, Layers};
 use abide_server::driver::Driver;
@@ -69,10 +69,7 @@ impl House {
                 layers.flag(*name, *value)
             });
         let config: Config = layers.resolve().unwrap().config;
-        let policy = Policy {
-            retention: config.retention.get(),
-            jobs_max: config.jobs_max.get(),
-        };
+        let policy = config.policy();
         let (driver, commands, board) =
             Driver::open(journal, clock.clone(), policy, Some(7), 7).unwrap();
         let metrics = Arc::new(Metrics::new());

@@ -283,7 +283,7 @@ async fn a_name_that_is_bound_to_another_address_is_refused_at_the_next_dial() {
     let port = receiver.address.port();
     let secret = Receiver::start_at(&format!("127.0.0.1:{port}"), Manner::Ok).await;
     let resolver = ScriptedResolver::default().host("receiver.example", &[&[public], &[inner]]);
-    let allow = Allow::parse(&["127.0.0.2/32"], false).unwrap();
+    let allow = Allow::none().network("127.0.0.2/32".parse().unwrap());
     let carrier = HttpCarrier::new(Arc::new(Guard::with_resolver(allow, Arc::new(resolver))));
     let url = format!("http://receiver.example:{port}/");
 

@@ -1,0 +1,256 @@
+//! Endpoints and deliveries, as readers see them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::Notify;
+
+use abide_engine::delivery::{Book, Breaker, Notice, Scope};
+use abide_engine::{Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey, Owner};
+
+/// The part of the board that shows webhooks.
+#[derive(Debug, Default)]
+pub struct WebhookBoard {
+    shown: RwLock<Shown>,
+    /// Rung whenever a delivery has changed.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    endpoints: HashMap<EndpointKey, Arc<Endpoint>>,
+    /// Those that their owner made, in order of creation.
+    by_owner: BTreeSet<(Owner, EndpointKey)>,
+    deliveries: HashMap<DeliveryKey, Arc<Delivery>>,
+    by_endpoint: BTreeSet<(EndpointKey, DeliveryKey)>,
+    by_job: BTreeSet<(JobKey, DeliveryKey)>,
+    /// How endpoints are being called, where that is not as at the beginning.
+    breakers: BTreeMap<EndpointKey, Breaker>,
+}
+
+impl WebhookBoard {
+    /// A board that shows what is in the book.
+    #[must_use]
+    pub fn new(book: &Book) -> Self {
+        let board = Self::default();
+        {
+            let mut shown = board.write();
+            for endpoint in book.endpoints() {
+                shown.put_endpoint(endpoint);
+            }
+            for delivery in book.deliveries() {
+                shown.put_delivery(delivery);
+            }
+        }
+        board
+    }
+
+    /// Shows what has become durable.
+    pub(crate) fn publish(&self, notice: &Notice) {
+        let mut shown = self.write();
+        match notice {
+            Notice::Endpoint(endpoint) => shown.put_endpoint(endpoint),
+            Notice::EndpointGone(key) => {
+                if let Some(endpoint) = shown.endpoints.remove(key) {
+                    shown.by_owner.remove(&(endpoint.owner, *key));
+                }
+                shown.breakers.remove(key);
+            }
+            Notice::Delivery(delivery) => shown.put_delivery(delivery),
+            Notice::DeliveryGone(key) => {
+                if let Some(delivery) = shown.deliveries.remove(key) {
+                    shown.by_endpoint.remove(&(delivery.endpoint, *key));
+                    if let Some(job) = delivery.job {
+                        shown.by_job.remove(&(job, *key));
+                    }
+                }
+            }
+            Notice::Breaker(key, breaker) => {
+                if *breaker == Breaker::default() {
+                    shown.breakers.remove(key);
+                } else {
+                    shown.breakers.insert(*key, *breaker);
+                }
+            }
+            Notice::Send(_) => return,
+        }
+        drop(shown);
+        self.changed.notify_waiters();
+    }
+
+    /// An endpoint that its owner made.
+    #[must_use]
+    pub fn endpoint(&self, owner: Owner, key: EndpointKey) -> Option<(Arc<Endpoint>, Breaker)> {
+        let shown = self.read();
+        let endpoint = shown.endpoints.get(&key)?;
+        (endpoint.owner == owner && endpoint.scope == Scope::Owner)
+            .then(|| (endpoint.clone(), shown.breaker(key)))
+    }
+
+    /// The endpoint that a job brought along.
+    #[must_use]
+    pub fn endpoint_of_job(&self, job: JobKey) -> Option<Arc<Endpoint>> {
+        let key = EndpointKey::of_job(job);
+        self.read().endpoints.get(&key).cloned()
+    }
+
+    /// The endpoints that an owner made, after `after` in order of creation, at most `limit`.
+    #[must_use]
+    pub fn endpoints(
+        &self,
+        owner: Owner,
+        after: Bound<EndpointKey>,
+        limit: usize,
+    ) -> Vec<(Arc<Endpoint>, Breaker)> {
+        let shown = self.read();
+        let from = match after {
+            Bound::Unbounded => Bound::Included((owner, EndpointKey::from_u128(0))),
+            bound => bound.map(|key| (owner, key)),
+        };
+        let to = Bound::Included((owner, EndpointKey::from_u128(u128::MAX)));
+        shown
+            .by_owner
+            .range((from, to))
+            .take(limit)
+            .filter_map(|(_, key)| Some((shown.endpoints.get(key)?.clone(), shown.breaker(*key))))
+            .collect()
+    }
+
+    /// The delivery of that name and its endpoint, if it goes to an endpoint of that owner's.
+    #[must_use]
+    pub fn delivery(
+        &self,
+        owner: Owner,
+        key: DeliveryKey,
+    ) -> Option<(Arc<Delivery>, Arc<Endpoint>)> {
+        let shown = self.read();
+        let delivery = shown.deliveries.get(&key)?;
+        let endpoint = shown.endpoints.get(&delivery.endpoint)?;
+        (endpoint.owner == owner).then(|| (delivery.clone(), endpoint.clone()))
+    }
+
+    /// The deliveries to an endpoint before `before`, the newest first, at most `limit`, of those that are wanted.
+    #[must_use]
+    pub fn deliveries(
+        &self,
+        endpoint: EndpointKey,
+        before: Bound<DeliveryKey>,
+        limit: usize,
+        wanted: impl Fn(&Delivery) -> bool,
+    ) -> Vec<Arc<Delivery>> {
+        let shown = self.read();
+        let from = Bound::Included((endpoint, DeliveryKey::from_u128(0)));
+        let to = match before {
+            Bound::Unbounded => Bound::Included((endpoint, DeliveryKey::from_u128(u128::MAX))),
+            bound => bound.map(|key| (endpoint, key)),
+        };
+        shown
+            .by_endpoint
+            .range((from, to))
+            .rev()
+            .filter_map(|(_, key)| shown.deliveries.get(key))
+            .filter(|delivery| wanted(delivery))
+            .take(limit)
+            .cloned()
+            .collect()
+    }
+
+    /// The deliveries of a job with their endpoints, in order of creation, at most `limit`.
+    #[must_use]
+    pub fn of_job(&self, job: JobKey, limit: usize) -> Vec<(Arc<Delivery>, Arc<Endpoint>)> {
+        let shown = self.read();
+        let from = (job, DeliveryKey::from_u128(0));
+        let to = (job, DeliveryKey::from_u128(u128::MAX));
+        shown
+            .by_job
+            .range(from..=to)
+            .filter_map(|(_, key)| {
+                let delivery = shown.deliveries.get(key)?;
+                let endpoint = shown.endpoints.get(&delivery.endpoint)?;
+                Some((delivery.clone(), endpoint.clone()))
+            })
+            .take(limit)
+            .collect()
+    }
+
+    /// Waits until the deliveries of a job that `wanted` picks have been attempted, each at least once.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it changes nothing.
+    pub async fn attempted(&self, job: JobKey, wanted: impl Fn(&Delivery) -> bool) {
+        loop {
+            // Registered before looking, so that no change in between is missed.
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let is_waited_for = |delivery: &Delivery| {
+                wanted(delivery) && delivery.made == 0 && !delivery.standing.is_settled()
+            };
+            let of_job = self.of_job(job, usize::MAX);
+            if !of_job.iter().any(|(delivery, _)| is_waited_for(delivery)) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// How many endpoints there are, how many deliveries wait, and how many breakers are open; for metrics.
+    #[must_use]
+    pub fn counts(&self) -> WebhookCounts {
+        let shown = self.read();
+        let waiting = shown
+            .deliveries
+            .values()
+            .filter(|delivery| !delivery.standing.is_settled());
+        WebhookCounts {
+            endpoints: shown.endpoints.len(),
+            waiting: waiting.count(),
+            open_breakers: shown
+                .breakers
+                .values()
+                .filter(|breaker| breaker.open_until.is_some())
+                .count(),
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Shown> {
+        self.shown.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Shown> {
+        self.shown.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What there is of webhooks, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WebhookCounts {
+    /// Endpoints of every sort.
+    pub endpoints: usize,
+    /// Deliveries that have neither been taken nor given up.
+    pub waiting: usize,
+    /// Endpoints that aren't called for a while because they failed.
+    pub open_breakers: usize,
+}
+
+impl Shown {
+    fn put_endpoint(&mut self, endpoint: &Arc<Endpoint>) {
+        if endpoint.scope == Scope::Owner {
+            self.by_owner.insert((endpoint.owner, endpoint.key));
+        }
+        self.endpoints.insert(endpoint.key, endpoint.clone());
+    }
+
+    fn put_delivery(&mut self, delivery: &Arc<Delivery>) {
+        self.by_endpoint.insert((delivery.endpoint, delivery.key));
+        if let Some(job) = delivery.job {
+            self.by_job.insert((job, delivery.key));
+        }
+        self.deliveries.insert(delivery.key, delivery.clone());
+    }
+
+    fn breaker(&self, key: EndpointKey) -> Breaker {
+        self.breakers.get(&key).copied().unwrap_or_default()
+    }
+}
