@@ -179,7 +179,6 @@ impl Engine {
             PartKey::Said(key) => self.said(*key).map(Part::Said),
             PartKey::Removed(key) => self.was_removed(*key).then_some(Part::Removed),
             PartKey::Kind(kind) => self.cohort(kind).cloned().map(Part::Kind),
-            PartKey::Kind(kind) => self.durations(kind).cloned().map(Part::Kind),
             PartKey::WebhookMaster => self.webhooks().master().cloned().map(Part::WebhookMaster),
             PartKey::Endpoint(key) => self.webhooks().endpoint(*key).cloned().map(Part::Endpoint),
             PartKey::Delivery(key) => self.webhooks().delivery(*key).cloned().map(Part::Delivery),

@@ -32,3 +32,5 @@ pub const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
 pub const WEBHOOK_SIGNATURE: &str = "webhook-signature";
 /// The content type of [`crate::Problem`].
 pub const PROBLEM_JSON: &str = "application/problem+json";
+/// The secret that the server made for the webhook of the job just created, shown in that answer alone.
+pub const WEBHOOK_SECRET: &str = "webhook-secret";

@@ -11,12 +11,14 @@
 //! | [`fault`] | the asynchronous faults that the simulator can play |
 //! | [`wait`] | one held request for many jobs |
 //! | [`event`] | what streams and webhooks tell |
+//! | [`endpoint`] | webhook endpoints, deliveries, attempts |
 //! | [`webhook`] | signing deliveries and verifying them |
 //! | [`page`] | one page of a list |
 //! | [`problem`] | errors, as RFC 9457 has them |
 //! | [`time`] | instants and spans as they are written |
 //! | [`headers`], [`limits`] | names and bounds |
 
+pub mod endpoint;
 pub mod event;
 pub mod fault;
 pub mod headers;

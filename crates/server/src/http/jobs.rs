@@ -17,6 +17,7 @@ use super::extract::{Json, OptionalJson, Path, Prefer, Query, Tags};
 use super::hold::{Hold, hold};
 use super::represent::{apply_preference, not_modified, represent};
 use super::state::AppState;
+use super::webhooks::{check_webhook_of, show_secret_of_job, wait_for_early_webhook};
 use crate::board::{Channel, Look};
 
 /// How a read may be held.
@@ -34,8 +35,9 @@ pub(super) async fn create(
     caller: Caller,
     uri: Uri,
     headers: HeaderMap,
-    OptionalJson(new): OptionalJson<NewJob<RawJson>>,
+    OptionalJson(mut new): OptionalJson<NewJob<RawJson>>,
 ) -> Result<Response, ApiError> {
+    check_webhook_of(&state, &mut new)?;
     let prefer = Prefer::of(&headers);
     let wish = prefer.wait.filter(|_| !prefer.respond_async);
     // Room for the hold is taken first: a create that can't be held as asked should make no job.
@@ -52,6 +54,7 @@ pub(super) async fn create(
             "a create was answered with something else",
         ));
     };
+    wait_for_early_webhook(&state, job.key).await;
     let length = granted.as_ref().map(Hold::length);
     if let Some(granted) = granted
         && !job.is_done()
@@ -77,6 +80,7 @@ pub(super) async fn create(
         HeaderName::from_static(headers::OPERATION_LOCATION),
         value(&operation)?,
     );
+    show_secret_of_job(&state, &job, out);
     if replayed {
         out.insert(
             HeaderName::from_static(headers::IDEMPOTENT_REPLAYED),

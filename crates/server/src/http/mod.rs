@@ -14,15 +14,17 @@ mod jobs;
 pub mod limits;
 mod list;
 mod ops;
+mod registrations;
 mod represent;
 mod routes;
 mod set;
 pub mod shell;
 pub mod state;
 mod strict;
+mod webhooks;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use abide_wire::Code;
 
@@ -42,6 +44,26 @@ pub fn app(state: AppState) -> Router {
         .route("/v1/jobs/{id}/events", get(events::stream))
         .route("/v1/jobs/{id}/watchers", get(jobs::watchers))
         .route("/v1/events", get(feed::stream))
+        .route("/v1/jobs/{id}/deliveries", get(webhooks::of_job))
+        .route("/v1/webhooks", post(webhooks::create).get(webhooks::list))
+        .route(
+            "/v1/webhooks/{id}",
+            get(webhooks::read)
+                .patch(webhooks::change)
+                .delete(webhooks::delete),
+        )
+        .route("/v1/webhooks/{id}/rotate", post(webhooks::rotate))
+        .route("/v1/webhooks/{id}/test", post(webhooks::test))
+        .route("/v1/webhooks/{id}/replay", post(webhooks::replay))
+        .route("/v1/webhooks/{id}/deliveries", get(webhooks::deliveries))
+        .route("/v1/deliveries/{id}", get(webhooks::delivery))
+        .route("/v1/deliveries/{id}/retry", post(webhooks::retry))
+        .route("/webhooks/register", post(registrations::register_result))
+        .route(
+            "/webhooks/unregister",
+            delete(registrations::unregister_result),
+        )
+        .route("/register-webhook", post(registrations::register_status))
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))

@@ -99,7 +99,9 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let detail = refusal.to_string();
         match refusal {
-            Refusal::NotFound => Self::not_found(detail),
+            Refusal::NotFound | Refusal::NoSuchEndpoint | Refusal::NoSuchDelivery => {
+                Self::not_found(detail)
+            }
             Refusal::Gone => Self::gone(detail),
             Refusal::Done => Self::of(409, Code::JOB_DONE, "The job is done").detail(detail),
             Refusal::NotDone | Refusal::NotExternal => {
@@ -119,7 +121,6 @@ impl From<Refusal> for ApiError {
             Refusal::TooManyJobs { .. } => Self::of(503, Code::TOO_MANY_JOBS, "The server is full")
                 .detail(detail)
                 .retry_after(Duration::from_secs(5)),
-            Refusal::NoSuchEndpoint | Refusal::NoSuchDelivery => Self::not_found(detail),
             Refusal::EndpointDisabled { .. } | Refusal::TooManyEndpoints { .. } => Self::of(
                 409,
                 Code::CONFLICT,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use abide_engine::Command;
 use abide_server::clock::Clock;
 use abide_server::config::{Config, Layers};
+use abide_server::courier::{Carrier, Courier};
 use abide_server::driver::Driver;
 use abide_server::http::{AppState, Shell, app};
 use abide_server::journal::{Journal, MemoryJournal};
@@ -20,6 +21,8 @@ use axum::response::Response;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, Request};
 use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -63,6 +66,16 @@ impl House {
     }
 
     pub async fn open(flags: &[(&str, &str)], clock: Clock, journal: Box<dyn Journal>) -> Self {
+        Self::open_with(flags, clock, journal, None).await
+    }
+
+    /// The same with receivers of webhooks.
+    pub async fn open_with(
+        flags: &[(&str, &str)],
+        clock: Clock,
+        journal: Box<dyn Journal>,
+        carrier: Option<Arc<dyn Carrier>>,
+    ) -> Self {
         let layers = flags
             .iter()
             .fold(Layers::default(), |layers, (name, value)| {
@@ -73,7 +86,15 @@ impl House {
         let (driver, commands, board) =
             Driver::open(journal, clock.clone(), policy, Some(7), 7).unwrap();
         let metrics = Arc::new(Metrics::new());
-        tokio::spawn(driver.counted(metrics.clone()).run());
+        let mut driver = driver.counted(metrics.clone());
+        let stop = CancellationToken::new();
+        if let Some(carrier) = carrier {
+            let (courier, sends) = mpsc::unbounded_channel();
+            driver = driver.with_courier(courier);
+            let courier = Courier::new(carrier, clock.clone(), &commands, sends);
+            tokio::spawn(courier.run(stop));
+        }
+        tokio::spawn(driver.run());
         let settings = Command::Settings(Box::new(config.simulate()));
         commands.ask(settings).await.unwrap();
         let state = AppState::new(board, commands, clock.clone(), config, metrics);

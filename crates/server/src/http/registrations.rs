@@ -1,0 +1,102 @@
+//! The webhook registrations of the classic systems. What they say and how they say it is theirs; what is done is ours.
+//!
+//! Two of the systems have them. One says `{"url"}` to `/webhooks/register` and gets a message, wants to be told
+//! `{"result", "timestamp"}`, and unregisters by a `DELETE` with a body. The other says `{"url"}` to `/register-webhook`, wants exactly `200` with nothing in it, and to be told
+//! `{"status"}` and nothing that isn't a string. Both mean the job of the routes that name none.
+
+use axum::Json as Respond;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+
+use abide_engine::Command;
+use abide_engine::delivery::{Dialect, Wish};
+
+use super::error::ApiError;
+use super::extract::read_body;
+use super::state::AppState;
+use crate::guard::Target;
+
+/// What is registered. Other members are theirs to send.
+#[derive(Debug, Deserialize)]
+struct Registration {
+    url: String,
+}
+
+/// `POST /webhooks/register`
+pub(super) async fn register_result(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let dialect = Dialect::Result;
+    match url_of(&state, &headers, body).await? {
+        Ok(url) => {
+            let wish = Wish::Register { dialect, url };
+            state.commands.ask(Command::Webhook(wish)).await?;
+            Ok(Respond(json!({"message": "Webhook registered"})).into_response())
+        }
+        Err(why) => Ok((StatusCode::BAD_REQUEST, Respond(json!({"error": why}))).into_response()),
+    }
+}
+
+/// `DELETE /webhooks/unregister`, with the URL in a body.
+pub(super) async fn unregister_result(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let bytes = read_body(&headers, body).await?;
+    let Ok(Registration { url }) = serde_json::from_slice(&bytes) else {
+        let why = json!({"error": "the body must be JSON with a member `url`"});
+        return Ok((StatusCode::BAD_REQUEST, Respond(why)).into_response());
+    };
+    // As it was written when it was registered. What can't have been registered needs no unregistering.
+    if let Ok(target) = Target::parse(&url, &state.guard) {
+        let url = target.as_str().to_owned();
+        let wish = Wish::Unregister { url };
+        state.commands.ask(Command::Webhook(wish)).await?;
+    }
+    Ok(Respond(json!({"message": "Webhook unregistered"})).into_response())
+}
+
+/// `POST /register-webhook`
+pub(super) async fn register_status(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let dialect = Dialect::Status;
+    match url_of(&state, &headers, body).await? {
+        Ok(url) => {
+            let wish = Wish::Register { dialect, url };
+            state.commands.ask(Command::Webhook(wish)).await?;
+            Ok(StatusCode::OK.into_response())
+        }
+        Err(why) => Ok((StatusCode::BAD_REQUEST, why).into_response()),
+    }
+}
+
+/// The URL that is registered, or why it can't be. These clients send whatever content type their library sends.
+async fn url_of(
+    state: &AppState,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Result<String, String>, ApiError> {
+    let bytes = read_body(headers, body).await?;
+    let registration: Registration = match serde_json::from_slice(&bytes) {
+        Ok(registration) => registration,
+        Err(error) => {
+            return Ok(Err(format!(
+                "the body must be JSON with a member `url`: {error}"
+            )));
+        }
+    };
+    Ok(match Target::parse(&registration.url, &state.guard) {
+        Ok(target) => Ok(target.as_str().to_owned()),
+        Err(refused) => Err(refused.to_string()),
+    })
+}
