@@ -33,3 +33,9 @@ mod server;
 
 pub use in_process::InProcess;
 pub use server::{TestServer, lasting};
+
+/// The front page's Rust, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+#[derive(Debug)]
+pub struct Readme;
