@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::commands::cancel::CancelArgs;
 use crate::commands::completions::{CompletionsArgs, ManArgs};
 use crate::commands::create::CreateArgs;
+use crate::commands::demo::DemoArgs;
 use crate::commands::serve::SettingFlags;
 use crate::commands::status::StatusArgs;
 use crate::commands::wait::WaitArgs;
@@ -73,6 +74,9 @@ pub(crate) enum Command {
     /// Starts the server
     #[command(after_help = SERVE)]
     Serve(SettingFlags),
+    /// Waits for the same jobs in every way side by side, and shows what each way costs
+    #[command(after_help = DEMO)]
+    Demo(DemoArgs),
     /// Creates a job and writes its id
     #[command(after_help = CREATE)]
     Create(CreateArgs),
@@ -101,6 +105,12 @@ Examples:
   abide serve --data jobs                          keeps its jobs in ./jobs
   abide serve --ephemeral --listen :0 --speed 60   forgets them; any free port; a minute a second
   abide serve --clock manual --seed 7              time that you advance yourself";
+const DEMO: &str = "\
+Examples:
+  abide demo
+  abide demo --seed 7 --json | jq -r '[.strategy, .requests, .late_mean_s] | @tsv'
+
+It runs a server of its own and takes less than 20 seconds.";
 const CREATE: &str = "\
 Examples:
   abide create

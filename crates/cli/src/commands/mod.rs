@@ -4,6 +4,7 @@ pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod create;
+pub(crate) mod demo;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod wait;
@@ -17,6 +18,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let common = &cli.common;
     match cli.command {
         Command::Serve(flags) => serve::run(&flags),
+        Command::Demo(args) => demo::run(&args, common.json),
         Command::Create(args) => create::run(common, &args),
         Command::Status(args) => status::run(common, &args),
         Command::Wait(args) => wait::run(common, &args),
