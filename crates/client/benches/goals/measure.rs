@@ -1,6 +1,7 @@
 //! Histories, learned and measured.
 
 use crate::laws::Named;
+use crate::report::Figure;
 use abide::schedule::{History, Learned};
 use abide::simulate::{Bound, Observe, Point, World};
 use std::sync::Mutex;
@@ -46,34 +47,47 @@ pub(crate) fn learn(
     }
 }
 
-/// What is spent per job after so many jobs, averaged over histories: by the plan itself, the cost of whose jitter is a
-/// goal of its own.
+/// What is spent per job after so many jobs, in each history: by the plan itself, the cost of whose jitter is a goal of its
+/// own.
 pub(crate) fn after(
     law: &Named,
     observe: Observe,
     price: f64,
     checkpoints: &[usize],
     histories: u64,
-) -> Vec<Point> {
-    let mut points: Vec<Vec<Point>> = Vec::new();
+) -> Vec<Sample> {
+    let mut samples = vec![Sample::default(); checkpoints.len()];
     for seed in 0..histories {
-        let mut measured = Vec::new();
+        let mut open = samples.iter_mut();
         learn(law, observe, price, checkpoints, seed, |schedule| {
-            measured.push(world(observe).expected(&schedule.clone().jitter(0.0), &law.population));
+            let schedule = schedule.clone().jitter(0.0);
+            let point = world(observe).expected(&schedule, &law.population);
+            open.next().expect("one per checkpoint").add(point);
         });
-        points.push(measured);
     }
-    (0..checkpoints.len())
-        .map(|i| average(points.iter().map(|measured| measured[i])))
-        .collect()
+    samples
 }
 
-/// The average of points.
-pub(crate) fn average(points: impl Iterator<Item = Point> + Clone) -> Point {
-    let mut average = Point::default();
-    average.requests = mean(points.clone().map(|point| point.requests));
-    average.delay_s = mean(points.map(|point| point.delay_s));
-    average
+/// What was spent per job in each of several histories.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sample(pub(crate) Vec<Point>);
+
+impl Sample {
+    pub(crate) fn add(&mut self, point: Point) {
+        self.0.push(point);
+    }
+
+    pub(crate) fn mean(&self) -> Point {
+        let mut average = Point::default();
+        average.requests = mean(self.0.iter().map(|point| point.requests));
+        average.delay_s = mean(self.0.iter().map(|point| point.delay_s));
+        average
+    }
+
+    pub(crate) fn cost(&self, price: f64) -> Figure {
+        let costs: Vec<f64> = self.0.iter().map(|point| point.cost_s(price)).collect();
+        Figure::of(&costs)
+    }
 }
 
 /// The bound of a law.
@@ -119,9 +133,4 @@ pub(crate) fn mean(numbers: impl IntoIterator<Item = f64>) -> f64 {
             (sum + number, count + 1.0)
         });
     sum / f64::max(count, 1.0)
-}
-
-/// The greatest.
-pub(crate) fn max(numbers: impl IntoIterator<Item = f64>) -> f64 {
-    numbers.into_iter().fold(f64::NEG_INFINITY, f64::max)
 }

@@ -44,6 +44,17 @@ pub(crate) struct Group {
     pub(crate) durations: Durations,
 }
 
+impl Group {
+    /// The job at a quantile.
+    fn job(&self, u: f64) -> Job {
+        let seconds = self.durations.quantile(u);
+        Job {
+            duration: Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
+            size: self.size,
+        }
+    }
+}
+
 impl Population {
     /// Jobs of one law.
     #[must_use]
@@ -91,13 +102,22 @@ impl Population {
         (0..count)
             .map(|_| {
                 let group = &self.groups[luck.random_range(0..self.groups.len())];
-                let seconds = group.durations.quantile(luck.random());
-                Job {
-                    duration: Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
-                    size: group.size,
-                }
+                group.job(luck.random())
             })
             .collect()
+    }
+
+    /// About `count` jobs at evenly spaced quantiles, in ascending order: a fair sample without luck, for schedules that
+    /// don't learn.
+    #[must_use]
+    pub fn even(&self, count: usize) -> Vec<Job> {
+        let per_group = count.div_ceil(self.groups.len());
+        let of_group = |group: &Group| -> Vec<Job> {
+            (0..per_group)
+                .map(|k| group.job((k as f64 + 0.5) / per_group as f64))
+                .collect()
+        };
+        self.groups.iter().flat_map(of_group).collect()
     }
 
     /// The same jobs, each taking `factor` times as long.
@@ -134,5 +154,32 @@ impl Population {
                 durations,
             }],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_even_sample_has_the_mean_of_the_population() {
+        let sized = Population::sized(&[1.0, 2.0, 3.0], &"uniform:10s:30s".parse().unwrap());
+        let even = sized.even(3_000);
+        assert_eq!(even.len(), 3_000);
+        let mean = even
+            .iter()
+            .map(|job| job.duration.as_secs_f64())
+            .sum::<f64>()
+            / 3_000.0;
+        assert!((mean - sized.mean_s()).abs() < 0.02, "{mean}");
+        assert!((mean - 40.0).abs() < 0.1, "{mean}");
+        assert_eq!(even[0].size, Some(1.0));
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same_jobs() {
+        let population = Population::of(&"exponential:20s".parse().unwrap());
+        assert_eq!(population.draw(1, 50), population.draw(1, 50));
+        assert_ne!(population.draw(1, 50), population.draw(2, 50));
     }
 }
