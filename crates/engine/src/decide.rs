@@ -16,6 +16,7 @@ use crate::engine::{Engine, Policy};
 use crate::entry::{Created, DefaultJobSet, Entry, Finished, Idempotency};
 use crate::job::{Job, State};
 use crate::luck::{digest, fate_of_key, fate_of_occurrence};
+use crate::model::Defaults;
 use crate::{Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey, Json, Owner};
 
 /// What kind a job is of where its creator doesn't say.
@@ -51,8 +52,12 @@ pub enum Command {
         /// What the worker says.
         report: Report,
     },
-    /// Change the simulator's defaults.
+    /// Change the simulator's defaults, those of them that are named.
     Settings(Box<Simulate>),
+    /// Replace the simulator's defaults, all of them.
+    Defaults(Box<Defaults>),
+    /// Begin all luck anew with that seed, also where it is the same as before.
+    Seed(u64),
     /// Show the job of the routes that name none, and make it where there is none that is played like this.
     DefaultJob(Box<DefaultJob>),
     /// Note what the manual clock shows.
@@ -79,6 +84,8 @@ pub struct DefaultJob {
     pub simulate: Simulate,
     /// How long after its end it starts again; never where `None`.
     pub reset_after: Option<Duration>,
+    /// Whether one that has ended counts as none: the first wish after a start wants a job that is to be waited for.
+    pub is_new: bool,
 }
 
 /// What a worker says of a job.
@@ -250,6 +257,17 @@ impl Engine {
                 }
                 Ok(Decision::Done)
             }
+            Command::Defaults(defaults) => {
+                defaults.to_wire().validate().map_err(Refusal::Invalid)?;
+                if **defaults != **self.defaults() {
+                    entries.push(Entry::Settings(defaults.clone()));
+                }
+                Ok(Decision::Done)
+            }
+            Command::Seed(seed) => {
+                entries.push(Entry::Seeded { seed: *seed });
+                Ok(Decision::Done)
+            }
             Command::DefaultJob(wish) => self.decide_default_job(wish, now, entries),
             Command::Clock => {
                 entries.push(Entry::Clock { at: now });
@@ -414,7 +432,8 @@ impl Engine {
         if let Some(set) = self.default_job()
             && set.simulate == wish.simulate
             && set.reset_ms == reset_ms
-            && self.job(set.job).is_some()
+            && let Some(job) = self.job(set.job)
+            && !(wish.is_new && job.is_done())
         {
             return Ok(Decision::Job(set.job));
         }

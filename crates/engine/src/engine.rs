@@ -60,6 +60,8 @@ pub enum Effect {
     Settings(Arc<Defaults>, Luck),
     /// There is news of webhooks.
     Webhook(Notice),
+    /// The job of the routes that name none is this one.
+    DefaultJob(JobKey),
 }
 
 /// The state of all jobs. A clone shares the jobs and goes its own way from there.
@@ -210,6 +212,10 @@ impl Engine {
         match entry {
             Entry::Seeded { seed } => {
                 self.luck = Luck::new(*seed);
+                // Luck begins anew, so what was said before counts as never said.
+                for said in std::mem::take(&mut self.said).into_keys() {
+                    self.dirty.insert(PartKey::Said(said));
+                }
                 self.dirty.insert(PartKey::Meta);
                 effects.push(Effect::Settings(self.defaults.clone(), self.luck));
             }
@@ -265,6 +271,7 @@ impl Engine {
             Entry::DefaultJob(set) => {
                 self.default_job = Some(set.as_ref().clone());
                 self.dirty.insert(PartKey::Meta);
+                effects.push(Effect::DefaultJob(set.job));
             }
             Entry::Webhook(fact) => {
                 let (book, mut touch) = self.book_and_touch(effects);

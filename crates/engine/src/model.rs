@@ -53,6 +53,9 @@ pub struct Defaults {
     /// What goes wrong, with every job.
     #[serde(default, skip_serializing_if = "no_faults")]
     pub faults: Arc<[Fault]>,
+    /// The scenario that they were taken from; whatever was changed since is in the other members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<String>,
 }
 
 impl Default for Defaults {
@@ -77,6 +80,7 @@ impl Default for Defaults {
                 stage("rendering", 1.0),
             ]),
             faults: Arc::new([]),
+            scenario: None,
         }
     }
 }
@@ -102,6 +106,7 @@ impl Defaults {
                 .faults
                 .as_deref()
                 .map_or_else(|| self.faults.clone(), Arc::from),
+            scenario: self.scenario.clone(),
         }
     }
 

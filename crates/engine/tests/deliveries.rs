@@ -617,6 +617,7 @@ fn default_job(world: &mut World, seconds: u64) -> JobKey {
     let wish = abide_engine::DefaultJob {
         simulate: Simulate::fixed(Duration::from_secs(seconds)),
         reset_after: Some(Duration::from_secs(20)),
+        is_new: false,
     };
     match world.command(&Command::DefaultJob(Box::new(wish))).unwrap() {
         Decision::Job(job) => job,

@@ -10,6 +10,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use slab::Slab;
@@ -38,6 +39,9 @@ pub struct Board {
     kinds: RwLock<HashMap<Arc<str>, Kind>>,
     settings: RwLock<(Arc<Defaults>, Luck)>,
     webhooks: WebhookBoard,
+    default_job: RwLock<Option<JobKey>>,
+    /// Whether any job, or the defaults, have had a fault since the start. Most servers have none, and needn't look for them.
+    plays_faults: AtomicBool,
     feed: Mutex<Feed>,
     /// The cursor of the newest change, for those who follow the feed.
     newest: watch::Sender<u64>,
@@ -167,6 +171,8 @@ impl Board {
             kinds: RwLock::default(),
             settings: RwLock::new((engine.defaults().clone(), engine.luck())),
             webhooks: WebhookBoard::new(engine.webhooks()),
+            default_job: RwLock::new(engine.default_job().map(|set| set.job)),
+            plays_faults: AtomicBool::new(!engine.defaults().faults.is_empty()),
             feed: Mutex::new(Feed {
                 changes: VecDeque::new(),
                 forgotten: last_seq,
@@ -222,9 +228,13 @@ impl Board {
                     kinds.entry(kind.clone()).or_default().cohort.note(*step);
                 }
                 Effect::Settings(defaults, luck) => {
+                    if !defaults.faults.is_empty() {
+                        self.plays_faults.store(true, Ordering::Relaxed);
+                    }
                     *write(&self.settings) = (defaults.clone(), *luck);
                 }
                 Effect::Webhook(notice) => self.webhooks.publish(notice),
+                Effect::DefaultJob(key) => *write(&self.default_job) = Some(*key),
             }
         }
         self.feed(changes);
@@ -247,6 +257,13 @@ impl Board {
     }
 
     fn put(&self, job: Arc<Job>) {
+        if job
+            .plan
+            .as_ref()
+            .is_some_and(|plan| !plan.faults.is_empty())
+        {
+            self.plays_faults.store(true, Ordering::Relaxed);
+        }
         write(&self.index).insert((job.owner, job.key));
         write(self.shard(job.key)).insert(job.key, Slot { job, waiters: None });
     }
@@ -385,6 +402,18 @@ impl Board {
     #[must_use]
     pub const fn webhooks(&self) -> &WebhookBoard {
         &self.webhooks
+    }
+
+    /// The job of the routes that name none, as it was set last; its record may have been removed.
+    #[must_use]
+    pub fn default_job(&self) -> Option<JobKey> {
+        *read(&self.default_job)
+    }
+
+    /// Whether there may be a fault to play: `false` says that there is none.
+    #[must_use]
+    pub fn plays_faults(&self) -> bool {
+        self.plays_faults.load(Ordering::Relaxed)
     }
 
     /// Somebody who will wait for `until` at the jobs where it registers.

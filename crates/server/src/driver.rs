@@ -173,11 +173,18 @@ pub struct Driver {
     clock: Clock,
     board: Arc<Board>,
     requests: mpsc::Receiver<Request>,
-    advancing: Option<(Timestamp, oneshot::Sender<Timestamp>)>,
+    advancing: Option<Advancing>,
     failing: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
     /// Who takes webhooks to their receivers.
     courier: Option<mpsc::UnboundedSender<Send>>,
+}
+
+/// How far the manual clock is to be advanced, and who waits for it to be there.
+#[derive(Debug)]
+struct Advancing {
+    target: Timestamp,
+    replies: Vec<oneshot::Sender<Timestamp>>,
 }
 
 /// What comes back from writing a checkpoint.
@@ -195,6 +202,8 @@ struct Batch {
     entries: Vec<Entry>,
     effects: Vec<Effect>,
     replies: Vec<(Reply, Result<Answer, Failure>)>,
+    /// Who waited for the clock to be where it is now.
+    arrived: Vec<oneshot::Sender<Timestamp>>,
 }
 
 /// Where a caller waits for its answer.
@@ -318,15 +327,34 @@ impl Driver {
                     batch.replies.push((reply, answer));
                 }
                 Request::Advance(by, reply) => {
-                    let from = self.advancing.as_ref().map_or(now, |(target, _)| *target);
-                    self.advancing = Some((from + by, reply));
+                    let advancing = self.advancing.get_or_insert(Advancing {
+                        target: now,
+                        replies: Vec::new(),
+                    });
+                    advancing.target = advancing.target + by;
+                    advancing.replies.push(reply);
                 }
             }
         }
         if self.courier.is_some() {
             self.engine.dispatch(now, &mut batch.effects);
         }
+        self.arrive(now, &mut batch);
         batch
+    }
+
+    /// Notes where the manual clock stands, where it has been advanced as far as was asked: a restart goes on from there.
+    fn arrive(&mut self, now: Timestamp, batch: &mut Batch) {
+        let is_there = self.may_advance()
+            && self.advancing.as_ref().is_some_and(|advancing| {
+                advancing.target <= now && self.engine.next_due().is_none_or(|due| due > now)
+            });
+        if let Some(advancing) = self.advancing.take_if(|_| is_there) {
+            let entry = Entry::Clock { at: now };
+            self.engine.apply(&entry, &mut batch.effects);
+            batch.entries.push(entry);
+            batch.arrived = advancing.replies;
+        }
     }
 
     fn carry_out(
@@ -398,6 +426,9 @@ impl Driver {
                 let _gone = courier.send(*send);
             }
         }
+        for reply in batch.arrived {
+            let _gone = reply.send(self.clock.now());
+        }
         Ok(())
     }
 
@@ -457,19 +488,13 @@ impl Driver {
 
     /// Takes a manual clock one deadline further, where it is being advanced.
     fn step_clock(&mut self) {
-        if !self.may_advance() {
-            return;
-        }
-        let Some((target, reply)) = self.advancing.take() else {
-            return;
-        };
-        let next = self.engine.next_due().filter(|due| *due <= target);
-        // Fails only where the clock runs by itself, and nobody can ask for that.
-        let _runs = self.clock.advance_to(next.unwrap_or(target));
-        if next.is_some() {
-            self.advancing = Some((target, reply));
-        } else {
-            let _gone = reply.send(self.clock.now());
+        if self.may_advance()
+            && let Some(advancing) = &self.advancing
+        {
+            let target = advancing.target;
+            let next = self.engine.next_due().filter(|due| *due <= target);
+            // Fails only where the clock runs by itself, and nobody can ask for that.
+            let _runs = self.clock.advance_to(next.unwrap_or(target));
         }
     }
 

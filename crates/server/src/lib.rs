@@ -9,6 +9,7 @@ pub mod guard;
 pub mod http;
 pub mod journal;
 pub mod metrics;
+pub mod scenario;
 pub mod serve;
 pub mod server;
 pub mod webhook_board;

@@ -104,11 +104,11 @@ impl Server {
             .ask(Command::Webhook(Wish::Key(fresh_secret()?)))
             .await?;
         commands
-            .ask(Command::Settings(Box::new(config.simulate())))
+            .ask(Command::Defaults(Box::new(config.defaults())))
             .await?;
         if config.default_job_start == JobStart::Boot {
             commands
-                .ask(Command::DefaultJob(Box::new(config.default_job())))
+                .ask(Command::DefaultJob(Box::new(config.default_job(true))))
                 .await?;
         }
         let state = AppState::new(board, commands, clock, config, metrics);

@@ -2,12 +2,18 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use abide_wire::{DurationLaw, OutcomePlan, Simulate, Span};
+use abide_engine::model::Defaults;
+use abide_wire::{DurationLaw, Simulate, Span};
 
 use super::value::{
     ClockSort, JobStart, ListenAddr, LogFormat, RateLimit, Secret, Value, WebhookAllow,
 };
+use crate::scenario::Scenario;
+
+/// The shortest pause before the default job starts again: without any, one that takes no time would start for ever.
+const DEFAULT_JOB_RESET_MIN: Duration = Duration::from_millis(10);
 
 /// One thing that can be set: a flag, an environment variable and a key of the file in one.
 #[derive(Clone, Copy, Debug)]
@@ -124,8 +130,8 @@ settings! {
     "max-delay" "ABIDE_MAX_DELAY" "DURATION" max_delay: Option<Span> = "";
     /// How likely a simulated job fails where it doesn't say, 0 to 1.
     "error-chance" "ABIDE_ERROR_CHANCE" "CHANCE" error_chance: f64 = "0.05";
-    /// A TOML file of further defaults of the simulator: stages, faults, errors.
-    "scenario" "ABIDE_SCENARIO" "FILE" scenario: Option<PathBuf> = "";
+    /// Further defaults of the simulator: a TOML file of durations, outcomes, stages and faults, or the name of a built-in one such as `flaky`.
+    "scenario" "ABIDE_SCENARIO" "FILE|NAME" scenario: Option<Scenario> = "";
     /// When the default job of the classic routes starts: `boot` or `first-poll`.
     "default-job-start" "ABIDE_DEFAULT_JOB_START" "boot|first-poll" default_job_start: JobStart = "boot";
     /// How long after its end the default job starts again; `off` for never.
@@ -156,38 +162,54 @@ impl Config {
         }
     }
 
-    /// The simulator's defaults that the settings make: how long a job runs and how likely it fails.
+    /// The simulator's defaults as the settings make them: those of the scenario, and over them what was set apart.
+    ///
+    /// What is at its own default counts as not set.
     #[must_use]
     pub fn simulate(&self) -> Simulate {
-        Simulate {
-            duration: Some(self.job_duration()),
-            outcome: Some(OutcomePlan {
-                error_chance: Some(self.error_chance),
-                error: None,
-            }),
-            ..Simulate::default()
+        let untouched = Self::default();
+        let mut simulate = self
+            .scenario
+            .as_ref()
+            .map_or_else(Simulate::default, |scenario| scenario.simulate.clone());
+        let duration = self.job_duration();
+        if simulate.duration.is_none() || duration != untouched.job_duration() {
+            simulate.duration = Some(duration);
+        }
+        let outcome = simulate.outcome.get_or_insert_default();
+        if outcome.error_chance.is_none() || self.error_chance != untouched.error_chance {
+            outcome.error_chance = Some(self.error_chance);
+        }
+        simulate
+    }
+
+    /// The simulator's defaults, whole.
+    #[must_use]
+    pub fn defaults(&self) -> Defaults {
+        Defaults {
+            scenario: self.scenario.as_ref().map(|scenario| scenario.name.clone()),
+            ..Defaults::default().with(&self.simulate())
         }
     }
 
     /// How the default job of the classic routes is played.
     #[must_use]
     pub fn simulate_default_job(&self) -> Simulate {
+        let simulate = self.simulate();
         Simulate {
-            duration: Some(
-                self.default_job_delay
-                    .clone()
-                    .unwrap_or_else(|| self.job_duration()),
-            ),
-            ..self.simulate()
+            duration: self.default_job_delay.clone().or(simulate.duration),
+            outcome: simulate.outcome,
+            ..Simulate::default()
         }
     }
 
-    /// The default job of the classic routes.
+    /// The default job of the classic routes. `is_new` says that one that has ended counts as none.
     #[must_use]
-    pub fn default_job(&self) -> abide_engine::DefaultJob {
+    pub fn default_job(&self, is_new: bool) -> abide_engine::DefaultJob {
         abide_engine::DefaultJob {
             simulate: self.simulate_default_job(),
             reset_after: self.default_job_reset.map(Span::get),
+            is_new,
         }
     }
 
@@ -219,6 +241,12 @@ impl Config {
                 "speed",
                 "does nothing with --clock manual; leave one of them out".to_owned(),
             ));
+        }
+        if let Some(reset) = self.default_job_reset
+            && reset.get() < DEFAULT_JOB_RESET_MIN
+        {
+            let said = format!("must be at least 10ms, but is {reset}");
+            return Err(("default-job-reset", said));
         }
         let law = self.job_duration();
         law.validate().map_err(|said| ("min-delay", said))?;
@@ -259,7 +287,7 @@ impl Config {
 }
 
 fn seconds_span(seconds: u64) -> Span {
-    Span::new(std::time::Duration::from_secs(seconds))
+    Span::new(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]
@@ -277,6 +305,26 @@ mod tests {
             assert!(setting.variable.starts_with("ABIDE_"), "{}", setting.name);
             assert!(setting.help.len() > 20, "{}", setting.name);
         }
+    }
+
+    #[test]
+    fn what_is_set_apart_wins_over_the_scenario() {
+        let scenario = Scenario::open("flaky").unwrap();
+        let config = Config {
+            scenario: Some(scenario.clone()),
+            ..Config::default()
+        };
+        let defaults = config.defaults();
+        assert_eq!(defaults.scenario.as_deref(), Some("flaky"));
+        assert_eq!(defaults.error_chance, 0.1);
+        assert_eq!(defaults.faults.to_vec(), scenario.simulate.faults.unwrap());
+        assert_eq!(defaults.stages, Defaults::default().stages);
+        let config = Config {
+            error_chance: 0.7,
+            ..config
+        };
+        assert_eq!(config.defaults().error_chance, 0.7);
+        assert_eq!(Config::default().defaults(), Defaults::default());
     }
 
     #[test]

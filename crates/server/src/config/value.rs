@@ -10,6 +10,8 @@ use abide_wire::{DurationLaw, Span};
 use ipnet::IpNet;
 use subtle::ConstantTimeEq as _;
 
+use crate::scenario::Scenario;
+
 /// A value that is read from text and shown as text again.
 pub(super) trait Value: Sized {
     /// Whether several values make one, separated by commas.
@@ -270,6 +272,17 @@ fn short_law(text: &str) -> Result<DurationLaw, String> {
         _ => Err(format!(
             "{text:?} is not a law such as 20s, uniform:10s:30s, exponential:20s, lognormal:20s:0.5 or empirical:3s:41s"
         )),
+    }
+}
+
+impl Value for Scenario {
+    /// Reads the file where it isn't a built-in one.
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::open(text)
+    }
+
+    fn show(&self) -> String {
+        self.source().to_owned()
     }
 }
 

@@ -125,7 +125,12 @@ impl ApiError {
     /// `429`: more requests than the limit allows.
     #[must_use]
     pub fn rate_limited(wait: Duration) -> Self {
-        Self::of(429, Code::RATE_LIMITED, "Too many requests").retry_after(wait)
+        Self::of(429, Code::RATE_LIMITED, "Too many requests")
+            .detail(format!(
+                "ask again in {} s",
+                wait.as_millis().div_ceil(1_000).max(1)
+            ))
+            .retry_after(wait)
     }
 
     /// `503`: more held requests or streams than the limit allows.

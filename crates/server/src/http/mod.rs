@@ -5,6 +5,7 @@
 
 pub mod access;
 mod dashboard;
+mod dialect;
 pub mod error;
 mod events;
 pub mod extract;
@@ -19,6 +20,7 @@ mod represent;
 mod routes;
 mod set;
 pub mod shell;
+mod simulator;
 pub mod state;
 mod strict;
 mod webhooks;
@@ -67,6 +69,14 @@ pub fn app(state: AppState) -> Router {
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))
+        .route(
+            "/v1/simulator",
+            get(simulator::read).patch(simulator::change),
+        )
+        .route("/v1/simulator/scenarios", get(simulator::scenarios))
+        .route("/v1/clock", get(simulator::clock))
+        .route("/v1/clock/advance", post(simulator::advance))
+        .merge(dialect::classic::routes())
         .merge(dashboard::routes())
         .fallback(async || error::ApiError::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || {

@@ -53,7 +53,11 @@ impl Route {
             }
             [Some("v1"), Some("deliveries"), ..] => ("/v1/deliveries/…", Native),
             [Some("v1"), Some("simulator"), None, ..] => ("/v1/simulator", Native),
-            [Some("v1"), Some("clock"), ..] => ("/v1/clock/…", Native),
+            [Some("v1"), Some("simulator"), Some("scenarios"), None, ..] => {
+                ("/v1/simulator/scenarios", Native)
+            }
+            [Some("v1"), Some("clock"), None, ..] => ("/v1/clock", Native),
+            [Some("v1"), Some("clock"), Some("advance"), None, ..] => ("/v1/clock/advance", Native),
             [Some("v1"), Some("report"), None, ..] => ("/v1/report", Native),
             [Some("jobs"), None, ..] => ("/jobs", Classic),
             [Some("status"), None, ..] => ("/status", Classic),

@@ -3,7 +3,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +11,7 @@ use super::access::Access;
 use super::limits::{Holds, Rates};
 use crate::board::Board;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, JobStart};
 use crate::driver::Commands;
 use crate::guard::{Allow, Guard};
 use crate::metrics::Metrics;
@@ -46,6 +46,8 @@ pub struct Shared {
     pub waits: Arc<Holds>,
     /// The event streams that are open.
     pub streams: Arc<Holds>,
+    /// Whether the default job has been asked for since the start.
+    default_job_asked: AtomicBool,
     /// How often something was spread; see [`AppState::spread`].
     spread: AtomicU64,
     /// How many requests have been given a name.
@@ -76,6 +78,7 @@ impl AppState {
             rates: Rates::new(config.rate_limit),
             waits: Holds::new(config.waits_per_client.get(), config.waits_max.get()),
             streams: Holds::new(config.streams_per_client.get(), config.streams_max.get()),
+            default_job_asked: AtomicBool::new(config.default_job_start == JobStart::Boot),
             spread: AtomicU64::new(0),
             named: AtomicU64::new(0),
             started_ms,
@@ -95,6 +98,15 @@ impl AppState {
 }
 
 impl AppState {
+    /// Whether the default job has been asked for since the start, or started with the server.
+    pub(super) fn default_job_asked(&self) -> bool {
+        self.0.default_job_asked.load(Ordering::Acquire)
+    }
+
+    pub(super) fn note_default_job_asked(&self) {
+        self.0.default_job_asked.store(true, Ordering::Release);
+    }
+
     /// A name for a request that came without one.
     pub(super) fn next_request_name(&self) -> String {
         let n = self.0.named.fetch_add(1, Ordering::Relaxed);

@@ -95,7 +95,7 @@ impl House {
             tokio::spawn(courier.run(stop));
         }
         tokio::spawn(driver.run());
-        let settings = Command::Settings(Box::new(config.simulate()));
+        let settings = Command::Defaults(Box::new(config.defaults()));
         commands.ask(settings).await.unwrap();
         let state = AppState::new(board, commands, clock.clone(), config, metrics);
         Self {

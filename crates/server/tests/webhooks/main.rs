@@ -401,6 +401,7 @@ async fn classic_registrations_speak_their_own_dialect() {
     let wish = abide_engine::DefaultJob {
         simulate: abide_wire::Simulate::fixed(Duration::from_secs(3)),
         reset_after: None,
+        is_new: false,
     };
     let wish = abide_engine::Command::DefaultJob(Box::new(wish));
     house.state.commands.ask(wish).await.unwrap();

@@ -1,0 +1,241 @@
+//! The classic routes: `POST /jobs`, `GET /status`, `GET /status?job_id=&mode=`, `GET /status/{id}`.
+//!
+//! Several small systems speak like this, each in its own way: the word for a status is under `result` or under `status`; a create
+//! has a body or none; a job is named by the path, by the query or not at all. An answer here has what any of them looks
+//! for, and their clients pass over the rest. There are three words: `pending`, `completed`, `error`.
+//!
+//! The job that is not named is the default job. It starts with the server or with the first question, and starts again after
+//! its end, as the configuration says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json as Respond;
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use http::{HeaderName, HeaderValue, header};
+use serde::{Deserialize, Serialize};
+
+use abide_engine::job::State as JobState;
+use abide_engine::{Answer, Command, Create, Job, Json as RawJson, Owner};
+use abide_wire::{DurationLaw, NewJob, OutcomePlan, Simulate, Span, Until, headers};
+
+use crate::board::{Channel, Look};
+use crate::http::access::Caller;
+use crate::http::error::ApiError;
+use crate::http::extract::{OptionalJson, Path, Query, tag_of_revision};
+use crate::http::hold::{Hold, hold};
+use crate::http::jobs::{find, key_of};
+use crate::http::state::AppState;
+
+/// How long `mode=long` holds at most, with what a hold is stretched by. The clients of these routes have time limits of their own, which
+/// were chosen for a server that holds for 5 s.
+const LONG_HOLD: Duration = Duration::from_millis(4_700);
+
+/// The routes.
+pub(in crate::http) fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/jobs", post(create))
+        .route("/status", get(status))
+        .route("/status/{id}", get(status_of))
+}
+
+/// What a create may say. Members that aren't known here are passed over, as these systems do.
+#[derive(Debug, Default, Deserialize)]
+pub(in crate::http) struct NewClassicJob {
+    /// How long the job runs, in seconds; like any other simulated job where it isn't said.
+    processing_duration: Option<f64>,
+    /// Whether it fails. Where there is a body that doesn't say it, it doesn't.
+    should_error: Option<bool>,
+}
+
+/// Which job, and whether to hold until it has ended.
+#[derive(Debug, Default, Deserialize)]
+pub(in crate::http) struct StatusQuery {
+    job_id: Option<String>,
+    #[serde(default)]
+    mode: Mode,
+}
+
+/// Whether to hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    /// Answers at once.
+    #[default]
+    Short,
+    /// Answers when the job has ended, or after 5 s.
+    Long,
+}
+
+/// A job, in the words of these systems.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct ClassicJob {
+    job_id: abide_wire::JobId,
+    status: &'static str,
+    /// The same as `status`.
+    result: &'static str,
+}
+
+/// `POST /jobs`
+async fn create(
+    State(state): State<AppState>,
+    caller: Caller,
+    OptionalJson(new): OptionalJson<Option<NewClassicJob>>,
+) -> Result<Response, ApiError> {
+    let create = Command::Create(Box::new(Create {
+        owner: caller.owner,
+        new: NewJob {
+            simulate: new.map(simulate).transpose()?,
+            ..NewJob::<RawJson>::default()
+        },
+        idempotency_key: None,
+    }));
+    let Answer::Created { job, .. } = state.commands.ask(create).await? else {
+        return Err(ApiError::internal(
+            "a create was answered with something else",
+        ));
+    };
+    let mut response = represent(&state, &job);
+    let path = HeaderValue::from_str(&format!("/status/{}", job.key));
+    response.headers_mut().insert(
+        header::LOCATION,
+        path.map_err(|error| ApiError::internal(&error))?,
+    );
+    Ok(response)
+}
+
+/// `GET /status`
+async fn status(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(query): Query<StatusQuery>,
+) -> Result<Response, ApiError> {
+    match &query.job_id {
+        Some(id) => {
+            let job = find(&state, &caller, key_of(id)?)?;
+            answer(&state, &caller, job, query.mode).await
+        }
+        None => {
+            let job = default_job(&state).await?;
+            // It belongs to nobody, so everybody who may ask at all may ask for it.
+            let caller = Caller {
+                owner: Owner::ANYONE,
+                ..caller
+            };
+            answer(&state, &caller, job, query.mode).await
+        }
+    }
+}
+
+/// `GET /status/{id}`
+async fn status_of(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(query): Query<ModeQuery>,
+) -> Result<Response, ApiError> {
+    let job = find(&state, &caller, key_of(&id)?)?;
+    answer(&state, &caller, job, query.mode).await
+}
+
+/// Whether to hold, where the job is named by the path.
+#[derive(Debug, Default, Deserialize)]
+pub(in crate::http) struct ModeQuery {
+    #[serde(default)]
+    mode: Mode,
+}
+
+async fn answer(
+    state: &AppState,
+    caller: &Caller,
+    mut job: Arc<Job>,
+    mode: Mode,
+) -> Result<Response, ApiError> {
+    if mode == Mode::Long && !job.is_done() {
+        let granted = Hold::grant(state, caller, Channel::LongPoll, LONG_HOLD)?;
+        job = hold(state, caller, job, granted, Until::Done, Job::is_done).await?;
+    }
+    Ok(represent(state, &job))
+}
+
+/// The job of the questions that name none, started where it isn't there.
+pub(in crate::http) async fn default_job(state: &AppState) -> Result<Arc<Job>, ApiError> {
+    let is_first = !state.default_job_asked();
+    if !is_first
+        && let Some(key) = state.board.default_job()
+        && let Look::Found(job) = state.board.look(key)
+    {
+        return Ok(job);
+    }
+    let wish = state.config.default_job(is_first);
+    match state
+        .commands
+        .ask(Command::DefaultJob(Box::new(wish)))
+        .await?
+    {
+        Answer::Job(job) => {
+            state.note_default_job_asked();
+            Ok(job)
+        }
+        _ => Err(ApiError::internal(
+            "the default job was answered with something else",
+        )),
+    }
+}
+
+fn simulate(new: NewClassicJob) -> Result<Simulate, ApiError> {
+    let duration = new
+        .processing_duration
+        .map(|seconds| {
+            let length = Duration::try_from_secs_f64(seconds).ok();
+            length.filter(|length| *length <= Span::MAX).ok_or_else(|| {
+                ApiError::invalid_member(format!(
+                    "`processing_duration` must be 0 to {} seconds, but is {seconds}",
+                    Span::MAX.as_secs()
+                ))
+            })
+        })
+        .transpose()?;
+    Ok(Simulate {
+        duration: duration.map(|length| DurationLaw::Fixed(Span::new(length))),
+        outcome: Some(OutcomePlan {
+            error_chance: Some(f64::from(u8::from(new.should_error == Some(true)))),
+            error: None,
+        }),
+        ..Simulate::default()
+    })
+}
+
+/// The word of these systems for where a job stands.
+pub(in crate::http) const fn word(state: JobState) -> &'static str {
+    match state {
+        JobState::Pending | JobState::Running => "pending",
+        JobState::Completed => "completed",
+        JobState::Failed | JobState::Canceled => "error",
+    }
+}
+
+fn represent(state: &AppState, job: &Job) -> Response {
+    let word = word(job.state);
+    let mut response = Respond(ClassicJob {
+        job_id: job.key.to_id(),
+        status: word,
+        result: word,
+    })
+    .into_response();
+    let out = response.headers_mut();
+    out.insert(header::ETAG, tag_of_revision(job.revision));
+    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(finished_at) = job.finished_at {
+        let age = state.clock.now().since(finished_at).as_millis();
+        let value = HeaderValue::from_str(&format!("since-end;dur={age}"));
+        out.insert(
+            HeaderName::from_static(headers::SERVER_TIMING),
+            value.expect("words and digits are a header value"),
+        );
+    }
+    response
+}

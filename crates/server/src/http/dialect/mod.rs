@@ -1,0 +1,5 @@
+//! Dialects: other systems' ways to ask for the same jobs.
+//!
+//! A dialect translates at the edge, both ways, and nothing behind it knows that dialects exist.
+
+pub(super) mod classic;
