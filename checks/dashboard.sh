@@ -34,36 +34,40 @@ if [ -z "${ABIDE:-}" ]; then
   ABIDE=${CARGO_TARGET_DIR:-target}/debug/abide
 fi
 
-log=$work/server.log
-state=$(mktemp -d)
-: >"$log"
-"$ABIDE" serve --listen 127.0.0.1:0 --ephemeral --data "$state" --rate-limit off --webhook-retry 0s,1h --log info --log-format text >"$log" 2>&1 &
-server=$!
+servers=()
 finish() {
-  kill "$server" 2>/dev/null || true
-  wait "$server" 2>/dev/null || true
-  rm -rf "$state"
+  for server in "${servers[@]}"; do
+    kill "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+  done
 }
 trap finish EXIT
 
-# The server says where it listens, since it was left to take a free port.
-url=
-for _ in $(seq 100); do
-  url=$(grep -oE 'http://127\.0\.0\.1:[0-9]+|127\.0\.0\.1:[1-9][0-9]*' "$log" | head -n 1 || true)
-  [ -n "$url" ] && break
-  kill -0 "$server" 2>/dev/null || break
-  sleep 0.1
-done
-if [ -z "$url" ]; then
+# Starts a server on a free port and puts its address into `url`, from what it says itself.
+start() {
+  local log=$1
+  shift
+  "$ABIDE" serve --listen 127.0.0.1:0 --ephemeral --rate-limit off "$@" >"$log" 2>&1 &
+  servers+=($!)
+  url=
+  for _ in $(seq 100); do
+    url=$(grep -oE 'http://127\.0\.0\.1:[0-9]+' "$log" | head -n 1 || true)
+    [ -n "$url" ] && return
+    kill -0 "$!" 2>/dev/null || break
+    sleep 0.1
+  done
   echo "the server didn't start:" >&2
   cat "$log" >&2
   exit 1
-fi
-case $url in http*) ;; *) url=http://$url ;; esac
+}
 
-timeout --kill-after=10 170 node "$work/drive.mjs" "$url" "$images" || {
+start "$work/keyed.log" --api-key a-key-for-the-test --clock manual
+keyed=$url
+start "$work/server.log" --webhook-retry 0s,1h
+
+timeout --kill-after=10 170 node "$work/drive.mjs" "$url" "$keyed" "$images" || {
   code=$?
   echo "the last lines of the server's log:" >&2
-  tail -n 20 "$log" >&2
+  tail -n 20 "$work/server.log" >&2
   exit "$code"
 }

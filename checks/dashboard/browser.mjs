@@ -64,6 +64,11 @@ export class Browser {
     return this.#driver.executeScript(script, ...given);
   }
 
+  /** Goes to another server. */
+  async visit(base) {
+    await this.#driver.get(`${base}/`);
+  }
+
   /** Goes to a page of the dashboard, without a reload. */
   async open(hash) {
     await this.run('location.hash = arguments[0]', hash);
@@ -95,6 +100,11 @@ export class Browser {
 
   async press(...keys) {
     for (const key of keys) await this.#driver.actions().sendKeys(key).perform();
+  }
+
+  /** Selects what is in the field that has the focus, so that typing replaces it. */
+  async selectAll() {
+    await this.#driver.actions().keyDown(Key.CONTROL).sendKeys('a').keyUp(Key.CONTROL).perform();
   }
 
   async type(text) {

@@ -1,4 +1,4 @@
-// The dashboard as a person uses it. Usage: node drive.mjs URL DIR-FOR-PICTURES
+// The dashboard as a person uses it. Usage: node drive.mjs URL URL-WITH-KEY DIR-FOR-PICTURES
 //
 // Each step prints a line. The first thing that isn't as it must be ends the run with exit code 1.
 
@@ -10,7 +10,8 @@ import { Browser } from './browser.mjs';
 import { Receiver } from './receiver.mjs';
 import { api, createMany, untilTrue } from './server.mjs';
 
-const [base, images] = process.argv.slice(2);
+const [base, keyed, images] = process.argv.slice(2);
+const API_KEY = 'a-key-for-the-test';
 const browser = await Browser.start(base, images);
 const receiver = await Receiver.start();
 const began = Date.now();
@@ -28,6 +29,7 @@ try {
   await scrollTenThousand();
   await browser.assertQuiet();
   step('no error in the console, and no other host was asked for anything');
+  await enterKeyAndMoveClock();
 } catch (error) {
   await browser.picture('failure').catch(() => {});
   console.error(error);
@@ -113,7 +115,7 @@ async function changeErrorChance() {
   await browser.open('#/simulator');
   await browser.until('the settings are there', '#error-chance');
   await browser.tabTo((element) => element.id === 'error-chance');
-  await browser.press(Key.HOME, Key.chord(Key.SHIFT, Key.END));
+  await browser.selectAll();
   await browser.type('100');
   await browser.press(Key.ENTER);
   await untilTrue('the server has the new chance', async () => (await api(base, 'GET', '/v1/simulator')).outcome.error_chance === 1);
@@ -153,6 +155,29 @@ async function retryDelivery() {
   await browser.see('2 attempts');
   assert.equal(new Set(receiver.ids).size, 1, 'every attempt has the same webhook-id');
   step('a delivery was retried by keyboard and arrived under the same id');
+}
+
+/** Another server wants a key and has a clock that stands still. The key is kept by the tab alone. */
+async function enterKeyAndMoveClock() {
+  await browser.visit(keyed);
+  await browser.see('This server wants a key');
+  await browser.type('not-this-one');
+  await browser.press(Key.ENTER);
+  await browser.until('it is asked for again', '#api-key');
+  await browser.tabTo((element) => element.id === 'api-key');
+  await browser.selectAll();
+  await browser.type(API_KEY);
+  await browser.press(Key.ENTER);
+  await browser.until('the page is live', '.connection.open');
+  const kept = await browser.run('return [Object.values(sessionStorage), Object.values(localStorage), document.cookie]');
+  assert.deepEqual(kept, [[API_KEY], [], '']);
+  const { id } = await api(keyed, 'POST', '/v1/jobs', { simulate: { duration: { fixed: '50s' }, outcome: { error_chance: 0 } } }, API_KEY);
+  await browser.until('a job of this key is shown', `[id="row-${id}"] .badge.running, [id="row-${id}"] .badge.pending`);
+  if ((await api(keyed, 'GET', '/v1/clock', undefined, API_KEY)) === null) return step('a key was asked for, and kept by the tab alone; this server’s clock can’t be moved');
+  await browser.tabTo((element) => element.tag === 'BUTTON' && element.text === '+1 min');
+  await browser.press(Key.ENTER);
+  await browser.until('the job ends with the clock', `[id="row-${id}"] .badge.completed`);
+  step('a key was asked for, and kept by the tab alone; the clock was moved by keyboard');
 }
 
 async function lookAtReport() {

@@ -3,10 +3,10 @@
 const LANES = 16;
 
 /** A request; gives its JSON, `null` for 404, and throws for any other failure. */
-export async function api(base, method, path, body) {
+export async function api(base, method, path, body, key) {
   const response = await fetch(base + path, {
     method,
-    headers: body === undefined ? {} : { 'content-type': 'application/json' },
+    headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...(key ? { authorization: `Bearer ${key}` } : {}) },
     body: body === undefined ? undefined : JSON.stringify(body),
   });
   const text = await response.text();

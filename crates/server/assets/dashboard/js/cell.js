@@ -31,12 +31,12 @@ export class Cell {
 /** The cell's value in a component, which is drawn again whenever it changes. */
 export function useCell(cell) {
   const [, redraw] = useReducer((n) => n + 1, 0);
+  const drawn = cell.value;
   useEffect(() => {
-    const seen = cell.value;
     const unwatch = cell.watch(redraw);
     // It may have changed between the drawing and this effect.
-    if (!Object.is(seen, cell.value)) redraw();
+    if (!Object.is(drawn, cell.value)) redraw();
     return unwatch;
   }, [cell]);
-  return cell.value;
+  return drawn;
 }

@@ -27,7 +27,7 @@ const listeners = new Set();
 
 /** What is drawn: `{list, byStatus, byKind}`. A new object after every change. */
 export const board = new Cell({ list: [], byStatus: {}, byKind: new Map() });
-/** How the feed is: `connecting`, `open`, `waiting`. */
+/** How the feed is: `connecting`, `open`, `waiting`, `refused`. */
 export const connection = new Cell('connecting');
 /** Whether the list has been read, is being read, or couldn't be: `loading`, `ready`, or a `Problem`. */
 export const loading = new Cell('loading');

@@ -89,10 +89,10 @@ function Page({ section, id }) {
 
 function Connection() {
   const state = useCell(connection);
-  const text = { open: 'Live', connecting: 'Connecting', waiting: 'Offline' }[state] ?? 'Offline';
+  const text = { open: 'Live', connecting: 'Connecting', waiting: 'Offline', refused: 'No key' }[state] ?? 'Offline';
   useEffect(() => {
     if (state === 'connecting') return undefined;
-    const timer = setTimeout(() => say(state === 'open' ? 'Live' : 'The connection is lost; trying again'), 1000);
+    const timer = setTimeout(() => say(state === 'waiting' ? 'The connection is lost; trying again' : text), 1000);
     return () => clearTimeout(timer);
   }, [state]);
   return html`<span class=${`connection ${state}`}><i></i><span>${text}</span></span>`;
@@ -182,6 +182,7 @@ function KeyDialog({ isWanted }) {
             autocomplete="off"
             spellcheck="false"
             required
+            autofocus
             value=${key}
             onInput=${(event) => setText(event.target.value)}
           />

@@ -13,7 +13,7 @@ const HIDDEN_MAX = 60_000;
 /**
  * Follows a stream until it is told to stop: resumes after a cut, with growing pauses where the server can't be reached.
  *
- * `onState` hears `connecting`, `open`, `waiting` (to try again) and `ended`, and with `open` whether it goes on from the event before
+ * `onState` hears `connecting`, `open`, `waiting` (to try again), `ended` and `refused` (for want of a key), and with `open` whether it goes on from the event before
  * the cut; `onEvent` hears `{id, event, data}`. Returns the function that stops it.
  */
 export function follow(path, { lastId = null, onEvent, onState = () => {} }) {
@@ -48,6 +48,7 @@ export function follow(path, { lastId = null, onEvent, onState = () => {} }) {
       if (lastId !== null) headers['last-event-id'] = lastId;
       const response = await request(path, { headers, signal: connection.signal });
       if (response.status === 204 || response.status === 404 || response.status === 410) return 'ended';
+      if (response.status === 401 || response.status === 403) return 'refused';
       if (!response.ok || !response.body) throw new Error(`the stream answered ${response.status}`);
       onState('open', lastId !== null);
       const parser = new Parser();
@@ -76,8 +77,9 @@ export function follow(path, { lastId = null, onEvent, onState = () => {} }) {
       onState('connecting');
       const began = performance.now();
       try {
-        if ((await once()) === 'ended') {
-          onState('ended');
+        const how = await once();
+        if (how === 'ended' || how === 'refused') {
+          onState(how);
           return;
         }
       } catch {

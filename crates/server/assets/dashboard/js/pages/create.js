@@ -44,6 +44,7 @@ export function CreateDialog({ onClose }) {
               id="create-kind"
               list="create-kinds"
               maxlength="100"
+              autofocus
               placeholder="video_translation"
               autocomplete="off"
               value=${form.kind}

@@ -202,6 +202,7 @@ function AddDialog({ onClose, onAdded }) {
             id="endpoint-url"
             type="url"
             required
+            autofocus
             maxlength="2048"
             placeholder="http://127.0.0.1:9000/webhook"
             spellcheck="false"
