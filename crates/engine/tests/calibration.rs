@@ -2,6 +2,11 @@
 //!
 //! Another seed: `ABIDE_TEST_SEED=7 cargo test -p abide-engine --test calibration`.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "a random test says its seed and its figures"
+)]
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;

@@ -181,7 +181,7 @@ fn webhook_facts(at: Timestamp, job: JobKey) -> [Fact; 10] {
         truncated: false,
         pause_ms: None,
         next: Next::GaveUp,
-        ..attempted.clone()
+        ..attempted
     };
     let replayed = Replayed {
         endpoint: key,

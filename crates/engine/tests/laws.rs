@@ -1,5 +1,5 @@
 //! Laws that hold for every history. Each test runs over seeded histories, prints the seed of the one that broke the
-//! law, and takes it back: `ABIDE_SEED=123 cargo test -p abide-engine --test laws`.
+//! law, and takes it back: `ABIDE_TEST_SEED=123 cargo test -p abide-engine --test laws`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,8 +21,8 @@ enum Step {
 }
 
 fn seeds() -> Vec<u64> {
-    match std::env::var("ABIDE_SEED") {
-        Ok(seed) => vec![seed.parse().expect("ABIDE_SEED is a number")],
+    match std::env::var("ABIDE_TEST_SEED") {
+        Ok(seed) => vec![seed.parse().expect("ABIDE_TEST_SEED is a number")],
         Err(_) => (0..16).collect(),
     }
 }
@@ -32,7 +32,7 @@ fn for_each_seed(law: impl Fn(u64)) {
         let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| law(seed)));
         assert!(
             broken.is_ok(),
-            "the law broke; run it again with ABIDE_SEED={seed}"
+            "the law broke; run it again with ABIDE_TEST_SEED={seed}"
         );
     }
 }

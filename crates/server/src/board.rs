@@ -141,17 +141,8 @@ struct Bell {
 
 /// Somebody who waits for one job or for several. Dropping it takes it off the board.
 ///
-/// # Examples
-///
-/// Register, look, sleep, in this order:
-///
-/// ```ignore
-/// let mut waiter = board.waiter(Until::Done, watcher);
-/// waiter.register(key);
-/// while !board.look(key).is_done() {
-///     waiter.rung().await;
-/// }
-/// ```
+/// The order is what makes it safe: [`register`](Self::register), then [`Board::look`], and only where there is no news sleep until
+/// it is [`rung`](Self::rung), then look again.
 #[derive(Debug)]
 pub struct Waiter {
     board: Arc<Board>,
