@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::exchange::{Call, Failure, Reply, exchange};
 use crate::hub::Hub;
 use crate::job::{JobHandle, Known};
+use crate::list::List;
 use crate::luck::Luck;
 use crate::memory::Memory;
 use crate::native::read_job;
@@ -95,6 +96,11 @@ impl Client {
             job,
             key: None,
         }
+    }
+
+    /// The caller's jobs, the newest first. Nothing is sent before a page is asked for.
+    pub fn list(&self) -> List {
+        List::new(self.clone())
     }
 
     /// A handle to the job with that id. Nothing is sent; whether there is such a job shows when something is asked of it.

@@ -27,10 +27,12 @@ use crate::transport::BoxFuture;
 
 /// How far the last look may outrun the deadline: its answer may already be on the way.
 const GRACE: Duration = Duration::from_millis(50);
-/// The last look is sent so many round trips before the deadline: one for a connection, one for the look, one for luck.
-const LOOK_ROUND_TRIPS: u32 = 3;
+/// The last look is sent so many slow round trips before the deadline: one for a connection, one for the look.
+const LOOK_ROUND_TRIPS: u32 = 2;
+/// How long before it where no round trip was measured, and the bounds.
+const LOOK_MARGIN: Duration = Duration::from_secs(1);
 const LOOK_MARGIN_MIN: Duration = Duration::from_millis(10);
-const LOOK_MARGIN_MAX: Duration = Duration::from_secs(1);
+const LOOK_MARGIN_MAX: Duration = Duration::from_secs(2);
 /// A stream over which nothing came for so long is dead: more than two heartbeats of our server.
 const STREAM_IDLE: Duration = Duration::from_secs(40);
 
@@ -242,6 +244,8 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                 }
                 Move::Listen { check } => self.listen(check).await?,
                 Move::Inbox { until } => self.await_push(until).await,
+                // Nothing is claimed of a job that nobody has looked at.
+                Move::Stop if self.answered.is_none() => self.ask().await?,
                 Move::Stop => {
                     return Err(self.still_running("the schedule's attempts were used up", false));
                 }
@@ -289,7 +293,9 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
     fn look_at(&self) -> Option<Instant> {
         let deadline = self.deadline?;
         let whole = deadline.saturating_duration_since(self.begun);
-        let margin = (self.seen.time.rtt * LOOK_ROUND_TRIPS)
+        let slow = self.origin.memory.slow_rtt();
+        let margin = slow
+            .map_or(LOOK_MARGIN, |rtt| rtt * LOOK_ROUND_TRIPS)
             .clamp(LOOK_MARGIN_MIN, LOOK_MARGIN_MAX)
             .min(whole / 4);
         Some(deadline.checked_sub(margin).unwrap_or(deadline))
@@ -362,7 +368,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                 }
                 Ok(step)
             }
-            Some(Err(failure)) => self.fail(failure).await,
+            Some(Err(failure)) => self.fail(failure, sent).await,
             None => Ok(None),
         }
     }
@@ -407,7 +413,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                 self.origin
                     .memory
                     .note_cut(now.saturating_duration_since(sent), now);
-                self.fail(failure).await
+                self.fail(failure, sent).await
             }
             None => Ok(None),
         }
@@ -416,6 +422,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
     async fn listen(&mut self, check: Option<Duration>) -> Result<Option<Step<V>>, Error> {
         if self.stream.is_none() {
             self.turn_around().await;
+            let sent = self.now();
             let terms = self.exchange();
             let look_at = self.look_at();
             match before(look_at, self.target.listen(self.seen.revision, terms)).await {
@@ -435,7 +442,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                     self.seen.happened = Happened::NoStream;
                     return Ok(None);
                 }
-                Some(Err(failure)) => return self.fail(failure).await,
+                Some(Err(failure)) => return self.fail(failure, sent).await,
                 None => return Ok(None),
             }
         }
@@ -488,7 +495,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                     Ok(None) => {}
                     Err(failure) => {
                         self.stream = None;
-                        return self.fail(failure).await;
+                        return self.fail(failure, now).await;
                     }
                 },
                 Ok(None) => {
@@ -501,7 +508,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                 }
                 Err(failure) => {
                     self.stream = None;
-                    return self.fail(failure).await;
+                    return self.fail(failure, now).await;
                 }
             }
         }
@@ -568,7 +575,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
     }
 
     /// Meets a failure: gives up, or pauses as the retry policy wants.
-    async fn fail(&mut self, failure: Failure) -> Result<Option<Step<V>>, Error> {
+    async fn fail(&mut self, failure: Failure, sent: Instant) -> Result<Option<Step<V>>, Error> {
         if !failure.is_transient() {
             return Err(self.give_up(failure.into_error()));
         }
@@ -577,7 +584,10 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
         self.seen.failures += 1;
         self.stale = false;
         let since = *self.failing_since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= self.terms.retry.patience_max() {
+        // A request that was sent while there was patience may take its time to fail: it says nothing of now.
+        let failing_for = sent.saturating_duration_since(since);
+        let patience = self.terms.retry.patience_max();
+        if patience.is_zero() || failing_for >= patience {
             return Err(self.give_up(failure.into_error()));
         }
         let hint = failure.hint;
@@ -612,7 +622,6 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
     /// The look at the deadline. An end that it shows is a result.
     async fn last_look(&mut self) -> Result<Step<V>, Error> {
         self.stream = None;
-        let was_failing = self.failing_since.is_some() || self.answered.is_none();
         let deadline = self.deadline.unwrap_or_else(|| self.now());
         let cut = after(deadline, GRACE);
         let mut estimated = self.origin.memory.rtt().is_none();
@@ -644,16 +653,17 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                 Some(Err(failure)) => failure,
                 None => Failure::timed_out(limit),
             };
-            // It was answering until now: a slow last look doesn't make it unreachable.
-            if failure.kind == FailureKind::TimedOut && !was_failing {
-                return Err(self.still_running("still running when the deadline came", true));
-            }
             self.failures += 1;
             if !failure.is_transient() {
                 return Err(self.give_up(failure.into_error()));
             }
             let again = after(self.now(), LEAST_PAUSE * 2);
             if again >= deadline || failure.kind == FailureKind::TimedOut {
+                let look_at = self.look_at().unwrap_or(deadline);
+                if after(self.accepted, self.not_yet) >= look_at {
+                    // A look that came late was the last one.
+                    return Err(self.still_running("still running at the deadline", true));
+                }
                 return Err(self.give_up(failure.into_error().timed_out(true)));
             }
             sleep_until(again).await;

@@ -209,7 +209,8 @@ impl Error {
     /// What another process needs to go on waiting, or to send the create again.
     #[must_use]
     pub fn resume_token(&self) -> Option<&ResumeToken> {
-        self.inner.token.as_ref()
+        let token = self.inner.token.as_ref();
+        token.filter(|token| token.job_id().is_some() || token.idempotency_key().is_some())
     }
 
     /// The job as it was last seen.

@@ -24,6 +24,8 @@ pub(crate) struct Memory(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     rtt: Option<Duration>,
+    /// How much round trips differ from the smoothed one, smoothed.
+    spread: Duration,
     skew: Skew,
     held: bool,
     unheld: u32,
@@ -67,13 +69,22 @@ impl Memory {
 
     /// A request that wasn't held took so long.
     pub(crate) fn note_rtt(&self, took: Duration) {
-        self.with(|state| {
-            state.rtt = Some(
-                state
-                    .rtt
-                    .map_or(took, |rtt| rtt.mul_f64(0.75) + took.mul_f64(0.25)),
-            );
+        self.with(|state| match state.rtt {
+            None => {
+                state.rtt = Some(took);
+                state.spread = took / 2;
+            }
+            Some(rtt) => {
+                let off = rtt.abs_diff(took);
+                state.spread = state.spread.mul_f64(0.75) + off.mul_f64(0.25);
+                state.rtt = Some(rtt.mul_f64(0.875) + took.mul_f64(0.125));
+            }
         });
+    }
+
+    /// In what time nearly every answer comes, reckoned as TCP does; none before a round trip was measured.
+    pub(crate) fn slow_rtt(&self) -> Option<Duration> {
+        self.with(|state| Some(state.rtt? + state.spread * 4))
     }
 
     /// An answer said what the server's clock shows.

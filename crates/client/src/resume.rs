@@ -77,6 +77,15 @@ impl ResumeToken {
         }
     }
 
+    /// A token that resumes nothing, for errors of calls that are about no job.
+    pub(crate) fn of_nothing(server: &str) -> Self {
+        Self {
+            job: None,
+            ..Self::of_create(server, String::new())
+        }
+        .key(None)
+    }
+
     /// Notes what is known of the job, so that the next process needn't learn it again.
     pub(crate) fn known(mut self, kind: &str, created_at: Timestamp, revision: Revision) -> Self {
         self.kind = (!kind.is_empty()).then(|| kind.to_owned());

@@ -1,7 +1,14 @@
 //! The client against a server in memory, on virtual time.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "a history that failed is told to whoever plays it again"
+)]
+
+mod drops;
 mod faults;
 mod foreign;
+mod histories;
 mod many;
 mod rules;
 mod world;

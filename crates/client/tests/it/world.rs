@@ -63,6 +63,8 @@ pub(crate) enum Fault {
     Status(u16, Option<&'static str>),
     /// The answer comes so much later.
     Late(Duration),
+    /// The state is that of so long ago.
+    Stale(Duration),
     /// A held request is cut after so long by something on the way, with 504.
     HoldCut(Duration),
 }
@@ -110,7 +112,7 @@ pub(crate) struct Life {
 }
 
 /// How the server behaves.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Manner {
     /// Half before the request arrives, half after the answer leaves.
     pub(crate) rtt: Duration,
@@ -163,8 +165,8 @@ struct Inner {
     seen: Mutex<Vec<Seen>>,
     /// Exchanges that are neither answered to the end nor dropped.
     open: AtomicUsize,
-    /// How long a job created here takes.
-    length: Mutex<Duration>,
+    /// The life of a job created here.
+    next: Mutex<(Vec<f64>, Outcome)>,
 }
 
 impl World {
@@ -184,7 +186,7 @@ impl World {
             keys: Mutex::default(),
             seen: Mutex::default(),
             open: AtomicUsize::new(0),
-            length: Mutex::new(Duration::from_secs(20)),
+            next: Mutex::new((vec![10.0, 20.0], Outcome::Completed)),
         }))
     }
 
@@ -225,7 +227,19 @@ impl World {
 
     /// How long jobs take that are created from now on.
     pub(crate) fn jobs_take(&self, length: Duration) {
-        *self.0.length.lock().unwrap() = length;
+        let length = length.as_secs_f64();
+        self.jobs_are(&[length / 2.0, length], Outcome::Completed);
+    }
+
+    /// What becomes of jobs that are created from now on.
+    pub(crate) fn jobs_are(&self, changes: &[f64], outcome: Outcome) {
+        *self.0.next.lock().unwrap() = (changes.to_vec(), outcome);
+    }
+
+    /// How long the job has existed.
+    pub(crate) fn age(&self, id: &JobId) -> Duration {
+        let born = self.0.jobs.lock().unwrap()[id].born;
+        self.elapsed().saturating_sub(born)
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
@@ -255,8 +269,13 @@ impl World {
 
     /// The job as it is now.
     pub(crate) fn look(&self, id: &JobId) -> Option<Job> {
+        self.look_back(id, Duration::ZERO)
+    }
+
+    /// The job as it was so long ago.
+    fn look_back(&self, id: &JobId, ago: Duration) -> Option<Job> {
         let life = self.0.jobs.lock().unwrap().get(id)?.clone();
-        let age = self.elapsed().saturating_sub(life.born);
+        let age = self.elapsed().saturating_sub(life.born).saturating_sub(ago);
         let past = life.changes.iter().filter(|change| **change <= age).count();
         let done = past == life.changes.len();
         let at = |n: usize| self.stamp(life.born + life.changes[n]);
@@ -396,10 +415,8 @@ impl World {
         let known = self.0.keys.lock().unwrap().get(&key).cloned();
         let replayed = known.is_some();
         let id = known.unwrap_or_else(|| {
-            let length = *self.0.length.lock().unwrap();
-            let id = format!("job_{}", self.created());
-            let half = length.as_secs_f64() / 2.0;
-            let id = self.job(&id, &[half, length.as_secs_f64()], Outcome::Completed);
+            let (changes, outcome) = self.0.next.lock().unwrap().clone();
+            let id = self.job(&format!("job_{}", self.created()), &changes, outcome);
             self.0.keys.lock().unwrap().insert(key, id.clone());
             id
         });
@@ -625,6 +642,14 @@ impl Transport for World {
                     return Ok(tokio::select! {
                         answer = self.serve(&seen, &body) => answer,
                         () = sleep(after) => self.problem(504, None),
+                    });
+                }
+                Fault::Stale(ago) if seen.is_ask() => {
+                    sleep(rtt / 2).await;
+                    let id = JobId::new(seen.path.rsplit('/').next().unwrap());
+                    return Ok(match self.look_back(&id, ago) {
+                        Some(job) => self.of_job(StatusCode::OK, &job, None),
+                        None => self.problem(404, None),
                     });
                 }
                 _ => {}

@@ -1,0 +1,164 @@
+//! Listing jobs.
+
+use std::fmt;
+
+use abide_wire::{Job, JobId, JobPage, Outcome, Status, Timestamp, limits};
+
+use crate::call::call;
+use crate::client::Client;
+use crate::error::Error;
+use crate::exchange::{Call, Failure, JOBS_BYTES_MAX};
+use crate::native::check;
+use crate::resume::ResumeToken;
+
+/// A list of the caller's jobs, the newest first, page by page: made by [`Client::list`].
+///
+/// ```no_run
+/// # async fn example(client: abide::Client) -> Result<(), abide::Error> {
+/// let mut failed = client.list().status(abide::Status::Failed).kind("video_translation");
+/// while let Some(page) = failed.next_page().await? {
+///     for job in page {
+///         println!("{} {:?}", job.id, job.error);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Cancel safety
+///
+/// [`List::next_page`] may be dropped at any time: the next call asks for the same page.
+#[must_use = "a list does nothing until a page is asked for"]
+#[derive(Clone)]
+pub struct List {
+    client: Client,
+    query: Vec<(String, String)>,
+    statuses: Vec<String>,
+    next: Next,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Next {
+    First,
+    Page(String),
+    None,
+}
+
+impl List {
+    pub(crate) const fn new(client: Client) -> Self {
+        Self {
+            client,
+            query: Vec::new(),
+            statuses: Vec::new(),
+            next: Next::First,
+        }
+    }
+
+    /// Only jobs that stand so; called several times, any of these.
+    pub fn status(mut self, status: Status) -> Self {
+        self.statuses.push(status.into());
+        self
+    }
+
+    /// Only jobs that ended so.
+    pub fn outcome(self, outcome: Outcome) -> Self {
+        self.status(Status::from(outcome.as_str().to_owned()))
+    }
+
+    /// Only jobs of that kind.
+    pub fn kind(self, kind: impl Into<String>) -> Self {
+        self.with("kind", kind.into())
+    }
+
+    /// Only jobs that were created after that instant.
+    pub fn created_after(self, instant: Timestamp) -> Self {
+        self.with("created_after", instant.to_string())
+    }
+
+    /// Only jobs that were created before that instant.
+    pub fn created_before(self, instant: Timestamp) -> Self {
+        self.with("created_before", instant.to_string())
+    }
+
+    /// Only jobs on which their creator noted that.
+    pub fn metadata(self, name: impl AsRef<str>, value: impl Into<String>) -> Self {
+        let name = format!("metadata.{}", name.as_ref());
+        self.with(&name, value.into())
+    }
+
+    /// Only these jobs; those that don't exist are left out.
+    pub fn ids<'a>(self, ids: impl IntoIterator<Item = &'a JobId>) -> Self {
+        let ids: Vec<&str> = ids.into_iter().map(JobId::as_str).collect();
+        self.with("ids", ids.join(","))
+    }
+
+    /// How many jobs a page has at most, 1 to 1,000. Default: the server's, 100.
+    pub fn page_size(self, jobs: usize) -> Self {
+        let jobs = jobs.clamp(1, limits::PAGE_JOBS_MAX);
+        self.with("limit", jobs.to_string())
+    }
+
+    /// The next page; none after the last. A page may have few jobs, or none, and yet not be the last.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::status`]; the next call asks for the same page.
+    pub async fn next_page(&mut self) -> Result<Option<Vec<Job>>, Error> {
+        let origin = &self.client.core.origin;
+        if self.client.core.remote.is_some() {
+            return Err(Error::usage("only our own API lists jobs"));
+        }
+        let mut url = origin.url(["v1", "jobs"]);
+        if self.next == Next::None {
+            return Ok(None);
+        }
+        let statuses = self.statuses.join(",");
+        let mut pairs: Vec<(&str, &str)> = self
+            .query
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        if !statuses.is_empty() {
+            pairs.push(("status", &statuses));
+        }
+        if let Next::Page(token) = &self.next {
+            pairs.push(("page_token", token));
+        }
+        if !pairs.is_empty() {
+            url.query_pairs_mut().extend_pairs(pairs);
+        }
+        let request = Call::get(url).limit(JOBS_BYTES_MAX);
+        let token = ResumeToken::of_nothing(origin.server());
+        let page = call(origin, &request, &token, |reply| {
+            let page: JobPage = serde_json::from_slice(&reply.body).map_err(|error| {
+                Failure::garbled("the answer holds no page of jobs")
+                    .with_status(reply.status)
+                    .because(error)
+            })?;
+            let jobs: Result<Vec<Job>, Failure> =
+                page.jobs.into_iter().map(|job| check(job, None)).collect();
+            Ok((jobs?, page.next_page_token))
+        });
+        let (jobs, next) = page.await?;
+        self.next = match next {
+            // A token that doesn't move would be a list without end.
+            Some(next) if self.next != Next::Page(next.clone()) => Next::Page(next),
+            _ => Next::None,
+        };
+        Ok(Some(jobs))
+    }
+
+    fn with(mut self, name: &str, value: String) -> Self {
+        self.query.push((name.to_owned(), value));
+        self
+    }
+}
+
+impl fmt::Debug for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("List")
+            .field("query", &self.query)
+            .field("statuses", &self.statuses)
+            .finish_non_exhaustive()
+    }
+}
