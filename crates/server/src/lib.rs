@@ -8,6 +8,7 @@ pub mod driver;
 pub mod guard;
 pub mod http;
 pub mod journal;
+pub mod looks;
 pub mod metrics;
 pub mod scenario;
 pub mod serve;

@@ -10,6 +10,7 @@ use http::{HeaderMap, header};
 
 use super::error::ApiError;
 use crate::config::Secret;
+use crate::looks::Agent;
 
 /// The API keys, and whose each one is.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct Caller {
     pub client: Client,
     /// Where the request came from, where that is known.
     pub address: Option<IpAddr>,
+    /// What program it says that it is.
+    pub agent: Agent,
 }
 
 impl Access {

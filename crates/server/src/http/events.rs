@@ -22,6 +22,7 @@ use super::extract::{Path, Query};
 use super::hold::refusal;
 use super::jobs::{find, key_of};
 use super::limits::Held;
+use super::looks::Looked;
 use super::state::AppState;
 use crate::board::{Channel, Waiter, Watcher};
 
@@ -150,6 +151,13 @@ impl JobStream {
             let after = self.state.clock.now().since(finished_at);
             self.state.metrics.woken(Channel::Stream, after);
         }
+        let looked = Looked {
+            asked_at: self.state.clock.now(),
+            channel: Channel::Stream.as_str(),
+            seen: None,
+            answer: None,
+        };
+        self.state.note_look(&self.caller, job, looked);
         Some(text)
     }
 }

@@ -15,6 +15,7 @@ use super::access::Caller;
 use super::error::ApiError;
 use super::extract::{Json, OptionalJson, Path, Prefer, Query, Tags};
 use super::hold::{Hold, hold};
+use super::looks::{Looked, POLL};
 use super::represent::{apply_preference, not_modified, represent};
 use super::state::AppState;
 use super::webhooks::{check_webhook_of, show_secret_of_job, wait_for_early_webhook};
@@ -59,11 +60,19 @@ pub(super) async fn create(
     if let Some(granted) = granted
         && !job.is_done()
     {
+        let asked_at = state.clock.now();
         let last = job.clone();
         // Where its record was removed meanwhile, the last that was known of it is the answer.
         job = hold(&state, &caller, job, granted, Until::Done, Job::is_done)
             .await
             .unwrap_or(last);
+        let looked = Looked {
+            asked_at,
+            channel: Channel::Create.as_str(),
+            seen: None,
+            answer: None,
+        };
+        state.note_look(&caller, &job, looked);
     }
 
     let mut response = represent(&state, &job);
@@ -106,6 +115,7 @@ pub(super) async fn read(
     Query(query): Query<ReadQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let asked_at = state.clock.now();
     let mut job = find(&state, &caller, key_of(&id)?)?;
     let tags = Tags::if_none_match(&headers);
     let seen = query.after.or_else(|| tags.revision(job.revision));
@@ -131,6 +141,13 @@ pub(super) async fn read(
     } else {
         represent(&state, &job)
     };
+    let looked = Looked {
+        asked_at,
+        channel: length.map_or(POLL, |_| Channel::LongPoll.as_str()),
+        seen,
+        answer: Some(response.headers()),
+    };
+    state.note_look(&caller, &job, looked);
     if let Some(length) = length {
         apply_preference(response.headers_mut(), length);
     }

@@ -14,8 +14,10 @@ mod hold;
 mod jobs;
 pub mod limits;
 mod list;
+mod looks;
 mod ops;
 mod registrations;
+mod report;
 mod represent;
 mod routes;
 mod set;
@@ -45,6 +47,8 @@ pub fn app(state: AppState) -> Router {
         .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
         .route("/v1/jobs/{id}/events", get(events::stream))
         .route("/v1/jobs/{id}/watchers", get(jobs::watchers))
+        .route("/v1/jobs/{id}/looks", get(looks::of_job))
+        .route("/v1/report", get(report::card))
         .route("/v1/events", get(feed::stream))
         .route("/v1/jobs/{id}/deliveries", get(webhooks::of_job))
         .route("/v1/webhooks", post(webhooks::create).get(webhooks::list))

@@ -40,6 +40,7 @@ impl Route {
                     "cancel" => "/v1/jobs/{id}/cancel",
                     "deliveries" => "/v1/jobs/{id}/deliveries",
                     "events" => "/v1/jobs/{id}/events",
+                    "looks" => "/v1/jobs/{id}/looks",
                     "watchers" => "/v1/jobs/{id}/watchers",
                     _ => OTHER,
                 },

@@ -15,6 +15,7 @@ use super::error::ApiError;
 use super::extract::Json;
 use super::hold::Hold;
 use super::jobs::{find, key_of};
+use super::looks::Looked;
 use super::represent::apply_preference;
 use super::state::AppState;
 use crate::board::Channel;
@@ -35,6 +36,7 @@ pub(super) async fn wait(
             request.jobs.len()
         )));
     }
+    let asked_at = state.clock.now();
     let hold = Hold::grant(&state, &caller, Channel::Set, request.wait.get())?;
     let mut found = Found::new(request.until);
     for item in &request.jobs {
@@ -69,6 +71,13 @@ pub(super) async fn wait(
     }
     for job in &found.jobs {
         hold.note_wake(&state, job);
+        let looked = Looked {
+            asked_at,
+            channel: Channel::Set.as_str(),
+            seen: found.wanted.get(&job.key).copied().flatten(),
+            answer: None,
+        };
+        state.note_look(&caller, job, looked);
     }
     let mut response = found.respond(&state);
     apply_preference(response.headers_mut(), hold.length());

@@ -28,6 +28,7 @@ use super::error::{ApiError, problem_response};
 use super::limits::{Class, Verdict};
 use super::routes::{Door, Route};
 use super::state::AppState;
+use crate::looks::Agent;
 
 /// The longest name of a request that is taken from the client, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -117,6 +118,10 @@ impl Around {
     /// Lets the request in, or says why not.
     fn admit(&mut self, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Caller, ApiError> {
         let state = self.state.clone();
+        let said = headers
+            .get(header::USER_AGENT)
+            .and_then(|agent| agent.to_str().ok());
+        let agent = Agent::new(said.unwrap_or_default());
         if self.route.door == Door::Open {
             let owner = abide_engine::Owner::ANYONE;
             let client = Client::of_address(address);
@@ -124,6 +129,7 @@ impl Around {
                 owner,
                 client,
                 address,
+                agent,
             });
         }
         self.refuse_foreign_page(headers)?;
@@ -142,6 +148,7 @@ impl Around {
             owner,
             client,
             address,
+            agent,
         })
     }
 

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
+use abide_wire::Timestamp;
+
 use super::access::Access;
 use super::limits::{Holds, Rates};
 use crate::board::Board;
@@ -14,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Config, JobStart};
 use crate::driver::Commands;
 use crate::guard::{Allow, Guard};
+use crate::looks::Looks;
 use crate::metrics::Metrics;
 
 /// Shared by all requests. Cloning shares it.
@@ -42,6 +45,8 @@ pub struct Shared {
     pub access: Access,
     /// How many requests each client may still make.
     pub rates: Rates,
+    /// Who looked at what.
+    pub looks: Looks,
     /// The requests that are held.
     pub waits: Arc<Holds>,
     /// The event streams that are open.
@@ -76,6 +81,7 @@ impl AppState {
             metrics,
             access: Access::new(&config.api_keys),
             rates: Rates::new(config.rate_limit),
+            looks: Looks::new(),
             waits: Holds::new(config.waits_per_client.get(), config.waits_max.get()),
             streams: Holds::new(config.streams_per_client.get(), config.streams_max.get()),
             default_job_asked: AtomicBool::new(config.default_job_start == JobStart::Boot),
@@ -105,6 +111,11 @@ impl AppState {
 
     pub(super) fn note_default_job_asked(&self) {
         self.0.default_job_asked.store(true, Ordering::Release);
+    }
+
+    /// When the server started.
+    pub(super) fn started_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.started_ms)
     }
 
     /// A name for a request that came without one.

@@ -28,6 +28,7 @@ use crate::http::error::ApiError;
 use crate::http::extract::{OptionalJson, Path, Query, tag_of_revision};
 use crate::http::hold::{Hold, hold};
 use crate::http::jobs::{find, key_of};
+use crate::http::looks::{Looked, POLL};
 use crate::http::state::AppState;
 
 /// How long `mode=long` holds at most, with what a hold is stretched by. The clients of these routes have time limits of their own, which
@@ -154,10 +155,22 @@ async fn answer(
     mut job: Arc<Job>,
     mode: Mode,
 ) -> Result<Response, ApiError> {
+    let asked_at = state.clock.now();
     if mode == Mode::Long && !job.is_done() {
         let granted = Hold::grant(state, caller, Channel::LongPoll, LONG_HOLD)?;
         job = hold(state, caller, job, granted, Until::Done, Job::is_done).await?;
     }
+    let channel = match mode {
+        Mode::Short => POLL,
+        Mode::Long => Channel::LongPoll.as_str(),
+    };
+    let looked = Looked {
+        asked_at,
+        channel,
+        seen: None,
+        answer: None,
+    };
+    state.note_look(caller, &job, looked);
     Ok(represent(state, &job))
 }
 

@@ -2,7 +2,7 @@
 
 import { optional } from '../api.js';
 import { useNow } from '../clock.js';
-import { ago, amount, count, counted, span, words } from '../format.js';
+import { ago, amount, count, span, words } from '../format.js';
 import { html } from '../html.js';
 import { useData, usePage } from '../ui/use.js';
 import { Scatter } from './scatter.js';
@@ -48,7 +48,7 @@ function cardOf(report) {
       p90: late?.p90 ?? null,
       given: one.retry_after?.given ?? null,
       obeyed: one.retry_after?.obeyed ?? null,
-      duplicates: one.duplicate_creates ?? 0,
+      duplicates: one.duplicate_creates ?? null,
     };
   });
   clients.sort((a, b) => (a.perJob ?? Infinity) - (b.perJob ?? Infinity));
@@ -57,6 +57,7 @@ function cardOf(report) {
 
 function Card({ card }) {
   const { clients } = card;
+  const hasDuplicates = clients.some((client) => client.duplicates !== null);
   const total = (read) => clients.reduce((sum, client) => sum + (read(client) ?? 0), 0);
   const jobs = total((client) => client.jobs);
   const wasted = total((client) => (client.wastedPerJob ?? 0) * client.jobs);
@@ -82,7 +83,7 @@ function Card({ card }) {
     </section>
     <section class="panel" aria-labelledby="clients">
       <header><h2 id="clients">Clients</h2></header>
-      <div class="wide" tabindex="0" role="region" aria-labelledby="clients">
+      <div class="wide" tabindex="0" role="region" aria-label="Table of clients">
         <table>
           <thead>
             <tr>
@@ -94,7 +95,7 @@ function Card({ card }) {
               <th scope="col" class="number">End seen after</th>
               <th scope="col" class="number">9 in 10 within</th>
               <th scope="col">Retry-After</th>
-              <th scope="col">Duplicate creates</th>
+              ${hasDuplicates && html`<th scope="col">Duplicate creates</th>`}
             </tr>
           </thead>
           <tbody>
@@ -109,7 +110,7 @@ function Card({ card }) {
                   <td class="number">${span(client.p50)}</td>
                   <td class="number">${span(client.p90)}</td>
                   <td>${obedience(client)}</td>
-                  <td>${client.duplicates > 0 ? html`<span class="bad">${counted(client.duplicates, 'duplicate')}</span>` : 'none'}</td>
+                  ${hasDuplicates && html`<td>${client.duplicates > 0 ? html`<span class="bad">${count(client.duplicates)}</span>` : 'none'}</td>`}
                 </tr>
               `,
             )}

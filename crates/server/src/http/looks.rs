@@ -1,0 +1,125 @@
+//! Who looked at a job, and what each look was good for.
+
+use axum::Json as Respond;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, header};
+use serde::Serialize;
+
+use abide_engine::Job;
+use abide_wire::{Status, Timestamp};
+
+use super::access::Caller;
+use super::error::ApiError;
+use super::extract::Path;
+use super::jobs::{find, key_of};
+use super::state::AppState;
+use crate::looks::{Look, Who};
+
+/// The log of one job.
+#[derive(Debug, Serialize)]
+struct Log {
+    /// The last looks, the oldest first.
+    looks: Vec<LookSeen>,
+    /// What there was to see.
+    changes: Vec<ChangeSeen>,
+    /// How many older looks have been forgotten.
+    dropped: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct LookSeen {
+    at: Timestamp,
+    channel: &'static str,
+    revision: u64,
+    /// Whether the client learned something.
+    news: bool,
+    client: String,
+    held_ms: u128,
+}
+
+#[derive(Debug, Serialize)]
+struct ChangeSeen {
+    at: Timestamp,
+    revision: u64,
+    status: Status,
+    percent: Option<f32>,
+    stage: Option<String>,
+}
+
+/// `GET /v1/jobs/{id}/looks`
+pub(super) async fn of_job(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let job = find(&state, &caller, key_of(&id)?)?;
+    let log = state.looks.of(job.key);
+    let looks = log.looks.iter().map(|look| LookSeen {
+        at: look.at,
+        channel: look.channel,
+        revision: look.revision,
+        news: look.news,
+        client: look.who.to_string(),
+        held_ms: look.at.since(look.asked_at).as_millis(),
+    });
+    let changes = (job.first_revision()..=job.revision).filter_map(|revision| {
+        let change = job.change(revision)?;
+        Some(ChangeSeen {
+            at: change.at,
+            revision,
+            status: change.state.into(),
+            percent: change.percent,
+            stage: change.stage.as_deref().map(str::to_owned),
+        })
+    });
+    Ok(Respond(Log {
+        looks: looks.collect(),
+        changes: changes.collect(),
+        dropped: log.dropped,
+    })
+    .into_response())
+}
+
+/// One look, as the handler that answers it knows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Looked<'a> {
+    /// When it was asked.
+    pub asked_at: Timestamp,
+    /// By which channel.
+    pub channel: &'static str,
+    /// The newest revision that the client said it has.
+    pub seen: Option<u64>,
+    /// The headers of the answer.
+    pub answer: Option<&'a HeaderMap>,
+}
+
+/// What a read that isn't held is called.
+pub(super) const POLL: &str = "poll";
+
+impl AppState {
+    /// Notes that the caller is shown that job now.
+    pub(super) fn note_look(&self, caller: &Caller, job: &Job, looked: Looked<'_>) {
+        let retry_after = looked.answer.and_then(|headers| {
+            headers
+                .get(header::RETRY_AFTER)?
+                .to_str()
+                .ok()?
+                .parse()
+                .ok()
+        });
+        let look = Look {
+            at: self.clock.now(),
+            asked_at: looked.asked_at,
+            channel: looked.channel,
+            revision: job.revision,
+            news: false,
+            retry_after,
+            who: Who {
+                agent: caller.agent,
+                address: caller.address,
+            },
+        };
+        self.looks.note(job.key, looked.seen, look);
+    }
+}
