@@ -2,15 +2,15 @@
 # Drives the dashboard in a real, headless browser: jobs, webhooks, simulator, keyboard alone, 10,000 rows, accessibility.
 #
 # Usage: checks/dashboard.sh [DIR]
-# The pictures go to DIR, target/checks/dashboard/images by default; `checks/dashboard.sh docs/images` renews those of the documentation.
+# Pictures of every page go to target/checks/dashboard/images; `checks/dashboard.sh docs/images` also renews those of the documentation.
 # Installs Debian's chromium and chromium-driver where they are missing, and two packages from npm. ABIDE names the
 # binary to try; the debug build by default.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 work=target/checks/dashboard
-images=${1:-$work/images}
-mkdir -p "$work" "$images"
+images=$work/images
+mkdir -p "$images"
 
 missing=()
 command -v chromium >/dev/null || missing+=(chromium)
@@ -71,3 +71,10 @@ timeout --kill-after=10 170 node "$work/drive.mjs" "$url" "$keyed" "$images" || 
   tail -n 20 "$work/server.log" >&2
   exit "$code"
 }
+
+if [ -n "${1:-}" ]; then
+  mkdir -p "$1"
+  for name in jobs-1600-light job-1600-light job-1600-dark report-1600-light webhooks-1600-light simulator-1600-light jobs-390-dark job-390-light; do
+    cp "$images/dashboard-$name.png" "$1/"
+  done
+fi

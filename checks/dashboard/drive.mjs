@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { Key } from 'selenium-webdriver';
 
 import { Browser } from './browser.mjs';
+import { everybody } from './clients.mjs';
 import { Receiver } from './receiver.mjs';
 import { api, createMany, untilTrue } from './server.mjs';
 
@@ -66,7 +67,7 @@ async function createAndWatch() {
 /** The list is walked by keyboard, and a job opened; its page shows the looks that others took at it. */
 async function openByKeyboard() {
   const { id } = await api(base, 'POST', '/v1/jobs', { kind: 'dubbing', simulate: { duration: { fixed: '4s' }, outcome: { error_chance: 0 } } });
-  const looking = lookAt(id);
+  const looking = everybody(base, id);
   await browser.until('the new job is in the list', `[id="row-${id}"]`);
   await browser.tabTo((element) => element.role === 'grid');
   await browser.press(Key.ARROW_DOWN);
@@ -84,15 +85,6 @@ async function openByKeyboard() {
   await browser.until('looks are drawn', '.timeline path.tick.waste[d*="M"]');
   await browser.until('so is the one that saw the end', '.timeline path.tick.completed');
   step('a job was opened by keyboard; its timeline shows every look and how late the end was seen');
-}
-
-/** A client that polls every 300 ms, as one shouldn't. */
-async function lookAt(id) {
-  for (;;) {
-    const job = await api(base, 'GET', `/v1/jobs/${id}`);
-    if (job.done) return;
-    await new Promise((resolve) => setTimeout(resolve, 300));
-  }
 }
 
 async function cancelByKeyboard() {
@@ -171,9 +163,9 @@ async function enterKeyAndMoveClock() {
   await browser.until('the page is live', '.connection.open');
   const kept = await browser.run('return [Object.values(sessionStorage), Object.values(localStorage), document.cookie]');
   assert.deepEqual(kept, [[API_KEY], [], '']);
-  const { id } = await api(keyed, 'POST', '/v1/jobs', { simulate: { duration: { fixed: '50s' }, outcome: { error_chance: 0 } } }, API_KEY);
+  const { id } = await api(keyed, 'POST', '/v1/jobs', { simulate: { duration: { fixed: '50s' }, outcome: { error_chance: 0 } } }, { key: API_KEY });
   await browser.until('a job of this key is shown', `[id="row-${id}"] .badge.running, [id="row-${id}"] .badge.pending`);
-  if ((await api(keyed, 'GET', '/v1/clock', undefined, API_KEY)) === null) return step('a key was asked for, and kept by the tab alone; this server’s clock can’t be moved');
+  if ((await api(keyed, 'GET', '/v1/clock', undefined, { key: API_KEY })) === null) return step('a key was asked for, and kept by the tab alone; this server’s clock can’t be moved');
   await browser.tabTo((element) => element.tag === 'BUTTON' && element.text === '+1 min');
   await browser.press(Key.ENTER);
   await browser.until('the job ends with the clock', `[id="row-${id}"] .badge.completed`);
@@ -196,7 +188,11 @@ async function takePictures() {
     kind: ['video_translation', 'lip_sync', 'thumbnail'][n % 3],
     simulate: { duration: { fixed: `${2 + ((n * 7) % 40)}s` }, outcome: { error_chance: n % 9 === 0 ? 1 : 0 } },
   }));
-  await new Promise((resolve) => setTimeout(resolve, 3000));
+  // A few are waited for, so that the report has something to compare.
+  const waited = await Promise.all(
+    [1.1, 1.9, 2.3, 3.1].map((seconds) => api(base, 'POST', '/v1/jobs', { kind: 'lip_sync', simulate: { duration: { fixed: seconds } } })),
+  );
+  await Promise.all(waited.map(({ id }) => everybody(base, id)));
   const { jobs } = await api(base, 'GET', '/v1/jobs?limit=1000');
   const watched = jobs.find((job) => job.kind === 'dubbing' && job.done);
   const pages = { jobs: '#/', job: `#/jobs/${watched.id}`, report: '#/report', webhooks: '#/webhooks', simulator: '#/simulator' };

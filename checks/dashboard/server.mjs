@@ -2,11 +2,11 @@
 
 const LANES = 16;
 
-/** A request; gives its JSON, `null` for 404, and throws for any other failure. */
-export async function api(base, method, path, body, key) {
+/** A request, by `key` and in the name of `agent` where they are given; gives its JSON, `null` for 404, and throws for any other failure. */
+export async function api(base, method, path, body, { key, agent } = {}) {
   const response = await fetch(base + path, {
     method,
-    headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...(key ? { authorization: `Bearer ${key}` } : {}) },
+    headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...(key ? { authorization: `Bearer ${key}` } : {}), ...(agent ? { 'user-agent': agent } : {}) },
     body: body === undefined ? undefined : JSON.stringify(body),
   });
   const text = await response.text();
