@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use abide_wire::{
-    Links, Outcome, Problem, Progress, Remaining, Revision, Stage, Status, Timestamp,
+    Fault, Links, Outcome, Problem, Progress, Remaining, Revision, Stage, Status, Timestamp,
     WebhookTarget, Worker,
 };
 
+use crate::luck::digest;
 use crate::model::Plan;
 use crate::{JobKey, Json, Owner};
 
@@ -185,6 +186,21 @@ impl Job {
     #[must_use]
     pub fn deadline_at(&self) -> Option<Timestamp> {
         self.extra.as_ref().and_then(|extra| extra.deadline_at)
+    }
+
+    /// The name under which its luck is drawn. A job that somebody else works on has none of its own; its key stands in.
+    #[must_use]
+    pub fn fate(&self) -> u64 {
+        self.plan.as_ref().map_or_else(
+            || digest(&[&self.key.as_u128().to_le_bytes()]),
+            |plan| plan.fate,
+        )
+    }
+
+    /// What goes wrong with it, beside what goes wrong with every job.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        self.plan.as_ref().map_or(&[], |plan| &plan.faults)
     }
 
     /// What its creator noted on it.

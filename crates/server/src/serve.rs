@@ -10,9 +10,10 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -21,7 +22,7 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -92,8 +93,33 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
         })
 }
 
+/// The other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Breaks the connection off.
+    pub reset: Reset,
+}
+
+/// Breaks a connection off without a word, as a crash or a middlebox would: what is to be written next is not written, and the
+/// other end gets a reset. For the simulator.
+#[derive(Clone, Debug, Default)]
+pub struct Reset(Arc<AtomicBool>);
+
+impl Reset {
+    /// Breaks it off as soon as anything is to be written.
+    pub fn reset(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_reset(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Serves requests until `stop` is canceled, then drains, and returns how many connections had to be cut. `make` is
-/// called with the other end's address of each connection and makes what answers its requests.
+/// called with the other end of each connection and makes what answers its requests.
 ///
 /// # Cancel safety
 ///
@@ -105,7 +131,7 @@ pub async fn serve<M, S>(
     stop: CancellationToken,
 ) -> usize
 where
-    M: Fn(SocketAddr) -> S,
+    M: Fn(Peer) -> S,
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
@@ -119,10 +145,15 @@ where
             () = stop.cancelled() => break,
         };
         let (stream, peer, permit) = accepted;
-        let service = make(peer);
+        let reset = Reset::default();
+        let service = make(Peer {
+            address: peer,
+            reset: reset.clone(),
+        });
         let (stop, cut) = (stop.clone(), cut.clone());
         connections.spawn(async move {
             watch_for_life(&stream);
+            let stream = Resettable { stream, reset };
             tokio::select! {
                 () = connection(stream, service, stop) => {}
                 () = cut.cancelled() => {}
@@ -146,6 +177,75 @@ where
     cut.cancel();
     connections.wait().await;
     left
+}
+
+/// A connection that can be broken off from within.
+#[derive(Debug)]
+struct Resettable {
+    stream: TcpStream,
+    reset: Reset,
+}
+
+impl Resettable {
+    /// Nothing is written any more where the connection is to be broken off.
+    fn check(&self) -> io::Result<()> {
+        if self.reset.is_reset() {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Resettable {
+    fn drop(&mut self) {
+        if self.reset.is_reset() {
+            // The system sends a reset in place of an end. Where it can't, the other end sees an end and no answer.
+            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl AsyncRead for Resettable {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Resettable {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check()?;
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.check()?;
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }
 
 async fn accept(
@@ -411,7 +511,7 @@ mod tests {
         let never = Arc::new(Notify::new());
         let make = {
             let never = never.clone();
-            move |peer: SocketAddr| {
+            move |peer: Peer| {
                 let never = never.clone();
                 service_fn(move |request: Request<Incoming>| {
                     let never = never.clone();
@@ -420,7 +520,7 @@ mod tests {
                             never.notify_one();
                             std::future::pending::<()>().await;
                         }
-                        let body = Body::from(format!("{} fine", peer.ip()));
+                        let body = Body::from(format!("{} fine", peer.address.ip()));
                         Ok::<_, Infallible>(Response::new(body))
                     }
                 })

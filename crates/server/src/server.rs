@@ -20,7 +20,7 @@ use crate::driver::{Driver, DriverError, Failure};
 use crate::http::{AppState, Shell, app};
 use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal, View};
 use crate::metrics::Metrics;
-use crate::serve::{BindError, ServeOptions, bind, serve};
+use crate::serve::{BindError, Peer, ServeOptions, bind, serve};
 
 /// What `sqlite3` on the checkpoint shows a person.
 const VIEWS: &[View] = &[View {
@@ -159,8 +159,10 @@ impl Server {
             drain: state.config.drain.get(),
         };
         let router = app(state.clone());
-        let make =
-            move |peer: SocketAddr| Shell::new(state.clone(), router.clone(), Some(peer.ip()));
+        let make = move |peer: Peer| {
+            Shell::new(state.clone(), router.clone(), Some(peer.address.ip()))
+                .with_reset(peer.reset)
+        };
         let ended = {
             let serving = serve(listener, make, options, stop.clone());
             let mut serving = std::pin::pin!(serving);

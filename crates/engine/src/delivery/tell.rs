@@ -9,7 +9,6 @@ use super::{Delivery, Dialect, Endpoint, Events, Scope, Standing};
 use crate::engine::{Effect, Engine};
 use crate::fault::WebhookFate;
 use crate::job::Job;
-use crate::luck::digest;
 use crate::{DeliveryKey, EndpointKey, JobKey};
 
 impl Engine {
@@ -116,14 +115,8 @@ impl Engine {
     }
 
     fn webhook_fate(&self, job: &Job, ordinal: u32) -> WebhookFate {
-        let plan = job.plan.as_deref();
-        let own = plan.map_or(&[][..], |plan| &plan.faults);
-        // A job that somebody else works on has no fate; its name stands in for one.
-        let fate = plan.map_or_else(
-            || digest(&[&job.key.as_u128().to_le_bytes()]),
-            |plan| plan.fate,
-        );
-        WebhookFate::of(own, &self.defaults().faults, fate, ordinal, self.luck())
+        let all = &self.defaults().faults;
+        WebhookFate::of(job.faults(), all, job.fate(), ordinal, self.luck())
     }
 
     /// The book, and what a change of it reaches beyond it.

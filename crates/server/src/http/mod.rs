@@ -9,6 +9,7 @@ mod dialect;
 pub mod error;
 mod events;
 pub mod extract;
+mod faults;
 mod feed;
 mod hold;
 mod jobs;

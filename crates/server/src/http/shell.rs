@@ -25,10 +25,12 @@ use tower::Service;
 
 use super::access::{Caller, Client};
 use super::error::{ApiError, problem_response};
+use super::faults::Scene;
 use super::limits::{Class, Verdict};
 use super::routes::{Door, Route};
 use super::state::AppState;
 use crate::looks::Agent;
+use crate::serve::Reset;
 
 /// The longest name of a request that is taken from the client, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -40,6 +42,8 @@ pub struct Shell {
     router: Router,
     /// Where requests come from. A shell serves one connection.
     address: Option<IpAddr>,
+    /// Breaks the connection off; without it, a fault that does is an error of the body.
+    reset: Option<Reset>,
 }
 
 /// A request's name in the log; also among the request's extensions.
@@ -69,7 +73,15 @@ impl Shell {
             state,
             router,
             address,
+            reset: None,
         }
+    }
+
+    /// Lets faults break the connection off.
+    #[must_use]
+    pub fn with_reset(mut self, reset: Reset) -> Self {
+        self.reset = Some(reset);
+        self
     }
 
     /// Answers one request.
@@ -102,12 +114,27 @@ impl Shell {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(caller);
         request.extensions_mut().insert(around.id.clone());
-        let answer = AssertUnwindSafe(self.router.clone().call(request)).catch_unwind();
+        let scene = Scene::of(
+            &self.state,
+            around.route,
+            &request,
+            caller,
+            self.reset.as_ref(),
+        );
+        let mut router = self.router.clone();
+        if let Some(scene) = scene {
+            let answer = AssertUnwindSafe(scene.play(router, request)).catch_unwind();
+            return Answering(Box::pin(async move {
+                let response = answer.await.unwrap_or_else(|panic| panicked(&*panic));
+                around.finish(response)
+            }));
+        }
+        let answer = AssertUnwindSafe(router.call(request)).catch_unwind();
         Answering(Box::pin(async move {
             let response = match answer.await {
                 Ok(Ok(response)) => response,
                 Ok(Err(never)) => match never {},
-                Err(panic) => ApiError::internal(panic_text(&*panic)).into_response(),
+                Err(panic) => panicked(&*panic),
             };
             around.finish(response)
         }))
@@ -330,6 +357,10 @@ fn date(millis: i64) -> HeaderValue {
         }
         value.clone()
     })
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Response {
+    ApiError::internal(panic_text(panic)).into_response()
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

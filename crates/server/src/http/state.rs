@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use abide_wire::Timestamp;
 
 use super::access::Access;
+use super::faults::Ordinals;
 use super::limits::{Holds, Rates};
 use crate::board::Board;
 use crate::clock::Clock;
@@ -51,6 +52,8 @@ pub struct Shared {
     pub waits: Arc<Holds>,
     /// The event streams that are open.
     pub streams: Arc<Holds>,
+    /// Which occasion of a job for faults this is.
+    pub(super) ordinals: Ordinals,
     /// Whether the default job has been asked for since the start.
     default_job_asked: AtomicBool,
     /// How often something was spread; see [`AppState::spread`].
@@ -84,6 +87,7 @@ impl AppState {
             looks: Looks::new(),
             waits: Holds::new(config.waits_per_client.get(), config.waits_max.get()),
             streams: Holds::new(config.streams_per_client.get(), config.streams_max.get()),
+            ordinals: Ordinals::default(),
             default_job_asked: AtomicBool::new(config.default_job_start == JobStart::Boot),
             spread: AtomicU64::new(0),
             named: AtomicU64::new(0),

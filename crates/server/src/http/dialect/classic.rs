@@ -44,7 +44,7 @@ pub(in crate::http) fn routes() -> Router<AppState> {
 }
 
 /// What a create may say. Members that aren't known here are passed over, as these systems do.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub(in crate::http) struct NewClassicJob {
     /// How long the job runs, in seconds; like any other simulated job where it isn't said.
     processing_duration: Option<f64>,
@@ -73,11 +73,11 @@ enum Mode {
 
 /// A job, in the words of these systems.
 #[derive(Debug, Serialize)]
-pub(in crate::http) struct ClassicJob {
+pub(in crate::http) struct ClassicJob<'a> {
     job_id: abide_wire::JobId,
-    status: &'static str,
+    status: &'a str,
     /// The same as `status`.
-    result: &'static str,
+    result: &'a str,
 }
 
 /// `POST /jobs`
@@ -223,7 +223,7 @@ fn simulate(new: NewClassicJob) -> Result<Simulate, ApiError> {
 }
 
 /// The word of these systems for where a job stands.
-pub(in crate::http) const fn word(state: JobState) -> &'static str {
+const fn word(state: JobState) -> &'static str {
     match state {
         JobState::Pending | JobState::Running => "pending",
         JobState::Completed => "completed",
@@ -232,7 +232,20 @@ pub(in crate::http) const fn word(state: JobState) -> &'static str {
 }
 
 fn represent(state: &AppState, job: &Job) -> Response {
-    let word = word(job.state);
+    let mut response = show(job, word(job.state));
+    if let Some(finished_at) = job.finished_at {
+        let age = state.clock.now().since(finished_at).as_millis();
+        let value = HeaderValue::from_str(&format!("since-end;dur={age}"));
+        response.headers_mut().insert(
+            HeaderName::from_static(headers::SERVER_TIMING),
+            value.expect("words and digits are a header value"),
+        );
+    }
+    response
+}
+
+/// The job with that word for its status.
+pub(in crate::http) fn show(job: &Job, word: &str) -> Response {
     let mut response = Respond(ClassicJob {
         job_id: job.key.to_id(),
         status: word,
@@ -242,13 +255,5 @@ fn represent(state: &AppState, job: &Job) -> Response {
     let out = response.headers_mut();
     out.insert(header::ETAG, tag_of_revision(job.revision));
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(finished_at) = job.finished_at {
-        let age = state.clock.now().since(finished_at).as_millis();
-        let value = HeaderValue::from_str(&format!("since-end;dur={age}"));
-        out.insert(
-            HeaderName::from_static(headers::SERVER_TIMING),
-            value.expect("words and digits are a header value"),
-        );
-    }
     response
 }

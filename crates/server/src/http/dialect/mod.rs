@@ -2,4 +2,4 @@
 //!
 //! A dialect translates at the edge, both ways, and nothing behind it knows that dialects exist.
 
-pub(super) mod classic;
+pub(in crate::http) mod classic;

@@ -1,0 +1,194 @@
+//! Answers that show a job otherwise than it is: before its end although it has ended, in a word that nobody knows, without
+//! its result.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use abide_engine::fault::delay_of;
+use abide_engine::{Job, JobKey};
+use abide_wire::{Fault, FaultKind, Status, WaitResponse, headers};
+
+use super::Decisions;
+use crate::board::Look;
+use crate::http::dialect::classic;
+use crate::http::extract::{Tags, tag_of_revision};
+use crate::http::state::AppState;
+
+/// The largest answer that is looked into, in bytes; a larger one is left as it is.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The word of [`FaultKind::UnknownStatus`] where the fault names none.
+const WORD: &str = "archiving";
+
+/// A job as it is passed on, free-form members unread.
+type WireJob = abide_wire::Job<Box<RawValue>>;
+
+/// Whether a fault is about what is shown of a job.
+pub(super) fn is_shown(fault: &Fault) -> bool {
+    matches!(
+        fault.fault,
+        FaultKind::Stale | FaultKind::UnknownStatus | FaultKind::LateResult
+    )
+}
+
+/// Shows the job of a native read as the faults have it.
+pub(super) async fn tamper(
+    state: &AppState,
+    faults: &[Fault],
+    key: JobKey,
+    known: &Tags,
+    response: Response,
+    decisions: &mut Decisions,
+) -> Response {
+    if response.status() != StatusCode::OK || !faults.iter().any(is_shown) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let Some((bytes, mut job)) = read::<WireJob>(body).await else {
+        return Response::from_parts(parts, Body::empty());
+    };
+    let before = decisions.0.len();
+    show(state, faults, key, &mut job, decisions);
+    if decisions.0.len() == before {
+        return Response::from_parts(parts, Body::from(bytes));
+    }
+    change_headers(&mut parts.headers, &job);
+    if !job.done && known.matches(job.revision.0) {
+        // To this client the job is as it has it.
+        parts.status = StatusCode::NOT_MODIFIED;
+        parts.headers.remove(header::CONTENT_TYPE);
+        return Response::from_parts(parts, Body::empty());
+    }
+    Response::from_parts(parts, write(&job))
+}
+
+/// Shows each job of a set's answer as its faults have it.
+pub(super) async fn tamper_set(
+    state: &AppState,
+    faults: &[(JobKey, Vec<Fault>)],
+    response: Response,
+    decisions: &mut Decisions,
+) -> Response {
+    if response.status() != StatusCode::OK {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let Some((bytes, mut answer)) = read::<WaitResponse<Box<RawValue>>>(body).await else {
+        return Response::from_parts(parts, Body::empty());
+    };
+    let before = decisions.0.len();
+    for job in &mut answer.jobs {
+        let of_job = faults.iter().find(|(key, _)| key.to_id() == job.id);
+        if let Some((key, faults)) = of_job {
+            show(state, faults, *key, job, decisions);
+        }
+    }
+    if decisions.0.len() == before {
+        return Response::from_parts(parts, Body::from(bytes));
+    }
+    Response::from_parts(parts, write(&answer))
+}
+
+/// Shows the job of a classic read as the faults have it.
+pub(super) fn tamper_classic(
+    state: &AppState,
+    faults: &[Fault],
+    key: JobKey,
+    response: Response,
+    decisions: &mut Decisions,
+) -> Response {
+    let Look::Found(job) = state.board.look(key) else {
+        return response;
+    };
+    if response.status() != StatusCode::OK {
+        return response;
+    }
+    // Whether the answer, which may be a moment old, shows the end.
+    let is_done = response.headers().contains_key(headers::SERVER_TIMING);
+    for fault in faults {
+        let word = match fault.fault {
+            FaultKind::Stale if is_done && is_fresh(state, &job, fault) => "pending",
+            FaultKind::UnknownStatus if !is_done => fault.word.as_deref().unwrap_or(WORD),
+            _ => continue,
+        };
+        decisions.note(fault.fault);
+        let mut shown = classic::show(&job, word);
+        if fault.fault == FaultKind::Stale {
+            shown.headers_mut().insert(
+                header::ETAG,
+                tag_of_revision(job.revision.saturating_sub(1)),
+            );
+        }
+        return shown;
+    }
+    response
+}
+
+/// Shows one job as the faults have it.
+fn show(
+    state: &AppState,
+    faults: &[Fault],
+    key: JobKey,
+    shown: &mut WireJob,
+    decisions: &mut Decisions,
+) {
+    let Look::Found(job) = state.board.look(key) else {
+        return;
+    };
+    for fault in faults {
+        match fault.fault {
+            FaultKind::Stale if shown.done && is_fresh(state, &job, fault) => {
+                let Some(before) = as_it_was(&job) else {
+                    continue;
+                };
+                *shown = before;
+            }
+            FaultKind::UnknownStatus if !shown.done => {
+                shown.status = Status::Other(fault.word.as_deref().unwrap_or(WORD).to_owned());
+            }
+            FaultKind::LateResult if shown.result.is_some() && is_fresh(state, &job, fault) => {
+                shown.result = None;
+            }
+            _ => continue,
+        }
+        decisions.note(fault.fault);
+    }
+}
+
+/// Whether the job has ended so recently that the fault counts.
+fn is_fresh(state: &AppState, job: &Job, fault: &Fault) -> bool {
+    job.finished_at
+        .is_some_and(|finished_at| state.clock.now().since(finished_at) < delay_of(fault))
+}
+
+/// The job before its last change.
+fn as_it_was(job: &Job) -> Option<WireJob> {
+    let before = job.as_of(job.revision.checked_sub(1)?)?;
+    let text = serde_json::to_string(&before).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// The headers that go with what is shown.
+fn change_headers(out: &mut HeaderMap, job: &WireJob) {
+    if job.done {
+        // Its result is to come under the same revision, so this must not be taken for all that the revision has.
+        out.remove(header::ETAG);
+        return;
+    }
+    out.insert(header::ETAG, tag_of_revision(job.revision.0));
+    out.remove(HeaderName::from_static(headers::SERVER_TIMING));
+    out.entry(header::RETRY_AFTER)
+        .or_insert(HeaderValue::from_static("1"));
+}
+
+async fn read<T: serde::de::DeserializeOwned>(body: Body) -> Option<(bytes::Bytes, T)> {
+    let bytes = axum::body::to_bytes(body, ANSWER_BYTES_MAX).await.ok()?;
+    let value = serde_json::from_slice(&bytes).ok()?;
+    Some((bytes, value))
+}
+
+fn write(value: &impl Serialize) -> Body {
+    Body::from(serde_json::to_vec(value).expect("what was read can be written"))
+}
