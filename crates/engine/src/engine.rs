@@ -9,7 +9,7 @@ use abide_wire::{Code, Stage, Timestamp};
 use crate::delivery::{Book, Notice, RetryPolicy};
 use crate::due::{self, Due, DueSet};
 use crate::entry::{Created, DefaultJobSet, Entry, Finished, Idempotency};
-use crate::job::{CHANGES_MAX, Change, Extra, Job, State};
+use crate::job::{ByKey, CHANGES_MAX, Change, Extra, Job, State};
 use crate::learn::Step;
 use crate::model::Defaults;
 use crate::snapshot::PartKey;
@@ -24,6 +24,8 @@ pub const SAID_MAX: usize = 65_536;
 
 /// The most lists of stages that are kept to be shared.
 const SHARED_STAGES_MAX: usize = 8;
+/// The most names of stages that are kept to be shared.
+const SHARED_WORDS_MAX: usize = 1_000;
 
 /// What the house allows, from the configuration. Its consequences are written into entries, so that a later change
 /// of the policy changes nothing that has happened.
@@ -70,7 +72,7 @@ pub struct Engine {
     policy: Policy,
     luck: Luck,
     defaults: Arc<Defaults>,
-    jobs: HashMap<JobKey, Arc<Job>>,
+    jobs: HashSet<ByKey>,
     jobs_made: u64,
     pub(crate) due: DueSet,
     /// Ended jobs by the time of their removal, to make room where it is needed.
@@ -85,6 +87,8 @@ pub struct Engine {
     clock: Option<Timestamp>,
     /// Lists of stages that jobs have in common, the last few; at most [`SHARED_STAGES_MAX`].
     shared_stages: VecDeque<Arc<[Stage]>>,
+    /// Names of stages that jobs have in common, the first few; at most [`SHARED_WORDS_MAX`].
+    shared_words: BTreeSet<Arc<str>>,
     pub(crate) book: Book,
     pub(crate) dirty: HashSet<PartKey>,
 }
@@ -98,7 +102,7 @@ impl Engine {
             policy,
             luck: Luck::new(0),
             defaults: Arc::default(),
-            jobs: HashMap::new(),
+            jobs: HashSet::new(),
             jobs_made: 0,
             due: DueSet::default(),
             expiries: BTreeSet::new(),
@@ -110,6 +114,7 @@ impl Engine {
             default_job: None,
             clock: None,
             shared_stages: VecDeque::new(),
+            shared_words: BTreeSet::new(),
             dirty: HashSet::new(),
         }
     }
@@ -135,12 +140,12 @@ impl Engine {
     /// A job by its name.
     #[must_use]
     pub fn job(&self, key: JobKey) -> Option<&Arc<Job>> {
-        self.jobs.get(&key)
+        self.jobs.get(&key).map(|ByKey(job)| job)
     }
 
     /// All jobs, in no order.
     pub fn jobs(&self) -> impl Iterator<Item = &Arc<Job>> {
-        self.jobs.values()
+        self.jobs.iter().map(|ByKey(job)| job)
     }
 
     /// How many jobs there are.
@@ -281,7 +286,7 @@ impl Engine {
     }
 
     fn created(&mut self, created: &Created, effects: &mut Vec<Effect>) {
-        if self.jobs.contains_key(&created.job) {
+        if self.jobs.contains(&created.job) {
             return;
         }
         let kind = self.shared_kind(&created.kind);
@@ -315,10 +320,10 @@ impl Engine {
             started_at: None,
             finished_at: None,
             expires_at: None,
-            plan: plan.map(Box::new),
+            plan: plan.map(Arc::new),
             stages,
             stages_begun: 0,
-            extra: (extra != Extra::default()).then(|| Box::new(extra)),
+            extra: (extra != Extra::default()).then(|| Arc::new(extra)),
         };
         if let Some(said) = created.said {
             self.say(said);
@@ -382,6 +387,17 @@ impl Engine {
         stages
     }
 
+    /// The same word, shared with the jobs that have it too.
+    pub(crate) fn shared_word(&mut self, word: Arc<str>) -> Arc<str> {
+        if let Some(known) = self.shared_words.get(&word) {
+            return known.clone();
+        }
+        if self.shared_words.len() < SHARED_WORDS_MAX {
+            self.shared_words.insert(word.clone());
+        }
+        word
+    }
+
     fn say(&mut self, said: u64) {
         *self.said.entry(said).or_default() += 1;
         self.dirty.insert(PartKey::Said(said));
@@ -393,7 +409,7 @@ impl Engine {
     }
 
     fn finished(&mut self, finished: &Finished, effects: &mut Vec<Effect>) {
-        let before = self.jobs.get(&finished.job).map(|job| job.is_done());
+        let before = self.job(finished.job).map(|job| job.is_done());
         self.change(finished.job, effects, |job| {
             (!job.is_done()).then(|| {
                 let last = job.changes.last();
@@ -404,7 +420,7 @@ impl Engine {
                 job.finished_at = Some(finished.at);
                 job.expires_at = Some(finished.expires_at);
                 if finished.result.is_some() || finished.error.is_some() {
-                    let extra = job.extra.get_or_insert_default();
+                    let extra = Arc::make_mut(job.extra.get_or_insert_default());
                     extra.result.clone_from(&finished.result);
                     extra.error.clone_from(&finished.error);
                 }
@@ -423,7 +439,7 @@ impl Engine {
 
     /// What the end of a job means beyond the job.
     fn ended(&mut self, finished: &Finished, effects: &mut Vec<Effect>) {
-        let Some(job) = self.jobs.get(&finished.job).cloned() else {
+        let Some(job) = self.job(finished.job).cloned() else {
             return;
         };
         let millis = finished.at.since(job.created_at).as_millis();
@@ -447,7 +463,7 @@ impl Engine {
     }
 
     fn removed_job(&mut self, key: JobKey, effects: &mut Vec<Effect>) {
-        if self.jobs.get(&key).is_none_or(|job| !job.is_done()) {
+        if self.job(key).is_none_or(|job| !job.is_done()) {
             return;
         }
         self.remove(key);
@@ -466,25 +482,26 @@ impl Engine {
         effects: &mut Vec<Effect>,
         change: impl FnOnce(&mut Job) -> Option<Change>,
     ) {
-        let Some(mut job) = self.jobs.get(&key).cloned() else {
+        // Readers hold the job as it was, so there is always a copy to make.
+        let Some(mut job) = self.job(key).map(|job| Job::clone(job)) else {
             return;
         };
-        let changed = {
-            let job = Arc::make_mut(&mut job);
-            change(job).map(|change| {
-                if job.changes.len() == CHANGES_MAX {
-                    job.changes.remove(0);
-                }
-                job.changes.push(change);
-                job.revision += 1;
-            })
+        let Some(mut change) = change(&mut job) else {
+            return;
         };
-        if changed.is_some() {
-            self.remove(key);
-            self.insert(job.clone());
-            effects.push(Effect::Changed(job.clone()));
-            self.tell_endpoints(&job, effects);
+        change.stage = change.stage.map(|stage| self.shared_word(stage));
+        if job.changes.len() == CHANGES_MAX {
+            job.changes.remove(0);
         }
+        // There are a million of these lists, and each is soon as long as it will be.
+        job.changes.reserve_exact(1);
+        job.changes.push(change);
+        job.revision += 1;
+        let job = Arc::new(job);
+        self.remove(key);
+        self.insert(job.clone());
+        effects.push(Effect::Changed(job.clone()));
+        self.tell_endpoints(&job, effects);
     }
 
     /// Puts a job in, with its deadlines.
@@ -496,12 +513,12 @@ impl Engine {
             self.expiries.insert((at, job.key));
         }
         self.dirty.insert(PartKey::Job(job.key));
-        self.jobs.insert(job.key, job);
+        self.jobs.insert(ByKey(job));
     }
 
     /// Takes a job out, with its deadlines.
     fn remove(&mut self, key: JobKey) {
-        let Some(job) = self.jobs.remove(&key) else {
+        let Some(ByKey(job)) = self.jobs.take(&key) else {
             return;
         };
         for (at, due) in due::of_job(&job) {
@@ -587,7 +604,7 @@ pub(crate) mod parts {
         /// What follows from several parts together, once all of them are there.
         pub(crate) fn finish_restore(&mut self) {
             let reset = self.default_job.as_ref().and_then(|set| {
-                let finished_at = self.jobs.get(&set.job)?.finished_at?;
+                let finished_at = self.job(set.job)?.finished_at?;
                 Some((finished_at + Duration::from_millis(set.reset_ms?), set.job))
             });
             if let Some((at, job)) = reset {

@@ -1,5 +1,7 @@
 //! The record of one job.
 
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -121,7 +123,7 @@ pub struct Job {
     pub expires_at: Option<Timestamp>,
     /// What the simulator has decided about it; `None` where somebody else works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plan: Option<Box<Plan>>,
+    pub plan: Option<Arc<Plan>>,
     /// The stages that it goes through, and how many of them have begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stages: Option<Arc<[Stage]>>,
@@ -130,7 +132,7 @@ pub struct Job {
     pub stages_begun: u16,
     /// What few jobs have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub extra: Option<Box<Extra>>,
+    pub extra: Option<Arc<Extra>>,
 }
 
 /// What few jobs have, kept apart so that the others stay small.
@@ -155,6 +157,30 @@ pub struct Extra {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<WebhookTarget>,
 }
+
+/// A job in a set, found by its name: the set keeps one pointer for each.
+#[derive(Clone, Debug)]
+pub struct ByKey(pub Arc<Job>);
+
+impl Borrow<JobKey> for ByKey {
+    fn borrow(&self) -> &JobKey {
+        &self.0.key
+    }
+}
+
+impl Hash for ByKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key.hash(state);
+    }
+}
+
+impl PartialEq for ByKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key == other.0.key
+    }
+}
+
+impl Eq for ByKey {}
 
 impl Job {
     /// Whether it has ended.

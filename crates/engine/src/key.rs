@@ -12,43 +12,48 @@ use abide_wire::{JobId, Timestamp};
 ///
 /// On the wire it is `job_` and 32 hexadecimal digits, and opaque.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobKey(u128);
+pub struct JobKey {
+    // Two halves rather than one number of 16 bytes, which would have to lie at a multiple of 16: sets of a million of
+    // these with something beside them are a third smaller.
+    high: u64,
+    low: u64,
+}
 
 impl JobKey {
     /// The name of a job made at that time, with 80 bits of luck, of which the version and variant take six.
     #[must_use]
     pub fn new(at: Timestamp, luck: [u8; 10]) -> Self {
         let millis = u64::try_from(at.as_millis()).unwrap_or(0);
-        Self(
-            uuid::Builder::from_unix_timestamp_millis(millis, &luck)
-                .into_uuid()
-                .as_u128(),
-        )
+        let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &luck).into_uuid();
+        Self::from_u128(uuid.as_u128())
     }
 
     /// The smallest name that a job made at that time can have; for ranges.
     #[must_use]
     pub fn first_at(at: Timestamp) -> Self {
         let millis = u128::try_from(at.as_millis()).unwrap_or(0);
-        Self((millis & 0xffff_ffff_ffff) << 80)
+        Self::from_u128((millis & 0xffff_ffff_ffff) << 80)
     }
 
     /// When it was made.
     #[must_use]
     pub const fn made_at(self) -> Timestamp {
-        Timestamp::from_millis((self.0 >> 80) as i64)
+        Timestamp::from_millis((self.high >> 16) as i64)
     }
 
     /// The name as a number.
     #[must_use]
     pub const fn as_u128(self) -> u128 {
-        self.0
+        ((self.high as u128) << 64) | self.low as u128
     }
 
     /// The name with that number.
     #[must_use]
     pub const fn from_u128(number: u128) -> Self {
-        Self(number)
+        Self {
+            high: (number >> 64) as u64,
+            low: number as u64,
+        }
     }
 
     /// The name on the wire.
@@ -63,7 +68,7 @@ impl fmt::Display for JobKey {
         let mut digits = [0; uuid::fmt::Simple::LENGTH];
         f.write_str("job_")?;
         f.write_str(
-            uuid::Uuid::from_u128(self.0)
+            uuid::Uuid::from_u64_pair(self.high, self.low)
                 .as_simple()
                 .encode_lower(&mut digits),
         )
@@ -87,7 +92,7 @@ impl FromStr for JobKey {
             return Err(ParseKeyError);
         }
         uuid::Uuid::try_parse(digits)
-            .map(|uuid| Self(uuid.as_u128()))
+            .map(|uuid| Self::from_u128(uuid.as_u128()))
             .map_err(|_| ParseKeyError)
     }
 }

@@ -140,7 +140,8 @@ impl Defaults {
             .or(self.error.as_ref());
         let faults: Arc<[Fault]> = own
             .and_then(|simulate| simulate.faults.as_deref())
-            .map_or_else(|| Arc::new([]) as Arc<[Fault]>, Arc::from);
+            .map(Arc::from)
+            .unwrap_or_default();
         let stuck = faults
             .iter()
             .chain(self.faults.iter())

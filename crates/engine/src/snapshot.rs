@@ -253,5 +253,9 @@ impl Engine {
     fn share(&mut self, job: &mut Job) {
         job.kind = self.shared_kind(&job.kind);
         job.stages = job.stages.take().map(|stages| self.shared(stages));
+        for change in &mut job.changes {
+            change.stage = change.stage.take().map(|stage| self.shared_word(stage));
+        }
+        job.changes.shrink_to_fit();
     }
 }
