@@ -7,16 +7,17 @@
 //! board first, then the waiters are rung. Whatever order the two take, the waiter either sees the change when it looks or is
 //! rung after it. A ring is remembered by the waiter until it sleeps ([`Notify::notify_one`]), so none is lost in between.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use slab::Slab;
 use tokio::sync::{Notify, watch};
 
 use abide_engine::engine::REMOVED_MAX;
+use abide_engine::job::ByKey;
 use abide_engine::model::Defaults;
 use abide_engine::{Cohort, Curve, Effect, Engine, Job, JobKey, Luck, Owner};
 use abide_wire::{Remaining, Timestamp, Until};
@@ -32,9 +33,10 @@ pub const FEED_CHANGES_MAX: usize = 65_536;
 #[derive(Debug)]
 pub struct Board {
     hash: RandomState,
-    shards: Box<[RwLock<HashMap<JobKey, Slot>>]>,
+    shards: Box<[RwLock<Shard>]>,
     /// All names by owner, for lists in order of creation.
-    index: RwLock<BTreeSet<(Owner, JobKey)>>,
+    index: RwLock<BTreeMap<Owner, BTreeSet<JobKey>>>,
+    jobs: AtomicUsize,
     removed: RwLock<(HashSet<JobKey>, VecDeque<JobKey>)>,
     kinds: RwLock<HashMap<Arc<str>, Kind>>,
     settings: RwLock<(Arc<Defaults>, Luck)>,
@@ -47,11 +49,13 @@ pub struct Board {
     newest: watch::Sender<u64>,
 }
 
-/// One job on the board, and who waits for it. The list exists only while somebody does.
-#[derive(Debug)]
-struct Slot {
-    job: Arc<Job>,
-    waiters: Option<Box<Slab<Arc<Bell>>>>,
+/// A part of the jobs, and who waits for them.
+#[derive(Debug, Default)]
+struct Shard {
+    jobs: HashSet<ByKey>,
+    /// Who waits for which job: a list exists only while somebody does, so that the million jobs that nobody waits for pay
+    /// nothing for it.
+    waiters: HashMap<JobKey, Slab<Arc<Bell>>>,
 }
 
 /// What is known of how long jobs of a kind take.
@@ -147,7 +151,9 @@ struct Bell {
 pub struct Waiter {
     board: Arc<Board>,
     bell: Arc<Bell>,
-    places: Vec<(JobKey, usize)>,
+    /// Where its bell hangs. Most wait for a single job, and then there is no list.
+    place: Option<(JobKey, usize)>,
+    more_places: Vec<(JobKey, usize)>,
 }
 
 impl Board {
@@ -158,6 +164,7 @@ impl Board {
             hash: RandomState::new(),
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             index: RwLock::default(),
+            jobs: AtomicUsize::new(0),
             removed: RwLock::default(),
             kinds: RwLock::default(),
             settings: RwLock::new((engine.defaults().clone(), engine.luck())),
@@ -255,37 +262,57 @@ impl Board {
         {
             self.plays_faults.store(true, Ordering::Relaxed);
         }
-        write(&self.index).insert((job.owner, job.key));
-        write(self.shard(job.key)).insert(job.key, Slot { job, waiters: None });
+        write(&self.index)
+            .entry(job.owner)
+            .or_default()
+            .insert(job.key);
+        self.jobs.fetch_add(1, Ordering::Relaxed);
+        write(self.shard(job.key)).jobs.insert(ByKey(job));
     }
 
     fn change(&self, job: &Arc<Job>, rung: &mut Vec<Arc<Bell>>) {
         let mut shard = write(self.shard(job.key));
-        let Some(slot) = shard.get_mut(&job.key) else {
+        if !shard.jobs.contains(&job.key) {
             drop(shard);
             self.put(job.clone());
             return;
-        };
-        slot.job = job.clone();
+        }
+        shard.jobs.replace(ByKey(job.clone()));
+        if shard.waiters.is_empty() {
+            return;
+        }
         if job.is_done() {
             // Nothing will happen to this job any more: whoever waits is rung for the last time.
-            if let Some(mut waiters) = slot.waiters.take() {
+            if let Some(mut waiters) = shard.waiters.remove(&job.key) {
                 rung.extend(waiters.drain());
             }
-        } else if let Some(waiters) = &slot.waiters {
+        } else if let Some(waiters) = shard.waiters.get(&job.key) {
             let any = waiters.iter().filter(|(_, bell)| bell.until == Until::Any);
             rung.extend(any.map(|(_, bell)| bell.clone()));
         }
     }
 
     fn take_off(&self, key: JobKey, rung: &mut Vec<Arc<Bell>>) {
-        let Some(slot) = write(self.shard(key)).remove(&key) else {
-            return;
+        let (job, waiters) = {
+            let mut shard = write(self.shard(key));
+            let Some(ByKey(job)) = shard.jobs.take(&key) else {
+                return;
+            };
+            (job, shard.waiters.remove(&key))
         };
-        if let Some(mut waiters) = slot.waiters {
+        if let Some(mut waiters) = waiters {
             rung.extend(waiters.drain());
         }
-        write(&self.index).remove(&(slot.job.owner, key));
+        self.jobs.fetch_sub(1, Ordering::Relaxed);
+        {
+            let mut index = write(&self.index);
+            if let Some(own) = index.get_mut(&job.owner) {
+                own.remove(&key);
+                if own.is_empty() {
+                    index.remove(&job.owner);
+                }
+            }
+        }
         let mut removed = write(&self.removed);
         let (set, order) = &mut *removed;
         if set.insert(key) {
@@ -301,8 +328,8 @@ impl Board {
     /// The job of that name, whoever asks.
     #[must_use]
     pub fn look(&self, key: JobKey) -> Look {
-        if let Some(slot) = read(self.shard(key)).get(&key) {
-            return Look::Found(slot.job.clone());
+        if let Some(ByKey(job)) = read(self.shard(key)).jobs.get(&key) {
+            return Look::Found(job.clone());
         }
         if read(&self.removed).0.contains(&key) {
             Look::Gone
@@ -323,13 +350,13 @@ impl Board {
     /// How many jobs there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        read(&self.index).len()
+        self.jobs.load(Ordering::Relaxed)
     }
 
     /// Whether there is no job.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        read(&self.index).is_empty()
+        self.len() == 0
     }
 
     /// The names of that owner's jobs before `before` and from `from` on, the newest first, at most `limit`.
@@ -341,24 +368,22 @@ impl Board {
         before: Bound<JobKey>,
         limit: usize,
     ) -> Vec<JobKey> {
-        let low = match from.map(|key| (owner, key)) {
-            Bound::Unbounded => Bound::Included((owner, JobKey::from_u128(0))),
-            low => low,
-        };
-        let high = match before.map(|key| (owner, key)) {
-            Bound::Unbounded => Bound::Included((owner, JobKey::from_u128(u128::MAX))),
-            high => high,
-        };
         if let (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) =
-            (low, high)
+            (from, before)
             && a >= b
         {
             // A range that ends before it begins would panic; one of a single name is asked for by that name.
             return Vec::new();
         }
         let index = read(&self.index);
-        let names = index.range((low, high)).rev();
-        names.map(|(_, key)| *key).take(limit).collect()
+        let Some(own) = index.get(&owner) else {
+            return Vec::new();
+        };
+        own.range((from, before))
+            .rev()
+            .copied()
+            .take(limit)
+            .collect()
     }
 
     /// How long the job will still take, by what is known of its kind.
@@ -417,7 +442,8 @@ impl Board {
                 until,
                 watcher,
             }),
-            places: Vec::new(),
+            place: None,
+            more_places: Vec::new(),
         }
     }
 
@@ -425,8 +451,7 @@ impl Board {
     #[must_use]
     pub fn watchers(&self, key: JobKey) -> Vec<Watcher> {
         let shard = read(self.shard(key));
-        let waiters = shard.get(&key).and_then(|slot| slot.waiters.as_ref());
-        waiters.map_or_else(Vec::new, |waiters| {
+        shard.waiters.get(&key).map_or_else(Vec::new, |waiters| {
             waiters
                 .iter()
                 .map(|(_, bell)| bell.watcher.clone())
@@ -457,7 +482,7 @@ impl Board {
         self.newest.subscribe()
     }
 
-    fn shard(&self, key: JobKey) -> &RwLock<HashMap<JobKey, Slot>> {
+    fn shard(&self, key: JobKey) -> &RwLock<Shard> {
         let hash = self.hash.hash_one(key);
         &self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)]
     }
@@ -468,11 +493,15 @@ impl Waiter {
     /// then sleep.
     pub fn register(&mut self, key: JobKey) {
         let mut shard = write(self.board.shard(key));
-        if let Some(slot) = shard.get_mut(&key)
-            && !slot.job.is_done()
-        {
-            let waiters = slot.waiters.get_or_insert_default();
-            self.places.push((key, waiters.insert(self.bell.clone())));
+        if shard.jobs.get(&key).is_none_or(|ByKey(job)| job.is_done()) {
+            return;
+        }
+        let waiters = shard.waiters.entry(key).or_default();
+        let place = (key, waiters.insert(self.bell.clone()));
+        if self.place.is_none() {
+            self.place = Some(place);
+        } else {
+            self.more_places.push(place);
         }
     }
 
@@ -488,12 +517,14 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        for (key, place) in self.places.drain(..) {
+        for (key, place) in self
+            .place
+            .take()
+            .into_iter()
+            .chain(self.more_places.drain(..))
+        {
             let mut shard = write(self.board.shard(key));
-            let Some(slot) = shard.get_mut(&key) else {
-                continue;
-            };
-            let Some(waiters) = &mut slot.waiters else {
+            let Some(waiters) = shard.waiters.get_mut(&key) else {
                 continue;
             };
             // After a job's end its list is gone, and a place may have been given to somebody else.
@@ -504,7 +535,7 @@ impl Drop for Waiter {
                 waiters.remove(place);
             }
             if waiters.is_empty() {
-                slot.waiters = None;
+                shard.waiters.remove(&key);
             }
         }
     }
@@ -699,7 +730,7 @@ mod tests {
         assert_eq!(board.watchers(key).len(), 10);
         drop(waiters);
         assert!(board.watchers(key).is_empty());
-        assert!(read(board.shard(key))[&key].waiters.is_none());
+        assert!(read(board.shard(key)).waiters.is_empty());
     }
 
     #[test]

@@ -16,13 +16,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 
 use abide_engine::delivery::{Notice, Send};
-use abide_engine::snapshot::PartKey;
+use abide_engine::snapshot::{Part, PartKey};
 use abide_engine::{Answer, Command, Decision, Effect, Engine, Entry, Policy, Refusal};
 use abide_wire::Timestamp;
 
 use crate::board::Board;
 use crate::clock::Clock;
-use crate::journal::{Checkpoints, Journal, JournalError, PartChange};
+use crate::journal::{Checkpoints, Journal, JournalError};
 use crate::metrics::Metrics;
 
 /// The most commands that may wait for the loop.
@@ -31,8 +31,10 @@ const COMMANDS_MAX: usize = 8_192;
 const BATCH_COMMANDS_MAX: usize = 1_024;
 /// The most entries that deadlines add to one batch.
 const BATCH_DUE_MAX: usize = 4_096;
-/// So many entries after a checkpoint comes the next.
+/// So many entries after a checkpoint the next may come, as soon as nobody waits for the loop.
 const CHECKPOINT_ENTRIES: u64 = 50_000;
+/// So many entries after a checkpoint the next comes, whoever waits: it bounds what a restart has to replay.
+const CHECKPOINT_ENTRIES_MAX: u64 = 400_000;
 /// How long to wait before a failed append is tried again.
 const APPEND_RETRY: Duration = Duration::from_millis(250);
 
@@ -336,6 +338,10 @@ impl Driver {
                 }
             }
         }
+        // What has just been made may begin at once, and then its beginning is in the same append: an idle disk would
+        // otherwise be busy with it when the next create comes.
+        self.engine
+            .fire(now, BATCH_DUE_MAX, &mut batch.entries, &mut batch.effects);
         if self.courier.is_some() {
             self.engine.dispatch(now, &mut batch.effects);
         }
@@ -511,7 +517,13 @@ impl Driver {
             .journal
             .as_ref()
             .map_or(0, |journal| journal.last_seq());
-        if seq.saturating_sub(self.checkpointed) >= CHECKPOINT_ENTRIES {
+        // A job that changes often under load is written once instead of many times, and the load has the disk for itself.
+        let enough = if self.requests.is_empty() {
+            CHECKPOINT_ENTRIES
+        } else {
+            CHECKPOINT_ENTRIES_MAX
+        };
+        if seq.saturating_sub(self.checkpointed) >= enough {
             self.start_checkpoint(seq);
         }
     }
@@ -520,13 +532,14 @@ impl Driver {
         let Some(mut checkpoints) = self.checkpoints.take() else {
             return;
         };
-        let parts = self.engine.take_dirty();
+        let mut parts = self.engine.take_dirty();
         let write = move || {
-            let changes: Vec<PartChange> = parts
+            // In order, because neighbors in the file are then written together.
+            parts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            let mut changes = parts
                 .iter()
-                .map(|(key, part)| (key.to_string(), part.as_ref().map(|part| part.encode())))
-                .collect();
-            let result = checkpoints.write(seq, &changes);
+                .map(|(key, part)| (key.to_string(), part.as_ref().map(Part::encode)));
+            let result = checkpoints.write(seq, &mut changes);
             Checkpointed {
                 checkpoints,
                 seq,

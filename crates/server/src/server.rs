@@ -87,7 +87,7 @@ impl Server {
             let (config, clock) = (config.clone(), clock.clone());
             tokio::task::spawn_blocking(move || {
                 let journal: Box<dyn Journal> = if config.ephemeral {
-                    Box::new(MemoryJournal::default())
+                    Box::new(MemoryJournal::forgetful())
                 } else {
                     Box::new(SqliteJournal::open(&config.data, VIEWS)?)
                 };

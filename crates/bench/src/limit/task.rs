@@ -1,10 +1,14 @@
 //! A bare tokio task per connection, with a parser of a few lines. While it waits it has no buffer: only the socket and
 //! what it waits for.
 
-use std::io::{self, ErrorKind};
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 
 use bytes::Bytes;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::hyper::event;
@@ -57,7 +61,7 @@ pub(super) async fn run(arguments: &LimitArgs) -> anyhow::Result<()> {
 
 async fn serve(mut stream: TcpStream, answers: &Answers, topics: &Topics) -> io::Result<()> {
     loop {
-        match ask(&stream).await? {
+        match ask(&mut stream).await? {
             Asked::Read => stream.write_all(&answers.read).await?,
             Asked::Wait(topic) => {
                 let bell = topics.bell(topic);
@@ -80,28 +84,27 @@ async fn serve(mut stream: TcpStream, answers: &Answers, topics: &Topics) -> io:
 }
 
 /// The next request. The buffer lives on the stack while bytes are read, and not in the task.
-async fn ask(stream: &TcpStream) -> io::Result<Asked> {
+async fn ask(stream: &mut TcpStream) -> io::Result<Asked> {
     let mut kept = Vec::new();
-    loop {
-        stream.readable().await?;
-        let mut buffer = [0; REQUEST];
-        let read = match stream.try_read(&mut buffer) {
-            Ok(0) => return Ok(Asked::Nothing),
-            Ok(read) => &buffer[..read],
-            Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(error),
-        };
-        if kept.is_empty() && read.ends_with(b"\r\n\r\n") {
-            return Ok(parse(read));
+    poll_fn(|cx| {
+        loop {
+            let mut buffer = [MaybeUninit::uninit(); REQUEST];
+            let mut buffer = ReadBuf::uninit(&mut buffer);
+            ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+            let read = buffer.filled();
+            if kept.is_empty() && read.ends_with(b"\r\n\r\n") {
+                return Poll::Ready(Ok(parse(read)));
+            }
+            kept.extend_from_slice(read);
+            if kept.ends_with(b"\r\n\r\n") {
+                return Poll::Ready(Ok(parse(&kept)));
+            }
+            if read.is_empty() || kept.len() > REQUEST {
+                return Poll::Ready(Ok(Asked::Nothing));
+            }
         }
-        kept.extend_from_slice(read);
-        if kept.ends_with(b"\r\n\r\n") {
-            return Ok(parse(&kept));
-        }
-        if kept.len() > REQUEST {
-            return Ok(Asked::Nothing);
-        }
-    }
+    })
+    .await
 }
 
 fn parse(head: &[u8]) -> Asked {

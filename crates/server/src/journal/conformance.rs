@@ -103,7 +103,10 @@ fn bytes_come_back_as_they_went_in() {
             .zip(&odd)
             .map(|(key, body)| (char::from(key).to_string(), Some(body.clone())))
             .collect();
-        journal.checkpoints().write(2, &changes).unwrap();
+        journal
+            .checkpoints()
+            .write(2, &mut changes.into_iter())
+            .unwrap();
         let bodies = |list: Vec<(String, Vec<u8>)>| list.into_iter().map(|(_, body)| body);
         assert!(bodies(loaded(&mut *journal).1).eq(odd.clone()));
         let rest: Vec<_> = replayed(&mut *journal, 2)
@@ -122,12 +125,15 @@ fn a_checkpoint_takes_the_place_of_the_entries_before_it() {
         journal.append(&entries(1..=10)).unwrap();
         let mut checkpoints = journal.checkpoints();
         checkpoints
-            .write(4, &[part("b", "1"), part("a", "1"), part("c", "1")])
+            .write(
+                4,
+                &mut [part("b", "1"), part("a", "1"), part("c", "1")].into_iter(),
+            )
             .unwrap();
         // The second says only what has changed.
         let gone = ("c".to_owned(), None);
         checkpoints
-            .write(7, &[part("b", "2"), gone, part("d", "2")])
+            .write(7, &mut [part("b", "2"), gone, part("d", "2")].into_iter())
             .unwrap();
 
         drop((journal, checkpoints));
@@ -146,7 +152,10 @@ fn numbering_goes_on_where_everything_was_forgotten() {
     for place in Place::all() {
         let mut journal = place.open();
         journal.append(&entries(1..=5)).unwrap();
-        journal.checkpoints().write(5, &[part("a", "5")]).unwrap();
+        journal
+            .checkpoints()
+            .write(5, &mut [part("a", "5")].into_iter())
+            .unwrap();
         journal.close().unwrap();
         let mut journal = place.open();
         assert_eq!(journal.last_seq(), 5);
@@ -167,7 +176,7 @@ fn an_error_of_the_reader_ends_the_reading() {
         journal.append(&entries(1..=3)).unwrap();
         journal
             .checkpoints()
-            .write(1, &[part("a", "1"), part("b", "1")])
+            .write(1, &mut [part("a", "1"), part("b", "1")].into_iter())
             .unwrap();
         let mut seen = 0;
         let error = journal
@@ -193,7 +202,10 @@ fn a_replay_from_before_the_checkpoint_says_what_is_missing() {
     for place in Place::all() {
         let mut journal = place.open();
         journal.append(&entries(1..=9)).unwrap();
-        journal.checkpoints().write(9, &[]).unwrap();
+        journal
+            .checkpoints()
+            .write(9, &mut std::iter::empty())
+            .unwrap();
         // Sweeping happens with appends.
         journal.append(&entries(10..=10)).unwrap();
         let error = journal.replay(0, &mut |_, _| Ok(())).unwrap_err();
@@ -213,7 +225,7 @@ fn checkpoints_are_written_beside_appends() {
                     let parts: Vec<_> = (0..50)
                         .map(|n| part(&format!("{n:02}"), &seq.to_string()))
                         .collect();
-                    checkpoints.write(seq, &parts).unwrap();
+                    checkpoints.write(seq, &mut parts.into_iter()).unwrap();
                 }
             });
             for n in 2..=200 {

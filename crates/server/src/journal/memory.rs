@@ -161,15 +161,19 @@ impl Journal for MemoryJournal {
 }
 
 impl Checkpoints for MemoryJournal {
-    fn write(&mut self, seq: u64, changes: &[PartChange]) -> Result<(), JournalError> {
+    fn write(
+        &mut self,
+        seq: u64,
+        changes: &mut dyn Iterator<Item = PartChange>,
+    ) -> Result<(), JournalError> {
         let mut held = self.held();
         if held.forgetful {
             return Ok(());
         }
         for (key, body) in changes {
             match body {
-                Some(body) => held.parts.insert(key.clone(), body.clone()),
-                None => held.parts.remove(key),
+                Some(body) => held.parts.insert(key, body),
+                None => held.parts.remove(&key),
             };
         }
         held.checkpoint = seq;

@@ -5,8 +5,9 @@
 //! that says which of them are valid after a crash. With two files neither is needed:
 //!
 //! - `journal.db` has the entries. Only the appending connection writes it, in ascending order, one transaction and one
-//!   `fsync` a batch. The same transaction forgets a few old entries that a checkpoint has covered, so that there is no other
-//!   writer and no second `fsync`. The last entry always stays, so the numbering survives in the entries themselves.
+//!   `fsync` a batch. A batch is one row, or a few where it is large: a row costs SQLite more than the bytes in it. The same
+//!   transaction forgets a few old rows that a checkpoint has covered, so that there is no other writer and no second
+//!   `fsync`. The last row always stays, so the numbering survives in the entries themselves.
 //! - `state.db` has the parts. A checkpoint is a single transaction; SQLite makes it all or nothing, and somebody who looks
 //!   at the file with `sqlite3` sees the last whole one.
 //!
@@ -34,8 +35,10 @@ const FORMAT_VERSION: u32 = 1;
 const APPLICATION_ID: i32 = 0x6162_6964;
 /// How long to wait for another program's transaction on a file.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
-/// Covered entries that a batch forgets at most, beside twice its own size: few enough to cost well under a millisecond.
-const SWEEP_ENTRIES: u64 = 256;
+/// How large a row may grow before the next entry begins another, in bytes.
+const ROW_BYTES: usize = 64 * 1024;
+/// Covered rows that a batch forgets at most, beside as many as it adds: few enough to cost well under a millisecond.
+const SWEEP_ROWS: u64 = 4;
 /// Pages in the log's write-ahead file before SQLite moves them to the file proper (16 MiB), which takes two more
 /// `fsync`s and so should be rare.
 const WAL_PAGES: u32 = 4_096;
@@ -87,7 +90,7 @@ impl SqliteJournal {
         let log = open_file(&log_path)?;
         prepare(
             &log,
-            "CREATE TABLE IF NOT EXISTS entry (seq INTEGER PRIMARY KEY, body BLOB NOT NULL)",
+            "CREATE TABLE IF NOT EXISTS batch (last INTEGER PRIMARY KEY, first INTEGER NOT NULL, lengths BLOB NOT NULL, bodies BLOB NOT NULL)",
         )
         .map_err(|error| of_sqlite(&log_path, error))?;
         log.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)
@@ -133,28 +136,36 @@ impl SqliteJournal {
         self.shared.directory.join("journal.db")
     }
 
-    /// The last entry to forget with a batch of that size: covered by a checkpoint, not too many, never the very last.
-    fn sweep_through(&self, batch: u64) -> u64 {
+    /// Writes the entries and forgets a few old rows; gives the first entry that is left.
+    fn write(&mut self, entries: &[Vec<u8>]) -> rusqlite::Result<u64> {
         let covered = self.shared.covered.load(Ordering::Acquire);
-        let few = (self.first + SWEEP_ENTRIES + 2 * batch).saturating_sub(1);
-        covered.min(few).min(self.last.saturating_sub(1))
-    }
-
-    fn write(&mut self, entries: &[Vec<u8>], sweep: u64) -> rusqlite::Result<()> {
         let transaction = self.log.transaction()?;
+        let mut first_left = self.first;
         {
-            let mut insert =
-                transaction.prepare_cached("INSERT INTO entry (seq, body) VALUES (?1, ?2)")?;
-            for (seq, entry) in (self.last + 1..).zip(entries) {
-                insert.execute(params![seq, text_or_blob(entry)])?;
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO batch (last, first, lengths, bodies) VALUES (?1, ?2, ?3, ?4)",
+            )?;
+            let (mut rest, mut next, mut rows) = (entries, self.last + 1, 0);
+            while !rest.is_empty() {
+                let (row, left) = rest.split_at(entries_of_a_row(rest));
+                let last = next + row.len() as u64 - 1;
+                let (lengths, bodies) = pack(row);
+                insert.execute(params![last, next, lengths, text_or_blob(&bodies)])?;
+                (rest, next, rows) = (left, last + 1, rows + 1);
             }
-            if sweep >= self.first {
+            if covered >= self.first {
                 transaction
-                    .prepare_cached("DELETE FROM entry WHERE seq <= ?1")?
-                    .execute([sweep])?;
+                    .prepare_cached(
+                        "DELETE FROM batch WHERE last <= ?1 AND last IN (SELECT last FROM batch ORDER BY last LIMIT ?2)",
+                    )?
+                    .execute([covered, SWEEP_ROWS + rows])?;
+                first_left = transaction
+                    .prepare_cached("SELECT first FROM batch ORDER BY last LIMIT 1")?
+                    .query_row([], |row| row.get(0))?;
             }
         }
-        transaction.commit()
+        transaction.commit()?;
+        Ok(first_left)
     }
 }
 
@@ -171,10 +182,9 @@ impl Journal for SqliteJournal {
         if entries.is_empty() {
             return Ok(self.last);
         }
-        let sweep = self.sweep_through(entries.len() as u64);
-        self.write(entries, sweep)
+        self.first = self
+            .write(entries)
             .map_err(|error| of_sqlite(&self.log_path(), error))?;
-        self.first = self.first.max(sweep + 1);
         self.last += entries.len() as u64;
         Ok(self.last)
     }
@@ -200,17 +210,30 @@ impl Journal for SqliteJournal {
         let fail = |error| of_sqlite(&path, error);
         let mut select = self
             .log
-            .prepare("SELECT seq, body FROM entry WHERE seq > ?1 ORDER BY seq")
+            .prepare("SELECT last, first, lengths, bodies FROM batch WHERE last > ?1 ORDER BY last")
             .map_err(fail)?;
         let mut rows = select.query([after]).map_err(fail)?;
         let mut expected = after + 1;
         while let Some(row) = rows.next().map_err(fail)? {
-            let seq: u64 = row.get(0).map_err(fail)?;
-            if seq != expected {
-                return Err(missing(&path, expected, seq - 1));
+            let last: u64 = row.get(0).map_err(fail)?;
+            let first: u64 = row.get(1).map_err(fail)?;
+            if first > expected {
+                return Err(missing(&path, expected, first - 1));
             }
-            each(seq, bytes_of(row.get_ref(1).map_err(fail)?))?;
-            expected += 1;
+            let lengths = row.get_ref(2).map_err(fail)?;
+            let bodies = bytes_of(row.get_ref(3).map_err(fail)?);
+            let entries = unpack(bytes_of(lengths), bodies)
+                .filter(|entries| first + entries.len() as u64 == last + 1)
+                .ok_or_else(|| JournalError::Corrupt {
+                    path: path.clone(),
+                    detail: format!("entries {first} to {last} are not whole"),
+                })?;
+            for (seq, entry) in (first..).zip(entries) {
+                if seq >= expected {
+                    each(seq, entry)?;
+                }
+            }
+            expected = last + 1;
         }
         if expected <= self.last {
             return Err(missing(&path, expected, self.last));
@@ -229,7 +252,7 @@ impl Journal for SqliteJournal {
         let covered = self.shared.covered.load(Ordering::Acquire);
         let sweep = covered.min(self.last.saturating_sub(1));
         self.log
-            .execute("DELETE FROM entry WHERE seq <= ?1", [sweep])
+            .execute("DELETE FROM batch WHERE last <= ?1", [sweep])
             .and_then(|_| empty_wal(&self.log))
             .map_err(|error| of_sqlite(&path, error))?;
         self.log
@@ -245,7 +268,11 @@ struct SqliteCheckpoints {
 }
 
 impl Checkpoints for SqliteCheckpoints {
-    fn write(&mut self, seq: u64, changes: &[PartChange]) -> Result<(), JournalError> {
+    fn write(
+        &mut self,
+        seq: u64,
+        changes: &mut dyn Iterator<Item = PartChange>,
+    ) -> Result<(), JournalError> {
         let path = self.shared.directory.join("state.db");
         let mut state = self.shared.state();
         write_parts(&mut state, seq, changes).map_err(|error| of_sqlite(&path, error))?;
@@ -370,8 +397,12 @@ fn prepare_state(state: &Connection, views: &[View]) -> rusqlite::Result<()> {
 
 fn bounds(log: &Connection) -> rusqlite::Result<(u64, u64)> {
     // Two queries, because SQLite answers each from an end of the tree and both together from a scan.
-    let first: Option<u64> = log.query_row("SELECT min(seq) FROM entry", [], |row| row.get(0))?;
-    let last: Option<u64> = log.query_row("SELECT max(seq) FROM entry", [], |row| row.get(0))?;
+    let first: Option<u64> = log
+        .query_row("SELECT first FROM batch ORDER BY last LIMIT 1", [], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    let last: Option<u64> = log.query_row("SELECT max(last) FROM batch", [], |row| row.get(0))?;
     Ok((first.unwrap_or(1), last.unwrap_or(0)))
 }
 
@@ -382,7 +413,11 @@ fn checkpoint(state: &Connection) -> rusqlite::Result<u64> {
     Ok(seq.unwrap_or(0))
 }
 
-fn write_parts(state: &mut Connection, seq: u64, changes: &[PartChange]) -> rusqlite::Result<()> {
+fn write_parts(
+    state: &mut Connection,
+    seq: u64,
+    changes: &mut dyn Iterator<Item = PartChange>,
+) -> rusqlite::Result<()> {
     let transaction = state.transaction()?;
     {
         let mut upsert = transaction.prepare_cached(
@@ -391,7 +426,7 @@ fn write_parts(state: &mut Connection, seq: u64, changes: &[PartChange]) -> rusq
         let mut delete = transaction.prepare_cached("DELETE FROM part WHERE key = ?1")?;
         for (key, body) in changes {
             match body {
-                Some(body) => upsert.execute(params![key, text_or_blob(body)])?,
+                Some(body) => upsert.execute(params![key, text_or_blob(&body)])?,
                 None => delete.execute([key])?,
             };
         }
@@ -410,6 +445,42 @@ fn empty_wal(file: &Connection) -> rusqlite::Result<()> {
 
 fn pragma<T: rusqlite::types::FromSql>(file: &Connection, name: &str) -> rusqlite::Result<T> {
     file.pragma_query_value(None, name, |row| row.get(0))
+}
+
+/// How many of the entries go into the next row: at least one.
+fn entries_of_a_row(entries: &[Vec<u8>]) -> usize {
+    let mut bytes = 0;
+    let fit = entries.iter().take_while(|entry| {
+        bytes += entry.len();
+        bytes <= ROW_BYTES
+    });
+    fit.count().max(1)
+}
+
+/// The entries one after the other, and the length of each in four bytes: what they hold is not ours to separate them by.
+fn pack(entries: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
+    let lengths = entries.iter().flat_map(|entry| {
+        u32::try_from(entry.len())
+            .expect("a request has a limit far below four gigabytes")
+            .to_le_bytes()
+    });
+    (lengths.collect(), entries.concat())
+}
+
+/// The entries of a row; `None` where the lengths don't fit.
+fn unpack<'a>(lengths: &[u8], bodies: &'a [u8]) -> Option<Vec<&'a [u8]>> {
+    let (lengths, rest) = lengths.as_chunks::<4>();
+    let mut left = bodies;
+    let entries: Option<Vec<_>> = lengths
+        .iter()
+        .map(|length| {
+            let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+            let (entry, after) = left.split_at_checked(length)?;
+            left = after;
+            Some(entry)
+        })
+        .collect();
+    entries.filter(|_| rest.is_empty() && left.is_empty())
 }
 
 /// Text is stored as text, so that `sqlite3` shows it to a person and its JSON functions take it.
