@@ -102,7 +102,10 @@ pub(crate) fn read_for(
 pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let (native, classic) = body_bytes_of_a_read(setup)?;
     let mut figures = alone(setup, "native", native, Running::read)?;
-    figures.extend(alone(setup, "classic", classic, Running::read_classic)?);
+    if let Some(classic) = classic {
+        let request = Running::read_classic;
+        figures.extend(alone(setup, "classic", classic, request)?);
+    }
     figures.extend(beside_other_work(setup, native)?);
     Ok(figures)
 }
