@@ -173,7 +173,7 @@ function Figures({ job, lanes, hasLog, now }) {
       html`
         <div><dt>Looks</dt><dd>${count(looks)}</dd></div>
         <div class=${wasted > 0 ? 'warn' : ''}><dt>For nothing</dt><dd>${count(wasted)}</dd></div>
-        ${job.done && html`<div class=${late > 100 ? 'warn' : ''}><dt>End seen after</dt><dd>${late === null ? 'not yet' : span(late)}</dd></div>`}
+        ${job.done && html`<div class=${late > 100 ? 'warn' : ''}><dt>End first seen after</dt><dd>${late === null ? 'not yet' : span(late)}</dd></div>`}
       `}
     </dl>
   `;

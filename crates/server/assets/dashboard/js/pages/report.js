@@ -79,7 +79,7 @@ function Card({ card }) {
         <p class="small soft">The nearer to the lower left corner, the better.</p>
       </header>
       <${Scatter} clients=${clients} />
-      ${best && html`<p class="small soft">The most frugal is ${best.name}: ${amount(best.perJob)} requests per job, the end seen after ${span(best.p50)} at the median.</p>`}
+      ${best && html`<p class="small soft">The most frugal is ${best.name}: ${best.perJob === 1 ? '1 request' : `${amount(best.perJob)} requests`} per job, the end seen after ${span(best.p50)} at the median.</p>`}
     </section>
     <section class="panel" aria-labelledby="clients">
       <header><h2 id="clients">Clients</h2></header>
