@@ -31,7 +31,7 @@ use crate::resume::ResumeToken;
 use crate::retry::{RetryBudget, RetryPolicy};
 use crate::schedule::{History, Learned, Schedule};
 use crate::set::{JobSet, WaitAll};
-use crate::transport::{BoxFuture, Http, Transport};
+use crate::transport::{BoxFuture, Transport};
 
 /// A client of one server.
 ///
@@ -494,7 +494,7 @@ impl IntoFuture for Create {
 /// | [`budget`](Self::budget) | 50 requests of waits a second |
 /// | [`schedule`](Self::schedule) | [`Learned`], by server and kind of job |
 /// | [`state_dir`](Self::state_dir) | what is learned is kept in memory |
-/// | [`transport`](Self::transport) | [`Http`] |
+/// | [`transport`](Self::transport) | HTTP over TCP and TLS, by the feature `http` |
 #[must_use = "a builder does nothing until it is built"]
 pub struct ClientBuilder {
     url: String,
@@ -622,7 +622,7 @@ impl ClientBuilder {
         self
     }
 
-    /// What sends requests. Default: [`Http`].
+    /// What sends requests. Default: HTTP over TCP and TLS, by the feature `http`.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
@@ -662,9 +662,10 @@ impl ClientBuilder {
             .entry(header::USER_AGENT)
             .or_insert(HeaderValue::from_static(agent));
         let clock = Clock::start();
-        let transport = self
-            .transport
-            .unwrap_or_else(|| Arc::new(Http::new(self.connect_timeout)));
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => default_transport(self.connect_timeout)?,
+        };
         let history = match &self.state_dir {
             Some(directory) => History::open(directory, clock.time_of_day()),
             None => History::new(),
@@ -729,6 +730,22 @@ fn key_header(remote: Option<&Remote>, key: &str) -> Result<(HeaderName, HeaderV
         .map_err(|_| Error::usage("an API key must be visible ASCII characters"))?;
     value.set_sensitive(true);
     Ok((name, value))
+}
+
+#[cfg(feature = "http")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "without the feature it is an error"
+)]
+fn default_transport(connect_timeout: Duration) -> Result<Arc<dyn Transport>, Error> {
+    Ok(Arc::new(crate::transport::Http::new(connect_timeout)))
+}
+
+#[cfg(not(feature = "http"))]
+fn default_transport(_: Duration) -> Result<Arc<dyn Transport>, Error> {
+    Err(Error::usage(
+        "without the feature `http` a client needs a `transport`",
+    ))
 }
 
 fn address(text: &str) -> Result<Url, Error> {

@@ -1,5 +1,88 @@
 //! Wait for long-running jobs without wasting a request or a second.
+//!
+//! A job that takes seconds or hours, a server that says how it stands: whoever asks too often pays for requests, whoever
+//! asks too seldom learns late. This crate learns of the end when it happens where the server can hold a request or tell
+//! by itself, and comes within a few percent of the best that any polling client could do where it can't. It survives
+//! restarts and outages, keeps deadlines, and never takes a lost answer for an end, nor an end for a lost answer.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use abide::{Client, NewJob};
+//! use serde_json::json;
+//!
+//! # async fn example() -> Result<(), abide::Error> {
+//! let client = Client::new("http://127.0.0.1:8080")?;
+//! let job = client
+//!     .create(NewJob::new("video_translation").input(json!({"video_url": "https://example.com/a.mp4"})))
+//!     .await?;
+//! let done = job.wait().deadline(Duration::from_secs(600)).await?;
+//! let result: serde_json::Value = done.result()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What there is
+//!
+//! | to | use |
+//! |---|---|
+//! | create a job, once however often it is sent | [`Client::create`] |
+//! | wait for its end | [`JobHandle::wait`] |
+//! | see every change | [`JobHandle::watch`], or [`Wait::on_update`] |
+//! | wait for many jobs with one request, in order of completion | [`Client::set`], [`Client::wait_all`] |
+//! | go on in another process | [`JobHandle::resume_token`], [`Client::resume`] |
+//! | wait on an API that isn't ours, by configuration | [`ClientBuilder::remote`] |
+//! | wait for anything that a closure can look at | [`poll_until`](poll_until()) |
+//! | hear of webhooks | [`Inbox`] with [`strategy::Webhook`] |
+//! | keep all waits of a process under one limit | [`Budget`] |
+//! | know what a wait cost and how late it was | [`Report`] |
+//! | try a schedule on your own past before using it | [`simulate`] |
+//!
+//! # Strategies
+//!
+//! *How* to learn of the end; [`Wait::strategy`] chooses. What holds for all of them, deadline, retries, budget, is not theirs
+//! to break.
+//!
+//! | strategy | how | when |
+//! |---|---|---|
+//! | [`Auto`](strategy::Auto) | the best of the others that the server can do, found out by using it | the default |
+//! | [`LongPoll`](strategy::LongPoll) | requests that the server holds until there is news | one answer, at once |
+//! | [`Stream`](strategy::Stream) | a stream of events, resumed by revision, with a watchdog | many updates |
+//! | [`Poll`](strategy::Poll) | one request now and then, by a [`schedule`] | servers that hold nothing |
+//! | [`Webhook`](strategy::Webhook) | a push first, polls as a safety net | a public address |
+//!
+//! # Outcomes and errors
+//!
+//! A wait gives [`Finished`] for every job that ended, well or not: the wait has done its work. Its
+//! [`outcome`](Finished::outcome) tells, and [`result`](Finished::result) makes an error of a job that didn't complete.
+//! An [`Error`] means that the end wasn't learned, and tells by its predicates whether the job is *still running*, or the
+//! server *unreachable*, or it *refused*. Every one of them carries the job's id, or the key of the create, and a token to
+//! go on with.
+//!
+//! # Cancel safety
+//!
+//! Every future and stream of this crate may be dropped at any `await`. The request in flight is given up with it, nothing
+//! goes on in the background, the job is not harmed, and the handle can be used again. What a call that changes something
+//! (create, cancel, delete) may have done by then is said where it is documented.
+//!
+//! # Defaults
+//!
+//! No deadline unless you set one, on the wait or on the [client](ClientBuilder::deadline). A request may take 10 s, beside
+//! the time that it is held. Failures are retried after random pauses of up to 200 ms, 400 ms … 10 s; a wait goes on for
+//! 30 s without any answer. All waits of a client together send at most 50 requests a second. See [`ClientBuilder`] and
+//! [`RetryPolicy`].
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `http` | yes | [`Http`], the transport that is used unless another is given: HTTP/1.1 and 2, TLS by rustls |
+//! | `blocking` | no | `blocking`: the same without async |
+//!
+//! The crate needs a tokio runtime with its timer enabled (and I/O, for the default transport). It logs by `tracing`, at
+//! `debug`, and never prints; every wait is a span `abide.wait` whose fields are those of its [`Report`].
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod budget;
 mod call;
 mod client;
@@ -32,7 +115,9 @@ mod transport;
 mod wait;
 mod watch;
 
-pub use abide_wire::{Job, JobId, NewJob, Outcome, Problem, Progress, Revision, Status, Timestamp};
+pub use abide_wire::{
+    Job, JobId, NewJob, Outcome, Problem, Progress, Revision, Simulate, Status, Timestamp,
+};
 
 pub use budget::Budget;
 pub use client::{Client, ClientBuilder, Create};
@@ -46,6 +131,8 @@ pub use report::{Channel, Report};
 pub use resume::ResumeToken;
 pub use retry::RetryPolicy;
 pub use set::{JobSet, WaitAll};
-pub use transport::{Body, BoxFuture, Http, Transport, TransportError};
+#[cfg(feature = "http")]
+pub use transport::Http;
+pub use transport::{Body, BoxFuture, Transport, TransportError};
 pub use wait::{Finished, OnDeadline, Wait};
 pub use watch::Watch;

@@ -1,0 +1,140 @@
+//! The same calls and waits, without async.
+//!
+//! There is no second client: whatever can be awaited can be blocked on, with the same settings, the same errors and the
+//! same guarantees. All of it runs on one shared runtime with one thread of its own, which is started by the first use
+//! and serves the whole process; calls from many threads run beside each other.
+//!
+//! ```no_run
+//! use abide::blocking::{Block, updates};
+//! use abide::{Client, NewJob};
+//!
+//! let client = Client::new("http://127.0.0.1:8080")?;
+//! let job = client.create(NewJob::new("video_translation")).block()?;
+//! for update in updates(job.watch()) {
+//!     println!("{}", update?.status);
+//! }
+//! let done = job.wait().deadline(std::time::Duration::from_secs(600)).block()?;
+//! println!("{}", done.outcome());
+//! # Ok::<(), abide::Error>(())
+//! ```
+//!
+//! Inside an async context blocking would stop everything else, and is an error that [is of
+//! usage](Error::is_usage), not a panic.
+
+use std::future::IntoFuture;
+use std::sync::OnceLock;
+
+use futures_util::{Stream, StreamExt};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use abide_wire::Job;
+
+use crate::error::Error;
+use crate::watch::Watch;
+
+/// Blocks on what can be awaited: creates, waits, and the futures of every other call.
+pub trait Block<T>: IntoFuture<Output = Result<T, Error>> + Sized {
+    /// Waits for the result, without async.
+    ///
+    /// # Errors
+    ///
+    /// Those of the future; and an error of usage inside an async context.
+    fn block(self) -> Result<T, Error> {
+        block_on(self)?
+    }
+}
+
+impl<T, F: IntoFuture<Output = Result<T, Error>>> Block<T> for F {}
+
+/// Waits for any future, without async; for those whose output isn't a result, such as [`WaitAll`](crate::WaitAll).
+///
+/// # Errors
+///
+/// Inside an async context, or where no thread can be started.
+pub fn block_on<F: IntoFuture>(future: F) -> Result<F::Output, Error> {
+    Ok(runtime()?.block_on(future.into_future()))
+}
+
+/// Waits for the next item of a stream, such as a [`JobSet`](crate::JobSet); none when it is over.
+///
+/// # Errors
+///
+/// Inside an async context, or where no thread can be started.
+pub fn next<S: Stream + Unpin>(stream: &mut S) -> Result<Option<S::Item>, Error> {
+    block_on(stream.next())
+}
+
+/// The states of a job as an iterator, each as it comes.
+pub fn updates(watch: Watch) -> Updates {
+    Updates(Some(watch))
+}
+
+/// An iterator over the states of a job: made by [`updates`].
+#[derive(Debug)]
+#[must_use = "an iterator does nothing until it is asked"]
+pub struct Updates(Option<Watch>);
+
+impl Iterator for Updates {
+    type Item = Result<Job, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let watch = self.0.as_mut()?;
+        match next(watch) {
+            Ok(Some(update)) => Some(update),
+            Ok(None) => {
+                self.0 = None;
+                None
+            }
+            Err(error) => {
+                self.0 = None;
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+fn runtime() -> Result<&'static Runtime, Error> {
+    static RUNTIME: OnceLock<Result<Runtime, String>> = OnceLock::new();
+    if Handle::try_current().is_ok() {
+        return Err(Error::usage(
+            "blocking inside an async context would stop everything else: await it instead",
+        ));
+    }
+    let runtime = RUNTIME.get_or_init(|| {
+        Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("abide")
+            .enable_all()
+            .build()
+            .map_err(|error| error.to_string())
+    });
+    runtime
+        .as_ref()
+        .map_err(|error| Error::usage(format!("no thread can be started: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Client;
+
+    #[tokio::test]
+    async fn blocking_inside_an_async_context_is_an_error() {
+        let client = Client::new("http://127.0.0.1:9").unwrap();
+        assert!(client.status("a").block().unwrap_err().is_usage());
+        let mut updates = updates(client.job("a").watch());
+        assert!(updates.next().unwrap().unwrap_err().is_usage());
+        assert!(updates.next().is_none());
+    }
+
+    #[test]
+    fn calls_from_many_threads_run_beside_each_other() {
+        let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(4));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                // Each call can only return when all four are in it.
+                scope.spawn(|| block_on(barrier.wait()).unwrap());
+            }
+        });
+    }
+}
