@@ -7,6 +7,7 @@ use crate::commands::completions::{CompletionsArgs, ManArgs};
 use crate::commands::create::CreateArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::serve::SettingFlags;
+use crate::commands::simulate::SimulateArgs;
 use crate::commands::status::StatusArgs;
 use crate::commands::wait::WaitArgs;
 
@@ -89,6 +90,9 @@ pub(crate) enum Command {
     /// Cancels a job
     #[command(after_help = CANCEL)]
     Cancel(CancelArgs),
+    /// Tries schedules on a virtual clock, against a law of durations or your own past ones
+    #[command(after_help = SIMULATE)]
+    Simulate(SimulateArgs),
     /// Shows the configuration that `serve` would run with, and where each value comes from
     #[command(after_help = CONFIG)]
     Config(SettingFlags),
@@ -135,6 +139,16 @@ of several jobs the highest.";
 const CANCEL: &str = "\
 Examples:
   abide cancel job_...";
+const SIMULATE: &str = "\
+Examples:
+  abide simulate                                               learned against twelve well-known clients
+  abide simulate --law uniform:10s:30s --observe polls
+  abide simulate --durations past.txt --schedule learned --schedule fixed:5s --plot picture.svg
+  abide simulate --law pareto:10s:1.5 --price 2 --json
+
+Laws:
+  fixed:20s  uniform:10s:30s  exponential:20s  lognormal:20s:0.5  weibull:20s:1.5  pareto:10s:1.5
+  shifted:5s:LAW  mixture:0.3:LAW+0.7:LAW";
 const CONFIG: &str = "\
 Examples:
   abide config                          a TOML file that says the same

@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod create;
 pub(crate) mod demo;
 pub(crate) mod serve;
+pub(crate) mod simulate;
 pub(crate) mod status;
 pub(crate) mod wait;
 
@@ -23,6 +24,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(common, &args),
         Command::Wait(args) => wait::run(common, &args),
         Command::Cancel(args) => cancel::run(common, &args),
+        Command::Simulate(args) => simulate::run(&args, common.json),
         Command::Config(flags) => config::run(&flags, common.json),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => completions::man(&args),

@@ -220,7 +220,10 @@ impl World {
             };
         }
         pacer.finish(&Ended::given_up(after).polls(seen.polls));
-        Spent::new(seen.polls, seen.elapsed, end)
+        Spent {
+            requests: seen.polls,
+            delay_s: None,
+        }
     }
 
     fn ended(&self, after: Duration, at_most: Duration, end: Duration) -> Ended {
@@ -234,15 +237,15 @@ impl World {
 pub struct Spent {
     /// How many requests.
     pub requests: u32,
-    /// Seconds from the end of the job until it was known; negative if it was given up before.
-    pub delay_s: f64,
+    /// Seconds from the end of the job until it was known; none if the schedule gave up before.
+    pub delay_s: Option<f64>,
 }
 
 impl Spent {
     fn new(requests: u32, known: Duration, end: Duration) -> Self {
         Self {
             requests,
-            delay_s: known.as_secs_f64() - end.as_secs_f64(),
+            delay_s: Some(known.as_secs_f64() - end.as_secs_f64()),
         }
     }
 }
@@ -268,28 +271,37 @@ impl Run {
         }
     }
 
-    /// What a job took on average; nothing at all if there were no jobs.
+    /// What a job took on average; nothing at all if there were no jobs. The delay is that of the ends that were seen.
     #[must_use]
     pub fn mean(&self) -> Point {
-        let n = self.spent.len().max(1) as f64;
+        let requests = self.spent.iter().map(|job| f64::from(job.requests));
+        let delays = self.delays();
         Point {
-            requests: self
-                .spent
-                .iter()
-                .map(|job| f64::from(job.requests))
-                .sum::<f64>()
-                / n,
-            delay_s: self.spent.iter().map(|job| job.delay_s).sum::<f64>() / n,
+            requests: requests.sum::<f64>() / self.spent.len().max(1) as f64,
+            delay_s: delays.iter().sum::<f64>() / delays.len().max(1) as f64,
         }
     }
 
-    /// The delay in seconds that a share `u` of the jobs stays below, such as 0.95; 0 if there were no jobs.
+    /// How many jobs the schedule gave up before their end.
+    #[must_use]
+    pub fn given_up(&self) -> usize {
+        self.spent
+            .iter()
+            .filter(|job| job.delay_s.is_none())
+            .count()
+    }
+
+    /// The delay in seconds that a share `u` of the ends stays within, such as 0.95; 0 if none was seen.
     #[must_use]
     pub fn delay_quantile_s(&self, u: f64) -> f64 {
-        let mut delays: Vec<f64> = self.spent.iter().map(|job| job.delay_s).collect();
+        let mut delays = self.delays();
         delays.sort_by(f64::total_cmp);
         let rank = (u.clamp(0.0, 1.0) * delays.len() as f64).ceil() as usize;
         delays.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
+    }
+
+    fn delays(&self) -> Vec<f64> {
+        self.spent.iter().filter_map(|job| job.delay_s).collect()
     }
 }
 
@@ -312,9 +324,10 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn spent(world: World, schedule: &dyn Schedule, seconds: u64) -> (u32, f64) {
-        let run = world.run(schedule, &[Job::new(seconds as u32 * SECOND)], 1);
-        (run.jobs()[0].requests, run.jobs()[0].delay_s)
+    fn spent(world: World, schedule: &dyn Schedule, seconds: u32) -> (u32, f64) {
+        let run = world.run(schedule, &[Job::new(seconds * SECOND)], 1);
+        assert_eq!(run.given_up(), 0);
+        (run.jobs()[0].requests, run.mean().delay_s)
     }
 
     #[test]
@@ -335,7 +348,9 @@ mod tests {
     #[test]
     fn used_up_attempts_give_up() {
         let world = World::new().rtt(Duration::ZERO);
-        assert_eq!(spent(world, &Countdown::default(), 60), (10, -35.0));
+        let run = world.run(&Countdown::default(), &[Job::new(60 * SECOND)], 1);
+        assert_eq!((run.jobs()[0].requests, run.jobs()[0].delay_s), (10, None));
+        assert_eq!((run.given_up(), run.mean().delay_s), (1, 0.0));
     }
 
     #[test]

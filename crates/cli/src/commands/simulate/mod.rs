@@ -1,0 +1,341 @@
+//! `abide simulate`: schedules on a virtual clock.
+
+mod chart;
+mod picture;
+mod schedules;
+mod table;
+
+use std::fs;
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use abide::simulate::{Bound, Job, Law, Observe, Population, Run, World};
+use abide_wire::Span;
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use self::schedules::{Candidate, candidates};
+use crate::exit::{self, Failure};
+use crate::output;
+
+/// The most jobs that are read or drawn: more would only make the same figures slower.
+const JOBS_MOST: usize = 100_000;
+
+/// What `abide simulate` takes.
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// Past durations to wait for again: a number of seconds a line, in order of the jobs; `-` reads stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["law", "jobs"])]
+    durations: Option<PathBuf>,
+    /// The law that durations are drawn from
+    #[arg(long, value_name = "LAW", default_value = "lognormal:20s:0.5")]
+    law: Law,
+    /// How many jobs are drawn, one after the other
+    #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = count)]
+    jobs: usize,
+    /// What to try, such as learned, learned:frugal, fixed:2s, backoff:1s:1.5:30s, countdown:4s, aws-waiter or known;
+    /// may be repeated [default: learned and known, which are twelve well-known clients]
+    #[arg(long = "schedule", value_name = "SCHEDULE")]
+    schedules: Vec<String>,
+    /// The delay that a request is worth
+    #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = price)]
+    price: f64,
+    /// The time from a request to its answer
+    #[arg(long, value_name = "DURATION", default_value = "100ms")]
+    rtt: Span,
+    /// What a schedule gets to know of durations
+    #[arg(long, value_enum, default_value_t = Known::Known)]
+    observe: Known,
+    /// Draws other jobs and other luck
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+    /// Draws requests against delay into that file, as SVG
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+}
+
+/// What a schedule gets to know of durations, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Known {
+    /// The server says how long a job took
+    Known,
+    /// Only the polls enclose it
+    Polls,
+}
+
+/// One schedule, tried.
+struct Trial {
+    name: String,
+    is_ours: bool,
+    run: Run,
+}
+
+impl Trial {
+    fn place(&self) -> Place<'_> {
+        let mean = self.run.mean();
+        Place {
+            name: &self.name,
+            is_ours: self.is_ours,
+            requests: mean.requests,
+            delay_s: mean.delay_s,
+        }
+    }
+}
+
+/// What is written of each job with `--json`.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    schedule: &'a str,
+    /// Which job, counted from 0 in the order of the durations.
+    job: usize,
+    requests: u32,
+    /// None if the schedule gave up before the end.
+    delay_s: Option<f64>,
+}
+
+/// What is written of each schedule, after all jobs.
+#[derive(Debug, Serialize)]
+struct Summary<'a> {
+    schedule: &'a str,
+    jobs: usize,
+    given_up: usize,
+    requests: f64,
+    delay_s: f64,
+    p95_delay_s: f64,
+    cost_s: f64,
+    /// The cost of the best polls there are for jobs of these durations.
+    bound_cost_s: f64,
+    cost_over_bound: Option<f64>,
+    /// Against the best that spends as many requests, and the best that is as late.
+    delay_over_bound: Option<f64>,
+    requests_over_bound: Option<f64>,
+}
+
+/// Tries the schedules.
+pub(crate) fn run(args: &SimulateArgs, as_json: bool) -> anyhow::Result<ExitCode> {
+    let (jobs, population) = jobs(args)?;
+    let world = World::new()
+        .rtt(args.rtt.get())
+        .observe(match args.observe {
+            Known::Known => Observe::Known,
+            Known::Polls => Observe::Polls,
+        });
+    let price = Duration::from_secs_f64(args.price);
+    let trials: Vec<Trial> = candidates(&args.schedules, price)?
+        .into_iter()
+        .map(
+            |Candidate {
+                 name,
+                 schedule,
+                 is_ours,
+             }| Trial {
+                run: world.run(&schedule, &jobs, args.seed),
+                name,
+                is_ours,
+            },
+        )
+        .collect();
+    let bound = Bound::new(&population, args.rtt.get());
+
+    let summaries: Vec<Summary<'_>> = trials
+        .iter()
+        .map(|trial| summary(trial, &bound, args.price))
+        .collect();
+    if as_json {
+        trials.iter().try_for_each(write_rows)?;
+        summaries.iter().try_for_each(output::json)?;
+    } else {
+        let ours: Vec<bool> = trials.iter().map(|trial| trial.is_ours).collect();
+        output::line(&chart::draw(&bound, &points(&trials)))?;
+        output::line(&table::table(&summaries, &ours).to_string())?;
+        output::line(&table::note(&summaries, jobs.len(), args.price))?;
+    }
+    if let Some(file) = &args.plot {
+        let title = match &args.durations {
+            Some(durations) => durations.display().to_string(),
+            None => args.law.to_string(),
+        };
+        let drawn = picture::draw(&title, &bound, &points(&trials), &world, &population)?;
+        fs::write(file, drawn).map_err(|error| {
+            Failure::new(
+                exit::USAGE,
+                format!("can't write {}: {error}", file.display()),
+            )
+        })?;
+    }
+    Ok(ExitCode::from(exit::COMPLETED))
+}
+
+/// A schedule's place in a picture.
+struct Place<'a> {
+    name: &'a str,
+    is_ours: bool,
+    requests: f64,
+    delay_s: f64,
+}
+
+fn points(trials: &[Trial]) -> Vec<Place<'_>> {
+    trials.iter().map(Trial::place).collect()
+}
+
+fn jobs(args: &SimulateArgs) -> anyhow::Result<(Vec<Job>, Population)> {
+    let Some(file) = &args.durations else {
+        let population = Population::of(&args.law);
+        return Ok((population.draw(args.seed, args.jobs), population));
+    };
+    let text = if file.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin()
+            .lock()
+            .read_to_string(&mut text)
+            .context("can't read stdin")?;
+        text
+    } else {
+        fs::read_to_string(file).map_err(|error| {
+            Failure::new(
+                exit::USAGE,
+                format!("can't read {}: {error}", file.display()),
+            )
+        })?
+    };
+    let durations = durations(&text)?;
+    let population = Population::like(&durations);
+    Ok((durations.into_iter().map(Job::new).collect(), population))
+}
+
+/// A duration a line; empty lines and what follows a `#` don't count.
+fn durations(text: &str) -> Result<Vec<Duration>, Failure> {
+    let mut durations = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        let span: Span = line
+            .parse()
+            .map_err(|error| Failure::new(exit::USAGE, format!("line {}: {error}", i + 1)))?;
+        durations.push(span.get());
+        if durations.len() > JOBS_MOST {
+            return Err(Failure::new(
+                exit::USAGE,
+                format!("more than {JOBS_MOST} durations"),
+            ));
+        }
+    }
+    if durations.is_empty() {
+        return Err(Failure::new(
+            exit::USAGE,
+            "there is no duration to wait for",
+        ));
+    }
+    Ok(durations)
+}
+
+fn write_rows(trial: &Trial) -> std::io::Result<()> {
+    trial
+        .run
+        .jobs()
+        .iter()
+        .enumerate()
+        .try_for_each(|(job, spent)| {
+            output::json(&Row {
+                schedule: &trial.name,
+                job,
+                requests: spent.requests,
+                delay_s: spent.delay_s.map(rounded),
+            })
+        })
+}
+
+fn summary<'a>(trial: &'a Trial, bound: &Bound, price: f64) -> Summary<'a> {
+    let mean = trial.run.mean();
+    let (cost, best) = (mean.cost_s(price), bound.at_price(price).cost_s(price));
+    // A bound of nothing, or of infinity where no client can go, has no ratio.
+    let over = |ours: f64, best: f64| {
+        let ratio = ours / best;
+        (best > 0.0 && ratio.is_finite() && ratio > 0.0).then(|| rounded(ratio))
+    };
+    Summary {
+        schedule: &trial.name,
+        jobs: trial.run.jobs().len(),
+        given_up: trial.run.given_up(),
+        requests: rounded(mean.requests),
+        delay_s: rounded(mean.delay_s),
+        p95_delay_s: rounded(trial.run.delay_quantile_s(0.95)),
+        cost_s: rounded(cost),
+        bound_cost_s: rounded(best),
+        cost_over_bound: over(cost, best),
+        delay_over_bound: over(mean.delay_s, bound.delay_at(mean.requests)),
+        requests_over_bound: over(mean.requests, bound.requests_at(mean.delay_s)),
+    }
+}
+
+/// To the microsecond: more digits would be noise.
+fn rounded(number: f64) -> f64 {
+    (number * 1e6).round() / 1e6
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|count| (1..=JOBS_MOST).contains(count))
+        .ok_or_else(|| format!("must be 1 to {JOBS_MOST}"))
+}
+
+fn price(text: &str) -> Result<f64, String> {
+    let price: Span = text.parse().map_err(|error| format!("{error}"))?;
+    let price = price.get().as_secs_f64();
+    if price > 0.0 {
+        Ok(price)
+    } else {
+        Err("must be more than 0".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_line_by_line() {
+        let read = durations("20\n 1.5 # a note\n\n# nothing\n500ms\n1m 30s\n").unwrap();
+        assert_eq!(
+            read.iter().map(Duration::as_millis).collect::<Vec<_>>(),
+            [20_000, 1_500, 500, 90_000]
+        );
+        assert!(durations("\n# nothing\n").is_err());
+        let wrong = durations("20\nsoon\n").unwrap_err();
+        assert!(wrong.message.starts_with("line 2"), "{wrong}");
+        assert_eq!(wrong.code, exit::USAGE);
+    }
+
+    #[test]
+    fn a_schedule_is_compared_with_the_bound() {
+        let law: Law = "uniform:10s:30s".parse().unwrap();
+        let population = Population::of(&law);
+        let [candidate] =
+            &candidates(&["fixed:2s".to_owned()], Duration::from_millis(500)).unwrap()[..]
+        else {
+            panic!("one was asked for");
+        };
+        let trial = Trial {
+            name: candidate.name.clone(),
+            is_ours: false,
+            run: World::new().run(&candidate.schedule, &population.even(1_000), 1),
+        };
+        let bound = Bound::new(&population, Duration::from_millis(100));
+        let summary = summary(&trial, &bound, 0.5);
+        assert!((summary.requests - 10.0).abs() < 0.1 && (summary.delay_s - 1.1).abs() < 0.05);
+        assert!(
+            (2.0..2.4).contains(&summary.delay_over_bound.unwrap()),
+            "{summary:?}"
+        );
+        assert!(
+            (1.9..2.3).contains(&summary.requests_over_bound.unwrap()),
+            "{summary:?}"
+        );
+    }
+}

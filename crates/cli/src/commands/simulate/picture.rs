@@ -1,0 +1,197 @@
+//! Requests against delay, as SVG.
+
+use std::time::Duration;
+
+use abide::schedule::Fixed;
+use abide::simulate::{Bound, Population, World};
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::{Place, chart};
+
+const SIZE: (u32, u32) = (1000, 700);
+const FONT: &str = "sans-serif";
+
+const OURS: RGBColor = RGBColor(31, 95, 168);
+const OTHERS: RGBColor = RGBColor(176, 20, 60);
+const FIXED: RGBColor = RGBColor(190, 100, 20);
+const BEYOND: RGBColor = RGBColor(236, 236, 236);
+
+/// How many intervals the line of all fixed ones has, from a fiftieth of the mean duration to three times it.
+const INTERVALS: i32 = 40;
+
+/// On how many jobs each is tried.
+const SAMPLE: usize = 2_000;
+
+/// Draws the picture; both axes are logarithmic.
+///
+/// # Errors
+///
+/// Those of the drawing library.
+pub(super) fn draw(
+    title: &str,
+    bound: &Bound,
+    places: &[Place<'_>],
+    world: &World,
+    population: &Population,
+) -> anyhow::Result<String> {
+    let (x, y) = chart::axes(places, bound);
+    let ((left, right), (bottom, top)) = (x.ends(), y.ends());
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        root.fill(&WHITE)?;
+        let mut chart = ChartBuilder::on(&root)
+            .caption(title, (FONT, 22))
+            .margin(20)
+            .x_label_area_size(50)
+            .y_label_area_size(70)
+            .build_cartesian_2d((left..right).log_scale(), (bottom..top).log_scale())?;
+
+        // Where no polling client can be.
+        let edge = frontier(bound, (left, right), (bottom, top));
+        let mut beyond = edge.clone();
+        beyond.push((right, bottom));
+        beyond.push((edge.first().map_or(left, |first| first.0), bottom));
+        chart.draw_series([Polygon::new(beyond, BEYOND.filled())])?;
+        chart
+            .configure_mesh()
+            .light_line_style(WHITE.mix(0.0))
+            .bold_line_style(BLACK.mix(0.1))
+            .x_desc("requests per job")
+            .y_desc("mean delay, s")
+            .x_label_formatter(&|number| chart::number(*number))
+            .y_label_formatter(&|number| chart::number(*number))
+            .label_style((FONT, 15))
+            .draw()?;
+        chart
+            .draw_series(LineSeries::new(edge, BLACK.stroke_width(3)))?
+            .label("the best that polling can do")
+            .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], BLACK.stroke_width(3)));
+        let inside = |&(requests, delay): &(f64, f64)| {
+            (left..=right).contains(&requests) && (bottom..=top).contains(&delay)
+        };
+        let fixed: Vec<(f64, f64)> = fixed(world, population)
+            .into_iter()
+            .filter(inside)
+            .collect();
+        chart
+            .draw_series(LineSeries::new(fixed, FIXED.stroke_width(1)))?
+            .label("a fixed interval of any length")
+            .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], FIXED.stroke_width(1)));
+        for place in places
+            .iter()
+            .filter(|place| inside(&(place.requests, place.delay_s)))
+        {
+            let color = if place.is_ours { OURS } else { OTHERS };
+            let at = (place.requests, place.delay_s);
+            // Ours to the left, where nothing is: whoever is near it spends more.
+            let (side, offset) = if place.is_ours {
+                (HPos::Right, -9)
+            } else {
+                (HPos::Left, 9)
+            };
+            let style = (FONT, 15)
+                .into_font()
+                .color(&color)
+                .pos(Pos::new(side, VPos::Center));
+            let text = Text::new(place.name.to_owned(), (offset, 0), style);
+            chart.draw_series([EmptyElement::at(at)
+                + Circle::new((0, 0), 5, color.filled())
+                + text])?;
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperRight)
+            .background_style(WHITE.mix(0.9))
+            .border_style(BLACK.mix(0.3))
+            .label_font((FONT, 15))
+            .draw()?;
+        root.present()?;
+    }
+    Ok(svg)
+}
+
+/// The bound, from the left to the right, as far as it is in the picture.
+fn frontier(
+    bound: &Bound,
+    (left, right): (f64, f64),
+    (bottom, top): (f64, f64),
+) -> Vec<(f64, f64)> {
+    let steps = 200;
+    (0..=steps)
+        .map(|i| left * (right / left).powf(f64::from(i) / f64::from(steps)))
+        .filter_map(|requests| {
+            let delay = bound.delay_at(requests);
+            delay
+                .is_finite()
+                .then(|| (requests, delay.clamp(bottom, top)))
+        })
+        .collect()
+}
+
+/// What fixed intervals of all lengths spend, on a sample without luck.
+fn fixed(world: &World, population: &Population) -> Vec<(f64, f64)> {
+    let jobs = population.even(SAMPLE);
+    (0..=INTERVALS)
+        .map(|i| {
+            let factor = 0.02 * 150f64.powf(f64::from(i) / f64::from(INTERVALS));
+            let interval = Duration::try_from_secs_f64(population.mean_s() * factor);
+            let schedule = Fixed::new(interval.unwrap_or(Duration::from_secs(1)));
+            let point = world.run(&schedule, &jobs, 0).mean();
+            (point.requests, point.delay_s)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use abide::simulate::Population;
+
+    use super::*;
+
+    #[test]
+    fn the_picture_names_every_schedule_in_it() {
+        let population = Population::of(&"uniform:10s:30s".parse().unwrap());
+        let world = World::new();
+        let bound = Bound::new(&population, world.round_trip());
+        let places = [
+            Place {
+                name: "learned",
+                is_ours: true,
+                requests: 3.5,
+                delay_s: 1.7,
+            },
+            Place {
+                name: "<aws & co>",
+                is_ours: false,
+                requests: 5.5,
+                delay_s: 11.0,
+            },
+        ];
+        let svg = draw("uniform", &bound, &places, &world, &population).unwrap();
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
+        for text in [
+            "learned",
+            "&lt;aws &amp; co&gt;",
+            "requests per job",
+            "mean delay, s",
+        ] {
+            assert!(svg.contains(text), "{text} is missing");
+        }
+    }
+
+    #[test]
+    fn a_point_mass_has_a_picture() {
+        let population = Population::of(&"fixed:20s".parse().unwrap());
+        let world = World::new();
+        let bound = Bound::new(&population, world.round_trip());
+        let places = [Place {
+            name: "learned",
+            is_ours: true,
+            requests: 1.0,
+            delay_s: 0.08,
+        }];
+        draw("fixed", &bound, &places, &world, &population).unwrap();
+    }
+}
