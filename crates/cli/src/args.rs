@@ -2,10 +2,12 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::attack::AttackArgs;
 use crate::commands::cancel::CancelArgs;
 use crate::commands::completions::{CompletionsArgs, ManArgs};
 use crate::commands::create::CreateArgs;
 use crate::commands::demo::DemoArgs;
+use crate::commands::listen::ListenArgs;
 use crate::commands::serve::SettingFlags;
 use crate::commands::simulate::SimulateArgs;
 use crate::commands::status::StatusArgs;
@@ -93,6 +95,12 @@ pub(crate) enum Command {
     /// Tries schedules on a virtual clock, against a law of durations or your own past ones
     #[command(after_help = SIMULATE)]
     Simulate(SimulateArgs),
+    /// Receives webhooks, verifies them and writes them
+    #[command(after_help = LISTEN)]
+    Listen(ListenArgs),
+    /// Tries a receiver of webhooks with deliveries that it must refuse, and with good ones
+    #[command(after_help = ATTACK)]
+    Attack(AttackArgs),
     /// Shows the configuration that `serve` would run with, and where each value comes from
     #[command(after_help = CONFIG)]
     Config(SettingFlags),
@@ -149,6 +157,21 @@ Examples:
 Laws:
   fixed:20s  uniform:10s:30s  exponential:20s  lognormal:20s:0.5  weibull:20s:1.5  pareto:10s:1.5
   shifted:5s:LAW  mixture:0.3:LAW+0.7:LAW";
+const LISTEN: &str = "\
+Examples:
+  abide listen                                       every event of the server's jobs, until Ctrl-C
+  abide listen --events job.failed --json | jq .body.data.error
+  abide listen --forward http://127.0.0.1:3000/hook  to a handler in the making
+  abide listen --no-register --secret whsec_...      for a sender that knows the address
+
+Exit codes: 0 ended as asked, 3 refused or unreachable, 4 not --count deliveries within --timeout.";
+const ATTACK: &str = "\
+Examples:
+  abide attack http://127.0.0.1:3000/hook --secret whsec_...
+  abide attack http://127.0.0.1:3000/hook --only old_timestamp --only forged_signature
+  abide attack $URL --strict --json | jq 'select(.grade == \"fail\")'
+
+Exit codes: 0 every check passed, 1 one failed (with --strict, or has a warning), 3 the receiver can't be reached.";
 const CONFIG: &str = "\
 Examples:
   abide config                          a TOML file that says the same

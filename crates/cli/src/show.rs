@@ -7,13 +7,13 @@ use abide_wire::Remaining;
 use anstyle::{AnsiColor, Style};
 
 /// What is good.
-const GOOD: Style = AnsiColor::Green.on_default();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 /// What is bad.
-const BAD: Style = AnsiColor::Red.on_default();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default();
 /// What goes on.
 const BUSY: Style = AnsiColor::Cyan.on_default();
 /// What was ended by somebody.
-const ENDED: Style = AnsiColor::Yellow.on_default();
+pub(crate) const ENDED: Style = AnsiColor::Yellow.on_default();
 /// What matters less.
 pub(crate) const DIM: Style = Style::new().dimmed();
 

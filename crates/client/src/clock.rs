@@ -55,6 +55,16 @@ impl Clock {
     }
 }
 
+/// The system's time, read anew: what the timestamp of a webhook is compared with.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the client's twin of the clock"
+)]
+pub(crate) fn system_time() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    Timestamp::default() + since_epoch.unwrap_or_default()
+}
+
 /// The instant so long after `instant`, or one so far away that nobody waits for it.
 pub(crate) fn after(instant: Instant, span: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);

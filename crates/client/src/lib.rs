@@ -32,7 +32,8 @@
 //! | go on in another process | [`JobHandle::resume_token`], [`Client::resume`] |
 //! | wait on an API that isn't ours, by configuration | [`ClientBuilder::remote`] |
 //! | wait for anything that a closure can look at | [`poll_until`](poll_until()) |
-//! | hear of webhooks | [`Inbox`] with [`strategy::Webhook`] |
+//! | hear of webhooks | [`Inbox`] with [`strategy::Webhook`]; the listener `Receiver` with the feature `inbox` |
+//! | check webhooks in a server of your own | [`webhook`] |
 //! | keep all waits of a process under one limit | [`Budget`] |
 //! | know what a wait cost and how late it was | [`Report`] |
 //! | try a schedule on your own past before using it | [`simulate`] |
@@ -77,10 +78,14 @@
 //! |---|---|---|
 //! | `http` | yes | [`Http`], the transport that is used unless another is given: HTTP/1.1 and 2, TLS by rustls |
 //! | `blocking` | no | `blocking`: the same without async |
+//! | `inbox` | no | `Receiver`: a listener that verifies webhooks, drops duplicates and wakes the waits |
+//! | `attack` | no | `attack`: a suite that tries a receiver of webhooks with what it must refuse |
 //!
 //! The crate needs a tokio runtime with its timer enabled (and I/O, for the default transport). It logs by `tracing`, at
 //! `debug`, and never prints; every wait is a span `abide.wait` whose fields are those of its [`Report`].
 
+#[cfg(feature = "attack")]
+pub mod attack;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod budget;
@@ -100,6 +105,8 @@ mod memory;
 mod native;
 mod origin;
 mod poll_until;
+#[cfg(feature = "inbox")]
+mod receiver;
 mod remote;
 mod report;
 mod resume;
@@ -114,6 +121,7 @@ mod testing;
 mod transport;
 mod wait;
 mod watch;
+pub mod webhook;
 
 pub use abide_wire::{
     Job, JobId, NewJob, Outcome, Problem, Progress, Revision, Simulate, Status, Timestamp,
@@ -126,6 +134,8 @@ pub use inbox::{Inbox, REMEMBERED_MAX};
 pub use job::JobHandle;
 pub use list::List;
 pub use poll_until::{Look, PollUntil, poll_until};
+#[cfg(feature = "inbox")]
+pub use receiver::{Receiver, ReceiverBuilder, ReceiverError};
 pub use remote::Remote;
 pub use report::{Channel, Report};
 pub use resume::ResumeToken;

@@ -66,6 +66,20 @@ impl Luck {
     }
 }
 
+/// Bytes for a secret, straight from the operating system.
+///
+/// # Errors
+///
+/// The system has no source of randomness; what is made without one is no secret.
+#[cfg(any(feature = "inbox", feature = "attack"))]
+pub(crate) fn secret_bytes() -> Result<[u8; 32], std::io::Error> {
+    let mut bytes = [0; 32];
+    SysRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(std::io::Error::other)?;
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,10 +1,12 @@
 //! One file per command.
 
+pub(crate) mod attack;
 pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod create;
 pub(crate) mod demo;
+pub(crate) mod listen;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod status;
@@ -25,6 +27,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Wait(args) => wait::run(common, &args),
         Command::Cancel(args) => cancel::run(common, &args),
         Command::Simulate(args) => simulate::run(&args, common.json),
+        Command::Listen(args) => listen::run(common, &args),
+        Command::Attack(args) => attack::run(common, &args),
         Command::Config(flags) => config::run(&flags, common.json),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => completions::man(&args),

@@ -47,6 +47,12 @@ impl Http {
             .map_err(|why| TransportError::unsendable(why.clone()))
     }
 
+    /// The stack itself, for what the seam has no words for.
+    #[cfg(feature = "attack")]
+    pub(crate) fn stack(&self, scheme: &str) -> Result<&reqwest::Client, TransportError> {
+        self.client(Some(scheme))
+    }
+
     fn build(
         &self,
         tls: fn() -> Result<rustls::ClientConfig, rustls::Error>,

@@ -1,0 +1,169 @@
+//! `abide attack`
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use abide::attack::{Attack, AttackError, Grade, Verdict};
+use abide::webhook::Secret;
+use abide_wire::Span;
+use anyhow::Context as _;
+use clap::Args;
+use serde::Serialize;
+
+use crate::args::Common;
+use crate::connect::block_on;
+use crate::exit::{self, Failure, UNREACHABLE, USAGE};
+use crate::interrupt::unless_interrupted;
+use crate::{output, show};
+
+/// What `abide attack` takes.
+#[derive(Debug, Args)]
+pub(crate) struct AttackArgs {
+    /// The receiver; it must be your own
+    #[arg(value_name = "URL")]
+    url: String,
+    /// The secret that it believes, `whsec_…`
+    #[arg(
+        long,
+        env = "ABIDE_WEBHOOK_SECRET",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    secret: String,
+    /// Runs only this check; may be repeated
+    #[arg(long, value_name = "CHECK", value_parser = clap::builder::PossibleValuesParser::new(Attack::checks()))]
+    only: Vec<String>,
+    /// Leaves this check out; may be repeated
+    #[arg(long, value_name = "CHECK", value_parser = clap::builder::PossibleValuesParser::new(Attack::checks()))]
+    skip: Vec<String>,
+    /// How long an answer may take
+    #[arg(long, value_name = "DURATION", default_value = "15s")]
+    timeout: Span,
+    /// How long a body is dripped before the receiver counts as one that would wait for ever
+    #[arg(long, value_name = "DURATION", default_value = "20s")]
+    patience: Span,
+    /// What a good delivery says: JSON or `@FILE` [default: an event of a job that completed]
+    #[arg(long, value_name = "JSON")]
+    payload: Option<String>,
+    /// Warnings fail too
+    #[arg(long)]
+    strict: bool,
+}
+
+/// How it went, in a line of JSON after those of the checks.
+#[derive(Debug, Serialize)]
+struct Summary {
+    passed: usize,
+    warned: usize,
+    failed: usize,
+    ok: bool,
+}
+
+/// Attacks a receiver and says how it stood each check.
+pub(crate) fn run(common: &Common, args: &AttackArgs) -> anyhow::Result<ExitCode> {
+    let secret: Secret = args
+        .secret
+        .parse()
+        .map_err(|error| Failure::new(USAGE, format!("--secret: {error}")))?;
+    let mut attack = Attack::new(&args.url, secret)
+        .map_err(|error| failure(&error))?
+        .timeout(at_least_a_moment(args.timeout))
+        .patience(at_least_a_moment(args.patience));
+    if let Some(payload) = &args.payload {
+        attack = attack.payload(read_payload(payload)?);
+    }
+    let wanted = |name: &str| {
+        (args.only.is_empty() || args.only.iter().any(|only| only == name))
+            && !args.skip.iter().any(|skip| skip == name)
+    };
+    block_on(async {
+        let mut unwritten = None;
+        let tell = |verdict: &Verdict| {
+            let written = if common.json {
+                output::json(verdict)
+            } else {
+                output::line(&line(verdict))
+            };
+            if let Err(error) = written {
+                unwritten.get_or_insert(error);
+            }
+        };
+        let Some(result) = unless_interrupted(attack.run(wanted, tell)).await else {
+            return Ok(ExitCode::from(exit::INTERRUPTED));
+        };
+        let verdicts = result.map_err(|error| failure(&error))?;
+        if let Some(error) = unwritten {
+            return Err(error.into());
+        }
+        let summary = sum_up(&verdicts, args.strict);
+        if common.json {
+            output::json(&summary)?;
+        } else {
+            output::say(&format!(
+                "abide: {} passed, {} with a warning, {} failed",
+                summary.passed, summary.warned, summary.failed
+            ));
+        }
+        Ok(if summary.ok {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(exit::FAILED)
+        })
+    })
+}
+
+fn sum_up(verdicts: &[Verdict], is_strict: bool) -> Summary {
+    let count = |grade| {
+        verdicts
+            .iter()
+            .filter(|verdict| verdict.grade == grade)
+            .count()
+    };
+    let (warned, failed) = (count(Grade::Warn), count(Grade::Fail));
+    Summary {
+        passed: count(Grade::Pass),
+        warned,
+        failed,
+        ok: failed == 0 && (warned == 0 || !is_strict),
+    }
+}
+
+fn line(verdict: &Verdict) -> String {
+    let style = match verdict.grade {
+        Grade::Pass => show::GOOD,
+        Grade::Warn => show::ENDED,
+        Grade::Fail => show::BAD,
+    };
+    let grade = show::styled(style, verdict.grade);
+    let mut text = format!("{grade}  {:<17} {}", verdict.check, verdict.seen);
+    if verdict.grade != Grade::Pass {
+        text.push_str(&show::styled(
+            show::DIM,
+            format!("; expected: {}", verdict.expected),
+        ));
+    }
+    text
+}
+
+fn read_payload(text: &str) -> anyhow::Result<String> {
+    let payload = match text.strip_prefix('@') {
+        Some(path) => std::fs::read_to_string(path)
+            .with_context(|| format!("failed to read the payload from {path}"))?,
+        None => text.to_owned(),
+    };
+    serde_json::from_str::<serde::de::IgnoredAny>(&payload)
+        .map_err(|error| Failure::new(USAGE, format!("--payload is not JSON: {error}")))?;
+    Ok(payload)
+}
+
+fn at_least_a_moment(span: Span) -> Duration {
+    span.get().max(Duration::from_millis(100))
+}
+
+fn failure(error: &AttackError) -> Failure {
+    let code = match error {
+        AttackError::Url(_) => USAGE,
+        _ => UNREACHABLE,
+    };
+    Failure::new(code, error.to_string())
+}

@@ -1,0 +1,269 @@
+//! `abide listen`
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use abide::webhook::{self, Delivery, Secret, seconds_of, sign};
+use abide::{Http, Receiver, Transport as _};
+use abide_wire::{Problem, Span, endpoint, headers};
+use anyhow::Context as _;
+use clap::Args;
+use http::{Request, header};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::args::Common;
+use crate::connect::block_on;
+use crate::exit::{self, Failure, UNREACHABLE};
+use crate::interrupt::signal;
+use crate::{output, show};
+
+/// How long the server may take to answer, and whoever deliveries are forwarded to.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// The largest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// The most deliveries that wait to be written or forwarded; the sender repeats what finds no place.
+const WAITING_MAX: usize = 256;
+
+/// What `abide listen` takes.
+#[derive(Debug, Args)]
+pub(crate) struct ListenArgs {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// The secret to believe, `whsec_…` [default: a new one]
+    #[arg(
+        long,
+        env = "ABIDE_WEBHOOK_SECRET",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    secret: Option<String>,
+    /// Which events to ask the server for; may be repeated
+    #[arg(long, value_name = "EVENT", default_value = "job.*")]
+    events: Vec<String>,
+    /// The address by which the server reaches this machine [default: the one that is listened at]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Only listens; somebody else tells the server of it
+    #[arg(long)]
+    no_register: bool,
+    /// Passes each delivery on, signed anew with the same secret, and acknowledges it only once that was
+    #[arg(long, value_name = "URL")]
+    forward: Option<String>,
+    /// Ends after so many deliveries
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+    /// Ends after so long
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<Span>,
+}
+
+/// A delivery, and where its sender waits to hear whether it was taken.
+type Arrived = (Delivery, oneshot::Sender<bool>);
+
+/// Receives webhooks, verifies them and writes them, until somebody interrupts it.
+pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode> {
+    block_on(async {
+        let (arrivals, mut arrived) = mpsc::channel::<Arrived>(WAITING_MAX);
+        let receiver = open(args, arrivals).await?;
+        let url = args.public_url.clone().unwrap_or_else(|| receiver.url());
+        let http = Http::new(ANSWER_MAX);
+        let registered = if args.no_register {
+            None
+        } else {
+            common.check_listening().await?;
+            Some(register(common, args, &http, &url, receiver.secret()).await?)
+        };
+        match &registered {
+            Some(id) => output::say(&format!(
+                "abide: listening at {url}, registered as {id}; Ctrl-C ends both"
+            )),
+            // The secret is told only where nobody else can: the server has been told it.
+            None => output::say(&format!(
+                "abide: listening at {url}, secret {}",
+                receiver.secret().expose()
+            )),
+        }
+        let result = tokio::select! {
+            result = receive(common, args, &http, receiver.secret(), &mut arrived) => result.map(|()| exit::COMPLETED),
+            () = signal() => Ok(if args.count.is_some() { exit::INTERRUPTED } else { exit::COMPLETED }),
+            () = over(args.timeout) => Ok(if args.count.is_some() { exit::STILL_RUNNING } else { exit::COMPLETED }),
+        };
+        if let Some(id) = registered
+            && let Err(error) = unregister(common, &http, &id).await
+        {
+            output::say(&format!("abide: {id} is still registered: {error:#}"));
+        }
+        Ok(ExitCode::from(result?))
+    })
+}
+
+async fn open(args: &ListenArgs, arrivals: mpsc::Sender<Arrived>) -> anyhow::Result<Receiver> {
+    let mut builder = Receiver::builder().on_delivery(move |delivery| {
+        let arrivals = arrivals.clone();
+        async move {
+            let (done, is_done) = oneshot::channel();
+            // Full means that it can't be taken now; the sender will bring it again.
+            arrivals.try_send((delivery, done)).is_ok() && is_done.await.unwrap_or(false)
+        }
+    });
+    if let Some(secret) = &args.secret {
+        let secret: Secret = secret
+            .parse()
+            .map_err(|error| Failure::new(exit::USAGE, format!("--secret: {error}")))?;
+        builder = builder.secret(secret);
+    }
+    let receiver = builder.bind(args.listen).await;
+    Ok(receiver.map_err(|error| Failure::new(UNREACHABLE, error.to_string()))?)
+}
+
+async fn receive(
+    common: &Common,
+    args: &ListenArgs,
+    http: &Http,
+    secret: &Secret,
+    arrived: &mut mpsc::Receiver<Arrived>,
+) -> anyhow::Result<()> {
+    let mut taken = 0;
+    while let Some((delivery, done)) = arrived.recv().await {
+        let is_taken = match &args.forward {
+            None => true,
+            Some(to) => match forward(http, to, secret, &delivery).await {
+                Ok(()) => true,
+                Err(error) => {
+                    output::say(&format!(
+                        "abide: {} was not forwarded: {error:#}",
+                        delivery.id
+                    ));
+                    false
+                }
+            },
+        };
+        if is_taken {
+            write(common, &delivery)?;
+        }
+        // Whoever sent it may have given up; then it comes again and is forwarded again, under the same id.
+        let _gone = done.send(is_taken);
+        taken += u64::from(is_taken);
+        if args.count.is_some_and(|count| taken >= count) {
+            // The answer must leave before the listener closes.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn write(common: &Common, delivery: &Delivery) -> anyhow::Result<()> {
+    if common.json {
+        let body: Value = serde_json::from_slice(&delivery.body).unwrap_or_else(|_| {
+            Value::String(String::from_utf8_lossy(&delivery.body).into_owned())
+        });
+        output::json(&json!({"id": delivery.id, "type": delivery.kind, "body": body}))?;
+        return Ok(());
+    }
+    let what = delivery.job().map_or_else(
+        || String::from_utf8_lossy(&delivery.body).into_owned(),
+        |job| show::line(&job),
+    );
+    let kind = show::styled(show::DIM, format!("{:<13}", delivery.kind));
+    output::line(&format!("{kind}  {what}"))?;
+    Ok(())
+}
+
+async fn forward(
+    http: &Http,
+    to: &str,
+    secret: &Secret,
+    delivery: &Delivery,
+) -> anyhow::Result<()> {
+    let now = webhook::now();
+    let request = Request::post(to)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(headers::WEBHOOK_ID, &delivery.id)
+        .header(headers::WEBHOOK_TIMESTAMP, seconds_of(now).to_string())
+        .header(
+            headers::WEBHOOK_SIGNATURE,
+            sign([secret], &delivery.id, now, &delivery.body),
+        )
+        .body(delivery.body.clone())?;
+    let answer = tokio::time::timeout(ANSWER_MAX, http.send(request))
+        .await
+        .context("no answer in time")??;
+    anyhow::ensure!(
+        answer.status().is_success(),
+        "it was answered {}",
+        answer.status().as_u16()
+    );
+    Ok(())
+}
+
+async fn register(
+    common: &Common,
+    args: &ListenArgs,
+    http: &Http,
+    url: &str,
+    secret: &Secret,
+) -> anyhow::Result<String> {
+    let new = endpoint::NewEndpoint {
+        url: url.to_owned(),
+        events: Some(args.events.clone()),
+        secret: Some(secret.expose()),
+        description: Some("abide listen".to_owned()),
+        // Somebody reads along, and wants a job's events as they happened.
+        ordered: Some(true),
+    };
+    let body = serde_json::to_vec(&new)?;
+    let answer = ask(common, http, "POST", "/v1/webhooks", body).await?;
+    let made: endpoint::Endpoint =
+        serde_json::from_slice(&answer).context("the server answered something else")?;
+    Ok(made.id)
+}
+
+async fn unregister(common: &Common, http: &Http, id: &str) -> anyhow::Result<()> {
+    let path = format!("/v1/webhooks/{id}");
+    ask(common, http, "DELETE", &path, Vec::new()).await?;
+    Ok(())
+}
+
+async fn ask(
+    common: &Common,
+    http: &Http,
+    method: &str,
+    path: &str,
+    body: Vec<u8>,
+) -> anyhow::Result<Vec<u8>> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("{}{path}", common.server.trim_end_matches('/')))
+        .header(header::CONTENT_TYPE, "application/json");
+    if let Some(key) = common.api_key.first() {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+    }
+    let request = request.body(body.into()).context("the server's address")?;
+    let exchange = async {
+        let answer = http.send(request).await?;
+        let status = answer.status();
+        let body = answer.into_body().collect(ANSWER_BYTES_MAX).await?;
+        Ok::<_, abide::TransportError>((status, body))
+    };
+    let (status, body) = tokio::time::timeout(ANSWER_MAX, exchange)
+        .await
+        .map_err(|_| Failure::new(UNREACHABLE, "the server didn't answer in time"))?
+        .map_err(|error| Failure::new(UNREACHABLE, format!("{}: {error}", common.server)))?;
+    if status.is_success() {
+        return Ok(body.to_vec());
+    }
+    let problem: Option<Problem> = serde_json::from_slice(&body).ok();
+    let why = problem.map_or_else(|| status.to_string(), |problem| problem.to_string());
+    Err(Failure::new(UNREACHABLE, format!("the server refused: {why}")).into())
+}
+
+async fn over(timeout: Option<Span>) {
+    match timeout {
+        Some(timeout) => tokio::time::sleep(timeout.get()).await,
+        None => std::future::pending().await,
+    }
+}

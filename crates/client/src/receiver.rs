@@ -1,0 +1,416 @@
+//! A listener that receives webhooks, and wakes the waits.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+
+use abide_wire::limits::BODY_BYTES_MAX;
+use abide_wire::{WebhookTarget, webhook::TOLERANCE};
+
+use crate::inbox::Inbox;
+use crate::luck;
+use crate::webhook::{Delivery, ReplayGuard, Secret, Verifier};
+
+/// The most connections at a time. Others wait in the system's queue.
+const CONNECTIONS_MAX: usize = 256;
+/// How long the head of a request may take; so this is also how long an idle connection stays open.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a body may take.
+const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+/// How much is read from a connection at once, and the largest head, in bytes.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// How long to wait where the system has no room for another connection.
+const NO_ROOM_WAIT: Duration = Duration::from_millis(100);
+
+/// An HTTP listener for webhooks: it verifies, drops duplicates, and delivers what is left to an [`Inbox`].
+///
+/// It answers `204` to what it has taken, duplicates too, and refuses the rest: `401` what isn't signed by the secret or is
+/// too old, `413` what is too large, `415` what isn't JSON, `405` what isn't a `POST`. Bind it to an address that
+/// the server can reach; the path doesn't matter.
+///
+/// Dropping it closes the listener and every connection.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use abide::strategy::Webhook;
+/// use abide::{Client, NewJob, Receiver};
+///
+/// let client = Client::new("http://127.0.0.1:8080")?;
+/// let receiver = Receiver::bind("127.0.0.1:0").await?;
+/// let job = client.create(NewJob::default().webhook(receiver.target())).await?;
+/// let done = job.wait().strategy(Webhook::new(receiver.inbox())).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Receiver {
+    address: SocketAddr,
+    secret: Secret,
+    inbox: Inbox,
+    task: JoinHandle<()>,
+}
+
+/// How a [`Receiver`] behaves.
+#[derive(Clone)]
+pub struct ReceiverBuilder {
+    secrets: Vec<Secret>,
+    inbox: Inbox,
+    tolerance: Duration,
+    taker: Option<Taker>,
+}
+
+/// What is asked whether a delivery has been dealt with.
+type Taker = Arc<dyn Fn(Delivery) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
+
+/// Why a receiver can't be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiverError {
+    /// It can't listen there.
+    #[error("can't listen for webhooks: {0}")]
+    Listen(#[source] io::Error),
+    /// The system has no randomness to make a secret of; give it one.
+    #[error("can't make a secret: {0}")]
+    Secret(#[source] io::Error),
+}
+
+impl Receiver {
+    /// Listens at that address, with a fresh secret and a fresh inbox.
+    ///
+    /// # Errors
+    ///
+    /// The address can't be listened at, or the system has no randomness.
+    pub async fn bind(address: impl tokio::net::ToSocketAddrs) -> Result<Self, ReceiverError> {
+        Self::builder().bind(address).await
+    }
+
+    /// Sets more.
+    #[must_use]
+    pub fn builder() -> ReceiverBuilder {
+        ReceiverBuilder {
+            secrets: Vec::new(),
+            inbox: Inbox::new(),
+            tolerance: TOLERANCE,
+            taker: None,
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL, where the server runs on a machine for which this address means this one.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// The secret to sign with.
+    #[must_use]
+    pub const fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    /// What a new job needs to tell this receiver of its end.
+    #[must_use]
+    pub fn target(&self) -> WebhookTarget {
+        WebhookTarget {
+            url: self.url(),
+            events: None,
+            secret: Some(self.secret.expose()),
+        }
+    }
+
+    /// Where the jobs go that it was told of.
+    #[must_use]
+    pub const fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl ReceiverBuilder {
+    /// Believes deliveries that are signed with this secret; may be given several times. The first is [`Receiver::secret`].
+    #[must_use]
+    pub fn secret(mut self, secret: Secret) -> Self {
+        self.secrets.push(secret);
+        self
+    }
+
+    /// Delivers to that inbox.
+    #[must_use]
+    pub fn inbox(mut self, inbox: &Inbox) -> Self {
+        self.inbox = inbox.clone();
+        self
+    }
+
+    /// How far a delivery's timestamp may lie from now, either way; five minutes by default.
+    #[must_use]
+    pub const fn tolerance(mut self, tolerance: Duration) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// Asks `take` of every verified delivery that isn't a duplicate, whatever it tells of. Where that says `false` the
+    /// delivery is answered `503`, so that the sender tries again, and counts as not seen.
+    ///
+    /// The sender gives up after some seconds: answer before, and work afterwards.
+    #[must_use]
+    pub fn on_delivery<F>(mut self, take: impl Fn(Delivery) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = bool> + Send + 'static,
+    {
+        self.taker = Some(Arc::new(move |delivery| Box::pin(take(delivery))));
+        self
+    }
+
+    /// Listens at that address.
+    ///
+    /// # Errors
+    ///
+    /// The address can't be listened at, or the system has no randomness.
+    pub async fn bind(
+        mut self,
+        address: impl tokio::net::ToSocketAddrs,
+    ) -> Result<Receiver, ReceiverError> {
+        if self.secrets.is_empty() {
+            let bytes = luck::secret_bytes().map_err(ReceiverError::Secret)?;
+            self.secrets.push(Secret::generate(bytes));
+        }
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(ReceiverError::Listen)?;
+        let address = listener.local_addr().map_err(ReceiverError::Listen)?;
+        let secret = self.secrets[0].clone();
+        let inbox = self.inbox.clone();
+        let desk = Arc::new(Desk {
+            verifier: Verifier::new(self.secrets).tolerance(self.tolerance),
+            seen: Mutex::default(),
+            inbox: self.inbox,
+            taker: self.taker,
+        });
+        Ok(Receiver {
+            address,
+            secret,
+            inbox,
+            task: tokio::spawn(accept(listener, desk)),
+        })
+    }
+}
+
+impl fmt::Debug for ReceiverBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceiverBuilder")
+            .field("secrets", &self.secrets)
+            .field("tolerance", &self.tolerance)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What every request is taken to.
+struct Desk {
+    verifier: Verifier,
+    seen: Mutex<SeenIds>,
+    inbox: Inbox,
+    taker: Option<Taker>,
+}
+
+/// Which deliveries have been taken, and which are being dealt with; of the latter there are never more than connections.
+#[derive(Default)]
+struct SeenIds {
+    guard: ReplayGuard,
+    under_way: HashSet<String>,
+}
+
+/// Accepts until it is dropped, and its connections with it.
+async fn accept(listener: TcpListener, desk: Arc<Desk>) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok(permit) = room.clone().acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                let desk = desk.clone();
+                connections.spawn(async move {
+                    serve(socket, desk).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a webhook's connection");
+                tokio::time::sleep(NO_ROOM_WAIT).await;
+            }
+        }
+    }
+}
+
+async fn serve(socket: TcpStream, desk: Arc<Desk>) {
+    // It only costs time where it can't be set.
+    let _ = socket.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let desk = desk.clone();
+        async move { Ok::<_, Infallible>(desk.answer(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(socket), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a webhook's connection ended early");
+    }
+}
+
+impl Desk {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (status, why) = match self.take(request).await {
+            Ok(()) => (StatusCode::NO_CONTENT, String::new()),
+            Err((status, why)) => {
+                tracing::debug!(status = status.as_u16(), why, "refused a webhook");
+                (status, why)
+            }
+        };
+        let mut response = Response::new(Full::new(why.into()));
+        *response.status_mut() = status;
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            let allow = header::HeaderValue::from_static("POST");
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+        response
+    }
+
+    async fn take(&self, request: Request<Incoming>) -> Result<(), (StatusCode, String)> {
+        let refuse = |status, why: &str| Err((status, why.to_owned()));
+        if request.method() != Method::POST {
+            return refuse(StatusCode::METHOD_NOT_ALLOWED, "webhooks are posted");
+        }
+        if !is_json(request.headers()) {
+            return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "webhooks are JSON");
+        }
+        let (head, body) = request.into_parts();
+        let body = Limited::new(body, BODY_BYTES_MAX).collect();
+        let body = match tokio::time::timeout(BODY_TIME_MAX, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
+            }
+            Ok(Err(_)) => return refuse(StatusCode::BAD_REQUEST, "the body broke off"),
+            Err(_elapsed) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body was too slow"),
+        };
+        let delivery = Delivery::verified(&self.verifier, &head.headers, &body)
+            .map_err(|error| (StatusCode::UNAUTHORIZED, error.to_string()))?;
+        if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
+            return refuse(StatusCode::BAD_REQUEST, "the body is no JSON");
+        }
+        let Some(note) = self.note(&delivery.id) else {
+            return Ok(());
+        };
+        let undo = match note {
+            Note::New(undo) => undo,
+            // To acknowledge it would lose it, should the one that is being dealt with come to nothing.
+            Note::UnderWay => {
+                return refuse(StatusCode::SERVICE_UNAVAILABLE, "it is being dealt with");
+            }
+        };
+        if let Some(taker) = &self.taker
+            && !taker(delivery.clone()).await
+        {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, "it can't be taken now");
+        }
+        undo.keep();
+        if let Some(job) = delivery.job() {
+            self.inbox.deliver(job);
+        }
+        Ok(())
+    }
+
+    /// Notes the delivery as seen; `None` where it has been dealt with before.
+    fn note(&self, id: &str) -> Option<Note<'_>> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.guard.is_new(id) {
+            seen.under_way.insert(id.to_owned());
+            Some(Note::New(Undo {
+                desk: self,
+                id: id.to_owned(),
+                is_kept: false,
+            }))
+        } else {
+            seen.under_way.contains(id).then_some(Note::UnderWay)
+        }
+    }
+}
+
+/// What is known of a delivery's id.
+enum Note<'a> {
+    /// It was not seen before.
+    New(Undo<'a>),
+    /// It is being dealt with by another request.
+    UnderWay,
+}
+
+/// Takes the note of a delivery back when it is dropped, unless the delivery was taken: also where the sender gives up half
+/// way and the future is dropped.
+struct Undo<'a> {
+    desk: &'a Desk,
+    id: String,
+    is_kept: bool,
+}
+
+impl Undo<'_> {
+    fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        let seen = self.desk.seen.lock();
+        let mut seen = seen.unwrap_or_else(PoisonError::into_inner);
+        seen.under_way.remove(&self.id);
+        if !self.is_kept {
+            seen.guard.forget(&self.id);
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let essence = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next());
+    essence.is_some_and(|essence| {
+        let essence = essence.trim().to_ascii_lowercase();
+        essence == "application/json"
+            || (essence.starts_with("application/") && essence.ends_with("+json"))
+    })
+}
+
+#[cfg(test)]
+mod tests;

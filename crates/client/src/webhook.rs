@@ -1,0 +1,115 @@
+//! Receiving webhooks in a server of your own.
+//!
+//! Whoever knows a receiver's address can post to it, so nothing that a request says is to be believed before its signature
+//! has been checked over the very bytes that came:
+//!
+//! ```
+//! use abide::webhook::{Delivery, ReplayGuard, Verifier};
+//!
+//! # fn handle(headers: &http::HeaderMap, body: &[u8], verifier: &Verifier, guard: &mut ReplayGuard) -> u16 {
+//! let delivery = match Delivery::verified(verifier, headers, body) {
+//!     Ok(delivery) => delivery,
+//!     Err(_) => return 401,
+//! };
+//! if !guard.is_new(&delivery.id) {
+//!     return 204; // The sender got no answer to the first one, and asks again.
+//! }
+//! if let Some(job) = delivery.job() {
+//!     // An `abide::Inbox` takes it in, or whatever you keep jobs in.
+//!     # let _ = job;
+//! }
+//! 204
+//! # }
+//! # let verifier = Verifier::new(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse()?]);
+//! # assert_eq!(handle(&http::HeaderMap::new(), b"{}", &verifier, &mut ReplayGuard::default()), 401);
+//! # Ok::<(), abide::webhook::SecretError>(())
+//! ```
+//!
+//! The feature `inbox` has a listener that does all of it: `Receiver`.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde::Deserialize;
+
+use abide_wire::{Event, Job, Timestamp};
+
+pub use abide_wire::webhook::{
+    ReplayGuard, Secret, SecretError, Signed, TOLERANCE, Verifier, VerifyError, seconds_of, sign,
+};
+
+use crate::clock;
+
+/// The system's time: what to sign with, and what receivers compare with.
+#[must_use]
+pub fn now() -> Timestamp {
+    clock::system_time()
+}
+
+/// Whether these headers and exactly these bytes come from somebody who has the secret, at the system's time.
+///
+/// It wraps [`Verifier::verify_at`], which takes the time as an argument.
+///
+/// # Errors
+///
+/// Why they are not to be believed.
+pub fn verify(verifier: &Verifier, headers: &HeaderMap, body: &[u8]) -> Result<(), VerifyError> {
+    verify_at(verifier, headers, body, now())
+}
+
+fn verify_at(
+    verifier: &Verifier,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<(), VerifyError> {
+    let signed = Signed::read(|name| headers.get(name)?.to_str().ok())?;
+    verifier.verify_at(signed, body, now)
+}
+
+/// A delivery whose signature has been checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its id, the same at every attempt.
+    pub id: String,
+    /// What happened, such as `job.completed`; empty where the body doesn't say.
+    pub kind: String,
+    /// The very bytes that came.
+    pub body: Bytes,
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "type", default)]
+    kind: String,
+}
+
+impl Delivery {
+    /// Checks the signature, and says what was delivered.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not to be believed. Nothing of the body has been parsed then.
+    pub fn verified(
+        verifier: &Verifier,
+        headers: &HeaderMap,
+        body: impl AsRef<[u8]>,
+    ) -> Result<Self, VerifyError> {
+        let body = body.as_ref();
+        verify(verifier, headers, body)?;
+        let id = headers.get(abide_wire::headers::WEBHOOK_ID);
+        let id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
+        let kind: Option<Kind> = serde_json::from_slice(body).ok();
+        Ok(Self {
+            id: id.to_owned(),
+            kind: kind.map(|kind| kind.kind).unwrap_or_default(),
+            body: Bytes::copy_from_slice(body),
+        })
+    }
+
+    /// The job that it tells of; `None` for a test, and for anything that isn't of a job.
+    #[must_use]
+    pub fn job(&self) -> Option<Job> {
+        let event: Event = serde_json::from_slice(&self.body).ok()?;
+        Some(event.data)
+    }
+}
