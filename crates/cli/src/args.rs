@@ -12,6 +12,7 @@ use crate::commands::serve::SettingFlags;
 use crate::commands::simulate::SimulateArgs;
 use crate::commands::status::StatusArgs;
 use crate::commands::wait::WaitArgs;
+use crate::commands::watch::WatchArgs;
 
 /// Where a server listens unless it is told otherwise.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
@@ -89,6 +90,9 @@ pub(crate) enum Command {
     /// Waits until jobs end, and tells of each when it does
     #[command(after_help = WAIT)]
     Wait(WaitArgs),
+    /// Shows every change of a job until it ends
+    #[command(after_help = WATCH)]
+    Watch(WatchArgs),
     /// Cancels a job
     #[command(after_help = CANCEL)]
     Cancel(CancelArgs),
@@ -144,6 +148,10 @@ Examples:
 
 Exit codes: 0 completed, 1 failed or canceled, 3 refused or unreachable, 4 still running at the deadline;
 of several jobs the highest.";
+const WATCH: &str = "\
+Examples:
+  abide watch job_...
+  abide watch job_... --json | jq -c '[.revision, .status, .progress.percent]'";
 const CANCEL: &str = "\
 Examples:
   abide cancel job_...";

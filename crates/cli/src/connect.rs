@@ -12,6 +12,8 @@ use crate::exit::{FAILED, Failure, STILL_RUNNING, UNREACHABLE, USAGE};
 
 /// How long making a connection may take before the server counts as not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The pauses after each look for a server that may just be starting, in milliseconds: half a second in all.
+const START_PAUSES: [u64; 6] = [10, 20, 50, 100, 150, 170];
 
 impl Common {
     /// A client of the server that the flags name. Nothing is sent yet.
@@ -33,17 +35,21 @@ impl Common {
 
     /// Makes sure that somebody listens where the server should be, if that is this machine: there a server that isn't
     /// running is the likeliest fault by far, and to retry for half a minute is no help. Elsewhere the client finds out.
+    ///
+    /// It looks for a moment rather than once, so that `abide serve & abide create` works as it is written.
     pub(crate) async fn check_listening(&self) -> Result<(), Failure> {
         let Some(address) = loopback(&self.server) else {
             return Ok(());
         };
-        match tokio::net::TcpStream::connect(&address).await {
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                Err(self.not_running())
+        for pause in START_PAUSES {
+            match tokio::net::TcpStream::connect(&address).await {
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
+                // Whatever else may be wrong, the client says it better.
+                _ => return Ok(()),
             }
-            // Whatever else may be wrong, the client says it better.
-            _ => Ok(()),
+            tokio::time::sleep(Duration::from_millis(pause)).await;
         }
+        Err(self.not_running())
     }
 
     fn not_running(&self) -> Failure {

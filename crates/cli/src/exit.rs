@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use abide::Outcome;
 
+use crate::output;
+
 /// Every job completed; or the command did what it should.
 pub(crate) const COMPLETED: u8 = 0;
 /// A job failed or was canceled.
@@ -50,17 +52,50 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::from(COMPLETED);
     }
-    anstream::eprintln!("abide: {error:#}");
+    output::say(&format!("abide: {}", in_one_line(error)));
     let code = error
         .downcast_ref::<Failure>()
         .map_or(UNREACHABLE, |failure| failure.code);
     ExitCode::from(code)
 }
 
+/// An error and its causes, but for those that it has told of itself.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.contains(&cause) && !cause.contains(&line) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
+}
+
+/// Whether what failed is our own writing. That a server's connection broke is something else, and further down the chain.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe)
-    })
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let told = Err::<(), _>(io::Error::other("no room")).context("x can't grow: no room");
+        assert_eq!(in_one_line(&told.unwrap_err()), "x can't grow: no room");
+        let untold = Err::<(), _>(io::Error::other("no room")).context("x can't grow");
+        assert_eq!(in_one_line(&untold.unwrap_err()), "x can't grow: no room");
+    }
+
+    #[test]
+    fn only_our_own_closed_pipe_is_success() {
+        let ours = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert!(is_closed_pipe(&ours));
+        let other = ours.context("the connection broke");
+        assert!(!is_closed_pipe(&other.context("outer")));
+    }
 }

@@ -1,31 +1,65 @@
 //! Ctrl-C and SIGTERM.
 
 use std::future::Future;
+use std::io;
+
+/// What tells a program to end. Listened for from the moment it is made; before that the system ends the program by itself.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(windows)]
+    interrupt: tokio::signal::windows::CtrlC,
+}
+
+impl Signals {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    pub(crate) fn listen() -> io::Result<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            Ok(Self {
+                interrupt: signal(SignalKind::interrupt())?,
+                terminate: signal(SignalKind::terminate())?,
+            })
+        }
+        #[cfg(windows)]
+        Ok(Self {
+            interrupt: tokio::signal::windows::ctrl_c()?,
+        })
+    }
+
+    /// Waits until one is heard.
+    pub(crate) async fn heard(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        #[cfg(windows)]
+        self.interrupt.recv().await;
+    }
+}
 
 /// Waits for the work, or for somebody to interrupt it; then there is no answer, and the work has been dropped.
+///
+/// # Errors
+///
+/// The system doesn't let us listen for signals.
 ///
 /// # Cancel safety
 ///
 /// That of the work.
-pub(crate) async fn unless_interrupted<T>(work: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
+pub(crate) async fn unless_interrupted<T>(work: impl Future<Output = T>) -> io::Result<Option<T>> {
+    let mut signals = Signals::listen()?;
+    Ok(tokio::select! {
         result = work => Some(result),
-        () = signal() => None,
-    }
-}
-
-/// Waits for Ctrl-C or, where there is such a thing, SIGTERM.
-pub(crate) async fn signal() {
-    #[cfg(unix)]
-    if let Ok(mut terminate) =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-    {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
-        return;
-    }
-    // Without a handler the system ends the process by itself.
-    let _unhandled = tokio::signal::ctrl_c().await;
+        () = signals.heard() => None,
+    })
 }

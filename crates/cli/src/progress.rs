@@ -84,7 +84,12 @@ impl Bars {
         if let Some(bar) = self.bars.get(id) {
             bar.finish_and_clear();
         }
-        self.multi.suspend(say)
+        self.suspend(say)
+    }
+
+    /// Does something with the bars out of the way.
+    pub(crate) fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.multi.suspend(work)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use abide::{Job, Problem, Status};
+use abide::{Job, Problem, Status, Timestamp};
 use abide_wire::Remaining;
 use anstyle::{AnsiColor, Style};
 
@@ -78,6 +78,13 @@ pub(crate) fn left(remaining: &Remaining) -> String {
     format!("about {middle} left ({low} to {high})")
 }
 
+/// The time of an instant's day, UTC, to the millisecond.
+pub(crate) fn time_of_day(instant: Timestamp) -> String {
+    let text = instant.to_string();
+    // 2026-11-22T00:22:36.000Z
+    text.get(11..23).unwrap_or(&text).to_owned()
+}
+
 /// A length of time as a person would say it: two digits that matter, or three.
 pub(crate) fn duration(length: Duration) -> String {
     let seconds = length.as_secs_f64();
@@ -114,6 +121,14 @@ mod tests {
         for (seconds, said) in table {
             assert_eq!(duration(Duration::from_secs_f64(*seconds)), *said);
         }
+    }
+
+    #[test]
+    fn the_time_of_day_has_milliseconds() {
+        assert_eq!(
+            time_of_day(Timestamp::from_millis(3_723_004)),
+            "01:02:03.004"
+        );
     }
 
     #[test]

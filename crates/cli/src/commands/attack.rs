@@ -88,7 +88,7 @@ pub(crate) fn run(common: &Common, args: &AttackArgs) -> anyhow::Result<ExitCode
                 unwritten.get_or_insert(error);
             }
         };
-        let Some(result) = unless_interrupted(attack.run(wanted, tell)).await else {
+        let Some(result) = unless_interrupted(attack.run(wanted, tell)).await? else {
             return Ok(ExitCode::from(exit::INTERRUPTED));
         };
         let verdicts = result.map_err(|error| failure(&error))?;

@@ -67,7 +67,7 @@ pub(crate) fn run(common: &Common, args: &CreateArgs) -> anyhow::Result<ExitCode
         common.check_listening().await?;
         let client = common.client_with_memory(args.how.state_dir().filter(|_| args.wait))?;
         let create = client.create(new).idempotency_key(&key);
-        let Some(result) = unless_interrupted(async { create.await }).await else {
+        let Some(result) = unless_interrupted(async { create.await }).await? else {
             output::say(&format!(
                 "abide: interrupted; whether the job was created isn't known. {}",
                 again(&key)

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::args::Common;
 use crate::connect::block_on;
 use crate::exit::{self, Failure, UNREACHABLE};
-use crate::interrupt::signal;
+use crate::interrupt::Signals;
 use crate::{output, show};
 
 /// How long the server may take to answer, and whoever deliveries are forwarded to.
@@ -86,9 +86,10 @@ pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode
                 receiver.secret().expose()
             )),
         }
+        let mut signals = Signals::listen()?;
         let result = tokio::select! {
             result = receive(common, args, &http, receiver.secret(), &mut arrived) => result.map(|()| exit::COMPLETED),
-            () = signal() => Ok(if args.count.is_some() { exit::INTERRUPTED } else { exit::COMPLETED }),
+            () = signals.heard() => Ok(if args.count.is_some() { exit::INTERRUPTED } else { exit::COMPLETED }),
             () = over(args.timeout) => Ok(if args.count.is_some() { exit::STILL_RUNNING } else { exit::COMPLETED }),
         };
         if let Some(id) = registered

@@ -11,6 +11,7 @@ pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod status;
 pub(crate) mod wait;
+pub(crate) mod watch;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Create(args) => create::run(common, &args),
         Command::Status(args) => status::run(common, &args),
         Command::Wait(args) => wait::run(common, &args),
+        Command::Watch(args) => watch::run(common, &args),
         Command::Cancel(args) => cancel::run(common, &args),
         Command::Simulate(args) => simulate::run(&args, common.json),
         Command::Listen(args) => listen::run(common, &args),

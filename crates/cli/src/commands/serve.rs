@@ -13,7 +13,7 @@ use abide_server::Server;
 use abide_server::config::{Config, Layers, Resolved, SETTINGS};
 
 use crate::exit::{Failure, USAGE};
-use crate::interrupt::signal;
+use crate::interrupt::Signals;
 use crate::output;
 use crate::telemetry::Telemetry;
 
@@ -115,13 +115,15 @@ pub(crate) fn run(flags: &SettingFlags) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    // Before anybody can know that we are here, so that whoever stops us finds us listening for that too.
+    let mut signals = Signals::listen()?;
     let server = Server::start(config, fresh_seed()).await?;
     output::say(&format!("abide: listening on http://{}", server.address()));
     let stop = CancellationToken::new();
     tokio::spawn({
         let stop = stop.clone();
         async move {
-            signal().await;
+            signals.heard().await;
             stop.cancel();
         }
     });

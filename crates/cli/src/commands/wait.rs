@@ -81,7 +81,7 @@ pub(crate) async fn wait_for(
         }
         anyhow::Ok(())
     };
-    let ended = unless_interrupted(all).await;
+    let ended = unless_interrupted(all).await?;
     drop(bars);
     save(client);
     match ended {

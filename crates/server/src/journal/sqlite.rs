@@ -509,6 +509,10 @@ fn of_sqlite(path: &Path, error: rusqlite::Error) -> JournalError {
     let path = path.to_owned();
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => JournalError::Full { path },
+        // The first thing that finds no room on a full disk is the index of the log, and SQLite has another word for that.
+        _ if extended_code(&error) == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => {
+            JournalError::Full { path }
+        }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => JournalError::Busy { path },
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             JournalError::NotWritable {
@@ -526,6 +530,10 @@ fn of_sqlite(path: &Path, error: rusqlite::Error) -> JournalError {
             source: error.into(),
         },
     }
+}
+
+fn extended_code(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code)
 }
 
 #[cfg(test)]

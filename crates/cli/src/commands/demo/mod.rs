@@ -103,7 +103,7 @@ async fn demo(args: &DemoArgs, as_json: bool) -> anyhow::Result<ExitCode> {
         jobs: args.jobs,
         live: Live::new(args.jobs, as_json),
     };
-    let scores = unless_interrupted(stage.play()).await;
+    let scores = unless_interrupted(stage.play()).await?;
     drop(stage);
 
     stop.cancel();

@@ -254,9 +254,7 @@ fn a_full_disk_keeps_the_last_checkpoint() {
         .state()
         .pragma_update(None, "max_page_count", 1_000)
         .unwrap();
-    checkpoints
-        .write(2, &mut large.into_iter())
-        .unwrap();
+    checkpoints.write(2, &mut large.into_iter()).unwrap();
     assert_eq!(journal.load(&mut |_, _| Ok(())).unwrap(), 2);
 }
 

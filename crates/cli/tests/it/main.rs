@@ -1,0 +1,9 @@
+//! The binary, as people and scripts meet it.
+
+mod answers;
+mod bench;
+mod crash;
+mod demo;
+mod pipes;
+mod starts;
+mod terminal;
