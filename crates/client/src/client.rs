@@ -634,7 +634,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Calls this with the report of every wait that ended or gave up, for metrics.
+    /// Calls this with the report of every wait and watch that ended or gave up, for metrics.
     pub fn on_report(
         mut self,
         on_report: impl Fn(&JobId, &Report) + Send + Sync + 'static,

@@ -100,6 +100,8 @@ pub(crate) enum Heard {
     Over,
     /// There is no such stream.
     Absent,
+    /// There are so many streams already that this wait does better without.
+    Crowded,
 }
 
 /// What a wait has spent.
@@ -437,8 +439,10 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                     self.seen.happened = Happened::Closed;
                     return Ok(None);
                 }
-                Some(Ok(Heard::Absent)) => {
-                    self.origin.memory.note_stream(false, self.now());
+                Some(Ok(heard @ (Heard::Absent | Heard::Crowded))) => {
+                    if matches!(heard, Heard::Absent) {
+                        self.origin.memory.note_stream(false, self.now());
+                    }
                     self.seen.happened = Happened::NoStream;
                     return Ok(None);
                 }

@@ -172,6 +172,9 @@ impl Target for Native {
             call = call.header(headers::LAST_EVENT_ID, HeaderValue::from(after.0));
         }
         Box::pin(async move {
+            let Some(alone) = self.hub.listens_alone() else {
+                return Ok(Heard::Crowded);
+            };
             self.spend(terms).await;
             let answer = match timeout(terms.limit, open(&self.origin, &call)).await {
                 Ok(Ok(answer)) => answer,
@@ -190,7 +193,7 @@ impl Target for Native {
             if !is_stream {
                 return Ok(Heard::Absent);
             }
-            Ok(Heard::Open(Events::new(answer.into_body())))
+            Ok(Heard::Open(Events::new(answer.into_body(), Some(alone))))
         })
     }
 

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::exchange::{Failure, JOB_BYTES_MAX};
+use crate::hub::Alone;
 use crate::transport::Body;
 
 /// The longest event that is read, in bytes; the same as for one job.
@@ -140,11 +141,14 @@ impl Decoder {
 pub(crate) struct Events {
     body: Body,
     decoder: Decoder,
+    /// Leave to have it, given back with it.
+    _alone: Option<Alone>,
 }
 
 impl Events {
-    pub(crate) fn new(body: Body) -> Self {
+    pub(crate) fn new(body: Body, alone: Option<Alone>) -> Self {
         Self {
+            _alone: alone,
             body,
             decoder: Decoder::default(),
         }

@@ -87,14 +87,20 @@ impl Watch {
     }
 }
 
-fn run(driver: Driver<'static, Job>) -> Running {
-    let states = stream::unfold(Some(driver), |driver| async {
-        let mut driver = driver?;
-        match driver.step().await {
-            Ok(Step::News(job)) => Some((Ok(job), Some(driver))),
-            Ok(Step::Ended(job)) => Some((Ok(job), None)),
-            Err(error) => Some((Err(error), None)),
+fn run(driver: Driver<'static, Job>, job: JobHandle) -> Running {
+    let states = stream::unfold(Some((driver, job)), |running| async {
+        let (mut driver, handle) = running?;
+        let step = driver.step().await;
+        if let Ok(Step::News(job)) = step {
+            return Some((Ok(job), Some((driver, handle))));
         }
+        if let Some(hook) = &handle.client.core.on_report {
+            hook(handle.id(), &driver.report());
+        }
+        let last = step.map(|step| match step {
+            Step::News(job) | Step::Ended(job) => job,
+        });
+        Some((last, None))
     });
     Box::pin(states.fuse())
 }
@@ -106,7 +112,7 @@ impl Stream for Watch {
         let this = self.get_mut();
         let running = this
             .running
-            .get_or_insert_with(|| run(this.options.drive(&this.job, true)));
+            .get_or_insert_with(|| run(this.options.drive(&this.job, true), this.job.clone()));
         running.as_mut().poll_next(cx)
     }
 }

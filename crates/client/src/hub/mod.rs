@@ -72,6 +72,11 @@ impl Hub {
         self.alone(|state| &mut state.asking)
     }
 
+    /// Leave to have a stream of one's own, for the first few at a time.
+    pub(crate) fn listens_alone(self: &Arc<Self>) -> Option<Alone> {
+        self.alone(|state| &mut state.listening)
+    }
+
     fn alone(self: &Arc<Self>, count: fn(&mut State) -> &mut usize) -> Option<Alone> {
         let sets = self.origin.memory.sets(self.origin.clock.now());
         let mut state = self.lock();

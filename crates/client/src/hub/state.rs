@@ -27,9 +27,10 @@ const TURNAROUND_MAX: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// How many requests single waits hold, and how many of them ask.
+    /// How many requests single waits hold, how many of them ask, and how many listen.
     pub(super) holding: usize,
     pub(super) asking: usize,
+    pub(super) listening: usize,
     pub(super) members: HashMap<u64, Member>,
     pub(super) flights: HashMap<u64, Flight>,
     pub(super) lanes: [Lane; 3],

@@ -192,7 +192,7 @@ pub enum Happened {
     Muted,
     /// The server closed the stream, or said that there will be no events.
     Closed,
-    /// The server has no such stream.
+    /// The server has no such stream, or there are so many already that this wait does better without.
     NoStream,
     /// The inbox brought news that isn't the end.
     Pushed,

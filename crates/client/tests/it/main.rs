@@ -11,4 +11,5 @@ mod foreign;
 mod histories;
 mod many;
 mod rules;
+mod sockets;
 mod world;

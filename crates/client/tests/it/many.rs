@@ -271,6 +271,34 @@ async fn a_watch_tells_every_state_once_and_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hundred_watches_share_requests_and_each_sees_every_state() {
+    let world = World::new();
+    let client = world.client();
+    let watches = (0..100).map(|n| {
+        let start = 5.0 + f64::from(n) * 0.01;
+        let id = world.job(
+            &format!("job_{n}"),
+            &[start, 20.0, 40.0],
+            Outcome::Completed,
+        );
+        let mut watch = client.job(id).watch();
+        async move {
+            let mut seen = Vec::new();
+            while let Some(job) = watch.next().await {
+                seen.push(job.unwrap().revision.0);
+            }
+            seen
+        }
+    });
+    let seen = join_all(watches).await;
+    assert!(seen.iter().all(|seen| *seen == [1, 2, 3, 4]), "{seen:?}");
+    let streams = world.seen().iter().filter(|seen| seen.is_stream()).count();
+    assert_eq!(streams, 8);
+    assert!(world.requests() < 60, "{}", world.requests());
+    assert!(world.elapsed() < 42 * SECOND, "{:?}", world.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_loses_nothing_when_its_futures_are_dropped() {
     let world = World::new();
     let id = world.job("a", &[1.0, 2.0, 3.0, 9.0], Outcome::Completed);
