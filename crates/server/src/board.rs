@@ -112,6 +112,9 @@ pub enum Channel {
 }
 
 impl Channel {
+    /// Every channel, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::LongPoll, Self::Set, Self::Stream, Self::Create];
+
     /// The word on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

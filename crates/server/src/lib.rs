@@ -10,6 +10,7 @@ pub mod http;
 pub mod journal;
 pub mod looks;
 pub mod metrics;
+pub mod report;
 pub mod scenario;
 pub mod serve;
 pub mod server;

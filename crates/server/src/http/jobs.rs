@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::Json as Respond;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -18,6 +19,7 @@ use super::hold::{Hold, hold};
 use super::looks::{Looked, POLL};
 use super::represent::{apply_preference, not_modified, represent};
 use super::state::AppState;
+use super::visit::Said;
 use super::webhooks::{check_webhook_of, show_secret_of_job, wait_for_early_webhook};
 use crate::board::{Channel, Look};
 
@@ -34,6 +36,7 @@ pub(super) struct ReadQuery {
 pub(super) async fn create(
     State(state): State<AppState>,
     caller: Caller,
+    Extension(said): Extension<Said>,
     uri: Uri,
     headers: HeaderMap,
     OptionalJson(mut new): OptionalJson<NewJob<RawJson>>,
@@ -45,6 +48,7 @@ pub(super) async fn create(
     let granted = wish
         .map(|wish| Hold::grant(&state, &caller, Channel::Create, wish))
         .transpose()?;
+    let digest = Said::digest(&new);
     let create = Command::Create(Box::new(Create {
         owner: caller.owner,
         new,
@@ -55,6 +59,7 @@ pub(super) async fn create(
             "a create was answered with something else",
         ));
     };
+    said.note(digest);
     wait_for_early_webhook(&state, job.key).await;
     let length = granted.as_ref().map(Hold::length);
     if let Some(granted) = granted

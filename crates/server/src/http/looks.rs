@@ -1,5 +1,7 @@
 //! Who looked at a job, and what each look was good for.
 
+use std::time::Duration;
+
 use axum::Json as Respond;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -14,7 +16,9 @@ use super::error::ApiError;
 use super::extract::Path;
 use super::jobs::{find, key_of};
 use super::state::AppState;
+use crate::board::Channel;
 use crate::looks::{Look, Who};
+use crate::report::Seen;
 
 /// The log of one job.
 #[derive(Debug, Serialize)]
@@ -108,8 +112,25 @@ impl AppState {
                 .parse()
                 .ok()
         });
+        let at = self.clock.now();
+        let channel = Channel::ALL
+            .into_iter()
+            .find(|channel| channel.as_str() == looked.channel);
+        let seen = Seen {
+            asked_at: looked.asked_at,
+            at,
+            job: job.key,
+            revision: job.revision,
+            known: looked.seen,
+            finished_at: job.finished_at,
+            channel,
+            retry_after: retry_after.map(|seconds: u32| Duration::from_secs(seconds.into())),
+        };
+        // The others are counted as requests where they are answered: several looks may belong to one.
+        let is_request = matches!(channel, None | Some(Channel::LongPoll));
+        self.report.look(caller.counted(), seen, is_request);
         let look = Look {
-            at: self.clock.now(),
+            at,
             asked_at: looked.asked_at,
             channel: looked.channel,
             revision: job.revision,

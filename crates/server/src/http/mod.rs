@@ -26,6 +26,7 @@ pub mod shell;
 mod simulator;
 pub mod state;
 mod strict;
+mod visit;
 mod webhooks;
 
 use axum::Router;
@@ -49,7 +50,7 @@ pub fn app(state: AppState) -> Router {
         .route("/v1/jobs/{id}/events", get(events::stream))
         .route("/v1/jobs/{id}/watchers", get(jobs::watchers))
         .route("/v1/jobs/{id}/looks", get(looks::of_job))
-        .route("/v1/report", get(report::card))
+        .route("/v1/report", get(report::card).delete(report::clear))
         .route("/v1/events", get(feed::stream))
         .route("/v1/jobs/{id}/deliveries", get(webhooks::of_job))
         .route("/v1/webhooks", post(webhooks::create).get(webhooks::list))

@@ -1,214 +1,242 @@
-//! The report card: how the clients that were seen waited.
-//!
-//! It is made from the log of looks when it is asked for, so it costs those who look nothing, and it covers the jobs that the log
-//! covers. A client is a program at an address, by one channel.
-
-use std::collections::BTreeMap;
+//! The report card: how the clients that were seen waited, against how little it could have taken, with verdicts for a test to fail by.
 
 use axum::Json as Respond;
 use axum::extract::State;
-use serde::Serialize;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
 
+use abide_engine::Owner;
 use abide_wire::Timestamp;
 
 use super::access::Caller;
-use super::jobs::find;
+use super::extract::Query;
+use super::looks::POLL;
 use super::state::AppState;
 use crate::board::Channel;
-use crate::looks::{Look, Who};
+use crate::report::{Card, Client};
 
-/// How much sooner than asked a client may come back and still count as obedient, in milliseconds: headers are in whole seconds,
-/// and a client's clock is not ours.
-const OBEDIENCE_SLACK_MS: i64 = 50;
+/// What a client may take before its verdict is bad. What isn't said is as here.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Limits {
+    /// Requests per job, the create included.
+    requests_per_job: f64,
+    /// Looks per job that told nothing new.
+    wasted_per_job: f64,
+    /// How late 95 of 100 ends may be seen, in milliseconds.
+    detection_p95_ms: u64,
+    /// How often it may come back before it was told to.
+    retry_after_ignored: u64,
+    /// Jobs made twice.
+    duplicate_creates: u64,
+}
 
-/// The card.
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            requests_per_job: 10.0,
+            wasted_per_job: 5.0,
+            detection_p95_ms: 2_000,
+            retry_after_ignored: 0,
+            duplicate_creates: 0,
+        }
+    }
+}
+
+/// The report.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// Since when looks have been noted.
+    /// Since when clients have been counted.
     since: Timestamp,
     /// How many jobs were looked at.
     jobs: usize,
+    /// Whether every client passes.
+    pass: bool,
+    /// The most recently seen first.
     clients: Vec<ClientCard>,
 }
 
 #[derive(Debug, Serialize)]
 struct ClientCard {
+    /// The program, and where it runs or whose key it has.
     client: String,
+    /// The channel by which most of its looks came.
     channel: &'static str,
+    since: Timestamp,
     /// How many jobs it looked at.
     jobs: u64,
     /// Of how many it saw the end.
     ended: u64,
+    /// Requests about jobs, creates and failed ones included; all events of a stream are one.
     requests: u64,
+    /// Those that were refused or failed.
+    failed: u64,
     requests_per_job: f64,
+    /// What it would have taken to make these jobs and learn of their ends.
+    optimum_per_job: f64,
     /// Looks that told it nothing new.
     wasted: u64,
     wasted_per_job: f64,
-    /// What it would have taken to learn of the end alone.
-    optimum_per_job: f64,
-    /// How long after the end it learned of it, in milliseconds.
+    /// How long after the end it learned of it, in milliseconds; `null` where it saw none.
     detection_ms: Option<Detection>,
     retry_after: RetryAfter,
+    /// Jobs that it made.
+    creates: u64,
+    /// Creates repeated under their idempotency key, which made nothing.
+    replayed_creates: u64,
+    /// Creates without a key that said what one before had said.
+    identical_creates: u64,
+    /// Those of them that followed one whose answer was lost: the same job twice.
+    duplicate_creates: u64,
+    verdicts: Vec<Verdict>,
+    /// Whether all verdicts are good.
+    pass: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 struct Detection {
+    mean: u64,
     p50: u64,
     p90: u64,
+    p95: u64,
     max: u64,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct RetryAfter {
-    /// After how many answers that said when to come back the client came back.
+    /// How often the client came back after it had been told when to.
     given: u64,
     /// How often not before that.
     obeyed: u64,
 }
 
-#[derive(Debug, Default)]
-struct Tally {
-    jobs: u64,
-    requests: u64,
-    wasted: u64,
-    late_ms: Vec<u64>,
-    retry_after: RetryAfter,
+#[derive(Debug, Serialize)]
+struct Verdict {
+    rule: &'static str,
+    value: f64,
+    limit: f64,
+    pass: bool,
 }
 
 /// `GET /v1/report`
-pub(super) async fn card(State(state): State<AppState>, caller: Caller) -> Respond<Report> {
-    // Copied out first: the log's locks are not held while the board is asked.
-    let mut seen = Vec::new();
-    state
-        .looks
-        .each(|job, log| seen.push((job, log.looks.clone())));
-    let mut tallies: BTreeMap<(Who, &'static str), Tally> = BTreeMap::new();
-    let mut jobs = 0;
-    for (key, looks) in seen {
-        let Ok(job) = find(&state, &caller, key) else {
-            continue;
-        };
-        jobs += 1;
-        let mut clients: BTreeMap<(Who, &'static str), Vec<&Look>> = BTreeMap::new();
-        for look in &looks {
-            let of_client = clients.entry((look.who, look.channel)).or_default();
-            of_client.push(look);
-        }
-        for (client, looks) in clients {
-            let tally = tallies.entry(client).or_default();
-            tally.add(&looks, job.finished_at);
-        }
-    }
-    let clients = tallies
-        .into_iter()
-        .map(|((who, channel), tally)| tally.card(&who, channel));
+pub(super) async fn card(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(limits): Query<Limits>,
+) -> Respond<Report> {
+    let (mut cards, jobs) = state.report.of(caller.owner);
+    cards.sort_by_key(|card| std::cmp::Reverse(card.last));
+    let since = cards.iter().map(|card| card.since).min();
+    let clients: Vec<_> = cards.iter().map(|card| show(card, &limits)).collect();
     Respond(Report {
-        since: state.started_at(),
+        since: since.unwrap_or_else(|| state.started_at()),
         jobs,
-        clients: clients.collect(),
+        pass: clients.iter().all(|client| client.pass),
+        clients,
     })
 }
 
-impl Tally {
-    /// Adds what one client did about one job.
-    fn add(&mut self, looks: &[&Look], finished_at: Option<Timestamp>) {
-        self.jobs += 1;
-        let is_stream = looks
-            .first()
-            .is_some_and(|look| look.channel == Channel::Stream.as_str());
-        // All events of a stream are one request.
-        self.requests += if is_stream { 1 } else { looks.len() as u64 };
-        self.wasted += looks.iter().filter(|look| !look.news).count() as u64;
-        if let Some(finished_at) = finished_at
-            && let Some(first) = looks
-                .iter()
-                .find(|look| look.at >= finished_at && look.news)
-        {
-            let late = first.at.since(finished_at).as_millis();
-            self.late_ms.push(u64::try_from(late).unwrap_or(u64::MAX));
-        }
-        for pair in looks.windows(2) {
-            let Some(seconds) = pair[0].retry_after else {
-                continue;
-            };
-            let pause = pair[1].asked_at.as_millis() - pair[0].at.as_millis();
-            self.retry_after.given += 1;
-            let is_obeyed = pause + OBEDIENCE_SLACK_MS >= i64::from(seconds) * 1_000;
-            self.retry_after.obeyed += u64::from(is_obeyed);
-        }
-    }
+/// `DELETE /v1/report`
+pub(super) async fn clear(State(state): State<AppState>, caller: Caller) -> StatusCode {
+    state.report.clear(caller.owner);
+    StatusCode::NO_CONTENT
+}
 
-    fn card(mut self, who: &Who, channel: &'static str) -> ClientCard {
-        self.late_ms.sort_unstable();
-        let quantile = |share: f64| {
-            let last = self.late_ms.len().saturating_sub(1) as f64;
-            self.late_ms.get((last * share).round() as usize).copied()
-        };
-        let detection_ms = quantile(1.0).map(|max| Detection {
-            p50: quantile(0.5).unwrap_or(max),
-            p90: quantile(0.9).unwrap_or(max),
-            max,
-        });
-        let jobs = self.jobs.max(1) as f64;
-        ClientCard {
-            client: who.to_string(),
-            channel,
-            jobs: self.jobs,
-            ended: self.late_ms.len() as u64,
-            requests: self.requests,
-            requests_per_job: self.requests as f64 / jobs,
-            wasted: self.wasted,
-            wasted_per_job: self.wasted as f64 / jobs,
-            optimum_per_job: 1.0,
-            detection_ms,
-            retry_after: self.retry_after,
-        }
+fn show(card: &Card, limits: &Limits) -> ClientCard {
+    // Whoever made jobs and never looked at them has those.
+    let jobs = card.jobs.max(card.creates).max(1) as f64;
+    let detection_ms = detection(card);
+    let ignored = card.told - card.obeyed;
+    let requests_per_job = card.requests as f64 / jobs;
+    let wasted_per_job = card.wasted as f64 / jobs;
+    let p95 = detection_ms.map_or(0, |late| late.p95);
+    let verdicts: Vec<Verdict> = [
+        (
+            "requests_per_job",
+            requests_per_job,
+            limits.requests_per_job,
+        ),
+        ("wasted_per_job", wasted_per_job, limits.wasted_per_job),
+        (
+            "detection_p95_ms",
+            p95 as f64,
+            limits.detection_p95_ms as f64,
+        ),
+        (
+            "retry_after_ignored",
+            ignored as f64,
+            limits.retry_after_ignored as f64,
+        ),
+        (
+            "duplicate_creates",
+            card.duplicates as f64,
+            limits.duplicate_creates as f64,
+        ),
+    ]
+    .into_iter()
+    .map(|(rule, value, limit)| Verdict {
+        rule,
+        value,
+        limit,
+        pass: value <= limit,
+    })
+    .collect();
+    let optimum = card.creates + card.jobs - card.ended_by_create.min(card.jobs);
+    ClientCard {
+        client: name(&card.client),
+        channel: channel(card),
+        since: card.since,
+        jobs: card.jobs,
+        ended: card.ended,
+        requests: card.requests,
+        failed: card.failed,
+        requests_per_job,
+        optimum_per_job: optimum as f64 / jobs,
+        wasted: card.wasted,
+        wasted_per_job,
+        detection_ms,
+        retry_after: RetryAfter {
+            given: card.told,
+            obeyed: card.obeyed,
+        },
+        creates: card.creates,
+        replayed_creates: card.replayed,
+        identical_creates: card.identical,
+        duplicate_creates: card.duplicates,
+        pass: verdicts.iter().all(|verdict| verdict.pass),
+        verdicts,
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::looks::Agent;
+fn detection(card: &Card) -> Option<Detection> {
+    let mut late: Vec<u64> = card.late_ms.iter().copied().collect();
+    late.sort_unstable();
+    let max = *late.last()?;
+    let quantile = |share: f64| late[((late.len() - 1) as f64 * share).round() as usize];
+    Some(Detection {
+        mean: card.late_ms_sum / card.ended.max(1),
+        p50: quantile(0.5),
+        p90: quantile(0.9),
+        p95: quantile(0.95),
+        max,
+    })
+}
 
-    fn look(asked_ms: i64, at_ms: i64, news: bool, retry_after: Option<u32>) -> Look {
-        Look {
-            at: Timestamp::from_millis(at_ms),
-            asked_at: Timestamp::from_millis(asked_ms),
-            channel: "poll",
-            revision: 1,
-            news,
-            retry_after,
-            who: Who {
-                agent: Agent::new("a"),
-                address: None,
-            },
-        }
+/// The channel that has the most looks; of two, the first.
+fn channel(card: &Card) -> &'static str {
+    let most = card.channels.iter().copied().max().unwrap_or(0);
+    let place = card.channels.iter().position(|looks| *looks == most);
+    match place.and_then(|place| Channel::ALL.get(place.checked_sub(1)?)) {
+        Some(channel) => channel.as_str(),
+        None => POLL,
     }
+}
 
-    #[test]
-    fn a_card_tells_waste_lateness_and_obedience() {
-        let looks = [
-            look(0, 0, true, Some(2)),
-            look(1_000, 1_000, false, Some(2)),
-            look(3_000, 3_000, true, None),
-        ];
-        let mut tally = Tally::default();
-        let seen: Vec<&Look> = looks.iter().collect();
-        tally.add(&seen, Some(Timestamp::from_millis(2_600)));
-        tally.add(&seen[..1], None);
-        let card = tally.card(&looks[0].who, "poll");
-        assert_eq!((card.jobs, card.ended, card.requests), (2, 1, 4));
-        assert_eq!(card.wasted, 1);
-        assert!((card.requests_per_job - 2.0).abs() < 1e-9);
-        assert_eq!(card.detection_ms.map(|late| late.max), Some(400));
-        assert_eq!((card.retry_after.given, card.retry_after.obeyed), (2, 1));
+fn name(client: &Client) -> String {
+    let mut name = client.who.to_string();
+    if client.owner != Owner::ANYONE {
+        // Enough to tell keys apart, and nothing to guess one from.
+        name.push_str(&format!(" · key {:08x}", client.owner.0 >> 32));
     }
-
-    #[test]
-    fn nobody_who_saw_no_end_has_a_lateness() {
-        let card = Tally::default().card(&look(0, 0, true, None).who, "poll");
-        assert!(card.detection_ms.is_none());
-        assert!(card.requests_per_job.abs() < 1e-9);
-    }
+    name
 }

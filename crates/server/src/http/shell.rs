@@ -29,7 +29,9 @@ use super::faults::Scene;
 use super::limits::{Class, Verdict};
 use super::routes::{Door, Route};
 use super::state::AppState;
+use super::visit::Visit;
 use crate::looks::Agent;
+use crate::report;
 use crate::serve::Reset;
 
 /// The longest name of a request that is taken from the client, in bytes.
@@ -63,6 +65,10 @@ struct Around {
     begun: Duration,
     class: Class,
     verdict: Option<Verdict>,
+    /// Whose card the answer is counted on.
+    visit: Option<Visit>,
+    /// Whose card a refusal is counted on.
+    refused: Option<report::Client>,
 }
 
 impl Shell {
@@ -103,6 +109,8 @@ impl Shell {
             begun: self.state.clock.elapsed(),
             class: class_of(&request),
             verdict: None,
+            visit: None,
+            refused: None,
         };
         let caller = match around.admit(request.headers(), self.address) {
             Ok(caller) => caller,
@@ -114,6 +122,13 @@ impl Shell {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(caller);
         request.extensions_mut().insert(around.id.clone());
+        around.visit = Visit::of(
+            &self.state,
+            &caller,
+            around.route,
+            &around.method,
+            &mut request,
+        );
         let scene = Scene::of(
             &self.state,
             around.route,
@@ -168,15 +183,19 @@ impl Around {
             }
         })?;
         let client = Client::new(owner, address);
-        if self.route.door != Door::Operator {
-            self.take(client)?;
-        }
-        Ok(Caller {
+        let caller = Caller {
             owner,
             client,
             address,
             agent,
-        })
+        };
+        if self.route.door != Door::Operator
+            && let Err(error) = self.take(client)
+        {
+            self.refused = Some(caller.counted());
+            return Err(error);
+        }
+        Ok(caller)
     }
 
     fn take(&mut self, client: Client) -> Result<(), ApiError> {
@@ -201,7 +220,7 @@ impl Around {
     }
 
     /// Completes the answer and counts it.
-    fn finish(&self, mut response: Response) -> Response {
+    fn finish(&mut self, mut response: Response) -> Response {
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             response = self.name_problem(problem, response.headers());
         }
@@ -211,9 +230,15 @@ impl Around {
             HeaderName::from_static(headers::REQUEST_ID),
             self.id.0.clone(),
         );
-        out.insert(header::DATE, date(self.state.clock.now().as_millis()));
+        let now = self.state.clock.now();
+        out.insert(header::DATE, date(now.as_millis()));
         if let Some(verdict) = &self.verdict {
             verdict.tell(out, self.route.door == Door::Classic);
+        }
+        if let Some(visit) = self.visit.take() {
+            visit.answered(&self.state, self.route, &self.uri, &response, now);
+        } else if let Some(client) = self.refused {
+            Visit::refused(&self.state, client, self.route, &self.uri, &response, now);
         }
         let took = self.state.clock.elapsed() - self.begun;
         let is_short = self.class == Class::Request;

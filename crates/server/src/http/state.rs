@@ -19,6 +19,7 @@ use crate::driver::Commands;
 use crate::guard::{Allow, Guard};
 use crate::looks::Looks;
 use crate::metrics::Metrics;
+use crate::report::Report;
 
 /// Shared by all requests. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub struct Shared {
     pub rates: Rates,
     /// Who looked at what.
     pub looks: Looks,
+    /// How each client waits.
+    pub report: Report,
     /// The requests that are held.
     pub waits: Arc<Holds>,
     /// The event streams that are open.
@@ -78,13 +81,13 @@ impl AppState {
         Self(Arc::new(Shared {
             board,
             commands,
-            clock,
             guard: Arc::new(Guard::new(Allow::of(&config))),
             stop: CancellationToken::new(),
             metrics,
             access: Access::new(&config.api_keys),
             rates: Rates::new(config.rate_limit),
             looks: Looks::new(),
+            report: Report::new(clock.speed().unwrap_or(1)),
             waits: Holds::new(config.waits_per_client.get(), config.waits_max.get()),
             streams: Holds::new(config.streams_per_client.get(), config.streams_max.get()),
             ordinals: Ordinals::default(),
@@ -93,6 +96,7 @@ impl AppState {
             named: AtomicU64::new(0),
             started_ms,
             config: Arc::new(config),
+            clock,
         }))
     }
 

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json as Respond;
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use http::{HeaderName, HeaderValue, header};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,7 @@ use crate::http::hold::{Hold, hold};
 use crate::http::jobs::{find, key_of};
 use crate::http::looks::{Looked, POLL};
 use crate::http::state::AppState;
+use crate::http::visit::Said;
 
 /// How long `mode=long` holds at most, with what a hold is stretched by. The clients of these routes have time limits of their own, which
 /// were chosen for a server that holds for 5 s.
@@ -84,12 +85,15 @@ pub(in crate::http) struct ClassicJob<'a> {
 async fn create(
     State(state): State<AppState>,
     caller: Caller,
+    Extension(said): Extension<Said>,
     OptionalJson(new): OptionalJson<Option<NewClassicJob>>,
 ) -> Result<Response, ApiError> {
+    let simulate = new.map(simulate).transpose()?;
+    let digest = Said::digest(&simulate);
     let create = Command::Create(Box::new(Create {
         owner: caller.owner,
         new: NewJob {
-            simulate: new.map(simulate).transpose()?,
+            simulate,
             ..NewJob::<RawJson>::default()
         },
         idempotency_key: None,
@@ -99,6 +103,7 @@ async fn create(
             "a create was answered with something else",
         ));
     };
+    said.note(digest);
     let mut response = represent(&state, &job);
     let path = HeaderValue::from_str(&format!("/status/{}", job.key));
     response.headers_mut().insert(
