@@ -135,12 +135,13 @@ impl JobStream {
         }
         let mut text = String::new();
         if self.cursor > job.revision || self.cursor + 1 < job.first_revision() {
-            write_event(&mut text, "reset", job.revision, &job.to_wire(None));
+            let remaining = self.state.board.remaining(job, self.state.clock.now());
+            write_event(&mut text, "reset", job.revision, &job.to_wire(remaining));
             self.cursor = job.revision;
         } else {
             let last = job.revision.min(self.cursor + EVENTS_AT_ONCE);
             for revision in self.cursor + 1..=last {
-                write_change(&mut text, revision, job, revision);
+                write_change(&mut text, revision, &self.state, job, revision);
             }
             self.cursor = last;
         }
@@ -265,8 +266,12 @@ pub(super) fn respond(
 }
 
 /// Writes the change that made that revision, as the event with that id. A change that is no longer remembered is left out.
-pub(super) fn write_change(out: &mut String, id: u64, job: &Job, revision: u64) {
-    if let (Some(kind), Some(seen)) = (kind_of_change(job, revision), job.as_of(revision)) {
+pub(super) fn write_change(out: &mut String, id: u64, state: &AppState, job: &Job, revision: u64) {
+    if let (Some(kind), Some(mut seen)) = (kind_of_change(job, revision), job.as_of(revision)) {
+        // What is expected is about now, so it goes with the newest change and no other.
+        if revision == job.revision {
+            seen.remaining_ms = state.board.remaining(job, state.clock.now());
+        }
         write_event(out, kind.as_str(), id, &seen);
     }
 }

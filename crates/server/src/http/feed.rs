@@ -103,7 +103,7 @@ impl Feed {
             }
             // A job that was removed meanwhile has no more to tell.
             if let Ok(job) = find(&self.state, &self.caller, change.job) {
-                write_change(&mut text, change.cursor, &job, change.revision);
+                write_change(&mut text, change.cursor, &self.state, &job, change.revision);
             }
         }
         text
