@@ -72,8 +72,10 @@ fn in_one_line(error: &anyhow::Error) -> String {
 
 /// Whether what failed is our own writing. That a server's connection broke is something else, and further down the chain.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<io::Error>()
+    // Asking the whole would find it under a context, too.
+    let outermost = error.chain().next();
+    outermost
+        .and_then(|cause| cause.downcast_ref::<io::Error>())
         .is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe)
 }
 
