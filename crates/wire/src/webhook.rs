@@ -343,7 +343,7 @@ fn decode_mac(text: &str) -> Option<[u8; 32]> {
 /// Remembers which deliveries have been taken, so that each is taken once.
 ///
 /// A sender that gets no answer sends again with the same id, and an attacker who overheard a delivery can repeat it within
-/// the tolerance. Ask after verifying, so that nobody without a secret can fill the memory: [`SeenId`] is 16 bytes of
+/// the tolerance. Ask after verifying, so that nobody without a secret can fill the memory: `SeenId` is 16 bytes of
 /// a hash however long the id is, and beyond the capacity the oldest is forgotten.
 ///
 /// It forgets with the process. Where a delivery must have its effect once across restarts, keep the ids with the effect.

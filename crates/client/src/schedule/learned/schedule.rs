@@ -49,7 +49,7 @@ impl Dial {
 
 /// Polls when it is worth it, by what earlier jobs of the same kind took.
 ///
-/// See the [module](super) for how it works and what it guarantees. A value for one kind of job; cheap to clone, and
+/// See the module for how it works and what it guarantees. A value for one kind of job; cheap to clone, and
 /// clones learn together.
 ///
 /// ```
