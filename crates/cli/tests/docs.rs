@@ -1,7 +1,7 @@
 //! The documents, run as written: the `sh` blocks of a page are one script, which must end well.
 //!
 //! What differs from a reader's shell is said here. The server's usual address is replaced by one with a free port. A line
-//! that starts a server in the background (`abide serve … &`) returns once the server answers. Lines that begin with `cargo`,
+//! that starts a server in the background (`[NAME=value …] abide serve … &`) returns once the server answers. Lines that begin with `cargo`,
 //! `docker`, `sudo` or `systemctl` are left out: they build, or need a machine of their own.
 
 use std::fs;
@@ -44,18 +44,21 @@ fn blocks(page: &str, language: &str) -> String {
     script
 }
 
+/// The variables before, and the flags after, `abide serve` in a line that starts it in the background.
+fn started_in_the_background(line: &str) -> Option<(&str, &str)> {
+    let (variables, rest) = line.split_once("abide serve")?;
+    let flags = rest.trim_end().strip_suffix('&')?;
+    let only_variables = variables.split_whitespace().all(|word| word.contains('='));
+    only_variables.then_some((variables, flags))
+}
+
 fn as_run_here(script: &str, address: &str) -> String {
     script
         .lines()
         .filter(|line| !LEFT_OUT.iter().any(|word| line.starts_with(word)))
-        .map(|line| {
-            let started = line
-                .strip_prefix("abide serve")
-                .and_then(|rest| rest.trim_end().strip_suffix('&'));
-            match started {
-                Some(flags) => format!("start_server{flags}\n"),
-                None => format!("{line}\n"),
-            }
+        .map(|line| match started_in_the_background(line) {
+            Some((variables, flags)) => format!("{variables}start_server{flags}\n"),
+            None => format!("{line}\n"),
         })
         .collect::<String>()
         .replace(USUAL_ADDRESS, address)
@@ -128,5 +131,22 @@ fn every_page_of_the_documents_runs_as_written() {
 fn every_page_about_migrating_runs_as_written() {
     for page in pages_in("docs/migrating") {
         run(&page);
+    }
+}
+
+#[test]
+fn a_server_in_the_background_is_recognized_with_and_without_variables() {
+    let table = [
+        ("abide serve &", Some(("", " "))),
+        (
+            "A=1 B=2 abide serve --ephemeral &",
+            Some(("A=1 B=2 ", " --ephemeral ")),
+        ),
+        ("abide serve", None),
+        ("echo abide serve &", None),
+        ("abide wait x &", None),
+    ];
+    for (line, expected) in table {
+        assert_eq!(started_in_the_background(line), expected, "{line}");
     }
 }
