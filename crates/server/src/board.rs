@@ -9,10 +9,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use bytes::Bytes;
 use slab::Slab;
 use tokio::sync::{Notify, watch};
 
@@ -26,6 +27,10 @@ use crate::webhook_board::WebhookBoard;
 
 /// Into how many parts the jobs are divided, each with a lock of its own.
 const SHARDS: usize = 64;
+/// The most jobs in each part whose JSON is kept.
+const TEXTS_MAX: usize = 128;
+/// Larger JSON is made again for each read, in bytes.
+const TEXT_BYTES_MAX: usize = 4 * 1024;
 /// The most changes that the feed of all jobs remembers.
 pub const FEED_CHANGES_MAX: usize = 65_536;
 
@@ -56,6 +61,35 @@ struct Shard {
     /// Who waits for which job: a list exists only while somebody does, so that the million jobs that nobody waits for pay
     /// nothing for it.
     waiters: HashMap<JobKey, Slab<Arc<Bell>>>,
+    /// The JSON of jobs that somebody has read, as they are now; at most [`TEXTS_MAX`].
+    texts: HashMap<JobKey, JobText>,
+}
+
+/// A job's JSON at one revision, without an estimate of what remains.
+#[derive(Clone, Debug)]
+pub struct JobText {
+    /// Of which revision.
+    pub revision: u64,
+    /// The JSON.
+    pub bytes: Bytes,
+    /// Where in it the `null` is that stands for the estimate.
+    pub remaining: Range<usize>,
+}
+
+impl JobText {
+    /// That JSON of that revision.
+    #[must_use]
+    pub fn new(revision: u64, json: Vec<u8>) -> Self {
+        // What clients sent comes before it, so the last one is the job's own.
+        const MEMBER: &[u8] = b"\"remaining_ms\":null";
+        let found = json.windows(MEMBER.len()).rposition(|part| part == MEMBER);
+        let end = found.map_or(0, |at| at + MEMBER.len());
+        Self {
+            revision,
+            bytes: json.into(),
+            remaining: end.saturating_sub(4)..end,
+        }
+    }
 }
 
 /// What is known of how long jobs of a kind take.
@@ -281,6 +315,9 @@ impl Board {
             return;
         }
         shard.jobs.replace(ByKey(job.clone()));
+        if !shard.texts.is_empty() {
+            shard.texts.remove(&job.key);
+        }
         if shard.waiters.is_empty() {
             return;
         }
@@ -301,6 +338,7 @@ impl Board {
             let Some(ByKey(job)) = shard.jobs.take(&key) else {
                 return;
             };
+            shard.texts.remove(&key);
             (job, shard.waiters.remove(&key))
         };
         if let Some(mut waiters) = waiters {
@@ -348,6 +386,38 @@ impl Board {
             Look::Found(job) if job.owner != owner => Look::Unknown,
             look => look,
         }
+    }
+
+    /// The JSON of that job, made by `make` where nobody has read this revision of it before, or not lately.
+    ///
+    /// # Errors
+    ///
+    /// Those of `make`.
+    pub fn text<E>(
+        &self,
+        job: &Job,
+        make: impl FnOnce(&Job) -> Result<JobText, E>,
+    ) -> Result<JobText, E> {
+        if let Some(text) = read(self.shard(job.key)).texts.get(&job.key)
+            && text.revision == job.revision
+        {
+            return Ok(text.clone());
+        }
+        let text = make(job)?;
+        if text.bytes.len() <= TEXT_BYTES_MAX {
+            let mut shard = write(self.shard(job.key));
+            // It may have changed meanwhile, and what is old must not stay.
+            let is_current = |ByKey(now): &ByKey| now.revision == job.revision;
+            if shard.jobs.get(&job.key).is_some_and(is_current) {
+                if shard.texts.len() >= TEXTS_MAX
+                    && let Some(other) = shard.texts.keys().next().copied()
+                {
+                    shard.texts.remove(&other);
+                }
+                shard.texts.insert(job.key, text.clone());
+            }
+        }
+        Ok(text)
     }
 
     /// How many jobs there are.

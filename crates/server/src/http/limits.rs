@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use abide_wire::Timestamp;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use abide_wire::{Timestamp, headers};
 
 use super::access::Client;
+use super::lines::Lines;
 use crate::config::{Quota, RateLimit};
 
 /// Into how many parts the clients are divided, each with a lock of its own.
@@ -118,26 +118,22 @@ impl Rates {
 
 impl Verdict {
     /// Tells the client by headers: those of the IETF draft, and for the classic routes those that their clients know.
-    pub fn tell(&self, headers: &mut HeaderMap, classic: bool) {
+    pub(super) fn tell(&self, out: &mut impl Lines, classic: bool) {
         let (requests, window) = (self.quota.requests, self.quota.window.as_secs());
-        let name = self.class.name();
+        let (name, remaining) = (self.class.name(), self.remaining);
         let seconds = self.wait.as_millis().div_ceil(1_000);
-        let mut tell = |name: &'static str, value: String| {
-            let value = HeaderValue::from_str(&value).expect("words and digits are a header value");
-            headers.insert(HeaderName::from_static(name), value);
-        };
         if classic {
-            tell("x-ratelimit-limit", requests.to_string());
-            tell("x-ratelimit-remaining", self.remaining.to_string());
-            tell("x-ratelimit-reset", seconds.to_string());
+            out.line("x-ratelimit-limit", format_args!("{requests}"));
+            out.line("x-ratelimit-remaining", format_args!("{remaining}"));
+            out.line("x-ratelimit-reset", format_args!("{seconds}"));
         } else {
-            tell(
-                abide_wire::headers::RATELIMIT_POLICY,
-                format!("\"{name}\";q={requests};w={window}"),
+            out.line(
+                headers::RATELIMIT_POLICY,
+                format_args!("\"{name}\";q={requests};w={window}"),
             );
-            tell(
-                abide_wire::headers::RATELIMIT,
-                format!("\"{name}\";r={};t={seconds}", self.remaining),
+            out.line(
+                headers::RATELIMIT,
+                format_args!("\"{name}\";r={remaining};t={seconds}"),
             );
         }
     }
@@ -241,6 +237,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use abide_engine::Owner;
+    use http::HeaderMap;
 
     use super::*;
 

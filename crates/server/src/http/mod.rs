@@ -14,6 +14,7 @@ mod feed;
 mod hold;
 mod jobs;
 pub mod limits;
+mod lines;
 mod list;
 mod looks;
 mod ops;

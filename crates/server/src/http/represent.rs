@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
 
 use abide_engine::{Job, Refusal};
 use abide_wire::{Code, Remaining, headers};
 
 use super::error::ApiError;
 use super::extract::tag_of_revision;
+use super::lines::Lines;
 use super::state::AppState;
+use crate::board::JobText;
 use crate::driver::Failure;
 
 /// The longest pause that is recommended between two reads.
@@ -20,7 +23,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 /// The job, whole.
 pub(super) fn represent(state: &AppState, job: &Job) -> Response {
     let remaining = state.board.remaining(job, state.clock.now());
-    let body = match serde_json::to_vec(&job.to_wire(remaining)) {
+    let body = match body(state, job, remaining) {
         Ok(body) => body,
         Err(error) => return ApiError::internal(&error).into_response(),
     };
@@ -43,39 +46,66 @@ pub(super) fn not_modified(state: &AppState, job: &Job) -> Response {
 }
 
 /// Says how long the request was allowed to be held.
-pub(super) fn apply_preference(out: &mut HeaderMap, granted: Duration) {
-    let value = HeaderValue::from_str(&format!("wait={}", granted.as_secs()));
-    out.insert(
-        HeaderName::from_static(headers::PREFERENCE_APPLIED),
-        value.expect("digits are a header value"),
-    );
+pub(super) fn apply_preference(out: &mut impl Lines, granted: Duration) {
+    let seconds = granted.as_secs();
+    out.line(headers::PREFERENCE_APPLIED, format_args!("wait={seconds}"));
 }
 
-fn add_headers(state: &AppState, out: &mut HeaderMap, job: &Job, remaining: Option<Remaining>) {
-    out.insert(header::ETAG, tag_of_revision(job.revision));
-    out.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("private, no-cache"),
-    );
-    match job.finished_at {
-        Some(finished_at) => {
-            let age = state.clock.now().since(finished_at).as_millis();
-            let value = HeaderValue::from_str(&format!("since-end;dur={age}"));
-            out.insert(
-                HeaderName::from_static(headers::SERVER_TIMING),
-                value.expect("words and digits are a header value"),
-            );
-        }
-        None => {
-            out.insert(header::RETRY_AFTER, retry_after(remaining));
-        }
+/// The headers of an answer that shows that job, but for its content type.
+pub(super) fn add_headers(
+    state: &AppState,
+    out: &mut impl Lines,
+    job: &Job,
+    remaining: Option<Remaining>,
+) {
+    out.line("etag", format_args!("\"{}\"", job.revision));
+    out.line("cache-control", format_args!("private, no-cache"));
+    if !add_age(state, out, job) {
+        out.line("retry-after", format_args!("{}", retry_after(remaining)));
     }
 }
 
+/// The age of the news, where the job has ended.
+pub(super) fn add_age(state: &AppState, out: &mut impl Lines, job: &Job) -> bool {
+    let Some(finished_at) = job.finished_at else {
+        return false;
+    };
+    let age = state.clock.now().since(finished_at).as_millis();
+    out.line(headers::SERVER_TIMING, format_args!("since-end;dur={age}"));
+    true
+}
+
 /// When a look is worth while: when one job in ten of this kind would have ended, in whole seconds, as the header has them.
-fn retry_after(remaining: Option<Remaining>) -> HeaderValue {
+pub(super) fn retry_after(remaining: Option<Remaining>) -> u64 {
     let soon = remaining.map_or(1, |remaining| remaining.p10 / 1_000);
-    HeaderValue::from(soon.clamp(1, RETRY_AFTER_MAX.as_secs()))
+    soon.clamp(1, RETRY_AFTER_MAX.as_secs())
+}
+
+/// The job's JSON. Made once for each revision, and shared by all who read it.
+///
+/// # Errors
+///
+/// The job has something in it that isn't JSON, which would be a fault of ours.
+pub(super) fn body(
+    state: &AppState,
+    job: &Job,
+    remaining: Option<Remaining>,
+) -> Result<Bytes, serde_json::Error> {
+    let shared = state.board.text(job, |job| {
+        let bytes = serde_json::to_vec(&job.to_wire(None))?;
+        Ok(JobText::new(job.revision, bytes))
+    })?;
+    match remaining {
+        None => Ok(shared.bytes),
+        // It is another one with every millisecond, so it is put in where the others have `null`.
+        Some(remaining) => {
+            let mut body = Vec::with_capacity(shared.bytes.len() + 64);
+            body.extend_from_slice(&shared.bytes[..shared.remaining.start]);
+            serde_json::to_writer(&mut body, &remaining)?;
+            body.extend_from_slice(&shared.bytes[shared.remaining.end..]);
+            Ok(body.into())
+        }
+    }
 }
 
 impl From<Failure> for ApiError {

@@ -10,31 +10,35 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json as Respond;
+use axum::body::Body;
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderValue, header};
 use serde::{Deserialize, Serialize};
 
 use abide_engine::job::State as JobState;
 use abide_engine::{Answer, Command, Create, Job, Json as RawJson, Owner};
-use abide_wire::{DurationLaw, NewJob, OutcomePlan, Simulate, Span, Until, headers};
+use abide_wire::{DurationLaw, NewJob, OutcomePlan, Simulate, Span, Until};
 
 use crate::board::{Channel, Look};
 use crate::http::access::Caller;
 use crate::http::error::ApiError;
-use crate::http::extract::{OptionalJson, Path, Query, tag_of_revision};
+use crate::http::extract::{OptionalJson, Path, Query};
 use crate::http::hold::{Hold, hold};
 use crate::http::jobs::{find, key_of};
+use crate::http::lines::Lines;
 use crate::http::looks::{Looked, POLL};
+use crate::http::represent::add_age;
 use crate::http::state::AppState;
 use crate::http::visit::Said;
 
 /// How long `mode=long` holds at most, with what a hold is stretched by. The clients of these routes have time limits of their own, which
 /// were chosen for a server that holds for 5 s.
 const LONG_HOLD: Duration = Duration::from_millis(4_700);
+/// About as long is the body of an answer, in bytes.
+const BODY_BYTES: usize = 128;
 
 /// The routes.
 pub(in crate::http) fn routes() -> Router<AppState> {
@@ -238,27 +242,35 @@ const fn word(state: JobState) -> &'static str {
 
 fn represent(state: &AppState, job: &Job) -> Response {
     let mut response = show(job, word(job.state));
-    if let Some(finished_at) = job.finished_at {
-        let age = state.clock.now().since(finished_at).as_millis();
-        let value = HeaderValue::from_str(&format!("since-end;dur={age}"));
-        response.headers_mut().insert(
-            HeaderName::from_static(headers::SERVER_TIMING),
-            value.expect("words and digits are a header value"),
-        );
-    }
+    add_age(state, response.headers_mut(), job);
     response
 }
 
 /// The job with that word for its status.
 pub(in crate::http) fn show(job: &Job, word: &str) -> Response {
-    let mut response = Respond(ClassicJob {
+    let mut body = Vec::with_capacity(BODY_BYTES);
+    write_body(&mut body, job, word);
+    let mut response = Response::new(Body::from(body));
+    let out = response.headers_mut();
+    out.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    add_headers(out, job);
+    response
+}
+
+/// The headers of an answer that shows that job, but for its content type and its age.
+fn add_headers(out: &mut impl Lines, job: &Job) {
+    out.line("etag", format_args!("\"{}\"", job.revision));
+    out.line("cache-control", format_args!("no-store"));
+}
+
+fn write_body(out: &mut Vec<u8>, job: &Job, word: &str) {
+    let job = ClassicJob {
         job_id: job.key.to_id(),
         status: word,
         result: word,
-    })
-    .into_response();
-    let out = response.headers_mut();
-    out.insert(header::ETAG, tag_of_revision(job.revision));
-    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    };
+    serde_json::to_writer(out, &job).expect("three words are JSON");
 }
