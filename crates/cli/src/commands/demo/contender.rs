@@ -6,8 +6,8 @@ use std::time::Duration;
 use abide::schedule::{
     Backoff, Countdown, Ended, Fixed, History, Learned, Schedule, Start, intervals,
 };
-use abide::strategy::{LongPoll, Poll, Stream};
-use abide::{JobHandle, Wait};
+use abide::strategy::{LongPoll, Poll, Stream, Webhook};
+use abide::{Inbox, JobHandle, Wait};
 
 use super::{LONGEST, SHORTEST};
 
@@ -28,6 +28,10 @@ pub(super) struct Contender {
 pub(super) enum Way {
     /// Each job by itself.
     Wait(fn(&JobHandle) -> Wait),
+    /// Each job by itself, and the server pushes each end into an inbox.
+    Pushed(fn(&JobHandle, &Inbox) -> Wait),
+    /// All jobs together.
+    Set,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -39,7 +43,7 @@ pub(super) fn all() -> &'static [Contender] {
     &ALL
 }
 
-static ALL: [Contender; 10] = [
+static ALL: [Contender; 13] = [
     Contender {
         name: "000 short polling, every second",
         is_ours: false,
@@ -62,11 +66,13 @@ static ALL: [Contender; 10] = [
         name: "001 doubling from 2 s",
         is_ours: false,
         kind: "demo-001",
-        way: Way::Wait(|job| {
-            let doubling = Backoff::new(2 * SECOND).factor(2.0).max(30 * SECOND);
-            job.wait()
-                .strategy(Poll::by(doubling.first(Duration::ZERO)))
-        }),
+        way: Way::Wait(|job| job.wait().strategy(Poll::by(doubling()))),
+    },
+    Contender {
+        name: "001 the same beside a webhook",
+        is_ours: false,
+        kind: "demo-001-webhook",
+        way: Way::Pushed(|job, inbox| job.wait().strategy(Webhook::new(inbox).polls(doubling()))),
     },
     Contender {
         name: "002 after 1, 2, 4, 8, 15 s",
@@ -87,13 +93,14 @@ static ALL: [Contender; 10] = [
         }),
     },
     Contender {
-        name: "004 countdown of 4, 2, 1 s",
+        name: "004 webhook, countdown of 4, 2, 1 s",
         is_ours: false,
         kind: "demo-004",
-        way: Way::Wait(|job| {
+        way: Way::Pushed(|job, inbox| {
             let steps = [(1, 0), (4, 4), (3, 2), (3, 1)];
             let steps = steps.map(|(polls, pause)| (polls, Duration::from_secs(pause)));
-            job.wait().strategy(Poll::by(Countdown::new(steps)))
+            job.wait()
+                .strategy(Webhook::new(inbox).polls(Countdown::new(steps)))
         }),
     },
     Contender {
@@ -109,10 +116,25 @@ static ALL: [Contender; 10] = [
         way: Way::Wait(|job| job.wait().strategy(Poll::by(experienced()))),
     },
     Contender {
+        name: "webhook, with safety polls",
+        is_ours: true,
+        kind: "demo-webhook",
+        way: Way::Pushed(|job, inbox| {
+            job.wait()
+                .strategy(Webhook::new(inbox).polls(experienced()))
+        }),
+    },
+    Contender {
         name: "stream",
         is_ours: true,
         kind: "demo-stream",
         way: Way::Wait(|job| job.wait().strategy(Stream::new())),
+    },
+    Contender {
+        name: "set, one request for all",
+        is_ours: true,
+        kind: "demo-set",
+        way: Way::Set,
     },
     Contender {
         name: "auto",
@@ -121,6 +143,12 @@ static ALL: [Contender; 10] = [
         way: Way::Wait(JobHandle::wait),
     },
 ];
+
+/// The polls of the classic client that starts with two seconds and doubles.
+fn doubling() -> Backoff {
+    let doubling = Backoff::new(2 * SECOND).factor(2.0).max(30 * SECOND);
+    doubling.first(Duration::ZERO)
+}
 
 /// A schedule that has waited for such jobs before, as one has in a process that has run for a while.
 fn experienced() -> Learned {

@@ -70,9 +70,9 @@ impl Live {
 
     fn style(&self, meter: Meter, late_ms: Arc<AtomicU64>) -> ProgressStyle {
         let template = if self.columns < NARROW {
-            "{prefix:32!} {pos:>2}/{len} {spent}"
+            "{prefix:36!} {pos:>2}/{len} {spent}"
         } else {
-            "{prefix:32!} {bar:20.cyan/dim} {pos:>2}/{len} ended, {spent}"
+            "{prefix:36!} {bar:20.cyan/dim} {pos:>2}/{len} ended, {spent}"
         };
         ProgressStyle::with_template(template)
             .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -97,7 +97,7 @@ fn mean(sum_ms: u64, count: u64) -> String {
 
 impl Line {
     /// A job's end has been told.
-    pub(super) fn told(&self, number: u16, told: &anyhow::Result<Told>) {
+    pub(super) fn told(&self, told: &anyhow::Result<Told>) {
         let late = told.as_ref().map_or(0, |told| told.late.as_millis());
         let late = u64::try_from(late).unwrap_or(u64::MAX);
         self.late_ms.fetch_add(late, Ordering::Relaxed);
@@ -110,7 +110,7 @@ impl Line {
             Err(error) => format!("{error:#}"),
         };
         let line = format!(
-            "{:<32} job {number} {what} (requests so far: {})",
+            "{:<36} {what} (requests so far: {})",
             self.contender.name,
             self.meter.requests()
         );

@@ -2,7 +2,7 @@
 //!
 //! The server runs in this process, on its embedded store in a directory that goes away with it. For every way of waiting it is
 //! given the same handful of jobs: their luck is drawn under the same names, so that they take equally long and end alike.
-//! Requests are counted where they are sent, and lateness is read from the server's own clock in the moment in which a
+//! Requests are counted where they are sent, pushes where they arrive, and lateness is read from the server's own clock in the moment in which a
 //! wait returns; neither is what the client says of itself.
 
 mod contender;
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide::{Client, NewJob, Outcome};
+use abide::{Client, Finished, JobHandle, NewJob, Outcome, Receiver};
 use abide_engine::{Job, JobKey};
 use abide_server::board::Look;
 use abide_server::config::{ListenAddr, RateLimit};
@@ -23,11 +23,11 @@ use abide_server::{Config, Server};
 use abide_wire::{DurationLaw, OutcomePlan, Simulate, Span};
 use anyhow::Context as _;
 use clap::Args;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use tokio_util::sync::CancellationToken;
 
 use self::contender::{Contender, Way};
-use self::live::Live;
+use self::live::{Line, Live};
 use self::meter::Meter;
 use super::serve::fresh_seed;
 use crate::exit;
@@ -70,6 +70,7 @@ struct Told {
 struct Score {
     contender: &'static Contender,
     requests: u32,
+    pushes: u32,
     told: Vec<anyhow::Result<Told>>,
 }
 
@@ -159,26 +160,70 @@ impl Stage {
     async fn one(&self, contender: &'static Contender) -> Score {
         let meter = Meter::default();
         let line = self.live.line(contender, &meter);
-        let told = match self.client(&meter) {
-            Ok(client) => {
-                let jobs = (1..=self.jobs).map(|number| {
-                    let (client, line) = (&client, &line);
-                    async move {
-                        let told = self.job(client, contender, number).await;
-                        line.told(number, &told);
-                        told
-                    }
-                });
-                join_all(jobs).await
-            }
+        let told = match self.contend(contender, &meter, &line).await {
+            Ok(told) => told,
             Err(error) => vec![Err(error)],
         };
         line.end();
         Score {
             contender,
             requests: meter.requests(),
+            pushes: meter.pushes(),
             told,
         }
+    }
+
+    /// Creates its jobs and waits for them. Fails where none could be created.
+    async fn contend(
+        &self,
+        contender: &Contender,
+        meter: &Meter,
+        line: &Line,
+    ) -> anyhow::Result<Vec<anyhow::Result<Told>>> {
+        let client = self.client(meter)?;
+        let receiver = match contender.way {
+            Way::Pushed(_) => Some(meter.receiver().await?),
+            Way::Wait(_) | Way::Set => None,
+        };
+        let receiver = receiver.as_ref();
+        let jobs = (1..=self.jobs).map(|number| self.create(&client, contender, number, receiver));
+        let jobs = try_join_all(jobs).await?;
+        if let Way::Set = contender.way {
+            return Ok(self.together(&client, &jobs, line).await);
+        }
+        let each = jobs.iter().map(|(job, drawn)| async {
+            let wait = match (&contender.way, receiver) {
+                (Way::Wait(wait), _) => wait(job),
+                (Way::Pushed(wait), Some(receiver)) => wait(job, receiver.inbox()),
+                (Way::Pushed(_) | Way::Set, _) => job.wait(),
+            };
+            let told = self.judge(wait.deadline(PATIENCE).await, drawn);
+            line.told(&told);
+            told
+        });
+        Ok(join_all(each).await)
+    }
+
+    /// Waits for all jobs as one set.
+    async fn together(
+        &self,
+        client: &Client,
+        jobs: &[(JobHandle, Arc<Job>)],
+        line: &Line,
+    ) -> Vec<anyhow::Result<Told>> {
+        let mut set = client.set(jobs.iter().map(|(job, _)| job.clone()));
+        set = set.deadline(PATIENCE);
+        let mut all = Vec::with_capacity(jobs.len());
+        while let Some((id, outcome)) = set.join_next().await {
+            let drawn = jobs.iter().find(|(job, _)| *job.id() == id);
+            let told = match drawn {
+                Some((_, drawn)) => self.judge(outcome, drawn),
+                None => Err(anyhow::anyhow!("{id} was told of and never inserted")),
+            };
+            line.told(&told);
+            all.push(told);
+        }
+        all
     }
 
     fn client(&self, meter: &Meter) -> anyhow::Result<Client> {
@@ -188,20 +233,25 @@ impl Stage {
         Ok(client)
     }
 
-    /// Creates a job, waits for it, and compares what is told with what the server had drawn.
-    async fn job(
+    /// Creates a job, and looks up what the server drew for it.
+    async fn create(
         &self,
         client: &Client,
         contender: &Contender,
         number: u16,
-    ) -> anyhow::Result<Told> {
-        let job = client.create(new_job(contender, number)).await?;
+        receiver: Option<&Receiver>,
+    ) -> anyhow::Result<(JobHandle, Arc<Job>)> {
+        let mut new = new_job(contender, number);
+        new.webhook = receiver.map(Receiver::target);
+        let job = client.create(new).await?;
         let drawn = self.look(job.id().as_str())?;
-        let wait = match &contender.way {
-            Way::Wait(wait) => wait(&job),
-        };
-        let done = wait.deadline(PATIENCE).await?;
+        Ok((job, drawn))
+    }
+
+    /// Compares, in the moment in which an end is told, what is told with what the server drew.
+    fn judge(&self, told: Result<Finished, abide::Error>, drawn: &Job) -> anyhow::Result<Told> {
         let known_at = self.state.clock.now();
+        let done = told?;
         let ended = done.job();
         let finished_at = ended.finished_at.context("an end without a time")?;
         let plan = drawn.plan.as_ref().context("a job that nobody drew")?;

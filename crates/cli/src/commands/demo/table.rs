@@ -14,6 +14,8 @@ struct Row {
     strategy: &'static str,
     jobs: usize,
     requests: u32,
+    /// Ends that the server told by itself, each a request of its own.
+    pushes: u32,
     requests_per_job: f64,
     late_mean_s: f64,
     late_max_s: f64,
@@ -41,6 +43,7 @@ fn row(score: &Score) -> Row {
         strategy: score.contender.name,
         jobs,
         requests: score.requests,
+        pushes: score.pushes,
         requests_per_job: f64::from(score.requests) / jobs as f64,
         late_mean_s: late().sum::<f64>() / told.len().max(1) as f64,
         late_max_s: late().fold(0.0, f64::max),
@@ -55,13 +58,24 @@ fn table(rows: &[(bool, Row)]) -> Table {
         // What nobody would see of it is stripped where it is written.
         .enforce_styling()
         .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(["strategy", "requests", "per job", "late, mean", "late, max"]);
+        .set_header([
+            "strategy",
+            "requests",
+            "per job",
+            "pushes",
+            "late, mean",
+            "late, max",
+        ]);
     for (is_ours, row) in rows {
         let late = |seconds| show::duration(Duration::from_secs_f64(seconds));
         let cells = [
             row.strategy.to_owned(),
             row.requests.to_string(),
             format!("{:.1}", row.requests_per_job),
+            match row.pushes {
+                0 => String::new(),
+                pushes => pushes.to_string(),
+            },
             late(row.late_mean_s),
             late(row.late_max_s),
         ];
