@@ -1,6 +1,7 @@
 //! The server of a test.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use abide::{Client, ClientBuilder, NewJob};
@@ -22,6 +23,8 @@ pub struct TestServer {
     address: SocketAddr,
     state: AppState,
     door: InProcess,
+    /// How many clients it has made.
+    clients: AtomicU64,
     stop: CancellationToken,
     running: JoinHandle<Result<(), ServerError>>,
 }
@@ -69,6 +72,7 @@ impl TestServer {
             address: server.address(),
             state: server.state().clone(),
             door: InProcess::new(server.state()),
+            clients: AtomicU64::new(0),
             stop: stop.clone(),
             running: tokio::spawn(server.run(stop)),
         })
@@ -88,9 +92,11 @@ impl TestServer {
             .expect("the address of a running server is one")
     }
 
-    /// The same, to be set up further.
+    /// The same, to be set up further. Each has a seed of its own, as two clients with one seed would give their jobs the
+    /// same idempotency keys; the first is the same in every test.
     pub fn client_builder(&self) -> ClientBuilder {
-        Client::builder(self.url()).seed(SEED)
+        let number = self.clients.fetch_add(1, Ordering::Relaxed);
+        Client::builder(self.url()).seed(SEED.wrapping_add(number))
     }
 
     /// A client that comes without a socket, so that tokio's clock may be paused.
