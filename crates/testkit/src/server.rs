@@ -108,6 +108,13 @@ impl TestServer {
             .expect("the address of a running server is one")
     }
 
+    /// The door without a socket, for a client that is to be set up further: hand it to
+    /// [`transport`](ClientBuilder::transport).
+    #[must_use]
+    pub fn door(&self) -> InProcess {
+        self.door.clone()
+    }
+
     /// What the server's handlers may reach.
     #[must_use]
     pub const fn state(&self) -> &AppState {
