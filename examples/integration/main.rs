@@ -2,7 +2,7 @@
 //! so that a person can follow it, and asserts that each job ended as it had to.
 //!
 //! ```sh
-//! cargo run -p abide-testkit --example integration
+//! cargo run -p abide-integration
 //! ```
 
 #![expect(

@@ -34,8 +34,10 @@ mod server;
 pub use in_process::InProcess;
 pub use server::{TestServer, lasting};
 
-/// The front page's Rust, compiled and run.
+/// The Rust of the front pages, compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
+#[doc = include_str!("../../client/README.md")]
 #[derive(Debug)]
 pub struct Readme;
