@@ -53,6 +53,8 @@ pub(crate) enum Suite {
     Restart,
     /// A million deadlines over a minute (P10).
     Timers,
+    /// Webhooks: from end to push, deliveries a second, beside receivers that misbehave (P11).
+    Deliveries,
     /// The client's learned schedule (P12).
     Learned,
     /// Twice the load that the server can take.

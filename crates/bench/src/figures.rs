@@ -36,6 +36,8 @@ pub(crate) enum Aim {
     Shown,
     /// Ours is at most that.
     AtMost(f64),
+    /// Ours is at least that.
+    AtLeast(f64),
     /// Ours is at most so many times the limit's.
     TimesAtMost(f64),
     /// Ours is at least so many times the limit's.
@@ -79,6 +81,7 @@ impl Figure {
         let (words, reached) = match aim {
             Aim::Shown => (String::new(), None),
             Aim::AtMost(most) => (format!("≤ {}", number(most)), Some(ours <= most)),
+            Aim::AtLeast(least) => (format!("≥ {}", number(least)), Some(ours >= least)),
             Aim::TimesAtMost(most) => (format!("≤ {most} ×"), ratio.map(|ratio| ratio <= most)),
             Aim::TimesAtLeast(least) => (format!("≥ {least} ×"), ratio.map(|ratio| ratio >= least)),
         };
@@ -260,6 +263,7 @@ mod tests {
         assert_eq!(reached(Aim::TimesAtMost(1.1)), Some(false));
         assert_eq!(reached(Aim::TimesAtLeast(1.3)), Some(false));
         assert_eq!(reached(Aim::AtMost(11.0)), Some(false));
+        assert_eq!(reached(Aim::AtLeast(12.0)), Some(true));
         assert_eq!(reached(Aim::Shown), None);
     }
 }

@@ -82,6 +82,7 @@ fn measure(suite: &Suite, setup: &Setup) -> anyhow::Result<Vec<Figure>> {
         Suite::Jobs => suite::jobs::run(setup),
         Suite::Restart => suite::restart::run(setup),
         Suite::Timers => suite::timers::run(setup),
+        Suite::Deliveries => suite::deliveries::run(setup),
         Suite::Learned => suite::learned::run(setup),
         Suite::Overload => suite::overload::run(setup),
         Suite::All | Suite::Limit(_) => Ok(Vec::new()),
@@ -97,6 +98,7 @@ fn measure(suite: &Suite, setup: &Setup) -> anyhow::Result<Vec<Figure>> {
         Suite::Jobs,
         Suite::Restart,
         Suite::Timers,
+        Suite::Deliveries,
         Suite::Learned,
         Suite::Overload,
     ];

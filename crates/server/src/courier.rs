@@ -24,6 +24,7 @@ use abide_wire::{headers, webhook};
 
 use crate::clock::Clock;
 use crate::driver::{Commands, Failure, WeakCommands};
+use crate::metrics::{Exchange, Metrics};
 
 pub use send::{Answered, Carrier, HttpCarrier, Post, SendError};
 
@@ -46,6 +47,7 @@ struct Round {
     clock: Clock,
     commands: WeakCommands,
     cut: CancellationToken,
+    metrics: Arc<Metrics>,
 }
 
 impl Courier {
@@ -65,8 +67,16 @@ impl Courier {
                 // A strong one would keep the loop from ever ending.
                 commands: commands.downgrade(),
                 cut: CancellationToken::new(),
+                metrics: Arc::default(),
             },
         }
+    }
+
+    /// Where exchanges are counted.
+    #[must_use]
+    pub fn counted(mut self, metrics: Arc<Metrics>) -> Self {
+        self.round.metrics = metrics;
+        self
     }
 
     /// Runs until `stop` is canceled or the loop ends; then lets what is under way end, for
@@ -106,11 +116,14 @@ impl Round {
             return;
         };
         let begun = self.clock.elapsed();
+        let under_way = UnderWay::begin(&self.metrics);
         let result = tokio::select! {
             result = self.post(&send) => result,
             () = self.cut.cancelled() => return,
         };
         let took = self.clock.elapsed().saturating_sub(begun);
+        drop(under_way);
+        self.count(&send, &result, took);
         log(&send, &result, took);
         let report = report(&send, result, took);
         loop {
@@ -125,6 +138,25 @@ impl Round {
                 }
                 _ => return,
             }
+        }
+    }
+
+    fn count(&self, send: &Send, result: &Result<Answered, SendError>, took: Duration) {
+        let outcome = match result {
+            Ok(answered) if (200..300).contains(&answered.status) => Exchange::Delivered,
+            Ok(_) => Exchange::Refused,
+            Err(SendError::Refused(_)) => Exchange::Blocked,
+            Err(_) => Exchange::Unanswered,
+        };
+        self.metrics.exchanged(outcome, took);
+        let delivery = &send.delivery;
+        let tells_an_end = matches!(
+            delivery.event.as_ref(),
+            "job.completed" | "job.failed" | "job.canceled"
+        );
+        if outcome == Exchange::Delivered && send.attempt == 1 && tells_an_end {
+            let after = self.clock.now().since(delivery.created_at);
+            self.metrics.pushed(after);
         }
     }
 
@@ -168,6 +200,22 @@ impl Round {
             HeaderValue::from_static("application/json"),
         );
         map
+    }
+}
+
+/// Counts an exchange as under way for as long as it lives, also where the exchange is cut.
+struct UnderWay<'a>(&'a Metrics);
+
+impl<'a> UnderWay<'a> {
+    fn begin(metrics: &'a Metrics) -> Self {
+        metrics.exchange_begun();
+        Self(metrics)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.exchange_over();
     }
 }
 

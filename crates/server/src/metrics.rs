@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::board::Channel;
+use crate::webhook_board::WebhookCounts;
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -34,6 +35,14 @@ pub struct Metrics {
     commands_waiting: Gauge,
     resident_bytes: Gauge,
     held_bytes: Gauge<f64, AtomicU64>,
+    webhook_attempts: Family<OutcomeLabels, Counter>,
+    webhook_exchange_seconds: Histogram,
+    end_to_push_seconds: Histogram,
+    webhook_deliveries: Family<StandingLabels, Gauge>,
+    webhook_exchanges: Gauge,
+    webhook_endpoints: Gauge,
+    webhook_endpoints_disabled: Gauge,
+    webhook_breakers_open: Gauge,
     /// The resident memory when hardly anything was held.
     idle_bytes: AtomicI64,
 }
@@ -49,6 +58,32 @@ pub struct Levels {
     pub streams: usize,
     /// Commands that wait for the loop.
     pub commands_waiting: usize,
+    /// What there is of webhooks.
+    pub webhooks: WebhookCounts,
+}
+
+/// How an exchange with a receiver of webhooks ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// It was answered with a 2xx.
+    Delivered,
+    /// It was answered with anything else.
+    Refused,
+    /// There was no answer: nobody there, no handshake, no HTTP, no time left.
+    Unanswered,
+    /// The guard let nobody be called.
+    Blocked,
+}
+
+impl Exchange {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Refused => "refused",
+            Self::Unanswered => "unanswered",
+            Self::Blocked => "blocked",
+        }
+    }
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -65,6 +100,16 @@ struct RouteLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ChannelLabels {
     channel: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StandingLabels {
+    status: &'static str,
 }
 
 impl Metrics {
@@ -109,6 +154,32 @@ impl Metrics {
             "Appends that failed and were tried again",
             append_failures.clone(),
         );
+        let webhook_attempts = Family::default();
+        registry.register(
+            "webhook_attempts",
+            "Attempts to deliver a webhook, by how the exchange ended",
+            webhook_attempts.clone(),
+        );
+        let webhook_exchange_seconds = seconds(0.000_1);
+        registry.register_with_unit(
+            "webhook_exchange",
+            "Time of one exchange with a receiver of webhooks, whatever came of it",
+            Unit::Seconds,
+            webhook_exchange_seconds.clone(),
+        );
+        let end_to_push_seconds = seconds(0.000_5);
+        registry.register_with_unit(
+            "end_to_push",
+            "Time from a job's end to the moment at which a receiver has acknowledged it at the first attempt, on the clock that jobs run by",
+            Unit::Seconds,
+            end_to_push_seconds.clone(),
+        );
+        let webhook_deliveries = Family::default();
+        registry.register(
+            "webhook_deliveries",
+            "Deliveries whose records are kept, by where they stand; pending and queued ones wait to be sent",
+            webhook_deliveries.clone(),
+        );
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -121,6 +192,19 @@ impl Metrics {
         );
         let streams = gauge("event_streams", "Event streams that are open");
         let commands_waiting = gauge("commands_waiting", "Commands that wait for the loop");
+        let webhook_exchanges = gauge(
+            "webhook_exchanges",
+            "Exchanges with receivers of webhooks that are under way",
+        );
+        let webhook_endpoints = gauge("webhook_endpoints", "Endpoints of webhooks of every sort");
+        let webhook_endpoints_disabled = gauge(
+            "webhook_endpoints_disabled",
+            "Endpoints of webhooks that aren't called until somebody enables them",
+        );
+        let webhook_breakers_open = gauge(
+            "webhook_breakers_open",
+            "Endpoints of webhooks that aren't called for a while because they failed or asked for time",
+        );
         let resident_bytes = gauge("resident_memory_bytes", "Memory of the process");
         let held_bytes = Gauge::default();
         registry.register(
@@ -142,6 +226,14 @@ impl Metrics {
             commands_waiting,
             resident_bytes,
             held_bytes,
+            webhook_attempts,
+            webhook_exchange_seconds,
+            end_to_push_seconds,
+            webhook_deliveries,
+            webhook_exchanges,
+            webhook_endpoints,
+            webhook_endpoints_disabled,
+            webhook_breakers_open,
             idle_bytes: AtomicI64::new(0),
         }
     }
@@ -177,6 +269,30 @@ impl Metrics {
         self.append_failures.inc();
     }
 
+    /// An exchange with a receiver of webhooks has begun.
+    pub fn exchange_begun(&self) {
+        self.webhook_exchanges.inc();
+    }
+
+    /// It is over: it was answered, failed or was cut short.
+    pub fn exchange_over(&self) {
+        self.webhook_exchanges.dec();
+    }
+
+    /// It came to that, and took so long.
+    pub fn exchanged(&self, outcome: Exchange, took: Duration) {
+        let outcome = outcome.as_str();
+        self.webhook_attempts
+            .get_or_create(&OutcomeLabels { outcome })
+            .inc();
+        self.webhook_exchange_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A receiver has acknowledged a job's end at the first attempt, so long after it.
+    pub fn pushed(&self, after: Duration) {
+        self.end_to_push_seconds.observe(after.as_secs_f64());
+    }
+
     /// Everything, as text.
     #[must_use]
     pub fn encode(&self, levels: Levels) -> String {
@@ -187,6 +303,17 @@ impl Metrics {
         self.held.set(count(levels.held));
         self.streams.set(count(levels.streams));
         self.commands_waiting.set(count(levels.commands_waiting));
+        let webhooks = &levels.webhooks;
+        for (status, standing) in webhooks.deliveries() {
+            self.webhook_deliveries
+                .get_or_create(&StandingLabels { status })
+                .set(count(standing));
+        }
+        self.webhook_endpoints.set(count(webhooks.endpoints));
+        self.webhook_endpoints_disabled
+            .set(count(webhooks.disabled));
+        self.webhook_breakers_open
+            .set(count(webhooks.open_breakers));
         let waiting = count(levels.held + levels.streams);
         if let Some(resident) = resident_bytes() {
             self.resident_bytes.set(resident);
@@ -238,11 +365,25 @@ mod tests {
         metrics.woken(Channel::LongPoll, Duration::from_millis(2));
         metrics.appended(12, Duration::from_millis(1));
         metrics.append_failed();
+        metrics.exchange_begun();
+        metrics.exchange_begun();
+        metrics.exchange_over();
+        metrics.exchanged(Exchange::Delivered, Duration::from_millis(3));
+        metrics.exchanged(Exchange::Blocked, Duration::ZERO);
+        metrics.pushed(Duration::from_millis(4));
         let levels = Levels {
             jobs: 3,
             held: 200,
             streams: 1,
             commands_waiting: 4,
+            webhooks: WebhookCounts {
+                endpoints: 5,
+                disabled: 1,
+                pending: 6,
+                held: 7,
+                open_breakers: 2,
+                ..WebhookCounts::default()
+            },
         };
         let text = metrics.encode(levels);
         for line in [
@@ -255,6 +396,17 @@ mod tests {
             "abide_held_requests 200",
             "abide_event_streams 1",
             "abide_commands_waiting 4",
+            r#"abide_webhook_attempts_total{outcome="delivered"} 1"#,
+            r#"abide_webhook_attempts_total{outcome="blocked"} 1"#,
+            "abide_webhook_exchange_seconds_count 2",
+            "abide_end_to_push_seconds_count 1",
+            "abide_webhook_exchanges 1",
+            r#"abide_webhook_deliveries{status="pending"} 6"#,
+            r#"abide_webhook_deliveries{status="queued"} 0"#,
+            r#"abide_webhook_deliveries{status="held"} 7"#,
+            "abide_webhook_endpoints 5",
+            "abide_webhook_endpoints_disabled 1",
+            "abide_webhook_breakers_open 2",
             "# EOF",
         ] {
             assert!(text.contains(line), "{line}\n{text}");

@@ -114,6 +114,7 @@ impl Server {
         let state = AppState::new(board, commands, clock, config, metrics);
         let carrier = Arc::new(HttpCarrier::new(state.guard.clone()));
         let courier = Courier::new(carrier, state.clock.clone(), &state.commands, sends);
+        let courier = courier.counted(state.metrics.clone());
         let courier = tokio::spawn(courier.run(state.stop.clone()));
         Ok(Self {
             address,

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::Notify;
 
-use abide_engine::delivery::{Book, Breaker, Notice, Scope};
+use abide_engine::delivery::{Book, Breaker, Notice, Scope, Standing};
 use abide_engine::{Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey, Owner};
 
 /// The part of the board that shows webhooks.
@@ -27,6 +27,8 @@ struct Shown {
     by_job: BTreeSet<(JobKey, DeliveryKey)>,
     /// How endpoints are being called, where that is not as at the beginning.
     breakers: BTreeMap<EndpointKey, Breaker>,
+    /// Kept up with every change, because counting afresh would keep the loop waiting.
+    counts: WebhookCounts,
 }
 
 impl WebhookBoard {
@@ -51,28 +53,10 @@ impl WebhookBoard {
         let mut shown = self.write();
         match notice {
             Notice::Endpoint(endpoint) => shown.put_endpoint(endpoint),
-            Notice::EndpointGone(key) => {
-                if let Some(endpoint) = shown.endpoints.remove(key) {
-                    shown.by_owner.remove(&(endpoint.owner, *key));
-                }
-                shown.breakers.remove(key);
-            }
+            Notice::EndpointGone(key) => shown.remove_endpoint(*key),
             Notice::Delivery(delivery) => shown.put_delivery(delivery),
-            Notice::DeliveryGone(key) => {
-                if let Some(delivery) = shown.deliveries.remove(key) {
-                    shown.by_endpoint.remove(&(delivery.endpoint, *key));
-                    if let Some(job) = delivery.job {
-                        shown.by_job.remove(&(job, *key));
-                    }
-                }
-            }
-            Notice::Breaker(key, breaker) => {
-                if *breaker == Breaker::default() {
-                    shown.breakers.remove(key);
-                } else {
-                    shown.breakers.insert(*key, *breaker);
-                }
-            }
+            Notice::DeliveryGone(key) => shown.remove_delivery(*key),
+            Notice::Breaker(key, breaker) => shown.put_breaker(*key, *breaker),
             Notice::Send(_) => return,
         }
         drop(shown);
@@ -195,23 +179,10 @@ impl WebhookBoard {
         }
     }
 
-    /// How many endpoints there are, how many deliveries wait, and how many breakers are open; for metrics.
+    /// What there is, in numbers. Costs nothing however much there is.
     #[must_use]
     pub fn counts(&self) -> WebhookCounts {
-        let shown = self.read();
-        let waiting = shown
-            .deliveries
-            .values()
-            .filter(|delivery| !delivery.standing.is_settled());
-        WebhookCounts {
-            endpoints: shown.endpoints.len(),
-            waiting: waiting.count(),
-            open_breakers: shown
-                .breakers
-                .values()
-                .filter(|breaker| breaker.open_until.is_some())
-                .count(),
-        }
+        self.read().counts
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Shown> {
@@ -223,15 +194,49 @@ impl WebhookBoard {
     }
 }
 
-/// What there is of webhooks, in numbers.
+/// What there is of webhooks, in numbers; for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WebhookCounts {
     /// Endpoints of every sort.
     pub endpoints: usize,
-    /// Deliveries that have neither been taken nor given up.
-    pub waiting: usize,
-    /// Endpoints that aren't called for a while because they failed.
+    /// Those that aren't called until somebody enables them.
+    pub disabled: usize,
+    /// Those that aren't called for a while because they failed or asked for time.
     pub open_breakers: usize,
+    /// Deliveries that will be attempted.
+    pub pending: usize,
+    /// Deliveries that wait for an earlier event of their job.
+    pub queued: usize,
+    /// Deliveries to endpoints that are disabled.
+    pub held: usize,
+    /// Deliveries that were taken.
+    pub delivered: usize,
+    /// Deliveries that were given up.
+    pub failed: usize,
+}
+
+impl WebhookCounts {
+    /// How many deliveries there are by where they stand.
+    #[must_use]
+    pub const fn deliveries(&self) -> [(&'static str, usize); 5] {
+        [
+            ("pending", self.pending),
+            ("queued", self.queued),
+            ("held", self.held),
+            ("delivered", self.delivered),
+            ("failed", self.failed),
+        ]
+    }
+
+    const fn standing(&mut self, standing: Standing) -> &mut usize {
+        match standing {
+            Standing::Pending { .. } => &mut self.pending,
+            Standing::Queued => &mut self.queued,
+            Standing::Held { .. } => &mut self.held,
+            Standing::Delivered { .. } => &mut self.delivered,
+            Standing::Failed { .. } => &mut self.failed,
+        }
+    }
 }
 
 impl Shown {
@@ -239,15 +244,54 @@ impl Shown {
         if endpoint.scope == Scope::Owner {
             self.by_owner.insert((endpoint.owner, endpoint.key));
         }
-        self.endpoints.insert(endpoint.key, endpoint.clone());
+        let before = self.endpoints.insert(endpoint.key, endpoint.clone());
+        self.counts.endpoints = self.endpoints.len();
+        self.counts.disabled += usize::from(!endpoint.is_enabled());
+        self.counts.disabled -= usize::from(before.is_some_and(|before| !before.is_enabled()));
+    }
+
+    fn remove_endpoint(&mut self, key: EndpointKey) {
+        if let Some(endpoint) = self.endpoints.remove(&key) {
+            self.by_owner.remove(&(endpoint.owner, key));
+            self.counts.endpoints = self.endpoints.len();
+            self.counts.disabled -= usize::from(!endpoint.is_enabled());
+        }
+        self.put_breaker(key, Breaker::default());
     }
 
     fn put_delivery(&mut self, delivery: &Arc<Delivery>) {
+        *self.counts.standing(delivery.standing) += 1;
+        let before = self.deliveries.insert(delivery.key, delivery.clone());
+        if let Some(before) = before {
+            // Only where it stands changes; where it is found stays.
+            *self.counts.standing(before.standing) -= 1;
+            return;
+        }
         self.by_endpoint.insert((delivery.endpoint, delivery.key));
         if let Some(job) = delivery.job {
             self.by_job.insert((job, delivery.key));
         }
-        self.deliveries.insert(delivery.key, delivery.clone());
+    }
+
+    fn remove_delivery(&mut self, key: DeliveryKey) {
+        if let Some(delivery) = self.deliveries.remove(&key) {
+            *self.counts.standing(delivery.standing) -= 1;
+            self.by_endpoint.remove(&(delivery.endpoint, key));
+            if let Some(job) = delivery.job {
+                self.by_job.remove(&(job, key));
+            }
+        }
+    }
+
+    fn put_breaker(&mut self, key: EndpointKey, breaker: Breaker) {
+        let before = if breaker == Breaker::default() {
+            self.breakers.remove(&key)
+        } else {
+            self.breakers.insert(key, breaker)
+        };
+        let is_open = |breaker: Breaker| usize::from(breaker.open_until.is_some());
+        self.counts.open_breakers += is_open(breaker);
+        self.counts.open_breakers -= before.map_or(0, is_open);
     }
 
     fn breaker(&self, key: EndpointKey) -> Breaker {

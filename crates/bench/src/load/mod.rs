@@ -3,10 +3,12 @@
 pub(crate) mod connection;
 pub(crate) mod driver;
 pub(crate) mod parked;
+pub(crate) mod receiver;
 
 pub(crate) use connection::Answer;
 pub(crate) use driver::{Latencies, Source, drive};
 pub(crate) use parked::Parked;
+pub(crate) use receiver::Receiver;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! What is measured, a file for each question.
 
 pub(crate) mod creates;
+pub(crate) mod deliveries;
 pub(crate) mod jobs;
 pub(crate) mod learned;
 pub(crate) mod overload;

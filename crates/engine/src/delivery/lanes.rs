@@ -5,6 +5,10 @@
 //! after a timeout. So a receiver that hangs holds at most a few of the places that all receivers share, and then one,
 //! while a quick one gets as many as it can use. Free places go round the lanes in turn.
 //!
+//! Two more rules keep those who answer from those who don't, however many these are. Receivers that have not
+//! **proven** themselves, because their last exchange wasn't quick or there was none yet, share one half of the places among them. And no
+//! lane takes more than half of what is free, so several that were quick and hang all at once still leave some to others.
+//!
 //! After [`BREAKER_FAILURES`] failures in a row the lane's **breaker** opens: nothing is sent for a pause that doubles with each further
 //! failure, then one delivery is sent to see. What waits meanwhile uses up no step of its schedule.
 //!
@@ -79,9 +83,13 @@ pub enum Landing {
 #[derive(Clone, Debug)]
 pub struct Lanes {
     lanes: HashMap<LaneKey, Lane>,
-    /// Lanes that may have something to send, in turn; each at most once.
-    turn: VecDeque<LaneKey>,
-    flying: HashMap<DeliveryKey, LaneKey>,
+    /// Lanes that may have something to send, in turn, by their trust; each at most once in each.
+    turns: [VecDeque<LaneKey>; 2],
+    /// Which of them has the next place, where both want it.
+    next: Trust,
+    flying: HashMap<DeliveryKey, (LaneKey, Trust)>,
+    /// How many of these are with receivers that had not proven themselves.
+    unproven: usize,
     flying_max: usize,
     breaker_first: Duration,
 }
@@ -92,13 +100,49 @@ struct Lane {
     ready: BTreeSet<(Timestamp, DeliveryKey)>,
     flying: u16,
     breaker: Breaker,
-    in_turn: bool,
+    trust: Trust,
+    /// In which of the turns it stands.
+    in_turn: [bool; 2],
+}
+
+/// Whether a receiver can be expected to answer soon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Trust {
+    /// Nothing is known of it, or it was slow or silent.
+    #[default]
+    Unproven,
+    /// Its last exchange was quick.
+    Proven,
+}
+
+impl Trust {
+    const fn other(self) -> Self {
+        match self {
+            Self::Unproven => Self::Proven,
+            Self::Proven => Self::Unproven,
+        }
+    }
+
+    const fn after(self, landing: Landing) -> Self {
+        match landing {
+            Landing::Skipped => self,
+            Landing::Taken(took)
+            | Landing::Failed {
+                took,
+                unanswered: false,
+                ..
+            } if took.as_nanos() <= QUICK.as_nanos() => Self::Proven,
+            Landing::Taken(_) | Landing::Failed { .. } => Self::Unproven,
+        }
+    }
 }
 
 impl Lane {
-    fn may_send(&self, now: Timestamp) -> bool {
+    fn may_send(&self, now: Timestamp, free: usize) -> bool {
+        // One that has nothing under way may always send one.
+        let share = u16::try_from(free / 2).unwrap_or(u16::MAX).max(1);
         !self.ready.is_empty()
-            && self.flying < self.breaker.window
+            && self.flying < self.breaker.window.min(share)
             && self.breaker.open_until.is_none_or(|until| until <= now)
     }
 }
@@ -109,8 +153,10 @@ impl Lanes {
     pub fn new(flying_max: usize, breaker_first: Duration) -> Self {
         Self {
             lanes: HashMap::new(),
-            turn: VecDeque::new(),
+            turns: [VecDeque::new(), VecDeque::new()],
+            next: Trust::Proven,
             flying: HashMap::new(),
+            unproven: 0,
             flying_max: flying_max.max(1),
             breaker_first,
         }
@@ -146,11 +192,11 @@ impl Lanes {
     /// Gives a lane its turn again, for instance because its breaker's pause is over.
     pub fn enqueue(&mut self, key: LaneKey) {
         if let Some(lane) = self.lanes.get_mut(&key)
-            && !lane.in_turn
+            && !lane.in_turn[lane.trust as usize]
             && !lane.ready.is_empty()
         {
-            lane.in_turn = true;
-            self.turn.push_back(key);
+            lane.in_turn[lane.trust as usize] = true;
+            self.turns[lane.trust as usize].push_back(key);
         }
     }
 
@@ -165,20 +211,40 @@ impl Lanes {
     /// The next delivery to send, which then counts as under way; `None` while nothing may be sent.
     pub fn take(&mut self, now: Timestamp) -> Option<DeliveryKey> {
         while self.flying.len() < self.flying_max {
-            let key = self.turn.pop_front()?;
+            let (key, trust) = self.next_turn()?;
+            let free = self.flying_max - self.flying.len();
             let Some(lane) = self.lanes.get_mut(&key) else {
                 continue;
             };
-            lane.in_turn = false;
-            if !lane.may_send(now) {
+            lane.in_turn[trust as usize] = false;
+            if lane.trust != trust {
+                self.enqueue(key);
+                continue;
+            }
+            if !lane.may_send(now, free) {
                 // It gets its turn again when something lands in it, becomes due in it, or its breaker's pause ends.
                 continue;
             }
             let (_, delivery) = lane.ready.pop_first()?;
             lane.flying += 1;
-            self.flying.insert(delivery, key);
+            self.flying.insert(delivery, (key, trust));
+            self.unproven += usize::from(trust == Trust::Unproven);
             self.enqueue(key);
             return Some(delivery);
+        }
+        None
+    }
+
+    /// Whose turn it is: now one that has proven itself, now one that hasn't, the latter while their half isn't used up.
+    fn next_turn(&mut self) -> Option<(LaneKey, Trust)> {
+        for trust in [self.next, self.next.other()] {
+            if trust == Trust::Unproven && self.unproven >= self.flying_max.div_ceil(2) {
+                continue;
+            }
+            if let Some(key) = self.turns[trust as usize].pop_front() {
+                self.next = trust.other();
+                return Some((key, trust));
+            }
         }
         None
     }
@@ -192,10 +258,12 @@ impl Lanes {
         landing: Landing,
         now: Timestamp,
     ) -> Option<(LaneKey, Option<Timestamp>)> {
-        let key = self.flying.remove(&delivery)?;
+        let (key, trust) = self.flying.remove(&delivery)?;
+        self.unproven -= usize::from(trust == Trust::Unproven);
         let first = self.breaker_first;
         let lane = self.lanes.get_mut(&key)?;
         lane.flying = lane.flying.saturating_sub(1);
+        lane.trust = lane.trust.after(landing);
         lane.breaker.land(landing, first, now);
         let open_until = lane.breaker.open_until;
         let is_idle = lane.flying == 0 && lane.ready.is_empty();
@@ -288,20 +356,54 @@ mod tests {
 
     #[test]
     fn places_go_round_the_lanes_in_turn() {
-        let mut lanes = lanes(6);
+        let mut lanes = lanes(12);
         for lane in 1..=3 {
             fill(&mut lanes, lane, 10);
         }
         let sent = drain(&mut lanes, NOW);
         assert_eq!(sent, [1_000, 2_000, 3_000, 1_001, 2_001, 3_001]);
-        assert_eq!(lanes.flying(), 6);
+        assert_eq!(lanes.flying(), 6, "the half of those who are not known");
         lanes.landed(delivery(2_000), QUICKLY, NOW);
-        assert_eq!(drain(&mut lanes, NOW).len(), 1);
+        // The second has proven itself: it takes turns with the others, up to its share, and needs none of their places.
+        assert_eq!(drain(&mut lanes, NOW), [2_002, 1_002]);
+    }
+
+    #[test]
+    fn however_many_hang_who_answers_has_a_place_at_once() {
+        let mut lanes = lanes(100);
+        fill(&mut lanes, 1, 1);
+        drain(&mut lanes, NOW);
+        lanes.landed(delivery(1_000), QUICKLY, NOW);
+        for lane in 2..500 {
+            fill(&mut lanes, lane, 10);
+        }
+        assert_eq!(drain(&mut lanes, NOW).len(), 50);
+        fill(&mut lanes, 1, 3);
+        assert_eq!(drain(&mut lanes, NOW), [1_000, 1_001, 1_002]);
+    }
+
+    #[test]
+    fn those_that_were_quick_and_hang_all_at_once_leave_places_to_others() {
+        let mut lanes = lanes(100);
+        for lane in 1..=10 {
+            for _ in 0..70 {
+                fill(&mut lanes, lane, 1);
+                drain(&mut lanes, NOW);
+                lanes.landed(delivery(lane * 1_000), QUICKLY, NOW);
+            }
+            assert_eq!(lanes.breaker(lane).window, WINDOW_MAX);
+        }
+        for lane in 1..=10 {
+            fill(&mut lanes, lane, 900);
+        }
+        assert!(drain(&mut lanes, NOW).len() < 95);
+        fill(&mut lanes, 11, 1);
+        assert_eq!(drain(&mut lanes, NOW), [11_000]);
     }
 
     #[test]
     fn a_receiver_that_hangs_ends_up_with_one_place_and_others_have_the_rest() {
-        let mut lanes = lanes(100);
+        let mut lanes = lanes(512);
         fill(&mut lanes, 1, 50);
         let sent = drain(&mut lanes, NOW);
         assert_eq!(sent.len(), usize::from(WINDOW_FIRST));

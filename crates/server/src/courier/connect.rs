@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ use crate::guard::{DialError, Guard};
 pub const DIALS_MAX: usize = 4;
 /// How long one address may take to answer a dial before the next is tried.
 pub const DIAL_MAX: Duration = Duration::from_secs(4);
+/// The most connections that are kept open for a next delivery, over all receivers. What is opened while there are more
+/// carries one delivery and is closed, so that thousands of endpoints can't use up the process's files.
+pub const KEPT_MAX: usize = 512;
 
 /// Opens connections for the HTTP client, under the guard.
 ///
@@ -29,6 +32,7 @@ pub const DIAL_MAX: Duration = Duration::from_secs(4);
 #[derive(Clone, Debug)]
 pub struct Dialer {
     guard: Arc<Guard>,
+    open: Arc<AtomicUsize>,
 }
 
 /// Why no connection was opened.
@@ -54,7 +58,10 @@ impl Dialer {
     /// Dials what that guard lets through.
     #[must_use]
     pub fn new(guard: Arc<Guard>) -> Self {
-        Self { guard }
+        Self {
+            guard,
+            open: Arc::default(),
+        }
     }
 
     async fn dial(self, uri: Uri) -> Result<TcpStream, ConnectError> {
@@ -100,10 +107,13 @@ impl Service<Uri> for Dialer {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let dialer = self.clone();
         Box::pin(async move {
+            let open = dialer.open.clone();
             let socket = dialer.dial(uri).await?;
             Ok(Socket {
                 io: TokioIo::new(socket),
                 used: Used::default(),
+                is_kept: open.fetch_add(1, Ordering::Relaxed) < KEPT_MAX,
+                open,
             })
         })
     }
@@ -131,11 +141,25 @@ impl Used {
 pub struct Socket {
     io: TokioIo<TcpStream>,
     used: Used,
+    /// Whether it may be kept for a next delivery.
+    is_kept: bool,
+    /// How many there are.
+    open: Arc<AtomicUsize>,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Connection for Socket {
     fn connected(&self) -> Connected {
-        self.io.connected().extra(self.used.clone())
+        let connected = self.io.connected().extra(self.used.clone());
+        if !self.is_kept {
+            connected.poison();
+        }
+        connected
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) async fn metrics(State(state): State<AppState>) -> Response {
         held: state.waits.len(),
         streams: state.streams.len(),
         commands_waiting: state.commands.waiting(),
+        webhooks: state.board.webhooks().counts(),
     });
     let mut response = text.into_response();
     response

@@ -92,7 +92,7 @@ impl House {
             let (courier, sends) = mpsc::unbounded_channel();
             driver = driver.with_courier(courier);
             let courier = Courier::new(carrier, clock.clone(), &commands, sends);
-            tokio::spawn(courier.run(stop));
+            tokio::spawn(courier.counted(metrics.clone()).run(stop));
         }
         tokio::spawn(driver.run());
         let settings = Command::Defaults(Box::new(config.defaults()));

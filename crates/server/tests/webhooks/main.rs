@@ -2,6 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod isolation;
+mod life;
 mod receivers;
 
 use std::num::NonZeroU32;

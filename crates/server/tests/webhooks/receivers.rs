@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use abide_server::clock::Clock;
-use abide_server::courier::send::Carrying;
+use abide_server::courier::send::{ANSWER_BYTES_MAX, Carrying, EXCHANGE_MAX};
 use abide_server::courier::{Answered, Carrier, Post, SendError};
 use abide_wire::Timestamp;
 use abide_wire::webhook::{Signed, Verifier, VerifyError};
@@ -21,6 +21,13 @@ pub enum Reply {
     /// `503`, and when to come back.
     Busy(Duration),
     Unreachable,
+    /// Takes that long to say that status.
+    Slow(Duration, u16),
+    /// A body of so many bytes, as the carrier cuts it.
+    Body(usize),
+    /// No answer until the sender gives up.
+    TimesOut,
+    /// No answer at all, for senders that are killed meanwhile.
     Hang,
 }
 
@@ -104,6 +111,19 @@ impl Carrier for Receivers {
             match (self.script)(&got, before) {
                 Reply::Status(status) => Ok(answered(status, None)),
                 Reply::Busy(pause) => Ok(answered(503, Some(pause))),
+                Reply::Slow(pause, status) => {
+                    tokio::time::sleep(pause).await;
+                    Ok(answered(status, None))
+                }
+                Reply::Body(bytes) => Ok(Answered {
+                    body: vec![b'x'; bytes.min(ANSWER_BYTES_MAX)],
+                    truncated: bytes > ANSWER_BYTES_MAX,
+                    ..answered(500, None)
+                }),
+                Reply::TimesOut => {
+                    tokio::time::sleep(EXCHANGE_MAX).await;
+                    Err(SendError::Timeout(EXCHANGE_MAX))
+                }
                 Reply::Unreachable => Err(SendError::Connect("nobody is there".to_owned())),
                 Reply::Hang => std::future::pending().await,
             }

@@ -1,0 +1,78 @@
+//! Receivers that misbehave, and everybody else: whose deliveries are as quick as before.
+
+use std::time::Duration;
+
+use abide_wire::Timestamp;
+use serde_json::json;
+
+use crate::receivers::{Receivers, Reply};
+use crate::{clock, endpoint, house};
+
+/// How many receivers answer as they should.
+const QUICK: usize = 10;
+/// How many don't: more than the places that all share, with what each is met with at first.
+const BAD: usize = 200;
+/// How many jobs end, one after the other.
+const JOBS: usize = 100;
+
+/// How a receiver misbehaves that is registered under that number.
+fn manner(number: usize) -> Reply {
+    match number % 4 {
+        0 => Reply::TimesOut,
+        1 => Reply::Slow(Duration::from_secs(9), 200),
+        2 => Reply::Status(307),
+        _ => Reply::Unreachable,
+    }
+}
+
+/// How late the quick receivers learn of each end, in milliseconds, while so many others misbehave.
+async fn late_beside(bad: usize) -> Vec<i64> {
+    let clock = clock();
+    let receivers = Receivers::new(&clock, |got, _| {
+        let path = got.post.url.rsplit('/').next().unwrap();
+        match path.strip_prefix("bad-") {
+            Some(number) => manner(number.parse().unwrap()),
+            None => Reply::Slow(Duration::from_millis(20), 204),
+        }
+    });
+    let house = house(&clock, &receivers, &[]).await;
+    for n in 0..bad {
+        let url = format!("http://127.0.0.1:9/bad-{n}");
+        endpoint(&house, json!({ "url": url })).await;
+    }
+    for n in 0..QUICK {
+        let url = format!("http://127.0.0.1:9/quick-{n}");
+        endpoint(&house, json!({ "url": url })).await;
+    }
+    for n in 0..JOBS as u64 {
+        house.job(1_000 + 100 * n).await;
+    }
+    house.pass(1_000 + 100 * JOBS as u64 + 5_000).await;
+    let quick = receivers.got().into_iter();
+    let quick = quick.filter(|got| got.post.url.contains("quick"));
+    let late: Vec<i64> = quick
+        .map(|got| {
+            let body = got.json();
+            let ended: Timestamp = body["data"]["finished_at"]
+                .as_str()
+                .unwrap()
+                .parse()
+                .unwrap();
+            got.at.as_millis() - ended.as_millis()
+        })
+        .collect();
+    assert_eq!(late.len(), QUICK * JOBS, "each learned of each, and once");
+    late
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_misbehaves_everybody_elses_p99_is_as_it_was() {
+    let p99 = |mut late: Vec<i64>| {
+        late.sort_unstable();
+        late[late.len() * 99 / 100]
+    };
+    let alone = p99(late_beside(0).await);
+    let beside = p99(late_beside(BAD).await);
+    assert!(alone <= 1, "{alone} ms");
+    assert!(beside <= alone + 1, "{beside} ms instead of {alone} ms");
+}
