@@ -63,7 +63,8 @@ start() {
 
 start "$work/keyed.log" --api-key a-key-for-the-test --clock manual
 keyed=$url
-start "$work/server.log" --webhook-retry 0s,1h
+# The default job stays out of the way: its end would be told to the receiver too.
+start "$work/server.log" --webhook-retry 0s,1h --default-job-delay 1h
 
 # Takes a minute and a half on two idle cores; the rest is room for a busy machine.
 timeout --kill-after=10 290 node "$work/drive.mjs" "$url" "$keyed" "$images" || {

@@ -134,18 +134,18 @@ async function retryDelivery() {
   await browser.see('It is shown this once');
   await browser.press(Key.ESCAPE);
   receiver.answer = 503;
-  await api(base, 'POST', '/v1/jobs', { simulate: { duration: { fixed: '100ms' }, outcome: { error_chance: 0 } } });
-  await untilTrue('the receiver is called', () => receiver.ids.length >= 1);
+  const { id } = await api(base, 'POST', '/v1/jobs', { simulate: { duration: { fixed: '100ms' }, outcome: { error_chance: 0 } } });
+  await untilTrue('the receiver is called', () => receiver.idsOf(id).length >= 1);
   await browser.until('the attempt is shown', '.delivery');
   await browser.see('answered 503');
   receiver.answer = 200;
-  const before = receiver.ids.length;
+  const before = receiver.idsOf(id).length;
   await browser.tabTo((element) => element.tag === 'BUTTON' && element.text === 'Retry');
   await browser.press(Key.ENTER);
-  await untilTrue('it is sent again', () => receiver.ids.length > before);
+  await untilTrue('it is sent again', () => receiver.idsOf(id).length > before);
   await browser.until('it has arrived', '.delivery .badge.delivered');
   await browser.see('2 attempts');
-  assert.equal(new Set(receiver.ids).size, 1, 'every attempt has the same webhook-id');
+  assert.equal(new Set(receiver.idsOf(id)).size, 1, 'every attempt has the same webhook-id');
   step('a delivery was retried by keyboard and arrived under the same id');
 }
 
