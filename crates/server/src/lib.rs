@@ -3,6 +3,7 @@
 pub mod board;
 pub mod clock;
 pub mod config;
+pub mod connection;
 pub mod courier;
 pub mod driver;
 pub mod guard;

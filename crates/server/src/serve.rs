@@ -7,44 +7,26 @@
 //! Stopping is in three steps: nothing new is accepted and idle connections close; requests in flight go on, and what is held ends by
 //! itself because it watches the same token; after the drain time whatever is left is cut.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long a connection may take to its first whole head.
-const FIRST_REQUEST: Duration = Duration::from_secs(10);
-/// How long it may take to any later one; so this is also how long an idle connection stays open.
-const NEXT_REQUEST: Duration = Duration::from_secs(60);
-/// The largest head of a request, and how much is read from a connection at once, in bytes. It is what an idle connection
-/// costs, which is why it is small.
-const HEAD_BYTES_MAX: usize = 8 * 1024;
-/// The most headers of a request.
-const HEADERS_MAX: usize = 64;
-/// The most requests at the same time on one HTTP/2 connection.
-const H2_STREAMS_MAX: u32 = 2_000;
-/// What is buffered for a slow reader of an HTTP/2 stream, in bytes.
-const H2_SEND_BUFFER: usize = 64 * 1024;
+use crate::connection::{Answers, connection};
+
 /// After so long without a sign from the other end it is asked for one.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
+pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 /// How long the answer to that may take, and how long bytes that were sent may stay unacknowledged.
-const SIGN_OF_LIFE_WAIT: Duration = Duration::from_secs(30);
+pub(crate) const SIGN_OF_LIFE_WAIT: Duration = Duration::from_secs(30);
 /// How long to wait where the system has no room for another connection.
 const NO_ROOM_WAIT: Duration = Duration::from_millis(100);
 
@@ -124,16 +106,15 @@ impl Reset {
 /// # Cancel safety
 ///
 /// Dropping it cuts every connection at once.
-pub async fn serve<M, S>(
+pub async fn serve<M, A>(
     listener: TcpListener,
     make: M,
     options: ServeOptions,
     stop: CancellationToken,
 ) -> usize
 where
-    M: Fn(Peer) -> S,
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
-    S::Future: Send + 'static,
+    M: Fn(Peer) -> A,
+    A: Answers,
 {
     let cut = CancellationToken::new();
     let _cut_when_dropped = cut.clone().drop_guard();
@@ -146,7 +127,7 @@ where
         };
         let (stream, peer, permit) = accepted;
         let reset = Reset::default();
-        let service = make(Peer {
+        let answers = make(Peer {
             address: peer,
             reset: reset.clone(),
         });
@@ -155,7 +136,7 @@ where
             watch_for_life(&stream);
             let stream = Resettable { stream, reset };
             tokio::select! {
-                () = connection(stream, service, stop) => {}
+                () = connection(stream, answers, stop) => {}
                 () = cut.cancelled() => {}
             }
             drop(permit);
@@ -284,211 +265,47 @@ fn watch_for_life(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
 }
 
-/// Serves one connection until its end, or, once `stop` is canceled, until the end of what is in flight.
-///
-/// # Cancel safety
-///
-/// Dropping it cuts the connection.
-pub async fn connection<I, S>(io: I, service: S, stop: CancellationToken)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
-    S::Future: Send + 'static,
-{
-    let begun = Arc::new(Begun::default());
-    let service = Watched {
-        service,
-        begun: begun.clone(),
-    };
-    let builder = builder();
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
-
-    // The HTTP library waits for the first bytes without a limit, so that wait is bounded here.
-    let late = tokio::select! {
-        // What ends a connection is between the client and its network; it is no fault of ours.
-        _ = connection.as_mut() => return,
-        () = begun.wait() => false,
-        () = tokio::time::sleep(FIRST_REQUEST) => true,
-        () = stop.cancelled() => false,
-    };
-    if late {
-        return;
-    }
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
-    }
-    let _ = connection.await;
-}
-
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(NEXT_REQUEST)
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .auto_date_header(false);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(H2_STREAMS_MAX)
-        .max_send_buf_size(H2_SEND_BUFFER)
-        .max_header_list_size(HEAD_BYTES_MAX as u32)
-        .keep_alive_interval(SIGN_OF_LIFE)
-        .keep_alive_timeout(SIGN_OF_LIFE_WAIT)
-        .auto_date_header(false);
-    builder
-}
-
-/// Whether a connection has brought its first request.
-#[derive(Debug, Default)]
-struct Begun {
-    begun: AtomicBool,
-    rung: Notify,
-}
-
-impl Begun {
-    fn note(&self) {
-        if !self.begun.load(Ordering::Relaxed) {
-            self.begun.store(true, Ordering::Relaxed);
-            // Kept by the bell where nobody listens yet.
-            self.rung.notify_one();
-        }
-    }
-
-    async fn wait(&self) {
-        self.rung.notified().await;
-    }
-}
-
-/// The service, watched for its first request.
-#[derive(Debug)]
-struct Watched<S> {
-    service: S,
-    begun: Arc<Begun>,
-}
-
-impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Watched<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.begun.note();
-        self.service.call(request)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use hyper::service::service_fn;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
-    use tokio::task::JoinHandle;
-    use tokio::time::Instant;
+    use std::net::IpAddr;
+
+    use axum::body::Body;
+    use axum::response::Response;
+    use http::Request;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::Notify;
 
     use super::*;
+    use crate::clock::Clock;
+    use crate::connection::{Answering, Head, Quick};
 
-    /// A connection to a server that answers `GET /slow` after 100 s and everything else at once.
-    fn connect(stop: &CancellationToken) -> (DuplexStream, JoinHandle<()>) {
-        let (near, far) = duplex(64 * 1024);
-        let service = service_fn(async |request: Request<Incoming>| {
-            if request.uri().path() == "/slow" {
-                tokio::time::sleep(Duration::from_secs(100)).await;
-            }
-            Ok::<_, Infallible>(Response::new(Body::from("fine")))
-        });
-        (near, tokio::spawn(connection(far, service, stop.clone())))
+    /// Never answers `/never`, and says when it is asked.
+    #[derive(Clone)]
+    struct Fine {
+        peer: IpAddr,
+        never: Arc<Notify>,
+        clock: Clock,
     }
 
-    #[expect(clippy::disallowed_methods, reason = "measures paused time")]
-    fn now() -> Instant {
-        Instant::now()
-    }
-
-    async fn read(near: &mut DuplexStream) -> String {
-        let mut text = Vec::new();
-        let mut bytes = [0; 1024];
-        while !text.ends_with(b"fine") {
-            match near.read(&mut bytes).await.unwrap() {
-                0 => break,
-                n => text.extend_from_slice(&bytes[..n]),
-            }
+    impl Answers for Fine {
+        fn quick(&self, _: &Head<'_>, _: bool, _: &mut Vec<u8>) -> Quick {
+            Quick::Ordinary
         }
-        String::from_utf8(text).unwrap()
-    }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_says_nothing_whole_is_cut() {
-        let head = "GET / HTTP/1.1\r\nhost: x\r\nslow";
-        for (said, limit) in [
-            ("", FIRST_REQUEST),
-            ("P", FIRST_REQUEST),
-            ("PRI * HTT", FIRST_REQUEST),
-            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", FIRST_REQUEST),
-            ("GET / HTTP", FIRST_REQUEST),
-            (head, FIRST_REQUEST),
-        ] {
-            let (mut near, task) = connect(&CancellationToken::new());
-            let begun = now();
-            near.write_all(said.as_bytes()).await.unwrap();
-            task.await.unwrap();
-            assert_eq!(begun.elapsed().as_secs(), limit.as_secs(), "{said:?}");
+        fn ordinary(&self, request: Request<Body>) -> Answering {
+            let Self { peer, never, .. } = self.clone();
+            Box::pin(async move {
+                if request.uri().path() == "/never" {
+                    never.notify_one();
+                    std::future::pending::<()>().await;
+                }
+                Response::new(Body::from(format!("{peer} fine")))
+            })
         }
-    }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_later_head_has_its_time_too_and_an_answer_has_none() {
-        let (mut near, task) = connect(&CancellationToken::new());
-        let begun = now();
-        near.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
-            .await
-            .unwrap();
-        assert!(read(&mut near).await.starts_with("HTTP/1.1 200"));
-        assert_eq!(begun.elapsed().as_secs(), 100);
-        near.write_all(b"GET / HTTP/1.1\r\nhost").await.unwrap();
-        task.await.unwrap();
-        assert_eq!(begun.elapsed().as_secs(), 100 + NEXT_REQUEST.as_secs());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_stop_ends_idle_connections_and_lets_requests_finish() {
-        let stop = CancellationToken::new();
-        let (mut idle, idle_task) = connect(&stop);
-        idle.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-            .await
-            .unwrap();
-        read(&mut idle).await;
-        let (mut busy, busy_task) = connect(&stop);
-        busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
-            .await
-            .unwrap();
-        let (_silent, silent_task) = connect(&stop);
-        tokio::time::sleep(Duration::from_secs(1)).await;
-
-        let stopped = now();
-        stop.cancel();
-        idle_task.await.unwrap();
-        silent_task.await.unwrap();
-        assert_eq!(stopped.elapsed(), Duration::ZERO);
-        let answer = read(&mut busy).await;
-        assert!(answer.contains("connection: close"), "{answer}");
-        busy_task.await.unwrap();
-        assert_eq!(stopped.elapsed().as_secs(), 99);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_head_that_is_too_large_is_refused() {
-        let (mut near, task) = connect(&CancellationToken::new());
-        let head = format!(
-            "GET / HTTP/1.1\r\nhost: x\r\nbig: {}\r\n\r\n",
-            "x".repeat(2 * HEAD_BYTES_MAX)
-        );
-        near.write_all(head.as_bytes()).await.unwrap();
-        let answer = read(&mut near).await;
-        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
-        task.await.unwrap();
+        fn elapsed(&self) -> Duration {
+            self.clock.elapsed()
+        }
     }
 
     #[tokio::test]
@@ -510,20 +327,11 @@ mod tests {
         };
         let never = Arc::new(Notify::new());
         let make = {
-            let never = never.clone();
-            move |peer: Peer| {
-                let never = never.clone();
-                service_fn(move |request: Request<Incoming>| {
-                    let never = never.clone();
-                    async move {
-                        if request.uri().path() == "/never" {
-                            never.notify_one();
-                            std::future::pending::<()>().await;
-                        }
-                        let body = Body::from(format!("{} fine", peer.address.ip()));
-                        Ok::<_, Infallible>(Response::new(body))
-                    }
-                })
+            let (never, clock) = (never.clone(), Clock::real());
+            move |peer: Peer| Fine {
+                peer: peer.address.ip(),
+                never: never.clone(),
+                clock: clock.clone(),
             }
         };
         let server = tokio::spawn(serve(listener, make, options, stop.clone()));

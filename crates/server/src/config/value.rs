@@ -95,12 +95,18 @@ impl Secret {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+
+    /// Whether this is it. Takes as long for a wrong text as for the right one of the same length.
+    #[must_use]
+    pub fn is(&self, text: &[u8]) -> bool {
+        self.0.as_bytes().ct_eq(text).into()
+    }
 }
 
 impl PartialEq for Secret {
     /// Takes as long for a wrong text as for the right one of the same length.
     fn eq(&self, other: &Self) -> bool {
-        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+        self.is(other.0.as_bytes())
     }
 }
 

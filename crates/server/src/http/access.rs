@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use abide_engine::Owner;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use http::{HeaderMap, header};
 
 use super::error::ApiError;
+use super::fields::Fields;
 use crate::config::Secret;
 use crate::looks::Agent;
 
@@ -63,18 +63,20 @@ impl Access {
     /// # Errors
     ///
     /// A key is needed, and none that we know was sent.
-    pub fn owner(&self, headers: &HeaderMap) -> Result<Owner, ApiError> {
+    pub fn owner<F: Fields + ?Sized>(&self, fields: &F) -> Result<Owner, ApiError> {
         if self.is_open() {
             return Ok(Owner::ANYONE);
         }
-        let sent = headers
-            .get(header::AUTHORIZATION)
-            .ok_or_else(|| ApiError::unauthorized("send the header `Authorization: Bearer KEY`"))?;
-        let sent = sent.to_str().ok().and_then(|sent| {
+        if fields.value("authorization").is_none() {
+            return Err(ApiError::unauthorized(
+                "send the header `Authorization: Bearer KEY`",
+            ));
+        }
+        let sent = fields.text("authorization").and_then(|sent| {
             let (scheme, key) = sent.split_once(' ')?;
             scheme
                 .eq_ignore_ascii_case("bearer")
-                .then(|| Secret::new(key.trim()))
+                .then(|| key.trim().as_bytes())
         });
         let sent = sent.ok_or_else(|| {
             ApiError::unauthorized("the header must be `Authorization: Bearer KEY`")
@@ -83,7 +85,7 @@ impl Access {
         let found = self.keys.iter().fold(
             None,
             |found, (key, owner)| {
-                if *key == sent { Some(*owner) } else { found }
+                if key.is(sent) { Some(*owner) } else { found }
             },
         );
         found.ok_or_else(|| ApiError::unauthorized("the server doesn't know this key"))
@@ -116,6 +118,22 @@ impl Client {
     }
 }
 
+impl Caller {
+    /// Whoever is at that address, sent these fields, and may see that owner's jobs.
+    pub(super) fn new<F: Fields + ?Sized>(
+        owner: Owner,
+        address: Option<IpAddr>,
+        fields: &F,
+    ) -> Self {
+        Self {
+            owner,
+            client: Client::new(owner, address),
+            address,
+            agent: Agent::new(fields.text("user-agent").unwrap_or_default()),
+        }
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
 
@@ -127,7 +145,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue, header};
 
     use super::*;
 

@@ -156,7 +156,7 @@ impl JobStream {
             asked_at: self.state.clock.now(),
             channel: Channel::Stream.as_str(),
             seen: None,
-            answer: None,
+            retry_after: None,
         };
         self.state.note_look(&self.caller, job, looked);
         Some(text)

@@ -7,11 +7,12 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
+use super::fields::Fields;
 use super::strict::Strict;
 
 /// How long a body may take to come.
@@ -64,7 +65,18 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        axum::extract::Query::try_from_uri(&parts.uri)
+        Self::of(&parts.uri)
+    }
+}
+
+impl<T: DeserializeOwned> Query<T> {
+    /// The query of that URI.
+    ///
+    /// # Errors
+    ///
+    /// A parameter is unknown or has a value it can't have.
+    pub fn of(uri: &Uri) -> Result<Self, ApiError> {
+        axum::extract::Query::try_from_uri(uri)
             .map(|axum::extract::Query(query)| Self(query))
             .map_err(|rejection| {
                 let text = rejection.body_text();
@@ -197,13 +209,10 @@ pub struct Prefer {
 impl Prefer {
     /// Reads every `Prefer` header. What isn't understood is ignored, as the RFC wants it.
     #[must_use]
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub fn of<F: Fields + ?Sized>(fields: &F) -> Self {
         let mut prefer = Self::default();
-        let values = headers.get_all("prefer").iter();
-        for preference in values
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-        {
+        let values = fields.texts("prefer");
+        for preference in values.flat_map(|value| value.split(',')) {
             let essence = preference.split(';').next().unwrap_or_default().trim();
             let (name, value) = essence.split_once('=').unwrap_or((essence, ""));
             let value = value.trim().trim_matches('"');
@@ -227,8 +236,8 @@ pub struct Tags {
 impl Tags {
     /// Those of `If-None-Match`; none where the header isn't there or isn't understood.
     #[must_use]
-    pub fn if_none_match(headers: &HeaderMap) -> Self {
-        Self::read(headers, header::IF_NONE_MATCH, true)
+    pub fn if_none_match<F: Fields + ?Sized>(fields: &F) -> Self {
+        Self::read(fields, "if-none-match", true)
     }
 
     /// Those of `If-Match`, where the header is there. Weak tags never match there.
@@ -236,7 +245,7 @@ impl Tags {
     pub fn if_match(headers: &HeaderMap) -> Option<Self> {
         headers
             .contains_key(header::IF_MATCH)
-            .then(|| Self::read(headers, header::IF_MATCH, false))
+            .then(|| Self::read(headers, "if-match", false))
     }
 
     /// Whether it is `*`.
@@ -264,13 +273,9 @@ impl Tags {
             .max()
     }
 
-    fn read(headers: &HeaderMap, name: http::HeaderName, weak: bool) -> Self {
+    fn read<F: Fields + ?Sized>(fields: &F, name: &'static str, weak: bool) -> Self {
         let mut tags = Self::default();
-        let values = headers.get_all(name).iter();
-        for tag in values
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-        {
+        for tag in fields.texts(name).flat_map(|value| value.split(',')) {
             let tag = tag.trim();
             tags.any |= tag == "*";
             let strong = tag.strip_prefix("W/").filter(|_| weak).unwrap_or(tag);

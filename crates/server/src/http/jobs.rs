@@ -1,11 +1,13 @@
 //! One job: create, read, cancel, delete, report, and who watches it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::Json as Respond;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -15,9 +17,11 @@ use abide_wire::{NewJob, Problem, Progress, Revision, Span, Timestamp, Until, he
 use super::access::Caller;
 use super::error::ApiError;
 use super::extract::{Json, OptionalJson, Path, Prefer, Query, Tags};
+use super::fields::Fields;
 use super::hold::{Hold, hold};
+use super::lines::Lines;
 use super::looks::{Looked, POLL};
-use super::represent::{apply_preference, not_modified, represent};
+use super::represent::{apply_preference, represent, respond, show};
 use super::state::AppState;
 use super::visit::Said;
 use super::webhooks::{check_webhook_of, show_secret_of_job, wait_for_early_webhook};
@@ -75,7 +79,7 @@ pub(super) async fn create(
             asked_at,
             channel: Channel::Create.as_str(),
             seen: None,
-            answer: None,
+            retry_after: None,
         };
         state.note_look(&caller, &job, looked);
     }
@@ -122,41 +126,136 @@ pub(super) async fn read(
 ) -> Result<Response, ApiError> {
     let asked_at = state.clock.now();
     let mut job = find(&state, &caller, key_of(&id)?)?;
-    let tags = Tags::if_none_match(&headers);
-    let seen = query.after.or_else(|| tags.revision(job.revision));
-    let wish = query.wait.map(Span::get).or(Prefer::of(&headers).wait);
-    // Whoever names no revision has seen none, and wants to hear of the end.
-    let until = query.until.unwrap_or(match seen {
-        Some(_) => Until::Any,
-        None => Until::Done,
-    });
-    let is_news = |job: &Job| {
-        seen.is_none_or(|seen| job.revision > seen) && (until == Until::Any || job.is_done())
-    };
-    let mut length = None;
-    if let Some(wish) = wish {
-        let granted = Hold::grant(&state, &caller, Channel::LongPoll, wish)?;
-        length = Some(granted.length());
-        if !job.is_done() && !is_news(&job) {
-            job = hold(&state, &caller, job, granted, until, is_news).await?;
+    let ask = Ask::of(&query, &headers, &job, asked_at);
+    let granted = ask.grant(&state, &caller)?;
+    let length = granted.as_ref().map(Hold::length);
+    if let Some(granted) = granted
+        && ask.is_held_for(&job)
+    {
+        job = ask.hold(&state, &caller, job, granted).await?;
+    }
+    let mut out = HeaderMap::new();
+    let body = ask.answer(&state, &caller, &job, length, &mut out)?;
+    Ok(respond(body, out))
+}
+
+/// What a read asks for.
+#[derive(Debug)]
+pub(super) struct Ask {
+    asked_at: Timestamp,
+    tags: Tags,
+    /// The newest revision that the client has.
+    seen: Option<u64>,
+    until: Until,
+    /// How long it wants to be held.
+    wish: Option<Duration>,
+}
+
+impl Ask {
+    /// What that query and those fields ask for, of a job that is like this now.
+    pub(super) fn of<F: Fields + ?Sized>(
+        query: &ReadQuery,
+        fields: &F,
+        job: &Job,
+        asked_at: Timestamp,
+    ) -> Self {
+        let tags = Tags::if_none_match(fields);
+        let seen = query.after.or_else(|| tags.revision(job.revision));
+        // Whoever names no revision has seen none, and wants to hear of the end.
+        let until = query.until.unwrap_or(match seen {
+            Some(_) => Until::Any,
+            None => Until::Done,
+        });
+        Self {
+            asked_at,
+            tags,
+            seen,
+            until,
+            wish: query
+                .wait
+                .map(Span::get)
+                .or_else(|| Prefer::of(fields).wait),
         }
     }
-    let mut response = if tags.matches(job.revision) {
-        not_modified(&state, &job)
-    } else {
-        represent(&state, &job)
-    };
-    let looked = Looked {
-        asked_at,
-        channel: length.map_or(POLL, |_| Channel::LongPoll.as_str()),
-        seen,
-        answer: Some(response.headers()),
-    };
-    state.note_look(&caller, &job, looked);
-    if let Some(length) = length {
-        apply_preference(response.headers_mut(), length);
+
+    /// Takes room for the hold, where there is to be one.
+    ///
+    /// # Errors
+    ///
+    /// As many are held as may be.
+    pub(super) fn grant(
+        &self,
+        state: &AppState,
+        caller: &Caller,
+    ) -> Result<Option<Hold>, ApiError> {
+        self.wish
+            .map(|wish| Hold::grant(state, caller, Channel::LongPoll, wish))
+            .transpose()
     }
-    Ok(response)
+
+    /// Whether a read that may be held is held for that job.
+    pub(super) fn is_held_for(&self, job: &Job) -> bool {
+        !job.is_done() && !self.is_news(job)
+    }
+
+    fn is_news(&self, job: &Job) -> bool {
+        self.seen.is_none_or(|seen| job.revision > seen)
+            && (self.until == Until::Any || job.is_done())
+    }
+
+    /// Holds until the job is news.
+    ///
+    /// # Errors
+    ///
+    /// Its record was removed meanwhile.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it ends the waiting and nothing else.
+    pub(super) async fn hold(
+        &self,
+        state: &AppState,
+        caller: &Caller,
+        job: Arc<Job>,
+        granted: Hold,
+    ) -> Result<Arc<Job>, ApiError> {
+        hold(state, caller, job, granted, self.until, |job| {
+            self.is_news(job)
+        })
+        .await
+    }
+
+    /// Whether the client has the job as it is.
+    pub(super) fn knows(&self, job: &Job) -> bool {
+        self.tags.matches(job.revision)
+    }
+
+    /// Writes the headers of the answer and gives its body, none where the client [knows](Self::knows) the job; and notes the look.
+    ///
+    /// # Errors
+    ///
+    /// The job can't be shown, which would be a fault of ours.
+    pub(super) fn answer(
+        &self,
+        state: &AppState,
+        caller: &Caller,
+        job: &Job,
+        length: Option<Duration>,
+        out: &mut impl Lines,
+    ) -> Result<Option<Bytes>, ApiError> {
+        let shown = show(state, job, self.knows(job), out)?;
+        let looked = Looked {
+            asked_at: self.asked_at,
+            channel: length.map_or(POLL, |_| Channel::LongPoll.as_str()),
+            seen: self.seen,
+            retry_after: shown.retry_after,
+        };
+        state.note_look(caller, job, looked);
+        if let Some(length) = length {
+            apply_preference(out, length);
+        }
+        Ok(shown.body)
+    }
 }
 
 /// `POST /v1/jobs/{id}/cancel`

@@ -5,7 +5,6 @@ use std::time::Duration;
 use axum::Json as Respond;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, header};
 use serde::Serialize;
 
 use abide_engine::Job;
@@ -87,15 +86,15 @@ pub(super) async fn of_job(
 
 /// One look, as the handler that answers it knows it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Looked<'a> {
+pub(super) struct Looked {
     /// When it was asked.
     pub asked_at: Timestamp,
     /// By which channel.
     pub channel: &'static str,
     /// The newest revision that the client said it has.
     pub seen: Option<u64>,
-    /// The headers of the answer.
-    pub answer: Option<&'a HeaderMap>,
+    /// After how many seconds the answer tells the client to look again.
+    pub retry_after: Option<u32>,
 }
 
 /// What a read that isn't held is called.
@@ -103,15 +102,8 @@ pub(super) const POLL: &str = "poll";
 
 impl AppState {
     /// Notes that the caller is shown that job now.
-    pub(super) fn note_look(&self, caller: &Caller, job: &Job, looked: Looked<'_>) {
-        let retry_after = looked.answer.and_then(|headers| {
-            headers
-                .get(header::RETRY_AFTER)?
-                .to_str()
-                .ok()?
-                .parse()
-                .ok()
-        });
+    pub(super) fn note_look(&self, caller: &Caller, job: &Job, looked: Looked) {
+        let retry_after = looked.retry_after;
         let at = self.clock.now();
         let channel = Channel::ALL
             .into_iter()
@@ -124,7 +116,7 @@ impl AppState {
             known: looked.seen,
             finished_at: job.finished_at,
             channel,
-            retry_after: retry_after.map(|seconds: u32| Duration::from_secs(seconds.into())),
+            retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.into())),
         };
         // The others are counted as requests where they are answered: several looks may belong to one.
         let is_request = matches!(channel, None | Some(Channel::LongPoll));

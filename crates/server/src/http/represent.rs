@@ -5,10 +5,10 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 
 use abide_engine::{Job, Refusal};
-use abide_wire::{Code, Remaining, headers};
+use abide_wire::{Code, Remaining, Timestamp, headers};
 
 use super::error::ApiError;
 use super::extract::tag_of_revision;
@@ -20,29 +20,66 @@ use crate::driver::Failure;
 /// The longest pause that is recommended between two reads.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 
+/// What an answer shows of a job, beside its headers.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// Its body; none where the client has it already, which is a `304`.
+    pub body: Option<Bytes>,
+    /// After how many seconds the client is told to look again.
+    pub retry_after: Option<u32>,
+}
+
 /// The job, whole.
 pub(super) fn represent(state: &AppState, job: &Job) -> Response {
-    let remaining = state.board.remaining(job, state.clock.now());
-    let body = match body(state, job, remaining) {
-        Ok(body) => body,
-        Err(error) => return ApiError::internal(&error).into_response(),
+    let mut out = HeaderMap::new();
+    match show(state, job, false, &mut out) {
+        Ok(shown) => respond(shown.body, out),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// That body with those headers; without one it is a `304`: the job is as the client has it.
+pub(super) fn respond(body: Option<Bytes>, headers: HeaderMap) -> Response {
+    let status = match body {
+        Some(_) => StatusCode::OK,
+        None => StatusCode::NOT_MODIFIED,
     };
-    let mut response = Response::new(Body::from(body));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    add_headers(state, response.headers_mut(), job, remaining);
+    let mut response = Response::new(body.map_or_else(Body::empty, Body::from));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
     response
 }
 
-/// `304`: the job is as the client has it.
-pub(super) fn not_modified(state: &AppState, job: &Job) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
-    let remaining = state.board.remaining(job, state.clock.now());
-    add_headers(state, response.headers_mut(), job, remaining);
-    response
+/// Writes the headers of an answer that shows that job, and gives its body, unless the client has it already.
+///
+/// # Errors
+///
+/// The job has something in it that isn't JSON, which would be a fault of ours.
+pub(super) fn show(
+    state: &AppState,
+    job: &Job,
+    is_known: bool,
+    out: &mut impl Lines,
+) -> Result<Shown, ApiError> {
+    let now = state.clock.now();
+    let remaining = state.board.remaining(job, now);
+    let body = if is_known {
+        None
+    } else {
+        let body = body(state, job, remaining).map_err(|error| ApiError::internal(&error))?;
+        out.line("content-type", format_args!("application/json"));
+        Some(body)
+    };
+    out.line("etag", format_args!("\"{}\"", job.revision));
+    out.line("cache-control", format_args!("private, no-cache"));
+    let retry_after = if add_age(out, job, now) {
+        None
+    } else {
+        let seconds = retry_after(remaining);
+        out.line("retry-after", format_args!("{seconds}"));
+        Some(seconds)
+    };
+    Ok(Shown { body, retry_after })
 }
 
 /// Says how long the request was allowed to be held.
@@ -51,34 +88,21 @@ pub(super) fn apply_preference(out: &mut impl Lines, granted: Duration) {
     out.line(headers::PREFERENCE_APPLIED, format_args!("wait={seconds}"));
 }
 
-/// The headers of an answer that shows that job, but for its content type.
-pub(super) fn add_headers(
-    state: &AppState,
-    out: &mut impl Lines,
-    job: &Job,
-    remaining: Option<Remaining>,
-) {
-    out.line("etag", format_args!("\"{}\"", job.revision));
-    out.line("cache-control", format_args!("private, no-cache"));
-    if !add_age(state, out, job) {
-        out.line("retry-after", format_args!("{}", retry_after(remaining)));
-    }
-}
-
 /// The age of the news, where the job has ended.
-pub(super) fn add_age(state: &AppState, out: &mut impl Lines, job: &Job) -> bool {
+pub(super) fn add_age(out: &mut impl Lines, job: &Job, now: Timestamp) -> bool {
     let Some(finished_at) = job.finished_at else {
         return false;
     };
-    let age = state.clock.now().since(finished_at).as_millis();
+    let age = now.since(finished_at).as_millis();
     out.line(headers::SERVER_TIMING, format_args!("since-end;dur={age}"));
     true
 }
 
 /// When a look is worth while: when one job in ten of this kind would have ended, in whole seconds, as the header has them.
-pub(super) fn retry_after(remaining: Option<Remaining>) -> u64 {
+pub(super) fn retry_after(remaining: Option<Remaining>) -> u32 {
     let soon = remaining.map_or(1, |remaining| remaining.p10 / 1_000);
-    soon.clamp(1, RETRY_AFTER_MAX.as_secs())
+    let seconds = soon.clamp(1, RETRY_AFTER_MAX.as_secs());
+    u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
 /// The job's JSON. Made once for each revision, and shared by all who read it.

@@ -75,7 +75,7 @@ pub(super) async fn wait(
             asked_at,
             channel: Channel::Set.as_str(),
             seen: found.wanted.get(&job.key).copied().flatten(),
-            answer: None,
+            retry_after: None,
         };
         state.note_look(&caller, job, looked);
     }

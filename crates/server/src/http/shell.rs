@@ -14,23 +14,25 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, UNIX_EPOCH};
 
-use abide_wire::{Code, Problem, headers};
+use abide_engine::Owner;
+use abide_wire::{Code, Problem, Timestamp, headers};
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use tower::Service;
 
 use super::access::{Caller, Client};
 use super::error::{ApiError, problem_response};
 use super::faults::Scene;
+use super::fields::Fields;
 use super::limits::{Class, Verdict};
+use super::lines::Lines;
 use super::routes::{Door, Route};
 use super::state::AppState;
 use super::visit::Visit;
-use crate::looks::Agent;
 use crate::report;
 use crate::serve::Reset;
 
@@ -90,6 +92,41 @@ impl Shell {
         self
     }
 
+    /// What it may reach.
+    pub(super) const fn state(&self) -> &AppState {
+        &self.state
+    }
+
+    /// Where requests come from.
+    pub(super) const fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// Completes and counts the refusal of a read that wasn't answered the ordinary way.
+    pub(super) fn refuse(
+        &self,
+        response: Response,
+        id: RequestId,
+        answered: Answered<'_>,
+        verdict: Option<Verdict>,
+        caller: &Caller,
+        uri: Uri,
+    ) -> Response {
+        let mut around = Around {
+            state: self.state.clone(),
+            route: answered.route,
+            id,
+            method: Method::GET,
+            uri,
+            begun: answered.begun,
+            class: answered.class,
+            verdict,
+            visit: Some(Visit::of_look(caller)),
+            refused: None,
+        };
+        around.finish(response)
+    }
+
     /// Answers one request.
     ///
     /// # Cancel safety
@@ -100,14 +137,15 @@ impl Shell {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
+        let uri = request.uri();
         let mut around = Around {
             state: self.state.clone(),
-            route: Route::of(request.uri().path()),
-            id: RequestId::of(request.headers(), &self.state),
+            route: Route::of(uri.path()),
+            id: Name::of(request.headers(), &self.state).into(),
             method: request.method().clone(),
-            uri: request.uri().clone(),
+            uri: uri.clone(),
             begun: self.state.clock.elapsed(),
-            class: class_of(&request),
+            class: class_of(uri.path(), uri.query(), request.headers()),
             verdict: None,
             visit: None,
             refused: None,
@@ -160,19 +198,8 @@ impl Around {
     /// Lets the request in, or says why not.
     fn admit(&mut self, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Caller, ApiError> {
         let state = self.state.clone();
-        let said = headers
-            .get(header::USER_AGENT)
-            .and_then(|agent| agent.to_str().ok());
-        let agent = Agent::new(said.unwrap_or_default());
         if self.route.door == Door::Open {
-            let owner = abide_engine::Owner::ANYONE;
-            let client = Client::of_address(address);
-            return Ok(Caller {
-                owner,
-                client,
-                address,
-                agent,
-            });
+            return Ok(Caller::new(Owner::ANYONE, address, headers));
         }
         self.refuse_foreign_page(headers)?;
         let owner = state.access.owner(headers).map_err(|error| {
@@ -182,15 +209,9 @@ impl Around {
                 Ok(()) => error,
             }
         })?;
-        let client = Client::new(owner, address);
-        let caller = Caller {
-            owner,
-            client,
-            address,
-            agent,
-        };
+        let caller = Caller::new(owner, address, headers);
         if self.route.door != Door::Operator
-            && let Err(error) = self.take(client)
+            && let Err(error) = self.take(caller.client)
         {
             self.refused = Some(caller.counted());
             return Err(error);
@@ -226,35 +247,21 @@ impl Around {
         }
         let status = response.status();
         let out = response.headers_mut();
-        out.insert(
-            HeaderName::from_static(headers::REQUEST_ID),
-            self.id.0.clone(),
-        );
         let now = self.state.clock.now();
-        out.insert(header::DATE, date(now.as_millis()));
-        if let Some(verdict) = &self.verdict {
-            verdict.tell(out, self.route.door == Door::Classic);
-        }
+        sign(out, &self.id, now, self.verdict.as_ref(), self.route.door);
         if let Some(visit) = self.visit.take() {
             visit.answered(&self.state, self.route, &self.uri, &response, now);
         } else if let Some(client) = self.refused {
             Visit::refused(&self.state, client, self.route, &self.uri, &response, now);
         }
-        let took = self.state.clock.elapsed() - self.begun;
-        let is_short = self.class == Class::Request;
-        self.state.metrics.request(
-            self.route.pattern,
-            status.as_u16(),
-            is_short.then_some(took),
-        );
-        tracing::debug!(
-            request_id = %self.id,
-            method = %self.method,
-            path = self.uri.path(),
-            status = status.as_u16(),
-            took_us = took.as_micros(),
-            "answered"
-        );
+        Answered {
+            route: self.route,
+            method: self.method.as_str(),
+            path: self.uri.path(),
+            class: self.class,
+            begun: self.begun,
+        }
+        .count(&self.state, &self.id, status);
         response
     }
 
@@ -283,23 +290,107 @@ impl Around {
     }
 }
 
-impl RequestId {
+/// Puts on an answer what every answer has: the request's name, the date, and what is left of its client's limits.
+pub(super) fn sign(
+    out: &mut impl Lines,
+    id: &impl std::fmt::Display,
+    now: Timestamp,
+    verdict: Option<&Verdict>,
+    door: Door,
+) {
+    out.line(headers::REQUEST_ID, format_args!("{id}"));
+    with_date(now.as_millis(), |date| {
+        out.line("date", format_args!("{date}"));
+    });
+    if let Some(verdict) = verdict {
+        verdict.tell(out, door == Door::Classic);
+    }
+}
+
+/// A request that has its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answered<'a> {
+    pub route: Route,
+    pub method: &'a str,
+    pub path: &'a str,
+    pub class: Class,
+    /// When it came, by the machine's time.
+    pub begun: Duration,
+}
+
+impl Answered<'_> {
+    /// Counts it and logs it.
+    pub(super) fn count(self, state: &AppState, id: &impl std::fmt::Display, status: StatusCode) {
+        let took = state.clock.elapsed() - self.begun;
+        let is_short = self.class == Class::Request;
+        state.metrics.request(
+            self.route.pattern,
+            status.as_u16(),
+            is_short.then_some(took),
+        );
+        tracing::debug!(
+            request_id = %id,
+            method = self.method,
+            path = self.path,
+            status = status.as_u16(),
+            took_us = took.as_micros(),
+            "answered"
+        );
+    }
+}
+
+/// A request's name, where it is known only while the request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name<'a> {
+    /// The client's own.
+    Theirs(&'a str),
+    /// One of ours, other than those before a restart.
+    Ours {
+        /// When the server started.
+        started_ms: i64,
+        /// How many requests had a name of ours before.
+        n: u64,
+    },
+}
+
+impl<'a> Name<'a> {
     /// The client's name for it where it has a decent one, else the next of ours.
-    fn of(headers: &HeaderMap, state: &AppState) -> Self {
-        let sent = headers.get(headers::REQUEST_ID).filter(|id| {
+    pub(super) fn of<F: Fields + ?Sized>(fields: &'a F, state: &AppState) -> Self {
+        let sent = fields.text(headers::REQUEST_ID).filter(|id| {
             !id.is_empty()
                 && id.len() <= REQUEST_ID_BYTES_MAX
-                && id.as_bytes().iter().all(u8::is_ascii_graphic)
+                && id.bytes().all(|byte| byte.is_ascii_graphic())
         });
-        Self(sent.cloned().unwrap_or_else(|| {
-            HeaderValue::from_str(&state.next_request_name()).expect("digits are a header value")
-        }))
+        sent.map_or_else(|| state.next_request_name(), Self::Theirs)
+    }
+}
+
+impl std::fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Theirs(text) => f.write_str(text),
+            Self::Ours { started_ms, n } => write!(f, "req_{started_ms:x}_{n:x}"),
+        }
+    }
+}
+
+impl From<Name<'_>> for RequestId {
+    fn from(name: Name<'_>) -> Self {
+        let text = name.to_string();
+        Self(HeaderValue::from_str(&text).expect("visible ASCII is a header value"))
     }
 }
 
 impl std::fmt::Display for RequestId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.0.to_str().unwrap_or_default())
+    }
+}
+
+impl Answering {
+    /// The answer, without the promise that there is one.
+    pub(super) fn into_inner(self) -> Pin<Box<dyn Future<Output = Response> + Send>> {
+        self.0
     }
 }
 
@@ -335,28 +426,16 @@ where
     }
 }
 
-impl hyper::service::Service<Request<hyper::body::Incoming>> for Shell {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Answering;
-
-    fn call(&self, request: Request<hyper::body::Incoming>) -> Answering {
-        self.answer(request)
-    }
-}
-
 /// Whether the request wants to be held.
-fn class_of<B>(request: &Request<B>) -> Class {
-    let query = request.uri().query().unwrap_or_default();
-    let asks = query
-        .split('&')
-        .any(|pair| pair.starts_with("wait=") || pair == "mode=long");
-    let path = request.uri().path();
-    let prefers = request
-        .headers()
-        .get_all(headers::PREFER)
-        .iter()
-        .any(|value| value.to_str().is_ok_and(|value| value.contains("wait=")));
+pub(super) fn class_of<F: Fields + ?Sized>(path: &str, query: Option<&str>, fields: &F) -> Class {
+    let asks = query.is_some_and(|query| {
+        query
+            .split('&')
+            .any(|pair| pair.starts_with("wait=") || pair == "mode=long")
+    });
+    let prefers = fields
+        .texts(headers::PREFER)
+        .any(|value| value.contains("wait="));
     if asks || prefers || path.ends_with("/events") || path == "/v1/jobs/wait" {
         Class::Hold
     } else {
@@ -365,30 +444,28 @@ fn class_of<B>(request: &Request<B>) -> Class {
 }
 
 /// The date of an answer by the server's own clock, so that a client may correct its clock by ours also where ours is simulated.
-fn date(millis: i64) -> HeaderValue {
+fn with_date(millis: i64, then: impl FnOnce(&str)) {
     use std::cell::RefCell;
 
     // Formatted once a second at most.
     thread_local! {
-        static LAST: RefCell<(u64, HeaderValue)> =
-            const { RefCell::new((u64::MAX, HeaderValue::from_static(""))) };
+        static LAST: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
     }
     let seconds = u64::try_from(millis.div_euclid(1_000)).unwrap_or(0);
-    LAST.with_borrow_mut(|(at, value)| {
+    LAST.with_borrow_mut(|(at, text)| {
         if *at != seconds {
-            let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
-            *value = HeaderValue::from_str(&text).expect("a date is a header value");
+            *text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
             *at = seconds;
         }
-        value.clone()
-    })
+        then(text);
+    });
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Response {
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> Response {
     ApiError::internal(panic_text(panic)).into_response()
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

@@ -12,6 +12,7 @@ use abide_wire::Timestamp;
 use super::access::Access;
 use super::faults::Ordinals;
 use super::limits::{Holds, Rates};
+use super::shell::Name;
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::config::{Config, JobStart};
@@ -127,9 +128,11 @@ impl AppState {
     }
 
     /// A name for a request that came without one.
-    pub(super) fn next_request_name(&self) -> String {
-        let n = self.0.named.fetch_add(1, Ordering::Relaxed);
-        format!("req_{:x}_{n:x}", self.0.started_ms)
+    pub(super) fn next_request_name(&self) -> Name<'static> {
+        Name::Ours {
+            started_ms: self.0.started_ms,
+            n: self.0.named.fetch_add(1, Ordering::Relaxed),
+        }
     }
 }
 

@@ -108,6 +108,14 @@ impl Visit {
         Some(Self { client, kind })
     }
 
+    /// The visit of a read, which its handler counts.
+    pub(super) fn of_look(caller: &Caller) -> Self {
+        Self {
+            client: caller.counted(),
+            kind: Kind::Look,
+        }
+    }
+
     /// Counts the answer.
     pub(super) fn answered(
         self,

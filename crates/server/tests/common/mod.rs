@@ -127,11 +127,16 @@ impl House {
         house
     }
 
+    /// What one connection to it is served by.
+    pub fn shell(&self) -> Shell {
+        Shell::new(self.state.clone(), self.router.clone(), Some(self.address))
+    }
+
     pub async fn send(&self, mut request: Request<Body>) -> Response {
         for (name, value) in &self.headers {
             request.headers_mut().append(*name, value.parse().unwrap());
         }
-        let shell = Shell::new(self.state.clone(), self.router.clone(), Some(self.address));
+        let shell = self.shell();
         match shell.answer(request).await {
             Ok(response) => response,
             Err(never) => match never {},

@@ -10,17 +10,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use http::{HeaderValue, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
 use serde::{Deserialize, Serialize};
 
 use abide_engine::job::State as JobState;
 use abide_engine::{Answer, Command, Create, Job, Json as RawJson, Owner};
-use abide_wire::{DurationLaw, NewJob, OutcomePlan, Simulate, Span, Until};
+use abide_wire::{DurationLaw, NewJob, OutcomePlan, Simulate, Span, Timestamp, Until};
 
 use crate::board::{Channel, Look};
 use crate::http::access::Caller;
@@ -30,7 +30,7 @@ use crate::http::hold::{Hold, hold};
 use crate::http::jobs::{find, key_of};
 use crate::http::lines::Lines;
 use crate::http::looks::{Looked, POLL};
-use crate::http::represent::add_age;
+use crate::http::represent::{add_age, respond};
 use crate::http::state::AppState;
 use crate::http::visit::Said;
 
@@ -60,15 +60,15 @@ pub(in crate::http) struct NewClassicJob {
 /// Which job, and whether to hold until it has ended.
 #[derive(Debug, Default, Deserialize)]
 pub(in crate::http) struct StatusQuery {
-    job_id: Option<String>,
+    pub job_id: Option<String>,
     #[serde(default)]
-    mode: Mode,
+    pub mode: Mode,
 }
 
 /// Whether to hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Mode {
+pub(in crate::http) enum Mode {
     /// Answers at once.
     #[default]
     Short,
@@ -108,7 +108,9 @@ async fn create(
         ));
     };
     said.note(digest);
-    let mut response = represent(&state, &job);
+    let mut out = HeaderMap::new();
+    let body = represent(&job, state.clock.now(), &mut out);
+    let mut response = respond(Some(body), out);
     let path = HeaderValue::from_str(&format!("/status/{}", job.key));
     response.headers_mut().insert(
         header::LOCATION,
@@ -155,7 +157,7 @@ async fn status_of(
 #[derive(Debug, Default, Deserialize)]
 pub(in crate::http) struct ModeQuery {
     #[serde(default)]
-    mode: Mode,
+    pub mode: Mode,
 }
 
 async fn answer(
@@ -165,22 +167,74 @@ async fn answer(
     mode: Mode,
 ) -> Result<Response, ApiError> {
     let asked_at = state.clock.now();
-    if mode == Mode::Long && !job.is_done() {
-        let granted = Hold::grant(state, caller, Channel::LongPoll, LONG_HOLD)?;
-        job = hold(state, caller, job, granted, Until::Done, Job::is_done).await?;
+    if mode.is_held_for(&job) {
+        let granted = mode.grant(state, caller)?;
+        job = mode.hold(state, caller, job, granted).await?;
     }
-    let channel = match mode {
-        Mode::Short => POLL,
-        Mode::Long => Channel::LongPoll.as_str(),
-    };
-    let looked = Looked {
-        asked_at,
-        channel,
-        seen: None,
-        answer: None,
-    };
-    state.note_look(caller, &job, looked);
-    Ok(represent(state, &job))
+    let mut out = HeaderMap::new();
+    let body = mode.answer(state, caller, &job, asked_at, &mut out);
+    Ok(respond(Some(body), out))
+}
+
+impl Mode {
+    /// Whether it is held for that job.
+    pub(in crate::http) fn is_held_for(self, job: &Job) -> bool {
+        self == Self::Long && !job.is_done()
+    }
+
+    /// Takes room for the hold.
+    ///
+    /// # Errors
+    ///
+    /// As many are held as may be.
+    pub(in crate::http) fn grant(
+        self,
+        state: &AppState,
+        caller: &Caller,
+    ) -> Result<Hold, ApiError> {
+        Hold::grant(state, caller, Channel::LongPoll, LONG_HOLD)
+    }
+
+    /// Holds until the job has ended.
+    ///
+    /// # Errors
+    ///
+    /// Its record was removed meanwhile.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it ends the waiting and nothing else.
+    pub(in crate::http) async fn hold(
+        self,
+        state: &AppState,
+        caller: &Caller,
+        job: Arc<Job>,
+        granted: Hold,
+    ) -> Result<Arc<Job>, ApiError> {
+        hold(state, caller, job, granted, Until::Done, Job::is_done).await
+    }
+
+    /// Writes the headers of the answer and gives its body; and notes the look.
+    pub(in crate::http) fn answer(
+        self,
+        state: &AppState,
+        caller: &Caller,
+        job: &Job,
+        asked_at: Timestamp,
+        out: &mut impl Lines,
+    ) -> Bytes {
+        let looked = Looked {
+            asked_at,
+            channel: match self {
+                Self::Short => POLL,
+                Self::Long => Channel::LongPoll.as_str(),
+            },
+            seen: None,
+            retry_after: None,
+        };
+        state.note_look(caller, job, looked);
+        represent(job, state.clock.now(), out)
+    }
 }
 
 /// The job of the questions that name none, started where it isn't there.
@@ -240,37 +294,31 @@ const fn word(state: JobState) -> &'static str {
     }
 }
 
-fn represent(state: &AppState, job: &Job) -> Response {
-    let mut response = show(job, word(job.state));
-    add_age(state, response.headers_mut(), job);
-    response
+/// Writes the headers of an answer that shows that job, and gives its body.
+fn represent(job: &Job, now: Timestamp, out: &mut impl Lines) -> Bytes {
+    let body = write(job, word(job.state), out);
+    add_age(out, job, now);
+    body
 }
 
 /// The job with that word for its status.
 pub(in crate::http) fn show(job: &Job, word: &str) -> Response {
-    let mut body = Vec::with_capacity(BODY_BYTES);
-    write_body(&mut body, job, word);
-    let mut response = Response::new(Body::from(body));
-    let out = response.headers_mut();
-    out.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    add_headers(out, job);
-    response
+    let mut out = HeaderMap::new();
+    let body = write(job, word, &mut out);
+    respond(Some(body), out)
 }
 
-/// The headers of an answer that shows that job, but for its content type and its age.
-fn add_headers(out: &mut impl Lines, job: &Job) {
+/// Writes the headers of an answer that shows that job, but for its age, and gives its body.
+fn write(job: &Job, word: &str, out: &mut impl Lines) -> Bytes {
+    out.line("content-type", format_args!("application/json"));
     out.line("etag", format_args!("\"{}\"", job.revision));
     out.line("cache-control", format_args!("no-store"));
-}
-
-fn write_body(out: &mut Vec<u8>, job: &Job, word: &str) {
+    let mut body = Vec::with_capacity(BODY_BYTES);
     let job = ClassicJob {
         job_id: job.key.to_id(),
         status: word,
         result: word,
     };
-    serde_json::to_writer(out, &job).expect("three words are JSON");
+    serde_json::to_writer(&mut body, &job).expect("three words are JSON");
+    body.into()
 }

@@ -1,0 +1,133 @@
+//! An answer that is a value, as the bytes that go out: what the HTTP library does for a request of HTTP/1.1.
+
+use std::future::poll_fn;
+use std::io::{self, Write as _};
+use std::pin::Pin;
+use std::task::Poll;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode, header, response};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Answers, Front, SEND_BYTES};
+
+/// How the end of a body is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Frame {
+    /// There never is one.
+    Nothing,
+    /// By its length.
+    Length(u64),
+    /// By a last chunk.
+    Chunked,
+}
+
+impl<I, A> Front<I, A>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    A: Answers,
+{
+    /// Sends the answer, as its body comes.
+    ///
+    /// # Errors
+    ///
+    /// The other end has gone, or the body broke off: then the connection must end, because that is how it is told.
+    pub(super) async fn reply(&mut self, response: Response, is_last: bool) -> io::Result<()> {
+        let (parts, mut body) = response.into_parts();
+        let frame = Frame::of(parts.status, &parts.headers, &body);
+        let mut out = Vec::with_capacity(1024);
+        write_head(&mut out, &parts, frame, is_last);
+        drop(parts);
+        let mut left = match frame {
+            Frame::Nothing => return self.send(out).await,
+            Frame::Length(length) => length,
+            Frame::Chunked => u64::MAX,
+        };
+        loop {
+            // What is there at once goes out together with the head.
+            let at_once = poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await;
+            let next = match at_once {
+                Poll::Ready(next) => next,
+                Poll::Pending => {
+                    self.send(std::mem::take(&mut out)).await?;
+                    self.while_open(body.frame()).await?
+                }
+            };
+            let data = match next {
+                None => break,
+                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+                Some(Err(_)) => {
+                    self.send(out).await?;
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
+            };
+            let length = data.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            left -= length as u64;
+            if frame == Frame::Chunked && length > 0 {
+                // Writing to memory doesn't fail.
+                let _ = write!(out, "{length:x}\r\n");
+                out.extend_from_slice(&data);
+                out.extend_from_slice(b"\r\n");
+            } else {
+                out.extend_from_slice(&data[..length]);
+            }
+            if out.len() >= SEND_BYTES {
+                self.send(std::mem::take(&mut out)).await?;
+            }
+        }
+        if frame == Frame::Chunked {
+            out.extend_from_slice(b"0\r\n\r\n");
+        }
+        self.send(out).await?;
+        match frame {
+            Frame::Length(_) if left > 0 => Err(io::ErrorKind::ConnectionAborted.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Frame {
+    fn of(status: StatusCode, headers: &HeaderMap, body: &Body) -> Self {
+        let is_without = status.is_informational()
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if is_without {
+            return Self::Nothing;
+        }
+        let announced = || {
+            let length = headers.get(header::CONTENT_LENGTH)?;
+            length.to_str().ok()?.parse().ok()
+        };
+        match body.size_hint().exact().or_else(announced) {
+            Some(length) => Self::Length(length),
+            None => Self::Chunked,
+        }
+    }
+}
+
+fn write_head(out: &mut Vec<u8>, parts: &response::Parts, frame: Frame, is_last: bool) {
+    let status = parts.status;
+    let reason = status.canonical_reason().unwrap_or("<none>");
+    // Writing to memory doesn't fail.
+    let _ = write!(out, "HTTP/1.1 {} {reason}\r\n", status.as_str());
+    for (name, value) in &parts.headers {
+        if *name == header::CONTENT_LENGTH || *name == header::TRANSFER_ENCODING {
+            continue;
+        }
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    let _ = match frame {
+        Frame::Nothing => Ok(()),
+        Frame::Length(length) => write!(out, "content-length: {length}\r\n"),
+        Frame::Chunked => out.write_all(b"transfer-encoding: chunked\r\n"),
+    };
+    if is_last {
+        out.extend_from_slice(b"connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}

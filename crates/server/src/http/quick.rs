@@ -1,0 +1,291 @@
+//! Reads of a job's state, answered from the head of the request straight to bytes.
+//!
+//! They are what clients ask most, and most of what the ordinary way costs them is what a router, a map of headers and a boxed
+//! answer cost. Nothing is decided here: who may ask, how often, what a read asks for, whether it is held and what the answer says are
+//! the functions that the ordinary way calls. Whatever isn't a success goes the ordinary way before anything has been counted.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use abide_engine::{Job, Owner};
+use abide_wire::Timestamp;
+use axum::body::Body;
+use axum::response::IntoResponse as _;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{Method, Request, StatusCode, Uri};
+use serde::de::DeserializeOwned;
+
+use super::access::Caller;
+use super::dialect::classic::{self, Mode};
+use super::error::ApiError;
+use super::extract::Query;
+use super::hold::Hold;
+use super::jobs::{self, ReadQuery};
+use super::limits::{Class, Verdict};
+use super::lines::Lines as _;
+use super::routes::Route;
+use super::shell::{Answered, Name, RequestId, Shell, class_of, panic_text, panicked, sign};
+use super::state::AppState;
+use crate::board::Look;
+use crate::connection::{Answering, Answers, Head, Later, Quick};
+
+/// About as long is an answer without its body, in bytes.
+const HEAD_BYTES: usize = 512;
+
+/// A read that may be answered at once.
+struct Read {
+    caller: Caller,
+    job: Arc<Job>,
+    ask: Ask,
+    route: Route,
+    class: Class,
+    begun: Duration,
+    verdict: Option<Verdict>,
+    is_last: bool,
+}
+
+/// What is asked, natively or in the words of the classic systems.
+enum Ask {
+    Native(jobs::Ask),
+    Classic(Mode, Timestamp),
+}
+
+impl Answers for Shell {
+    fn quick(&self, head: &Head<'_>, is_last: bool, out: &mut Vec<u8>) -> Quick {
+        let start = out.len();
+        let read = AssertUnwindSafe(|| self.read(head, is_last, &mut *out));
+        let quick = catch_unwind(read).unwrap_or_else(|panic| {
+            // The ordinary way meets it again, and knows what to say.
+            tracing::error!(panic = panic_text(&*panic), "a quick read panicked");
+            None
+        });
+        quick.unwrap_or_else(|| {
+            out.truncate(start);
+            Quick::Ordinary
+        })
+    }
+
+    fn ordinary(&self, request: Request<Body>) -> Answering {
+        self.answer(request).into_inner()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.state().clock.elapsed()
+    }
+}
+
+impl Shell {
+    /// Answers a read, if it is one and succeeds.
+    fn read(&self, head: &Head<'_>, is_last: bool, out: &mut Vec<u8>) -> Option<Quick> {
+        let state = self.state();
+        if head.method != "GET" || state.board.plays_faults() {
+            return None;
+        }
+        let route = Route::of(head.path);
+        let which = Which::of(route, head)?;
+        let begun = state.clock.elapsed();
+        let asked_at = state.clock.now();
+        let owner = state.access.owner(head.fields).ok()?;
+        let mut caller = Caller::new(owner, self.address(), head.fields);
+        let id = match &which {
+            Which::Native(id, _) => Some(*id),
+            Which::Classic(id, _) => id.as_deref(),
+        };
+        let found = match id {
+            Some(id) => state.board.look_as(owner, id.parse().ok()?),
+            None if state.default_job_asked() => {
+                // It belongs to nobody, so everybody who may ask at all may ask for it.
+                caller.owner = Owner::ANYONE;
+                state.board.look(state.board.default_job()?)
+            }
+            None => return None,
+        };
+        let Look::Found(job) = found else {
+            return None;
+        };
+        let ask = match which {
+            Which::Native(_, query) => {
+                Ask::Native(jobs::Ask::of(&query, head.fields, &job, asked_at))
+            }
+            Which::Classic(_, mode) => Ask::Classic(mode, asked_at),
+        };
+        let granted = ask.grant(state, &caller, &job).ok()?;
+        let class = class_of(head.path, head.query, head.fields);
+        let verdict = state.rates.take(caller.client, class, asked_at);
+        if verdict.is_some_and(|verdict| !verdict.allowed) {
+            return None;
+        }
+        let read = Read {
+            caller,
+            job,
+            ask,
+            route,
+            class,
+            begun,
+            verdict,
+            is_last,
+        };
+        let name = Name::of(head.fields, state);
+        let length = granted.as_ref().map(Hold::length);
+        if let Some(granted) = granted
+            && read.ask.is_held_for(&read.job)
+        {
+            let shell = self.clone();
+            let (id, target) = (RequestId::from(name), Box::<str>::from(head.target()));
+            let later = shell.later(read, granted, id, target);
+            return Some(Quick::Later(Box::pin(later)));
+        }
+        let answered = read.answer(state, length, &name, head.path, out);
+        answered.is_ok().then_some(Quick::Answered)
+    }
+
+    /// Holds, then answers.
+    async fn later(self, mut read: Read, granted: Hold, id: RequestId, target: Box<str>) -> Later {
+        let state = self.state();
+        let length = granted.length();
+        let path = target.split('?').next().unwrap_or_default();
+        let answering = AssertUnwindSafe(async {
+            read.hold(state, granted).await?;
+            let mut out = Vec::with_capacity(2 * HEAD_BYTES);
+            read.is_last |= state.stop.is_cancelled();
+            read.answer(state, Some(length), &id, path, &mut out)?;
+            Ok::<_, ApiError>(out)
+        });
+        let response = match answering.catch_unwind().await {
+            Ok(Ok(out)) => return Later::Bytes(out),
+            Ok(Err(error)) => error.into_response(),
+            Err(panic) => panicked(&*panic),
+        };
+        let answered = Answered {
+            route: read.route,
+            method: Method::GET.as_str(),
+            path,
+            class: read.class,
+            begun: read.begun,
+        };
+        let uri: Uri = target.parse().unwrap_or_default();
+        Later::Response(self.refuse(response, id, answered, read.verdict, &read.caller, uri))
+    }
+}
+
+/// Which job a read is for, and what its query says.
+enum Which<'h> {
+    Native(&'h str, ReadQuery),
+    /// The default job where there is no name.
+    Classic(Option<std::borrow::Cow<'h, str>>, Mode),
+}
+
+impl<'h> Which<'h> {
+    fn of(route: Route, head: &'h Head<'_>) -> Option<Self> {
+        match route.pattern {
+            "/v1/jobs/{id}" => {
+                let id = head.path.strip_prefix("/v1/jobs/")?;
+                Some(Self::Native(id, query(head)?))
+            }
+            "/status/{id}" => {
+                let id = head.path.strip_prefix("/status/")?;
+                let query: classic::ModeQuery = query(head)?;
+                Some(Self::Classic(Some(id.into()), query.mode))
+            }
+            "/status" => {
+                let query: classic::StatusQuery = query(head)?;
+                Some(Self::Classic(query.job_id.map(Into::into), query.mode))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The query, if it can be read.
+fn query<T: DeserializeOwned + Default>(head: &Head<'_>) -> Option<T> {
+    if head.query.is_none() {
+        return Some(T::default());
+    }
+    let uri: Uri = head.target().parse().ok()?;
+    Query::of(&uri).ok().map(|Query(query)| query)
+}
+
+impl Read {
+    async fn hold(&mut self, state: &AppState, granted: Hold) -> Result<(), ApiError> {
+        let job = self.job.clone();
+        self.job = match &self.ask {
+            Ask::Native(ask) => ask.hold(state, &self.caller, job, granted).await?,
+            Ask::Classic(mode, _) => mode.hold(state, &self.caller, job, granted).await?,
+        };
+        Ok(())
+    }
+
+    /// Appends the answer. Where there is an error, what was appended is none.
+    fn answer(
+        &self,
+        state: &AppState,
+        length: Option<Duration>,
+        id: &impl std::fmt::Display,
+        path: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ApiError> {
+        out.reserve(HEAD_BYTES);
+        let is_known = matches!(&self.ask, Ask::Native(ask) if ask.knows(&self.job));
+        let status = if is_known {
+            out.extend_from_slice(b"HTTP/1.1 304 Not Modified\r\n");
+            StatusCode::NOT_MODIFIED
+        } else {
+            out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+            StatusCode::OK
+        };
+        let body: Option<Bytes> = match &self.ask {
+            Ask::Native(ask) => ask.answer(state, &self.caller, &self.job, length, out)?,
+            Ask::Classic(mode, asked_at) => {
+                Some(mode.answer(state, &self.caller, &self.job, *asked_at, out))
+            }
+        };
+        sign(
+            out,
+            id,
+            state.clock.now(),
+            self.verdict.as_ref(),
+            self.route.door,
+        );
+        if let Some(body) = &body {
+            out.line("content-length", format_args!("{}", body.len()));
+        }
+        if self.is_last {
+            out.line("connection", format_args!("close"));
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(body.as_deref().unwrap_or_default());
+        let answered = Answered {
+            route: self.route,
+            method: Method::GET.as_str(),
+            path,
+            class: self.class,
+            begun: self.begun,
+        };
+        answered.count(state, id, status);
+        Ok(())
+    }
+}
+
+impl Ask {
+    fn grant(
+        &self,
+        state: &AppState,
+        caller: &Caller,
+        job: &Job,
+    ) -> Result<Option<Hold>, ApiError> {
+        match self {
+            Self::Native(ask) => ask.grant(state, caller),
+            Self::Classic(mode, _) if mode.is_held_for(job) => mode.grant(state, caller).map(Some),
+            Self::Classic(..) => Ok(None),
+        }
+    }
+
+    fn is_held_for(&self, job: &Job) -> bool {
+        match self {
+            Self::Native(ask) => ask.is_held_for(job),
+            Self::Classic(mode, _) => mode.is_held_for(job),
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! The two ways in which a connection is served, by the server itself and by the HTTP library, and the two in which a read is answered:
+//! whatever comes, in whatever pieces, their answers are the same.
+//!
+//! Each way has a house of its own, with the same seed and the same time, and gets the same connections in the same order.
+
+mod common;
+
+use std::time::Duration;
+
+use abide_server::connection::{
+    Answering, Answers, Head, Quick, connection, connection_by_library,
+};
+use abide_server::http::Shell;
+use axum::body::Body;
+use http::Request;
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio_util::sync::CancellationToken;
+
+use common::{House, START};
+
+/// How a connection is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// As it is: reads are answered at once, other plain requests are taken apart by the server, the rest by the library.
+    Quick,
+    /// Every plain request goes the ordinary way.
+    Ordinary,
+    /// Everything is the library's.
+    Library,
+}
+
+/// A shell that answers nothing at once.
+#[derive(Clone)]
+struct Ordinarily(Shell);
+
+impl Answers for Ordinarily {
+    fn quick(&self, _: &Head<'_>, _: bool, _: &mut Vec<u8>) -> Quick {
+        Quick::Ordinary
+    }
+
+    fn ordinary(&self, request: Request<Body>) -> Answering {
+        self.0.ordinary(request)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// One after the other each of these connections, each written in pieces of those lengths; and what came back on each, until its end.
+async fn play(way: Way, connections: &[Vec<u8>], pieces: &[usize]) -> Vec<Vec<u8>> {
+    let flags = [("rate-limit", "40/min"), ("api-key", "alpha")];
+    let house = House::with(&flags).await;
+    let mut answers = Vec::new();
+    for (n, bytes) in (1..).zip(connections) {
+        // Whenever one ends, the next begins at the same time in every house.
+        house
+            .clock
+            .sleep_until(START + Duration::from_secs(300 * n))
+            .await;
+        let (near, far) = duplex(1 << 20);
+        let stop = CancellationToken::new();
+        let served = match way {
+            Way::Quick => tokio::spawn(connection(far, house.shell(), stop)),
+            Way::Ordinary => tokio::spawn(connection(far, Ordinarily(house.shell()), stop)),
+            Way::Library => tokio::spawn(connection_by_library(far, house.shell(), stop)),
+        };
+        answers.push(exchange(near, bytes, pieces).await);
+        served.await.unwrap();
+    }
+    answers
+}
+
+/// Writes the bytes in those pieces, over and over, and reads what comes back.
+async fn exchange(mut near: DuplexStream, bytes: &[u8], pieces: &[usize]) -> Vec<u8> {
+    let mut rest = bytes;
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    let mut lengths = pieces.iter().cycle();
+    while !rest.is_empty() {
+        let length = lengths
+            .next()
+            .copied()
+            .unwrap_or(rest.len())
+            .clamp(1, rest.len());
+        // An end that was closed early says so when it is read.
+        let _ = near.write_all(&rest[..length]).await;
+        rest = &rest[length..];
+        if !pieces.is_empty() {
+            // Time for the other end to look at what is there.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    let reading = async {
+        loop {
+            match near.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(n) => answer.extend_from_slice(&buffer[..n]),
+            }
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(250), reading).await;
+    assert!(ended.is_ok(), "a connection stays open");
+    answer
+}
+
+/// Answers as text, with the lines of each head in one order and chunks put together.
+fn normal(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let Some(end) = rest.windows(4).position(|four| four == b"\r\n\r\n") else {
+            return text + "UNFINISHED " + &String::from_utf8_lossy(rest);
+        };
+        let head = String::from_utf8_lossy(&rest[..end]).into_owned();
+        rest = &rest[end + 4..];
+        let mut lines: Vec<&str> = head.split("\r\n").collect();
+        lines[1..].sort_unstable();
+        text += &lines.join("\n");
+        text += "\n\n";
+        let field = |name: &str| lines.iter().find_map(|line| line.strip_prefix(name));
+        if field("transfer-encoding: ").is_some() {
+            while let Some(at) = rest.windows(2).position(|two| two == b"\r\n") {
+                let length = std::str::from_utf8(&rest[..at]).unwrap();
+                let length = usize::from_str_radix(length, 16).unwrap();
+                text += &String::from_utf8_lossy(&rest[at + 2..at + 2 + length]);
+                rest = &rest[at + 4 + length..];
+                if length == 0 {
+                    break;
+                }
+            }
+        } else if let Some(length) = field("content-length: ") {
+            let length: usize = length.parse().unwrap();
+            let length = length.min(rest.len());
+            text += &String::from_utf8_lossy(&rest[..length]);
+            rest = &rest[length..];
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// A request with the key, these further lines, and that body.
+fn request(line: &str, fields: &str, body: &str) -> String {
+    format!("{line} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer alpha\r\n{fields}\r\n{body}")
+}
+
+fn get(target: &str) -> String {
+    request(&format!("GET {target}"), "", "")
+}
+
+fn post(target: &str, body: &str) -> String {
+    let fields = format!(
+        "content-type: application/json\r\ncontent-length: {}\r\n",
+        body.len()
+    );
+    request(&format!("POST {target}"), &fields, body)
+}
+
+/// The connection that makes the jobs which the others ask for, and the names of these.
+async fn jobs() -> (Vec<u8>, [String; 2]) {
+    let long = r#"{"simulate":{"duration":{"fixed":"20h"},"outcome":{"error_chance":0}}}"#;
+    let short = r#"{"kind":"dubbing","input":{"a":[1,2]},"simulate":{"duration":{"fixed":"2s"},"outcome":{"error_chance":0}}}"#;
+    let bytes = (post("/v1/jobs", long) + &post("/v1/jobs", short)).into_bytes();
+    let made = play(Way::Library, std::slice::from_ref(&bytes), &[]).await;
+    let text = String::from_utf8_lossy(&made[0]).into_owned();
+    let mut ids: Vec<String> = text
+        .split('"')
+        .filter(|word| word.starts_with("job_"))
+        .map(str::to_owned)
+        .collect();
+    ids.dedup();
+    let [running, done] = ids.try_into().expect("two jobs were made");
+    (bytes, [running, done])
+}
+
+/// Everything that a client may send, and some of what no client should.
+fn table(running: &str, done: &str) -> Vec<Vec<u8>> {
+    let r = format!("/v1/jobs/{running}");
+    let d = format!("/v1/jobs/{done}");
+    let line = format!("GET {r}");
+    let with = |fields: &str| request(&line, fields, "");
+    let texts = [
+        // Reads as they should be.
+        get(&r),
+        get(&d),
+        get(&format!("/status/{running}")),
+        get(&format!("/status/{done}")),
+        get(&format!("/status?job_id={done}")),
+        get(&format!("/status?mode=short&job_id={running}")),
+        get("/status"),
+        get("/status"),
+        with("if-none-match: \"1\"\r\n"),
+        with("if-none-match: \"2\"\r\n"),
+        with("if-none-match: W/\"2\", \"7\"\r\n"),
+        with("if-none-match: *\r\n"),
+        request(
+            &format!("GET {d}"),
+            "if-none-match: \"1\"\r\nIF-NONE-MATCH: \"3\"\r\n",
+            "",
+        ),
+        with("x-request-id: mine-1\r\n"),
+        with("x-request-id: not mine\r\n"),
+        with("x-request-id: caf\u{e9}\r\n"),
+        with("user-agent: tester/1 (caf\u{e9})\r\n"),
+        // Held, until there is news, or there is none.
+        get(&format!("{r}?wait=3")),
+        get(&format!("{r}?wait=3&after=1")),
+        get(&format!("{r}?wait=3&after=2")),
+        get(&format!("{r}?wait=1&after=99")),
+        get(&format!("{r}?wait=2&until=done&after=0")),
+        get(&format!("{d}?wait=3")),
+        with("prefer: wait=2\r\n"),
+        with("prefer: respond-async, wait=1\r\nprefer: wait=4\r\nif-none-match: \"2\"\r\n"),
+        get(&format!("/status?job_id={running}&mode=long")),
+        get(&format!("/status/{done}?mode=long")),
+        // Several on one connection, of every sort.
+        get(&r) + &get(&d) + &get(&format!("/status/{done}")),
+        get(&r) + &get("/healthz") + &get(&r) + &post("/v1/jobs", "{}") + &get(&d),
+        get(&format!("{r}?wait=1")) + &get(&d),
+        get(&d) + &with("connection: close\r\n") + &get(&d),
+        with("connection: close\r\n") + "GARBAGE",
+        get(&d) + "GARBAGE\r\n\r\n",
+        get(&d) + "GET /v1/jobs/unfinished HT",
+        format!("\r\n\r\n{}", get(&d)),
+        // More than the limit allows, at once.
+        get(&r).repeat(45),
+        // Reads that fail.
+        get("/v1/jobs/job_00000000000070008000000000000000"),
+        get("/v1/jobs/nonsense"),
+        get(&r.to_uppercase()),
+        get(&format!("{r}/")),
+        get(&format!("/{r}")),
+        get(&format!("{r}%20")),
+        get(&format!("{r}#fragment")),
+        get(&format!("{r}?wiat=1")),
+        get(&format!("{r}?wait=x")),
+        get(&format!("{r}?wait=1&wait=2")),
+        get(&format!("{r}?")),
+        get(&format!("{r}?%zz")),
+        get("/status?job_id="),
+        get("/status/%2e"),
+        get("/status?mode=odd"),
+        format!("GET {r} HTTP/1.1\r\nhost: x\r\n\r\n"),
+        format!("GET {r} HTTP/1.1\r\nauthorization: Bearer beta\r\n\r\n"),
+        format!(
+            "GET {r} HTTP/1.1\r\nauthorization: Basic alpha\r\nauthorization: Bearer alpha\r\n\r\n"
+        ),
+        // Other requests.
+        request(&format!("HEAD {r}"), "", ""),
+        request(&format!("OPTIONS {r}"), "", ""),
+        request("OPTIONS *", "", ""),
+        request(&format!("PUT {r}"), "", ""),
+        request(&format!("BREW {r}"), "", ""),
+        request(&format!("DELETE {r}"), "", ""),
+        request(&format!("POST {d}/cancel"), "content-length: 0\r\n", ""),
+        request("POST /v1/jobs", "", ""),
+        post("/v1/jobs", "{"),
+        post("/v1/jobs", r#"{"kind":"a"}"#),
+        request(
+            "POST /v1/jobs",
+            "content-type: text/plain\r\ncontent-length: 2\r\n",
+            "{}",
+        ),
+        post("/jobs", r#"{"processing_duration":1,"should_error":true}"#),
+        post(
+            "/v1/jobs",
+            &format!(r#"{{"input":"{}"}}"#, "x".repeat(40_000)),
+        ),
+        post(
+            "/v1/jobs",
+            &format!(r#"{{"input":"{}"}}"#, "x".repeat(300_000)),
+        ),
+        get("/"),
+        get("/nothing"),
+        get("/v1/jobs?limit=2"),
+        get(&format!("{d}/events")),
+        request(&format!("GET {d}/events"), "last-event-id: 4\r\n", ""),
+        get(&format!("{d}/watchers")),
+        // Other ways to say it.
+        format!("GET {d} HTTP/1.0\r\nauthorization: Bearer alpha\r\n\r\n"),
+        format!(
+            "GET {d} HTTP/1.0\r\nauthorization: Bearer alpha\r\nconnection: keep-alive\r\n\r\n"
+        ),
+        request(&format!("GET http://x{d}"), "", ""),
+        with("connection: Keep-Alive\r\n"),
+        with("connection: keep-alive, te\r\n"),
+        with("connection: upgrade\r\nupgrade: h2c\r\n"),
+        with("content-length: 0\r\n"),
+        with("content-length: 4\r\n") + "abcd",
+        with("expect: 100-continue\r\n"),
+        request(
+            "POST /v1/jobs",
+            "content-type: application/json\r\nexpect: 100-continue\r\ncontent-length: 2\r\n",
+            "{}",
+        ),
+        request(
+            "POST /v1/jobs",
+            "content-type: application/json\r\ntransfer-encoding: chunked\r\n",
+            "2\r\n{}\r\n0\r\n\r\n",
+        ),
+        // What a proxy might read in another way.
+        request(
+            "POST /v1/jobs",
+            "content-length: 2\r\ncontent-length: 3\r\n",
+            "{} ",
+        ),
+        request(
+            "POST /v1/jobs",
+            "content-length: 2\r\ncontent-length: 2\r\n",
+            "{}",
+        ),
+        request("POST /v1/jobs", "content-length: 2, 2\r\n", "{}"),
+        request("POST /v1/jobs", "content-length: +2\r\n", "{}"),
+        request("POST /v1/jobs", "content-length: 0x2\r\n", "{}"),
+        request("POST /v1/jobs", "content-length: -1\r\n", "{}"),
+        request(
+            "POST /v1/jobs",
+            "content-length: 18446744073709551616\r\n",
+            "{}",
+        ),
+        request(
+            "POST /v1/jobs",
+            "content-length: 2\r\ntransfer-encoding: chunked\r\n",
+            "2\r\n{}\r\n0\r\n\r\n",
+        ),
+        request(
+            "POST /v1/jobs",
+            "transfer-encoding: chunked\r\ncontent-length: 2\r\n",
+            "2\r\n{}\r\n0\r\n\r\n",
+        ),
+        request(
+            "POST /v1/jobs",
+            "transfer-encoding: chunked, gzip\r\n",
+            "2\r\n{}\r\n0\r\n\r\n",
+        ),
+        request(
+            "POST /v1/jobs",
+            "transfer-encoding : chunked\r\n",
+            "2\r\n{}\r\n0\r\n\r\n",
+        ),
+        request("GET /v1/jobs", " x: folded\r\n", ""),
+        with("x: a\r\n b\r\n"),
+        with("content-length\r\n"),
+        with("x: a\nb: c\r\n"),
+        with("x: a\rb\r\n"),
+        with("x: a\0b\r\n"),
+        with("\u{e9}: b\r\n"),
+        with(": b\r\n"),
+        // Too much of it.
+        with(&"a: b\r\n".repeat(70)),
+        with(&format!("a: {}\r\n", "x".repeat(7_000))),
+        with(&format!("a: {}\r\n", "x".repeat(20_000))),
+        get(&format!("{r}?{}", "x".repeat(9_000))),
+        // Not it at all.
+        String::new(),
+        "\r\n".to_owned(),
+        "GET".to_owned(),
+        "GET / HTTP/1.1\r\nhost".to_owned(),
+        "GET / HTTP/3.0\r\n\r\n".to_owned(),
+        "GET /\r\n\r\n".to_owned(),
+        "GET /a b HTTP/1.1\r\n\r\n".to_owned(),
+        "get / HTTP/1.1\r\n\r\n".to_owned(),
+        "GET /caf\u{e9} HTTP/1.1\r\n\r\n".to_owned(),
+        "GET /\"<> HTTP/1.1\r\n\r\n".to_owned(),
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
+        "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0".to_owned(),
+    ];
+    texts.map(String::into_bytes).to_vec()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_comes_is_answered_alike_in_every_way() {
+    let (make, [running, done]) = jobs().await;
+    let mut connections = vec![make];
+    connections.extend(table(&running, &done));
+    let expected = play(Way::Library, &connections, &[]).await;
+    assert!(normal(&expected[0]).contains("202 Accepted"));
+    for way in [Way::Ordinary, Way::Quick] {
+        let answers = play(way, &connections, &[]).await;
+        for ((bytes, answer), expected) in connections.iter().zip(&answers).zip(&expected) {
+            let bytes = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]);
+            assert_eq!(normal(answer), normal(expected), "{way:?}: {bytes}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn pieces_make_no_difference(
+        pieces in prop::collection::vec(prop_oneof![1_usize..4, 1_usize..400], 1..12),
+        chosen in prop::collection::vec(any::<prop::sample::Index>(), 1..5),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (make, [running, done]) = jobs().await;
+            let table = table(&running, &done);
+            // Small ones only, because a piece may be a single byte.
+            let small: Vec<_> = table.into_iter().filter(|bytes| bytes.len() < 1_500).collect();
+            let mut connections = vec![make];
+            connections.extend(chosen.iter().map(|index| index.get(&small).clone()));
+            let expected = play(Way::Library, &connections, &pieces).await;
+            let answers = play(Way::Quick, &connections, &pieces).await;
+            for ((bytes, answer), expected) in connections.iter().zip(&answers).zip(&expected) {
+                let bytes = String::from_utf8_lossy(bytes);
+                assert_eq!(normal(answer), normal(expected), "{bytes}");
+            }
+        });
+    }
+}
