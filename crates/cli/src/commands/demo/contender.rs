@@ -131,7 +131,7 @@ static ALL: [Contender; 13] = [
         way: Way::Wait(|job| job.wait().strategy(Stream::new())),
     },
     Contender {
-        name: "set, one request for all",
+        name: "set, one held request",
         is_ours: true,
         kind: "demo-set",
         way: Way::Set,

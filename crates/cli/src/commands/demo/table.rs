@@ -109,7 +109,8 @@ fn sentence(rows: &[(bool, Row)]) -> String {
     let saved = 100.0 * (1.0 - auto.requests_per_job / requests);
     format!(
         "Against the classic ways on average, `auto` saved {saved:.0} % of the requests \
-         ({:.1} instead of {requests:.1} a job) and told of each end {} sooner ({} late instead of {}).",
+         ({:.1} instead of {requests:.1} a job)\n\
+         and told of each end {} sooner ({} late instead of {}).",
         auto.requests_per_job,
         show::duration(Duration::from_secs_f64((late - auto.late_mean_s).max(0.0))),
         show::duration(Duration::from_secs_f64(auto.late_mean_s)),
