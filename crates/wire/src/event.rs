@@ -88,12 +88,15 @@ impl fmt::Display for EventKind {
 /// The body of a webhook, as Standard Webhooks has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(bound(deserialize = "J: Deserialize<'de>"))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Event<J = Value> {
     /// What happened.
     #[serde(rename = "type")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub kind: EventKind,
     /// When it happened, not when it was sent.
     pub timestamp: Timestamp,
     /// The job as it was then.
+    #[cfg_attr(feature = "openapi", schema(value_type = Job))]
     pub data: Job<J>,
 }

@@ -256,15 +256,18 @@ pub struct Job<J = Value> {
     pub progress: Option<Progress>,
     /// What it was given.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Value>))]
     pub input: Option<J>,
     /// What it made; `null` unless it completed.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Value>))]
     pub result: Option<J>,
     /// Why it failed; `null` unless it did.
     #[serde(default)]
     pub error: Option<Problem>,
     /// What its creator noted on it: an object, empty where nothing was noted.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<std::collections::HashMap<String, Value>>))]
     pub metadata: Option<J>,
     /// When it was accepted.
     pub created_at: Timestamp,

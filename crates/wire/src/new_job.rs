@@ -16,6 +16,7 @@ pub struct NewJob<J = Value> {
     pub kind: Option<String>,
     /// What it is given; passed through as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Value>))]
     pub input: Option<J>,
     /// What the creator notes on it: an object of at most 50 members.
     #[serde(default, skip_serializing_if = "Option::is_none")]

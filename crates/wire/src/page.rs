@@ -11,6 +11,7 @@ use crate::Job;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobPage<J = Value> {
     /// The jobs that pass the filter. There may be few of them, or none, and yet be a next page.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Job>))]
     pub jobs: Vec<Job<J>>,
     /// What `page_token` must be for the next page; `null` on the last.
     #[serde(default)]

@@ -258,7 +258,7 @@ mod openapi {
                 .item(
                     ObjectBuilder::new()
                         .schema_type(SchemaType::Type(Type::String))
-                        .pattern(Some("^[0-9]{1,6}(ms|s|m|h|d)?$")),
+                        .pattern(Some("^([0-9]{1,7}(ms|s)?|[0-9]{1,5}m( [0-9]{1,2}s)?|[0-9]{1,3}h( [0-9]{1,2}m)?|[0-9]{1,2}d( [0-9]{1,2}h)?)$")),
                 )
                 .description(Some(
                     "A duration: `\"500ms\"`, `\"1m 30s\"`, or a number of seconds.",

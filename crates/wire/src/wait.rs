@@ -34,7 +34,8 @@ pub struct WaitItem {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WaitRequest {
-    /// The jobs, at most [`crate::limits::SET_JOBS_MAX`].
+    /// The jobs, at most 1,000.
+    #[cfg_attr(feature = "openapi", schema(max_items = 1000))]
     pub jobs: Vec<WaitItem>,
     /// How long to hold, clamped by the server; zero answers at once.
     #[serde(default)]
@@ -60,6 +61,7 @@ pub struct WaitFailure {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WaitResponse<J = Value> {
     /// The jobs with news, in order of their last change; empty where the hold ran out.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Job>))]
     pub jobs: Vec<Job<J>>,
     /// The ids that can't be waited for, each with its reason.
     #[serde(default)]

@@ -32,10 +32,13 @@ const EVENTS_AT_ONCE: u64 = 16;
 const RETRY_MS: (u64, u64) = (500, 1_500);
 
 /// From where a stream goes on, for those who can't send the header.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct StreamQuery {
+    /// The same as the header, for those who can't send it.
     last_event_id: Option<u64>,
+    /// The same, in the word of a long poll.
     after: Option<u64>,
 }
 
@@ -62,6 +65,23 @@ impl StreamQuery {
 }
 
 /// `GET /v1/jobs/{id}/events`
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/events",
+    tag = "Waiting",
+    operation_id = "streamJob",
+    summary = "Stream the events of a job",
+    description = "Server-sent events. `id:` is the revision, `data:` the job. `Last-Event-ID` resumes: each revision exactly once and in order, or one event `reset` with the job as it is. A comment comes every 15 s. After the end the server closes.",
+    params(
+        ("id" = String, Path, description = "The job's id, `job_…`."),
+        StreamQuery,
+        ("Last-Event-ID" = Option<u64>, Header, description = "The last revision that the client has.")
+    ),
+    responses(
+        (status = 200, description = "The stream: `job.created`, `job.started`, `job.progress`, `job.completed`, `job.failed`, `job.canceled`, `reset`.", body = String, content_type = "text/event-stream"),
+        (status = 204, description = "The job is done and the client has everything: there is no need to connect again.")
+    )
+)]
 pub(super) async fn stream(
     State(state): State<AppState>,
     caller: Caller,

@@ -29,6 +29,21 @@ struct Reset {
 }
 
 /// `GET /v1/events`
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    tag = "Waiting",
+    operation_id = "streamJobs",
+    summary = "Stream the events of all jobs",
+    description = "The same for all of the caller's jobs. `id:` is a place in the feed; a `reset` has no job, and means that the jobs must be listed.",
+    params(
+        StreamQuery,
+        ("Last-Event-ID" = Option<u64>, Header, description = "The last place in the feed that the client has.")
+    ),
+    responses(
+        (status = 200, description = "The stream, which doesn't end by itself.", body = String, content_type = "text/event-stream")
+    )
+)]
 pub(super) async fn stream(
     State(state): State<AppState>,
     caller: Caller,

@@ -28,15 +28,37 @@ use super::webhooks::{check_webhook_of, show_secret_of_job, wait_for_early_webho
 use crate::board::{Channel, Look};
 
 /// How a read may be held.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ReadQuery {
+    /// How long to hold, clamped by the server.
     wait: Option<Span>,
+    /// The newest revision that the client has.
     after: Option<u64>,
+    /// What to wait for: `any` change where a revision is named, else the end.
+    #[param(inline)]
     until: Option<Until>,
 }
 
 /// `POST /v1/jobs`
+#[utoipa::path(
+    post,
+    path = "/v1/jobs",
+    tag = "Jobs",
+    operation_id = "createJob",
+    summary = "Create a job",
+    description = "No body at all is the same as `{}`. With an idempotency key a create may be sent again: the same key and body give the same job.",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "Names this create, so that sending it again makes no second job; 1 to 255 visible ASCII characters, remembered for 24 hours.", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N` holds the request up to so many seconds, until the job has ended; `respond-async` doesn't.", example = "wait=10")
+    ),
+    request_body(content = Option<abide_wire::NewJob>),
+    responses(
+        (status = 200, description = "The job, which ended while the request was held, or had before it was sent again.", body = abide_wire::Job),
+        (status = 202, description = "The job. It has been accepted and will be worked on.", body = abide_wire::Job)
+    )
+)]
 pub(super) async fn create(
     State(state): State<AppState>,
     caller: Caller,
@@ -117,6 +139,24 @@ pub(super) async fn create(
 }
 
 /// `GET /v1/jobs/{id}`
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}",
+    tag = "Jobs",
+    operation_id = "readJob",
+    summary = "Read a job, or wait for it",
+    description = "With `wait`, or `Prefer: wait=N`, the request is held: where a revision is named (`after`, or `If-None-Match`) until there is a newer one, else until the end.",
+    params(
+        ("id" = String, Path, description = "The job's id, `job_…`."),
+        ReadQuery,
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: the same as the parameter.", example = "wait=25"),
+        ("If-None-Match" = Option<String>, Header, description = "The ETag that the client has.", example = "\"3\"")
+    ),
+    responses(
+        (status = 200, description = "The job as it is.", body = abide_wire::Job),
+        (status = 304, description = "The job is as the client has it.")
+    )
+)]
 pub(super) async fn read(
     State(state): State<AppState>,
     caller: Caller,
@@ -259,6 +299,20 @@ impl Ask {
 }
 
 /// `POST /v1/jobs/{id}/cancel`
+#[utoipa::path(
+    post,
+    path = "/v1/jobs/{id}/cancel",
+    tag = "Jobs",
+    operation_id = "cancelJob",
+    summary = "Cancel a job",
+    description = "A job that is done stays as it is. May be said twice.",
+    params(
+        ("id" = String, Path, description = "The job's id, `job_…`.")
+    ),
+    responses(
+        (status = 200, description = "The job, done.", body = abide_wire::Job)
+    )
+)]
 pub(super) async fn cancel(
     State(state): State<AppState>,
     caller: Caller,
@@ -272,6 +326,21 @@ pub(super) async fn cancel(
 }
 
 /// `DELETE /v1/jobs/{id}`
+#[utoipa::path(
+    delete,
+    path = "/v1/jobs/{id}",
+    tag = "Jobs",
+    operation_id = "deleteJob",
+    summary = "Remove a job's record",
+    description = "May be said twice. A job that is not done must be canceled first.",
+    params(
+        ("id" = String, Path, description = "The job's id, `job_…`.")
+    ),
+    responses(
+        (status = 204, description = "The record is gone. Reads of it answer `410`."),
+        (status = 409, description = "The job is not done.", body = abide_wire::Problem, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn delete(
     State(state): State<AppState>,
     caller: Caller,
@@ -286,17 +355,39 @@ pub(super) async fn delete(
 }
 
 /// What an external worker says: exactly one of these.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WorkerReport, min_properties = 1, max_properties = 1)]
 pub(super) struct ReportBody {
+    /// It has come so far.
     progress: Option<Progress>,
-    /// Also `null` is a result, so its presence is what counts.
+    /// It has ended well, with that. Also `null` is a result, so its presence is what counts.
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<serde_json::Value>)]
     result: Option<RawJson>,
+    /// It has ended badly, because of that.
     error: Option<Problem>,
 }
 
 /// `PATCH /v1/jobs/{id}`
+#[utoipa::path(
+    patch,
+    path = "/v1/jobs/{id}",
+    tag = "Workers",
+    operation_id = "reportJob",
+    summary = "Report as an external worker",
+    description = "Exactly one of `progress`, `result` and `error`. The last two end the job.",
+    params(
+        ("id" = String, Path, description = "The job's id, `job_…`."),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the worker has: the report counts only where the job is still there.", example = "\"3\"")
+    ),
+    request_body(content = ReportBody),
+    responses(
+        (status = 200, description = "The job after the report.", body = abide_wire::Job),
+        (status = 409, description = "The job is done, or not an external worker's.", body = abide_wire::Problem, content_type = "application/problem+json"),
+        (status = 412, description = "The job is at another revision.", body = abide_wire::Problem, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn report(
     State(state): State<AppState>,
     caller: Caller,
@@ -338,20 +429,41 @@ pub(super) async fn report(
 }
 
 /// Who waits for a job.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Watchers {
+    /// The longest waiting first.
     watchers: Vec<WatcherSeen>,
 }
 
-#[derive(Debug, Serialize)]
+/// One who waits.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Watcher)]
 struct WatcherSeen {
+    /// `long_poll`, `stream`, `set` or `create`.
     channel: &'static str,
+    /// Since when.
     since: Timestamp,
+    /// Where from.
+    #[schema(value_type = Option<String>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<std::net::IpAddr>,
 }
 
 /// `GET /v1/jobs/{id}/watchers`
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/watchers",
+    tag = "Jobs",
+    operation_id = "listWatchers",
+    summary = "Who is waiting",
+    description = "By which channel, since when.",
+    params(
+        ("id" = String, Path, description = "The job's id, `job_…`.")
+    ),
+    responses(
+        (status = 200, description = "Those who are waiting, up to 1,000.", body = Watchers)
+    )
+)]
 pub(super) async fn watchers(
     State(state): State<AppState>,
     caller: Caller,

@@ -31,6 +31,27 @@ const NAMES_AT_ONCE: usize = 1_000;
 const METADATA_FILTERS_MAX: usize = 10;
 
 /// `GET /v1/jobs`
+#[utoipa::path(
+    get,
+    path = "/v1/jobs",
+    tag = "Jobs",
+    operation_id = "listJobs",
+    summary = "List jobs",
+    description = "The newest first. A filter that few jobs pass may leave a page short, or empty, and there may yet be a next one.",
+    params(
+        ("status" = Option<String>, Query, description = "Only these, with commas between them.", pattern = "^(pending|running|completed|failed|canceled)(,(pending|running|completed|failed|canceled))*$"),
+        ("kind" = Option<String>, Query, description = "Only jobs of that kind."),
+        ("created_after" = Option<abide_wire::Timestamp>, Query, description = "Only jobs created after that instant."),
+        ("created_before" = Option<abide_wire::Timestamp>, Query, description = "Only jobs created before that instant."),
+        ("metadata.{name}" = Option<String>, Query, description = "Only jobs whose `metadata` has that value under that name; up to ten such filters."),
+        ("ids" = Option<String>, Query, description = "Only these, up to 1,000 with commas between them, in that order."),
+        ("limit" = Option<usize>, Query, description = "How many on a page; 100 where nothing is said.", minimum = 1, maximum = 1000),
+        ("page_token" = Option<String>, Query, description = "The `next_page_token` of the page before.", pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")
+    ),
+    responses(
+        (status = 200, description = "A page of jobs.", body = abide_wire::JobPage, headers(("Link" = String, description = "The next page, `rel=\"next\"`, where there is one.")))
+    )
+)]
 pub(super) async fn list(
     State(state): State<AppState>,
     caller: Caller,

@@ -20,8 +20,9 @@ use crate::looks::{Look, Who};
 use crate::report::Seen;
 
 /// The log of one job.
-#[derive(Debug, Serialize)]
-struct Log {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Looks)]
+pub(super) struct Log {
     /// The last looks, the oldest first.
     looks: Vec<LookSeen>,
     /// What there was to see.
@@ -30,27 +31,57 @@ struct Log {
     dropped: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// One look at a job.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Look)]
 struct LookSeen {
+    /// When it was answered.
     at: Timestamp,
+    /// `poll`, `long_poll`, `stream`, `set` or `create`.
     channel: &'static str,
+    /// The revision that was shown.
     revision: u64,
     /// Whether the client learned something.
     news: bool,
+    /// The program that looked, and where from.
     client: String,
+    /// How long the request was held.
+    #[schema(value_type = u64)]
     held_ms: u128,
 }
 
-#[derive(Debug, Serialize)]
+/// One change of a job.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Change)]
 struct ChangeSeen {
+    /// When it happened.
     at: Timestamp,
+    /// The revision that it made.
     revision: u64,
+    /// Where the job stood then.
+    #[schema(value_type = String)]
     status: Status,
+    /// How far it had come.
     percent: Option<f32>,
+    /// What was being done.
     stage: Option<String>,
 }
 
 /// `GET /v1/jobs/{id}/looks`
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/looks",
+    tag = "Jobs",
+    operation_id = "listLooks",
+    summary = "Who has looked",
+    description = "When, by which channel, and whether it was news.",
+    params(
+        ("id" = String, Path, description = "The job's id, `job_…`.")
+    ),
+    responses(
+        (status = 200, description = "The last looks, and what there was to see.", body = Log)
+    )
+)]
 pub(super) async fn of_job(
     State(state): State<AppState>,
     caller: Caller,

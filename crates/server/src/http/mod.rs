@@ -18,6 +18,7 @@ pub mod limits;
 mod lines;
 mod list;
 mod looks;
+mod openapi;
 mod ops;
 mod quick;
 mod registrations;
@@ -33,59 +34,54 @@ mod visit;
 mod webhooks;
 
 use axum::Router;
-use axum::routing::{delete, get, post};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use abide_wire::Code;
 
 pub use shell::Shell;
 pub use state::AppState;
 
-/// All routes. Apart from any socket; a [`Shell`] goes around them.
-pub fn app(state: AppState) -> Router {
-    Router::new()
-        .route("/v1/jobs", post(jobs::create).get(list::list))
-        .route("/v1/jobs/wait", post(set::wait))
-        .route(
-            "/v1/jobs/{id}",
-            get(jobs::read).delete(jobs::delete).patch(jobs::report),
-        )
-        .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
-        .route("/v1/jobs/{id}/events", get(events::stream))
-        .route("/v1/jobs/{id}/watchers", get(jobs::watchers))
-        .route("/v1/jobs/{id}/looks", get(looks::of_job))
-        .route("/v1/report", get(report::card).delete(report::clear))
-        .route("/v1/events", get(feed::stream))
-        .route("/v1/jobs/{id}/deliveries", get(webhooks::of_job))
-        .route("/v1/webhooks", post(webhooks::create).get(webhooks::list))
-        .route(
-            "/v1/webhooks/{id}",
-            get(webhooks::read)
-                .patch(webhooks::change)
-                .delete(webhooks::delete),
-        )
-        .route("/v1/webhooks/{id}/rotate", post(webhooks::rotate))
-        .route("/v1/webhooks/{id}/test", post(webhooks::test))
-        .route("/v1/webhooks/{id}/replay", post(webhooks::replay))
-        .route("/v1/webhooks/{id}/deliveries", get(webhooks::deliveries))
-        .route("/v1/deliveries/{id}", get(webhooks::delivery))
-        .route("/v1/deliveries/{id}/retry", post(webhooks::retry))
-        .route("/webhooks/register", post(registrations::register_result))
-        .route(
-            "/webhooks/unregister",
-            delete(registrations::unregister_result),
-        )
-        .route("/register-webhook", post(registrations::register_status))
-        .route("/healthz", get(ops::healthz))
-        .route("/readyz", get(ops::readyz))
-        .route("/metrics", get(ops::metrics))
-        .route(
-            "/v1/simulator",
-            get(simulator::read).patch(simulator::change),
-        )
-        .route("/v1/simulator/scenarios", get(simulator::scenarios))
-        .route("/v1/clock", get(simulator::clock))
-        .route("/v1/clock/advance", post(simulator::advance))
+/// The interface: every route with its description, which is why none is added here in another way than by `routes!`.
+fn api() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(jobs::create, list::list))
+        .routes(routes!(set::wait))
+        .routes(routes!(jobs::read, jobs::delete, jobs::report))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(events::stream))
+        .routes(routes!(feed::stream))
+        .routes(routes!(jobs::watchers))
+        .routes(routes!(looks::of_job))
+        .routes(routes!(webhooks::of_job))
+        .routes(routes!(webhooks::create, webhooks::list))
+        .routes(routes!(webhooks::read, webhooks::change, webhooks::delete))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::replay))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::delivery))
+        .routes(routes!(webhooks::retry))
+        .routes(routes!(simulator::read, simulator::change))
+        .routes(routes!(simulator::scenarios))
+        .routes(routes!(simulator::clock))
+        .routes(routes!(simulator::advance))
+        .routes(routes!(report::card, report::clear))
         .merge(dialect::classic::routes())
+        .routes(routes!(registrations::register_result))
+        .routes(routes!(registrations::unregister_result))
+        .routes(routes!(registrations::register_status))
+        .routes(routes!(ops::healthz))
+        .routes(routes!(ops::readyz))
+        .routes(routes!(ops::metrics))
+        .routes(routes!(openapi::json))
+}
+
+/// All routes, and the pages for people. Apart from any socket; a [`Shell`] goes around them.
+pub fn app(state: AppState) -> Router {
+    let (router, _description) = api().split_for_parts();
+    router
+        .merge(openapi::routes())
         .merge(dashboard::routes())
         .fallback(async || error::ApiError::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || {

@@ -9,8 +9,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use abide_engine::Command;
 use abide_engine::delivery::{Dialect, Wish};
@@ -21,12 +20,38 @@ use super::state::AppState;
 use crate::guard::Target;
 
 /// What is registered. Other members are theirs to send.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 struct Registration {
+    /// Where to post.
     url: String,
 }
 
+/// That it was done.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Message {
+    message: &'static str,
+}
+
+/// Why it was not.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Complaint {
+    error: String,
+}
+
 /// `POST /webhooks/register`
+#[utoipa::path(
+    post,
+    path = "/webhooks/register",
+    tag = "Classic",
+    operation_id = "registerResultWebhook",
+    summary = "Be told of the default job, as a result",
+    description = "Posts `{\"result\", \"timestamp\"}` at each change of state.",
+    request_body(content = Registration),
+    responses(
+        (status = 200, description = "Registered.", body = Message),
+        (status = 400, description = "There is no URL in it that may be called.", body = Complaint)
+    )
+)]
 pub(super) async fn register_result(
     State(state): State<AppState>,
     headers: HeaderMap,
@@ -37,13 +62,31 @@ pub(super) async fn register_result(
         Ok(url) => {
             let wish = Wish::Register { dialect, url };
             state.commands.ask(Command::Webhook(wish)).await?;
-            Ok(Respond(json!({"message": "Webhook registered"})).into_response())
+            Ok(Respond(Message {
+                message: "Webhook registered",
+            })
+            .into_response())
         }
-        Err(why) => Ok((StatusCode::BAD_REQUEST, Respond(json!({"error": why}))).into_response()),
+        Err(why) => {
+            Ok((StatusCode::BAD_REQUEST, Respond(Complaint { error: why })).into_response())
+        }
     }
 }
 
 /// `DELETE /webhooks/unregister`, with the URL in a body.
+#[utoipa::path(
+    delete,
+    path = "/webhooks/unregister",
+    tag = "Classic",
+    operation_id = "unregisterWebhook",
+    summary = "Be told no longer",
+    description = "The URL comes in the body. One that was never registered is as good.",
+    request_body(content = Registration),
+    responses(
+        (status = 200, description = "Not registered.", body = Message),
+        (status = 400, description = "There is no URL in it.", body = Complaint)
+    )
+)]
 pub(super) async fn unregister_result(
     State(state): State<AppState>,
     headers: HeaderMap,
@@ -51,8 +94,8 @@ pub(super) async fn unregister_result(
 ) -> Result<Response, ApiError> {
     let bytes = read_body(&headers, body).await?;
     let Ok(Registration { url }) = serde_json::from_slice(&bytes) else {
-        let why = json!({"error": "the body must be JSON with a member `url`"});
-        return Ok((StatusCode::BAD_REQUEST, Respond(why)).into_response());
+        let error = "the body must be JSON with a member `url`".to_owned();
+        return Ok((StatusCode::BAD_REQUEST, Respond(Complaint { error })).into_response());
     };
     // As it was written when it was registered. What can't have been registered needs no unregistering.
     if let Ok(target) = Target::parse(&url, &state.guard) {
@@ -60,10 +103,26 @@ pub(super) async fn unregister_result(
         let wish = Wish::Unregister { url };
         state.commands.ask(Command::Webhook(wish)).await?;
     }
-    Ok(Respond(json!({"message": "Webhook unregistered"})).into_response())
+    Ok(Respond(Message {
+        message: "Webhook unregistered",
+    })
+    .into_response())
 }
 
 /// `POST /register-webhook`
+#[utoipa::path(
+    post,
+    path = "/register-webhook",
+    tag = "Classic",
+    operation_id = "registerStatusWebhook",
+    summary = "Be told of the default job, as a status",
+    description = "Posts `{\"status\"}` at the end.",
+    request_body(content = Registration),
+    responses(
+        (status = 200, description = "Registered; there is nothing in the body."),
+        (status = 400, description = "There is no URL in it that may be called.", body = String, content_type = "text/plain")
+    )
+)]
 pub(super) async fn register_status(
     State(state): State<AppState>,
     headers: HeaderMap,

@@ -16,8 +16,9 @@ use crate::board::Channel;
 use crate::report::{Card, Client};
 
 /// What a client may take before its verdict is bad. What isn't said is as here.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Limits {
     /// Requests per job, the create included.
     requests_per_job: f64,
@@ -44,7 +45,8 @@ impl Default for Limits {
 }
 
 /// The report.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ReportCard)]
 pub(super) struct Report {
     /// Since when clients have been counted.
     since: Timestamp,
@@ -56,7 +58,8 @@ pub(super) struct Report {
     clients: Vec<ClientCard>,
 }
 
-#[derive(Debug, Serialize)]
+/// What one client spent, and how late it learned.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct ClientCard {
     /// The program, and where it runs or whose key it has.
     client: String,
@@ -93,7 +96,8 @@ struct ClientCard {
     pass: bool,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+/// How long after the end a client learned of it, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 struct Detection {
     mean: u64,
     p50: u64,
@@ -102,7 +106,8 @@ struct Detection {
     max: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// Whether a client came back when it was told to.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct RetryAfter {
     /// How often the client came back after it had been told when to.
     given: u64,
@@ -110,7 +115,8 @@ struct RetryAfter {
     obeyed: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// One verdict on a client.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Verdict {
     rule: &'static str,
     value: f64,
@@ -119,6 +125,20 @@ struct Verdict {
 }
 
 /// `GET /v1/report`
+#[utoipa::path(
+    get,
+    path = "/v1/report",
+    tag = "Report card",
+    operation_id = "readReport",
+    summary = "How the clients waited",
+    description = "Per client that was seen: what it spent, how late it learned, and verdicts, whose limits the query may set.",
+    params(
+        Limits
+    ),
+    responses(
+        (status = 200, description = "The report card.", body = Report)
+    )
+)]
 pub(super) async fn card(
     State(state): State<AppState>,
     caller: Caller,
@@ -137,6 +157,17 @@ pub(super) async fn card(
 }
 
 /// `DELETE /v1/report`
+#[utoipa::path(
+    delete,
+    path = "/v1/report",
+    tag = "Report card",
+    operation_id = "clearReport",
+    summary = "Begin a new report card",
+    description = "Forgets the clients that were seen.",
+    responses(
+        (status = 204, description = "Forgotten.")
+    )
+)]
 pub(super) async fn clear(State(state): State<AppState>, caller: Caller) -> StatusCode {
     state.report.clear(caller.owner);
     StatusCode::NO_CONTENT

@@ -24,6 +24,18 @@ use crate::board::Channel;
 type Wanted = HashMap<JobKey, Option<u64>>;
 
 /// `POST /v1/jobs/wait`
+#[utoipa::path(
+    post,
+    path = "/v1/jobs/wait",
+    tag = "Waiting",
+    operation_id = "waitForJobs",
+    summary = "Wait for many jobs",
+    description = "Holds until any of up to 1,000 jobs has news, and answers with all that have. A bad id is an error for itself alone.",
+    request_body(content = abide_wire::WaitRequest),
+    responses(
+        (status = 200, description = "The jobs with news; none where the hold ran out.", body = abide_wire::WaitResponse)
+    )
+)]
 pub(super) async fn wait(
     State(state): State<AppState>,
     caller: Caller,

@@ -17,7 +17,8 @@ use super::state::AppState;
 use crate::scenario::Scenario;
 
 /// How jobs are played that don't say it themselves.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = SimulatorSettings)]
 pub(super) struct Settings {
     /// The scenario that was put on last; what was changed since is in the other members.
     scenario: Option<String>,
@@ -30,27 +31,33 @@ pub(super) struct Settings {
 }
 
 /// What to change. Whatever isn't named stays.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SimulatorChange)]
 pub(super) struct SettingsChange {
     /// The name of a scenario, which replaces all of the members below before they are changed; `null` for none.
     #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<String>)]
     scenario: Option<Option<String>>,
     /// Begins all luck anew with this seed.
     seed: Option<u64>,
     duration: Option<DurationLaw>,
     outcome: Option<OutcomePlan>,
+    #[schema(max_items = 50)]
     stages: Option<Vec<Stage>>,
+    #[schema(max_items = 50)]
     faults: Option<Vec<Fault>>,
 }
 
 /// What can be put on by name.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Scenarios {
     scenarios: Vec<ScenarioShown>,
 }
 
-#[derive(Debug, Serialize)]
+/// The simulator's defaults under a name.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Scenario)]
 struct ScenarioShown {
     name: String,
     description: String,
@@ -59,7 +66,7 @@ struct ScenarioShown {
 }
 
 /// What time it is for the server.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Clock {
     now: Timestamp,
     /// `real`, `scaled` or `manual`.
@@ -69,19 +76,42 @@ pub(super) struct Clock {
 }
 
 /// How far to advance the manual clock.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ClockAdvance)]
 pub(super) struct Advance {
     /// A number of seconds, or a span such as `"75h"`, up to 366 days.
     seconds: Span,
 }
 
 /// `GET /v1/simulator`
+#[utoipa::path(
+    get,
+    path = "/v1/simulator",
+    tag = "Simulator",
+    operation_id = "readSimulator",
+    summary = "Read the simulator's defaults",
+    responses(
+        (status = 200, description = "The defaults.", body = Settings)
+    )
+)]
 pub(super) async fn read(State(state): State<AppState>, _: Caller) -> Respond<Settings> {
     Respond(settings(&state))
 }
 
 /// `PATCH /v1/simulator`
+#[utoipa::path(
+    patch,
+    path = "/v1/simulator",
+    tag = "Simulator",
+    operation_id = "changeSimulator",
+    summary = "Change the simulator's defaults",
+    description = "What isn't named stays. It is carried out whole or not at all.",
+    request_body(content = SettingsChange),
+    responses(
+        (status = 200, description = "The defaults as they are now.", body = Settings)
+    )
+)]
 pub(super) async fn change(
     State(state): State<AppState>,
     _: Caller,
@@ -110,6 +140,16 @@ pub(super) async fn change(
 }
 
 /// `GET /v1/simulator/scenarios`
+#[utoipa::path(
+    get,
+    path = "/v1/simulator/scenarios",
+    tag = "Simulator",
+    operation_id = "listScenarios",
+    summary = "List scenarios",
+    responses(
+        (status = 200, description = "What can be put on by name.", body = Scenarios)
+    )
+)]
 pub(super) async fn scenarios(State(state): State<AppState>, _: Caller) -> Respond<Scenarios> {
     let configured = state.config.scenario.clone();
     let mut scenarios: Vec<_> = Scenario::built_in().chain(configured).collect();
@@ -126,11 +166,34 @@ pub(super) async fn scenarios(State(state): State<AppState>, _: Caller) -> Respo
 }
 
 /// `GET /v1/clock`
+#[utoipa::path(
+    get,
+    path = "/v1/clock",
+    tag = "Simulator",
+    operation_id = "readClock",
+    summary = "Read the server's clock",
+    responses(
+        (status = 200, description = "What time it is.", body = Clock)
+    )
+)]
 pub(super) async fn clock(State(state): State<AppState>, _: Caller) -> Respond<Clock> {
     Respond(show_clock(&state))
 }
 
 /// `POST /v1/clock/advance`
+#[utoipa::path(
+    post,
+    path = "/v1/clock/advance",
+    tag = "Simulator",
+    operation_id = "advanceClock",
+    summary = "Advance the manual clock",
+    description = "Everything that is due on the way happens, in order, before the answer.",
+    request_body(content = Advance),
+    responses(
+        (status = 200, description = "What time it is now.", body = Clock),
+        (status = 409, description = "The clock runs by itself.", body = abide_wire::Problem, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn advance(
     State(state): State<AppState>,
     _: Caller,

@@ -33,24 +33,46 @@ const EARLY_MAX: Duration = Duration::from_secs(2);
 const OF_JOB_MAX: usize = 1_000;
 
 /// Which page of a list.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct PageQuery {
+    /// How many on a page; 100 where nothing is said.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+    /// The `next_page_token` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     page_token: Option<String>,
+    /// Only those that stand like this: `pending`, `queued`, `held`, `delivered` or `failed`.
+    #[param(pattern = "^(pending|queued|held|delivered|failed)$")]
     status: Option<String>,
 }
 
 /// What to send again.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ReplayQuery {
+    /// Only what happened since then.
     since: Option<Timestamp>,
+    /// Also what was delivered.
     #[serde(default)]
     delivered: bool,
 }
 
 /// `POST /v1/webhooks`
+#[utoipa::path(
+    post,
+    path = "/v1/webhooks",
+    tag = "Webhooks",
+    operation_id = "createWebhook",
+    summary = "Register an endpoint",
+    request_body(content = wire::NewEndpoint),
+    responses(
+        (status = 201, description = "The endpoint, with its secret: it is not shown again.", body = wire::Endpoint, headers(("Location" = String, description = "Where the endpoint is."))),
+        (status = 409, description = "There are as many endpoints as there may be.", body = abide_wire::Problem, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn create(
     State(state): State<AppState>,
     caller: Caller,
@@ -75,6 +97,21 @@ pub(super) async fn create(
 }
 
 /// `GET /v1/webhooks`
+#[utoipa::path(
+    get,
+    path = "/v1/webhooks",
+    tag = "Webhooks",
+    operation_id = "listWebhooks",
+    summary = "List endpoints",
+    description = "The oldest first.",
+    params(
+        ("limit" = Option<usize>, Query, description = "How many on a page; 100 where nothing is said.", minimum = 1, maximum = 1000),
+        ("page_token" = Option<String>, Query, description = "The `next_page_token` of the page before.", pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")
+    ),
+    responses(
+        (status = 200, description = "A page of endpoints.", body = wire::EndpointPage)
+    )
+)]
 pub(super) async fn list(
     State(state): State<AppState>,
     caller: Caller,
@@ -106,6 +143,19 @@ pub(super) async fn list(
 }
 
 /// `GET /v1/webhooks/{id}`
+#[utoipa::path(
+    get,
+    path = "/v1/webhooks/{id}",
+    tag = "Webhooks",
+    operation_id = "readWebhook",
+    summary = "Read an endpoint",
+    params(
+        ("id" = String, Path, description = "The endpoint's id, `wh_…`.")
+    ),
+    responses(
+        (status = 200, description = "The endpoint.", body = wire::Endpoint)
+    )
+)]
 pub(super) async fn read(
     State(state): State<AppState>,
     caller: Caller,
@@ -116,6 +166,21 @@ pub(super) async fn read(
 }
 
 /// `PATCH /v1/webhooks/{id}`
+#[utoipa::path(
+    patch,
+    path = "/v1/webhooks/{id}",
+    tag = "Webhooks",
+    operation_id = "changeWebhook",
+    summary = "Change an endpoint",
+    description = "What isn't named stays.",
+    params(
+        ("id" = String, Path, description = "The endpoint's id, `wh_…`.")
+    ),
+    request_body(content = wire::EndpointChange),
+    responses(
+        (status = 200, description = "The endpoint.", body = wire::Endpoint)
+    )
+)]
 pub(super) async fn change(
     State(state): State<AppState>,
     caller: Caller,
@@ -138,6 +203,20 @@ pub(super) async fn change(
 }
 
 /// `DELETE /v1/webhooks/{id}`
+#[utoipa::path(
+    delete,
+    path = "/v1/webhooks/{id}",
+    tag = "Webhooks",
+    operation_id = "deleteWebhook",
+    summary = "Remove an endpoint",
+    description = "With what was still to be sent to it.",
+    params(
+        ("id" = String, Path, description = "The endpoint's id, `wh_…`.")
+    ),
+    responses(
+        (status = 204, description = "It is gone.")
+    )
+)]
 pub(super) async fn delete(
     State(state): State<AppState>,
     caller: Caller,
@@ -152,6 +231,21 @@ pub(super) async fn delete(
 }
 
 /// `POST /v1/webhooks/{id}/rotate`
+#[utoipa::path(
+    post,
+    path = "/v1/webhooks/{id}/rotate",
+    tag = "Webhooks",
+    operation_id = "rotateWebhook",
+    summary = "Give an endpoint a new secret",
+    description = "The old one signs too for 24 hours.",
+    params(
+        ("id" = String, Path, description = "The endpoint's id, `wh_…`.")
+    ),
+    request_body(content = Option<wire::Rotation>),
+    responses(
+        (status = 200, description = "The endpoint, with its new secret: it is not shown again.", body = wire::Endpoint)
+    )
+)]
 pub(super) async fn rotate(
     State(state): State<AppState>,
     caller: Caller,
@@ -171,6 +265,20 @@ pub(super) async fn rotate(
 }
 
 /// `POST /v1/webhooks/{id}/test`
+#[utoipa::path(
+    post,
+    path = "/v1/webhooks/{id}/test",
+    tag = "Webhooks",
+    operation_id = "testWebhook",
+    summary = "Send an endpoint a test",
+    params(
+        ("id" = String, Path, description = "The endpoint's id, `wh_…`.")
+    ),
+    responses(
+        (status = 202, description = "The delivery, on its way.", body = wire::Delivery),
+        (status = 409, description = "The endpoint is disabled.", body = abide_wire::Problem, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn test(
     State(state): State<AppState>,
     caller: Caller,
@@ -184,6 +292,20 @@ pub(super) async fn test(
 }
 
 /// `POST /v1/webhooks/{id}/replay`
+#[utoipa::path(
+    post,
+    path = "/v1/webhooks/{id}/replay",
+    tag = "Webhooks",
+    operation_id = "replayWebhook",
+    summary = "Send again what failed or was held",
+    params(
+        ("id" = String, Path, description = "The endpoint's id, `wh_…`."), ReplayQuery
+    ),
+    responses(
+        (status = 202, description = "How many deliveries are due again.", body = wire::ReplayStarted),
+        (status = 409, description = "The endpoint is disabled.", body = abide_wire::Problem, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn replay(
     State(state): State<AppState>,
     caller: Caller,
@@ -206,6 +328,20 @@ pub(super) async fn replay(
 }
 
 /// `GET /v1/webhooks/{id}/deliveries`
+#[utoipa::path(
+    get,
+    path = "/v1/webhooks/{id}/deliveries",
+    tag = "Webhooks",
+    operation_id = "listDeliveries",
+    summary = "List the deliveries of an endpoint",
+    description = "The newest first.",
+    params(
+        ("id" = String, Path, description = "The endpoint's id, `wh_…`."), PageQuery
+    ),
+    responses(
+        (status = 200, description = "A page of deliveries.", body = wire::DeliveryPage)
+    )
+)]
 pub(super) async fn deliveries(
     State(state): State<AppState>,
     caller: Caller,
@@ -243,6 +379,20 @@ pub(super) async fn deliveries(
 }
 
 /// `GET /v1/jobs/{id}/deliveries`
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/deliveries",
+    tag = "Jobs",
+    operation_id = "listDeliveriesOfJob",
+    summary = "Who was told",
+    description = "The webhooks that went out for the job, the newest first, up to 1,000.",
+    params(
+        ("id" = String, Path, description = "The job's id, `job_…`.")
+    ),
+    responses(
+        (status = 200, description = "The deliveries.", body = wire::DeliveryPage)
+    )
+)]
 pub(super) async fn of_job(
     State(state): State<AppState>,
     caller: Caller,
@@ -261,6 +411,20 @@ pub(super) async fn of_job(
 }
 
 /// `GET /v1/deliveries/{id}`
+#[utoipa::path(
+    get,
+    path = "/v1/deliveries/{id}",
+    tag = "Webhooks",
+    operation_id = "readDelivery",
+    summary = "Read a delivery",
+    description = "With every attempt, and up to 16 KiB of each answer.",
+    params(
+        ("id" = String, Path, description = "The delivery's id, `msg_…`.")
+    ),
+    responses(
+        (status = 200, description = "The delivery.", body = wire::Delivery)
+    )
+)]
 pub(super) async fn delivery(
     State(state): State<AppState>,
     caller: Caller,
@@ -273,6 +437,20 @@ pub(super) async fn delivery(
 }
 
 /// `POST /v1/deliveries/{id}/retry`
+#[utoipa::path(
+    post,
+    path = "/v1/deliveries/{id}/retry",
+    tag = "Webhooks",
+    operation_id = "retryDelivery",
+    summary = "Send a delivery again",
+    params(
+        ("id" = String, Path, description = "The delivery's id, `msg_…`.")
+    ),
+    responses(
+        (status = 202, description = "The delivery, on its way.", body = wire::Delivery),
+        (status = 409, description = "The endpoint is disabled.", body = abide_wire::Problem, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn retry(
     State(state): State<AppState>,
     caller: Caller,

@@ -10,13 +10,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::{get, post};
-use axum::{Extension, Router};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use serde::{Deserialize, Serialize};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use abide_engine::job::State as JobState;
 use abide_engine::{Answer, Command, Create, Job, Json as RawJson, Owner};
@@ -41,32 +42,37 @@ const LONG_HOLD: Duration = Duration::from_millis(4_700);
 const BODY_BYTES: usize = 128;
 
 /// The routes.
-pub(in crate::http) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/jobs", post(create))
-        .route("/status", get(status))
-        .route("/status/{id}", get(status_of))
+pub(in crate::http) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(create))
+        .routes(routes!(status))
+        .routes(routes!(status_of))
 }
 
 /// What a create may say. Members that aren't known here are passed over, as these systems do.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
 pub(in crate::http) struct NewClassicJob {
     /// How long the job runs, in seconds; like any other simulated job where it isn't said.
+    #[schema(minimum = 0, maximum = 31_622_400)]
     processing_duration: Option<f64>,
     /// Whether it fails. Where there is a body that doesn't say it, it doesn't.
     should_error: Option<bool>,
 }
 
 /// Which job, and whether to hold until it has ended.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(in crate::http) struct StatusQuery {
+    /// The job; the default job where nothing is said.
     pub job_id: Option<String>,
+    /// `long` holds the request until the end, or for 5 s.
     #[serde(default)]
+    #[param(inline)]
     pub mode: Mode,
 }
 
 /// Whether to hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::http) enum Mode {
     /// Answers at once.
@@ -77,15 +83,29 @@ pub(in crate::http) enum Mode {
 }
 
 /// A job, in the words of these systems.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct ClassicJob<'a> {
+    /// Its id.
     job_id: abide_wire::JobId,
+    /// `pending`, `completed` or `error`.
     status: &'a str,
     /// The same as `status`.
     result: &'a str,
 }
 
 /// `POST /jobs`
+#[utoipa::path(
+    post,
+    path = "/jobs",
+    tag = "Classic",
+    operation_id = "createClassicJob",
+    summary = "Create a job",
+    description = "The body and its content type may be missing. Other members are passed over.",
+    request_body(content = Option<NewClassicJob>),
+    responses(
+        (status = 200, description = "The job.", body = ClassicJob, headers(("Location" = String, description = "Where its status is.")))
+    )
+)]
 async fn create(
     State(state): State<AppState>,
     caller: Caller,
@@ -120,6 +140,19 @@ async fn create(
 }
 
 /// `GET /status`
+#[utoipa::path(
+    get,
+    path = "/status",
+    tag = "Classic",
+    operation_id = "readClassicStatus",
+    summary = "Read the status of a job, or of the default job",
+    params(
+        StatusQuery
+    ),
+    responses(
+        (status = 200, description = "The status, under two names.", body = ClassicJob)
+    )
+)]
 async fn status(
     State(state): State<AppState>,
     caller: Caller,
@@ -143,6 +176,19 @@ async fn status(
 }
 
 /// `GET /status/{id}`
+#[utoipa::path(
+    get,
+    path = "/status/{id}",
+    tag = "Classic",
+    operation_id = "readClassicStatusOf",
+    summary = "Read the status of a job",
+    params(
+        ("id" = String, Path, description = "The job's id, `job_…`."), ModeQuery
+    ),
+    responses(
+        (status = 200, description = "The status, under two names.", body = ClassicJob)
+    )
+)]
 async fn status_of(
     State(state): State<AppState>,
     caller: Caller,
@@ -154,9 +200,12 @@ async fn status_of(
 }
 
 /// Whether to hold, where the job is named by the path.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(in crate::http) struct ModeQuery {
+    /// `long` holds the request until the end, or for 5 s.
     #[serde(default)]
+    #[param(inline)]
     pub mode: Mode,
 }
 

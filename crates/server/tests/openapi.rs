@@ -1,0 +1,188 @@
+//! That the description and the server are about the same routes.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use common::{Answer, House};
+use http::Request;
+use serde_json::Value;
+
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+/// What the interface is made of, written down by hand: a route that goes missing is missed here.
+const ROUTES: &str = "\
+GET /v1/jobs
+POST /v1/jobs
+POST /v1/jobs/wait
+GET /v1/jobs/{id}
+PATCH /v1/jobs/{id}
+DELETE /v1/jobs/{id}
+POST /v1/jobs/{id}/cancel
+GET /v1/jobs/{id}/events
+GET /v1/jobs/{id}/watchers
+GET /v1/jobs/{id}/looks
+GET /v1/jobs/{id}/deliveries
+GET /v1/events
+GET /v1/webhooks
+POST /v1/webhooks
+GET /v1/webhooks/{id}
+PATCH /v1/webhooks/{id}
+DELETE /v1/webhooks/{id}
+POST /v1/webhooks/{id}/rotate
+POST /v1/webhooks/{id}/test
+POST /v1/webhooks/{id}/replay
+GET /v1/webhooks/{id}/deliveries
+GET /v1/deliveries/{id}
+POST /v1/deliveries/{id}/retry
+GET /v1/simulator
+PATCH /v1/simulator
+GET /v1/simulator/scenarios
+GET /v1/clock
+POST /v1/clock/advance
+GET /v1/report
+DELETE /v1/report
+POST /jobs
+GET /status
+GET /status/{id}
+POST /webhooks/register
+DELETE /webhooks/unregister
+POST /register-webhook
+GET /healthz
+GET /readyz
+GET /metrics
+GET /openapi.json";
+
+async fn description(house: &House) -> Value {
+    let answer = house.get("/openapi.json").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), "application/json");
+    answer.json()
+}
+
+fn described(description: &Value) -> BTreeSet<String> {
+    let paths = description["paths"].as_object().unwrap();
+    paths
+        .iter()
+        .flat_map(|(path, item)| {
+            let methods = item.as_object().unwrap().keys();
+            methods.map(move |method| format!("{} {path}", method.to_uppercase()))
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_route_is_described_and_nothing_else_is() {
+    let house = House::with(&[]).await;
+    let described = described(&description(&house).await);
+    let written: BTreeSet<String> = ROUTES.lines().map(str::to_owned).collect();
+    assert_eq!(described, written);
+    // The one way to add a route to the interface takes its description along.
+    let source = include_str!("../src/http/mod.rs");
+    assert!(!source.contains(".route("));
+
+    let paths: BTreeSet<&str> = written
+        .iter()
+        .map(|route| route.split_once(' ').unwrap().1)
+        .collect();
+    for path in paths {
+        let place = path.replace("{id}", "job_nobody");
+        for method in METHODS {
+            let request = Request::builder().method(method).uri(&place);
+            let response = house.send(request.body(Body::empty()).unwrap()).await;
+            if response
+                .headers()
+                .get("content-type")
+                .is_some_and(|kind| kind == "text/event-stream")
+            {
+                // It has no end to read to.
+                assert!(written.contains(&format!("{method} {path}")));
+                continue;
+            }
+            let answer = Answer::read(response).await;
+            if written.contains(&format!("{method} {path}")) {
+                assert_ne!(answer.status, 405, "{method} {path}");
+                assert!(
+                    !answer.text.contains("nothing at this path"),
+                    "{method} {path}"
+                );
+                continue;
+            }
+            assert_eq!(answer.status, 405, "{method} {path}");
+            assert_eq!(answer.code(), "method_not_allowed");
+            let allowed: BTreeSet<&str> =
+                answer.header("allow").split(',').map(str::trim).collect();
+            let mut expected: BTreeSet<&str> = METHODS
+                .into_iter()
+                .filter(|method| written.contains(&format!("{method} {path}")))
+                .collect();
+            if expected.contains("GET") {
+                expected.insert("HEAD");
+            }
+            assert_eq!(allowed, expected, "{path}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_asked_for_where_there_are_some() {
+    let security =
+        |description: &Value, path: &str| description["paths"][path]["get"]["security"].clone();
+    let open = description(&House::with(&[]).await).await;
+    assert_eq!(security(&open, "/v1/jobs"), Value::Null);
+    // Whoever wants a key must first be able to read how it is shown.
+    let keyed = description(&House::with(&[("api-key", "alpha")]).await).await;
+    assert_eq!(
+        security(&keyed, "/v1/jobs"),
+        serde_json::json!([{"key": []}])
+    );
+    assert_eq!(
+        security(&keyed, "/metrics"),
+        serde_json::json!([{"key": []}])
+    );
+    assert_eq!(security(&keyed, "/healthz"), Value::Null);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_reference_leads_somewhere() {
+    fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(members) => {
+                found.extend(members.get("$ref").and_then(Value::as_str));
+                members.values().for_each(|value| references(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let description = description(&House::with(&[]).await).await;
+    let mut found = Vec::new();
+    references(&description, &mut found);
+    assert!(found.len() > 100);
+    for reference in found {
+        let place = reference.strip_prefix('#').unwrap();
+        assert!(description.pointer(place).is_some(), "{reference}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pages_are_there_and_come_from_nowhere_else() {
+    let house = House::with(&[("api-key", "alpha")]).await;
+    let answer = house.get("/docs").await;
+    assert_eq!((answer.status, answer.header("location")), (308, "/docs/"));
+    let page = Request::get("/docs/").body(Body::empty()).unwrap();
+    let page = house.send(page).await;
+    let headers = page.headers();
+    assert_eq!(headers["content-type"], "text/html");
+    let policy = headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'self'; "), "{policy}");
+    assert!(
+        !policy.contains("http") && !policy.contains("unsafe"),
+        "{policy}"
+    );
+    let answer = house.get("/docs/swagger-initializer.js").await;
+    assert!(answer.text.contains("/openapi.json"), "{}", answer.text);
+    assert!(!answer.text.contains("http"), "{}", answer.text);
+    assert_eq!(house.get("/docs/no.js").await.code(), "not_found");
+}
