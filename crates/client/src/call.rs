@@ -1,13 +1,13 @@
 //! A single call: one request, sent again while its failures may pass.
 
 use tokio::time::sleep_until;
-use tracing::debug;
 
 use crate::clock::after;
 use crate::error::Error;
 use crate::exchange::{Call, Failure, Reply, exchange};
 use crate::origin::Origin;
 use crate::resume::ResumeToken;
+use crate::telemetry;
 
 /// Sends until there is an answer that can be read, or the retry policy gives up. A request that isn't repeatable is sent
 /// again only if it surely had no effect.
@@ -43,13 +43,7 @@ pub(crate) async fn call<T>(
         if give_up {
             return Err(failure.into_error().token(token.clone()));
         }
-        debug!(
-            method = %call.method,
-            failure = failure.what(),
-            failures,
-            pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-            "no good answer"
-        );
+        telemetry::paused(&failure, failures, pause);
         sleep_until(next).await;
     }
 }

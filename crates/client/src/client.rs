@@ -31,6 +31,7 @@ use crate::resume::ResumeToken;
 use crate::retry::{RetryBudget, RetryPolicy};
 use crate::schedule::{History, Learned, Schedule};
 use crate::set::{JobSet, WaitAll};
+use crate::telemetry::Purpose;
 use crate::transport::{BoxFuture, Transport};
 
 /// A client of one server.
@@ -238,13 +239,17 @@ impl Client {
 
     pub(crate) async fn status_of(&self, id: &JobId, token: ResumeToken) -> Result<Job, Error> {
         let origin = &self.core.origin;
-        let request = Call::get(self.job_url(id, Action::Status, &token)?);
+        let request = Call::get(Purpose::Look, self.job_url(id, Action::Status, &token)?);
         call(origin, &request, &token, |reply| self.read(reply, id)).await
     }
 
     pub(crate) async fn cancel_of(&self, id: &JobId, token: ResumeToken) -> Result<Job, Error> {
         let origin = &self.core.origin;
-        let request = Call::new(Method::POST, self.job_url(id, Action::Cancel, &token)?);
+        let request = Call::new(
+            Purpose::Cancel,
+            Method::POST,
+            self.job_url(id, Action::Cancel, &token)?,
+        );
         let canceled = call(origin, &request, &token, |reply| {
             Ok(self.read(reply, id).ok())
         })
@@ -258,7 +263,11 @@ impl Client {
 
     pub(crate) async fn delete_of(&self, id: &JobId, token: ResumeToken) -> Result<(), Error> {
         let origin = &self.core.origin;
-        let request = Call::new(Method::DELETE, self.job_url(id, Action::Delete, &token)?);
+        let request = Call::new(
+            Purpose::Delete,
+            Method::DELETE,
+            self.job_url(id, Action::Delete, &token)?,
+        );
         match call(origin, &request, &token, |_| Ok(())).await {
             // A retry of a delete whose answer was lost finds nothing.
             Err(error) if error.is_not_found() => Ok(()),
@@ -270,7 +279,7 @@ impl Client {
     pub(crate) async fn cancel_once(&self, id: &JobId, token: &ResumeToken) {
         let origin = &self.core.origin;
         if let Ok(url) = self.job_url(id, Action::Cancel, token) {
-            let request = Call::new(Method::POST, url);
+            let request = Call::new(Purpose::Cancel, Method::POST, url);
             // The caller is told that the job was still running; that it could not be canceled changes nothing.
             let _ = exchange(origin, &request, origin.attempt_timeout).await;
         }
@@ -454,7 +463,7 @@ impl Create {
         Ok(JobHandle {
             id: job.id.clone(),
             known: Arc::new(Known {
-                snapshot: Some(job),
+                snapshot: Some(Arc::new(job)),
                 ..known
             }),
             client,
@@ -465,9 +474,11 @@ impl Create {
 fn native_create(origin: &Origin, job: &NewJob, key: HeaderValue) -> Result<Call, Error> {
     let body = serde_json::to_vec(job)
         .map_err(|error| Error::usage("the job can't be written as JSON").because(error))?;
-    Ok(Call::new(Method::POST, origin.url(["v1", "jobs"]))
-        .json(Bytes::from(body))
-        .header(headers::IDEMPOTENCY_KEY, key))
+    Ok(
+        Call::new(Purpose::Create, Method::POST, origin.url(["v1", "jobs"]))
+            .json(Bytes::from(body))
+            .header(headers::IDEMPOTENCY_KEY, key),
+    )
 }
 
 impl IntoFuture for Create {

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tracing::debug;
 
 use abide_wire::{Revision, Until};
 
@@ -23,6 +22,7 @@ use crate::retry::RetryPolicy;
 use crate::schedule::{self, Ended, LEAST_PAUSE, Remaining};
 use crate::sse::{Events, Item};
 use crate::strategy::{Happened, Move, Plan, Seen};
+use crate::telemetry::{self, UnderWay};
 use crate::transport::BoxFuture;
 
 /// How far the last look may outrun the deadline: its answer may already be on the way.
@@ -33,6 +33,8 @@ const LOOK_ROUND_TRIPS: u32 = 2;
 const LOOK_MARGIN: Duration = Duration::from_secs(1);
 const LOOK_MARGIN_MIN: Duration = Duration::from_millis(10);
 const LOOK_MARGIN_MAX: Duration = Duration::from_secs(2);
+/// A wait that was given up sooner than this before its deadline hasn't used the time that it was given.
+const PROMPT: Duration = Duration::from_millis(50);
 /// A stream over which nothing came for so long is dead: more than two heartbeats of our server.
 const STREAM_IDLE: Duration = Duration::from_secs(40);
 
@@ -178,11 +180,18 @@ pub(crate) struct Driver<'a, V> {
     failures: u32,
     /// The last instant, since acceptance, at which the job was surely running.
     not_yet: Duration,
-    stream: Option<Listening>,
+    stream: Option<Box<Listening>>,
     channel: Option<Channel>,
     detection: Option<Duration>,
     pushed: Option<bool>,
+    /// Whether a cautious last look found the job running, so that a closer one can do no harm.
+    looked: bool,
+    /// What the wait came to, where there was still news to tell before it.
+    parting: Option<Error>,
     finished: bool,
+    /// Whether it was told what became of the wait.
+    over: bool,
+    _under_way: UnderWay,
 }
 
 struct Listening {
@@ -221,22 +230,42 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
             stream: None,
             channel: None,
             detection: None,
+            looked: false,
+            parting: None,
             finished: false,
+            over: false,
+            _under_way: UnderWay::begin(),
         }
     }
 
     /// Goes on until there is news. Not to be called again after an end or an error.
     pub(crate) async fn step(&mut self) -> Result<Step<V>, Error> {
+        let result = self.go_on().await;
+        if !matches!(result, Ok(Step::News(_))) {
+            self.over = true;
+            telemetry::over(telemetry::end_of(&result), &self.report());
+        }
+        result
+    }
+
+    async fn go_on(&mut self) -> Result<Step<V>, Error> {
         if let Some(error) = self.terms.wrong.take() {
             return Err(self.give_up(error));
+        }
+        if let Some(error) = self.parting.take() {
+            return Err(error);
         }
         loop {
             let now = self.now();
             if self.look_at().is_some_and(|at| now >= at) {
-                return self.last_look().await;
+                match Box::pin(self.last_look()).await? {
+                    Some(step) => return Ok(step),
+                    None => continue,
+                }
             }
             self.refresh(now);
             let wanted = self.terms.plan.next(&self.seen);
+            // What is rare is on the heap: a wait that is held doesn't carry the room for it.
             let step = match wanted {
                 Move::Ask => self.ask().await?,
                 Move::Hold { up_to, until } => self.hold(up_to, until).await?,
@@ -244,7 +273,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                     self.pause(until).await;
                     None
                 }
-                Move::Listen { check } => self.listen(check).await?,
+                Move::Listen { check } => Box::pin(self.listen(check)).await?,
                 Move::Inbox { until } => self.await_push(until).await,
                 // Nothing is claimed of a job that nobody has looked at.
                 Move::Stop if self.answered.is_none() => self.ask().await?,
@@ -256,27 +285,6 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                 return Ok(step);
             }
         }
-    }
-
-    /// What it has cost so far.
-    pub(crate) fn report(&self) -> Report {
-        let cost = self.target.cost();
-        Report {
-            requests: cost.requests,
-            requests_share: cost.share,
-            failures: self.failures,
-            bytes_sent: cost.sent,
-            bytes_received: cost.received,
-            channel: self.channel,
-            strategy: self.terms.strategy,
-            elapsed: self.now().saturating_duration_since(self.begun),
-            detection: self.detection,
-            rtt: self.origin.memory.rtt(),
-        }
-    }
-
-    fn now(&self) -> Instant {
-        self.origin.clock.now()
     }
 
     fn refresh(&mut self, now: Instant) {
@@ -295,9 +303,14 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
     fn look_at(&self) -> Option<Instant> {
         let deadline = self.deadline?;
         let whole = deadline.saturating_duration_since(self.begun);
-        let slow = self.origin.memory.slow_rtt();
-        let margin = slow
-            .map_or(LOOK_MARGIN, |rtt| rtt * LOOK_ROUND_TRIPS)
+        let memory = &self.origin.memory;
+        let margin = if self.looked {
+            memory.likely_rtt()
+        } else {
+            memory.slow_rtt().map(|rtt| rtt * LOOK_ROUND_TRIPS)
+        };
+        let margin = margin
+            .unwrap_or(LOOK_MARGIN)
             .clamp(LOOK_MARGIN_MIN, LOOK_MARGIN_MAX)
             .min(whole / 4);
         Some(deadline.checked_sub(margin).unwrap_or(deadline))
@@ -370,7 +383,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                 }
                 Ok(step)
             }
-            Some(Err(failure)) => self.fail(failure, sent).await,
+            Some(Err(failure)) => Box::pin(self.fail(failure, sent)).await,
             None => Ok(None),
         }
     }
@@ -415,7 +428,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                 self.origin
                     .memory
                     .note_cut(now.saturating_duration_since(sent), now);
-                self.fail(failure, sent).await
+                Box::pin(self.fail(failure, sent)).await
             }
             None => Ok(None),
         }
@@ -429,11 +442,11 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
             let look_at = self.look_at();
             match before(look_at, self.target.listen(self.seen.revision, terms)).await {
                 Some(Ok(Heard::Open(events))) => {
-                    self.stream = Some(Listening {
+                    self.stream = Some(Box::new(Listening {
                         events,
                         alive: self.now(),
                         spoke: false,
-                    });
+                    }));
                 }
                 Some(Ok(Heard::Over)) => {
                     self.seen.happened = Happened::Closed;
@@ -446,7 +459,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                     self.seen.happened = Happened::NoStream;
                     return Ok(None);
                 }
-                Some(Err(failure)) => return self.fail(failure, sent).await,
+                Some(Err(failure)) => return Box::pin(self.fail(failure, sent)).await,
                 None => return Ok(None),
             }
         }
@@ -499,7 +512,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                     Ok(None) => {}
                     Err(failure) => {
                         self.stream = None;
-                        return self.fail(failure, now).await;
+                        return Box::pin(self.fail(failure, now)).await;
                     }
                 },
                 Ok(None) => {
@@ -512,7 +525,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                 }
                 Err(failure) => {
                     self.stream = None;
-                    return self.fail(failure, now).await;
+                    return Box::pin(self.fail(failure, now)).await;
                 }
             }
         }
@@ -612,23 +625,17 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
             // A pause that the server asked for is no sign of its death.
             self.failing_since = Some(after(since, pause));
         }
-        debug!(
-            failure = failure.what(),
-            failures = self.seen.failures,
-            pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-            "no good answer"
-        );
+        telemetry::paused(&failure, self.seen.failures, pause);
         sleep_until(self.bounded(after(now, pause))).await;
         self.seen.happened = Happened::Failed;
         Ok(None)
     }
 
-    /// The look at the deadline. An end that it shows is a result.
-    async fn last_look(&mut self) -> Result<Step<V>, Error> {
-        self.stream = None;
+    /// The look at the deadline. An end that it shows is a result. Where it is answered so soon that there is time for
+    /// another one, nothing is returned, and the wait goes on until that.
+    async fn last_look(&mut self) -> Result<Option<Step<V>>, Error> {
         let deadline = self.deadline.unwrap_or_else(|| self.now());
         let cut = after(deadline, GRACE);
-        let mut estimated = self.origin.memory.rtt().is_none();
         loop {
             let sent = self.now();
             let limit = cut.saturating_duration_since(sent);
@@ -639,20 +646,26 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
             let failure = match before(Some(cut), self.target.ask(terms)).await {
                 _ if limit.is_zero() => Failure::timed_out(limit),
                 Some(Ok(answer)) => {
-                    let middle = sent + self.now().saturating_duration_since(sent) / 2;
+                    let now = self.now();
+                    let middle = sent + now.saturating_duration_since(sent) / 2;
+                    self.seen.happened = Happened::Answered;
                     self.seen.time.polls += u32::from(!answer.done);
-                    if let Some(Step::Ended(view)) = self.absorb(answer, middle) {
-                        return Ok(Step::Ended(view));
+                    let step = self.absorb(answer, middle);
+                    if let Some(Step::Ended(_)) = step {
+                        return Ok(step);
                     }
-                    // Now that the round trip is known, there may be time for a later last look.
-                    self.refresh(self.now());
-                    let look_at = self.look_at().unwrap_or(deadline);
-                    let later = after(self.now(), self.seen.time.rtt + LEAST_PAUSE);
-                    if !std::mem::take(&mut estimated) || look_at < later {
-                        return Err(self.still_running("still running at the deadline", true));
+                    let may_look_again = !self.looked;
+                    self.looked = true;
+                    let left = self.look_at().unwrap_or(deadline);
+                    if may_look_again && left > after(now, LEAST_PAUSE) {
+                        return Ok(step);
                     }
-                    sleep_until(look_at).await;
-                    continue;
+                    let error = self.still_running("still running at the deadline", true);
+                    if step.is_some() {
+                        self.parting = Some(error);
+                        return Ok(step);
+                    }
+                    return Err(error);
                 }
                 Some(Err(failure)) => failure,
                 None => Failure::timed_out(limit),
@@ -661,16 +674,16 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
             if !failure.is_transient() {
                 return Err(self.give_up(failure.into_error()));
             }
-            let again = after(self.now(), LEAST_PAUSE * 2);
-            if again >= deadline || failure.kind == FailureKind::TimedOut {
+            let left = deadline.saturating_duration_since(self.now());
+            if left < PROMPT || failure.kind == FailureKind::TimedOut {
                 let look_at = self.look_at().unwrap_or(deadline);
-                if after(self.accepted, self.not_yet) >= look_at {
+                if self.looked || after(self.accepted, self.not_yet) >= look_at {
                     // A look that came late was the last one.
                     return Err(self.still_running("still running at the deadline", true));
                 }
                 return Err(self.give_up(failure.into_error().timed_out(true)));
             }
-            sleep_until(again).await;
+            sleep_until(after(self.now(), left / 2)).await;
         }
     }
 
@@ -691,6 +704,27 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
 }
 
 impl<V> Driver<'_, V> {
+    /// What it has cost so far.
+    pub(crate) fn report(&self) -> Report {
+        let cost = self.target.cost();
+        Report {
+            requests: cost.requests,
+            requests_share: cost.share,
+            failures: self.failures,
+            bytes_sent: cost.sent,
+            bytes_received: cost.received,
+            channel: self.channel,
+            strategy: self.terms.strategy,
+            elapsed: self.now().saturating_duration_since(self.begun),
+            detection: self.detection,
+            rtt: self.origin.memory.rtt(),
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.origin.clock.now()
+    }
+
     fn finish(&mut self, ended: Ended) {
         if !self.finished {
             self.finished = true;
@@ -713,5 +747,8 @@ impl<V> Drop for Driver<'_, V> {
     fn drop(&mut self) {
         let ended = Ended::given_up(self.not_yet);
         self.finish(ended);
+        if !self.over {
+            telemetry::over("dropped", &self.report());
+        }
     }
 }

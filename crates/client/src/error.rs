@@ -1,6 +1,7 @@
 //! The one error of this crate.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -40,7 +41,7 @@ struct Inner {
     problem: Option<Problem>,
     job_id: Option<JobId>,
     token: Option<ResumeToken>,
-    job: Option<Job>,
+    job: Option<Arc<Job>>,
     report: Option<Report>,
     source: Option<Source>,
 }
@@ -56,6 +57,18 @@ pub(crate) enum Kind {
 }
 
 impl Error {
+    /// What kind it is, as a word.
+    pub(crate) fn kind_word(&self) -> &'static str {
+        match self.inner.kind {
+            Kind::StillRunning => "still_running",
+            Kind::Ended(outcome) => outcome.as_str(),
+            Kind::Unreachable => "unreachable",
+            Kind::Refused => "refused",
+            Kind::Garbled => "garbled",
+            Kind::Usage => "usage",
+        }
+    }
+
     pub(crate) fn new(kind: Kind, what: impl Into<String>) -> Self {
         Self {
             inner: Box::new(Inner {
@@ -79,7 +92,7 @@ impl Error {
     }
 
     /// The job ended otherwise than the caller could use.
-    pub(crate) fn ended(outcome: Outcome, job: Job, report: Report) -> Self {
+    pub(crate) fn ended(outcome: Outcome, job: Arc<Job>, report: Report) -> Self {
         let mut error = Self::new(Kind::Ended(outcome), format!("the job {outcome}"));
         error.inner.what = match outcome {
             Outcome::Completed => "the job completed without a usable result".to_owned(),
@@ -117,7 +130,7 @@ impl Error {
         self
     }
 
-    pub(crate) fn about(mut self, job: Option<Job>) -> Self {
+    pub(crate) fn about(mut self, job: Option<Arc<Job>>) -> Self {
         if let Some(job) = job {
             self.inner.job_id = Some(job.id.clone());
             self.inner.job = Some(job);
@@ -216,7 +229,7 @@ impl Error {
     /// The job as it was last seen.
     #[must_use]
     pub fn job(&self) -> Option<&Job> {
-        self.inner.job.as_ref()
+        self.inner.job.as_deref()
     }
 
     /// What the server said is wrong; the job's own error where the job failed.

@@ -15,6 +15,7 @@ use crate::clock::after;
 use crate::error::{Error, Kind, Source};
 use crate::origin::Origin;
 use crate::retry::retry_after;
+use crate::telemetry::{self, Purpose};
 use crate::transport::{Body, TransportError};
 
 /// The largest answer about one job that is read, in bytes: its input and its result may each have 256 KiB, and JSON
@@ -28,6 +29,7 @@ const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 /// What to send.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
+    pub(crate) purpose: Purpose,
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
@@ -39,10 +41,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(method: Method, url: Url) -> Self {
+    pub(crate) fn new(purpose: Purpose, method: Method, url: Url) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         Self {
+            purpose,
             method,
             url,
             headers,
@@ -52,8 +55,8 @@ impl Call {
         }
     }
 
-    pub(crate) fn get(url: Url) -> Self {
-        Self::new(Method::GET, url)
+    pub(crate) fn get(purpose: Purpose, url: Url) -> Self {
+        Self::new(purpose, Method::GET, url)
     }
 
     pub(crate) fn json(mut self, body: Bytes) -> Self {
@@ -139,6 +142,20 @@ pub(crate) enum FailureKind {
     TooLarge,
     /// The request can't be sent at all.
     Unsendable,
+}
+
+#[cfg(feature = "metrics")]
+impl FailureKind {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotNow => "not_now",
+            Self::TimedOut => "timed_out",
+            Self::Garbled => "garbled",
+            Self::Refused => "refused",
+            Self::TooLarge => "too_large",
+            Self::Unsendable => "unsendable",
+        }
+    }
 }
 
 impl Failure {
@@ -272,9 +289,12 @@ pub(crate) async fn exchange(
             received: origin.clock.now(),
         })
     };
-    timeout_at(after(sent, limit), work)
+    let result = timeout_at(after(sent, limit), work)
         .await
-        .unwrap_or_else(|_| Err(Failure::timed_out(limit)))
+        .unwrap_or_else(|_| Err(Failure::timed_out(limit)));
+    let took = origin.clock.now().saturating_duration_since(sent);
+    telemetry::exchanged(call.purpose, took, &result);
+    result
 }
 
 /// Sends, and reads the head of a good answer. The body of any other is read for the problem in it.
@@ -291,6 +311,7 @@ pub(crate) async fn open(origin: &Origin, call: &Call) -> Result<Response<Body>,
             .get(AUTHORIZATION)
             .is_none_or(HeaderValue::is_sensitive)
     );
+    telemetry::sent(call.purpose);
     let answer = origin.transport.send(request).await?;
     let status = answer.status();
     if status.is_success() || status == StatusCode::NOT_MODIFIED {

@@ -21,6 +21,7 @@ use crate::report::Channel;
 use crate::resume::ResumeToken;
 use crate::retry::retry_after;
 use crate::schedule::Remaining;
+use crate::telemetry::Purpose;
 use crate::transport::BoxFuture;
 
 /// One wait's view of one foreign job.
@@ -57,7 +58,7 @@ impl Foreign {
         }
     }
 
-    async fn look(&mut self, terms: Exchange) -> Result<Answer<Job>, Failure> {
+    async fn look(&mut self, terms: Exchange) -> Result<Answer<Arc<Job>>, Failure> {
         let origin = &self.origin;
         match terms.weight {
             Some(weight) => {
@@ -70,7 +71,10 @@ impl Foreign {
         }
         self.cost.requests += 1;
         self.cost.share += 1.0;
-        let call = Call::get(self.remote.url(origin, &self.remote.status, &self.id));
+        let call = Call::get(
+            Purpose::Look,
+            self.remote.url(origin, &self.remote.status, &self.id),
+        );
         let reply = exchange(origin, &call, terms.limit).await?;
         self.cost.received += reply.body.len() as u64;
         origin.memory.note_rtt(reply.took());
@@ -110,13 +114,17 @@ fn is_same(a: &Job, b: &Job) -> bool {
 }
 
 impl Target for Foreign {
-    type View = Job;
+    type View = Arc<Job>;
 
-    fn ask(&mut self, terms: Exchange) -> BoxFuture<'_, Result<Answer<Job>, Failure>> {
+    fn ask(&mut self, terms: Exchange) -> BoxFuture<'_, Result<Answer<Arc<Job>>, Failure>> {
         Box::pin(self.look(terms))
     }
 
-    fn hold(&mut self, _: Hold, terms: Exchange) -> BoxFuture<'_, Result<Answer<Job>, Failure>> {
+    fn hold(
+        &mut self,
+        _: Hold,
+        terms: Exchange,
+    ) -> BoxFuture<'_, Result<Answer<Arc<Job>>, Failure>> {
         // Nothing is known of held requests there; the loop sees that it wasn't held.
         Box::pin(self.look(terms))
     }
@@ -129,15 +137,15 @@ impl Target for Foreign {
         Box::pin(async { Ok(Heard::Absent) })
     }
 
-    fn read(&mut self, _: &str, _: &str) -> Result<Option<Answer<Job>>, Failure> {
+    fn read(&mut self, _: &str, _: &str) -> Result<Option<Answer<Arc<Job>>>, Failure> {
         Ok(None)
     }
 
-    fn pushed(&mut self, job: &Job) -> Option<Answer<Job>> {
+    fn pushed(&mut self, job: &Job) -> Option<Answer<Arc<Job>>> {
         (job.id == self.id).then(|| self.origin.told(job.clone(), Channel::Push))
     }
 
-    fn complete(&self, error: Error, last: Option<&Job>) -> Error {
+    fn complete(&self, error: Error, last: Option<&Arc<Job>>) -> Error {
         error.about(last.cloned()).token(self.token.clone())
     }
 
@@ -182,7 +190,7 @@ impl Remote {
         let body = serde_json::to_vec(job.input.as_ref().unwrap_or(&empty))
             .map_err(|error| Error::usage("the job can't be written as JSON").because(error))?;
         let url = self.url(origin, path, &JobId::new(""));
-        let mut call = Call::new(Method::POST, url).json(Bytes::from(body));
+        let mut call = Call::new(Purpose::Create, Method::POST, url).json(Bytes::from(body));
         call.repeatable = false;
         if let Some(name) = &self.idempotency_header {
             let header = HeaderName::from_bytes(name.as_bytes());

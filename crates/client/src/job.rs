@@ -27,7 +27,7 @@ pub struct JobHandle {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
     /// The job as the create's answer showed it.
-    pub(crate) snapshot: Option<Job>,
+    pub(crate) snapshot: Option<Arc<Job>>,
     /// When it was accepted, where this process was there.
     pub(crate) accepted: Option<Instant>,
     pub(crate) key: Option<String>,
@@ -53,7 +53,7 @@ impl JobHandle {
     /// The job as the create's answer showed it; none for a handle that was made from an id or a token.
     #[must_use]
     pub fn snapshot(&self) -> Option<&Job> {
-        self.known.snapshot.as_ref()
+        self.known.snapshot.as_deref()
     }
 
     /// The key under which this process created it.

@@ -77,12 +77,15 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `http` | yes | [`Http`], the transport that is used unless another is given: HTTP/1.1 and 2, TLS by rustls |
+//! | `tracing` | yes | a span for every wait and an event for every failure |
+//! | `metrics` | no | requests by purpose, waits, retries and lateness, for the program's recorder: see `describe_metrics` |
 //! | `blocking` | no | `blocking`: the same without async |
 //! | `inbox` | no | `Receiver`: a listener that verifies webhooks, drops duplicates and wakes the waits |
 //! | `attack` | no | `attack`: a suite that tries a receiver of webhooks with what it must refuse |
 //!
 //! The crate needs a tokio runtime with its timer enabled (and I/O, for the default transport). It logs by `tracing`, at
-//! `debug`, and never prints; every wait is a span `abide.wait` whose fields are those of its [`Report`].
+//! `debug`, and never prints; every wait is a span `abide.wait` whose fields are those of its [`Report`]. It sets up neither
+//! a subscriber nor a recorder: that is the program's business.
 
 #[cfg(feature = "attack")]
 pub mod attack;
@@ -116,6 +119,7 @@ mod set;
 pub mod simulate;
 mod sse;
 pub mod strategy;
+mod telemetry;
 #[cfg(test)]
 mod testing;
 mod transport;
@@ -141,6 +145,8 @@ pub use report::{Channel, Report};
 pub use resume::ResumeToken;
 pub use retry::RetryPolicy;
 pub use set::{JobSet, WaitAll};
+#[cfg(feature = "metrics")]
+pub use telemetry::describe_metrics;
 #[cfg(feature = "http")]
 pub use transport::Http;
 pub use transport::{Body, BoxFuture, Transport, TransportError};

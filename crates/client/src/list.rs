@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::exchange::{Call, Failure, JOBS_BYTES_MAX};
 use crate::native::check;
 use crate::resume::ResumeToken;
+use crate::telemetry::Purpose;
 
 /// A list of the caller's jobs, the newest first, page by page: made by [`Client::list`].
 ///
@@ -127,7 +128,7 @@ impl List {
         if !pairs.is_empty() {
             url.query_pairs_mut().extend_pairs(pairs);
         }
-        let request = Call::get(url).limit(JOBS_BYTES_MAX);
+        let request = Call::get(Purpose::List, url).limit(JOBS_BYTES_MAX);
         let token = ResumeToken::of_nothing(origin.server());
         let page = call(origin, &request, &token, |reply| {
             let page: JobPage = serde_json::from_slice(&reply.body).map_err(|error| {

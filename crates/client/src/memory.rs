@@ -87,6 +87,11 @@ impl Memory {
         self.with(|state| Some(state.rtt? + state.spread * 4))
     }
 
+    /// In what time an answer usually comes; none before a round trip was measured.
+    pub(crate) fn likely_rtt(&self) -> Option<Duration> {
+        self.with(|state| Some(state.rtt? + state.spread / 2))
+    }
+
     /// An answer said what the server's clock shows.
     pub(crate) fn note_date(&self, sent: Timestamp, received: Timestamp, date: Timestamp) {
         self.with(|state| state.skew.observe(sent, received, date));

@@ -13,12 +13,13 @@ use crate::drive::{Answer, Cost, Exchange, Heard, Hold, Target};
 use crate::error::Error;
 use crate::exchange::{Call, Failure, FailureKind, Reply, exchange, open};
 use crate::hub::{Hub, Want};
+use crate::job::JobHandle;
 use crate::origin::Origin;
 use crate::report::{Channel, since_end};
-use crate::resume::ResumeToken;
 use crate::retry::retry_after;
 use crate::schedule::Remaining;
 use crate::sse::Events;
+use crate::telemetry::{self, Purpose};
 use crate::transport::BoxFuture;
 
 /// For how long an answer may have been on its way before a round trip was measured.
@@ -28,21 +29,20 @@ const DATE_DOUBT: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct Native {
     origin: Arc<Origin>,
-    id: JobId,
-    token: ResumeToken,
     hub: Arc<Hub>,
+    job: JobHandle,
     /// Its place in the queue for the request budget.
     turn: f64,
     cost: Cost,
 }
 
 impl Native {
-    pub(crate) fn new(origin: Arc<Origin>, hub: Arc<Hub>, id: JobId, token: ResumeToken) -> Self {
+    pub(crate) fn new(job: JobHandle) -> Self {
+        let core = &job.client.core;
         Self {
-            origin,
-            id,
-            token,
-            hub,
+            origin: Arc::clone(&core.origin),
+            hub: Arc::clone(&core.hub),
+            job,
             turn: 0.0,
             cost: Cost::default(),
         }
@@ -70,7 +70,7 @@ impl Native {
         channel: Channel,
         terms: Exchange,
         hold: Duration,
-    ) -> Result<Answer<Job>, Failure> {
+    ) -> Result<Answer<Arc<Job>>, Failure> {
         self.spend(terms).await;
         let reply = exchange(&self.origin, &call, terms.limit.saturating_add(hold)).await?;
         self.cost.received += reply.body.len() as u64;
@@ -88,14 +88,14 @@ impl Native {
                 ..nothing_new(channel)
             });
         }
-        let job = read_job(&reply, Some(&self.id))?;
+        let job = read_job(&reply, Some(&self.job.id))?;
         Ok(self.origin.answer(&reply, job, channel, granted))
     }
 }
 
 impl Native {
     fn hold_url(&self, hold: Hold) -> Url {
-        let mut url = self.origin.job_url(&self.id);
+        let mut url = self.origin.job_url(&self.job.id);
         let mut query = url.query_pairs_mut();
         query.append_pair("wait", &seconds(hold.up_to));
         match (hold.until, hold.after) {
@@ -114,45 +114,50 @@ impl Native {
 }
 
 impl Target for Native {
-    type View = Job;
+    type View = Arc<Job>;
 
-    fn ask(&mut self, terms: Exchange) -> BoxFuture<'_, Result<Answer<Job>, Failure>> {
+    fn ask(&mut self, terms: Exchange) -> BoxFuture<'_, Result<Answer<Arc<Job>>, Failure>> {
         Box::pin(async move {
             let mut alone = self.hub.asks_alone();
             if alone.is_none() {
                 let joined = self
                     .hub
-                    .join(&self.id, Want::Now, None, &mut self.cost)
+                    .join(&self.job.id, Want::Now, None, &mut self.cost)
                     .await;
                 if let Some(answer) = joined {
                     return answer;
                 }
                 alone = self.hub.asks_alone();
             }
-            let call = Call::get(self.origin.job_url(&self.id));
-            let answer = self.look(call, Channel::Poll, terms, Duration::ZERO).await;
+            let call = Call::get(Purpose::Look, self.origin.job_url(&self.job.id));
+            // On the heap, so that a wait that is told by another's request doesn't carry the room for its own.
+            let answer = Box::pin(self.look(call, Channel::Poll, terms, Duration::ZERO)).await;
             drop(alone);
             answer
         })
     }
 
-    fn hold(&mut self, hold: Hold, terms: Exchange) -> BoxFuture<'_, Result<Answer<Job>, Failure>> {
+    fn hold(
+        &mut self,
+        hold: Hold,
+        terms: Exchange,
+    ) -> BoxFuture<'_, Result<Answer<Arc<Job>>, Failure>> {
         Box::pin(async move {
             let mut alone = self.hub.holds_alone();
             if alone.is_none() {
                 let want = hold.until.into();
                 let joined = self
                     .hub
-                    .join(&self.id, want, hold.after, &mut self.cost)
+                    .join(&self.job.id, want, hold.after, &mut self.cost)
                     .await;
                 if let Some(answer) = joined {
                     return answer;
                 }
                 alone = self.hub.holds_alone();
             }
-            let call = Call::get(self.hold_url(hold));
+            let call = Call::get(Purpose::Hold, self.hold_url(hold));
             let held = stretched(hold.up_to);
-            let answer = self.look(call, Channel::LongPoll, terms, held).await;
+            let answer = Box::pin(self.look(call, Channel::LongPoll, terms, held)).await;
             drop(alone);
             answer
         })
@@ -163,7 +168,11 @@ impl Target for Native {
         after: Option<Revision>,
         terms: Exchange,
     ) -> BoxFuture<'_, Result<Heard, Failure>> {
-        let mut call = Call::get(self.origin.url(["v1", "jobs", self.id.as_str(), "events"]));
+        let mut call = Call::get(
+            Purpose::Stream,
+            self.origin
+                .url(["v1", "jobs", self.job.id.as_str(), "events"]),
+        );
         call = call.header(
             header::ACCEPT.as_str(),
             HeaderValue::from_static("text/event-stream"),
@@ -176,11 +185,17 @@ impl Target for Native {
                 return Ok(Heard::Crowded);
             };
             self.spend(terms).await;
-            let answer = match timeout(terms.limit, open(&self.origin, &call)).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(failure)) if is_absent(&failure) => return Ok(Heard::Absent),
-                Ok(Err(failure)) => return Err(failure),
-                Err(_) => return Err(Failure::timed_out(terms.limit)),
+            let clock = &self.origin.clock;
+            let sent = clock.now();
+            let answer = timeout(terms.limit, open(&self.origin, &call))
+                .await
+                .unwrap_or_else(|_| Err(Failure::timed_out(terms.limit)));
+            let took = clock.now().saturating_duration_since(sent);
+            telemetry::exchanged(call.purpose, took, &answer);
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(failure) if is_absent(&failure) => return Ok(Heard::Absent),
+                Err(failure) => return Err(failure),
             };
             if answer.status() == StatusCode::NO_CONTENT {
                 return Ok(Heard::Over);
@@ -197,7 +212,7 @@ impl Target for Native {
         })
     }
 
-    fn read(&mut self, event: &str, data: &str) -> Result<Option<Answer<Job>>, Failure> {
+    fn read(&mut self, event: &str, data: &str) -> Result<Option<Answer<Arc<Job>>>, Failure> {
         self.cost.received += data.len() as u64;
         if event != "message" && event != "reset" && !event.starts_with("job.") {
             // A kind of event that this version has no name for.
@@ -207,22 +222,20 @@ impl Target for Native {
             .map(|event| event.data)
             .or_else(|_| serde_json::from_str::<Job>(data))
             .map_err(|error| Failure::garbled("an event holds no job").because(error))?;
-        let job = check(job, Some(&self.id))?;
+        let job = check(job, Some(&self.job.id))?;
         Ok(Some(self.origin.told(job, Channel::Stream)))
     }
 
-    fn pushed(&mut self, job: &Job) -> Option<Answer<Job>> {
-        let job = check(job.clone(), Some(&self.id)).ok()?;
+    fn pushed(&mut self, job: &Job) -> Option<Answer<Arc<Job>>> {
+        let job = check(job.clone(), Some(&self.job.id)).ok()?;
         Some(self.origin.told(job, Channel::Push))
     }
 
-    fn complete(&self, error: Error, last: Option<&Job>) -> Error {
+    fn complete(&self, error: Error, last: Option<&Arc<Job>>) -> Error {
+        let token = self.job.resume_token();
         let token = match last {
-            Some(job) => self
-                .token
-                .clone()
-                .known(&job.kind, job.created_at, job.revision),
-            None => self.token.clone(),
+            Some(job) => token.known(&job.kind, job.created_at, job.revision),
+            None => token,
         };
         error.about(last.cloned()).token(token)
     }
@@ -293,7 +306,7 @@ pub(crate) fn check(job: Job, id: Option<&JobId>) -> Result<Job, Failure> {
     Ok(job)
 }
 
-pub(crate) const fn nothing_new(channel: Channel) -> Answer<Job> {
+pub(crate) const fn nothing_new(channel: Channel) -> Answer<Arc<Job>> {
     Answer {
         view: None,
         done: false,
@@ -332,7 +345,7 @@ impl Origin {
         job: Job,
         channel: Channel,
         granted: bool,
-    ) -> Answer<Job> {
+    ) -> Answer<Arc<Job>> {
         self.note_date(reply);
         let half_way = self.memory.rtt().unwrap_or_default() / 2;
         let age = reply
@@ -353,7 +366,8 @@ impl Origin {
     }
 
     /// What a job shows by itself.
-    pub(crate) fn told(&self, job: Job, channel: Channel) -> Answer<Job> {
+    pub(crate) fn told(&self, job: impl Into<Arc<Job>>, channel: Channel) -> Answer<Arc<Job>> {
+        let job = job.into();
         let age = job
             .finished_at
             .filter(|_| job.done)

@@ -26,6 +26,7 @@ use abide_wire::{WebhookTarget, webhook::TOLERANCE};
 
 use crate::inbox::Inbox;
 use crate::luck;
+use crate::telemetry;
 use crate::webhook::{Delivery, ReplayGuard, Secret, Verifier};
 
 /// The most connections at a time. Others wait in the system's queue.
@@ -264,7 +265,7 @@ async fn accept(listener: TcpListener, desk: Arc<Desk>) {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "can't accept a webhook's connection");
+                telemetry::not_accepted(&error);
                 tokio::time::sleep(NO_ROOM_WAIT).await;
             }
         }
@@ -284,7 +285,7 @@ async fn serve(socket: TcpStream, desk: Arc<Desk>) {
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(socket), service);
     if let Err(error) = connection.await {
-        tracing::debug!(%error, "a webhook's connection ended early");
+        telemetry::broken_off(&error);
     }
 }
 
@@ -293,7 +294,7 @@ impl Desk {
         let (status, why) = match self.take(request).await {
             Ok(()) => (StatusCode::NO_CONTENT, String::new()),
             Err((status, why)) => {
-                tracing::debug!(status = status.as_u16(), why, "refused a webhook");
+                telemetry::turned_away(status.as_u16(), &why);
                 (status, why)
             }
         };

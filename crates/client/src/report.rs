@@ -87,19 +87,6 @@ impl Report {
     pub fn excess_delay(&self) -> Option<Duration> {
         Some(self.detection?.saturating_sub(self.rtt? / 2))
     }
-
-    /// Writes itself into the fields of a span.
-    pub(crate) fn record(&self, span: &tracing::Span) {
-        span.record("strategy", self.strategy);
-        span.record("requests", self.requests);
-        span.record("failures", self.failures);
-        if let Some(detection) = self.detection {
-            span.record("detection_ms", detection.as_secs_f64() * 1_000.0);
-        }
-        if let Some(channel) = self.channel {
-            span.record("channel", channel.as_str());
-        }
-    }
 }
 
 /// What `Server-Timing: since-end;dur=<ms>` says.

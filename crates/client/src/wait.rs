@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
-use tracing::{Instrument, field};
 
 use abide_wire::{Job, JobId, Outcome};
 
@@ -22,6 +21,7 @@ use crate::report::Report;
 use crate::retry::RetryPolicy;
 use crate::schedule::{Schedule, Start};
 use crate::strategy::{Auto, Begin, Strategy};
+use crate::telemetry::WaitSpan;
 use crate::transport::BoxFuture;
 
 /// What happens to the job when the wait's deadline comes first.
@@ -88,7 +88,7 @@ impl Options {
     }
 
     /// The loop for one job.
-    pub(crate) fn drive(&self, job: &JobHandle, updates: bool) -> Driver<'static, Job> {
+    pub(crate) fn drive(&self, job: &JobHandle, updates: bool) -> Driver<'static, Arc<Job>> {
         let core = &job.client.core;
         let origin = &core.origin;
         let schedule = self
@@ -125,17 +125,8 @@ impl Options {
                 .filter(|_| updates || job.known.accepted.is_some()),
             wrong: check_id(&job.id).err(),
         };
-        let token = job.resume_token();
         match &core.remote {
-            None => {
-                let native = Native::new(
-                    Arc::clone(origin),
-                    Arc::clone(&core.hub),
-                    job.id.clone(),
-                    token,
-                );
-                Driver::new(native, Arc::clone(origin), terms)
-            }
+            None => Driver::new(Native::new(job.clone()), Arc::clone(origin), terms),
             Some(remote) => {
                 let kind = job.known.kind.clone();
                 let kind = kind.unwrap_or_else(|| remote.name.clone());
@@ -144,7 +135,7 @@ impl Options {
                     Arc::clone(remote),
                     job.id.clone(),
                     kind,
-                    token,
+                    job.resume_token(),
                 );
                 Driver::new(foreign, Arc::clone(origin), terms)
             }
@@ -215,29 +206,15 @@ impl Wait {
     }
 
     async fn run(mut self) -> Result<Finished, Error> {
-        let span = tracing::debug_span!(
-            "abide.wait",
-            job_id = %self.job.id,
-            strategy = field::Empty,
-            outcome = field::Empty,
-            requests = field::Empty,
-            failures = field::Empty,
-            detection_ms = field::Empty,
-            channel = field::Empty,
-        );
-        let result = self.drive().instrument(span.clone()).await;
+        let span = WaitSpan::new(&self.job.id);
+        let result = span.within(self.drive()).await;
         let report = match &result {
             Ok(finished) => Some(finished.report()),
             Err(error) => error.wait_report(),
         };
         if let Some(report) = report {
-            report.record(&span);
-            span.record(
-                "outcome",
-                result
-                    .as_ref()
-                    .map_or("none", |finished| finished.outcome().as_str()),
-            );
+            let outcome = result.as_ref().map(|finished| finished.outcome().as_str());
+            span.record(outcome.unwrap_or_else(|error| error.kind_word()), report);
             if let Some(hook) = &self.job.client.core.on_report {
                 hook(self.job.id(), report);
             }
@@ -246,7 +223,7 @@ impl Wait {
             && error.is_still_running()
         {
             let token = self.job.resume_token();
-            self.job.client.cancel_once(&self.job.id, &token).await;
+            Box::pin(self.job.client.cancel_once(&self.job.id, &token)).await;
         }
         result
     }
@@ -294,12 +271,12 @@ impl fmt::Debug for Wait {
 #[derive(Clone, Debug)]
 #[must_use = "the job may have failed: see `outcome` or `completed`"]
 pub struct Finished {
-    job: Job,
+    job: Arc<Job>,
     report: Report,
 }
 
 impl Finished {
-    pub(crate) const fn new(job: Job, report: Report) -> Self {
+    pub(crate) const fn new(job: Arc<Job>, report: Report) -> Self {
         Self { job, report }
     }
 
@@ -318,20 +295,20 @@ impl Finished {
 
     /// The job.
     #[must_use]
-    pub const fn job(&self) -> &Job {
+    pub fn job(&self) -> &Job {
         &self.job
     }
 
     /// Its id.
     #[must_use]
-    pub const fn id(&self) -> &JobId {
+    pub fn id(&self) -> &JobId {
         &self.job.id
     }
 
     /// The job, for keeps.
     #[must_use]
     pub fn into_job(self) -> Job {
-        self.job
+        Arc::unwrap_or_clone(self.job)
     }
 
     /// What the wait cost.
@@ -347,7 +324,7 @@ impl Finished {
     /// A job that failed or was canceled, as an error that carries it.
     pub fn completed(self) -> Result<Job, Error> {
         match self.outcome() {
-            Outcome::Completed => Ok(self.job),
+            Outcome::Completed => Ok(Arc::unwrap_or_clone(self.job)),
             outcome => Err(Error::ended(outcome, self.job, self.report)),
         }
     }
@@ -363,7 +340,7 @@ impl Finished {
         let value = job.result.take().unwrap_or_default();
         T::deserialize(&value).map_err(|error| {
             job.result = Some(value);
-            Error::ended(Outcome::Completed, job, report).because(error)
+            Error::ended(Outcome::Completed, Arc::new(job), report).because(error)
         })
     }
 }

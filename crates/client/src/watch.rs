@@ -87,18 +87,18 @@ impl Watch {
     }
 }
 
-fn run(driver: Driver<'static, Job>, job: JobHandle) -> Running {
+fn run(driver: Driver<'static, Arc<Job>>, job: JobHandle) -> Running {
     let states = stream::unfold(Some((driver, job)), |running| async {
         let (mut driver, handle) = running?;
         let step = driver.step().await;
         if let Ok(Step::News(job)) = step {
-            return Some((Ok(job), Some((driver, handle))));
+            return Some((Ok(Arc::unwrap_or_clone(job)), Some((driver, handle))));
         }
         if let Some(hook) = &handle.client.core.on_report {
             hook(handle.id(), &driver.report());
         }
         let last = step.map(|step| match step {
-            Step::News(job) | Step::Ended(job) => job,
+            Step::News(job) | Step::Ended(job) => Arc::unwrap_or_clone(job),
         });
         Some((last, None))
     });

@@ -13,6 +13,7 @@ use super::state::{Batch, Want};
 use crate::exchange::{Call, Failure, FailureKind, JOBS_BYTES_MAX, exchange};
 use crate::native::stretched;
 use crate::origin::Origin;
+use crate::telemetry::Purpose;
 
 pub(super) type Landing = (Batch, Result<WaitResponse, Failure>);
 
@@ -59,9 +60,13 @@ async fn send(
 ) -> Result<(WaitResponse, bool), Failure> {
     let body = serde_json::to_vec(request)
         .map_err(|error| Failure::garbled("the set can't be written").because(error))?;
-    let call = Call::new(Method::POST, origin.url(["v1", "jobs", "wait"]))
-        .json(Bytes::from(body))
-        .limit(JOBS_BYTES_MAX);
+    let call = Call::new(
+        Purpose::Shared,
+        Method::POST,
+        origin.url(["v1", "jobs", "wait"]),
+    )
+    .json(Bytes::from(body))
+    .limit(JOBS_BYTES_MAX);
     let limit = stretched(hold).saturating_add(origin.attempt_timeout);
     let reply = exchange(origin, &call, limit).await?;
     origin.note_date(&reply);

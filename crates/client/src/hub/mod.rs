@@ -102,7 +102,7 @@ impl Hub {
         want: Want,
         after: Option<Revision>,
         cost: &mut Cost,
-    ) -> Option<Result<Answer<Job>, Failure>> {
+    ) -> Option<Result<Answer<Arc<Job>>, Failure>> {
         let (tell, told) = oneshot::channel();
         let name = self.enter(id, want, after, tell);
         let _ticket = Ticket {

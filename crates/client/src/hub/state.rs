@@ -1,6 +1,7 @@
 //! Who is joined, what is on its way, and who is told what.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{AbortHandle, AbortRegistration};
@@ -87,7 +88,7 @@ pub(super) struct Member {
 /// What a member is told.
 #[derive(Debug)]
 pub(super) enum Told {
-    Answer(Box<Answer<Job>>),
+    Answer(Box<Answer<Arc<Job>>>),
     Failure(Failure),
     /// The server has no set waits: hold alone.
     Alone,

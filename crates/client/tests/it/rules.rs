@@ -1,5 +1,6 @@
 //! The rules of waiting, each a fault of a well-known client, each a test named after what must be true.
 
+use std::future::IntoFuture;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -90,6 +91,52 @@ async fn one_last_look_is_taken_at_the_deadline_and_an_end_seen_then_is_a_result
         .unwrap();
     assert!(done.is_completed());
     about(world.elapsed(), 30.0, 0.05);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_uses_the_time_that_it_was_given_and_sees_an_end_in_the_last_of_it() {
+    for rtt in [0.5, 20.0, 100.0] {
+        for deadline in [0.5, 1.0, 4.0, 30.0] {
+            for strategy in 0..4 {
+                let manner = Manner {
+                    rtt: Duration::from_secs_f64(rtt / 1_000.0),
+                    ..Manner::default()
+                };
+                let wait = |end: f64| {
+                    let world = World::with(manner.clone(), |_| Fault::None);
+                    let id = world.job("a", &[end], Outcome::Completed);
+                    let wait = world.client().job(id).wait();
+                    let wait = match strategy {
+                        0 => wait,
+                        1 => wait.strategy(LongPoll::new()),
+                        2 => wait.strategy(Stream::new()),
+                        _ => wait.strategy(Poll::by(Fixed::new(SECOND * 2))),
+                    };
+                    (
+                        world,
+                        wait.deadline(Duration::from_secs_f64(deadline))
+                            .into_future(),
+                    )
+                };
+                let about_it = format!("strategy {strategy}, {rtt} ms, {deadline} s");
+                let (world, running) = wait(600.0);
+                let error = running.await.unwrap_err();
+                assert!(error.is_still_running(), "{about_it}: {error:?}");
+                let early = deadline - world.elapsed().as_secs_f64();
+                // The last answer takes a round trip, and one that came later would be of no use.
+                let most = 0.02 + 1.3 * rtt / 1_000.0;
+                assert!(
+                    (-0.1..=most).contains(&early),
+                    "{about_it}: {early} s early"
+                );
+                let requests = world.requests();
+                assert!(requests <= 19, "{about_it}: {requests} requests");
+                // A fifth of a second before the deadline there is time to hear of it, whatever was known before.
+                let (_, ends) = wait(deadline - 0.2);
+                assert!(ends.await.unwrap().is_completed(), "{about_it}");
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,9 +32,11 @@ pub(crate) struct Walk {
     push: Push,
     /// The one random number of the job, from -1 (as early as jitter may) to 1 (as late).
     phase: f64,
-    luck: ChaCha8Rng,
+    /// What `phase` was drawn from, to go on with where hints need more; few jobs have any.
+    seed: u64,
+    luck: Option<Box<ChaCha8Rng>>,
     hints: [Option<Heard>; 2],
-    track: Option<Track>,
+    track: Option<Box<Track>>,
     /// When the job was last known to run, in seconds since acceptance; none before the first answer.
     running: Option<f64>,
     finished: bool,
@@ -85,8 +87,7 @@ impl Basis {
 impl Walk {
     pub(crate) fn new(schedule: Learned, history: History, start: &Start) -> Self {
         let kind = schedule.learner(&history);
-        let mut luck = ChaCha8Rng::seed_from_u64(start.seed);
-        let phase = 2.0 * luck.random::<f64>() - 1.0;
+        let (phase, _) = draw(start.seed);
         Self {
             size: schedule.own_size().or(start.size),
             push: start.push,
@@ -94,7 +95,8 @@ impl Walk {
             history,
             kind,
             phase,
-            luck,
+            seed: start.seed,
+            luck: None,
             hints: [None, None],
             track: None,
             running: None,
@@ -124,7 +126,10 @@ impl Walk {
             };
             fresh = true;
             match slot {
-                Some(heard) => heard.hear(estimate, self.luck.random()),
+                Some(heard) => {
+                    let luck = self.luck.get_or_insert_with(|| Box::new(draw(self.seed).1));
+                    heard.hear(estimate, luck.random());
+                }
                 None => {
                     let learner = sort.learner(&self.history, self.schedule.kind(), estimate);
                     *slot = Some(Heard::new(learner, estimate));
@@ -197,7 +202,7 @@ impl Walk {
         // Before the first answer nothing is known to run, however late the wait began.
         let now = self.running.unwrap_or(0.0);
         let mut from = now;
-        if let Some(track) = self.track
+        if let Some(track) = self.track.as_deref().copied()
             && !fresh
             && track.terms == terms
             && track.planned.version == self.learner(track.basis).0.version()
@@ -253,6 +258,12 @@ impl Walk {
     }
 }
 
+/// A job's random number, from -1 to 1, and the luck that remains.
+fn draw(seed: u64) -> (f64, ChaCha8Rng) {
+    let mut luck = ChaCha8Rng::seed_from_u64(seed);
+    (2.0 * luck.random::<f64>() - 1.0, luck)
+}
+
 impl Cursor for Walk {
     fn next(&mut self, seen: &Seen) -> Option<Duration> {
         let half_trip = (0.5 * seen.rtt.as_secs_f64()).min(GREATEST);
@@ -277,7 +288,7 @@ impl Cursor for Walk {
         let shift = earliest + 0.5 * (1.0 + self.phase) * (latest - earliest);
         let aim = track.basis.origin() + poll.at + shift;
         track.aim = aim;
-        self.track = Some(track);
+        self.track = Some(Box::new(track));
         let send = (aim - half_trip).max(elapsed);
         Some(Duration::try_from_secs_f64(send).unwrap_or(Duration::MAX))
     }
