@@ -18,7 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use abide_wire::limits::BODY_BYTES_MAX;
@@ -46,7 +46,7 @@ const NO_ROOM_WAIT: Duration = Duration::from_millis(100);
 /// too old, `413` what is too large, `415` what isn't JSON, `405` what isn't a `POST`. Bind it to an address that
 /// the server can reach; the path doesn't matter.
 ///
-/// Dropping it closes the listener and every connection.
+/// Dropping it closes the listener and every connection; [`close`](Self::close) answers first what has come.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -65,6 +65,7 @@ pub struct Receiver {
     address: SocketAddr,
     secret: Secret,
     inbox: Inbox,
+    closing: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -146,6 +147,18 @@ impl Receiver {
     pub const fn inbox(&self) -> &Inbox {
         &self.inbox
     }
+
+    /// Takes no more deliveries, answers those that have come, and returns when all connections are closed. A sender whose
+    /// delivery was taken then knows so, and doesn't bring it again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes everything at once.
+    pub async fn close(mut self) {
+        // It fails only where the task has ended, and then there is nothing to wait for.
+        let _over = self.closing.send(true);
+        let _over = (&mut self.task).await;
+    }
 }
 
 impl Drop for Receiver {
@@ -208,6 +221,7 @@ impl ReceiverBuilder {
         let address = listener.local_addr().map_err(ReceiverError::Listen)?;
         let secret = self.secrets[0].clone();
         let inbox = self.inbox.clone();
+        let (closing, is_closing) = watch::channel(false);
         let desk = Arc::new(Desk {
             verifier: Verifier::new(self.secrets).tolerance(self.tolerance),
             seen: Mutex::default(),
@@ -218,7 +232,8 @@ impl ReceiverBuilder {
             address,
             secret,
             inbox,
-            task: tokio::spawn(accept(listener, desk)),
+            closing,
+            task: tokio::spawn(accept(listener, desk, is_closing)),
         })
     }
 }
@@ -247,8 +262,8 @@ struct SeenIds {
     under_way: HashSet<String>,
 }
 
-/// Accepts until it is dropped, and its connections with it.
-async fn accept(listener: TcpListener, desk: Arc<Desk>) {
+/// Accepts until it is closed, and then waits for its connections; or until it is dropped, and its connections with it.
+async fn accept(listener: TcpListener, desk: Arc<Desk>, mut is_closing: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -256,11 +271,16 @@ async fn accept(listener: TcpListener, desk: Arc<Desk>) {
         let Ok(permit) = room.clone().acquire_owned().await else {
             return;
         };
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = closed(&mut is_closing) => break,
+        };
+        match accepted {
             Ok((socket, _)) => {
                 let desk = desk.clone();
+                let is_closing = is_closing.clone();
                 connections.spawn(async move {
-                    serve(socket, desk).await;
+                    serve(socket, desk, is_closing).await;
                     drop(permit);
                 });
             }
@@ -270,9 +290,19 @@ async fn accept(listener: TcpListener, desk: Arc<Desk>) {
             }
         }
     }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
 }
 
-async fn serve(socket: TcpStream, desk: Arc<Desk>) {
+/// Returns when the receiver is being closed.
+async fn closed(is_closing: &mut watch::Receiver<bool>) {
+    if is_closing.wait_for(|is_closing| *is_closing).await.is_err() {
+        // It was dropped, and this task will be before it is asked again.
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn serve(socket: TcpStream, desk: Arc<Desk>, mut is_closing: watch::Receiver<bool>) {
     // It only costs time where it can't be set.
     let _ = socket.set_nodelay(true);
     let service = service_fn(move |request| {
@@ -284,7 +314,19 @@ async fn serve(socket: TcpStream, desk: Arc<Desk>) {
         .header_read_timeout(HEAD_TIME_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(socket), service);
-    if let Err(error) = connection.await {
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = closed(&mut is_closing) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         telemetry::broken_off(&error);
     }
 }

@@ -6,6 +6,7 @@
 //! It holds no queue either. What is due waits in the engine, which hands out only what may be sent at once: so many
 //! exchanges with one receiver, so many in all, none while a receiver's breaker is open.
 
+pub mod answers;
 pub mod connect;
 pub mod send;
 
@@ -26,6 +27,7 @@ use crate::clock::Clock;
 use crate::driver::{Commands, Failure, WeakCommands};
 use crate::metrics::{Exchange, Metrics};
 
+use answers::Allowance;
 pub use send::{Answered, Carrier, HttpCarrier, Post, SendError};
 
 /// How long to wait before a report that the loop could not take is brought again.
@@ -48,6 +50,7 @@ struct Round {
     commands: WeakCommands,
     cut: CancellationToken,
     metrics: Arc<Metrics>,
+    allowance: Arc<Allowance>,
 }
 
 impl Courier {
@@ -68,6 +71,7 @@ impl Courier {
                 commands: commands.downgrade(),
                 cut: CancellationToken::new(),
                 metrics: Arc::default(),
+                allowance: Arc::default(),
             },
         }
     }
@@ -121,11 +125,15 @@ impl Round {
             result = self.post(&send) => result,
             () = self.cut.cancelled() => return,
         };
-        let took = self.clock.elapsed().saturating_sub(begun);
+        let ended = self.clock.elapsed();
+        let took = ended.saturating_sub(begun);
         drop(under_way);
         self.count(&send, &result, took);
         log(&send, &result, took);
-        let report = report(&send, result, took);
+        let mut report = report(&send, result, took);
+        let kept = self.allowance.take(report.answer.len(), ended);
+        report.truncated |= kept < report.answer.len();
+        report.answer.truncate(kept);
         loop {
             let command = Command::Webhook(Wish::Attempted(Box::new(report.clone())));
             match commands.ask(command).await {

@@ -34,10 +34,11 @@ mod server;
 pub use in_process::InProcess;
 pub use server::{TestServer, lasting};
 
-/// The Rust of the front pages, compiled and run.
+/// The Rust of the front pages and of the pages that have some, compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../../client/README.md")]
+#[doc = include_str!("../../../docs/webhooks.md")]
 #[derive(Debug)]
 pub struct Readme;

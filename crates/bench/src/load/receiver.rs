@@ -22,6 +22,10 @@ const MOVED: &[u8] = b"HTTP/1.1 307 Temporary Redirect\r\nlocation: http://169.2
 const ENDLESS: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
 /// How far apart the bytes of an answer are that drips.
 const DRIP: Duration = Duration::from_secs(1);
+/// How much of an answer without end is sent at once, and how soon the next part follows: quick enough for whoever reads, and no
+/// load for the core that the receiver shares.
+const FLOOD: [u8; 32 * 1024] = [b'x'; 32 * 1024];
+const FLOOD_EVERY: Duration = Duration::from_millis(20);
 
 /// What it does with a request, by the first word of the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,11 +150,17 @@ fn receive(
 ) -> io::Result<()> {
     let mut callers: Slab<Caller> = Slab::new();
     let mut dripping: HashMap<usize, Instant> = HashMap::new();
+    let mut flooding: HashMap<usize, Instant> = HashMap::new();
     let mut events = Events::with_capacity(1_024);
     let mut buffer = vec![0; 64 * 1024];
     let both = Interest::READABLE | Interest::WRITABLE;
     while !stop.load(Ordering::Relaxed) {
-        poll.poll(&mut events, Some(Duration::from_millis(100)))?;
+        let pause = if flooding.is_empty() {
+            Duration::from_millis(100)
+        } else {
+            FLOOD_EVERY
+        };
+        poll.poll(&mut events, Some(pause))?;
         for event in &events {
             if event.token() == LISTENER {
                 while let Ok((mut stream, _)) = listener.accept() {
@@ -171,21 +181,30 @@ fn receive(
                 continue;
             };
             let open = caller.turn(&mut buffer, dated, tally);
-            if open && caller.manner == Manner::Drips {
-                dripping.entry(place).or_insert_with(now);
-            }
+            let manner = caller.manner;
             if !open {
                 dripping.remove(&place);
+                flooding.remove(&place);
                 callers.remove(place);
+            } else if manner == Manner::Drips {
+                dripping.entry(place).or_insert_with(now);
+            } else if manner == Manner::Endless {
+                flooding.entry(place).or_insert_with(now);
             }
         }
-        for (place, last) in &mut dripping {
-            if last.elapsed() >= DRIP
-                && let Some(caller) = callers.get_mut(*place)
-            {
-                *last = now();
-                // Whoever is gone is noticed when they are read from.
-                let _ = caller.stream.write(b"x");
+        let parts: [(_, &[u8], _); 2] = [
+            (&mut dripping, b"x", DRIP),
+            (&mut flooding, &FLOOD, FLOOD_EVERY),
+        ];
+        for (answers, part, every) in parts {
+            for (place, last) in answers {
+                if last.elapsed() >= every
+                    && let Some(caller) = callers.get_mut(*place)
+                {
+                    *last = now();
+                    // Whoever is gone is noticed when they are read from.
+                    let _ = caller.stream.write(part);
+                }
             }
         }
     }
@@ -212,23 +231,13 @@ impl Caller {
                 }
                 Manner::Hangs => b"",
                 Manner::Drips => b"H",
+                // More follows, and more.
                 Manner::Endless => ENDLESS,
                 Manner::Moved => MOVED,
             };
             self.inbox.drain(..end);
             if self.stream.write_all(answer).is_err() {
                 return false;
-            }
-        }
-        if self.manner == Manner::Endless {
-            // As much as the system takes; it says when it takes more.
-            let filling = [b'x'; 16 * 1024];
-            loop {
-                match self.stream.write(&filling) {
-                    Ok(_) => {}
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(_) => return false,
-                }
             }
         }
         true

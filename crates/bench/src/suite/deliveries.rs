@@ -246,11 +246,11 @@ fn beside_bad_ones(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
             "deliveries: beside {bad} receivers that misbehave"
         ));
         let running = Contestant::Ours.start(setup, 0, true)?;
-        let receiver = Receiver::start(true)?;
+        let (receiver, others) = (Receiver::start(true)?, Receiver::start(false)?);
         register(&running, &receiver.url("quick"), "job.completed")?;
         let manners = ["hangs", "drips", "endless", "moved"];
         for manner in manners.iter().cycle().take(*bad) {
-            register(&running, &receiver.url(manner), "job.completed")?;
+            register(&running, &others.url(manner), "job.completed")?;
         }
         let before = running.server.settle()?;
         let count = Jobs::run(&running.server, 0, ONE_BY_ONE, length)?;

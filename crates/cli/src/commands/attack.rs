@@ -6,7 +6,6 @@ use std::time::Duration;
 use abide::attack::{Attack, AttackError, Grade, Verdict};
 use abide::webhook::Secret;
 use abide_wire::Span;
-use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 
@@ -147,8 +146,10 @@ fn line(verdict: &Verdict) -> String {
 
 fn read_payload(text: &str) -> anyhow::Result<String> {
     let payload = match text.strip_prefix('@') {
-        Some(path) => std::fs::read_to_string(path)
-            .with_context(|| format!("failed to read the payload from {path}"))?,
+        Some(path) => std::fs::read_to_string(path).map_err(|error| {
+            let why = format!("--payload: failed to read {path}: {error}");
+            Failure::new(USAGE, why)
+        })?,
         None => text.to_owned(),
     };
     serde_json::from_str::<serde::de::IgnoredAny>(&payload)

@@ -23,6 +23,8 @@ use crate::{output, show};
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// The largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// How long the last answers may take to leave.
+const CLOSING_MAX: Duration = Duration::from_secs(2);
 /// The most deliveries that wait to be written or forwarded; the sender repeats what finds no place.
 const WAITING_MAX: usize = 256;
 
@@ -66,6 +68,8 @@ type Arrived = (Delivery, oneshot::Sender<bool>);
 /// Receives webhooks, verifies them and writes them, until somebody interrupts it.
 pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode> {
     block_on(async {
+        // Before the server is told anything: whoever interrupts us then leaves no registration behind.
+        let mut signals = Signals::listen()?;
         let (arrivals, mut arrived) = mpsc::channel::<Arrived>(WAITING_MAX);
         let receiver = open(args, arrivals).await?;
         let url = args.public_url.clone().unwrap_or_else(|| receiver.url());
@@ -86,12 +90,14 @@ pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode
                 receiver.secret().expose()
             )),
         }
-        let mut signals = Signals::listen()?;
         let result = tokio::select! {
             result = receive(common, args, &http, receiver.secret(), &mut arrived) => result.map(|()| exit::COMPLETED),
             () = signals.heard() => Ok(if args.count.is_some() { exit::INTERRUPTED } else { exit::COMPLETED }),
             () = over(args.timeout) => Ok(if args.count.is_some() { exit::STILL_RUNNING } else { exit::COMPLETED }),
         };
+        // What else has come is refused, and what was taken is answered; nobody is kept waiting for the rest.
+        drop(arrived);
+        let _late = tokio::time::timeout(CLOSING_MAX, receiver.close()).await;
         if let Some(id) = registered
             && let Err(error) = unregister(common, &http, &id).await
         {
@@ -149,8 +155,6 @@ async fn receive(
         let _gone = done.send(is_taken);
         taken += u64::from(is_taken);
         if args.count.is_some_and(|count| taken >= count) {
-            // The answer must leave before the listener closes.
-            tokio::time::sleep(Duration::from_millis(50)).await;
             break;
         }
     }

@@ -7,3 +7,5 @@ mod demo;
 mod pipes;
 mod starts;
 mod terminal;
+mod webhook_crash;
+mod webhooks;

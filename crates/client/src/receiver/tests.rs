@@ -223,3 +223,38 @@ async fn dropping_it_closes_every_connection() {
     let closed = idle.read(&mut [0; 1]).await;
     assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
 }
+
+#[tokio::test]
+async fn closing_answers_what_has_come_and_takes_nothing_more() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    let held = gate.clone();
+    let receiver = Receiver::builder()
+        .on_delivery(move |_| {
+            let (held, arrived) = (held.clone(), arrived.clone());
+            async move {
+                arrived.send(()).unwrap();
+                held.acquire().await.is_ok()
+            }
+        })
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let address = receiver.address();
+    let request = Case::good(receiver.secret(), "msg_1").request();
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    arrivals.recv().await.unwrap();
+    let mut idle = TcpStream::connect(address).await.unwrap();
+
+    let closing = tokio::spawn(receiver.close());
+    // An idle connection is closed at once, a delivery that is being dealt with is waited for.
+    assert_eq!(idle.read(&mut [0; 16]).await.unwrap(), 0);
+    assert!(!closing.is_finished());
+    gate.add_permits(1);
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    closing.await.unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+}
