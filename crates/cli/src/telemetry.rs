@@ -29,7 +29,8 @@ impl Telemetry {
             LogFormat::Json => fmt::layer().json().with_writer(io::stderr).boxed(),
             LogFormat::Text => fmt::layer().with_writer(io::stderr).boxed(),
         };
-        let registry = tracing_subscriber::registry().with(filter).with(lines);
+        // Each has a filter of its own: what is collected doesn't depend on what is logged.
+        let registry = tracing_subscriber::registry().with(lines.with_filter(filter));
         #[cfg(feature = "otel")]
         {
             let provider = otel::provider()?;
@@ -61,8 +62,9 @@ mod otel {
     use opentelemetry::trace::TracerProvider as _;
     use opentelemetry_otlp::SpanExporter;
     use opentelemetry_sdk::Resource;
-    use opentelemetry_sdk::trace::{SdkTracerProvider, Tracer};
-    use tracing_opentelemetry::OpenTelemetryLayer;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use tracing_subscriber::Layer;
+    use tracing_subscriber::filter::{LevelFilter, Targets};
 
     const ENDPOINTS: [&str; 2] = [
         "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -93,10 +95,15 @@ mod otel {
         ))
     }
 
-    pub(super) fn layer<S>(provider: &SdkTracerProvider) -> OpenTelemetryLayer<S, Tracer>
+    /// Requests, and nothing that is logged.
+    pub(super) fn layer<S>(provider: &SdkTracerProvider) -> impl Layer<S>
     where
         S: tracing::Subscriber + for<'span> tracing_subscriber::registry::LookupSpan<'span>,
     {
-        tracing_opentelemetry::layer().with_tracer(provider.tracer("abide"))
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("abide"))
+            .with_filter(
+                Targets::new().with_target(abide_server::http::trace::TARGET, LevelFilter::DEBUG),
+            )
     }
 }

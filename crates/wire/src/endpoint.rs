@@ -10,7 +10,10 @@ use crate::{JobId, Revision, Timestamp};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewEndpoint {
     /// Where to post, `http` or `https`; at most 2,048 bytes.
-    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 2048))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(min_length = 1, max_length = 2048, pattern = "^https?://[!-~]+$")
+    )]
     pub url: String,
     /// Of which events: `job.completed` and its like, or `job.*` for all. Those that end a job where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -18,7 +21,10 @@ pub struct NewEndpoint {
     pub events: Option<Vec<String>>,
     /// The secret to sign with, `whsec_` and base64 of 24 to 64 bytes; the server makes one where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(max_length = 200))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(pattern = "^whsec_([A-Za-z0-9+/]{4}){8,21}$")
+    )]
     pub secret: Option<String>,
     /// What to note on it, at most 500 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +42,10 @@ pub struct NewEndpoint {
 pub struct EndpointChange {
     /// Where to post.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 2048))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(min_length = 1, max_length = 2048, pattern = "^https?://[!-~]+$")
+    )]
     pub url: Option<String>,
     /// Of which events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,7 +70,10 @@ pub struct EndpointChange {
 pub struct Rotation {
     /// The new secret; the server makes one where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(max_length = 200))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(pattern = "^whsec_([A-Za-z0-9+/]{4}){8,21}$")
+    )]
     pub secret: Option<String>,
 }
 

@@ -118,11 +118,11 @@ pub struct Fault {
     pub status: Option<u16>,
     /// What `Retry-After` says, verbatim, for [`FaultKind::Error`]: seconds or a date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(max_length = 100))]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[ -~]{1,100}$"))]
     pub retry_after: Option<String>,
     /// Which word, for [`FaultKind::UnknownStatus`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(max_length = 100))]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[ -~]{1,100}$"))]
     pub word: Option<String>,
 }
 

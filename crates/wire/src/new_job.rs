@@ -113,7 +113,10 @@ pub enum Worker {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WebhookTarget {
     /// Where to post, `http` or `https`.
-    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 2048))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(min_length = 1, max_length = 2048, pattern = "^https?://[!-~]+$")
+    )]
     pub url: String,
     /// Which events, such as `job.completed`; those of the end by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,7 +124,10 @@ pub struct WebhookTarget {
     pub events: Option<Vec<String>>,
     /// The secret to sign with, `whsec_…`; the server makes one where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(max_length = 200))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(pattern = "^whsec_([A-Za-z0-9+/]{4}){8,21}$")
+    )]
     pub secret: Option<String>,
 }
 
@@ -147,7 +153,7 @@ pub struct Simulate {
     /// The name under which luck is drawn. Jobs with the same key and the same seed have the same fate. Without it, luck
     /// is drawn by what the create says and how often the same was said before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(max_length = 100))]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100))]
     pub key: Option<String>,
 }
 

@@ -101,6 +101,7 @@ pub struct Problem {
     pub title: Cow<'static, str>,
     /// The HTTP status that goes with it.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(maximum = 65535))]
     pub status: u16,
     /// What is wrong this time, and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -159,7 +159,11 @@ impl FromStr for Span {
         if let Ok(seconds) = text.trim().parse::<f64>() {
             return Self::from_secs_f64(seconds);
         }
-        let span: jiff::SignedDuration = text.trim().parse().map_err(|_| {
+        let span: Option<jiff::Span> = text.trim().parse().ok();
+        // A day is 24 hours here, and whatever is longer depends on the calendar.
+        let days = jiff::SpanRelativeTo::days_are_24_hours();
+        let span = span.and_then(|span| span.to_duration(days).ok());
+        let span = span.ok_or_else(|| {
             ParseTimeError(format!(
                 "{text:?} is not a duration such as \"500ms\", \"1m 30s\" or a number of seconds"
             ))
@@ -246,6 +250,19 @@ mod openapi {
         }
     }
 
+    /// A span as it is written by us, and mostly by others: numbers with units, the largest first.
+    const SPAN: &str = "^(\
+        [0-9]{1,7}(\\.[0-9]{1,9})?\
+        |[0-9]{1,2}d( [0-9]{1,2}h)?\
+        |([0-7]?[0-9]{1,3}|8[0-6][0-9]{2}|87[0-7][0-9]|878[0-3])h( [0-5]?[0-9]m)?( [0-5]?[0-9]s)?( [0-9]{1,3}ms)?( [0-9]{1,3}µs)?( [0-9]{1,3}ns)?\
+        |8784h\
+        |[0-9]{1,5}m( [0-5]?[0-9]s)?( [0-9]{1,3}ms)?( [0-9]{1,3}µs)?( [0-9]{1,3}ns)?\
+        |[0-9]{1,7}s( [0-9]{1,3}ms)?( [0-9]{1,3}µs)?( [0-9]{1,3}ns)?\
+        |[0-9]{1,7}ms( [0-9]{1,3}µs)?( [0-9]{1,3}ns)?\
+        |[0-9]{1,7}µs( [0-9]{1,3}ns)?\
+        |[0-9]{1,7}ns\
+        )$";
+
     impl utoipa::PartialSchema for super::Span {
         fn schema() -> RefOr<Schema> {
             OneOfBuilder::new()
@@ -258,7 +275,7 @@ mod openapi {
                 .item(
                     ObjectBuilder::new()
                         .schema_type(SchemaType::Type(Type::String))
-                        .pattern(Some("^([0-9]{1,7}(ms|s)?|[0-9]{1,5}m( [0-9]{1,2}s)?|[0-9]{1,3}h( [0-9]{1,2}m)?|[0-9]{1,2}d( [0-9]{1,2}h)?)$")),
+                        .pattern(Some(SPAN)),
                 )
                 .description(Some(
                     "A duration: `\"500ms\"`, `\"1m 30s\"`, or a number of seconds.",
@@ -285,6 +302,10 @@ mod tests {
             (r#""1m 30s""#, Ok(90_000)),
             (r#""PT1M30S""#, Ok(90_000)),
             (r#""1h""#, Ok(3_600_000)),
+            (r#""7d""#, Ok(604_800_000)),
+            (r#""1d 2h""#, Ok(93_600_000)),
+            (r#""367d""#, Err("at most 366 days")),
+            (r#""1 month""#, Err("is not a duration")),
             (r#""2.5""#, Ok(2_500)),
             ("2.5", Ok(2_500)),
             ("0", Ok(0)),

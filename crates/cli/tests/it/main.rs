@@ -4,6 +4,8 @@ mod answers;
 mod bench;
 mod crash;
 mod demo;
+#[cfg(feature = "otel")]
+mod otel;
 mod pipes;
 mod starts;
 mod terminal;

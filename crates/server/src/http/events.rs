@@ -31,6 +31,19 @@ const EVENTS_AT_ONCE: u64 = 16;
 /// How long a client is told to wait before it connects again, at least and at most.
 const RETRY_MS: (u64, u64) = (500, 1_500);
 
+/// One event, as the description has it.
+#[derive(Debug, utoipa::ToSchema)]
+#[expect(dead_code, reason = "events are written by hand; this is their shape")]
+pub(super) struct StreamEvent {
+    /// What happened: `job.completed` and its like, or `reset`.
+    event: String,
+    /// The revision, or the place in the feed.
+    #[schema(pattern = "^[0-9]+$")]
+    id: String,
+    /// The job as it was then, as JSON; for a `reset`, as it is.
+    data: String,
+}
+
 /// From where a stream goes on, for those who can't send the header.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -78,7 +91,7 @@ impl StreamQuery {
         ("Last-Event-ID" = Option<u64>, Header, description = "The last revision that the client has.")
     ),
     responses(
-        (status = 200, description = "The stream: `job.created`, `job.started`, `job.progress`, `job.completed`, `job.failed`, `job.canceled`, `reset`.", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "The stream: `job.created`, `job.started`, `job.progress`, `job.completed`, `job.failed`, `job.canceled`, `reset`.", body = StreamEvent, content_type = "text/event-stream"),
         (status = 204, description = "The job is done and the client has everything: there is no need to connect again.")
     )
 )]

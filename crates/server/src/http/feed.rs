@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::access::Caller;
 use super::error::ApiError;
-use super::events::{Pace, StreamQuery, Woken, respond, write_change, write_event};
+use super::events::{Pace, StreamEvent, StreamQuery, Woken, respond, write_change, write_event};
 use super::extract::Query;
 use super::jobs::find;
 use super::state::AppState;
@@ -41,7 +41,7 @@ struct Reset {
         ("Last-Event-ID" = Option<u64>, Header, description = "The last place in the feed that the client has.")
     ),
     responses(
-        (status = 200, description = "The stream, which doesn't end by itself.", body = String, content_type = "text/event-stream")
+        (status = 200, description = "The stream, which doesn't end by itself.", body = StreamEvent, content_type = "text/event-stream")
     )
 )]
 pub(super) async fn stream(

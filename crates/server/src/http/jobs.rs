@@ -360,12 +360,14 @@ pub(super) async fn delete(
 #[schema(as = WorkerReport, min_properties = 1, max_properties = 1)]
 pub(super) struct ReportBody {
     /// It has come so far.
+    #[schema(nullable = false)]
     progress: Option<Progress>,
     /// It has ended well, with that. Also `null` is a result, so its presence is what counts.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<serde_json::Value>)]
     result: Option<RawJson>,
     /// It has ended badly, because of that.
+    #[schema(nullable = false)]
     error: Option<Problem>,
 }
 

@@ -114,7 +114,8 @@ impl Wish {
             };
             match name.as_ref() {
                 "status" => {
-                    let states: Option<_> = words(&value).map(state_of).collect();
+                    let states: Option<Vec<_>> = words(&value).map(state_of).collect();
+                    let states = states.filter(|states| !states.is_empty());
                     wish.states = Some(states.ok_or_else(|| {
                         wrong(format!(
                             "must be among pending, running, completed, failed, canceled, with commas between them, but is {value:?}"

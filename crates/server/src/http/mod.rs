@@ -30,6 +30,7 @@ pub mod shell;
 mod simulator;
 pub mod state;
 mod strict;
+pub mod trace;
 mod visit;
 mod webhooks;
 

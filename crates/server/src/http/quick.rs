@@ -28,6 +28,7 @@ use super::lines::Lines as _;
 use super::routes::Route;
 use super::shell::{Answered, Name, RequestId, Shell, class_of, panic_text, panicked, sign};
 use super::state::AppState;
+use super::trace::Trace;
 use crate::board::Look;
 use crate::connection::{Answering, Answers, Head, Later, Quick};
 
@@ -44,6 +45,7 @@ struct Read {
     begun: Duration,
     verdict: Option<Verdict>,
     is_last: bool,
+    trace: Trace,
 }
 
 /// What is asked, natively or in the words of the classic systems.
@@ -117,7 +119,7 @@ impl Shell {
         if verdict.is_some_and(|verdict| !verdict.allowed) {
             return None;
         }
-        let read = Read {
+        let mut read = Read {
             caller,
             job,
             ask,
@@ -126,6 +128,7 @@ impl Shell {
             begun,
             verdict,
             is_last,
+            trace: Trace::begin(head.method, route, head.path),
         };
         let name = Name::of(head.fields, state);
         let length = granted.as_ref().map(Hold::length);
@@ -166,7 +169,16 @@ impl Shell {
             begun: read.begun,
         };
         let uri: Uri = target.parse().unwrap_or_default();
-        Later::Response(self.refuse(response, id, answered, read.verdict, &read.caller, uri))
+        let trace = std::mem::take(&mut read.trace);
+        Later::Response(self.refuse(
+            response,
+            id,
+            answered,
+            read.verdict,
+            &read.caller,
+            uri,
+            trace,
+        ))
     }
 }
 
@@ -219,7 +231,7 @@ impl Read {
 
     /// Appends the answer. Where there is an error, what was appended is none.
     fn answer(
-        &self,
+        &mut self,
         state: &AppState,
         length: Option<Duration>,
         id: &impl std::fmt::Display,
@@ -264,6 +276,7 @@ impl Read {
             begun: self.begun,
         };
         answered.count(state, id, status);
+        std::mem::take(&mut self.trace).end(id, status);
         Ok(())
     }
 }

@@ -23,6 +23,14 @@ use crate::guard::Target;
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 struct Registration {
     /// Where to post.
+    #[schema(pattern = "^https?://[!-~]+$")]
+    url: String,
+}
+
+/// What is registered no longer, whatever it is.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+struct Unregistration {
+    /// Where was posted.
     url: String,
 }
 
@@ -81,7 +89,7 @@ pub(super) async fn register_result(
     operation_id = "unregisterWebhook",
     summary = "Be told no longer",
     description = "The URL comes in the body. One that was never registered is as good.",
-    request_body(content = Registration),
+    request_body(content = Unregistration),
     responses(
         (status = 200, description = "Not registered.", body = Message),
         (status = 400, description = "There is no URL in it.", body = Complaint)
@@ -93,7 +101,7 @@ pub(super) async fn unregister_result(
     body: Body,
 ) -> Result<Response, ApiError> {
     let bytes = read_body(&headers, body).await?;
-    let Ok(Registration { url }) = serde_json::from_slice(&bytes) else {
+    let Ok(Unregistration { url }) = serde_json::from_slice(&bytes) else {
         let error = "the body must be JSON with a member `url`".to_owned();
         return Ok((StatusCode::BAD_REQUEST, Respond(Complaint { error })).into_response());
     };

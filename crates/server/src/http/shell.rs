@@ -32,6 +32,7 @@ use super::limits::{Class, Verdict};
 use super::lines::Lines;
 use super::routes::{Door, Route};
 use super::state::AppState;
+use super::trace::Trace;
 use super::visit::Visit;
 use crate::report;
 use crate::serve::Reset;
@@ -71,6 +72,7 @@ struct Around {
     visit: Option<Visit>,
     /// Whose card a refusal is counted on.
     refused: Option<report::Client>,
+    trace: Trace,
 }
 
 impl Shell {
@@ -111,6 +113,7 @@ impl Shell {
         verdict: Option<Verdict>,
         caller: &Caller,
         uri: Uri,
+        trace: Trace,
     ) -> Response {
         let mut around = Around {
             state: self.state.clone(),
@@ -123,6 +126,7 @@ impl Shell {
             verdict,
             visit: Some(Visit::of_look(caller)),
             refused: None,
+            trace,
         };
         around.finish(response)
     }
@@ -138,9 +142,10 @@ impl Shell {
         B::Error: Into<axum::BoxError>,
     {
         let uri = request.uri();
+        let route = Route::of(uri.path());
         let mut around = Around {
             state: self.state.clone(),
-            route: Route::of(uri.path()),
+            route,
             id: Name::of(request.headers(), &self.state).into(),
             method: request.method().clone(),
             uri: uri.clone(),
@@ -149,6 +154,7 @@ impl Shell {
             verdict: None,
             visit: None,
             refused: None,
+            trace: Trace::begin(request.method().as_str(), route, uri.path()),
         };
         let caller = match around.admit(request.headers(), self.address) {
             Ok(caller) => caller,
@@ -262,6 +268,7 @@ impl Around {
             begun: self.begun,
         }
         .count(&self.state, &self.id, status);
+        std::mem::take(&mut self.trace).end(&self.id, status);
         response
     }
 

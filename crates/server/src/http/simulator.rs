@@ -61,8 +61,14 @@ pub(super) struct Scenarios {
 struct ScenarioShown {
     name: String,
     description: String,
-    #[serde(flatten)]
-    simulate: Simulate,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<DurationLaw>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<OutcomePlan>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stages: Option<Vec<Stage>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    faults: Option<Vec<Fault>>,
 }
 
 /// What time it is for the server.
@@ -158,7 +164,10 @@ pub(super) async fn scenarios(State(state): State<AppState>, _: Caller) -> Respo
     let scenarios = scenarios.into_iter().map(|scenario| ScenarioShown {
         name: scenario.name,
         description: scenario.description,
-        simulate: scenario.simulate,
+        duration: scenario.simulate.duration,
+        outcome: scenario.simulate.outcome,
+        stages: scenario.simulate.stages,
+        faults: scenario.simulate.faults,
     });
     Respond(Scenarios {
         scenarios: scenarios.collect(),

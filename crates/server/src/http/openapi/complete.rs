@@ -4,17 +4,19 @@ use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItem,
 };
-use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{
+    AdditionalProperties, ArrayItems, KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type,
+};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Paths, Ref, RefOr, Required, Schema,
 };
-use utoipa::{PartialSchema as _, ToSchema as _};
+use utoipa::{Number, PartialSchema as _, ToSchema as _};
 
-use abide_wire::{Event, Problem, headers};
+use abide_wire::{Event, Problem, headers, limits};
 
 use crate::http::routes::{Door, Route};
 
@@ -44,6 +46,11 @@ const TAGS: &[(&str, &str)] = &[
 
 /// What the server shows with all of its members, though a client can do without some.
 const ALWAYS_WHOLE: [&str; 5] = ["Job", "Links", "JobPage", "WaitResponse", "DeliveryPage"];
+
+/// Who may say which events it wants.
+const TOLD: [&str; 3] = ["NewEndpoint", "EndpointChange", "WebhookTarget"];
+/// An event, or all.
+const EVENT: &str = r"^(\*|job\.(\*|created|started|progress|completed|failed|canceled))$";
 
 /// A problem that many requests may meet.
 struct Common {
@@ -151,6 +158,9 @@ pub(super) fn complete(mut api: OpenApi, has_keys: bool) -> OpenApi {
         ];
         for (method, operation) in operations {
             if let Some(operation) = operation {
+                if let Some(RefOr::T(body)) = &mut operation.request_body {
+                    leave_out_body(body, door);
+                }
                 for parameter in operation.parameters.iter_mut().flatten() {
                     if let RefOr::T(Parameter {
                         schema: Some(schema),
@@ -158,6 +168,7 @@ pub(super) fn complete(mut api: OpenApi, has_keys: bool) -> OpenApi {
                     }) = parameter
                     {
                         leave_out_null(schema);
+                        bound(schema);
                     }
                 }
                 add_problems(operation, path, door, &method);
@@ -178,8 +189,12 @@ pub(super) fn complete(mut api: OpenApi, has_keys: bool) -> OpenApi {
     needed.push((Problem::name().into(), Problem::schema()));
     components.schemas.extend(needed);
     for (name, schema) in &mut components.schemas {
+        bound(schema);
         if name == "DurationLaw" {
             close(schema);
+        }
+        if TOLD.contains(&name.as_str()) {
+            name_events(schema);
         }
         if ALWAYS_WHOLE.contains(&name.as_str()) {
             require_all(schema);
@@ -200,6 +215,22 @@ pub(super) fn complete(mut api: OpenApi, has_keys: bool) -> OpenApi {
 
 fn key() -> SecurityRequirement {
     SecurityRequirement::new("key", [] as [&str; 0])
+}
+
+/// Where a body may be left out, it is left out, and not `null`.
+fn leave_out_body(body: &mut RequestBody, door: Door) {
+    for content in body.content.values_mut() {
+        if let RefOr::T(content) = content
+            && let Some(schema) = &mut content.schema
+            && let RefOr::T(Schema::OneOf(_)) = schema
+        {
+            // The classic routes take that too.
+            if door != Door::Classic {
+                leave_out_null(schema);
+            }
+            body.required = Some(Required::False);
+        }
+    }
 }
 
 /// A parameter is there or isn't; there is no way to write `null`.
@@ -230,15 +261,58 @@ fn is_null(schema: &RefOr<Schema>) -> bool {
     }
 }
 
-/// Says that there are no other members, in every object that is written out in it.
+/// Says that there are no other members, in every object that is written out in it, and how many samples there may be.
 fn close(schema: &mut RefOr<Schema>) {
     match schema {
         RefOr::T(Schema::OneOf(one_of)) => one_of.items.iter_mut().for_each(close),
+        RefOr::T(Schema::Array(samples)) => {
+            samples.min_items = Some(1);
+            samples.max_items = Some(limits::EMPIRICAL_SAMPLES_MAX);
+        }
         RefOr::T(Schema::Object(object)) if !object.properties.is_empty() => {
             object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
             object.properties.values_mut().for_each(close);
         }
         _ => {}
+    }
+}
+
+/// Says how large the numbers may be that have a size.
+fn bound(schema: &mut RefOr<Schema>) {
+    match schema {
+        RefOr::T(Schema::OneOf(one_of)) => one_of.items.iter_mut().for_each(bound),
+        RefOr::T(Schema::Array(array)) => {
+            if let ArrayItems::RefOrSchema(items) = &mut array.items {
+                bound(items);
+            }
+        }
+        RefOr::T(Schema::Object(object)) => {
+            if let Some(SchemaFormat::KnownFormat(format)) = &object.format {
+                let max = match format {
+                    KnownFormat::UInt16 => Some(u16::MAX.into()),
+                    KnownFormat::UInt32 => Some(u32::MAX.into()),
+                    KnownFormat::UInt64 => Some(u64::MAX),
+                    _ => None,
+                };
+                let max = max.and_then(|max| usize::try_from(max).ok());
+                object.maximum = object.maximum.take().or(max.map(Number::UInt));
+            }
+            object.properties.values_mut().for_each(bound);
+        }
+        _ => {}
+    }
+}
+
+/// Says which events there are.
+fn name_events(schema: &mut RefOr<Schema>) {
+    if let RefOr::T(Schema::Object(object)) = schema
+        && let Some(RefOr::T(Schema::Array(events))) = object.properties.get_mut("events")
+    {
+        let word = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(EVENT));
+        events.min_items = Some(1);
+        events.items = ArrayItems::RefOrSchema(Box::new(word.into()));
     }
 }
 
