@@ -26,7 +26,8 @@ fn the_demonstration_ends_well_and_shows_what_is_saved() {
         "{ran:?}"
     );
     assert!(
-        ran.err.contains("000 short polling, every second") && ran.err.contains("job 1"),
+        ran.err.contains("000 short polling, every second")
+            && ran.err.contains("ms late (requests so far: "),
         "progress is told while it runs: {ran:?}"
     );
 }
