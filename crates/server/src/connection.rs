@@ -12,6 +12,7 @@
 //! A plain request is first offered to [`Answers::quick`], which appends the answer to bytes that go out with one write, and else
 //! goes the [ordinary](Answers::ordinary) way, with the request and the answer as values. The two give the same answers.
 
+mod bare;
 mod head;
 mod library;
 mod reply;

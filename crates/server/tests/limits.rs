@@ -294,3 +294,17 @@ async fn metrics_count_what_happened() {
     }
     assert!(answer.text.contains("abide_journal_append_seconds_count"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_gets_another_limit_by_saying_that_they_come_from_elsewhere() {
+    let house = House::with(&[("rate-limit", "2/min")]).await;
+    let mut statuses = Vec::new();
+    for n in 0..3 {
+        let house = house
+            .with_header("x-forwarded-for", &format!("10.0.0.{n}"))
+            .with_header("forwarded", &format!("for=10.0.0.{n}"))
+            .with_header("x-real-ip", &format!("10.0.0.{n}"));
+        statuses.push(house.get("/v1/jobs").await.status);
+    }
+    assert_eq!(statuses, [200, 200, 429]);
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use abide_server::config::{Config, Layers};
 use abide_server::{Server, ServerError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -147,20 +147,26 @@ async fn jobs_are_there_after_a_restart_and_end_in_time() {
 async fn nobody_notices_a_reader_that_doesnt_read() {
     let place = tempfile::tempdir().unwrap();
     let server = start(config(place.path())).await;
-    let made = server
-        .ask("POST", "/v1/jobs", r#"{"worker":"external"}"#)
-        .await;
+    // Every event carries the whole job.
+    let input = "x".repeat(100_000);
+    let body = format!(r#"{{"worker":"external","input":"{input}"}}"#);
+    let made = server.ask("POST", "/v1/jobs", &body).await;
     let at = made.find("job_").unwrap();
     let path = format!("/v1/jobs/{}", &made[at..at + 36]);
-    let _stalled = server.send("GET", &format!("{path}/events"), "").await;
+    // One that takes little at a time, and then nothing.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut stalled = socket.connect(server.address).await.unwrap();
+    let head = format!("GET {path}/events HTTP/1.1\r\nhost: x\r\n\r\n");
+    stalled.write_all(head.as_bytes()).await.unwrap();
     let reader = server.send("GET", &format!("{path}/events"), "").await;
     let reader = tokio::spawn(read(reader));
-    // Each event carries the stage's name; together they are far more than any socket buffers.
+    // Together they are far more than the sockets between take.
     let stage = "x".repeat(100);
-    for n in 0..300 {
+    for n in 0..60 {
         let body = format!(
             r#"{{"progress":{{"percent":{},"stage":"{stage}"}}}}"#,
-            f64::from(n) / 3.0
+            f64::from(n)
         );
         let answer = server.ask("PATCH", &path, &body).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -168,5 +174,42 @@ async fn nobody_notices_a_reader_that_doesnt_read() {
     server.ask("PATCH", &path, r#"{"result":{}}"#).await;
     let text = reader.await.unwrap();
     assert!(text.contains("event: job.completed"), "{text}");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_refused_by_a_problem() {
+    let place = tempfile::tempdir().unwrap();
+    let server = start(config(place.path())).await;
+    let large = "x".repeat(9_000);
+    let many: String = (0..65).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let table = [
+        (
+            format!("GET / HTTP/1.1\r\nhost: x\r\nbig: {large}\r\n\r\n"),
+            "431",
+            "too_large",
+        ),
+        (format!("GET / HTTP/1.1\r\n{many}\r\n"), "431", "too_large"),
+        ("nonsense\r\n\r\n".to_owned(), "400", "invalid_request"),
+        (
+            "GET / HTTP/1.1\r\nhost : x\r\n\r\n".to_owned(),
+            "400",
+            "invalid_request",
+        ),
+    ];
+    for (request, status, code) in table {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = read(stream).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(head.contains("application/problem+json"), "{answer}");
+        assert!(
+            head.contains(&format!("content-length: {}", body.len())),
+            "{answer}"
+        );
+        assert!(body.contains(&format!(r#""code":"{code}""#)), "{answer}");
+        assert!(body.contains(&format!(r#""status":{status}"#)), "{answer}");
+    }
     server.end().await;
 }

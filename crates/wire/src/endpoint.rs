@@ -1,11 +1,13 @@
 //! Webhook endpoints and deliveries, as the interface shows them.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{JobId, Revision, Timestamp};
 
 /// The body of `POST /v1/webhooks`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewEndpoint {
@@ -33,6 +35,19 @@ pub struct NewEndpoint {
     /// Whether a job's next event waits until the one before has been taken or given up. Other jobs don't wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ordered: Option<bool>,
+}
+
+// The secret is left out: whatever is debugged ends up in a log.
+impl fmt::Debug for NewEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewEndpoint")
+            .field("url", &self.url)
+            .field("events", &self.events)
+            .field("secret", &self.secret.as_ref().map(|_| "…"))
+            .field("description", &self.description)
+            .field("ordered", &self.ordered)
+            .finish()
+    }
 }
 
 /// The body of `PATCH /v1/webhooks/{id}`. What isn't said stays.
@@ -64,7 +79,7 @@ pub struct EndpointChange {
 }
 
 /// The body of `POST /v1/webhooks/{id}/rotate`. No body at all is the same as `{}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Rotation {
@@ -77,8 +92,17 @@ pub struct Rotation {
     pub secret: Option<String>,
 }
 
+// The secret is left out: whatever is debugged ends up in a log.
+impl fmt::Debug for Rotation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rotation")
+            .field("secret", &self.secret.as_ref().map(|_| "…"))
+            .finish()
+    }
+}
+
 /// Somebody who is told of jobs by a request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Endpoint {
     /// Its name, `wh_…`.
@@ -117,6 +141,28 @@ pub struct Endpoint {
     pub created_at: Timestamp,
     /// When its owner last changed it.
     pub updated_at: Timestamp,
+}
+
+// The secret is left out: whatever is debugged ends up in a log.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("id", &self.id)
+            .field("url", &self.url)
+            .field("events", &self.events)
+            .field("description", &self.description)
+            .field("ordered", &self.ordered)
+            .field("enabled", &self.enabled)
+            .field("disabled", &self.disabled)
+            .field("failing_since", &self.failing_since)
+            .field("breaker", &self.breaker)
+            .field("dropped", &self.dropped)
+            .field("secret", &self.secret.as_ref().map(|_| "…"))
+            .field("old_secret_until", &self.old_secret_until)
+            .field("created_at", &self.created_at)
+            .field("updated_at", &self.updated_at)
+            .finish()
+    }
 }
 
 /// That an endpoint isn't called.

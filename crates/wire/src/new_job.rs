@@ -1,5 +1,7 @@
 //! What a create may say.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -108,7 +110,7 @@ pub enum Worker {
 }
 
 /// A webhook for one job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WebhookTarget {
@@ -129,6 +131,17 @@ pub struct WebhookTarget {
         schema(pattern = "^whsec_([A-Za-z0-9+/]{4}){8,21}$")
     )]
     pub secret: Option<String>,
+}
+
+// The secret is left out: whatever is debugged ends up in a log.
+impl fmt::Debug for WebhookTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebhookTarget")
+            .field("url", &self.url)
+            .field("events", &self.events)
+            .field("secret", &self.secret.as_ref().map(|_| "…"))
+            .finish()
+    }
 }
 
 /// How the simulator plays a job. What isn't said is taken from the server's defaults.

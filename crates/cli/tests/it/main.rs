@@ -8,6 +8,7 @@ mod demo;
 mod otel;
 mod pipes;
 mod starts;
+mod stop;
 mod terminal;
 mod webhook_crash;
 mod webhooks;

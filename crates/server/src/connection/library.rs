@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::bare::Bare;
 use super::head::{FIELDS_MAX, HEAD_BYTES_MAX};
 use super::{Answers, NEXT_REQUEST};
 use crate::serve::{SIGN_OF_LIFE, SIGN_OF_LIFE_WAIT};
@@ -49,7 +50,7 @@ pub(super) async fn serve<I, A>(
         begun: begun.clone(),
     };
     let builder = builder();
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(Bare::new(io)), service));
 
     // The HTTP library waits for the first bytes without a limit, so that wait is bounded here.
     let late = tokio::select! {

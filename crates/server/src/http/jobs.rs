@@ -360,6 +360,7 @@ pub(super) async fn delete(
 #[schema(as = WorkerReport, min_properties = 1, max_properties = 1)]
 pub(super) struct ReportBody {
     /// It has come so far.
+    #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     progress: Option<Progress>,
     /// It has ended well, with that. Also `null` is a result, so its presence is what counts.
@@ -367,6 +368,7 @@ pub(super) struct ReportBody {
     #[schema(value_type = Option<serde_json::Value>)]
     result: Option<RawJson>,
     /// It has ended badly, because of that.
+    #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     error: Option<Problem>,
 }
@@ -561,6 +563,9 @@ fn absolute(uri: &Uri, headers: &HeaderMap, path: &str) -> String {
     format!("{scheme}://{host}{path}")
 }
 
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RawJson>, D::Error> {
-    RawJson::deserialize(deserializer).map(Some)
+/// A member that is there has a value; `null` is one where the type says so.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
