@@ -14,6 +14,7 @@ const FOREIGN_VARIABLES: &[&str] = &[
     "ABIDE_API_KEY",
     "ABIDE_CONFIG",
     "ABIDE_STATE_DIR",
+    "ABIDE_WEBHOOK_SECRET",
 ];
 /// Variables that tests read begin so.
 const TEST_PREFIX: &str = "ABIDE_TEST_";
@@ -444,6 +445,7 @@ mod tests {
         let foreign = Layers::default()
             .variable("ABIDE_SERVER", "http://x")
             .variable("ABIDE_TEST_SEED", "1")
+            .variable("ABIDE_WEBHOOK_SECRET", "whsec_x")
             .variable("HOME", "/");
         foreign.resolve().unwrap();
     }
