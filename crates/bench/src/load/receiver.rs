@@ -24,7 +24,7 @@ const ENDLESS: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
 const DRIP: Duration = Duration::from_secs(1);
 /// How much of an answer without end is sent at once, and how soon the next part follows: quick enough for whoever reads, and no
 /// load for the core that the receiver shares.
-const FLOOD: [u8; 32 * 1024] = [b'x'; 32 * 1024];
+static FLOOD: [u8; 32 * 1024] = [b'x'; 32 * 1024];
 const FLOOD_EVERY: Duration = Duration::from_millis(20);
 
 /// What it does with a request, by the first word of the path.

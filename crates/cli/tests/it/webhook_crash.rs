@@ -60,7 +60,7 @@ impl Witness {
         let mut bytes = Vec::new();
         loop {
             let (headers, body) = read_request(&mut socket, &mut bytes).await?;
-            let event = self.note(&headers, body);
+            let event = self.note(&headers, &body);
             let luck = mix(self.luck.fetch_add(1, Ordering::Relaxed)) % 25;
             match luck {
                 0 => return None,
@@ -76,12 +76,12 @@ impl Witness {
         }
     }
 
-    fn note(&self, headers: &HeaderMap, body: Vec<u8>) -> Event {
-        let delivery = Delivery::verified(&self.verifier, headers, &body).expect("it is signed");
+    fn note(&self, headers: &HeaderMap, body: &[u8]) -> Event {
+        let delivery = Delivery::verified(&self.verifier, headers, body).expect("it is signed");
         let event = event_of(&delivery);
         let mut seen = self.seen.lock().unwrap();
         seen.attempts += 1;
-        let before = seen.ids.insert(delivery.id.clone(), body.clone());
+        let before = seen.ids.insert(delivery.id.clone(), body.to_vec());
         assert!(
             before.is_none_or(|before| before == body),
             "{} is the same at every attempt",

@@ -126,6 +126,11 @@ pub enum Dialect {
     Status,
 }
 
+impl Dialect {
+    /// How many there are.
+    pub const COUNT: usize = 3;
+}
+
 impl Endpoint {
     /// The secrets that sign at that time, the newest first.
     pub fn secrets(&self, at: Timestamp) -> impl Iterator<Item = &Secret> {

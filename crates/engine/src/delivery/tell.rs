@@ -1,5 +1,7 @@
 //! From a change of a job to deliveries.
 
+use std::sync::Arc;
+
 use abide_wire::{EventKind, FaultKind, Timestamp, WebhookTarget};
 
 use super::book::Touch;
@@ -23,10 +25,15 @@ impl Engine {
         let listeners = self
             .book
             .listeners(job.owner, job.key, &kind, is_default, is_early);
+        // Written once for all who are told in the same words; there may be thousands.
+        let mut bodies: [Option<Option<Arc<str>>>; Dialect::COUNT] = Default::default();
         for endpoint in listeners {
-            let Some(delivery) = self.delivery_of(job, &kind, &endpoint, is_early) else {
+            let body = bodies[endpoint.dialect as usize]
+                .get_or_insert_with(|| body_of(job, &kind, endpoint.dialect));
+            let Some(body) = body.clone() else {
                 continue;
             };
+            let delivery = self.delivery_of(job, &kind, &endpoint, body, is_early);
             let (book, mut touch) = self.book_and_touch(effects);
             book.put(delivery, &mut touch);
         }
@@ -76,8 +83,9 @@ impl Engine {
         job: &Job,
         kind: &EventKind,
         endpoint: &Endpoint,
+        body: Arc<str>,
         is_early: bool,
-    ) -> Option<Delivery> {
+    ) -> Delivery {
         let at = job.updated_at();
         let key = delivery_key(endpoint.key, job.key, job.revision, at);
         let mut delivery = Delivery {
@@ -86,7 +94,7 @@ impl Engine {
             job: Some(job.key),
             revision: job.revision,
             event: kind.as_str().into(),
-            body: body_of(job, kind, endpoint.dialect)?,
+            body,
             created_at: at,
             standing: Standing::Pending {
                 due_at: at + self.policy().webhooks.first(),
@@ -111,7 +119,7 @@ impl Engine {
             delivery.standing = Standing::Delivered { at };
             delivery.fault = Some(FaultKind::WebhookLost.as_str().into());
         }
-        Some(delivery)
+        delivery
     }
 
     fn webhook_fate(&self, job: &Job, ordinal: u32) -> WebhookFate {

@@ -8,7 +8,7 @@ use rand::RngExt as _;
 use abide_wire::webhook::Secret;
 use abide_wire::{Timestamp, limits};
 
-use super::payload::{TEST_EVENT, event_of, test_body};
+use super::payload::{TEST_EVENT, body_of, event_of, test_body};
 use super::schedule::OLD_SECRET_SIGNS;
 use super::{
     Attempted, Book, Delivery, Dialect, Disabled, Endpoint, Events, Fact, Next, OldSecret, Reason,
@@ -436,8 +436,9 @@ impl Engine {
         let job = self.default_job().and_then(|set| self.job(set.job));
         if let Some(job) = job.filter(|job| job.is_done())
             && !self.book.of_job(job.key).any(|told| told.endpoint == key)
-            && let Some(mut late) = self.delivery_of(job, &event_of(job), &endpoint, false)
+            && let Some(body) = body_of(job, &event_of(job), dialect)
         {
+            let mut late = self.delivery_of(job, &event_of(job), &endpoint, body, false);
             late.standing = Standing::Pending { due_at: now };
             entries.push(Entry::Webhook(Box::new(Fact::Announced(Box::new(late)))));
         }
