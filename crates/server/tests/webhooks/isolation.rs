@@ -35,7 +35,7 @@ async fn late_beside(bad: usize) -> Vec<i64> {
             None => Reply::Slow(Duration::from_millis(20), 204),
         }
     });
-    let house = house(&clock, &receivers, &[]).await;
+    let house = house(&clock, &receivers, &[("rate-limit", "off")]).await;
     for n in 0..QUICK {
         let url = format!("http://127.0.0.1:9/quick-{n}");
         endpoint(&house, json!({ "url": url })).await;
