@@ -213,3 +213,49 @@ async fn what_is_no_request_is_refused_by_a_problem() {
     }
     server.end().await;
 }
+
+/// A file of the journal as it is now, taken while the server writes it.
+fn back_up(from: &std::path::Path, to: &std::path::Path, file: &str) {
+    let copy = to.join(file).to_str().unwrap().to_owned();
+    let source = rusqlite::Connection::open(from.join(file)).unwrap();
+    source.execute("VACUUM INTO ?1", [copy]).unwrap();
+}
+
+#[tokio::test]
+async fn a_backup_with_the_checkpoint_first_is_whole_and_goes_on() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let wrong = tempfile::tempdir().unwrap();
+    let count = async |server: &Running| {
+        let list = server.ask("GET", "/v1/jobs?limit=1000", "").await;
+        list.matches(r#""id":"job_"#).count()
+    };
+    let server = start(config(from.path())).await;
+    for _ in 0..5 {
+        server.create(600).await;
+    }
+    back_up(from.path(), to.path(), "state.db");
+    for _ in 0..5 {
+        server.create(600).await;
+    }
+    back_up(from.path(), to.path(), "journal.db");
+    back_up(from.path(), wrong.path(), "journal.db");
+    server.create(600).await;
+    server.end().await;
+    // By now there is a checkpoint that goes beyond that log.
+    back_up(from.path(), wrong.path(), "state.db");
+
+    let server = start(config(to.path())).await;
+    assert_eq!(count(&server).await, 10);
+    server.create(600).await;
+    server.end().await;
+    let server = start(config(to.path())).await;
+    assert_eq!(count(&server).await, 11, "what is made afterwards is kept");
+    server.end().await;
+
+    // Files that don't belong together are refused, and nothing is made up.
+    let refused = Server::start(config(wrong.path()), 7).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("it ends with entry"),
+        "{refused}"
+    );
+}

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Opens the interactive documentation in a real, headless browser: every operation is there, nothing comes from another host, and nothing
+# was kept from it by the policy that goes with the page.
+#
+# Installs Debian's chromium where it is missing. ABIDE names the binary to try, the debug build by default.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+work=target/checks/docs
+mkdir -p "$work"
+if ! command -v chromium >/dev/null; then
+  sudo=()
+  [ "$(id -u)" -eq 0 ] || sudo=(sudo)
+  "${sudo[@]}" apt-get update -qq
+  "${sudo[@]}" apt-get install -y -qq --no-install-recommends chromium >/dev/null
+fi
+if [ -z "${ABIDE:-}" ]; then
+  cargo build --locked --quiet --package abide-cli
+  ABIDE=${CARGO_TARGET_DIR:-target}/debug/abide
+fi
+
+"$ABIDE" serve --listen 127.0.0.1:0 --ephemeral --rate-limit off --drain 0s >"$work/server.log" 2>&1 &
+server=$!
+trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true' EXIT
+url=
+for _ in $(seq 100); do
+  url=$(grep -oE 'http://127\.0\.0\.1:[0-9]+' "$work/server.log" | head -n 1 || true)
+  [ -n "$url" ] && break
+  sleep 0.1
+done
+[ -n "$url" ] || { cat "$work/server.log" >&2; exit 1; }
+
+# Another host would have to be looked up, and none is found.
+timeout --kill-after=5 80 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$work/profile" --host-resolver-rules="MAP * ~NOTFOUND, EXCLUDE 127.0.0.1" \
+  --enable-logging=stderr --v=0 --virtual-time-budget=10000 --dump-dom "$url/docs/" >"$work/page.html" 2>"$work/browser.log"
+
+wanted=$(curl -sf "$url/openapi.json" | grep -o '"operationId":' | wc -l)
+# What the server sends by itself is described, and is no operation of the page.
+wanted=$((wanted - 1))
+shown=$(grep -o 'class="opblock opblock-[a-z]*"' "$work/page.html" | wc -l)
+if grep -E 'CONSOLE.*(violates|Refused|Failed|rror)' "$work/browser.log"; then
+  echo "the page was kept from something" >&2
+  exit 1
+fi
+[ "$shown" -eq "$wanted" ] || { echo "the page shows $shown of $wanted operations" >&2; exit 1; }
+echo "the page shows all $shown operations"
