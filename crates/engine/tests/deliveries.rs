@@ -1005,3 +1005,47 @@ fn waiting_deliveries_are_bounded_and_what_is_given_away_is_counted() {
         "the oldest go first"
     );
 }
+
+#[test]
+fn where_too_many_wait_in_all_the_longest_queue_pays() {
+    let mut world = World::new();
+    let policy = Policy {
+        webhooks: abide_engine::delivery::RetryPolicy {
+            open_max: 10,
+            ..Default::default()
+        },
+        ..Policy::default()
+    };
+    world.engine = Engine::new(policy);
+    world.log.clear();
+    let (long, short) = (world.endpoint("long"), world.endpoint("short"));
+    for endpoint in [long, short] {
+        let disable = EndpointChange {
+            owner: Owner::ANYONE,
+            endpoint,
+            url: None,
+            events: (endpoint == short).then(|| vec!["job.canceled".to_owned()]),
+            description: None,
+            ordered: None,
+            enabled: Some(false),
+        };
+        world.wish(Wish::Change(Box::new(disable))).unwrap();
+    }
+    for n in 0..14 {
+        let job = world.external();
+        if n < 3 {
+            let owner = Owner::ANYONE;
+            world.command(&Command::Cancel { owner, job }).unwrap();
+        } else {
+            world.finish(job);
+        }
+        world.pass(Duration::from_secs(1));
+    }
+    assert_eq!(world.deliveries(short).len(), 3, "what is few is kept");
+    assert_eq!(world.deliveries(long).len(), 7);
+    assert_eq!(world.record(long).dropped, 7);
+    assert_eq!(world.record(short).dropped, 0);
+    let again = world.restarted();
+    assert_eq!(again.deliveries(long).len(), 7);
+    assert_eq!(again.record(long), world.record(long));
+}

@@ -43,6 +43,11 @@ pub struct Book {
     of_default: BTreeSet<EndpointKey>,
     deliveries: HashMap<DeliveryKey, Arc<Delivery>>,
     shelves: HashMap<EndpointKey, Shelf>,
+    /// How many deliveries wait for each endpoint for which some do, the most last.
+    by_length: BTreeSet<(usize, EndpointKey)>,
+    /// How many wait in all, and how many may.
+    open: usize,
+    open_max: usize,
     of_jobs: HashMap<JobKey, BTreeSet<DeliveryKey>>,
     settled: BTreeSet<DeliveryKey>,
     answers: BTreeSet<(Timestamp, DeliveryKey)>,
@@ -79,6 +84,9 @@ impl Book {
             of_default: BTreeSet::new(),
             deliveries: HashMap::new(),
             shelves: HashMap::new(),
+            by_length: BTreeSet::new(),
+            open: 0,
+            open_max: policy.open_max.max(1),
             of_jobs: HashMap::new(),
             settled: BTreeSet::new(),
             answers: BTreeSet::new(),
@@ -294,6 +302,7 @@ impl Book {
         };
         self.stop_listening(&endpoint);
         let shelf = self.shelves.remove(&key).unwrap_or_default();
+        self.lengthen(key, shelf.open.len(), 0);
         for delivery in shelf.open.into_iter().chain(shelf.settled) {
             self.remove(delivery, touch);
         }
@@ -362,12 +371,15 @@ impl Book {
     pub(crate) fn insert(&mut self, delivery: Arc<Delivery>, due: &mut DueSet) {
         let key = delivery.key;
         let shelf = self.shelves.entry(delivery.endpoint).or_default();
+        let before = shelf.open.len();
         if delivery.standing.is_settled() {
             shelf.settled.insert(key);
             self.settled.insert(key);
         } else {
             shelf.open.insert(key);
         }
+        let after = shelf.open.len();
+        self.lengthen(delivery.endpoint, before, after);
         if let Standing::Pending { due_at } = delivery.standing {
             due.insert(due_at, Due::Delivery(key));
         }
@@ -387,8 +399,11 @@ impl Book {
     fn take_out(&mut self, key: DeliveryKey, due: &mut DueSet) -> Option<Arc<Delivery>> {
         let delivery = self.deliveries.remove(&key)?;
         if let Some(shelf) = self.shelves.get_mut(&delivery.endpoint) {
+            let before = shelf.open.len();
             shelf.open.remove(&key);
             shelf.settled.remove(&key);
+            let after = shelf.open.len();
+            self.lengthen(delivery.endpoint, before, after);
         }
         self.settled.remove(&key);
         if let Standing::Pending { due_at } = delivery.standing {
@@ -599,6 +614,29 @@ impl Book {
         if given_away > 0 {
             self.change_endpoint(endpoint, touch, |endpoint| endpoint.dropped += given_away);
         }
+        while self.open > self.open_max
+            && let Some((_, longest)) = self.by_length.last().copied()
+            && let Some(oldest) = self
+                .shelves
+                .get(&longest)
+                .and_then(|shelf| shelf.open.first())
+                .copied()
+        {
+            self.remove(oldest, touch);
+            self.change_endpoint(longest, touch, |endpoint| endpoint.dropped += 1);
+        }
+    }
+
+    /// Notes how many deliveries wait for an endpoint now.
+    fn lengthen(&mut self, endpoint: EndpointKey, before: usize, after: usize) {
+        if before == after {
+            return;
+        }
+        self.by_length.remove(&(before, endpoint));
+        if after > 0 {
+            self.by_length.insert((after, endpoint));
+        }
+        self.open = self.open + after - before;
     }
 
     fn forget_answers(&mut self, touch: &mut Touch<'_>) {

@@ -25,6 +25,8 @@ pub struct RetryPolicy {
     pub disable_after: Duration,
     /// The most exchanges that are under way at a time, over all endpoints.
     pub flying_max: usize,
+    /// The most deliveries that wait, over all endpoints. Beyond it the endpoint for which most wait has its oldest given away.
+    pub open_max: usize,
 }
 
 impl Default for RetryPolicy {
@@ -38,6 +40,7 @@ impl Default for RetryPolicy {
             jitter: 0.2,
             disable_after: Duration::from_secs(5 * 86_400),
             flying_max: 512,
+            open_max: 400_000,
         }
     }
 }

@@ -238,3 +238,52 @@ async fn what_goes_out_is_counted() {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn deliveries_are_paged_newest_first_and_wrong_questions_are_refused() {
+    let clock = clock();
+    let receivers = Receivers::ok(&clock);
+    let house = house(&clock, &receivers, &[]).await;
+    let (id, _) = endpoint(&house, json!({ "url": URL })).await;
+    for _ in 0..5 {
+        house.job(0).await;
+        house.pass(10).await;
+    }
+    let path = format!("/v1/webhooks/{id}/deliveries");
+    let mut seen = Vec::new();
+    let mut query = "?limit=2".to_owned();
+    loop {
+        let page = house.get(&format!("{path}{query}")).await.json();
+        let found = page["deliveries"].as_array().unwrap();
+        assert!((1..=2).contains(&found.len()), "{page}");
+        seen.extend(found.iter().map(|delivery| delivery["id"].clone()));
+        match page["next_page_token"].as_str() {
+            Some(token) => query = format!("?limit=2&page_token={token}"),
+            None => break,
+        }
+    }
+    let sent = receivers.got().into_iter().rev();
+    let sent: Vec<Value> = sent.map(|got| json!(got.header("webhook-id"))).collect();
+    assert_eq!(seen, sent);
+    for query in [
+        "?limit=0",
+        "?limit=1001",
+        "?page_token=nonsense",
+        "?status=lost",
+        "?colour=red",
+    ] {
+        let answer = house.get(&format!("{path}{query}")).await;
+        assert!((400..=422).contains(&answer.status), "{query}: {answer:?}");
+    }
+    let replay = format!("/v1/webhooks/{id}/replay?since=yesterday");
+    let answer = house.ask("POST", &replay, None).await;
+    assert!((400..=422).contains(&answer.status), "{answer:?}");
+    for path in [
+        "/v1/webhooks/wh_1",
+        "/v1/deliveries/msg_1",
+        "/v1/deliveries/wh_1",
+    ] {
+        assert_eq!(house.get(path).await.status, 404, "{path}");
+    }
+    assert_eq!(receivers.got().len(), 5);
+}
