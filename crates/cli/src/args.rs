@@ -144,12 +144,14 @@ Examples:
   abide wait job_... job_... --timeout 10m --json           several: a line each, in order of completion
   abide wait job_... --strategy poll --interval 200ms       polls, five times a second
   abide wait job_... --schedule backoff --factor 2 --max-interval 15s
+  abide wait job_... --strategy webhook --listen 0.0.0.0:9000 --public-url http://me.example:9000/
   abide create | abide wait -
 
 Exit codes: 0 completed, 1 failed or canceled, 3 refused or unreachable, 4 still running at the deadline;
 of several jobs the highest.";
 const WATCH: &str = "\
 Examples:
+  abide watch                                               every change of every job
   abide watch job_...
   abide watch job_... --json | jq -c '[.revision, .status, .progress.percent]'";
 const CANCEL: &str = "\

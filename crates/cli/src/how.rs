@@ -2,16 +2,18 @@
 //!
 //! A flag that would do nothing is refused, because whoever gave it believes that it does something.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use abide::schedule::{Backoff, Countdown, Fixed, Schedule};
-use abide::strategy::{Auto, LongPoll, Poll, Strategy, Stream};
-use abide::{JobHandle, Wait};
+use abide::strategy::{Auto, LongPoll, Poll, Strategy, Stream, Webhook};
+use abide::{Inbox, JobHandle, Wait};
 use abide_wire::Span;
 use clap::{Args, ValueEnum};
 
+use crate::endpoint::Place;
 use crate::exit::{Failure, USAGE};
 
 /// The flags.
@@ -36,6 +38,12 @@ pub(crate) struct How {
     /// What each pause of `backoff` is multiplied by to make the next [default: 1.5]
     #[arg(long, value_name = "NUMBER")]
     factor: Option<f64>,
+    /// Where to listen for webhooks, with `--strategy webhook` [default: a free port of this machine]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// The address by which the server reaches that [default: the one that is listened at]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
     /// Keeps there what was learned of how long jobs take [default: the user's state directory]
     #[arg(long, env = "ABIDE_STATE_DIR", value_name = "DIR")]
     state_dir: Option<PathBuf>,
@@ -52,6 +60,8 @@ enum Way {
     LongPoll,
     /// A stream of events
     Stream,
+    /// To be told by the server, with polls as a safety net
+    Webhook,
 }
 
 /// The schedules by their names.
@@ -73,6 +83,8 @@ pub(crate) struct Plan {
     strategy: Arc<dyn Strategy>,
     schedule: Option<Arc<dyn Schedule>>,
     timeout: Option<Duration>,
+    /// Where to listen for webhooks, and where they go.
+    pub(crate) webhook: Option<(Place, Inbox)>,
 }
 
 impl Plan {
@@ -107,7 +119,12 @@ impl How {
                  use them with --strategy poll, or leave --strategy out",
             ));
         }
+        let webhook = self.webhook(way)?;
         let strategy: Arc<dyn Strategy> = match way {
+            Way::Webhook => {
+                let inbox = webhook.as_ref().map(|(_, inbox)| inbox.clone());
+                Arc::new(Webhook::new(&inbox.unwrap_or_default()))
+            }
             Way::Auto => Arc::new(Auto::new()),
             Way::Poll => Arc::new(Poll::new()),
             Way::LongPoll => Arc::new(LongPoll::new()),
@@ -117,7 +134,24 @@ impl How {
             strategy,
             schedule,
             timeout: self.timeout.map(Span::get),
+            webhook,
         })
+    }
+
+    fn webhook(&self, way: Way) -> Result<Option<(Place, Inbox)>, Failure> {
+        if way != Way::Webhook {
+            return match (self.listen, &self.public_url) {
+                (None, None) => Ok(None),
+                _ => Err(wrong(
+                    "--listen and --public-url are for --strategy webhook",
+                )),
+            };
+        }
+        let place = Place {
+            listen: self.listen.unwrap_or((Ipv4Addr::LOCALHOST, 0).into()),
+            public_url: self.public_url.clone(),
+        };
+        Ok(Some((place, Inbox::new())))
     }
 
     /// The schedule that the flags name. The learned one is the client's own, which knows the server and the kind.
@@ -209,6 +243,16 @@ mod tests {
             ("--strategy stream", Ok(("stream", ""))),
             ("--strategy poll", Ok(("poll", ""))),
             ("--schedule learned", Ok(("poll", ""))),
+            ("--strategy webhook", Ok(("webhook", ""))),
+            (
+                "--strategy webhook --listen 127.0.0.1:9 --public-url http://me/ --interval 5s",
+                Ok(("webhook", "Fixed")),
+            ),
+            ("--listen 127.0.0.1:9", Err("--strategy webhook")),
+            (
+                "--strategy poll --public-url http://me/",
+                Err("--strategy webhook"),
+            ),
             ("--interval 200ms", Ok(("poll", "Fixed"))),
             ("--strategy poll --schedule fixed", Ok(("poll", "Fixed"))),
             ("--factor 2 --max-interval 15s", Ok(("poll", "Backoff"))),

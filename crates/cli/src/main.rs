@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod connect;
+mod endpoint;
 mod exit;
 mod how;
 mod interrupt;

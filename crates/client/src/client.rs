@@ -17,6 +17,7 @@ use crate::call::call;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::exchange::{Call, Failure, Reply, exchange};
+use crate::feed::Feed;
 use crate::hub::Hub;
 use crate::job::{JobHandle, Known};
 use crate::list::List;
@@ -112,6 +113,23 @@ impl Client {
             id: id.into(),
             known: Arc::default(),
         }
+    }
+
+    /// Follows the changes of all of the caller's jobs, from now on. Nothing is sent before the [`Feed`] is polled.
+    ///
+    /// ```no_run
+    /// # async fn example(client: abide::Client) -> Result<(), abide::Error> {
+    /// let mut feed = client.feed();
+    /// while let Some(change) = feed.next().await {
+    ///     if let abide::Change::Event(event) = change? {
+    ///         println!("{} {}", event.kind, event.data.id);
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn feed(&self) -> Feed {
+        Feed::new(self.clone())
     }
 
     /// Waits until a look finds something done, on any API at all. It draws on this client's budget and learns from and for

@@ -36,7 +36,7 @@ const LOOK_MARGIN_MAX: Duration = Duration::from_secs(2);
 /// A wait that was given up sooner than this before its deadline hasn't used the time that it was given.
 const PROMPT: Duration = Duration::from_millis(50);
 /// A stream over which nothing came for so long is dead: more than two heartbeats of our server.
-const STREAM_IDLE: Duration = Duration::from_secs(40);
+pub(crate) const STREAM_IDLE: Duration = Duration::from_secs(40);
 
 /// What is waited for: a job on our server, on another's, or whatever a closure looks at.
 pub(crate) trait Target: Send {
@@ -500,21 +500,23 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
             }
             match item {
                 Ok(Some(Item::Alive)) => {}
-                Ok(Some(Item::Event { event, data })) => match self.target.read(&event, &data) {
-                    Ok(Some(answer)) => {
-                        self.seen.happened = Happened::News;
-                        let sampled = now.checked_sub(self.seen.time.rtt / 2).unwrap_or(now);
-                        let step = self.absorb(answer, sampled);
-                        if step.is_some() {
-                            return Ok(step);
+                Ok(Some(Item::Event { event, data, .. })) => {
+                    match self.target.read(&event, &data) {
+                        Ok(Some(answer)) => {
+                            self.seen.happened = Happened::News;
+                            let sampled = now.checked_sub(self.seen.time.rtt / 2).unwrap_or(now);
+                            let step = self.absorb(answer, sampled);
+                            if step.is_some() {
+                                return Ok(step);
+                            }
+                        }
+                        Ok(None) => {}
+                        Err(failure) => {
+                            self.stream = None;
+                            return Box::pin(self.fail(failure, now)).await;
                         }
                     }
-                    Ok(None) => {}
-                    Err(failure) => {
-                        self.stream = None;
-                        return Box::pin(self.fail(failure, now)).await;
-                    }
-                },
+                }
                 Ok(None) => {
                     let pause = stream.events.retry();
                     self.stream = None;

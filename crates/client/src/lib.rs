@@ -28,6 +28,7 @@
 //! | create a job, once however often it is sent | [`Client::create`] |
 //! | wait for its end | [`JobHandle::wait`] |
 //! | see every change | [`JobHandle::watch`], or [`Wait::on_update`] |
+//! | see every change of all jobs | [`Client::feed`] |
 //! | wait for many jobs with one request, in order of completion | [`Client::set`], [`Client::wait_all`] |
 //! | go on in another process | [`JobHandle::resume_token`], [`Client::resume`] |
 //! | wait on an API that isn't ours, by configuration | [`ClientBuilder::remote`] |
@@ -98,6 +99,7 @@ mod clock;
 mod drive;
 mod error;
 mod exchange;
+mod feed;
 mod foreign;
 mod hub;
 mod inbox;
@@ -128,12 +130,14 @@ mod watch;
 pub mod webhook;
 
 pub use abide_wire::{
-    Job, JobId, NewJob, Outcome, Problem, Progress, Revision, Simulate, Status, Timestamp,
+    Event, EventKind, Job, JobId, NewJob, Outcome, Problem, Progress, Revision, Simulate, Status,
+    Timestamp,
 };
 
 pub use budget::Budget;
 pub use client::{Client, ClientBuilder, Create};
 pub use error::Error;
+pub use feed::{Change, Feed};
 pub use inbox::{Inbox, REMEMBERED_MAX};
 pub use job::JobHandle;
 pub use list::List;

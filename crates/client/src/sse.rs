@@ -26,6 +26,8 @@ pub(crate) enum Item {
         event: String,
         /// Its data, lines joined.
         data: String,
+        /// The latest id that was told with it or before, where that is a number as our server's are.
+        id: Option<u64>,
     },
     /// Something that is no event, such as a comment: a sign of life.
     Alive,
@@ -46,6 +48,7 @@ pub(crate) struct Decoder {
     begun: bool,
     event: String,
     data: String,
+    id: Option<u64>,
     retry: Option<Duration>,
     ready: VecDeque<Item>,
 }
@@ -116,7 +119,7 @@ impl Decoder {
                     self.retry = Some(Duration::from_millis(millis));
                 }
             }
-            // The id is the revision, which the data tells as well.
+            "id" => self.id = value.parse().ok(),
             _ => {}
         }
     }
@@ -132,7 +135,8 @@ impl Decoder {
         } else {
             event
         };
-        self.ready.push_back(Item::Event { event, data });
+        let id = self.id;
+        self.ready.push_back(Item::Event { event, data, id });
     }
 }
 
@@ -198,6 +202,7 @@ mod tests {
         Item::Event {
             event: event.to_owned(),
             data: data.to_owned(),
+            id: None,
         }
     }
 
@@ -211,7 +216,11 @@ mod tests {
             (
                 ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n",
                 vec![
-                    event("message", "first event"),
+                    Item::Event {
+                        event: "message".to_owned(),
+                        data: "first event".to_owned(),
+                        id: Some(1),
+                    },
                     event("message", "second event"),
                     event("message", " third event"),
                 ],

@@ -23,6 +23,7 @@ pub(crate) enum Purpose {
     /// To be told of many jobs' news, or to see how they stand.
     Shared,
     Stream,
+    Feed,
     Cancel,
     Delete,
     List,
@@ -37,6 +38,7 @@ impl Purpose {
             Self::Hold => "hold",
             Self::Shared => "shared",
             Self::Stream => "stream",
+            Self::Feed => "feed",
             Self::Cancel => "cancel",
             Self::Delete => "delete",
             Self::List => "list",
@@ -63,7 +65,7 @@ mod names {
 ///
 /// | metric | kind | labels | what |
 /// |---|---|---|---|
-/// | `abide_requests_total` | counter | `purpose` | requests sent: `create`, `look`, `hold`, `shared`, `stream`, `cancel`, `delete`, `list` |
+/// | `abide_requests_total` | counter | `purpose` | requests sent: `create`, `look`, `hold`, `shared`, `stream`, `feed`, `cancel`, `delete`, `list` |
 /// | `abide_request_failures_total` | counter | `purpose`, `failure` | those without a good answer: `not_now`, `timed_out`, `garbled`, `refused`, `too_large`, `unsendable` |
 /// | `abide_request_seconds` | histogram | `purpose` | how long an exchange took, the time that it was held included |
 /// | `abide_retries_total` | counter | | pauses after a failure, each followed by another attempt |

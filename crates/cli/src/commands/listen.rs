@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use abide::webhook::{self, Delivery, Secret, seconds_of, sign};
 use abide::{Http, Receiver, Transport as _};
-use abide_wire::{Problem, Span, endpoint, headers};
+use abide_wire::endpoint::NewEndpoint;
+use abide_wire::{Span, headers};
 use anyhow::Context as _;
 use clap::Args;
 use http::{Request, header};
@@ -15,14 +16,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::args::Common;
 use crate::connect::block_on;
+use crate::endpoint;
 use crate::exit::{self, Failure, UNREACHABLE};
 use crate::interrupt::Signals;
 use crate::{output, show};
 
 /// How long the server may take to answer, and whoever deliveries are forwarded to.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// The largest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// How long the last answers may take to leave.
 const CLOSING_MAX: Duration = Duration::from_secs(2);
 /// The most deliveries that wait to be written or forwarded; the sender repeats what finds no place.
@@ -78,7 +78,15 @@ pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode
             None
         } else {
             common.check_listening().await?;
-            Some(register(common, args, &http, &url, receiver.secret()).await?)
+            let new = NewEndpoint {
+                url: url.clone(),
+                events: Some(args.events.clone()),
+                secret: Some(receiver.secret().expose()),
+                description: Some("abide listen".to_owned()),
+                // Somebody reads along, and wants a job's events as they happened.
+                ordered: Some(true),
+            };
+            Some(endpoint::register(common, &http, &new).await?)
         };
         match &registered {
             Some(id) => output::say(&format!(
@@ -98,10 +106,8 @@ pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode
         // What else has come is refused, and what was taken is answered; nobody is kept waiting for the rest.
         drop(arrived);
         let _late = tokio::time::timeout(CLOSING_MAX, receiver.close()).await;
-        if let Some(id) = registered
-            && let Err(error) = unregister(common, &http, &id).await
-        {
-            output::say(&format!("abide: {id} is still registered: {error:#}"));
+        if let Some(id) = registered {
+            endpoint::say_if_left(&id, endpoint::unregister(common, &http, &id).await);
         }
         Ok(ExitCode::from(result?))
     })
@@ -203,67 +209,6 @@ async fn forward(
         answer.status().as_u16()
     );
     Ok(())
-}
-
-async fn register(
-    common: &Common,
-    args: &ListenArgs,
-    http: &Http,
-    url: &str,
-    secret: &Secret,
-) -> anyhow::Result<String> {
-    let new = endpoint::NewEndpoint {
-        url: url.to_owned(),
-        events: Some(args.events.clone()),
-        secret: Some(secret.expose()),
-        description: Some("abide listen".to_owned()),
-        // Somebody reads along, and wants a job's events as they happened.
-        ordered: Some(true),
-    };
-    let body = serde_json::to_vec(&new)?;
-    let answer = ask(common, http, "POST", "/v1/webhooks", body).await?;
-    let made: endpoint::Endpoint =
-        serde_json::from_slice(&answer).context("the server answered something else")?;
-    Ok(made.id)
-}
-
-async fn unregister(common: &Common, http: &Http, id: &str) -> anyhow::Result<()> {
-    let path = format!("/v1/webhooks/{id}");
-    ask(common, http, "DELETE", &path, Vec::new()).await?;
-    Ok(())
-}
-
-async fn ask(
-    common: &Common,
-    http: &Http,
-    method: &str,
-    path: &str,
-    body: Vec<u8>,
-) -> anyhow::Result<Vec<u8>> {
-    let mut request = Request::builder()
-        .method(method)
-        .uri(format!("{}{path}", common.server.trim_end_matches('/')))
-        .header(header::CONTENT_TYPE, "application/json");
-    if let Some(key) = common.api_key.first() {
-        request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
-    }
-    let request = request.body(body.into()).context("the server's address")?;
-    let exchange = async {
-        let answer = http.send(request).await?;
-        let status = answer.status();
-        let body = answer.into_body().collect(ANSWER_BYTES_MAX).await?;
-        Ok::<_, abide::TransportError>((status, body))
-    };
-    let (status, body) = tokio::time::timeout(ANSWER_MAX, exchange)
-        .await
-        .map_err(|_| Failure::new(UNREACHABLE, "the server didn't answer in time"))?
-        .map_err(|error| Failure::new(UNREACHABLE, format!("{}: {error}", common.server)))?;
-    if status.is_success() {
-        return Ok(body.to_vec());
-    }
-    let problem: Option<Problem> = serde_json::from_slice(&body).ok();
-    let why = problem.map_or_else(|| status.to_string(), |problem| problem.to_string());
-    Err(Failure::new(UNREACHABLE, format!("the server refused: {why}")).into())
 }
 
 async fn over(timeout: Option<Span>) {

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::args::Common;
 use crate::connect::{block_on, exit_code};
+use crate::endpoint::Ends;
 use crate::exit::{self, Failure};
 use crate::how::{How, Plan};
 use crate::interrupt::unless_interrupted;
@@ -65,6 +66,10 @@ pub(crate) async fn wait_for(
     let mut open: Vec<JobId> = jobs.iter().map(|job| job.id().clone()).collect();
     let bars = Bars::of_jobs(&open);
     let mut code = exit::COMPLETED;
+    let ends = match &plan.webhook {
+        Some((place, inbox)) => Some(Ends::open(common, place, inbox).await?),
+        None => None,
+    };
     let all = async {
         let mut waits = begin(&jobs, plan, bars.as_ref());
         while let Some((id, result)) = waits.next().await {
@@ -83,6 +88,9 @@ pub(crate) async fn wait_for(
     };
     let ended = unless_interrupted(all).await?;
     drop(bars);
+    if let Some(ends) = ends {
+        ends.close(common).await;
+    }
     save(client);
     match ended {
         Some(result) => result?,

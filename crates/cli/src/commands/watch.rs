@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use abide::{Error, Job, JobHandle};
+use abide::{Change, Client, Error, Event, Job, JobHandle};
 use clap::Args;
 
 use crate::args::Common;
@@ -15,22 +15,28 @@ use crate::{output, show};
 /// What `abide watch` takes.
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
-    /// The job
+    /// The job [default: all of them, until you interrupt it]
     #[arg(value_name = "ID")]
-    id: String,
+    id: Option<String>,
 }
 
-/// Shows every change of a job until it ends.
+/// Shows every change of a job until it ends, or of all jobs.
 pub(crate) fn run(common: &Common, args: &WatchArgs) -> anyhow::Result<ExitCode> {
     block_on(async {
         common.check_listening().await?;
-        let job = common.client()?.job(args.id.as_str());
+        let client = common.client()?;
+        let Some(id) = &args.id else {
+            // Whoever follows all of them has no other way to end it.
+            let followed = unless_interrupted(all(common, &client)).await?;
+            return followed.unwrap_or(Ok(ExitCode::SUCCESS));
+        };
+        let job = client.job(id.as_str());
         match unless_interrupted(one(common, &job)).await? {
             Some(code) => Ok(ExitCode::from(code?)),
             None => {
                 output::say(&format!(
                     "abide: interrupted; the job goes on. To watch again:\n  abide watch {}{}",
-                    args.id,
+                    id,
                     common.server_flag()
                 ));
                 Ok(ExitCode::from(exit::INTERRUPTED))
@@ -56,6 +62,28 @@ async fn one(common: &Common, job: &JobHandle) -> anyhow::Result<u8> {
         outcome = state.outcome;
     }
     Ok(outcome.map_or(exit::STILL_RUNNING, exit::of_outcome))
+}
+
+async fn all(common: &Common, client: &Client) -> anyhow::Result<ExitCode> {
+    let mut feed = client.feed();
+    while let Some(change) = feed.next().await {
+        match change.map_err(|error| common.failure(&error))? {
+            Change::Event(event) => write_event(common, &event)?,
+            _ => output::say(
+                "abide: some changes were missed; `abide status ID` tells how a job stands",
+            ),
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What happened to one of many, in a line.
+fn write_event(common: &Common, event: &Event) -> std::io::Result<()> {
+    if common.json {
+        return output::json(event);
+    }
+    let when = show::styled(show::DIM, show::time_of_day(event.timestamp));
+    output::line(&format!("{when}  {}", show::line(&event.data)))
 }
 
 /// A change, in a line: when, and how the job stands since then.

@@ -1,5 +1,8 @@
 //! Exit codes, lines and JSON: what a script relies on.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Ran};
@@ -297,6 +300,59 @@ fn watching_shows_every_change_once_and_in_order() {
     assert!(revisions.len() > 2, "{revisions:?}");
     assert!(revisions.is_sorted_by(|a, b| a < b), "{revisions:?}");
     assert_eq!(ran.json().last().unwrap()["done"], true);
+}
+
+#[test]
+fn watching_without_a_job_follows_all_of_them_until_it_is_interrupted() {
+    let bench = Bench::new();
+    let server = bench.serve(&["--ephemeral", "--speed", "100", "--rate-limit", "off"]);
+    let args = server.args(&["watch", "--json"]);
+    let mut watch = bench.command(&args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    // Until the first line nobody knows whether it follows already; jobs that came before it are none of its business.
+    let mut jobs = Vec::new();
+    let (first, told) = std::sync::mpsc::channel();
+    let ends = std::thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let mut ends = Vec::new();
+            while let Some(Ok(line)) = lines.next() {
+                let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+                if event["data"]["done"] == true {
+                    ends.push(event["data"]["id"].as_str().unwrap().to_owned());
+                    let _enough = first.send(());
+                }
+            }
+            ends
+        });
+        for _ in 0..300 {
+            jobs.push(server.create(&bench, "1s", "0"));
+            if told.try_recv().is_ok() {
+                break;
+            }
+        }
+        let killed = Command::new("kill").arg(watch.id().to_string()).status();
+        assert!(killed.unwrap().success());
+        reader.join().unwrap()
+    });
+    assert_eq!(watch.wait().unwrap().code(), Some(0));
+    assert!(
+        !ends.is_empty() && ends.iter().all(|id| jobs.contains(id)),
+        "{ends:?} of {jobs:?}"
+    );
+}
+
+#[test]
+fn a_wait_can_be_told_by_a_webhook() {
+    let bench = Bench::new();
+    let server = bench.serve(&["--ephemeral", "--speed", "20"]);
+    let id = server.create(&bench, "20s", "0");
+    let flags = ["wait", &id, "--strategy", "webhook", "--json"];
+    let ran = server.run(&bench, &flags);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(ran.json()[0]["transport"], "push", "{ran:?}");
+    // Whoever registers cleans up: the second wait makes an endpoint of its own and takes it away too.
+    let ran = server.run(&bench, &flags);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod faults;
 mod foreign;
 mod histories;
 mod many;
+mod real;
 mod rules;
 mod sockets;
 mod world;
