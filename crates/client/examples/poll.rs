@@ -24,10 +24,7 @@ pub(crate) async fn run(server: &str) -> Result<(), Failure> {
     let schedule = Learned::new("translation").dial(Dial::Frugal);
     for _ in 0..3 {
         let job = client.create(NewJob::new("video_translation")).await?;
-        let done = job
-            .wait()
-            .strategy(Poll::by(schedule.clone()))
-            .await?;
+        let done = job.wait().strategy(Poll::by(schedule.clone())).await?;
         let report = done.report();
         println!(
             "{} after {} polls, known {:.1?} after its end",

@@ -21,10 +21,7 @@ pub(crate) async fn run(server: &str) -> Result<(), Failure> {
     let job = client.create(new).await?;
 
     // The first of push and poll wins, so a push that gets lost is no disaster.
-    let done = job
-        .wait()
-        .strategy(Webhook::new(receiver.inbox()))
-        .await?;
+    let done = job.wait().strategy(Webhook::new(receiver.inbox())).await?;
     let report = done.report();
     println!(
         "{}, told by {} after {} requests",
