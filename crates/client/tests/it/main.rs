@@ -6,6 +6,7 @@
 )]
 
 mod drops;
+mod examples;
 mod faults;
 mod foreign;
 mod histories;
@@ -13,4 +14,5 @@ mod many;
 mod real;
 mod rules;
 mod sockets;
+mod telemetry;
 mod world;
