@@ -234,7 +234,7 @@ fn split(command: &str, variables: &BTreeMap<String, String>) -> Vec<String> {
             (Some(open), _) if open == character => quote = None,
             (None, '\'' | '"') => quote = Some(character),
             (None, ' ') => {
-                words.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty()))
+                words.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty()));
             }
             _ => word.push(character),
         }

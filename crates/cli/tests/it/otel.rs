@@ -90,13 +90,16 @@ fn a_collector_gets_the_span_of_every_request() {
     ));
 
     // The end sends what hasn't been sent.
-    let collected = std::thread::spawn(move || collect(&listener));
-    let stop = Command::new("kill").arg(server.id().to_string()).status();
-    assert!(stop.unwrap().success());
-    assert!(server.wait().unwrap().success());
-    // Where nothing was sent, this is what the collector gets.
-    let _ = std::net::TcpStream::connect(collector.trim_start_matches("http://"));
-    let spans = String::from_utf8_lossy(&collected.join().unwrap()).into_owned();
+    let collected = std::thread::scope(|scope| {
+        let collected = scope.spawn(|| collect(&listener));
+        let stop = Command::new("kill").arg(server.id().to_string()).status();
+        assert!(stop.unwrap().success());
+        assert!(server.wait().unwrap().success());
+        // Where nothing was sent, this is what the collector gets.
+        let _ = std::net::TcpStream::connect(collector.trim_start_matches("http://"));
+        collected.join().unwrap()
+    });
+    let spans = String::from_utf8_lossy(&collected).into_owned();
     for said in [
         "POST /v1/jobs",
         "GET /v1/jobs/{id}",

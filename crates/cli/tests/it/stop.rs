@@ -24,7 +24,7 @@ fn read(mut stream: TcpStream) -> String {
 #[test]
 fn whoever_is_held_is_answered_and_nothing_is_lost_when_the_server_is_told_to_stop() {
     let bench = Bench::new();
-    let flags = ["--data", "jobs", "--rate-limit", "off", "--drain", "8s"];
+    let flags = ["--data", "jobs", "--rate-limit", "off", "--drain", "5s"];
     let server = bench.serve(&flags);
     let address = server.url.trim_start_matches("http://").to_owned();
     let id = server.create(&bench, "600s", "0");
@@ -74,7 +74,7 @@ fn whoever_is_held_is_answered_and_nothing_is_lost_when_the_server_is_told_to_st
     });
     let (code, said, took) = ended;
     assert_eq!((code, said.as_str()), (0, ""));
-    assert!(took < Duration::from_secs(8), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
 
     let server = bench.serve(&flags);
     let found = server.run(&bench, &["status", &id]);

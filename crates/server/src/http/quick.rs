@@ -167,18 +167,10 @@ impl Shell {
             path,
             class: read.class,
             begun: read.begun,
+            trace: std::mem::take(&mut read.trace),
         };
         let uri: Uri = target.parse().unwrap_or_default();
-        let trace = std::mem::take(&mut read.trace);
-        Later::Response(self.refuse(
-            response,
-            id,
-            answered,
-            read.verdict,
-            &read.caller,
-            uri,
-            trace,
-        ))
+        Later::Response(self.refuse(response, id, answered, read.verdict, &read.caller, uri))
     }
 }
 
@@ -274,9 +266,9 @@ impl Read {
             path,
             class: self.class,
             begun: self.begun,
+            trace: std::mem::take(&mut self.trace),
         };
         answered.count(state, id, status);
-        std::mem::take(&mut self.trace).end(id, status);
         Ok(())
     }
 }

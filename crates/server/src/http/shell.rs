@@ -113,7 +113,6 @@ impl Shell {
         verdict: Option<Verdict>,
         caller: &Caller,
         uri: Uri,
-        trace: Trace,
     ) -> Response {
         let mut around = Around {
             state: self.state.clone(),
@@ -126,7 +125,7 @@ impl Shell {
             verdict,
             visit: Some(Visit::of_look(caller)),
             refused: None,
-            trace,
+            trace: answered.trace,
         };
         around.finish(response)
     }
@@ -266,9 +265,9 @@ impl Around {
             path: self.uri.path(),
             class: self.class,
             begun: self.begun,
+            trace: std::mem::take(&mut self.trace),
         }
         .count(&self.state, &self.id, status);
-        std::mem::take(&mut self.trace).end(&self.id, status);
         response
     }
 
@@ -315,7 +314,7 @@ pub(super) fn sign(
 }
 
 /// A request that has its answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Answered<'a> {
     pub route: Route,
     pub method: &'a str,
@@ -323,10 +322,11 @@ pub(super) struct Answered<'a> {
     pub class: Class,
     /// When it came, by the machine's time.
     pub begun: Duration,
+    pub trace: Trace,
 }
 
 impl Answered<'_> {
-    /// Counts it and logs it.
+    /// Counts it, logs it and ends its span.
     pub(super) fn count(self, state: &AppState, id: &impl std::fmt::Display, status: StatusCode) {
         let took = state.clock.elapsed() - self.begun;
         let is_short = self.class == Class::Request;
@@ -343,6 +343,7 @@ impl Answered<'_> {
             took_us = took.as_micros(),
             "answered"
         );
+        self.trace.end(id, status);
     }
 }
 
