@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use abide::webhook::{Secret, now, seconds_of, sign};
 use abide::{Inbox, Receiver};
@@ -245,18 +246,16 @@ async fn what_is_forwarded_is_acknowledged_once_it_was_taken_there() {
 
     let stranger = Receiver::bind("127.0.0.1:0").await.unwrap();
     let to = stranger.url();
-    let args = [
-        "listen",
-        "--secret",
-        SECRET,
-        "--forward",
-        &to,
-        "--timeout",
-        "1s",
-    ];
+    let args = ["listen", "--secret", SECRET, "--forward", &to];
     let listening = Listening::start(&bench, &server.args(&args));
-    server.create(&bench, "10ms", "0");
-    let ran = listening.ended();
+    let id = server.create(&bench, "10ms", "0");
+    let deliveries = format!("{}/v1/jobs/{id}/deliveries", server.url);
+    let attempted = || curl(&[&deliveries])["deliveries"][0]["attempts"][0].clone();
+    while attempted().is_null() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(attempted()["status"], 503, "it isn't acknowledged");
+    let ran = listening.interrupted();
     assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{ran:?}");
     assert!(ran.err.contains("it was answered 401"), "{ran:?}");
 }
