@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::limit::LimitArgs;
+use crate::work::WorkArgs;
 
 /// Measures the server beside the least that a server can be.
 ///
@@ -64,4 +65,6 @@ pub(crate) enum Suite {
     /// Runs what is compared with; for the benchmark itself.
     #[command(hide = true)]
     Limit(LimitArgs),
+    /// Does bits of the server's work in this process, for counting instructions.
+    Work(WorkArgs),
 }

@@ -12,7 +12,7 @@ use crate::load::{Answer, Source, call, drive};
 use crate::machine::Core;
 
 /// The key that all requests show: access control is on.
-const KEY: &str = "sk_benchmark_0123456789abcdef";
+pub(crate) const KEY: &str = "sk_benchmark_0123456789abcdef";
 
 /// Who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@
 //! | `limit` | what is compared with, built in |
 //! | `load` | the connections that ask |
 //! | `contestant` | us and the limits behind the same few questions |
+//! | `work` | bits of the server in this process, for counting instructions |
 //! | `child`, `machine` | processes, cores, memory |
 //! | `figures` | tables, JSON, medians of rounds in turns |
 
@@ -23,6 +24,7 @@ mod limit;
 mod load;
 mod machine;
 mod suite;
+mod work;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -46,6 +48,9 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<()> {
     if let Suite::Limit(arguments) = &cli.suite {
         return limit::run(arguments);
+    }
+    if let Suite::Work(arguments) = &cli.suite {
+        return work::run(arguments);
     }
     anyhow::ensure!(
         machine::cores() >= 2,
@@ -85,7 +90,7 @@ fn measure(suite: &Suite, setup: &Setup) -> anyhow::Result<Vec<Figure>> {
         Suite::Deliveries => suite::deliveries::run(setup),
         Suite::Learned => suite::learned::run(setup),
         Suite::Overload => suite::overload::run(setup),
-        Suite::All | Suite::Limit(_) => Ok(Vec::new()),
+        Suite::All | Suite::Limit(_) | Suite::Work(_) => Ok(Vec::new()),
     };
     let Suite::All = suite else {
         return of(suite);

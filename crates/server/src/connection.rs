@@ -101,7 +101,6 @@ where
         kept: Vec::new(),
         is_news: false,
         unsent: Vec::new(),
-        is_first: true,
     };
     // An error is between the client and its network; it is no fault of ours.
     let Ok(Some(rest)) = front.run(&deadline, &stop).await else {
@@ -139,8 +138,6 @@ struct Front<I, A> {
     is_news: bool,
     /// What the system hasn't taken yet.
     unsent: Vec<u8>,
-    /// Whether no request has come.
-    is_first: bool,
 }
 
 /// What is to be done after reading.
@@ -286,7 +283,6 @@ where
                     step
                 };
                 if !out.is_empty() {
-                    self.is_first = false;
                     deadline.set(&self.answers, NEXT_REQUEST);
                     let sent = match Pin::new(&mut self.io).poll_write(cx, out) {
                         Poll::Ready(sent) => sent?,
@@ -334,7 +330,6 @@ where
                     None => return (used, Step::Library),
                 },
             };
-            self.is_first = false;
             used += length + body;
             self.is_news = used < bytes.len();
             match step {

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Counts the instructions of the server's hot paths and compares them with crates/bench/instructions.tsv.
+#
+# Usage: checks/instructions.sh [--release] [--record]
+# Time on a shared machine is noise; instructions are the same every time, but for the seeds of hash tables. Each bit of work is done twice, with
+# different counts, and the difference divided is what one costs, so that starting up counts for nothing. Fails where one costs
+# more than its ceiling. `--record` writes what was counted, with 4 % on top, as the new ceilings. The debug build is counted by
+# default, because the tests have built it already; `--release` counts what is shipped. Installs Debian's valgrind where it is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+profile=dev directory=debug record=
+for argument in "$@"; do
+  case "$argument" in
+    --release) profile=release directory=release ;;
+    --record) record=1 ;;
+    *) echo "unknown: $argument" >&2; exit 2 ;;
+  esac
+done
+
+if ! command -v valgrind >/dev/null; then
+  echo "installing valgrind" >&2
+  sudo=()
+  [ "$(id -u)" -eq 0 ] || sudo=(sudo)
+  "${sudo[@]}" apt-get update -qq
+  "${sudo[@]}" apt-get install -y -qq --no-install-recommends valgrind >/dev/null
+fi
+
+cargo build --locked --quiet --package abide-bench --profile "$profile"
+bench=${CARGO_TARGET_DIR:-target}/$directory/abide-bench
+ceilings=crates/bench/instructions.tsv
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# Work, and how often: so often that one more hash table that grows makes no difference.
+few=200 many=1200
+count() { # WORK TIMES FILE
+  valgrind --tool=callgrind --callgrind-out-file="$work/$1.$2.out" \
+    "$bench" work "$1" --count "$2" >/dev/null 2>"$work/$1.$2.log" || { cat "$work/$1.$2.log" >&2; exit 1; }
+  sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$work/$1.$2.log"
+}
+
+failed=0
+counted=()
+printf '%-10s %12s %12s\n' work instructions ceiling
+for name in read classic unchanged ordinary create wake stream timer; do
+  count "$name" "$few" >"$work/few" &
+  count "$name" "$many" >"$work/many" &
+  wait %1 && wait %2
+  each=$((($(cat "$work/many") - $(cat "$work/few")) / (many - few)))
+  counted+=("$name $each")
+  ceiling=$(awk -v name="$name" -v profile="$profile" '$1 == profile && $2 == name { print $3 }' "$ceilings" 2>/dev/null || true)
+  printf '%-10s %12d %12s\n' "$name" "$each" "${ceiling:-none}"
+  if [ -n "$ceiling" ] && [ "$each" -gt "$ceiling" ]; then
+    echo "$name costs more than its ceiling: $each instructions instead of $ceiling" >&2
+    failed=1
+  fi
+done
+
+if [ -n "$record" ]; then
+  {
+    grep -v "^$profile[[:space:]]" "$ceilings" 2>/dev/null || printf '# profile\twork\tinstructions at most; written by checks/instructions.sh --record\n'
+    for line in "${counted[@]}"; do
+      read -r name each <<<"$line"
+      printf '%s\t%s\t%d\n' "$profile" "$name" $((each * 104 / 100))
+    done
+  } >"$work/ceilings"
+  cp "$work/ceilings" "$ceilings"
+  exit 0
+fi
+exit "$failed"
