@@ -70,20 +70,25 @@ pub(crate) fn usage(pid: u32) -> anyhow::Result<Usage> {
     };
     let ticks = ticks()? + ticks()?;
     let per_second = rustix::param::clock_ticks_per_second();
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let kilobytes: u64 = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"))
-        .and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse().ok())
-        .context("/proc/PID/status has no RssAnon")?;
     let coarse = Duration::from_micros(ticks * 1_000_000 / per_second);
     Ok(Usage {
         cpu: fine_cpu(pid)
             // Threads that have ended are in one of the two only.
             .filter(|fine| fine.abs_diff(coarse) < Duration::from_millis(40))
             .unwrap_or(coarse),
-        memory: kilobytes * 1024,
+        memory: memory(pid)?,
     })
+}
+
+/// The memory of that process that belongs to no file, in bytes.
+pub(crate) fn memory(pid: u32) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let kilobytes: u64 = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))
+        .and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse().ok())
+        .context("/proc/PID/status has no RssAnon")?;
+    Ok(kilobytes * 1024)
 }
 
 /// The time on the processor of all threads that there are, which the kernel counts to the nanosecond.

@@ -29,7 +29,7 @@ use abide_wire::{NewJob, Timestamp};
 
 use crate::contestant::{KEY, get, post};
 use crate::figures::print;
-use crate::machine::usage;
+use crate::machine::memory;
 
 /// Which work, and how often.
 #[derive(Clone, Debug, Args)]
@@ -174,7 +174,8 @@ impl House {
         let request = Bytes::copy_from_slice(request);
         let answers = Arc::new(AtomicU64::new(0));
         let mut connections = JoinSet::new();
-        let memory = || usage(std::process::id()).map(|usage| usage.memory);
+        let memory = || memory(std::process::id());
+        let stop = CancellationToken::new();
         let before = memory()?;
         for _ in 0..count {
             let pipe = Pipe {
@@ -183,8 +184,7 @@ impl House {
                 stays: true,
                 answers: answers.clone(),
             };
-            let stop = CancellationToken::new();
-            connections.spawn(connection(pipe, self.shell.clone(), stop));
+            connections.spawn(connection(pipe, self.shell.clone(), stop.clone()));
         }
         while self.state.waits.len() + self.state.streams.len() < count {
             tokio::task::yield_now().await;

@@ -7,8 +7,8 @@
 //! board first, then the waiters are rung. Whatever order the two take, the waiter either sees the change when it looks or is
 //! rung after it. A ring is remembered by the waiter until it sleeps ([`Notify::notify_one`]), so none is lost in between.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use std::hash::{BuildHasher as _, RandomState};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::BuildHasher as _;
 use std::ops::{Bound, Range};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -23,6 +23,7 @@ use abide_engine::model::Defaults;
 use abide_engine::{Cohort, Curve, Effect, Engine, Job, JobKey, Luck, Owner};
 use abide_wire::{Remaining, Timestamp, Until};
 
+use crate::hash::{FastHash, FastMap, FastSet};
 use crate::webhook_board::WebhookBoard;
 
 /// Into how many parts the jobs are divided, each with a lock of its own.
@@ -37,13 +38,13 @@ pub const FEED_CHANGES_MAX: usize = 65_536;
 /// What readers see. Shared by reference.
 #[derive(Debug)]
 pub struct Board {
-    hash: RandomState,
+    hash: FastHash,
     shards: Box<[RwLock<Shard>]>,
     /// All names by owner, for lists in order of creation.
     index: RwLock<BTreeMap<Owner, BTreeSet<JobKey>>>,
     jobs: AtomicUsize,
-    removed: RwLock<(HashSet<JobKey>, VecDeque<JobKey>)>,
-    kinds: RwLock<HashMap<Arc<str>, Kind>>,
+    removed: RwLock<(FastSet<JobKey>, VecDeque<JobKey>)>,
+    kinds: RwLock<FastMap<Arc<str>, Kind>>,
     settings: RwLock<(Arc<Defaults>, Luck)>,
     webhooks: WebhookBoard,
     default_job: RwLock<Option<JobKey>>,
@@ -57,12 +58,12 @@ pub struct Board {
 /// A part of the jobs, and who waits for them.
 #[derive(Debug, Default)]
 struct Shard {
-    jobs: HashSet<ByKey>,
+    jobs: FastSet<ByKey>,
     /// Who waits for which job: a list exists only while somebody does, so that the million jobs that nobody waits for pay
     /// nothing for it.
-    waiters: HashMap<JobKey, Slab<Arc<Bell>>>,
+    waiters: FastMap<JobKey, Slab<Arc<Bell>>>,
     /// The JSON of jobs that somebody has read, as they are now; at most [`TEXTS_MAX`].
-    texts: HashMap<JobKey, JobText>,
+    texts: FastMap<JobKey, JobText>,
 }
 
 /// A job's JSON at one revision, without an estimate of what remains.
@@ -82,7 +83,7 @@ impl JobText {
     pub fn new(revision: u64, json: Vec<u8>) -> Self {
         // What clients sent comes before it, so the last one is the job's own.
         const MEMBER: &[u8] = b"\"remaining_ms\":null";
-        let found = json.windows(MEMBER.len()).rposition(|part| part == MEMBER);
+        let found = memchr::memmem::rfind(&json, MEMBER);
         let end = found.map_or(0, |at| at + MEMBER.len());
         Self {
             revision,
@@ -198,7 +199,7 @@ impl Board {
     #[must_use]
     pub fn new(engine: &Engine, last_seq: u64) -> Self {
         let board = Self {
-            hash: RandomState::new(),
+            hash: FastHash::default(),
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             index: RwLock::default(),
             jobs: AtomicUsize::new(0),

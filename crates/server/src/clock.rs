@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use abide_wire::Timestamp;
+use futures_util::future::Either;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -99,12 +100,24 @@ impl Clock {
     /// What time it is. Never earlier than it was before.
     #[must_use]
     pub fn now(&self) -> Timestamp {
+        self.shown_at(self.elapsed())
+    }
+
+    /// [`elapsed`](Self::elapsed) and [`now`](Self::now), of the same moment.
+    #[must_use]
+    pub fn both(&self) -> (Duration, Timestamp) {
+        let elapsed = self.elapsed();
+        (elapsed, self.shown_at(elapsed))
+    }
+
+    fn shown_at(&self, elapsed: Duration) -> Timestamp {
         let shown = self.shared.shown.load(Ordering::Acquire);
         let run = match self.shared.sort {
             Sort::Manual => 0,
             Sort::Running { speed } => {
-                let micros = self.elapsed().as_micros() * u128::from(speed.get());
-                i64::try_from(micros / 1_000).unwrap_or(i64::MAX)
+                let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+                let millis = micros.saturating_mul(u64::from(speed.get())) / 1_000;
+                i64::try_from(millis).unwrap_or(i64::MAX)
             }
         };
         Timestamp::from_millis(shown.saturating_add(run))
@@ -182,20 +195,18 @@ impl Clock {
     /// Dropping it changes nothing.
     pub fn hold(&self, length: Duration) -> impl Future<Output = ()> + Send + 'static {
         let real = tokio::time::sleep(length.min(SLEEP_MAX));
-        let advanced = self.is_manual().then(|| {
-            let clock = self.clone();
-            let due = clock.now() + length;
-            Box::pin(async move { clock.sleep_until(due).await })
-        });
-        async move {
-            match advanced {
-                None => real.await,
-                Some(advanced) => tokio::select! {
-                    () = real => {}
-                    () = advanced => {}
-                },
-            }
+        if !self.is_manual() {
+            // Nothing around it: there may be many thousands of these.
+            return Either::Left(real);
         }
+        let clock = self.clone();
+        let due = clock.now() + length;
+        Either::Right(Box::pin(async move {
+            tokio::select! {
+                () = real => {}
+                () = clock.sleep_until(due) => {}
+            }
+        }))
     }
 
     /// Advances a manual clock and wakes whoever has slept until then. Returns what it shows.

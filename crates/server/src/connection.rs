@@ -235,7 +235,7 @@ where
                         Later::Bytes(bytes) => self.send(bytes).await?,
                         Later::Response(response) => {
                             let is_last = is_last || stop.is_cancelled();
-                            self.reply(response, is_last).await?;
+                            Box::pin(self.reply(response, is_last)).await?;
                         }
                     }
                     is_last
@@ -243,7 +243,8 @@ where
                 Step::Ordinary(answering, is_last) => {
                     let response = self.while_open(answering).await?;
                     let is_last = is_last || stop.is_cancelled();
-                    self.reply(response, is_last).await?;
+                    // In a box, so that a connection which is held needn't have room for it.
+                    Box::pin(self.reply(response, is_last)).await?;
                     is_last
                 }
             };

@@ -4,12 +4,14 @@
 //! log says what each was good for, so that waste and lateness can be seen. It is kept in memory alone, for the jobs that
 //! were looked at first most recently, and costs a read one short lock among sixteen.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use abide_engine::JobKey;
 use abide_wire::Timestamp;
+
+use crate::hash::FastMap;
 
 /// The most looks that are remembered per job; of more, the last.
 pub const LOOKS_PER_JOB_MAX: usize = 200;
@@ -28,7 +30,7 @@ pub struct Looks {
 
 #[derive(Debug, Default)]
 struct Shard {
-    jobs: HashMap<JobKey, JobLooks>,
+    jobs: FastMap<JobKey, JobLooks>,
     /// In order of their first look, for forgetting the oldest.
     order: VecDeque<JobKey>,
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -16,6 +17,8 @@ use crate::webhook_board::WebhookCounts;
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// So many pairs of route and status are found fast.
+const KNOWN_MAX: usize = 64;
 /// From how many held requests on their memory is told apart from the rest.
 const HELD_MIN: i64 = 100;
 
@@ -25,6 +28,8 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    /// The first of them that were used, found faster than by their labels.
+    known: RwLock<Vec<Known>>,
     end_to_wake_seconds: Family<ChannelLabels, Histogram, fn() -> Histogram>,
     batch_entries: Histogram,
     append_seconds: Histogram,
@@ -110,6 +115,24 @@ struct OutcomeLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct StandingLabels {
     status: &'static str,
+}
+
+/// What is counted for one route and status.
+#[derive(Debug)]
+struct Known {
+    route: &'static str,
+    status: u16,
+    answers: Counter,
+    seconds: Histogram,
+}
+
+impl Known {
+    fn count(&self, took: Option<Duration>) {
+        self.answers.inc();
+        if let Some(took) = took {
+            self.seconds.observe(took.as_secs_f64());
+        }
+    }
 }
 
 impl Metrics {
@@ -216,6 +239,7 @@ impl Metrics {
             registry,
             requests,
             request_seconds,
+            known: RwLock::default(),
             end_to_wake_seconds,
             batch_entries,
             append_seconds,
@@ -240,13 +264,28 @@ impl Metrics {
 
     /// A request was answered. `took` is `None` where it was held, because then it says nothing about the server.
     pub fn request(&self, route: &'static str, status: u16, took: Option<Duration>) {
-        self.requests
-            .get_or_create(&RequestLabels { route, status })
-            .inc();
-        if let Some(took) = took {
-            self.request_seconds
-                .get_or_create(&RouteLabels { route })
-                .observe(took.as_secs_f64());
+        let found = {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            // By address, so that most comparisons are of a number; that the same word may have two is no harm.
+            let is_it = |it: &&Known| std::ptr::eq(it.route, route) && it.status == status;
+            known.iter().find(is_it).map(|it| it.count(took))
+        };
+        if found.is_none() {
+            let known = Known {
+                route,
+                status,
+                answers: self
+                    .requests
+                    .get_or_create_owned(&RequestLabels { route, status }),
+                seconds: self
+                    .request_seconds
+                    .get_or_create_owned(&RouteLabels { route }),
+            };
+            known.count(took);
+            let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            if all.len() < KNOWN_MAX {
+                all.push(known);
+            }
         }
     }
 

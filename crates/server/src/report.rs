@@ -4,8 +4,8 @@
 //! times a second is counted whole. A client is a program at an address, or with a key. Counting costs a look one short lock among sixteen and, but
 //! for a client's first look at a job, no memory.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{BuildHasher as _, RandomState};
+use std::collections::{HashSet, VecDeque};
+use std::hash::BuildHasher as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use abide_engine::{JobKey, Owner};
 use abide_wire::Timestamp;
 
 use crate::board::Channel;
+use crate::hash::{FastHash, FastMap};
 use crate::looks::Who;
 
 /// Into how many parts the clients are divided, each with a lock of its own.
@@ -32,7 +33,7 @@ const OBEDIENCE_SLACK: Duration = Duration::from_millis(50);
 /// The cards of all clients.
 #[derive(Debug)]
 pub struct Report {
-    hash: RandomState,
+    hash: FastHash,
     shards: [Mutex<Shard>; SHARDS],
     /// How many times faster than its clients' time the server lives.
     speed: u32,
@@ -40,8 +41,8 @@ pub struct Report {
 
 #[derive(Debug, Default)]
 struct Shard {
-    cards: HashMap<Client, Card>,
-    watched: HashMap<(Client, JobKey), Watched>,
+    cards: FastMap<Client, Card>,
+    watched: FastMap<(Client, JobKey), Watched>,
     /// In the order in which they came.
     order: VecDeque<(Client, JobKey)>,
 }
@@ -169,7 +170,7 @@ impl Report {
     #[must_use]
     pub fn new(speed: u32) -> Self {
         Self {
-            hash: RandomState::new(),
+            hash: FastHash::default(),
             shards: std::array::from_fn(|_| Mutex::default()),
             speed: speed.max(1),
         }
@@ -347,7 +348,7 @@ impl Card {
 }
 
 /// The card of that client, made where there is none.
-fn insert_card(cards: &mut HashMap<Client, Card>, client: Client, at: Timestamp) -> &mut Card {
+fn insert_card(cards: &mut FastMap<Client, Card>, client: Client, at: Timestamp) -> &mut Card {
     if cards.len() >= CLIENTS_MAX && !cards.contains_key(&client) {
         let silent = cards.values().min_by_key(|card| card.last);
         if let Some(silent) = silent.map(|card| card.client) {

@@ -191,7 +191,8 @@ impl JobStream {
             seen: None,
             retry_after: None,
         };
-        self.state.note_look(&self.caller, job, looked);
+        self.state
+            .note_look(&self.caller, job, looked, self.state.clock.now());
         Some(text)
     }
 }

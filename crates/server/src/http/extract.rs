@@ -158,8 +158,14 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     Ok(value)
 }
 
-/// How deep the brackets go. Free-form members are passed on unread, and whoever reads them in the end may not stand any depth.
+/// How deep the brackets go, at most; exactly where that is more than [`DEPTH_MAX`]. Free-form members are passed on unread, and whoever reads them in the end may not stand any depth.
 fn depth(text: &str) -> usize {
+    // Brackets can't go deeper than there are of them, and counting them is quick.
+    let opening = text.bytes().filter(|byte| matches!(byte, b'[' | b'{'));
+    let count = opening.count();
+    if count <= DEPTH_MAX {
+        return count;
+    }
     let (mut depth, mut deepest, mut quoted, mut escaped) = (0_usize, 0, false, false);
     for byte in text.bytes() {
         match byte {

@@ -103,7 +103,7 @@ pub(super) async fn create(
             seen: None,
             retry_after: None,
         };
-        state.note_look(&caller, &job, looked);
+        state.note_look(&caller, &job, looked, state.clock.now());
     }
 
     let mut response = represent(&state, &job);
@@ -175,7 +175,7 @@ pub(super) async fn read(
         job = ask.hold(&state, &caller, job, granted).await?;
     }
     let mut out = HeaderMap::new();
-    let body = ask.answer(&state, &caller, &job, length, &mut out)?;
+    let body = ask.answer(&state, &caller, &job, length, state.clock.now(), &mut out)?;
     Ok(respond(body, out))
 }
 
@@ -252,17 +252,17 @@ impl Ask {
     /// # Cancel safety
     ///
     /// Dropping it ends the waiting and nothing else.
-    pub(super) async fn hold(
+    pub(super) fn hold(
         &self,
         state: &AppState,
         caller: &Caller,
         job: Arc<Job>,
         granted: Hold,
-    ) -> Result<Arc<Job>, ApiError> {
+    ) -> impl Future<Output = Result<Arc<Job>, ApiError>> {
+        // No `async fn` around another, which would have room for the arguments twice; a hold should be small.
         hold(state, caller, job, granted, self.until, |job| {
             self.is_news(job)
         })
-        .await
     }
 
     /// Whether the client has the job as it is.
@@ -281,16 +281,17 @@ impl Ask {
         caller: &Caller,
         job: &Job,
         length: Option<Duration>,
+        now: Timestamp,
         out: &mut impl Lines,
     ) -> Result<Option<Bytes>, ApiError> {
-        let shown = show(state, job, self.knows(job), out)?;
+        let shown = show(state, job, self.knows(job), now, out)?;
         let looked = Looked {
             asked_at: self.asked_at,
             channel: length.map_or(POLL, |_| Channel::LongPoll.as_str()),
             seen: self.seen,
             retry_after: shown.retry_after,
         };
-        state.note_look(caller, job, looked);
+        state.note_look(caller, job, looked, now);
         if let Some(length) = length {
             apply_preference(out, length);
         }

@@ -7,8 +7,7 @@
 //! The well-kept crate for this takes another clock, but keeps a record of every client it has ever seen until somebody sweeps, and
 //! the sweeping, bounded and on our clock, would have been as long as the algorithm.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,6 +17,7 @@ use abide_wire::{Timestamp, headers};
 use super::access::Client;
 use super::lines::Lines;
 use crate::config::{Quota, RateLimit};
+use crate::hash::{FastHash, FastMap};
 
 /// Into how many parts the clients are divided, each with a lock of its own.
 const SHARDS: usize = 16;
@@ -47,12 +47,12 @@ impl Class {
 #[derive(Debug)]
 pub struct Rates {
     quota: Option<Quota>,
-    hash: RandomState,
+    hash: FastHash,
     shards: Box<[Mutex<Evens>]>,
 }
 
 /// Per client, when all it has asked for would have been allowed at an even pace, in microseconds since the epoch.
-type Evens = HashMap<(Client, Class), i64>;
+type Evens = FastMap<(Client, Class), i64>;
 
 /// What was found about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Rates {
     pub fn new(limit: RateLimit) -> Self {
         Self {
             quota: limit.0,
-            hash: RandomState::new(),
+            hash: FastHash::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
         }
     }
@@ -121,20 +121,26 @@ impl Verdict {
     pub(super) fn tell(&self, out: &mut impl Lines, classic: bool) {
         let (requests, window) = (self.quota.requests, self.quota.window.as_secs());
         let (name, remaining) = (self.class.name(), self.remaining);
-        let seconds = self.wait.as_millis().div_ceil(1_000);
+        let millis = u64::try_from(self.wait.as_millis()).unwrap_or(u64::MAX);
+        let seconds = millis.div_ceil(1_000);
         if classic {
-            out.line("x-ratelimit-limit", format_args!("{requests}"));
-            out.line("x-ratelimit-remaining", format_args!("{remaining}"));
-            out.line("x-ratelimit-reset", format_args!("{seconds}"));
+            let mut number = |name, number: u64| {
+                out.line(name, |text| {
+                    text.number(number);
+                });
+            };
+            number("x-ratelimit-limit", requests.get().into());
+            number("x-ratelimit-remaining", remaining.into());
+            number("x-ratelimit-reset", seconds);
         } else {
-            out.line(
-                headers::RATELIMIT_POLICY,
-                format_args!("\"{name}\";q={requests};w={window}"),
-            );
-            out.line(
-                headers::RATELIMIT,
-                format_args!("\"{name}\";r={remaining};t={seconds}"),
-            );
+            out.line(headers::RATELIMIT_POLICY, |text| {
+                text.str("\"").str(name).str("\";q=").number(requests.get());
+                text.str(";w=").number(window);
+            });
+            out.line(headers::RATELIMIT, |text| {
+                text.str("\"").str(name).str("\";r=").number(remaining);
+                text.str(";t=").number(seconds);
+            });
         }
     }
 }
@@ -145,7 +151,7 @@ pub struct Holds {
     per_client_max: usize,
     all_max: usize,
     all: AtomicUsize,
-    clients: Mutex<HashMap<Client, usize>>,
+    clients: Mutex<FastMap<Client, usize>>,
 }
 
 /// One held request. Dropping it makes room for another.

@@ -132,10 +132,9 @@ pub(super) struct Looked {
 pub(super) const POLL: &str = "poll";
 
 impl AppState {
-    /// Notes that the caller is shown that job now.
-    pub(super) fn note_look(&self, caller: &Caller, job: &Job, looked: Looked) {
+    /// Notes that the caller is shown that job at that moment, which is now.
+    pub(super) fn note_look(&self, caller: &Caller, job: &Job, looked: Looked, at: Timestamp) {
         let retry_after = looked.retry_after;
-        let at = self.clock.now();
         let channel = Channel::ALL
             .into_iter()
             .find(|channel| channel.as_str() == looked.channel);

@@ -87,8 +87,7 @@ impl Shell {
         }
         let route = Route::of(head.path);
         let which = Which::of(route, head)?;
-        let begun = state.clock.elapsed();
-        let asked_at = state.clock.now();
+        let (begun, asked_at) = state.clock.both();
         let owner = state.access.owner(head.fields).ok()?;
         let mut caller = Caller::new(owner, self.address(), head.fields);
         let id = match &which {
@@ -140,7 +139,7 @@ impl Shell {
             let later = shell.later(read, granted, id, target);
             return Some(Quick::Later(Box::pin(later)));
         }
-        let answered = read.answer(state, length, &name, head.path, out);
+        let answered = read.answer(state, length, name, head.path, asked_at, out);
         answered.is_ok().then_some(Quick::Answered)
     }
 
@@ -150,10 +149,15 @@ impl Shell {
         let length = granted.length();
         let path = target.split('?').next().unwrap_or_default();
         let answering = AssertUnwindSafe(async {
-            read.hold(state, granted).await?;
+            let job = read.job.clone();
+            read.job = match &read.ask {
+                Ask::Native(ask) => ask.hold(state, &read.caller, job, granted).await?,
+                Ask::Classic(mode, _) => mode.hold(state, &read.caller, job, granted).await?,
+            };
             let mut out = Vec::with_capacity(2 * HEAD_BYTES);
             read.is_last |= state.stop.is_cancelled();
-            read.answer(state, Some(length), &id, path, &mut out)?;
+            let now = state.clock.now();
+            read.answer(state, Some(length), id.as_name(), path, now, &mut out)?;
             Ok::<_, ApiError>(out)
         });
         let response = match answering.catch_unwind().await {
@@ -212,22 +216,14 @@ fn query<T: DeserializeOwned + Default>(head: &Head<'_>) -> Option<T> {
 }
 
 impl Read {
-    async fn hold(&mut self, state: &AppState, granted: Hold) -> Result<(), ApiError> {
-        let job = self.job.clone();
-        self.job = match &self.ask {
-            Ask::Native(ask) => ask.hold(state, &self.caller, job, granted).await?,
-            Ask::Classic(mode, _) => mode.hold(state, &self.caller, job, granted).await?,
-        };
-        Ok(())
-    }
-
     /// Appends the answer. Where there is an error, what was appended is none.
     fn answer(
         &mut self,
         state: &AppState,
         length: Option<Duration>,
-        id: &impl std::fmt::Display,
+        name: Name<'_>,
         path: &str,
+        now: Timestamp,
         out: &mut Vec<u8>,
     ) -> Result<(), ApiError> {
         out.reserve(HEAD_BYTES);
@@ -240,23 +236,19 @@ impl Read {
             StatusCode::OK
         };
         let body: Option<Bytes> = match &self.ask {
-            Ask::Native(ask) => ask.answer(state, &self.caller, &self.job, length, out)?,
+            Ask::Native(ask) => ask.answer(state, &self.caller, &self.job, length, now, out)?,
             Ask::Classic(mode, asked_at) => {
-                Some(mode.answer(state, &self.caller, &self.job, *asked_at, out))
+                Some(mode.answer(state, &self.caller, &self.job, *asked_at, now, out))
             }
         };
-        sign(
-            out,
-            id,
-            state.clock.now(),
-            self.verdict.as_ref(),
-            self.route.door,
-        );
+        sign(out, name, now, self.verdict.as_ref(), self.route.door);
         if let Some(body) = &body {
-            out.line("content-length", format_args!("{}", body.len()));
+            out.line("content-length", |text| {
+                text.number(body.len());
+            });
         }
         if self.is_last {
-            out.line("connection", format_args!("close"));
+            out.word("connection", "close");
         }
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(body.as_deref().unwrap_or_default());
@@ -268,7 +260,7 @@ impl Read {
             begun: self.begun,
             trace: std::mem::take(&mut self.trace),
         };
-        answered.count(state, id, status);
+        answered.count(state, name, status);
         Ok(())
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Shown {
 /// The job, whole.
 pub(super) fn represent(state: &AppState, job: &Job) -> Response {
     let mut out = HeaderMap::new();
-    match show(state, job, false, &mut out) {
+    match show(state, job, false, state.clock.now(), &mut out) {
         Ok(shown) => respond(shown.body, out),
         Err(error) => error.into_response(),
     }
@@ -59,24 +59,26 @@ pub(super) fn show(
     state: &AppState,
     job: &Job,
     is_known: bool,
+    now: Timestamp,
     out: &mut impl Lines,
 ) -> Result<Shown, ApiError> {
-    let now = state.clock.now();
     let remaining = state.board.remaining(job, now);
     let body = if is_known {
         None
     } else {
         let body = body(state, job, remaining).map_err(|error| ApiError::internal(&error))?;
-        out.line("content-type", format_args!("application/json"));
+        out.word("content-type", "application/json");
         Some(body)
     };
-    out.line("etag", format_args!("\"{}\"", job.revision));
-    out.line("cache-control", format_args!("private, no-cache"));
+    add_tag(out, job);
+    out.word("cache-control", "private, no-cache");
     let retry_after = if add_age(out, job, now) {
         None
     } else {
         let seconds = retry_after(remaining);
-        out.line("retry-after", format_args!("{seconds}"));
+        out.line("retry-after", |text| {
+            text.number(seconds);
+        });
         Some(seconds)
     };
     Ok(Shown { body, retry_after })
@@ -85,7 +87,16 @@ pub(super) fn show(
 /// Says how long the request was allowed to be held.
 pub(super) fn apply_preference(out: &mut impl Lines, granted: Duration) {
     let seconds = granted.as_secs();
-    out.line(headers::PREFERENCE_APPLIED, format_args!("wait={seconds}"));
+    out.line(headers::PREFERENCE_APPLIED, |text| {
+        text.str("wait=").number(seconds);
+    });
+}
+
+/// The entity tag, which is the revision.
+pub(super) fn add_tag(out: &mut impl Lines, job: &Job) {
+    out.line("etag", |text| {
+        text.str("\"").number(job.revision).str("\"");
+    });
 }
 
 /// The age of the news, where the job has ended.
@@ -94,7 +105,9 @@ pub(super) fn add_age(out: &mut impl Lines, job: &Job, now: Timestamp) -> bool {
         return false;
     };
     let age = now.since(finished_at).as_millis();
-    out.line(headers::SERVER_TIMING, format_args!("since-end;dur={age}"));
+    out.line(headers::SERVER_TIMING, |text| {
+        text.str("since-end;dur=").number(age);
+    });
     true
 }
 

@@ -89,7 +89,7 @@ pub(super) async fn wait(
             seen: found.wanted.get(&job.key).copied().flatten(),
             retry_after: None,
         };
-        state.note_look(&caller, job, looked);
+        state.note_look(&caller, job, looked, state.clock.now());
     }
     let mut response = found.respond(&state);
     apply_preference(response.headers_mut(), hold.length());

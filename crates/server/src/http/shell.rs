@@ -253,7 +253,13 @@ impl Around {
         let status = response.status();
         let out = response.headers_mut();
         let now = self.state.clock.now();
-        sign(out, &self.id, now, self.verdict.as_ref(), self.route.door);
+        sign(
+            out,
+            self.id.as_name(),
+            now,
+            self.verdict.as_ref(),
+            self.route.door,
+        );
         if let Some(visit) = self.visit.take() {
             visit.answered(&self.state, self.route, &self.uri, &response, now);
         } else if let Some(client) = self.refused {
@@ -267,7 +273,7 @@ impl Around {
             begun: self.begun,
             trace: std::mem::take(&mut self.trace),
         }
-        .count(&self.state, &self.id, status);
+        .count(&self.state, self.id.as_name(), status);
         response
     }
 
@@ -299,15 +305,21 @@ impl Around {
 /// Puts on an answer what every answer has: the request's name, the date, and what is left of its client's limits.
 pub(super) fn sign(
     out: &mut impl Lines,
-    id: &impl std::fmt::Display,
+    name: Name<'_>,
     now: Timestamp,
     verdict: Option<&Verdict>,
     door: Door,
 ) {
-    out.line(headers::REQUEST_ID, format_args!("{id}"));
-    with_date(now.as_millis(), |date| {
-        out.line("date", format_args!("{date}"));
+    out.line(headers::REQUEST_ID, |text| match name {
+        Name::Theirs(name) => {
+            text.str(name);
+        }
+        Name::Ours { started_ms, n } => {
+            text.str("req_").hex(started_ms.unsigned_abs());
+            text.str("_").hex(n);
+        }
     });
+    with_date(now.as_millis(), |date| out.word("date", date));
     if let Some(verdict) = verdict {
         verdict.tell(out, door == Door::Classic);
     }
@@ -327,7 +339,7 @@ pub(super) struct Answered<'a> {
 
 impl Answered<'_> {
     /// Counts it, logs it and ends its span.
-    pub(super) fn count(self, state: &AppState, id: &impl std::fmt::Display, status: StatusCode) {
+    pub(super) fn count(self, state: &AppState, name: Name<'_>, status: StatusCode) {
         let took = state.clock.elapsed() - self.begun;
         let is_short = self.class == Class::Request;
         state.metrics.request(
@@ -336,14 +348,14 @@ impl Answered<'_> {
             is_short.then_some(took),
         );
         tracing::debug!(
-            request_id = %id,
+            request_id = %name,
             method = self.method,
             path = self.path,
             status = status.as_u16(),
             took_us = took.as_micros(),
             "answered"
         );
-        self.trace.end(id, status);
+        self.trace.end(&name, status);
     }
 }
 
@@ -386,6 +398,13 @@ impl From<Name<'_>> for RequestId {
     fn from(name: Name<'_>) -> Self {
         let text = name.to_string();
         Self(HeaderValue::from_str(&text).expect("visible ASCII is a header value"))
+    }
+}
+
+impl RequestId {
+    /// The name, while the request is known.
+    pub(super) fn as_name(&self) -> Name<'_> {
+        Name::Theirs(self.0.to_str().unwrap_or_default())
     }
 }
 

@@ -1,15 +1,18 @@
 //! What of a request is counted on its client's card, beside the looks that handlers note.
 
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use abide_engine::luck::digest;
 use abide_wire::{FaultKind, Timestamp, headers};
 use axum::body::Body;
 use axum::response::Response;
 use http::{Method, Request, StatusCode, Uri, header};
 use serde::Serialize;
+
+use foldhash::fast::{FixedState, FoldHasher};
 
 use super::access::Caller;
 use super::faults::job_of;
@@ -60,11 +63,27 @@ struct Create {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Said(Arc<AtomicU64>);
 
+/// Takes text into a digest. It is for recognizing what the same clients said a moment ago, in this process.
+struct Digest(FoldHasher<'static>);
+
+impl io::Write for Digest {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Said {
     /// A digest of what a create says.
     pub(super) fn digest(new: &impl Serialize) -> u64 {
-        let text = serde_json::to_vec(new).unwrap_or_default();
-        digest(&[&text]).max(1)
+        let mut digest = Digest(FixedState::default().build_hasher());
+        // What doesn't become JSON makes no job either.
+        let _ = serde_json::to_writer(&mut digest, new);
+        digest.0.finish().max(1)
     }
 
     /// Notes that the job has been made.

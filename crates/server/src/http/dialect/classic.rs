@@ -31,7 +31,7 @@ use crate::http::hold::{Hold, hold};
 use crate::http::jobs::{find, key_of};
 use crate::http::lines::Lines;
 use crate::http::looks::{Looked, POLL};
-use crate::http::represent::{add_age, respond};
+use crate::http::represent::{add_age, add_tag, respond};
 use crate::http::state::AppState;
 use crate::http::visit::Said;
 
@@ -221,7 +221,7 @@ async fn answer(
         job = mode.hold(state, caller, job, granted).await?;
     }
     let mut out = HeaderMap::new();
-    let body = mode.answer(state, caller, &job, asked_at, &mut out);
+    let body = mode.answer(state, caller, &job, asked_at, state.clock.now(), &mut out);
     Ok(respond(Some(body), out))
 }
 
@@ -253,14 +253,14 @@ impl Mode {
     /// # Cancel safety
     ///
     /// Dropping it ends the waiting and nothing else.
-    pub(in crate::http) async fn hold(
+    pub(in crate::http) fn hold(
         self,
         state: &AppState,
         caller: &Caller,
         job: Arc<Job>,
         granted: Hold,
-    ) -> Result<Arc<Job>, ApiError> {
-        hold(state, caller, job, granted, Until::Done, Job::is_done).await
+    ) -> impl Future<Output = Result<Arc<Job>, ApiError>> {
+        hold(state, caller, job, granted, Until::Done, Job::is_done)
     }
 
     /// Writes the headers of the answer and gives its body; and notes the look.
@@ -270,6 +270,7 @@ impl Mode {
         caller: &Caller,
         job: &Job,
         asked_at: Timestamp,
+        now: Timestamp,
         out: &mut impl Lines,
     ) -> Bytes {
         let looked = Looked {
@@ -281,8 +282,8 @@ impl Mode {
             seen: None,
             retry_after: None,
         };
-        state.note_look(caller, job, looked);
-        represent(job, state.clock.now(), out)
+        state.note_look(caller, job, looked, now);
+        represent(job, now, out)
     }
 }
 
@@ -359,9 +360,9 @@ pub(in crate::http) fn show(job: &Job, word: &str) -> Response {
 
 /// Writes the headers of an answer that shows that job, but for its age, and gives its body.
 fn write(job: &Job, word: &str, out: &mut impl Lines) -> Bytes {
-    out.line("content-type", format_args!("application/json"));
-    out.line("etag", format_args!("\"{}\"", job.revision));
-    out.line("cache-control", format_args!("no-store"));
+    out.word("content-type", "application/json");
+    add_tag(out, job);
+    out.word("cache-control", "no-store");
     let mut body = Vec::with_capacity(BODY_BYTES);
     let job = ClassicJob {
         job_id: job.key.to_id(),
