@@ -4,6 +4,7 @@
 //! What is counted is the same on a busy machine as on an idle one. Run twice with different counts, the difference is what each one costs.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,7 +73,7 @@ pub(crate) fn run(arguments: &WorkArgs) -> anyhow::Result<()> {
 }
 
 async fn work(sort: Sort, count: usize) -> anyhow::Result<()> {
-    let house = House::open().await?;
+    let house = House::open(sort).await?;
     let job = house.create(r#"{"worker":"external"}"#).await?;
     let path = format!("/v1/jobs/{job}");
     match sort {
@@ -112,14 +113,14 @@ async fn work(sort: Sort, count: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server without sockets, its clock by hand and its journal in memory.
+/// A server without sockets, its journal in memory.
 struct House {
     state: AppState,
     shell: Shell,
 }
 
 impl House {
-    async fn open() -> anyhow::Result<Self> {
+    async fn open(sort: Sort) -> anyhow::Result<Self> {
         let layers = Layers::default()
             .flag("api-key", KEY)
             .flag("rate-limit", "1000000000/min")
@@ -129,7 +130,11 @@ impl House {
             .flag("waits-max", "1000000")
             .flag("streams-max", "1000000");
         let config = layers.resolve()?.config;
-        let clock = Clock::manual(Timestamp::from_millis(1_800_000_000_000));
+        let start = Timestamp::from_millis(1_800_000_000_000);
+        let clock = match sort {
+            Sort::Timer => Clock::manual(start),
+            _ => Clock::running(start, NonZeroU32::MIN),
+        };
         let (driver, commands, board) = Driver::open(
             Box::new(MemoryJournal::forgetful()),
             clock.clone(),

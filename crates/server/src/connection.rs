@@ -89,11 +89,16 @@ pub enum Later {
 /// # Cancel safety
 ///
 /// Dropping it cuts the connection.
-pub async fn connection<I, A>(io: I, answers: A, stop: CancellationToken)
+pub fn connection<I, A>(
+    io: I,
+    answers: A,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + 'static
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Answers,
 {
+    // No `async fn`, which would have room for its arguments twice.
     let deadline = Deadline::new(&answers, FIRST_REQUEST);
     let mut front = Front {
         io,
@@ -102,14 +107,16 @@ where
         is_news: false,
         unsent: Vec::new(),
     };
-    // An error is between the client and its network; it is no fault of ours.
-    let Ok(Some(rest)) = front.run(&deadline, &stop).await else {
-        return;
-    };
-    let io = Rewound::new(rest.into(), front.io);
-    let first = deadline.left(&front.answers);
-    // In a box, because most connections never come here and needn't have room for it.
-    Box::pin(library::serve(io, front.answers, stop, first)).await;
+    async move {
+        // An error is between the client and its network; it is no fault of ours.
+        let Ok(Some(rest)) = front.run(&deadline, &stop).await else {
+            return;
+        };
+        let io = Rewound::new(rest.into(), front.io);
+        let first = deadline.left(&front.answers);
+        // In a box, because most connections never come here and needn't have room for it.
+        Box::pin(library::serve(io, front.answers, stop, first)).await;
+    }
 }
 
 /// Serves one connection by the HTTP library alone, as [`connection`] does from the first request on that isn't plain. For

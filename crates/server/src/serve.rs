@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::future::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -131,16 +132,14 @@ where
             address: peer,
             reset: reset.clone(),
         });
-        let (stop, cut) = (stop.clone(), cut.clone());
-        connections.spawn(async move {
-            watch_for_life(&stream);
-            let stream = Resettable { stream, reset };
-            tokio::select! {
-                () = connection(stream, answers, stop) => {}
-                () = cut.cancelled() => {}
-            }
-            drop(permit);
-        });
+        watch_for_life(&stream);
+        let stream = Resettable {
+            stream,
+            reset,
+            _permit: permit,
+        };
+        let served = connection(stream, answers, stop.clone());
+        connections.spawn(served.with_cancellation_token_owned(cut.clone()));
     }
     drop(listener);
     connections.close();
@@ -165,6 +164,8 @@ where
 struct Resettable {
     stream: TcpStream,
     reset: Reset,
+    /// What makes it one of those that may be open.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Resettable {
@@ -232,7 +233,7 @@ impl AsyncWrite for Resettable {
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit) {
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     let permit = room
         .clone()
         .acquire_owned()

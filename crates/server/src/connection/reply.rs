@@ -35,12 +35,25 @@ where
     /// # Errors
     ///
     /// The other end has gone, or the body broke off: then the connection must end, because that is how it is told.
-    pub(super) async fn reply(&mut self, response: Response, is_last: bool) -> io::Result<()> {
-        let (parts, mut body) = response.into_parts();
+    pub(super) fn reply(
+        &mut self,
+        response: Response,
+        is_last: bool,
+    ) -> impl Future<Output = io::Result<()>> {
+        // The head is written before the future begins, which then has no room for it: a stream's may be there for long.
+        let (parts, body) = response.into_parts();
         let frame = Frame::of(parts.status, &parts.headers, &body);
         let mut out = Vec::with_capacity(1024);
         write_head(&mut out, &parts, frame, is_last);
-        drop(parts);
+        self.send_answer(out, body, frame)
+    }
+
+    async fn send_answer(
+        &mut self,
+        mut out: Vec<u8>,
+        mut body: Body,
+        frame: Frame,
+    ) -> io::Result<()> {
         let mut left = match frame {
             Frame::Nothing => return self.send(out).await,
             Frame::Length(length) => length,

@@ -142,21 +142,27 @@ struct JobStream {
 }
 
 impl JobStream {
-    async fn next(mut self) -> Option<(Bytes, Self)> {
-        loop {
-            // A job whose record was removed has no more to tell.
-            let job = find(&self.state, &self.caller, self.key).ok()?;
-            if let Some(text) = self.news(&job) {
-                return Some((self.pace.with_greeting(text), self));
-            }
-            if job.is_done() {
-                return None;
-            }
-            let woken = self.pace.sleep(&self.state, self.waiter.rung()).await;
-            match woken {
-                Woken::News => {}
-                Woken::Heartbeat => return Some((self.pace.heartbeat(), self)),
-                Woken::End => return None,
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` would have room for the stream twice, and there may be many thousands of these"
+    )]
+    fn next(mut self) -> impl Future<Output = Option<(Bytes, Self)>> + Send {
+        async move {
+            loop {
+                // A job whose record was removed has no more to tell.
+                let job = find(&self.state, &self.caller, self.key).ok()?;
+                if let Some(text) = self.news(&job) {
+                    return Some((self.pace.with_greeting(text), self));
+                }
+                if job.is_done() {
+                    return None;
+                }
+                let woken = self.pace.sleep(&self.state, self.waiter.rung()).await;
+                match woken {
+                    Woken::News => {}
+                    Woken::Heartbeat => return Some((self.pace.heartbeat(), self)),
+                    Woken::End => return None,
+                }
             }
         }
     }

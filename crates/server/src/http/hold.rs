@@ -84,27 +84,33 @@ impl Hold {
 /// # Cancel safety
 ///
 /// Dropping it ends the waiting and nothing else.
-pub(super) async fn hold(
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` would have room for its arguments twice, and there may be many thousands of these"
+)]
+pub(super) fn hold(
     state: &AppState,
     caller: &Caller,
     mut job: Arc<Job>,
     hold: Hold,
     until: Until,
     is_news: impl Fn(&Job) -> bool,
-) -> Result<Arc<Job>, ApiError> {
-    let mut waiter = state.board.waiter(until, hold.watcher(state, caller));
-    waiter.register(job.key);
-    let mut expiry = std::pin::pin!(state.clock.hold(hold.stretched(state)));
-    loop {
-        job = find(state, caller, job.key)?;
-        if is_news(&job) || job.is_done() {
-            hold.note_wake(state, &job);
-            return Ok(job);
-        }
-        tokio::select! {
-            () = waiter.rung() => {}
-            () = &mut expiry => return find(state, caller, job.key),
-            () = state.stop.cancelled() => return Ok(job),
+) -> impl Future<Output = Result<Arc<Job>, ApiError>> {
+    async move {
+        let mut waiter = state.board.waiter(until, hold.watcher(state, caller));
+        waiter.register(job.key);
+        let mut expiry = std::pin::pin!(state.clock.hold(hold.stretched(state)));
+        loop {
+            job = find(state, caller, job.key)?;
+            if is_news(&job) || job.is_done() {
+                hold.note_wake(state, &job);
+                return Ok(job);
+            }
+            tokio::select! {
+                () = waiter.rung() => {}
+                () = &mut expiry => return find(state, caller, job.key),
+                () = state.stop.cancelled() => return Ok(job),
+            }
         }
     }
 }
