@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::limit::LimitArgs;
+use crate::suite::probe::ProbeArgs;
 use crate::work::WorkArgs;
 
 /// Measures the server beside the least that a server can be.
@@ -65,6 +66,8 @@ pub(crate) enum Suite {
     /// Runs what is compared with; for the benchmark itself.
     #[command(hide = true)]
     Limit(LimitArgs),
+    /// Measures a server that somebody else has started.
+    Probe(ProbeArgs),
     /// Does bits of the server's work in this process, for counting instructions.
     Work(WorkArgs),
 }

@@ -49,6 +49,9 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     if let Suite::Limit(arguments) = &cli.suite {
         return limit::run(arguments);
     }
+    if let Suite::Probe(arguments) = &cli.suite {
+        return suite::probe::run(arguments, Duration::from_secs_f64(cli.seconds));
+    }
     if let Suite::Work(arguments) = &cli.suite {
         return work::run(arguments);
     }
@@ -90,7 +93,7 @@ fn measure(suite: &Suite, setup: &Setup) -> anyhow::Result<Vec<Figure>> {
         Suite::Deliveries => suite::deliveries::run(setup),
         Suite::Learned => suite::learned::run(setup),
         Suite::Overload => suite::overload::run(setup),
-        Suite::All | Suite::Limit(_) | Suite::Work(_) => Ok(Vec::new()),
+        Suite::All | Suite::Limit(_) | Suite::Work(_) | Suite::Probe(_) => Ok(Vec::new()),
     };
     let Suite::All = suite else {
         return of(suite);

@@ -6,6 +6,7 @@ pub(crate) mod jobs;
 pub(crate) mod learned;
 pub(crate) mod overload;
 pub(crate) mod parked;
+pub(crate) mod probe;
 pub(crate) mod reads;
 pub(crate) mod restart;
 pub(crate) mod timers;
