@@ -156,3 +156,9 @@ pub use transport::Http;
 pub use transport::{Body, BoxFuture, Transport, TransportError};
 pub use wait::{Finished, OnDeadline, Wait};
 pub use watch::Watch;
+
+/// The guide, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/waiting.md")]
+#[derive(Debug)]
+pub struct Guide;

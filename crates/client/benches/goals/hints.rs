@@ -45,6 +45,19 @@ pub(crate) fn g12(effort: Effort, report: &mut Report) {
         1.5,
     );
     report.at_most("G12 mean delay, s", Figure::of(&delays), 0.6);
+    // Where every push is lost the loss is learned, and what is left is polling.
+    let delay = |world: World| {
+        let sample = in_world(world, &law, effort.histories * 5);
+        let delays: Vec<f64> = sample.0.iter().map(|point| point.delay_s).collect();
+        Figure::of(&delays)
+    };
+    let polling = delay(world(Observe::Known)).value;
+    let lost = delay(world(Observe::Known).push_loss(1.0));
+    report.at_most(
+        "G12 all pushes lost: mean delay / that of polling",
+        lost.scaled(1.0 / polling),
+        1.05,
+    );
 }
 
 /// What a job costs in a world after 20 jobs there, over the next 20.

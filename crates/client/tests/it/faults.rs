@@ -1,5 +1,20 @@
 //! A test against each of the twelve faults that were seen in other systems' clients. Those of the server are the
 //! server's to test; here stands what a client can do about them.
+//!
+//! | fault | test |
+//! |---|---|
+//! | 1 a deadline that is not enforced | `fault_1_no_request_pause_or_backoff_overruns_a_deadline` |
+//! | 2 a transport failure taken for a failed job | `fault_2_a_transport_failure_is_not_a_failed_job_and_one_503_ends_nothing` |
+//! | 3 an outcome that changes between reads | `fault_3_the_outcome_is_taken_once_and_stays` |
+//! | 4 a webhook that never reaches the waiter | `fault_4_a_lost_webhook_is_made_up_for_and_an_early_one_is_heard` |
+//! | 5 no cancellation, leaked listeners and tasks | `fault_5_a_wait_is_canceled_by_dropping_it_and_a_job_by_asking`; `drops` |
+//! | 6 backoff that grows with the age of the job | `fault_6_the_default_sees_the_end_of_a_nine_second_job_at_nine_seconds` |
+//! | 7 hints beyond the deadline, hints that mean nothing | `fault_7_a_servers_wish_neither_outlasts_the_deadline_nor_means_anything_to_a_held_request` |
+//! | 8 creates without a key, doubled | `fault_8_a_create_is_never_doubled` |
+//! | 9 dead time between long polls | `fault_9_there_is_no_dead_time_between_held_requests` |
+//! | 10 randomness that can't be seeded | `fault_10_the_same_seed_waits_the_same_way` |
+//! | 11 knobs that do nothing | `fault_11_every_knob_does_what_it_says`; `examples`, which run |
+//! | 12 a library that prints, untyped errors | `fault_12_errors_have_types_and_say_what_they_are_about`; the lints of the workspace |
 
 use std::time::Duration;
 
@@ -114,6 +129,28 @@ async fn fault_4_a_lost_webhook_is_made_up_for_and_an_early_one_is_heard() {
         "{:?}",
         world.elapsed() - began
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn fault_4_with_all_pushes_lost_a_wait_is_never_later_than_polling_would_be() {
+    for (n, end) in [0.4, 3.7, 9.2, 17.3, 28.9, 41.4].into_iter().enumerate() {
+        let late = async |push: bool| {
+            let world = World::new();
+            world.jobs_take(Duration::from_secs_f64(end));
+            let client = world.builder().seed(n as u64).build().unwrap();
+            let job = client.create(NewJob::new("k")).await.unwrap();
+            let schedule = Fixed::new(2 * SECOND).jitter(Jitter::Around(0.3));
+            let wait = job.wait();
+            let wait = if push {
+                wait.strategy(Webhook::new(&Inbox::new()).polls(schedule))
+            } else {
+                wait.strategy(Poll::by(schedule))
+            };
+            let done = wait.await.unwrap();
+            (done.report().requests, world.elapsed())
+        };
+        assert_eq!(late(true).await, late(false).await, "{end}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

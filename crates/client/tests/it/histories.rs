@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use abide::schedule::{Backoff, Countdown, Fixed, Jitter};
 use abide::strategy::{Auto, LongPoll, Poll, Stream};
-use abide::{Error, Finished, Inbox, JobHandle, NewJob, Outcome, RetryPolicy, Wait, strategy};
+use abide::{Error, Inbox, JobHandle, NewJob, Outcome, RetryPolicy, Revision, Wait, strategy};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -24,6 +24,8 @@ struct Plan {
     changes: Vec<f64>,
     outcome: Outcome,
     strategy: u32,
+    /// By a wait, by a watch or by a set of two.
+    how: u32,
     updates: bool,
     create: bool,
     deadline: Option<f64>,
@@ -67,6 +69,8 @@ impl Plan {
             outcome: [Outcome::Completed, Outcome::Failed, Outcome::Canceled]
                 [rng.random_range(0..3)],
             strategy: rng.random_range(0..8),
+            // Drawn apart, so that the rest of a history is what it was before there was this.
+            how: ChaCha8Rng::seed_from_u64(!seed).random_range(0..4),
             updates: rng.random_bool(0.5),
             create: rng.random_bool(0.3),
             deadline: rng
@@ -155,9 +159,73 @@ impl Plan {
 }
 
 struct Played {
-    result: Result<Finished, Error>,
+    result: Result<(Outcome, Revision), Error>,
     took: f64,
     revisions: Vec<u64>,
+}
+
+type Revisions = Arc<Mutex<Vec<u64>>>;
+type Learned = Result<(Outcome, Revision), Error>;
+
+/// How patient a wait without a deadline is.
+fn patient() -> RetryPolicy {
+    RetryPolicy::default().patience(Duration::from_secs(60))
+}
+
+async fn waited(plan: &Plan, job: &JobHandle, revisions: &Revisions) -> Learned {
+    let mut wait: Wait = job.wait().strategy(plan.strategy());
+    if plan.updates {
+        let revisions = Arc::clone(revisions);
+        wait = wait.on_update(move |job| revisions.lock().unwrap().push(job.revision.0));
+    }
+    wait = match plan.deadline {
+        Some(deadline) => wait.deadline(Duration::from_secs_f64(deadline)),
+        None => wait.retry(patient()),
+    };
+    let done = wait.await?;
+    Ok((done.outcome(), done.job().revision))
+}
+
+async fn watched(plan: &Plan, job: &JobHandle, revisions: &Revisions) -> Learned {
+    let watch = job.watch().strategy(plan.strategy());
+    let mut watch = match plan.deadline {
+        Some(deadline) => watch.deadline(Duration::from_secs_f64(deadline)),
+        None => watch.retry(patient()),
+    };
+    while let Some(state) = watch.next().await {
+        let state = state?;
+        revisions.lock().unwrap().push(state.revision.0);
+        if let Some(outcome) = state.outcome {
+            assert!(watch.next().await.is_none(), "there is more after the end");
+            return Ok((outcome, state.revision));
+        }
+    }
+    panic!("a watch was over without an end and without an error");
+}
+
+/// Together with a job that nobody knows, which must come to nothing by itself alone.
+async fn in_a_set(plan: &Plan, world: &World, job: &JobHandle) -> Learned {
+    let nobody = job.client().job("nobody");
+    let set = job.client().set([job.clone(), nobody]);
+    let set = set.strategy(plan.strategy());
+    let mut set = match plan.deadline {
+        Some(deadline) => set.deadline(Duration::from_secs_f64(deadline)),
+        None => set.retry(patient()),
+    };
+    let mut learned = None;
+    while let Some((id, outcome)) = set.join_next().await {
+        if id == *job.id() {
+            assert!(learned.is_none(), "told of twice");
+            learned = Some(outcome.map(|done| (done.outcome(), done.job().revision)));
+        } else {
+            assert!(
+                outcome.is_err(),
+                "nobody has ended, at {:?}",
+                world.elapsed()
+            );
+        }
+    }
+    learned.expect("every job of a set is told of")
 }
 
 async fn play(plan: &Arc<Plan>, world: &World) -> Option<Played> {
@@ -176,26 +244,20 @@ async fn play(plan: &Arc<Plan>, world: &World) -> Option<Played> {
         client.job(world.job("job", &plan.changes, plan.outcome))
     };
     let revisions = Arc::new(Mutex::new(Vec::new()));
-    let mut wait: Wait = job.wait().strategy(plan.strategy());
-    if plan.updates {
-        let revisions = Arc::clone(&revisions);
-        wait = wait.on_update(move |job| revisions.lock().unwrap().push(job.revision.0));
-    }
-    if let Some(deadline) = plan.deadline {
-        wait = wait.deadline(Duration::from_secs_f64(deadline));
-    } else {
-        wait = wait.retry(RetryPolicy::default().patience(Duration::from_secs(60)));
-    }
     let began = world.elapsed();
-    let result = wait.await;
+    let result = match plan.how {
+        0 => watched(plan, &job, &revisions).await,
+        1 => in_a_set(plan, world, &job).await,
+        _ => waited(plan, &job, &revisions).await,
+    };
     let took = (world.elapsed() - began).as_secs_f64();
     let id = job.id().clone();
     let now = world.look(&id).unwrap();
     match &result {
-        Ok(finished) => {
-            assert_eq!(finished.outcome(), plan.outcome, "the outcome is another");
+        Ok((outcome, revision)) => {
+            assert_eq!(*outcome, plan.outcome, "the outcome is another");
             assert!(now.done, "it was told as ended before it was");
-            assert_eq!(finished.job().revision, now.revision);
+            assert_eq!(*revision, now.revision);
         }
         Err(error) => {
             assert_eq!(error.job_id(), Some(&id));

@@ -1,4 +1,21 @@
 //! The rules of waiting, each a fault of a well-known client, each a test named after what must be true.
+//!
+//! | rule | where it is tested |
+//! |---|---|
+//! | 1 a deadline bounds everything, all of it is used, and one last look is taken | here, under 1; `histories`: within 100 ms whatever the server does |
+//! | 2 still running, failed, unreachable and refused are four things; each error resumes | here, under 2 |
+//! | 3 failures are a process of their own, under a budget | here, under 3; `src/retry.rs` |
+//! | 4 one create makes one job | here, under 4; `faults::fault_8_a_create_is_never_doubled` |
+//! | 5 clients decide on `done` and `outcome` | here, under 5; `foreign::a_word_that_nobody_knows_is_an_error_in_the_end` |
+//! | 6 hints are read anew; floors, not appointments | here, under 6; `foreign::a_hint_is_read_anew_on_every_answer`; `src/schedule/learned/hint.rs` |
+//! | 7 empty is no result; 204 ends a stream; every held read has a watchdog | here, under 7; `src/strategy/stream.rs` |
+//! | 8 one bad id fails itself alone; one deadline; order of completion | `many::one_bad_id_fails_itself_alone`, `many::a_set_has_one_deadline`, `many::outcomes_come_in_order_of_completion` |
+//! | 9 dropping is safe at every await | `drops`, by poll count; `sockets::dropping_a_wait_closes_its_connection` |
+//! | 10 progress before sleeping; revisions never go back | here, under 10; `many::a_watch_tells_every_state_once_and_in_order`; `histories` |
+//! | 11 thousands of waits share a request, a pool and a budget | `many::a_thousand_separate_waits_share_requests_too`, `real::a_thousand_jobs_in_one_process_spend_at_most_three_requests_a_second`; `src/budget.rs` |
+//! | 12 every wait reports itself | here, under 12; `telemetry` |
+//! | 13 the learned state is small, atomic, safe to lose and to share | `src/schedule/learned/file.rs`, `src/schedule/learned/history.rs` |
+//! | 14 it never prints, never sets up logging, never panics on input, leaves no task | the lints of the workspace; `histories`; `drops` |
 
 use std::future::IntoFuture;
 use std::sync::{Arc, Mutex};
