@@ -88,7 +88,7 @@ impl StreamQuery {
     params(
         ("id" = String, Path, description = "The job's id, `job_…`."),
         StreamQuery,
-        ("Last-Event-ID" = Option<u64>, Header, description = "The last revision that the client has.")
+        ("Last-Event-ID" = Option<String>, Header, description = "The last revision that the client has. Empty is as good as none.", pattern = "^([0-9]{1,19})?$")
     ),
     responses(
         (status = 200, description = "The stream: `job.created`, `job.started`, `job.progress`, `job.completed`, `job.failed`, `job.canceled`, `reset`.", body = StreamEvent, content_type = "text/event-stream"),

@@ -38,7 +38,7 @@ struct Reset {
     description = "The same for all of the caller's jobs. `id:` is a place in the feed; a `reset` has no job, and means that the jobs must be listed.",
     params(
         StreamQuery,
-        ("Last-Event-ID" = Option<u64>, Header, description = "The last place in the feed that the client has.")
+        ("Last-Event-ID" = Option<String>, Header, description = "The last place in the feed that the client has. Empty is as good as none.", pattern = "^([0-9]{1,19})?$")
     ),
     responses(
         (status = 200, description = "The stream, which doesn't end by itself.", body = StreamEvent, content_type = "text/event-stream")
