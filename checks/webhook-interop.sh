@@ -45,7 +45,9 @@ trap finish EXIT
 start() {
   local log=$1
   shift
-  "$ABIDE" "$@" >"$log" 2>&1 &
+  # Emptied first: the last run's address is still in it.
+  : >"$log"
+  "$ABIDE" "$@" >>"$log" 2>&1 &
   started+=($!)
   for _ in $(seq 300); do
     url=$(grep -oE 'http://127\.0\.0\.1:[0-9]+' "$log" | head -n 1 || true)
