@@ -47,6 +47,8 @@ trap finish EXIT
 start() {
   local log=$1
   shift
+  # The server empties the file only once it runs; an address of the last time must not be read.
+  : >"$log"
   "$ABIDE" serve --listen 127.0.0.1:0 --ephemeral --rate-limit off "$@" >"$log" 2>&1 &
   servers+=($!)
   url=
