@@ -37,7 +37,12 @@ fuzz() {
   local name=$1
   shift
   local key=()
-  [ "$name" != keyed ] || key=(KEY=a-key-for-the-test)
+  local without=()
+  if [ "$name" = keyed ]; then
+    key=(KEY=a-key-for-the-test)
+    # On a clock that stands still the stream of a job that runs stays silent, and the fuzzer takes silence for the end of the server.
+    without=(--exclude-path-regex '/events$')
+  fi
   "$ABIDE" serve --listen 127.0.0.1:0 --ephemeral --rate-limit off --hold-max 1s --drain 0s "$@" >"$work/$name.log" 2>&1 &
   server=$!
   local url=
@@ -53,7 +58,7 @@ fuzz() {
   (
     cd "$work"
     env SCHEMATHESIS_HOOKS=../../../checks/openapi-fuzz/hooks.py "${key[@]}" \
-      timeout --kill-after=5 $((seconds * 3)) venv/bin/schemathesis --config-file ../../../checks/openapi-fuzz/schemathesis.toml run "$url/openapi.json" \
+      timeout --kill-after=5 $((seconds * 3)) venv/bin/schemathesis --config-file ../../../checks/openapi-fuzz/schemathesis.toml run "$url/openapi.json" "${without[@]}" \
       --checks all --exclude-checks missing_required_header --phases examples,coverage,fuzzing,stateful --mode all --max-examples 15 --max-time "$seconds" --seed "$seed" --workers 1 \
       --request-timeout 10 --generation-database none --suppress-health-check all --warnings off --no-color
   )

@@ -2,7 +2,7 @@
 //!
 //! What differs from a reader's shell is said here. The server's usual address is replaced by one with a free port. A line
 //! that starts a server in the background (`[NAME=value …] abide serve … &`) returns once the server answers. Lines that begin with `cargo`,
-//! `docker`, `sudo` or `systemctl` are left out: they build, or need a machine of their own.
+//! `docker`, `sudo` or `systemctl`, or name a script of this repository, are left out: they build, measure, or need a machine of their own.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,7 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const USUAL_ADDRESS: &str = "127.0.0.1:8080";
-const LEFT_OUT: [&str; 4] = ["cargo ", "docker ", "sudo ", "systemctl "];
+const LEFT_OUT: [&str; 6] = [
+    "cargo ",
+    "checks/",
+    "crates/",
+    "docker ",
+    "sudo ",
+    "systemctl ",
+];
 /// The page about the simulator shows answers too, and is run and compared with them in `crates/server/tests/docs.rs`.
 const RUN_ELSEWHERE: [&str; 1] = ["simulator.md"];
 /// Given to bash before the page's own lines. Whatever was started in the background ends with the script.

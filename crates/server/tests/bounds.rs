@@ -18,12 +18,12 @@ fn list(count: usize, item: &Value) -> Value {
 }
 
 /// What goes wrong, on a job.
-fn simulate(member: &str, value: Value) -> Value {
-    json!({"simulate": {member: value}})
+fn simulate(member: &str, value: impl Into<Value>) -> Value {
+    json!({"simulate": {member: value.into()}})
 }
 
-fn faulty(member: &str, value: Value) -> Value {
-    simulate("faults", json!([{"fault": "error", member: value}]))
+fn faulty(member: &str, value: impl Into<Value>) -> Value {
+    simulate("faults", json!([{"fault": "error", member: value.into()}]))
 }
 
 fn said(answer: &Answer) -> String {
