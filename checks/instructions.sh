@@ -33,7 +33,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # Work, and how often: so often that one more hash table that grows makes no difference.
-few=200 many=1200
+few=50 many=250
 count() { # WORK TIMES FILE
   valgrind --tool=callgrind --callgrind-out-file="$work/$1.$2.out" \
     "$bench" work "$1" --count "$2" >/dev/null 2>"$work/$1.$2.log" || { cat "$work/$1.$2.log" >&2; exit 1; }
