@@ -3,6 +3,7 @@
 Only values that are valid are changed, and only to others that are as valid, so that what a request is expected to be answered with stays.
 """
 
+import math
 import os
 import re
 import uuid
@@ -13,6 +14,11 @@ import schemathesis
 LISTEN = 0.3
 URL = re.compile(r"^https?://", re.IGNORECASE)
 SPAN = re.compile(r"^[0-9]{1,7}(ms|s)?$")
+UNIT = {"": 1, "d": 86_400, "h": 3_600, "m": 60, "s": 1, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
+SPAN_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(d|h|ms|m|s|µs|ns|)")
+SPAN_WHOLE = re.compile(rf"^{SPAN_PART.pattern}( {SPAN_PART.pattern})*$")
+# What the description has for an idempotency key.
+IDEMPOTENCY_KEY = re.compile(r"""^([!#-~]([ -~]*[!-~])?|"[ -~]+")$""")
 
 
 def is_number(value, low, high):
@@ -21,6 +27,14 @@ def is_number(value, low, high):
 
 def is_wait(value):
     return is_number(value, 0, 31_622_400) or (isinstance(value, str) and SPAN.match(value))
+
+
+def seconds(span):
+    """How long that is, of the spans that the description lets be made; `None` where it is none."""
+    if is_number(span, 0, math.inf):
+        return span
+    parts = SPAN_PART.findall(span) if isinstance(span, str) and SPAN_WHOLE.match(span) else []
+    return sum(float(number) * UNIT[unit] for number, unit in parts) if parts else None
 
 
 def whole(value):
@@ -60,6 +74,11 @@ def tame(value):
     # On the way every attempt to deliver a webhook is made, and a year of them takes its time.
     if is_wait(value.get("seconds")):
         value["seconds"] = 600
+    # A range begins before it ends, which a description can't say.
+    if {"min", "max"} <= value.keys():
+        ends = seconds(value["min"]), seconds(value["max"])
+        if None not in ends and ends[0] > ends[1]:
+            value["min"], value["max"] = value["max"], value["min"]
     for item in value.values():
         tame(item)
 
@@ -75,7 +94,7 @@ def before_call(context, case, kwargs):
     if case.headers and re.match(r"^wait=[0-9]+$", str(case.headers.get("Prefer"))):
         case.headers["Prefer"] = "wait=0"
     # Another body under a key that was used before is refused, and that is tried elsewhere.
-    if case.headers and re.match(r"^[!-~]{1,255}$", str(case.headers.get("Idempotency-Key", ""))):
+    if case.headers and IDEMPOTENCY_KEY.match(key := str(case.headers.get("Idempotency-Key", ""))) and len(key) <= 255:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
     if case.path.endswith("/events"):
         kwargs["timeout"] = LISTEN

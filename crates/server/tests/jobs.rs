@@ -121,14 +121,27 @@ async fn the_same_key_and_body_give_the_same_job() {
     let later = house.post("/v1/jobs", json!({"kind": "b"})).await;
     assert_eq!(later.status, 202);
 
+    // The same whichever way it is written, and whatever surrounds it.
+    let house = House::with(&[]).await;
+    let bare = house.with_header("idempotency-key", "k 1");
+    let first = bare.post("/v1/jobs", json!({"kind": "a"})).await;
+    let quoted = house.with_header("idempotency-key", " \"k 1\"\t");
+    let again = quoted.post("/v1/jobs", json!({"kind": "a"})).await;
+    assert_eq!(again.json()["id"], first.json()["id"]);
+
     let long = "x".repeat(256);
-    for key in ["", "\"\"", &long] {
+    for key in ["", " ", "\"\"", "\"", "\"k", "k\t1", "k\u{e4}1", &long] {
         let house = House::with(&[]).await.with_header("idempotency-key", key);
         let answer = house.ask("POST", "/v1/jobs", None).await;
         assert_eq!(
             (answer.status, answer.code().as_str()),
             (422, "invalid_member"),
             "{key}"
+        );
+        let detail = answer.json()["detail"].to_string();
+        assert!(
+            detail.contains("`Idempotency-Key` must be 1 to 255"),
+            "{detail}"
         );
         assert_eq!(house.get("/v1/jobs").await.json()["jobs"], json!([]));
     }

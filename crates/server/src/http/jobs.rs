@@ -50,7 +50,7 @@ pub(super) struct ReadQuery {
     summary = "Create a job",
     description = "No body at all is the same as `{}`. With an idempotency key a create may be sent again: the same key and body give the same job.",
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "Names this create, so that sending it again makes no second job; 1 to 255 visible ASCII characters, remembered for 24 hours.", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names this create, so that sending it again makes no second job; 1 to 255 visible ASCII characters with spaces between them, or a string in double quotes; remembered for 24 hours.", min_length = 1, max_length = 255, pattern = r#"^([!#-~]([ -~]*[!-~])?|"[ -~]+")$"#),
         ("Prefer" = Option<String>, Header, description = "`wait=N` holds the request up to so many seconds, until the job has ended; `respond-async` doesn't.", example = "wait=10")
     ),
     request_body(content = Option<abide_wire::NewJob>),
@@ -535,18 +535,29 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get(headers::IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
-    let key = value.to_str().unwrap_or_default().trim();
-    let key = key
-        .strip_prefix('"')
-        .and_then(|key| key.strip_suffix('"'))
-        .unwrap_or(key);
-    if key.is_empty() || key.len() > limits::IDEMPOTENCY_KEY_BYTES_MAX {
-        return Err(ApiError::invalid_member(format!(
-            "the header `Idempotency-Key` must be 1 to {} visible ASCII characters",
+    // What surrounds the value is no part of it, whichever way it came in.
+    match key_in(value.as_bytes().trim_ascii()) {
+        Some(key) => Ok(Some(key.to_owned())),
+        None => Err(ApiError::invalid_member(format!(
+            "the header `Idempotency-Key` must be 1 to {} visible ASCII characters, with spaces between them or a string in double quotes",
             limits::IDEMPOTENCY_KEY_BYTES_MAX
-        )));
+        ))),
     }
-    Ok(Some(key.to_owned()))
+}
+
+/// The key in the header's value: a bare word or words, or what a string in quotes has in it.
+///
+/// The description says the same as a pattern, so what is taken here is taken by it too.
+fn key_in(value: &[u8]) -> Option<&str> {
+    let is_plain = value.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    if !is_plain || value.len() > limits::IDEMPOTENCY_KEY_BYTES_MAX {
+        return None;
+    }
+    let key = match value.strip_prefix(b"\"") {
+        Some(rest) => rest.strip_suffix(b"\"")?,
+        None => value,
+    };
+    std::str::from_utf8(key).ok().filter(|key| !key.is_empty())
 }
 
 /// The URL of that path as the client would reach it, or the path where that can't be told.
