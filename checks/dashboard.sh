@@ -7,69 +7,36 @@
 # binary to try; the debug build by default.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source checks/common/shell.sh
 
 work=target/checks/dashboard
 images=$work/images
 mkdir -p "$images"
 
-missing=()
-command -v chromium >/dev/null || missing+=(chromium)
-command -v chromedriver >/dev/null || missing+=(chromium-driver)
-command -v npm >/dev/null || missing+=(npm)
-if [ "${#missing[@]}" -gt 0 ]; then
-  echo "installing ${missing[*]}" >&2
-  sudo=()
-  [ "$(id -u)" -eq 0 ] || sudo=(sudo)
-  "${sudo[@]}" apt-get update -qq
-  "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" fonts-noto-core fonts-dejavu-core >/dev/null
-fi
+packages chromedriver=chromium-driver npm=npm
+command -v chromium >/dev/null || install_packages chromium fonts-noto-core fonts-dejavu-core
 
 cp checks/dashboard/package.json checks/dashboard/package-lock.json checks/dashboard/*.mjs "$work"/
-(cd "$work" && npm ci --no-audit --no-fund --loglevel=error)
+# What is there already from the same list stays.
+if ! cmp -s checks/dashboard/package-lock.json "$work/node_modules/installed.json"; then
+  (cd "$work" && npm ci --no-audit --no-fund --loglevel=error)
+  cp checks/dashboard/package-lock.json "$work/node_modules/installed.json"
+fi
 
 ASSETS=$PWD/crates/server/assets/dashboard node --no-warnings --test --test-reporter=dot "$work/units.test.mjs"
 
-if [ -z "${ABIDE:-}" ]; then
-  cargo build --locked --quiet --package abide-cli
-  ABIDE=${CARGO_TARGET_DIR:-target}/debug/abide
-fi
+program
 
-servers=()
-finish() {
-  for server in "${servers[@]}"; do
-    kill "$server" 2>/dev/null || true
-    wait "$server" 2>/dev/null || true
-  done
-}
-trap finish EXIT
-
-# Starts a server on a free port and puts its address into `url`, from what it says itself.
-start() {
-  local log=$1
-  shift
-  # The server empties the file only once it runs; an address of the last time must not be read.
-  : >"$log"
-  "$ABIDE" serve --listen 127.0.0.1:0 --ephemeral --rate-limit off "$@" >"$log" 2>&1 &
-  servers+=($!)
-  url=
-  for _ in $(seq 100); do
-    url=$(grep -oE 'http://127\.0\.0\.1:[0-9]+' "$log" | head -n 1 || true)
-    [ -n "$url" ] && return
-    kill -0 "$!" 2>/dev/null || break
-    sleep 0.1
-  done
-  echo "the server didn't start:" >&2
-  cat "$log" >&2
-  exit 1
-}
-
-start "$work/keyed.log" --api-key a-key-for-the-test --clock manual
+limits=(--listen 127.0.0.1:0 --ephemeral --rate-limit off)
+start "$work/keyed.log" serve "${limits[@]}" --api-key a-key-for-the-test --clock manual
 keyed=$url
+start "$work/full.log" serve "${limits[@]}"
+full=$url
 # The default job stays out of the way: its end would be told to the receiver too.
-start "$work/server.log" --webhook-retry 0s,1h --default-job-delay 1h
+start "$work/server.log" serve "${limits[@]}" --webhook-retry 0s,1h --default-job-delay 1h
 
-# Takes a minute and a half on two idle cores; the rest is room for a busy machine.
-timeout --kill-after=10 290 node "$work/drive.mjs" "$url" "$keyed" "$images" || {
+# Takes less than a minute on two idle cores; the rest is room for a busy machine.
+timeout --kill-after=10 290 node "$work/drive.mjs" "$url" "$keyed" "$full" "$images" || {
   code=$?
   echo "the last lines of the server's log:" >&2
   tail -n 20 "$work/server.log" >&2

