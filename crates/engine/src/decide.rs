@@ -500,11 +500,13 @@ fn what_was_said(new: &NewJob<Json>) -> u64 {
         .as_ref()
         .and_then(|simulate| serde_json::to_vec(simulate).ok())
         .unwrap_or_default();
-    let text = |json: &Option<Json>| json.as_ref().map_or("", |json| json.get()).to_owned();
+    fn text(json: &Option<Json>) -> &[u8] {
+        json.as_ref().map_or(b"", |json| json.get().as_bytes())
+    }
     digest(&[
         new.kind.as_deref().unwrap_or(KIND_DEFAULT).as_bytes(),
-        text(&new.input).as_bytes(),
-        text(&new.metadata).as_bytes(),
+        text(&new.input),
+        text(&new.metadata),
         &simulate,
         &[u8::from(new.worker == Some(Worker::External))],
     ])
@@ -539,14 +541,13 @@ fn validate(new: &NewJob<Json>) -> Result<(), Refusal> {
         )));
     }
     if let Some(metadata) = &new.metadata {
-        let members: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(metadata.get())
-                .map_err(|_| Refusal::Invalid("`metadata` must be an object".to_owned()))?;
-        if members.len() > limits::METADATA_MEMBERS_MAX {
+        let members = metadata
+            .members()
+            .ok_or_else(|| Refusal::Invalid("`metadata` must be an object".to_owned()))?;
+        if members > limits::METADATA_MEMBERS_MAX {
             return Err(Refusal::Invalid(format!(
-                "`metadata` must have at most {} members, but has {}",
+                "`metadata` must have at most {} members, but has {members}",
                 limits::METADATA_MEMBERS_MAX,
-                members.len()
             )));
         }
     }

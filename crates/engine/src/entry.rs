@@ -11,6 +11,9 @@ use abide_wire::{Outcome, Problem, Simulate, Timestamp, WebhookTarget, Worker};
 use crate::model::{Defaults, Plan};
 use crate::{JobKey, Json, Owner};
 
+/// Few entries are longer, in bytes.
+const ENTRY_BYTES: usize = 1_024;
+
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -150,7 +153,10 @@ impl Entry {
     /// The stored form.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("an entry has no map with keys that are not text")
+        let mut bytes = Vec::with_capacity(ENTRY_BYTES);
+        serde_json::to_writer(&mut bytes, self)
+            .expect("an entry has no map with keys that are not text");
+        bytes
     }
 
     /// Reads the stored form.

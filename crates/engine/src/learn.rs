@@ -132,6 +132,18 @@ impl Cohort {
     /// What is known by now.
     #[must_use]
     pub fn curve(&self, now: Timestamp) -> Curve {
+        let ends = self
+            .followed
+            .iter()
+            .filter(|followed| matches!(followed, Followed::Ended(_)));
+        if ends.take(LONGER_MIN).count() < LONGER_MIN {
+            // It has nothing to say until there are more, however old those that run grow.
+            return Curve {
+                version: self.version,
+                built_at: now,
+                ..Curve::default()
+            };
+        }
         let age = |key: &JobKey| u64::try_from(now.since(key.made_at()).as_millis()).unwrap_or(0);
         let gone = self.followed.iter().filter_map(|followed| match followed {
             Followed::Running => None,

@@ -81,10 +81,14 @@ impl JobText {
     /// That JSON of that revision.
     #[must_use]
     pub fn new(revision: u64, json: Vec<u8>) -> Self {
-        // What clients sent comes before it, so the last one is the job's own.
-        const MEMBER: &[u8] = b"\"remaining_ms\":null";
-        let found = memchr::memmem::rfind(&json, MEMBER);
-        let end = found.map_or(0, |at| at + MEMBER.len());
+        // What clients sent comes before it, and after it there are only the links, which have the last brace that is opened.
+        const LINKS: &[u8] = b",\"links\":";
+        let links = memchr::memrchr(b'{', &json).unwrap_or_default();
+        let end = links.saturating_sub(LINKS.len());
+        debug_assert!(
+            json[..end].ends_with(b"\"remaining_ms\":null"),
+            "it isn't a job's"
+        );
         Self {
             revision,
             bytes: json.into(),

@@ -9,8 +9,9 @@
 //! with the bytes read so far, and that connection stays there. So whatever is difficult or to be refused has one implementation,
 //! and what is read here means the same to everybody.
 //!
-//! A plain request is first offered to [`Answers::quick`], which appends the answer to bytes that go out with one write, and else
-//! goes the [ordinary](Answers::ordinary) way, with the request and the answer as values. The two give the same answers.
+//! A plain request is first offered to [`Answers::quick`], which appends the answer to bytes that go out with one write, at once or
+//! when it is there, and else goes the [ordinary](Answers::ordinary) way, with the request and the answer as values. The two give the
+//! same answers.
 
 mod bare;
 mod head;
@@ -55,8 +56,9 @@ pub type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// What answers the requests of one connection.
 pub trait Answers: Clone + Send + Sync + 'static {
-    /// Appends the answer to `out`, if it can be told at once from the head alone. `is_last` says that the connection ends with it.
-    fn quick(&self, head: &Head<'_>, is_last: bool, out: &mut Vec<u8>) -> Quick;
+    /// Answers a request as bytes, if it is of a sort that can be: appends the answer to `out`, or begins what it takes to have
+    /// it. `is_last` says that the connection ends with it.
+    fn quick(&self, head: &Head<'_>, body: &[u8], is_last: bool, out: &mut Vec<u8>) -> Quick;
 
     /// Answers any request.
     fn ordinary(&self, request: Request<Body>) -> Answering;
@@ -70,10 +72,13 @@ pub enum Quick {
     /// Its answer has been appended.
     Answered,
     /// Its answer comes later.
-    Later(Pin<Box<dyn Future<Output = Later> + Send>>),
+    Later(Awaited),
     /// It isn't one of those, and nothing has happened.
     Ordinary,
 }
+
+/// An answer that comes later.
+pub type Awaited = Pin<Box<dyn Future<Output = Later> + Send>>;
 
 /// An answer that came later.
 #[derive(Debug)]
@@ -106,6 +111,7 @@ where
         kept: Vec::new(),
         is_news: false,
         unsent: Vec::new(),
+        later: None,
     };
     async move {
         // An error is between the client and its network; it is no fault of ours.
@@ -135,7 +141,6 @@ where
 }
 
 /// A connection on this side of the HTTP library.
-#[derive(Debug)]
 struct Front<I, A> {
     io: I,
     answers: A,
@@ -145,6 +150,8 @@ struct Front<I, A> {
     is_news: bool,
     /// What the system hasn't taken yet.
     unsent: Vec<u8>,
+    /// The answer that comes later, and whether it is the last.
+    later: Option<(Awaited, bool)>,
 }
 
 /// What is to be done after reading.
@@ -155,8 +162,10 @@ enum Step {
     Send,
     /// Wait for the rest of a body.
     Body,
-    /// Wait for this answer.
-    Later(Pin<Box<dyn Future<Output = Later> + Send>>, bool),
+    /// Wait for the answer that comes later, and read nothing after it.
+    Finish(Awaited),
+    /// Send this answer.
+    Reply(Response, bool),
     /// Wait for this one.
     Ordinary(Answering, bool),
     /// Let the HTTP library go on.
@@ -182,10 +191,18 @@ impl Deadline {
             .store(u64::try_from(at).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// How long it is until then.
+    /// Puts it off while an answer is awaited.
+    fn put_off(&self) {
+        self.0.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// How long it is until then, or until it is worth while to look again.
     fn left(&self, answers: &impl Answers) -> Duration {
-        let at = Duration::from_millis(self.0.load(Ordering::Relaxed));
-        at.saturating_sub(answers.elapsed())
+        match self.0.load(Ordering::Relaxed) {
+            // When it is set, it will be that far away.
+            u64::MAX => NEXT_REQUEST,
+            at => Duration::from_millis(at).saturating_sub(answers.elapsed()),
+        }
     }
 
     /// Waits until then. It may be set anew meanwhile, which costs nothing until the former time is over.
@@ -223,9 +240,13 @@ where
                     }
                 };
                 tokio::select! {
+                    biased;
                     step = poll_fn(|cx| self.poll_step(cx, deadline)) => step?,
                     () = late => if awaits_body { Step::Library } else { return Ok(None) },
-                    () = stop.cancelled(), if !awaits_body => return Ok(None),
+                    () = stop.cancelled(), if !awaits_body => match self.later.take() {
+                        Some((later, _)) => Step::Finish(later),
+                        None => return Ok(None),
+                    },
                 }
             };
             awaits_body = matches!(step, Step::Body);
@@ -233,29 +254,28 @@ where
                 let unsent = std::mem::take(&mut self.unsent);
                 self.send(unsent).await?;
             }
-            let is_last = match step {
+            let (response, is_last) = match step {
                 Step::Read | Step::Send | Step::Body => continue,
                 Step::Library => return Ok(Some(std::mem::take(&mut self.kept))),
-                Step::End => true,
-                Step::Later(later, is_last) => {
-                    match self.while_open(later).await? {
-                        Later::Bytes(bytes) => self.send(bytes).await?,
-                        Later::Response(response) => {
-                            let is_last = is_last || stop.is_cancelled();
-                            Box::pin(self.reply(response, is_last)).await?;
-                        }
-                    }
-                    is_last
-                }
+                Step::End => (None, true),
+                Step::Reply(response, is_last) => (Some(response), is_last),
                 Step::Ordinary(answering, is_last) => {
-                    let response = self.while_open(answering).await?;
-                    let is_last = is_last || stop.is_cancelled();
-                    // In a box, so that a connection which is held needn't have room for it.
-                    Box::pin(self.reply(response, is_last)).await?;
-                    is_last
+                    (Some(self.while_open(answering).await?), is_last)
                 }
+                Step::Finish(later) => match self.while_open(later).await? {
+                    Later::Response(response) => (Some(response), true),
+                    Later::Bytes(bytes) => {
+                        self.send(bytes).await?;
+                        (None, true)
+                    }
+                },
             };
-            if is_last || stop.is_cancelled() {
+            let is_last = is_last || stop.is_cancelled();
+            if let Some(response) = response {
+                // In a box, so that a connection which is held needn't have room for it.
+                Box::pin(self.reply(response, is_last)).await?;
+            }
+            if is_last {
                 self.io.shutdown().await?;
                 return Ok(None);
             }
@@ -266,6 +286,26 @@ where
     /// Reads and answers, as long as answers are there at once and the system takes them.
     fn poll_step(&mut self, cx: &mut Context<'_>, deadline: &Deadline) -> Poll<io::Result<Step>> {
         loop {
+            if let Some((later, is_last)) = &mut self.later {
+                let is_last = *is_last;
+                let Poll::Ready(answer) = later.as_mut().poll(cx) else {
+                    return self.poll_gone(cx).map(Err);
+                };
+                self.later = None;
+                deadline.set(&self.answers, NEXT_REQUEST);
+                match answer {
+                    Later::Response(response) => {
+                        return Poll::Ready(Ok(Step::Reply(response, is_last)));
+                    }
+                    Later::Bytes(bytes) => self.write(cx, &bytes)?,
+                }
+                if is_last {
+                    return Poll::Ready(Ok(Step::End));
+                }
+                if !self.unsent.is_empty() {
+                    return Poll::Ready(Ok(Step::Send));
+                }
+            }
             let mut buffer = [const { MaybeUninit::uninit() }; READ_BYTES];
             let mut buffer = ReadBuf::uninit(&mut buffer);
             if !self.is_news {
@@ -292,14 +332,13 @@ where
                 };
                 if !out.is_empty() {
                     deadline.set(&self.answers, NEXT_REQUEST);
-                    let sent = match Pin::new(&mut self.io).poll_write(cx, out) {
-                        Poll::Ready(sent) => sent?,
-                        Poll::Pending => 0,
-                    };
-                    self.unsent.extend_from_slice(&out[sent..]);
+                    self.write(cx, out)?;
                 }
                 Ok::<_, io::Error>(step)
             })?;
+            if self.later.is_some() {
+                deadline.put_off();
+            }
             match step {
                 Step::Read if self.unsent.is_empty() => {}
                 step => return Poll::Ready(Ok(step)),
@@ -329,10 +368,13 @@ where
             let Some(content) = rest.get(length..length + body) else {
                 return (used, Step::Body);
             };
-            let step = match self.answers.quick(&head, is_last, out) {
+            let step = match self.answers.quick(&head, content, is_last, out) {
                 Quick::Answered if is_last => Step::End,
                 Quick::Answered => Step::Read,
-                Quick::Later(later) => Step::Later(later, is_last),
+                Quick::Later(later) => {
+                    self.later = Some((later, is_last));
+                    Step::Read
+                }
                 Quick::Ordinary => match head.request(length, content) {
                     Some(request) => Step::Ordinary(self.answers.ordinary(request), is_last),
                     None => return (used, Step::Library),
@@ -342,7 +384,7 @@ where
             self.is_news = used < bytes.len();
             match step {
                 Step::Read if out.len() >= SEND_BYTES => return (used, Step::Send),
-                Step::Read => {}
+                Step::Read if self.later.is_none() => {}
                 step => return (used, step),
             }
         }
@@ -382,6 +424,16 @@ where
             }
         }
         Poll::Pending
+    }
+
+    /// Sends as much of that as the system takes at once, and keeps the rest.
+    fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<()> {
+        let sent = match Pin::new(&mut self.io).poll_write(cx, bytes) {
+            Poll::Ready(sent) => sent?,
+            Poll::Pending => 0,
+        };
+        self.unsent.extend_from_slice(&bytes[sent..]);
+        Ok(())
     }
 
     /// Sends all of that.

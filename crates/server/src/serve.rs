@@ -289,7 +289,7 @@ mod tests {
     }
 
     impl Answers for Fine {
-        fn quick(&self, _: &Head<'_>, _: bool, _: &mut Vec<u8>) -> Quick {
+        fn quick(&self, _: &Head<'_>, _: &[u8], _: bool, _: &mut Vec<u8>) -> Quick {
             Quick::Ordinary
         }
 

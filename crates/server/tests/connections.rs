@@ -35,7 +35,7 @@ enum Way {
 struct Ordinarily(Shell);
 
 impl Answers for Ordinarily {
-    fn quick(&self, _: &Head<'_>, _: bool, _: &mut Vec<u8>) -> Quick {
+    fn quick(&self, _: &Head<'_>, _: &[u8], _: bool, _: &mut Vec<u8>) -> Quick {
         Quick::Ordinary
     }
 
@@ -158,6 +158,15 @@ fn post(target: &str, body: &str) -> String {
     request(&format!("POST {target}"), &fields, body)
 }
 
+/// A create with these further lines.
+fn create(fields: &str, body: &str) -> String {
+    let fields = format!(
+        "content-type: application/json\r\ncontent-length: {}\r\n{fields}",
+        body.len()
+    );
+    request("POST /v1/jobs", &fields, body)
+}
+
 /// The connection that makes the jobs which the others ask for, and the names of these.
 async fn jobs() -> (Vec<u8>, [String; 2]) {
     let long = r#"{"simulate":{"duration":{"fixed":"20h"},"outcome":{"error_chance":0}}}"#;
@@ -264,6 +273,92 @@ fn table(running: &str, done: &str) -> Vec<Vec<u8>> {
             "{}",
         ),
         post("/jobs", r#"{"processing_duration":1,"should_error":true}"#),
+        // Creates, as they should be and not.
+        post("/v1/jobs", ""),
+        post("/v1/jobs", "{}") + &post("/v1/jobs", r#" { "kind" : "a" } "#) + &get(&d),
+        create("idempotency-key: k-1\r\n", r#"{"kind":"a"}"#)
+            + &create("idempotency-key: \"k-1\"\r\n", r#"{"kind":"a"}"#)
+            + &create("Idempotency-Key: k-1\r\n", r#"{"kind":"b"}"#),
+        create("idempotency-key: k-1\r\n", r#"{"kind":"a"}"#),
+        create("idempotency-key: \r\n", "{}"),
+        create(&format!("idempotency-key: {}\r\n", "k".repeat(300)), "{}"),
+        create("idempotency-key: caf\u{e9}\r\n", "{}"),
+        create("x-request-id: mine-2\r\n", "{}"),
+        create("x-forwarded-proto: https\r\n", "{}"),
+        create("prefer: respond-async\r\n", "{}"),
+        create(
+            "prefer: wait=3\r\n",
+            r#"{"simulate":{"duration":{"fixed":"1s"}}}"#,
+        ),
+        create(
+            "prefer: wait=1\r\n",
+            r#"{"simulate":{"duration":{"fixed":"1h"}}}"#,
+        ),
+        create(
+            "prefer: respond-async, wait=2\r\n",
+            r#"{"simulate":{"duration":{"fixed":"1s"}}}"#,
+        ),
+        create("connection: close\r\n", "{}") + &get(&d),
+        create("", "{}") + "GARBAGE\r\n\r\n",
+        create("sec-fetch-site: cross-site\r\n", "{}"),
+        post(
+            "/v1/jobs?wait=2",
+            r#"{"simulate":{"duration":{"fixed":"1s"}}}"#,
+        ),
+        post("/v1/jobs?odd=1", "{}"),
+        post("/v1/jobs?\"<>", "{}"),
+        post(
+            "/v1/jobs",
+            r#"{"worker":"external","input":[1,{"b":null}],"metadata":{"c":"\u00e9 \ud83d\ude00"},"deadline_s":30}"#,
+        ),
+        post(
+            "/v1/jobs",
+            r#"{"simulate":{"duration":{"fixed":"0s"},"outcome":{"error_chance":1}}}"#,
+        ),
+        post(
+            "/v1/jobs",
+            r#"{"simulate":{"key":"k","stages":[{"name":"x","share":1}]}}"#,
+        ),
+        post(
+            "/v1/jobs",
+            r#"{"webhook":{"url":"http://127.0.0.1:9/hook"}}"#,
+        ),
+        post(
+            "/v1/jobs",
+            r#"{"webhook":{"url":"http://127.0.0.1:9/hook","secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}}"#,
+        ),
+        post("/v1/jobs", r#"{"webhook":{"url":"ftp://127.0.0.1/"}}"#),
+        post("/v1/jobs", r#"{"webhook":{"url":"http://10.0.0.1/"}}"#),
+        post("/v1/jobs", r#"{"kind":""}"#),
+        post("/v1/jobs", r#"{"kind":"a","kind":"b"}"#),
+        post("/v1/jobs", r#"{"knd":"a"}"#),
+        post("/v1/jobs", r#"{"metadata":[]}"#),
+        post("/v1/jobs", r#"{"worker":"external","simulate":{}}"#),
+        post(
+            "/v1/jobs",
+            r#"{"simulate":{"duration":{"uniform":{"min":-1,"max":2}}}}"#,
+        ),
+        post("/v1/jobs", r#"{"simulate":{"outcome":{"error_chance":2}}}"#),
+        post("/v1/jobs", r#"{"simulate":[]}"#),
+        post("/v1/jobs", "[]"),
+        post("/v1/jobs", "null"),
+        post("/v1/jobs", "{} x"),
+        post("/v1/jobs", "nonsense"),
+        post("/v1/jobs", &"[".repeat(200)),
+        request("POST /v1/jobs", "content-length: 2\r\n", "{}"),
+        request(
+            "POST /v1/jobs",
+            "content-type: Application/X+JSON; charset=utf-8\r\ncontent-length: 2\r\n",
+            "{}",
+        ),
+        "POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        "POST /v1/jobs HTTP/1.1\r\nauthorization: Bearer alpha\r\ncontent-length: 0\r\n\r\n"
+            .to_owned(),
+        "POST /v1/jobs HTTP/1.1\r\nauthorization: Bearer beta\r\ncontent-length: 0\r\n\r\n"
+            .to_owned(),
+        // More of them than the limit allows, at once.
+        post("/v1/jobs", r#"{"kind":"many"}"#).repeat(45),
+        post("/v1/jobs", r#"{"simulate":{"faults":[]}}"#),
         post(
             "/v1/jobs",
             &format!(r#"{{"input":"{}"}}"#, "x".repeat(40_000)),
@@ -366,6 +461,15 @@ fn table(running: &str, done: &str) -> Vec<Vec<u8>> {
         "GET /\"<> HTTP/1.1\r\n\r\n".to_owned(),
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
         "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0".to_owned(),
+        // A create that brings a fault along; from here on every request may meet one.
+        post(
+            "/v1/jobs",
+            r#"{"simulate":{"f\u0061ults":[{"fault":"error","on":"create"}]}}"#,
+        ) + &post("/v1/jobs", "{}"),
+        post(
+            "/v1/jobs",
+            r#"{"simulate":{"faults":[{"fault":"truncate"}]}}"#,
+        ),
     ];
     texts.map(String::into_bytes).to_vec()
 }

@@ -219,12 +219,13 @@ impl Links {
     /// The links of the job with that id.
     #[must_use]
     pub fn of(id: &str) -> Self {
+        let link = |rest: &str| ["/v1/jobs/", id, rest].concat();
         Self {
-            this: format!("/v1/jobs/{id}"),
-            events: format!("/v1/jobs/{id}/events"),
-            cancel: format!("/v1/jobs/{id}/cancel"),
-            watchers: format!("/v1/jobs/{id}/watchers"),
-            deliveries: format!("/v1/jobs/{id}/deliveries"),
+            this: link(""),
+            events: link("/events"),
+            cancel: link("/cancel"),
+            watchers: link("/watchers"),
+            deliveries: link("/deliveries"),
         }
     }
 }

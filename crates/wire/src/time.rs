@@ -68,12 +68,35 @@ impl Sub<Duration> for Timestamp {
     }
 }
 
+impl Timestamp {
+    /// The text, put down without the formatting machinery: every job has several instants in it.
+    fn with_text<T>(self, then: impl FnOnce(&str) -> T) -> T {
+        let instant = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
+        let civil = jiff::tz::Offset::UTC.to_datetime(instant);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |last: usize, number: u32| {
+            let (mut at, mut rest) = (last, number);
+            while rest > 0 {
+                text[at] = b'0' + (rest % 10) as u8;
+                rest /= 10;
+                // The largest number of each place has as many digits as there is room for.
+                at = at.saturating_sub(1);
+            }
+        };
+        put(3, civil.year().unsigned_abs().into());
+        put(6, civil.month().unsigned_abs().into());
+        put(9, civil.day().unsigned_abs().into());
+        put(12, civil.hour().unsigned_abs().into());
+        put(15, civil.minute().unsigned_abs().into());
+        put(18, civil.second().unsigned_abs().into());
+        put(22, civil.millisecond().unsigned_abs().into());
+        then(std::str::from_utf8(&text).expect("these are digits and signs"))
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_millisecond(self.0) {
-            Ok(instant) => write!(f, "{instant:.3}"),
-            Err(_) => Err(fmt::Error),
-        }
+        self.with_text(|text| f.write_str(text))
     }
 }
 
@@ -92,7 +115,7 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        self.with_text(|text| serializer.serialize_str(text))
     }
 }
 
@@ -294,6 +317,27 @@ mod openapi {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instant_is_written_as_the_calendar_has_it() {
+        let days = (-800_000_i64..=2_932_000).step_by(9_973);
+        let odd = [
+            0,
+            -1,
+            1,
+            999,
+            951_782_399_999,
+            951_868_800_000,
+            i64::MIN,
+            i64::MAX,
+        ];
+        let all = days.map(|day| day * 86_400_000 + day.rem_euclid(86_399_999));
+        for millis in all.chain(odd) {
+            let instant = Timestamp::from_millis(millis);
+            let expected = jiff::Timestamp::from_millisecond(instant.as_millis()).unwrap();
+            assert_eq!(instant.to_string(), format!("{expected:.3}"));
+        }
+    }
 
     #[test]
     fn spans_are_read_as_people_write_them() {

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 struct Slow(Clock);
 
 impl Answers for Slow {
-    fn quick(&self, head: &Head<'_>, is_last: bool, out: &mut Vec<u8>) -> Quick {
+    fn quick(&self, head: &Head<'_>, _: &[u8], is_last: bool, out: &mut Vec<u8>) -> Quick {
         let last = if is_last { "connection: close\r\n" } else { "" };
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n{last}\r\nfine");
         match head.path {

@@ -28,6 +28,15 @@ pub struct Json<T>(pub T);
 #[derive(Clone, Copy, Debug)]
 pub struct OptionalJson<T>(pub T);
 
+/// A body of JSON, or no body, which is the default; and its text.
+#[derive(Clone, Debug)]
+pub struct Worded<T> {
+    /// What it says.
+    pub value: T,
+    /// In which words.
+    pub text: Bytes,
+}
+
 /// The query, of which every parameter is known.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<T>(pub T);
@@ -50,15 +59,38 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 impl<S: Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJson<T> {
     type Rejection = ApiError;
 
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let worded = Worded::from_request(request, state).await?;
+        Ok(Self(worded.value))
+    }
+}
+
+impl<S: Sync, T: DeserializeOwned + Default> FromRequest<S> for Worded<T> {
+    type Rejection = ApiError;
+
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let bytes = read_body(&parts.headers, body).await?;
-        if bytes.is_empty() {
-            return Ok(Self(T::default()));
-        }
-        require_json(&parts.headers)?;
-        parse(&bytes).map(Self)
+        let text = read_body(&parts.headers, body).await?;
+        let value = optional(&parts.headers, &text)?;
+        Ok(Self { value, text })
     }
+}
+
+/// Reads the JSON of a body that came with those fields; no body is the default.
+///
+/// # Errors
+///
+/// It doesn't say that it is JSON (`415`), is none (`400`), or doesn't fit (`422`).
+pub(super) fn optional<F, T>(fields: &F, body: &[u8]) -> Result<T, ApiError>
+where
+    F: Fields + ?Sized,
+    T: DeserializeOwned + Default,
+{
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    require_json(fields)?;
+    parse(body)
 }
 
 impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
@@ -141,6 +173,13 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
             "it is nested more than {DEPTH_MAX} deep"
         )));
     }
+    // Where nothing is wrong there is nothing to name, and keeping track of the way to each member costs as much as reading it.
+    let mut json = serde_json::Deserializer::from_str(text);
+    if let Ok(value) = T::deserialize(Strict(&mut json))
+        && json.end().is_ok()
+    {
+        return Ok(value);
+    }
     let mut json = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(Strict(&mut json)).map_err(|error| {
         let path = error.path().to_string();
@@ -186,20 +225,21 @@ fn depth(text: &str) -> usize {
 
 /// Bodies must say that they are JSON. Among other things this keeps a page of a foreign site from posting here from its
 /// visitor's browser, which may send forms and plain text anywhere, and JSON only where it is asked to.
-fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
-    let found = headers.get(header::CONTENT_TYPE);
-    let is_json = found
-        .and_then(|found| found.to_str().ok())
-        .is_some_and(|found| {
-            let essence = found.split(';').next().unwrap_or_default().trim();
+fn require_json<F: Fields + ?Sized>(fields: &F) -> Result<(), ApiError> {
+    let is_json = fields.text("content-type").is_some_and(|found| {
+        let essence = found.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/json") || {
             let essence = essence.to_ascii_lowercase();
-            essence == "application/json"
-                || (essence.starts_with("application/") && essence.ends_with("+json"))
-        });
+            essence.starts_with("application/") && essence.ends_with("+json")
+        }
+    });
     if is_json {
         Ok(())
     } else {
-        Err(ApiError::unsupported_type(found))
+        let found = fields.value("content-type").map(HeaderValue::from_bytes);
+        Err(ApiError::unsupported_type(
+            found.and_then(Result::ok).as_ref(),
+        ))
     }
 }
 

@@ -8,7 +8,7 @@ use axum::Json as Respond;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, StatusCode, Uri};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use abide_engine::{Answer, Command, Create, Job, JobKey, Json as RawJson, Refusal, Report};
@@ -16,10 +16,10 @@ use abide_wire::{NewJob, Problem, Progress, Revision, Span, Timestamp, Until, he
 
 use super::access::Caller;
 use super::error::ApiError;
-use super::extract::{Json, OptionalJson, Path, Prefer, Query, Tags};
+use super::extract::{Json, Path, Prefer, Query, Tags, Worded};
 use super::fields::Fields;
 use super::hold::{Hold, hold};
-use super::lines::Lines;
+use super::lines::{Lines, Text};
 use super::looks::{Looked, POLL};
 use super::represent::{apply_preference, represent, respond, show};
 use super::state::AppState;
@@ -65,77 +65,164 @@ pub(super) async fn create(
     Extension(said): Extension<Said>,
     uri: Uri,
     headers: HeaderMap,
-    OptionalJson(mut new): OptionalJson<NewJob<RawJson>>,
+    Worded { value, text }: Worded<NewJob<RawJson>>,
 ) -> Result<Response, ApiError> {
-    check_webhook_of(&state, &mut new)?;
+    let wish = Wish::of(&state, &caller, value, &headers)?;
     let prefer = Prefer::of(&headers);
-    let wish = prefer.wait.filter(|_| !prefer.respond_async);
     // Room for the hold is taken first: a create that can't be held as asked should make no job.
-    let granted = wish
-        .map(|wish| Hold::grant(&state, &caller, Channel::Create, wish))
+    let granted = prefer
+        .wait
+        .filter(|_| !prefer.respond_async)
+        .map(|length| Hold::grant(&state, &caller, Channel::Create, length))
         .transpose()?;
-    let digest = Said::digest(&new);
-    let create = Command::Create(Box::new(Create {
-        owner: caller.owner,
-        new,
-        idempotency_key: idempotency_key(&headers)?,
-    }));
-    let Answer::Created { mut job, replayed } = state.commands.ask(create).await? else {
-        return Err(ApiError::internal(
-            "a create was answered with something else",
-        ));
+    let mut made = wish.make(&state, &said, Said::digest(&text)).await?;
+    let preference = match &granted {
+        Some(granted) => Preference::Wait(granted.length()),
+        None if prefer.respond_async => Preference::RespondAsync,
+        None => Preference::None,
     };
-    said.note(digest);
-    wait_for_early_webhook(&state, job.key).await;
-    let length = granted.as_ref().map(Hold::length);
     if let Some(granted) = granted
-        && !job.is_done()
+        && !made.job.is_done()
     {
         let asked_at = state.clock.now();
-        let last = job.clone();
+        let last = made.job.clone();
         // Where its record was removed meanwhile, the last that was known of it is the answer.
-        job = hold(&state, &caller, job, granted, Until::Done, Job::is_done)
-            .await
-            .unwrap_or(last);
+        made.job = hold(
+            &state,
+            &caller,
+            made.job,
+            granted,
+            Until::Done,
+            Job::is_done,
+        )
+        .await
+        .unwrap_or(last);
         let looked = Looked {
             asked_at,
             channel: Channel::Create.as_str(),
             seen: None,
             retry_after: None,
         };
-        state.note_look(&caller, &job, looked, state.clock.now());
+        state.note_look(&caller, &made.job, looked, state.clock.now());
+    }
+    let mut out = HeaderMap::new();
+    // HTTP/2 has the host in the URI.
+    let authority = uri.authority().map(http::uri::Authority::as_str);
+    let base = Base::of(authority, &headers);
+    let body = made.answer(&state, &base, preference, state.clock.now(), &mut out)?;
+    let mut response = respond(Some(body), out);
+    *response.status_mut() = made.status();
+    Ok(response)
+}
+
+/// A create that has been understood.
+#[derive(Debug)]
+pub(super) struct Wish(Box<Create>);
+
+impl Wish {
+    /// What that caller wishes with that body and those fields.
+    ///
+    /// # Errors
+    ///
+    /// The webhook may not be called, or the idempotency key is none.
+    pub(super) fn of<F: Fields + ?Sized>(
+        state: &AppState,
+        caller: &Caller,
+        mut new: NewJob<RawJson>,
+        fields: &F,
+    ) -> Result<Self, ApiError> {
+        check_webhook_of(state, &mut new)?;
+        Ok(Self(Box::new(Create {
+            owner: caller.owner,
+            new,
+            idempotency_key: idempotency_key(fields)?,
+        })))
     }
 
-    let mut response = represent(&state, &job);
-    if !job.is_done() {
-        *response.status_mut() = StatusCode::ACCEPTED;
+    /// Has the job made, and notes what was said.
+    ///
+    /// # Errors
+    ///
+    /// The loop refuses.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the answer; the job is made all the same.
+    pub(super) async fn make(
+        self,
+        state: &AppState,
+        said: &Said,
+        digest: u64,
+    ) -> Result<JobMade, ApiError> {
+        let Answer::Created { job, replayed } = state.commands.ask(Command::Create(self.0)).await?
+        else {
+            return Err(ApiError::internal(
+                "a create was answered with something else",
+            ));
+        };
+        said.note(digest);
+        wait_for_early_webhook(state, job.key).await;
+        Ok(JobMade { job, replayed })
     }
-    let out = response.headers_mut();
-    let path = format!("/v1/jobs/{}", job.key);
-    let operation = absolute(&uri, &headers, &path);
-    let value =
-        |text: &str| HeaderValue::from_str(text).map_err(|error| ApiError::internal(&error));
-    out.insert(header::LOCATION, value(&path)?);
-    out.insert(
-        HeaderName::from_static(headers::OPERATION_LOCATION),
-        value(&operation)?,
-    );
-    show_secret_of_job(&state, &job, out);
-    if replayed {
-        out.insert(
-            HeaderName::from_static(headers::IDEMPOTENT_REPLAYED),
-            HeaderValue::from_static("true"),
-        );
+}
+
+/// A job that a create made, or had made before.
+#[derive(Debug)]
+pub(super) struct JobMade {
+    pub job: Arc<Job>,
+    pub replayed: bool,
+}
+
+/// Which preference of the client's was followed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Preference {
+    None,
+    RespondAsync,
+    Wait(Duration),
+}
+
+impl JobMade {
+    /// `200` where the job has ended already, else `202`.
+    pub(super) fn status(&self) -> StatusCode {
+        if self.job.is_done() {
+            StatusCode::OK
+        } else {
+            StatusCode::ACCEPTED
+        }
     }
-    if let Some(length) = length {
-        apply_preference(out, length);
-    } else if prefer.respond_async {
-        out.insert(
-            HeaderName::from_static(headers::PREFERENCE_APPLIED),
-            HeaderValue::from_static("respond-async"),
-        );
+
+    /// Writes the headers of the answer and gives its body.
+    ///
+    /// # Errors
+    ///
+    /// The job can't be shown, which would be a fault of ours.
+    pub(super) fn answer(
+        &self,
+        state: &AppState,
+        base: &Base,
+        preference: Preference,
+        now: Timestamp,
+        out: &mut impl Lines,
+    ) -> Result<Bytes, ApiError> {
+        let shown = show(state, &self.job, false, now, out)?;
+        let path = format!("/v1/jobs/{}", self.job.key);
+        out.word("location", &path);
+        out.line(headers::OPERATION_LOCATION, |text| {
+            base.write(&path, text);
+        });
+        show_secret_of_job(state, &self.job, out);
+        if self.replayed {
+            out.word(headers::IDEMPOTENT_REPLAYED, "true");
+        }
+        match preference {
+            Preference::None => {}
+            Preference::RespondAsync => out.word(headers::PREFERENCE_APPLIED, "respond-async"),
+            Preference::Wait(length) => apply_preference(out, length),
+        }
+        shown
+            .body
+            .ok_or_else(|| ApiError::internal("a job was taken for known"))
     }
-    Ok(response)
 }
 
 /// `GET /v1/jobs/{id}`
@@ -531,12 +618,12 @@ fn if_match(headers: &HeaderMap, job: &Job) -> Result<Option<Revision>, ApiError
     }
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(headers::IDEMPOTENCY_KEY) else {
+fn idempotency_key<F: Fields + ?Sized>(fields: &F) -> Result<Option<String>, ApiError> {
+    let Some(value) = fields.value(headers::IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
     // What surrounds the value is no part of it, whichever way it came in.
-    match key_in(value.as_bytes().trim_ascii()) {
+    match key_in(value.trim_ascii()) {
         Some(key) => Ok(Some(key.to_owned())),
         None => Err(ApiError::invalid_member(format!(
             "the header `Idempotency-Key` must be 1 to {} visible ASCII characters, with spaces between them or a string in double quotes",
@@ -560,19 +647,32 @@ fn key_in(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(key).ok().filter(|key| !key.is_empty())
 }
 
-/// The URL of that path as the client would reach it, or the path where that can't be told.
-fn absolute(uri: &Uri, headers: &HeaderMap, path: &str) -> String {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    // HTTP/2 has the host in the URI.
-    let authority = uri.authority().map(http::uri::Authority::as_str);
-    let Some(host) = authority.or_else(|| text("host")) else {
-        return path.to_owned();
-    };
-    let scheme = match text("x-forwarded-proto") {
-        Some("https") => "https",
-        _ => "http",
-    };
-    format!("{scheme}://{host}{path}")
+/// Where the client reaches this server, as far as its request tells.
+#[derive(Debug)]
+pub(super) struct Base {
+    scheme: &'static str,
+    host: Option<Box<str>>,
+}
+
+impl Base {
+    /// What that authority, or else those fields tell.
+    pub(super) fn of<F: Fields + ?Sized>(authority: Option<&str>, fields: &F) -> Self {
+        Self {
+            scheme: match fields.text("x-forwarded-proto") {
+                Some("https") => "https",
+                _ => "http",
+            },
+            host: authority.or_else(|| fields.text("host")).map(Box::from),
+        }
+    }
+
+    /// Writes the URL of that path as the client would reach it, or the path where that can't be told.
+    fn write(&self, path: &str, text: &mut Text<'_>) {
+        if let Some(host) = &self.host {
+            text.str(self.scheme).str("://").str(host);
+        }
+        text.str(path);
+    }
 }
 
 /// A member that is there has a value; `null` is one where the type says so.

@@ -1,8 +1,10 @@
-//! Reads of a job's state, answered from the head of the request straight to bytes.
+//! What clients ask most, answered from the bytes of a request straight to bytes: reads of a job's state, and [creates](create).
 //!
-//! They are what clients ask most, and most of what the ordinary way costs them is what a router, a map of headers and a boxed
-//! answer cost. Nothing is decided here: who may ask, how often, what a read asks for, whether it is held and what the answer says are
-//! the functions that the ordinary way calls. Whatever isn't a success goes the ordinary way before anything has been counted.
+//! Most of what the ordinary way costs them is what a router, a map of headers and a boxed
+//! answer cost. Nothing is decided here: who may ask, how often, what a request asks for, whether it is held and what the answer says are
+//! the functions that the ordinary way calls. Whatever is refused before it is carried out goes the ordinary way, before anything has been counted.
+
+mod create;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,10 +13,10 @@ use std::time::Duration;
 use abide_engine::{Job, Owner};
 use abide_wire::Timestamp;
 use axum::body::Body;
-use axum::response::IntoResponse as _;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{Method, Request, StatusCode, Uri};
+use http::{Request, StatusCode, Uri};
 use serde::de::DeserializeOwned;
 
 use super::access::Caller;
@@ -29,6 +31,7 @@ use super::routes::Route;
 use super::shell::{Answered, Name, RequestId, Shell, class_of, panic_text, panicked, sign};
 use super::state::AppState;
 use super::trace::Trace;
+use super::visit::Visit;
 use crate::board::Look;
 use crate::connection::{Answering, Answers, Head, Later, Quick};
 
@@ -40,6 +43,12 @@ struct Read {
     caller: Caller,
     job: Arc<Job>,
     ask: Ask,
+    around: Around,
+}
+
+/// What is known of a request beside what it asks for.
+struct Around {
+    method: &'static str,
     route: Route,
     class: Class,
     begun: Duration,
@@ -55,12 +64,16 @@ enum Ask {
 }
 
 impl Answers for Shell {
-    fn quick(&self, head: &Head<'_>, is_last: bool, out: &mut Vec<u8>) -> Quick {
+    fn quick(&self, head: &Head<'_>, body: &[u8], is_last: bool, out: &mut Vec<u8>) -> Quick {
         let start = out.len();
-        let read = AssertUnwindSafe(|| self.read(head, is_last, &mut *out));
-        let quick = catch_unwind(read).unwrap_or_else(|panic| {
+        let begin = AssertUnwindSafe(|| match head.method {
+            "GET" => self.read(head, is_last, &mut *out),
+            "POST" => self.create(head, body, is_last),
+            _ => None,
+        });
+        let quick = catch_unwind(begin).unwrap_or_else(|panic| {
             // The ordinary way meets it again, and knows what to say.
-            tracing::error!(panic = panic_text(&*panic), "a quick read panicked");
+            tracing::error!(panic = panic_text(&*panic), "a quick answer panicked");
             None
         });
         quick.unwrap_or_else(|| {
@@ -82,7 +95,7 @@ impl Shell {
     /// Answers a read, if it is one and succeeds.
     fn read(&self, head: &Head<'_>, is_last: bool, out: &mut Vec<u8>) -> Option<Quick> {
         let state = self.state();
-        if head.method != "GET" || state.board.plays_faults() {
+        if state.board.plays_faults() {
             return None;
         }
         let route = Route::of(head.path);
@@ -122,12 +135,15 @@ impl Shell {
             caller,
             job,
             ask,
-            route,
-            class,
-            begun,
-            verdict,
-            is_last,
-            trace: Trace::begin(head.method, route, head.path),
+            around: Around {
+                method: "GET",
+                route,
+                class,
+                begun,
+                verdict,
+                is_last,
+                trace: Trace::begin("GET", route, head.path),
+            },
         };
         let name = Name::of(head.fields, state);
         let length = granted.as_ref().map(Hold::length);
@@ -164,7 +180,7 @@ impl Shell {
                     Ask::Classic(mode, _) => mode.hold(state, &read.caller, job, granted).await?,
                 };
                 let mut out = Vec::with_capacity(2 * HEAD_BYTES);
-                read.is_last |= state.stop.is_cancelled();
+                read.around.is_last |= state.stop.is_cancelled();
                 let now = state.clock.now();
                 read.answer(state, Some(length), id.as_name(), path, now, &mut out)?;
                 Ok::<_, ApiError>(out)
@@ -174,17 +190,24 @@ impl Shell {
                 Ok(Err(error)) => error.into_response(),
                 Err(panic) => panicked(&*panic),
             };
-            let answered = Answered {
-                route: read.route,
-                method: Method::GET.as_str(),
-                path,
-                class: read.class,
-                begun: read.begun,
-                trace: std::mem::take(&mut read.trace),
-            };
-            let uri: Uri = target.parse().unwrap_or_default();
-            Later::Response(self.refuse(response, id, answered, read.verdict, &read.caller, uri))
+            let visit = Visit::of_look(&read.caller);
+            Later::Response(self.refused(response, id, read.around, &target, visit))
         }
+    }
+
+    /// Completes and counts a refusal of what was let in.
+    fn refused(
+        &self,
+        response: Response,
+        id: RequestId,
+        mut around: Around,
+        target: &str,
+        visit: Visit,
+    ) -> Response {
+        let uri: Uri = target.parse().unwrap_or_default();
+        let verdict = around.verdict;
+        let answered = around.answered(uri.path());
+        self.refuse(response, id, answered, verdict, visit, uri.clone())
     }
 }
 
@@ -239,20 +262,51 @@ impl Read {
         out.reserve(HEAD_BYTES);
         let is_known = matches!(&self.ask, Ask::Native(ask) if ask.knows(&self.job));
         let status = if is_known {
-            out.extend_from_slice(b"HTTP/1.1 304 Not Modified\r\n");
             StatusCode::NOT_MODIFIED
         } else {
-            out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
             StatusCode::OK
         };
+        begin(status, out);
         let body: Option<Bytes> = match &self.ask {
             Ask::Native(ask) => ask.answer(state, &self.caller, &self.job, length, now, out)?,
             Ask::Classic(mode, asked_at) => {
                 Some(mode.answer(state, &self.caller, &self.job, *asked_at, now, out))
             }
         };
+        self.around
+            .end(state, name, path, status, now, body.as_deref(), out);
+        Ok(())
+    }
+}
+
+/// Appends the first line of an answer.
+fn begin(status: StatusCode, out: &mut Vec<u8>) {
+    let line: &[u8] = match status {
+        StatusCode::ACCEPTED => b"HTTP/1.1 202 Accepted\r\n",
+        StatusCode::NOT_MODIFIED => b"HTTP/1.1 304 Not Modified\r\n",
+        _ => b"HTTP/1.1 200 OK\r\n",
+    };
+    out.extend_from_slice(line);
+}
+
+impl Around {
+    /// Appends what every answer has at its end, and counts it.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are what an answer is made of"
+    )]
+    fn end(
+        &mut self,
+        state: &AppState,
+        name: Name<'_>,
+        path: &str,
+        status: StatusCode,
+        now: Timestamp,
+        body: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) {
         sign(out, name, now, self.verdict.as_ref(), self.route.door);
-        if let Some(body) = &body {
+        if let Some(body) = body {
             out.line("content-length", |text| {
                 text.number(body.len());
             });
@@ -261,17 +315,20 @@ impl Read {
             out.word("connection", "close");
         }
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(body.as_deref().unwrap_or_default());
-        let answered = Answered {
+        out.extend_from_slice(body.unwrap_or_default());
+        self.answered(path).count(state, name, status);
+    }
+
+    /// The request, now that it has its answer.
+    fn answered<'a>(&mut self, path: &'a str) -> Answered<'a> {
+        Answered {
             route: self.route,
-            method: Method::GET.as_str(),
+            method: self.method,
             path,
             class: self.class,
             begun: self.begun,
             trace: std::mem::take(&mut self.trace),
-        };
-        answered.count(state, name, status);
-        Ok(())
+        }
     }
 }
 

@@ -20,6 +20,9 @@ use crate::driver::Failure;
 /// The longest pause that is recommended between two reads.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 
+/// Few jobs are longer, in bytes.
+const BODY_BYTES: usize = 1_024;
+
 /// What an answer shows of a job, beside its headers.
 #[derive(Debug)]
 pub(super) struct Shown {
@@ -129,7 +132,8 @@ pub(super) fn body(
     remaining: Option<Remaining>,
 ) -> Result<Bytes, serde_json::Error> {
     let shared = state.board.text(job, |job| {
-        let bytes = serde_json::to_vec(&job.to_wire(None))?;
+        let mut bytes = Vec::with_capacity(BODY_BYTES);
+        serde_json::to_writer(&mut bytes, &job.to_wire(None))?;
         Ok(JobText::new(job.revision, bytes))
     })?;
     match remaining {

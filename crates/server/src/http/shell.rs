@@ -11,6 +11,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -21,7 +22,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use tower::Service;
 
 use super::access::{Caller, Client};
@@ -53,7 +54,14 @@ pub struct Shell {
 
 /// A request's name in the log; also among the request's extensions.
 #[derive(Clone, Debug)]
-pub struct RequestId(HeaderValue);
+pub struct RequestId(Named);
+
+/// A name for as long as somebody keeps it. One of ours needs no text of its own until it is told.
+#[derive(Clone, Debug)]
+enum Named {
+    Theirs(Arc<str>),
+    Ours { started_ms: i64, n: u64 },
+}
 
 /// The answer, when it is there.
 pub struct Answering(Pin<Box<dyn Future<Output = Response> + Send>>);
@@ -104,26 +112,26 @@ impl Shell {
         self.address
     }
 
-    /// Completes and counts the refusal of a read that wasn't answered the ordinary way.
+    /// Completes and counts the refusal of a request that didn't go the ordinary way.
     pub(super) fn refuse(
         &self,
         response: Response,
         id: RequestId,
         answered: Answered<'_>,
         verdict: Option<Verdict>,
-        caller: &Caller,
+        visit: Visit,
         uri: Uri,
     ) -> Response {
         let mut around = Around {
             state: self.state.clone(),
             route: answered.route,
             id,
-            method: Method::GET,
+            method: answered.method.parse().unwrap_or_default(),
             uri,
             begun: answered.begun,
             class: answered.class,
             verdict,
-            visit: Some(Visit::of_look(caller)),
+            visit: Some(visit),
             refused: None,
             trace: answered.trace,
         };
@@ -396,21 +404,26 @@ impl std::fmt::Display for Name<'_> {
 
 impl From<Name<'_>> for RequestId {
     fn from(name: Name<'_>) -> Self {
-        let text = name.to_string();
-        Self(HeaderValue::from_str(&text).expect("visible ASCII is a header value"))
+        Self(match name {
+            Name::Theirs(text) => Named::Theirs(text.into()),
+            Name::Ours { started_ms, n } => Named::Ours { started_ms, n },
+        })
     }
 }
 
 impl RequestId {
     /// The name, while the request is known.
     pub(super) fn as_name(&self) -> Name<'_> {
-        Name::Theirs(self.0.to_str().unwrap_or_default())
+        match self.0 {
+            Named::Theirs(ref text) => Name::Theirs(text),
+            Named::Ours { started_ms, n } => Name::Ours { started_ms, n },
+        }
     }
 }
 
 impl std::fmt::Display for RequestId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0.to_str().unwrap_or_default())
+        self.as_name().fmt(f)
     }
 }
 

@@ -1,7 +1,6 @@
 //! What of a request is counted on its client's card, beside the looks that handlers note.
 
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,12 +9,12 @@ use abide_wire::{FaultKind, Timestamp, headers};
 use axum::body::Body;
 use axum::response::Response;
 use http::{Method, Request, StatusCode, Uri, header};
-use serde::Serialize;
 
-use foldhash::fast::{FixedState, FoldHasher};
+use foldhash::fast::FixedState;
 
 use super::access::Caller;
 use super::faults::job_of;
+use super::fields::Fields;
 use super::routes::Route;
 use super::state::AppState;
 use crate::looks::Who;
@@ -63,27 +62,12 @@ struct Create {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Said(Arc<AtomicU64>);
 
-/// Takes text into a digest. It is for recognizing what the same clients said a moment ago, in this process.
-struct Digest(FoldHasher<'static>);
-
-impl io::Write for Digest {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 impl Said {
-    /// A digest of what a create says.
-    pub(super) fn digest(new: &impl Serialize) -> u64 {
-        let mut digest = Digest(FixedState::default().build_hasher());
-        // What doesn't become JSON makes no job either.
-        let _ = serde_json::to_writer(&mut digest, new);
-        digest.0.finish().max(1)
+    /// A digest of what a create says. It is for recognizing what the same clients said a moment ago, in this process.
+    pub(super) fn digest(text: &[u8]) -> u64 {
+        let mut digest = FixedState::default().build_hasher();
+        digest.write(text);
+        digest.finish().max(1)
     }
 
     /// Notes that the job has been made.
@@ -112,19 +96,31 @@ impl Visit {
             "/v1/jobs/{id}/events" => Kind::Several,
             "/v1/jobs/wait" if is_post => Kind::Several,
             "/v1/jobs" | "/jobs" if is_post => {
-                let said = Said::default();
-                request.extensions_mut().insert(said.clone());
-                Kind::Create(Create {
-                    state: state.clone(),
-                    client,
-                    said,
-                    has_key: request.headers().contains_key(headers::IDEMPOTENCY_KEY),
-                    is_answered: false,
-                })
+                let (visit, said) = Self::of_create(state, caller, request.headers());
+                request.extensions_mut().insert(said);
+                return Some(visit);
             }
             _ => return None,
         };
         Some(Self { client, kind })
+    }
+
+    /// The visit of a create, and where it is to be noted that it made a job.
+    pub(super) fn of_create<F: Fields + ?Sized>(
+        state: &AppState,
+        caller: &Caller,
+        fields: &F,
+    ) -> (Self, Said) {
+        let (client, said) = (caller.counted(), Said::default());
+        let create = Create {
+            state: state.clone(),
+            client,
+            said: said.clone(),
+            has_key: fields.value(headers::IDEMPOTENCY_KEY).is_some(),
+            is_answered: false,
+        };
+        let kind = Kind::Create(create);
+        (Self { client, kind }, said)
     }
 
     /// The visit of a read, which its handler counts.
@@ -156,6 +152,13 @@ impl Visit {
             count_failed(state, self.client, route, uri, response, now);
         } else if is_several {
             state.report.request(self.client, now);
+        }
+    }
+
+    /// Counts the answer to a create that went well.
+    pub(super) fn made(self, is_replay: bool, now: Timestamp) {
+        if let Kind::Create(create) = self.kind {
+            create.made(is_replay, false, now);
         }
     }
 
@@ -193,26 +196,29 @@ fn count_failed(
 
 impl Create {
     /// Counts a create that made a job; `false` where it made none.
-    fn answered(mut self, response: &Response, is_failed: bool, now: Timestamp) -> bool {
-        self.is_answered = true;
-        let Some(said) = self.said.get() else {
-            return false;
-        };
+    fn answered(self, response: &Response, is_failed: bool, now: Timestamp) -> bool {
         let out = response.headers();
         let decision = out.get(headers::SIM_DECISION);
         let is_cut = decision
             .and_then(|decision| decision.to_str().ok())
             .is_some_and(|decision| decision.contains(FaultKind::Truncate.as_str()));
-        self.state.report.made(
-            self.client,
-            Made {
-                at: now,
-                said,
-                has_key: self.has_key,
-                is_replay: out.contains_key(headers::IDEMPOTENT_REPLAYED),
-                is_lost: is_failed || is_cut,
-            },
-        );
+        let is_replay = out.contains_key(headers::IDEMPOTENT_REPLAYED);
+        self.made(is_replay, is_failed || is_cut, now)
+    }
+
+    fn made(mut self, is_replay: bool, is_lost: bool, at: Timestamp) -> bool {
+        self.is_answered = true;
+        let Some(said) = self.said.get() else {
+            return false;
+        };
+        let made = Made {
+            at,
+            said,
+            has_key: self.has_key,
+            is_replay,
+            is_lost,
+        };
+        self.state.report.made(self.client, made);
         true
     }
 }

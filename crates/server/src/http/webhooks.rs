@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
 use abide_engine::delivery::{self, EndpointChange, NewEndpoint, Standing, Wish};
@@ -22,6 +22,7 @@ use super::access::Caller;
 use super::error::ApiError;
 use super::extract::{Json, OptionalJson, Path, Query};
 use super::jobs::{find, key_of};
+use super::lines::Lines;
 use super::state::AppState;
 use crate::guard::Target;
 
@@ -511,6 +512,9 @@ pub(super) fn check_webhook_of<J>(state: &AppState, new: &mut NewJob<J>) -> Resu
 /// Lets a webhook that the simulator sends before the create's answer go first, for as long as an exchange may take to be
 /// noticed as the receiver's doing.
 pub(super) async fn wait_for_early_webhook(state: &AppState, job: abide_engine::JobKey) {
+    if !state.board.plays_faults() {
+        return;
+    }
     let is_early =
         |delivery: &Delivery| delivery.fault.as_deref() == Some(FaultKind::WebhookEarly.as_str());
     let webhooks = state.board.webhooks();
@@ -521,15 +525,15 @@ pub(super) async fn wait_for_early_webhook(state: &AppState, job: abide_engine::
 }
 
 /// Shows the secret that was made for the webhook that a job brought along.
-pub(super) fn show_secret_of_job(state: &AppState, job: &abide_engine::Job, out: &mut HeaderMap) {
+pub(super) fn show_secret_of_job(state: &AppState, job: &abide_engine::Job, out: &mut impl Lines) {
     let target = job.extra.as_ref().and_then(|extra| extra.webhook.as_ref());
     if target.is_none_or(|target| target.secret.is_some()) {
         return;
     }
     let endpoint = state.board.webhooks().endpoint_of_job(job.key);
     let secret = endpoint.and_then(|endpoint| endpoint.secret.as_ref().map(Secret::expose));
-    if let Some(value) = secret.and_then(|secret| HeaderValue::from_str(&secret).ok()) {
-        out.insert(HeaderName::from_static(headers::WEBHOOK_SECRET), value);
+    if let Some(secret) = secret {
+        out.word(headers::WEBHOOK_SECRET, &secret);
     }
 }
 

@@ -113,7 +113,7 @@ async fn create(
     OptionalJson(new): OptionalJson<Option<NewClassicJob>>,
 ) -> Result<Response, ApiError> {
     let simulate = new.map(simulate).transpose()?;
-    let digest = Said::digest(&simulate);
+    let digest = Said::digest(&serde_json::to_vec(&simulate).unwrap_or_default());
     let create = Command::Create(Box::new(Create {
         owner: caller.owner,
         new: NewJob {
