@@ -520,11 +520,11 @@ fn validate_progress(progress: &Progress) -> Result<(), Refusal> {
         )));
     }
     let stage = progress.stage.as_deref().unwrap_or_default();
-    if stage.len() > limits::WORD_BYTES_MAX {
+    let length = stage.chars().count();
+    if length > limits::WORD_CHARS_MAX {
         return Err(Refusal::Invalid(format!(
-            "`stage` must be at most {} bytes long, but is {}",
-            limits::WORD_BYTES_MAX,
-            stage.len()
+            "`stage` must be at most {} characters long, but is {length}",
+            limits::WORD_CHARS_MAX
         )));
     }
     Ok(())
@@ -532,12 +532,12 @@ fn validate_progress(progress: &Progress) -> Result<(), Refusal> {
 
 fn validate(new: &NewJob<Json>) -> Result<(), Refusal> {
     if let Some(kind) = &new.kind
-        && (kind.is_empty() || kind.len() > limits::WORD_BYTES_MAX)
+        && (kind.is_empty() || kind.chars().count() > limits::WORD_CHARS_MAX)
     {
         return Err(Refusal::Invalid(format!(
-            "`kind` must be 1 to {} bytes long, but is {}",
-            limits::WORD_BYTES_MAX,
-            kind.len()
+            "`kind` must be 1 to {} characters long, but is {}",
+            limits::WORD_CHARS_MAX,
+            kind.chars().count()
         )));
     }
     if let Some(metadata) = &new.metadata {

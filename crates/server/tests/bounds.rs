@@ -37,6 +37,8 @@ fn said(answer: &Answer) -> String {
 async fn every_bound_of_a_body_is_told_by_its_member_and_its_number() {
     let house = House::with(&[("rate-limit", "off")]).await;
     let x = |count| json!("x".repeat(count));
+    // Characters are counted, as descriptions of interfaces do, not bytes.
+    let wide = |count| json!("ø".repeat(count));
     let stage = json!({"name": "a", "share": 1});
     let fault = json!({"fault": "latency"});
     let item = json!({"id": "job_nobody"});
@@ -45,8 +47,8 @@ async fn every_bound_of_a_body_is_told_by_its_member_and_its_number() {
     let table = [
         (
             "/v1/jobs",
-            json!({"kind": x(100)}),
-            json!({"kind": x(101)}),
+            json!({"kind": wide(100)}),
+            json!({"kind": wide(101)}),
             ["`kind`", "100"],
         ),
         (
@@ -69,14 +71,14 @@ async fn every_bound_of_a_body_is_told_by_its_member_and_its_number() {
         ),
         (
             "/v1/jobs",
-            simulate("key", x(100)),
-            simulate("key", x(101)),
+            simulate("key", wide(100)),
+            simulate("key", wide(101)),
             ["`key`", "100"],
         ),
         (
             "/v1/jobs",
-            simulate("stages", json!([{"name": x(100), "share": 1}])),
-            simulate("stages", json!([{"name": x(101), "share": 1}])),
+            simulate("stages", json!([{"name": wide(100), "share": 1}])),
+            simulate("stages", json!([{"name": wide(101), "share": 1}])),
             ["`name`", "100"],
         ),
         (
@@ -171,8 +173,8 @@ async fn every_bound_of_a_body_is_told_by_its_member_and_its_number() {
         ),
         (
             "/v1/webhooks",
-            json!({"url": url(99), "description": x(500)}),
-            json!({"url": url(99), "description": x(501)}),
+            json!({"url": url(99), "description": wide(500)}),
+            json!({"url": url(99), "description": wide(501)}),
             ["`description`", "500"],
         ),
         (

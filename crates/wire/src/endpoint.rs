@@ -28,7 +28,7 @@ pub struct NewEndpoint {
         schema(pattern = "^whsec_([A-Za-z0-9+/]{4}){8,21}$")
     )]
     pub secret: Option<String>,
-    /// What to note on it, at most 500 bytes.
+    /// What to note on it, at most 500 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_length = 500))]
     pub description: Option<String>,

@@ -185,12 +185,12 @@ impl Fault {
         for (name, text) in [("retry_after", &self.retry_after), ("word", &self.word)] {
             if let Some(text) = text
                 && (text.is_empty()
-                    || text.len() > limits::WORD_BYTES_MAX
+                    || text.len() > limits::WORD_CHARS_MAX
                     || !text.bytes().all(|b| (0x20..0x7f).contains(&b)))
             {
                 return Err(format!(
                     "`{name}` must be 1 to {} printable ASCII characters",
-                    limits::WORD_BYTES_MAX
+                    limits::WORD_CHARS_MAX
                 ));
             }
         }

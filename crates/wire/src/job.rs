@@ -174,8 +174,9 @@ pub struct Progress {
     /// Percent done, 0 to 100.
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 100))]
     pub percent: f64,
-    /// What is being done, in the worker's words.
+    /// What is being done, in the worker's words; at most 100 characters.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(max_length = 100))]
     pub stage: Option<String>,
 }
 

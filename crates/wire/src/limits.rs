@@ -16,8 +16,8 @@ pub const PAGE_JOBS_DEFAULT: usize = 100;
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// How long an idempotency key is remembered.
 pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
-/// The longest `kind`, stage or status word, in bytes.
-pub const WORD_BYTES_MAX: usize = 100;
+/// The longest `kind`, stage or status word, in characters, as descriptions count.
+pub const WORD_CHARS_MAX: usize = 100;
 /// The most stages of a simulated job.
 pub const STAGES_MAX: usize = 50;
 /// The most faults on one job or among the defaults.

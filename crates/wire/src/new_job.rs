@@ -12,7 +12,7 @@ use crate::{Fault, Problem, Span, limits};
 #[serde(deny_unknown_fields, bound(deserialize = "J: Deserialize<'de>"))]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewJob<J = Value> {
-    /// What sort of work it is, `video_translation` by default; at most 100 bytes.
+    /// What sort of work it is, `video_translation` by default; at most 100 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100))]
     pub kind: Option<String>,
@@ -209,10 +209,10 @@ impl Simulate {
                 ));
             }
             for stage in stages {
-                if stage.name.is_empty() || stage.name.len() > limits::WORD_BYTES_MAX {
+                if stage.name.is_empty() || stage.name.chars().count() > limits::WORD_CHARS_MAX {
                     return Err(format!(
-                        "`name` of a stage must be 1 to {} bytes long",
-                        limits::WORD_BYTES_MAX
+                        "`name` of a stage must be 1 to {} characters long",
+                        limits::WORD_CHARS_MAX
                     ));
                 }
                 if !(stage.share.is_finite() && stage.share > 0.0 && stage.share <= 1e6) {
@@ -236,11 +236,11 @@ impl Simulate {
             }
         }
         if let Some(key) = &self.key
-            && (key.is_empty() || key.len() > limits::WORD_BYTES_MAX)
+            && (key.is_empty() || key.chars().count() > limits::WORD_CHARS_MAX)
         {
             return Err(format!(
-                "`key` must be 1 to {} bytes long",
-                limits::WORD_BYTES_MAX
+                "`key` must be 1 to {} characters long",
+                limits::WORD_CHARS_MAX
             ));
         }
         Ok(())

@@ -20,8 +20,8 @@ use crate::entry::Entry;
 use crate::luck::digest;
 use crate::{DeliveryKey, EndpointKey, Luck, Owner};
 
-/// The longest description, in bytes.
-const DESCRIPTION_BYTES_MAX: usize = 500;
+/// The longest description, in characters.
+const DESCRIPTION_CHARS_MAX: usize = 500;
 /// The longest answer that is kept of an attempt, in bytes.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
@@ -546,10 +546,10 @@ fn checked_url(url: &str) -> Result<Arc<str>, Refusal> {
 }
 
 fn checked_note(note: &str) -> Result<Arc<str>, Refusal> {
-    if note.len() > DESCRIPTION_BYTES_MAX {
+    let length = note.chars().count();
+    if length > DESCRIPTION_CHARS_MAX {
         return Err(Refusal::Invalid(format!(
-            "`description` must be at most {DESCRIPTION_BYTES_MAX} bytes long, but is {}",
-            note.len()
+            "`description` must be at most {DESCRIPTION_CHARS_MAX} characters long, but is {length}"
         )));
     }
     Ok(note.into())

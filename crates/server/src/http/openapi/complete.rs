@@ -193,6 +193,9 @@ pub(super) fn complete(mut api: OpenApi, has_keys: bool) -> OpenApi {
         if name == "DurationLaw" {
             close(schema);
         }
+        if name == "NewJob" {
+            bound_metadata(schema);
+        }
         if TOLD.contains(&name.as_str()) {
             name_events(schema);
         }
@@ -300,6 +303,15 @@ fn bound(schema: &mut RefOr<Schema>) {
             object.properties.values_mut().for_each(bound);
         }
         _ => {}
+    }
+}
+
+/// Says how many members the metadata of a job may have.
+fn bound_metadata(schema: &mut RefOr<Schema>) {
+    if let RefOr::T(Schema::Object(job)) = schema
+        && let Some(RefOr::T(Schema::Object(metadata))) = job.properties.get_mut("metadata")
+    {
+        metadata.max_properties = Some(limits::METADATA_MEMBERS_MAX);
     }
 }
 
