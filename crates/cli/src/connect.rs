@@ -1,5 +1,6 @@
 //! From the common flags to a client, and from its errors to this program's words and codes.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -95,7 +96,21 @@ impl Common {
             Some(404) if error.job_id().is_some() => {
                 "check the id; a job that belongs to another API key isn't found either".to_owned()
             }
-            _ => return Failure::new(code, said),
+            _ if error.is_garbled() => {
+                let why = error.source().map(|why| format!(": {why}"));
+                return Failure::new(
+                    code,
+                    format!(
+                        "{said}{}; is {} the address of an abide server?",
+                        why.unwrap_or_default(),
+                        self.server
+                    ),
+                );
+            }
+            _ => match error.retry_after() {
+                Some(pause) => format!("it asks to be left alone for {} s", pause.as_secs()),
+                None => return Failure::new(code, said),
+            },
         };
         Failure::new(code, format!("{said}; {advice}"))
     }

@@ -45,9 +45,22 @@ impl Signals {
         #[cfg(windows)]
         self.interrupt.recv().await;
     }
+
+    /// Waits for the work, or until a signal is heard, also one since [`Signals::listen`]; then there is no answer, and the work has been
+    /// dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of the work.
+    pub(crate) async fn unless_heard<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            result = work => Some(result),
+            () = self.heard() => None,
+        }
+    }
 }
 
-/// Waits for the work, or for somebody to interrupt it; then there is no answer, and the work has been dropped.
+/// Waits for the work, or for somebody to interrupt it from now on; then there is no answer, and the work has been dropped.
 ///
 /// # Errors
 ///
@@ -57,9 +70,5 @@ impl Signals {
 ///
 /// That of the work.
 pub(crate) async fn unless_interrupted<T>(work: impl Future<Output = T>) -> io::Result<Option<T>> {
-    let mut signals = Signals::listen()?;
-    Ok(tokio::select! {
-        result = work => Some(result),
-        () = signals.heard() => None,
-    })
+    Ok(Signals::listen()?.unless_heard(work).await)
 }

@@ -167,7 +167,7 @@ impl Failure {
             hint: None,
             problem: None,
             source: None,
-            what: format!("no answer within {limit:?}"),
+            what: format!("no answer within {:.3} s", limit.as_secs_f64()),
         }
     }
 

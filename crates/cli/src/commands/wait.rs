@@ -17,7 +17,7 @@ use crate::connect::{block_on, exit_code};
 use crate::endpoint::Ends;
 use crate::exit::{self, Failure};
 use crate::how::{How, Plan};
-use crate::interrupt::unless_interrupted;
+use crate::interrupt::Signals;
 use crate::progress::Bars;
 use crate::{output, show};
 
@@ -64,6 +64,8 @@ pub(crate) async fn wait_for(
     plan: &Plan,
 ) -> anyhow::Result<ExitCode> {
     let mut open: Vec<JobId> = jobs.iter().map(|job| job.id().clone()).collect();
+    // Whoever sees a bar may press Ctrl-C, so listening for it comes first.
+    let mut signals = Signals::listen()?;
     let bars = Bars::of_jobs(&open);
     let mut code = exit::COMPLETED;
     let ends = match &plan.webhook {
@@ -86,7 +88,7 @@ pub(crate) async fn wait_for(
         }
         anyhow::Ok(())
     };
-    let ended = unless_interrupted(all).await?;
+    let ended = signals.unless_heard(all).await;
     drop(bars);
     if let Some(ends) = ends {
         ends.close(common).await;

