@@ -240,6 +240,7 @@ where
                     }
                 };
                 tokio::select! {
+                    // What has come is read before it counts as late: on a busy server it may be the server that is.
                     biased;
                     step = poll_fn(|cx| self.poll_step(cx, deadline)) => step?,
                     () = late => if awaits_body { Step::Library } else { return Ok(None) },

@@ -54,6 +54,8 @@ pub(super) async fn serve<I, A>(
 
     // The HTTP library waits for the first bytes without a limit, so that wait is bounded here.
     let late = tokio::select! {
+        // What has come is read before it counts as late.
+        biased;
         // What ends a connection is between the client and its network; it is no fault of ours.
         _ = connection.as_mut() => return,
         () = begun.wait() => false,

@@ -92,6 +92,22 @@ async fn a_connection_that_says_nothing_whole_is_cut() {
     }
 }
 
+/// A server with more to do than it can gets to a connection long after its request has come.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_came_in_time_is_answered_however_late_the_server_is() {
+    let plain = "GET /quick HTTP/1.1\r\n\r\n";
+    let difficult = "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+    for request in [plain, difficult].repeat(16) {
+        let (mut near, far) = duplex(1024);
+        let served = connection(far, Slow(Clock::real()), CancellationToken::new());
+        near.write_all(request.as_bytes()).await.unwrap();
+        tokio::time::advance(2 * FIRST_REQUEST).await;
+        let _task = tokio::spawn(served);
+        let answer = read(&mut near).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{request:?}: {answer:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_later_head_has_its_time_too_and_an_answer_has_none() {
     let (mut near, task) = connect(&CancellationToken::new());
