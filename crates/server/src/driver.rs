@@ -7,6 +7,10 @@
 //! The engine is ahead of the disk while an append is under way, and nobody sees it. Where an append fails and may
 //! succeed later (a full disk), the batch is kept and tried again; until it is written every command is refused with
 //! [`Failure::Storage`] and the board stays as it was, so nothing that was told is ever lost, and nothing is told that may be.
+//!
+//! Where more comes than the loop can do, it says so rather than falling behind for ever: what finds the channel full is
+//! refused at once, and what has waited for longer than [`SHED_AFTER`] is refused undone as long as more than a batch waits behind
+//! it. So an answer is late by little more than that whatever the load, and when the load ends the loop is soon back in time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +33,8 @@ use crate::metrics::Metrics;
 const COMMANDS_MAX: usize = 8_192;
 /// The most commands in one batch.
 const BATCH_COMMANDS_MAX: usize = 1_024;
+/// How long a command may have waited when others wait behind it; those that have waited longer are refused.
+pub const SHED_AFTER: Duration = Duration::from_millis(500);
 /// The most entries that deadlines add to one batch.
 const BATCH_DUE_MAX: usize = 4_096;
 /// So many entries after a checkpoint the next may come, as soon as nobody waits for the loop.
@@ -44,11 +50,13 @@ pub struct Commands {
     sender: mpsc::Sender<Request>,
     /// Set while the journal can't write.
     failing: Arc<AtomicBool>,
+    clock: Clock,
 }
 
 #[derive(Debug)]
 enum Request {
-    Command(Box<Command>, Reply),
+    /// And since when it waits, by the machine's time.
+    Command(Box<Command>, Reply, Duration),
     Advance(Duration, oneshot::Sender<Timestamp>),
 }
 
@@ -57,6 +65,7 @@ enum Request {
 pub struct WeakCommands {
     sender: mpsc::WeakSender<Request>,
     failing: Arc<AtomicBool>,
+    clock: Clock,
 }
 
 impl WeakCommands {
@@ -67,6 +76,7 @@ impl WeakCommands {
         Some(Commands {
             sender,
             failing: self.failing.clone(),
+            clock: self.clock.clone(),
         })
     }
 }
@@ -81,7 +91,7 @@ pub enum Failure {
     /// again under the same idempotency key is safe.
     #[error("the server can't write at the moment; nothing that was acknowledged is lost")]
     Storage,
-    /// Too many commands wait already.
+    /// Too many commands wait already, or this one has waited for too long. Nothing has changed.
     #[error("the server has more to do than it can at the moment")]
     Overloaded,
     /// The loop has ended.
@@ -101,7 +111,8 @@ impl Commands {
     /// Dropping this drops the answer, not the command.
     pub async fn ask(&self, command: Command) -> Result<Answer, Failure> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Command(Box::new(command), reply))?;
+        let since = self.clock.elapsed();
+        self.send(Request::Command(Box::new(command), reply, since))?;
         answer.await.unwrap_or(Err(Failure::ShuttingDown))
     }
 
@@ -111,6 +122,7 @@ impl Commands {
         WeakCommands {
             sender: self.sender.downgrade(),
             failing: self.failing.clone(),
+            clock: self.clock.clone(),
         }
     }
 
@@ -263,8 +275,12 @@ impl Driver {
             metrics: Arc::default(),
             courier: None,
         };
-        let failing = driver.failing.clone();
-        Ok((driver, Commands { sender, failing }, board))
+        let commands = Commands {
+            sender,
+            failing: driver.failing.clone(),
+            clock: driver.clock.clone(),
+        };
+        Ok((driver, commands, board))
     }
 
     /// Where batches and syncs are counted.
@@ -322,9 +338,16 @@ impl Driver {
         let now = self.clock.now();
         self.engine
             .fire(now, BATCH_DUE_MAX, &mut batch.entries, &mut batch.effects);
+        let is_behind = self.requests.len() >= BATCH_COMMANDS_MAX;
+        let elapsed = self.clock.elapsed();
         for request in requests.drain(..) {
             match request {
-                Request::Command(command, reply) => {
+                Request::Command(_, reply, since)
+                    if is_behind && elapsed.saturating_sub(since) > SHED_AFTER =>
+                {
+                    batch.replies.push((reply, Err(Failure::Overloaded)));
+                }
+                Request::Command(command, reply, _) => {
                     let answer = self.carry_out(&command, now, &mut batch);
                     batch.replies.push((reply, answer));
                 }
@@ -475,7 +498,7 @@ impl Driver {
             tokio::select! {
                 () = &mut pause => return,
                 request = self.requests.recv() => match request {
-                    Some(Request::Command(_, reply)) => {
+                    Some(Request::Command(_, reply, _)) => {
                         let _gone = reply.send(Err(Failure::Storage));
                     }
                     Some(Request::Advance(..)) => {}
