@@ -43,6 +43,11 @@ impl DueSet {
         self.set.insert((at, due));
     }
 
+    /// Adds many at once, which is quicker than one by one and packs them closely.
+    pub(crate) fn add_all(&mut self, deadlines: Vec<(Timestamp, Due)>) {
+        self.set.append(&mut BTreeSet::from_iter(deadlines));
+    }
+
     /// Takes a deadline back.
     pub fn remove(&mut self, at: Timestamp, due: Due) {
         self.set.remove(&(at, due));

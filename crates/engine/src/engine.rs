@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use abide_wire::{Code, Stage, Timestamp};
 
+use crate::compact::{Percent, Word};
 use crate::delivery::{Book, Notice, RetryPolicy};
 use crate::due::{self, Due, DueSet};
 use crate::entry::{Created, DefaultJobSet, Entry, Finished, Idempotency};
 use crate::job::{ByKey, CHANGES_MAX, Change, Extra, Job, State};
 use crate::learn::Step;
 use crate::model::Defaults;
-use crate::snapshot::PartKey;
+use crate::snapshot::{PartKey, Restoring};
 use crate::{Cohort, JobKey, Luck};
 
 /// The most removed jobs whose names are remembered, to answer `410` for them rather than `404`.
@@ -72,7 +73,8 @@ pub struct Engine {
     policy: Policy,
     luck: Luck,
     defaults: Arc<Defaults>,
-    jobs: HashSet<ByKey>,
+    /// By a hasher that is quick: the server makes the names itself.
+    jobs: HashSet<ByKey, foldhash::fast::RandomState>,
     jobs_made: u64,
     pub(crate) due: DueSet,
     /// Ended jobs by the time of their removal, to make room where it is needed.
@@ -88,9 +90,11 @@ pub struct Engine {
     /// Lists of stages that jobs have in common, the last few; at most [`SHARED_STAGES_MAX`].
     shared_stages: VecDeque<Arc<[Stage]>>,
     /// Names of stages that jobs have in common, the first few; at most [`SHARED_WORDS_MAX`].
-    shared_words: BTreeSet<Arc<str>>,
+    shared_words: BTreeSet<Word>,
     pub(crate) book: Book,
     pub(crate) dirty: HashSet<PartKey>,
+    /// What a restore has gathered, while there is one.
+    pub(crate) restoring: Option<Box<Restoring>>,
 }
 
 impl Engine {
@@ -102,7 +106,7 @@ impl Engine {
             policy,
             luck: Luck::new(0),
             defaults: Arc::default(),
-            jobs: HashSet::new(),
+            jobs: HashSet::default(),
             jobs_made: 0,
             due: DueSet::default(),
             expiries: BTreeSet::new(),
@@ -116,6 +120,7 @@ impl Engine {
             shared_stages: VecDeque::new(),
             shared_words: BTreeSet::new(),
             dirty: HashSet::new(),
+            restoring: None,
         }
     }
 
@@ -230,12 +235,12 @@ impl Engine {
                     job.state = State::Running;
                     job.started_at = Some(*at);
                     let first = job.stages.as_deref().and_then(<[Stage]>::first);
-                    let stage = first.map(|stage| Arc::from(stage.name.as_str()));
+                    let stage = first.map(|stage| Word::from(stage.name.as_str()));
                     job.stages_begun = u16::from(first.is_some());
                     Change {
                         at: *at,
                         state: State::Running,
-                        percent: first.is_some().then_some(0.0),
+                        percent: first.is_some().then_some(0.0.into()),
                         stage,
                     }
                 })
@@ -251,8 +256,8 @@ impl Engine {
                     Change {
                         at: *at,
                         state: State::Running,
-                        percent: Some(*percent),
-                        stage: stage.as_deref().map(Arc::from),
+                        percent: Some((*percent).into()),
+                        stage: stage.as_deref().map(Word::from),
                     }
                 })
             }),
@@ -301,7 +306,7 @@ impl Engine {
             result: None,
             error: None,
             deadline_at: created.deadline_at,
-            webhook: created.webhook.clone(),
+            webhook: created.webhook.clone().map(Box::new),
         };
         let job = Job {
             key: created.job,
@@ -310,12 +315,12 @@ impl Engine {
             worker: created.worker,
             state: State::Pending,
             revision: 1,
-            changes: vec![Change {
+            changes: Box::new([Change {
                 at: created.at,
                 state: State::Pending,
                 percent: None,
                 stage: None,
-            }],
+            }]),
             created_at: created.at,
             started_at: None,
             finished_at: None,
@@ -388,7 +393,7 @@ impl Engine {
     }
 
     /// The same word, shared with the jobs that have it too.
-    pub(crate) fn shared_word(&mut self, word: Arc<str>) -> Arc<str> {
+    pub(crate) fn shared_word(&mut self, word: Word) -> Word {
         if let Some(known) = self.shared_words.get(&word) {
             return known.clone();
         }
@@ -396,6 +401,11 @@ impl Engine {
             self.shared_words.insert(word.clone());
         }
         word
+    }
+
+    /// That word, if it is one of those.
+    pub(crate) fn find_word(&self, text: &str) -> Option<Word> {
+        self.shared_words.get(text).cloned()
     }
 
     fn say(&mut self, said: u64) {
@@ -422,12 +432,16 @@ impl Engine {
                 if finished.result.is_some() || finished.error.is_some() {
                     let extra = Arc::make_mut(job.extra.get_or_insert_default());
                     extra.result.clone_from(&finished.result);
-                    extra.error.clone_from(&finished.error);
+                    extra.error = finished.error.clone().map(Box::new);
                 }
                 Change {
                     at: finished.at,
                     state: job.state,
-                    percent: if completed { Some(100.0) } else { percent },
+                    percent: if completed {
+                        Some(Percent::from(100.0))
+                    } else {
+                        percent
+                    },
                     stage: if completed { None } else { stage },
                 }
             })
@@ -490,12 +504,14 @@ impl Engine {
             return;
         };
         change.stage = change.stage.map(|stage| self.shared_word(stage));
-        if job.changes.len() == CHANGES_MAX {
-            job.changes.remove(0);
+        let mut changes = std::mem::take(&mut job.changes).into_vec();
+        if changes.len() == CHANGES_MAX {
+            changes.remove(0);
         }
         // There are a million of these lists, and each is soon as long as it will be.
-        job.changes.reserve_exact(1);
-        job.changes.push(change);
+        changes.reserve_exact(1);
+        changes.push(change);
+        job.changes = changes.into();
         job.revision += 1;
         let job = Arc::new(job);
         self.remove(key);
@@ -506,13 +522,19 @@ impl Engine {
 
     /// Puts a job in, with its deadlines.
     pub(crate) fn insert(&mut self, job: Arc<Job>) {
-        for (at, due) in due::of_job(&job) {
-            self.due.insert(at, due);
+        if let Some(restoring) = &mut self.restoring {
+            restoring.due.extend(due::of_job(&job));
+            let expiry = job.expires_at.map(|at| (at, job.key));
+            restoring.expiries.extend(expiry);
+        } else {
+            for (at, due) in due::of_job(&job) {
+                self.due.insert(at, due);
+            }
+            if let Some(at) = job.expires_at {
+                self.expiries.insert((at, job.key));
+            }
+            self.dirty.insert(PartKey::Job(job.key));
         }
-        if let Some(at) = job.expires_at {
-            self.expiries.insert((at, job.key));
-        }
-        self.dirty.insert(PartKey::Job(job.key));
         self.jobs.insert(ByKey(job));
     }
 
@@ -603,6 +625,10 @@ pub(crate) mod parts {
 
         /// What follows from several parts together, once all of them are there.
         pub(crate) fn finish_restore(&mut self) {
+            if let Some(restoring) = self.restoring.take() {
+                self.due.add_all(restoring.due);
+                self.expiries.extend(restoring.expiries);
+            }
             let reset = self.default_job.as_ref().and_then(|set| {
                 let finished_at = self.job(set.job)?.finished_at?;
                 Some((finished_at + Duration::from_millis(set.reset_ms?), set.job))

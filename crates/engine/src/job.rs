@@ -12,6 +12,7 @@ use abide_wire::{
     WebhookTarget, Worker,
 };
 
+use crate::compact::{Percent, Word};
 use crate::luck::digest;
 use crate::model::Plan;
 use crate::{JobKey, Json, Owner};
@@ -85,10 +86,10 @@ pub struct Change {
     pub state: State,
     /// How far it had come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub percent: Option<f32>,
+    pub percent: Option<Percent>,
     /// What was being done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stage: Option<Arc<str>>,
+    pub stage: Option<Word>,
 }
 
 /// One job.
@@ -109,7 +110,7 @@ pub struct Job {
     /// How many changes it has seen.
     pub revision: u64,
     /// The last changes, the newest last; at most [`CHANGES_MAX`]. The last one is that of `revision`.
-    pub changes: Vec<Change>,
+    pub changes: Box<[Change]>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When work began.
@@ -149,13 +150,13 @@ pub struct Extra {
     pub result: Option<Json>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<Problem>,
+    pub error: Option<Box<Problem>>,
     /// When it fails if it hasn't ended by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<Timestamp>,
     /// Where to tell of its events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub webhook: Option<WebhookTarget>,
+    pub webhook: Option<Box<WebhookTarget>>,
 }
 
 /// A job in a set, found by its name: the set keeps one pointer for each.
@@ -240,7 +241,7 @@ impl Job {
     /// Why it failed.
     #[must_use]
     pub fn error(&self) -> Option<&Problem> {
-        self.extra.as_ref().and_then(|extra| extra.error.as_ref())
+        self.extra.as_ref().and_then(|extra| extra.error.as_deref())
     }
 
     /// The job as clients see it now.
@@ -277,7 +278,7 @@ impl Job {
             revision: Revision(revision),
             progress: change.and_then(|change| {
                 change.percent.map(|percent| Progress {
-                    percent: f64::from(percent),
+                    percent: f64::from(percent.get()),
                     stage: change.stage.as_deref().map(str::to_owned),
                 })
             }),
@@ -286,7 +287,9 @@ impl Job {
                 .filter(|_| done)
                 .and_then(|extra| extra.result.as_ref())
                 .map(Json::raw),
-            error: extra.filter(|_| done).and_then(|extra| extra.error.clone()),
+            error: extra
+                .filter(|_| done)
+                .and_then(|extra| extra.error.as_deref().cloned()),
             metadata: extra
                 .and_then(|extra| extra.metadata.as_ref())
                 .map(Json::raw)

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`entry`] | the facts, in their stored form |
 //! | [`engine`] | the state, and the one function that changes it |
+//! | [`compact`] | what a million jobs have, in little room |
 //! | [`decide`] | from a wish to facts, or a refusal |
 //! | [`delivery`] | webhooks: endpoints, deliveries, attempts |
 //! | [`due`] | the deadline set, and from a due deadline to facts |
@@ -18,6 +19,7 @@
 //! | [`learn`] | how long jobs of a kind take |
 //! | [`snapshot`] | the state in parts, for checkpoints |
 
+pub mod compact;
 pub mod decide;
 pub mod delivery;
 pub mod due;

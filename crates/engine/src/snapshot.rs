@@ -3,19 +3,23 @@
 //! A checkpoint holds the state as of an entry, so that a restart replays only what came after. It is kept in parts, each
 //! under a name of its own, and only the parts that changed since the last one are written again.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use abide_wire::Timestamp;
 use abide_wire::webhook::Secret;
+use abide_wire::{Stage, Timestamp, Worker};
 
+use crate::compact::{Percent, Word};
+use crate::due::Due;
 use crate::engine::Engine;
 use crate::entry::{DefaultJobSet, Idempotency};
-use crate::job::Job;
-use crate::model::Defaults;
-use crate::{Cohort, Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey};
+use crate::job::{Change, Extra, Job, State};
+use crate::model::{Defaults, Plan};
+use crate::{Cohort, Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey, Owner};
 
 /// The name of a part.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,6 +94,59 @@ pub struct Meta {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     default_job: Option<DefaultJobSet>,
 }
+
+/// What a restore gathers, to put it in at its end: one by one would take a million searches.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Restoring {
+    pub(crate) due: Vec<(Timestamp, Due)>,
+    pub(crate) expiries: Vec<(Timestamp, JobKey)>,
+    /// The list of stages that was read last, and its text: most jobs have the one that the job before them has.
+    stages: Option<(String, Arc<[Stage]>)>,
+}
+
+/// A stored [`Job`], member for member, with its texts where they were read: what it has in common with the others needn't be
+/// made for each.
+#[derive(Deserialize)]
+struct StoredJob<'a> {
+    key: JobKey,
+    owner: Owner,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    worker: Worker,
+    state: State,
+    revision: u64,
+    #[serde(borrow)]
+    changes: Vec<StoredChange<'a>>,
+    created_at: Timestamp,
+    #[serde(default)]
+    started_at: Option<Timestamp>,
+    #[serde(default)]
+    finished_at: Option<Timestamp>,
+    #[serde(default)]
+    expires_at: Option<Timestamp>,
+    #[serde(default)]
+    plan: Option<Arc<Plan>>,
+    #[serde(default, borrow)]
+    stages: Option<&'a RawValue>,
+    #[serde(default)]
+    stages_begun: u16,
+    #[serde(default)]
+    extra: Option<Arc<Extra>>,
+}
+
+/// A stored [`Change`].
+#[derive(Deserialize)]
+struct StoredChange<'a> {
+    at: Timestamp,
+    state: State,
+    #[serde(default)]
+    percent: Option<Percent>,
+    #[serde(default, borrow)]
+    stage: Option<StoredWord<'a>>,
+}
+
+#[derive(Deserialize)]
+struct StoredWord<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Part {
     /// The stored form.
@@ -196,6 +253,7 @@ impl Engine {
             name: name.to_owned(),
             source,
         };
+        self.restoring.get_or_insert_default();
         let (sort, rest) = name.split_once('/').unwrap_or((name, ""));
         let number = || u64::from_str_radix(rest, 16).map_err(|_| unknown());
         match sort {
@@ -210,8 +268,8 @@ impl Engine {
                 );
             }
             "job" => {
-                let mut job: Job = serde_json::from_slice(bytes).map_err(unreadable)?;
-                self.share(&mut job);
+                let stored = serde_json::from_slice(bytes).map_err(unreadable)?;
+                let job = self.unstore(stored).map_err(unreadable)?;
                 self.insert(Arc::new(job));
             }
             "idempotency" => {
@@ -249,13 +307,57 @@ impl Engine {
         self.finish_restore();
     }
 
-    /// Lets a job that was read share what it has in common with the others.
-    fn share(&mut self, job: &mut Job) {
-        job.kind = self.shared_kind(&job.kind);
-        job.stages = job.stages.take().map(|stages| self.shared(stages));
-        for change in &mut job.changes {
-            change.stage = change.stage.take().map(|stage| self.shared_word(stage));
+    /// A job that was read, which shares with the others what it has in common with them.
+    fn unstore(&mut self, stored: StoredJob<'_>) -> Result<Job, serde_json::Error> {
+        let changes = stored.changes.into_iter().map(|change| Change {
+            at: change.at,
+            state: change.state,
+            percent: change.percent,
+            stage: change.stage.map(|word| self.known_word(&word.0)),
+        });
+        Ok(Job {
+            changes: changes.collect(),
+            key: stored.key,
+            owner: stored.owner,
+            kind: self.shared_kind(&stored.kind),
+            worker: stored.worker,
+            state: stored.state,
+            revision: stored.revision,
+            created_at: stored.created_at,
+            started_at: stored.started_at,
+            finished_at: stored.finished_at,
+            expires_at: stored.expires_at,
+            plan: stored.plan,
+            stages: match stored.stages {
+                Some(text) => Some(self.unstore_stages(text.get())?),
+                None => None,
+            },
+            stages_begun: stored.stages_begun,
+            extra: stored.extra,
+        })
+    }
+
+    fn unstore_stages(&mut self, text: &str) -> Result<Arc<[Stage]>, serde_json::Error> {
+        let last = |restoring: &Restoring| restoring.stages.clone();
+        if let Some((_, stages)) = self
+            .restoring
+            .as_deref()
+            .and_then(last)
+            .filter(|(known, _)| known == text)
+        {
+            return Ok(stages);
         }
-        job.changes.shrink_to_fit();
+        let stages = self.shared(serde_json::from_str(text)?);
+        let restoring = self.restoring.get_or_insert_default();
+        restoring.stages = Some((text.to_owned(), stages.clone()));
+        Ok(stages)
+    }
+
+    /// The word, shared with the jobs that have it too.
+    fn known_word(&mut self, text: &str) -> Word {
+        match self.find_word(text) {
+            Some(known) => known,
+            None => self.shared_word(text.into()),
+        }
     }
 }

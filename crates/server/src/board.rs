@@ -202,7 +202,7 @@ impl Board {
     /// A board that shows what the engine holds, as of the entry with that number.
     #[must_use]
     pub fn new(engine: &Engine, last_seq: u64) -> Self {
-        let board = Self {
+        let mut board = Self {
             hash: FastHash::default(),
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             index: RwLock::default(),
@@ -219,9 +219,7 @@ impl Board {
             }),
             newest: watch::Sender::new(last_seq),
         };
-        for job in engine.jobs() {
-            board.put(job.clone());
-        }
+        board.put_all(engine);
         {
             let mut removed = write(&board.removed);
             for key in engine.removed() {
@@ -296,7 +294,34 @@ impl Board {
         self.newest.send_replace(last);
     }
 
-    fn put(&self, job: Arc<Job>) {
+    /// Puts up all jobs of a start. There may be a million: the tables are made as large as they will be, and the names are sorted
+    /// once instead of being searched a place for.
+    fn put_all(&mut self, engine: &Engine) {
+        for shard in &mut self.shards {
+            let shard = shard.get_mut().unwrap_or_else(PoisonError::into_inner);
+            // A little more than its share, because shares are drawn.
+            shard.jobs.reserve(engine.len() / SHARDS * 17 / 16);
+        }
+        let mut names = Vec::with_capacity(engine.len());
+        for job in engine.jobs() {
+            self.note_faults(job);
+            names.push((job.owner, job.key));
+            let at = self.shard_of(job.key);
+            let shard = self.shards[at].get_mut();
+            let shard = shard.unwrap_or_else(PoisonError::into_inner);
+            shard.jobs.insert(ByKey(job.clone()));
+        }
+        *self.jobs.get_mut() = names.len();
+        names.sort_unstable();
+        let index = self.index.get_mut();
+        let index = index.unwrap_or_else(PoisonError::into_inner);
+        for own in names.chunk_by(|(a, _), (b, _)| a == b) {
+            let keys = own.iter().map(|(_, key)| *key).collect();
+            index.insert(own[0].0, keys);
+        }
+    }
+
+    fn note_faults(&self, job: &Job) {
         if job
             .plan
             .as_ref()
@@ -304,6 +329,10 @@ impl Board {
         {
             self.plays_faults.store(true, Ordering::Relaxed);
         }
+    }
+
+    fn put(&self, job: Arc<Job>) {
+        self.note_faults(&job);
         write(&self.index)
             .entry(job.owner)
             .or_default()
@@ -561,8 +590,12 @@ impl Board {
     }
 
     fn shard(&self, key: JobKey) -> &RwLock<Shard> {
+        &self.shards[self.shard_of(key)]
+    }
+
+    fn shard_of(&self, key: JobKey) -> usize {
         let hash = self.hash.hash_one(key);
-        &self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)]
+        usize::try_from(hash % SHARDS as u64).unwrap_or(0)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Instants and spans, as they are written on the wire.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::{Add, Sub};
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,8 +12,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 ///
 /// Written as RFC 3339 with three decimals, `2026-11-22T00:22:36.000Z`. Milliseconds are the resolution of every time
 /// that the protocol tells, so what is stored, compared and shown is the same number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(i64);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(
+    // Milliseconds since just before the year 0, so that they are never 0 and `Option` of an instant takes no more room.
+    NonZeroU64,
+);
 
 /// Why a text is not an instant or a span.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,30 +25,53 @@ pub struct ParseTimeError(String);
 
 impl Timestamp {
     /// The last instant that has a four-digit year, `9999-12-30T21:59:59.999Z`. Later ones are clamped to it.
-    pub const MAX: Self = Self(253_402_207_199_999);
+    pub const MAX: Self = Self::of(253_402_207_199_999);
+    /// The first instant of the year 0. Earlier ones are clamped to it.
+    const MIN: Self = Self::of(-62_167_219_200_000);
+    /// What is added to the milliseconds.
+    const SHIFT: i64 = 62_167_219_200_001;
 
     /// The instant that many milliseconds after the epoch, clamped to the years 0 to 9999.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
-        if millis > Self::MAX.0 {
+        if millis > Self::MAX.as_millis() {
             Self::MAX
-        } else if millis < -62_167_219_200_000 {
-            Self(-62_167_219_200_000)
+        } else if millis < Self::MIN.as_millis() {
+            Self::MIN
         } else {
-            Self(millis)
+            Self::of(millis)
         }
+    }
+
+    /// That many milliseconds after the epoch, which lie within the bounds.
+    const fn of(millis: i64) -> Self {
+        let shifted = millis.wrapping_add(Self::SHIFT).cast_unsigned();
+        Self(NonZeroU64::new(shifted).expect("the first instant is 1"))
     }
 
     /// Milliseconds since the epoch.
     #[must_use]
     pub const fn as_millis(self) -> i64 {
-        self.0
+        self.0.get().cast_signed() - Self::SHIFT
     }
 
     /// How long `earlier` lies before `self`; zero where it lies after.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+        Duration::from_millis(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl Default for Timestamp {
+    /// The epoch.
+    fn default() -> Self {
+        Self::of(0)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Timestamp({})", self.as_millis())
     }
 }
 
@@ -55,7 +82,7 @@ impl Add<Duration> for Timestamp {
     fn add(self, span: Duration) -> Self {
         let nanos = span.as_nanos();
         let millis = i64::try_from(nanos.div_ceil(1_000_000)).unwrap_or(i64::MAX);
-        Self::from_millis(self.0.saturating_add(millis))
+        Self::from_millis(self.as_millis().saturating_add(millis))
     }
 }
 
@@ -64,14 +91,14 @@ impl Sub<Duration> for Timestamp {
 
     fn sub(self, span: Duration) -> Self {
         let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-        Self::from_millis(self.0.saturating_sub(millis))
+        Self::from_millis(self.as_millis().saturating_sub(millis))
     }
 }
 
 impl Timestamp {
     /// The text, put down without the formatting machinery: every job has several instants in it.
     fn with_text<T>(self, then: impl FnOnce(&str) -> T) -> T {
-        let instant = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
+        let instant = jiff::Timestamp::from_millisecond(self.as_millis()).unwrap_or_default();
         let civil = jiff::tz::Offset::UTC.to_datetime(instant);
         let mut text = *b"0000-00-00T00:00:00.000Z";
         let mut put = |last: usize, number: u32| {
@@ -104,6 +131,9 @@ impl FromStr for Timestamp {
     type Err = ParseTimeError;
 
     fn from_str(text: &str) -> Result<Self, ParseTimeError> {
+        if let Some(instant) = parse_as_written(text.as_bytes()) {
+            return Ok(instant);
+        }
         let instant: jiff::Timestamp = text.parse().map_err(|_| {
             ParseTimeError(format!(
                 "{text:?} is not an RFC 3339 instant such as 2026-11-22T00:22:36.000Z"
@@ -121,9 +151,52 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
+        deserializer.deserialize_str(Text)
     }
+}
+
+/// Reads an instant where the text lies.
+struct Text;
+
+impl de::Visitor<'_> for Text {
+    type Value = Timestamp;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an RFC 3339 instant")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+/// An instant in the very form in which we write it. A restart reads millions of them, and anything else is the library's.
+fn parse_as_written(text: &[u8]) -> Option<Timestamp> {
+    const FORM: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
+    let text: &[u8; 24] = text.try_into().ok()?;
+    let fits = |(byte, form): (&u8, &u8)| match form {
+        b'0' => byte.is_ascii_digit(),
+        sign => byte == sign,
+    };
+    if !text.iter().zip(FORM).all(fits) {
+        return None;
+    }
+    let number = |digits: std::ops::Range<usize>| {
+        let digits = text[digits].iter();
+        digits.fold(0_i16, |sum, digit| sum * 10 + i16::from(digit - b'0'))
+    };
+    let small = |digits| number(digits) as i8;
+    let civil = jiff::civil::DateTime::new(
+        number(0..4),
+        small(5..7),
+        small(8..10),
+        small(11..13),
+        small(14..16),
+        small(17..19),
+        i32::from(number(20..23)) * 1_000_000,
+    );
+    let instant = jiff::tz::Offset::UTC.to_timestamp(civil.ok()?).ok()?;
+    Some(Timestamp::from_millis(instant.as_millisecond()))
 }
 
 /// A length of time as people write it: `"500ms"`, `"1m 30s"`, or a number of seconds.
@@ -383,6 +456,41 @@ mod tests {
         assert_eq!(Timestamp::from_millis(i64::MAX), Timestamp::MAX);
         assert_eq!(Timestamp::MAX.to_string(), "9999-12-30T21:59:59.999Z");
         assert_eq!(Timestamp::MAX + Duration::MAX, Timestamp::MAX);
+    }
+
+    #[test]
+    fn an_instant_may_be_missing_without_taking_more_room() {
+        assert_eq!(size_of::<Option<Timestamp>>(), size_of::<Timestamp>());
+        let order = [i64::MIN, -1, 0, 1, i64::MAX].map(Timestamp::from_millis);
+        assert!(order.is_sorted() && order[1] < order[2]);
+        assert_eq!(Timestamp::default().as_millis(), 0);
+    }
+
+    #[test]
+    fn what_we_write_is_read_as_the_library_reads_it() {
+        let read = |text: &str| parse_as_written(text.as_bytes()).map(Timestamp::as_millis);
+        for text in [
+            "2026-11-22T00:22:36.007Z",
+            "1970-01-01T00:00:00.000Z",
+            "0000-01-01T00:00:00.000Z",
+            "9999-12-30T21:59:59.999Z",
+            "2024-02-29T23:59:59.999Z",
+        ] {
+            let library: jiff::Timestamp = text.parse().unwrap();
+            assert_eq!(read(text), Some(library.as_millisecond()), "{text}");
+        }
+        for text in [
+            "2026-11-22T00:22:36Z",
+            "2026-11-22T00:22:36.007+",
+            "2026-11-22t00:22:36.007Z",
+            "2023-02-29T00:00:00.000Z",
+            "2016-12-31T23:59:60.000Z",
+            "2026-11-22T00:22:3x.007Z",
+            "2026-11-22T00:22:36.0070Z",
+            "",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 
     #[test]

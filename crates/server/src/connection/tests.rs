@@ -104,7 +104,10 @@ async fn a_request_that_came_in_time_is_answered_however_late_the_server_is() {
         tokio::time::advance(2 * FIRST_REQUEST).await;
         let _task = tokio::spawn(served);
         let answer = read(&mut near).await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "{request:?}: {answer:?}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200"),
+            "{request:?}: {answer:?}"
+        );
     }
 }
 

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
 use abide_engine::Job;
+use abide_engine::compact::Percent;
 use abide_wire::{Status, Timestamp};
 
 use super::access::Caller;
@@ -103,7 +104,7 @@ pub(super) async fn of_job(
             at: change.at,
             revision,
             status: change.state.into(),
-            percent: change.percent,
+            percent: change.percent.map(Percent::get),
             stage: change.stage.as_deref().map(str::to_owned),
         })
     });

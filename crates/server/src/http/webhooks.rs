@@ -526,7 +526,10 @@ pub(super) async fn wait_for_early_webhook(state: &AppState, job: abide_engine::
 
 /// Shows the secret that was made for the webhook that a job brought along.
 pub(super) fn show_secret_of_job(state: &AppState, job: &abide_engine::Job, out: &mut impl Lines) {
-    let target = job.extra.as_ref().and_then(|extra| extra.webhook.as_ref());
+    let target = job
+        .extra
+        .as_ref()
+        .and_then(|extra| extra.webhook.as_deref());
     if target.is_none_or(|target| target.secret.is_some()) {
         return;
     }
