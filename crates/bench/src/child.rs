@@ -65,6 +65,11 @@ impl Server {
         })
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has used so far.
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
         usage(self.child.id()).context("the server is gone")

@@ -2,10 +2,21 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// Now, by the machine's time.
 #[expect(clippy::disallowed_methods, reason = "this is the benchmark's clock")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// How long this thread has been on the processor: what work costs, whoever else has the machine.
+pub(crate) fn worked() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }
 
 /// Lets time pass between two looks at something.

@@ -16,7 +16,20 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 /// One request, answered; for setting things up.
+///
+/// # Errors
+///
+/// The server failed, too.
 pub(crate) fn call(address: SocketAddr, request: &[u8]) -> anyhow::Result<(u16, Vec<u8>)> {
+    let (status, body) = ask(address, request)?;
+    if status >= 500 {
+        bail!("{status}: {}", String::from_utf8_lossy(&body));
+    }
+    Ok((status, body))
+}
+
+/// One request, answered in whatever way.
+pub(crate) fn ask(address: SocketAddr, request: &[u8]) -> anyhow::Result<(u16, Vec<u8>)> {
     struct Once<'a> {
         request: Option<&'a [u8]>,
         answer: Option<(u16, Vec<u8>)>,
@@ -38,9 +51,5 @@ pub(crate) fn call(address: SocketAddr, request: &[u8]) -> anyhow::Result<(u16, 
         answer: None,
     };
     drive(address, 1, &mut once, Duration::from_secs(60))?;
-    let (status, body) = once.answer.context("there was no answer")?;
-    if status >= 500 {
-        bail!("{status}: {}", String::from_utf8_lossy(&body));
-    }
-    Ok((status, body))
+    once.answer.context("there was no answer")
 }

@@ -2,7 +2,7 @@
 
 use crate::child::Server;
 use crate::clock::now;
-use crate::contestant::{Contestant, Setup, get};
+use crate::contestant::{Contestant, Setup, create_jobs, get};
 use crate::figures::{Aim, Figure, say};
 use crate::load::call;
 use crate::machine::Core;
@@ -11,6 +11,11 @@ use super::reads::{of_many, some_jobs};
 
 /// How many of the jobs are read.
 const READ: usize = 10_000;
+/// A job that was given nothing and outlives the measurement.
+const BARE: &str = r#"{"simulate":{"duration":{"fixed":"1h"},"outcome":{"error_chance":0}}}"#;
+
+/// How long input and metadata of each are, in bytes.
+const GIVEN: usize = 177;
 
 /// P9.
 pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
@@ -47,6 +52,11 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
         let mut column: Vec<f64> = costs.iter().map(|row| row[n]).collect();
         crate::figures::median(&mut column)
     };
+    let bare = count / 4;
+    say(&format!("making {bare} jobs that are given nothing"));
+    let bare_before = fresh.server.settle()?.memory;
+    create_jobs(&fresh.server, bare, BARE)?;
+    let bare_memory = fresh.server.settle()?.memory.saturating_sub(bare_before);
     drop(fresh);
 
     say("restarting after a crash and after an orderly end");
@@ -64,7 +74,22 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let restarted = orderly.settle()?.memory as f64 / count as f64;
     let of = |what: &str| format!("{count} live jobs: {what}");
     Ok(vec![
-        Figure::alone("P9", of("memory each"), "B", each, Aim::AtMost(600.0)),
+        Figure::alone(
+            "P9",
+            of(&format!(
+                "memory each, of which {GIVEN} what it was given as text"
+            )),
+            "B",
+            each,
+            Aim::AtMost(600.0),
+        ),
+        Figure::alone(
+            "P9",
+            format!("{bare} live jobs that were given nothing: memory each"),
+            "B",
+            bare_memory as f64 / bare as f64,
+            Aim::AtMost(600.0),
+        ),
         Figure::alone(
             "",
             of("memory each after a restart"),
