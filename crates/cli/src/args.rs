@@ -7,6 +7,7 @@ use crate::commands::cancel::CancelArgs;
 use crate::commands::completions::{CompletionsArgs, ManArgs};
 use crate::commands::create::CreateArgs;
 use crate::commands::demo::DemoArgs;
+use crate::commands::list::ListArgs;
 use crate::commands::listen::ListenArgs;
 use crate::commands::serve::SettingFlags;
 use crate::commands::simulate::SimulateArgs;
@@ -87,6 +88,9 @@ pub(crate) enum Command {
     /// Shows how a job stands
     #[command(after_help = STATUS)]
     Status(StatusArgs),
+    /// Lists jobs, the newest first
+    #[command(after_help = LIST)]
+    List(ListArgs),
     /// Waits until jobs end, and tells of each when it does
     #[command(after_help = WAIT)]
     Wait(WaitArgs),
@@ -138,6 +142,12 @@ Examples:
   abide status job_...
   abide status job_... --json | jq .progress
   until abide status job_... --exit-status; do sleep 5; done   (but see `abide wait`)";
+const LIST: &str = "\
+Examples:
+  abide list
+  abide list --status failed --kind dub --limit 10
+  abide list --metadata user=42 --json | jq -r .id
+  abide wait $(abide list --status running --json | jq -r .id)";
 const WAIT: &str = "\
 Examples:
   abide wait job_...                                        as well as the server can do it

@@ -27,7 +27,10 @@ impl Telemetry {
             .map_err(|error| Failure::new(USAGE, format!("`log` can't be read: {error}")))?;
         let lines = match config.log_format {
             LogFormat::Json => fmt::layer().json().with_writer(io::stderr).boxed(),
-            LogFormat::Text => fmt::layer().with_writer(io::stderr).boxed(),
+            LogFormat::Text => fmt::layer()
+                .with_writer(io::stderr)
+                .with_ansi(is_colored())
+                .boxed(),
         };
         // Each has a filter of its own: what is collected doesn't depend on what is logged.
         let registry = tracing_subscriber::registry().with(lines.with_filter(filter));
@@ -44,6 +47,11 @@ impl Telemetry {
             Ok(Self {})
         }
     }
+}
+
+/// Whether colors are seen by somebody: a file that the log goes into is read by programs, too.
+fn is_colored() -> bool {
+    anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
 }
 
 #[cfg(feature = "otel")]

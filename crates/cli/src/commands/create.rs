@@ -158,7 +158,8 @@ fn read_json(given: &str) -> anyhow::Result<Value> {
         .map_err(|error| Failure::new(USAGE, format!("--input is not JSON: {error}")).into())
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+/// A name and a text, `NAME=TEXT`.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("must be NAME=TEXT".to_owned()),

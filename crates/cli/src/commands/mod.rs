@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod create;
 pub(crate) mod demo;
+pub(crate) mod list;
 pub(crate) mod listen;
 pub(crate) mod serve;
 pub(crate) mod simulate;
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(&args, common.json),
         Command::Create(args) => create::run(common, &args),
         Command::Status(args) => status::run(common, &args),
+        Command::List(args) => list::run(common, &args),
         Command::Wait(args) => wait::run(common, &args),
         Command::Watch(args) => watch::run(common, &args),
         Command::Cancel(args) => cancel::run(common, &args),

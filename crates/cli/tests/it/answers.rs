@@ -65,6 +65,59 @@ fn every_end_has_its_exit_code() {
 }
 
 #[test]
+fn a_list_has_the_newest_first_and_only_what_was_asked_for() {
+    let bench = Bench::new();
+    let server = bench.serve(&["--ephemeral", "--rate-limit", "off"]);
+    let create = |kind: &str, user: &str| {
+        let user = format!("user={user}");
+        let ran = server.run(
+            &bench,
+            &[
+                "create",
+                "--duration",
+                "1h",
+                "--kind",
+                kind,
+                "--metadata",
+                &user,
+            ],
+        );
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.out.trim().to_owned()
+    };
+    let first = create("dub", "1");
+    let second = create("dub", "2");
+    let third = create("thumbnail", "1");
+    assert_eq!(server.run(&bench, &["cancel", &first]).code, 0);
+    let table: &[(&[&str], &[&str])] = &[
+        (&["--kind", "dub"], &[&second, &first]),
+        (&["--metadata", "user=1"], &[&third, &first]),
+        (&["--metadata", "user=1", "--kind", "dub"], &[&first]),
+        (&["--status", "canceled"], &[&first]),
+        (&["--limit", "1", "--kind", "dub"], &[&second]),
+        (&["--limit", "0"], &[]),
+        (&["--kind", "nobody's"], &[]),
+    ];
+    for (flags, ids) in table {
+        let ran = server.run(&bench, &[&["list"], *flags].concat());
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{flags:?}: {ran:?}");
+        let listed: Vec<_> = ran
+            .out
+            .lines()
+            .filter_map(|line| line.split_whitespace().next())
+            .collect();
+        assert_eq!(listed, *ids, "{flags:?}");
+        let ran = server.run(&bench, &[&["list", "--json"], *flags].concat());
+        let lines = ran.json();
+        let listed: Vec<_> = lines.iter().filter_map(|job| job["id"].as_str()).collect();
+        assert_eq!(listed, *ids, "{flags:?}");
+    }
+    let ran = server.run(&bench, &["list", "--status", "odd"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.err.contains("odd"), "{ran:?}");
+}
+
+#[test]
 fn a_server_that_is_not_there_is_named_with_the_command_that_starts_it() {
     let bench = Bench::new();
     let address = {
@@ -75,6 +128,7 @@ fn a_server_that_is_not_there_is_named_with_the_command_that_starts_it() {
     for args in [
         &["create"][..],
         &["status", "job_1"],
+        &["list"],
         &["wait", "job_1"],
         &["watch", "job_1"],
         &["cancel", "job_1"],

@@ -64,7 +64,10 @@ impl Bench {
 
     /// Starts a server with these flags on a free port, and returns when it listens.
     pub(crate) fn serve(&self, flags: &[&str]) -> Served {
-        let mut args = vec!["serve", "--listen", "127.0.0.1:0", "--log", "warn"];
+        let mut args = vec!["serve", "--listen", "127.0.0.1:0"];
+        if !flags.contains(&"--log") {
+            args.extend(["--log", "warn"]);
+        }
         args.extend(flags);
         let child = self.command(&args).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("the binary runs");

@@ -4,8 +4,6 @@ mod answers;
 mod bench;
 mod crash;
 mod demo;
-#[cfg(feature = "otel")]
-mod otel;
 mod pipes;
 mod starts;
 mod stop;

@@ -14,6 +14,7 @@ fn a_closed_pipe_is_success() {
         &["config"],
         &["config", "--json"],
         &["status", &id],
+        &["list"],
         &["watch", &id],
         &["wait", &id, "--json"],
         &["--help"],
@@ -44,6 +45,18 @@ fn nothing_but_text_goes_into_a_pipe() {
             "{ran:?}"
         );
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_that_goes_into_a_file_has_no_colors() {
+    let bench = Bench::new();
+    let server = bench.serve(&["--ephemeral", "--log", "abide_server=debug"]);
+    server.create(&bench, "1h", "0");
+    let (code, said) = server.terminate();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("path=\"/v1/jobs\""), "{said}");
+    assert!(!said.contains('\x1b'), "{said}");
 }
 
 #[cfg(unix)]

@@ -388,7 +388,25 @@ macro_rules! numbers {
     )*};
 }
 
-numbers!(u32, u64, f64, usize, NonZeroU32, NonZeroUsize);
+numbers!(u32, u64, f64, usize);
+
+macro_rules! counts {
+    ($($ty:ty),*) => {$(
+        impl Value for $ty {
+            fn parse(text: &str) -> Result<Self, String> {
+                text.trim()
+                    .parse()
+                    .map_err(|_| format!("{text:?} is not a whole number that can be here, such as 1"))
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+
+counts!(NonZeroU32, NonZeroUsize);
 
 macro_rules! words {
     ($($ty:ident { $($word:literal => $variant:ident),* })*) => {$(
@@ -493,7 +511,7 @@ mod tests {
         refuse::<WebhookAllow>(&[("http://x", "network such as")]);
         refuse::<ClockSort>(&[("fake", "none of real, manual")]);
         refuse::<bool>(&[("maybe", "neither")]);
-        refuse::<NonZeroU32>(&[("0", "number"), ("-1", "number")]);
+        refuse::<NonZeroU32>(&[("0", "such as 1"), ("-1", "such as 1"), ("x", "such as 1")]);
     }
 
     #[test]
