@@ -68,6 +68,9 @@ pub(crate) struct Core {
     directory: Option<PathBuf>,
 }
 
+/// How long a cancel at a wait's deadline may take: the caller wants its thread back.
+const CANCEL_WAIT: Duration = Duration::from_secs(1);
+
 type OnReport = Box<dyn Fn(&JobId, &Report) + Send + Sync>;
 
 impl Client {
@@ -299,7 +302,8 @@ impl Client {
         if let Ok(url) = self.job_url(id, Action::Cancel, token) {
             let request = Call::new(Purpose::Cancel, Method::POST, url);
             // The caller is told that the job was still running; that it could not be canceled changes nothing.
-            let _ = exchange(origin, &request, origin.attempt_timeout).await;
+            let limit = origin.attempt_timeout.min(CANCEL_WAIT);
+            let _ = exchange(origin, &request, limit).await;
         }
     }
 
@@ -651,7 +655,8 @@ impl ClientBuilder {
         self
     }
 
-    /// What sends requests. Default: HTTP over TCP and TLS, by the feature `http`.
+    /// What sends requests. Default: HTTP over TCP and TLS, by the feature `http`. With a transport of your own
+    /// [`connect_timeout`](Self::connect_timeout) is its business.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
@@ -676,12 +681,18 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// A URL that isn't the `http` or `https` address of a server, or a header that can't be sent.
+    /// A URL that isn't the `http` or `https` address of a server, a header that can't be sent, or a [`Remote`] that can't be
+    /// right.
     pub fn build(mut self) -> Result<Client, Error> {
         if let Some(error) = self.wrong {
             return Err(error);
         }
         let base = address(&self.url)?;
+        if let Some(mistake) = self.remote.as_ref().and_then(Remote::mistake) {
+            return Err(Error::usage(format!(
+                "the remote is described wrongly: {mistake}"
+            )));
+        }
         if let Some(key) = &self.api_key {
             let (name, value) = key_header(self.remote.as_ref(), key)?;
             self.headers.insert(name, value);
@@ -778,16 +789,12 @@ fn default_transport(_: Duration) -> Result<Arc<dyn Transport>, Error> {
 }
 
 fn address(text: &str) -> Result<Url, Error> {
-    let mut url = Url::parse(text).map_err(|error| {
-        Error::usage(format!(
-            "{text:?} is not an address such as http://127.0.0.1:8080"
-        ))
-        .because(error)
-    })?;
+    // Whatever stands before an `@` may be a password, and errors end up in logs.
+    let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+    let no_address = || format!("{shown:?} is not an address such as http://127.0.0.1:8080");
+    let mut url = Url::parse(text).map_err(|error| Error::usage(no_address()).because(error))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(Error::usage(format!(
-            "{text:?} is not an address such as http://127.0.0.1:8080"
-        )));
+        return Err(Error::usage(no_address()));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(Error::usage(

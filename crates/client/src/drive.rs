@@ -183,7 +183,6 @@ pub(crate) struct Driver<'a, V> {
     stream: Option<Box<Listening>>,
     channel: Option<Channel>,
     detection: Option<Duration>,
-    pushed: Option<bool>,
     /// Whether a cautious last look found the job running, so that a closer one can do no harm.
     looked: bool,
     /// What the wait came to, where there was still news to tell before it.
@@ -214,7 +213,6 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
         seen.revision = terms.revision;
         Self {
             deadline: terms.deadline,
-            pushed: terms.inbox.as_ref().map(|_| false),
             target: Box::new(target),
             origin,
             terms,
@@ -368,7 +366,17 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                 }
             });
         let terms = self.exchange();
-        match before(cut, self.target.ask(terms)).await {
+        let asked = before(cut, self.target.ask(terms));
+        let asked = match &self.terms.inbox {
+            None => Ok(asked.await),
+            // On the heap, for the few waits that have an inbox.
+            Some(inbox) => Box::pin(inbox.unless_ended(asked)).await,
+        };
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(job) => return Ok(self.told(&job)),
+        };
+        match asked {
             Some(Ok(answer)) => {
                 let now = self.now();
                 let middle = sent + now.saturating_duration_since(sent) / 2;
@@ -543,9 +551,13 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
             self.seen.happened = Happened::Paused;
             return None;
         };
+        self.told(&job)
+    }
+
+    /// Takes in what the inbox was told.
+    fn told(&mut self, job: &abide_wire::Job) -> Option<Step<V>> {
         self.seen.happened = Happened::Pushed;
-        let answer = self.target.pushed(&job)?;
-        self.pushed = self.pushed.map(|pushed| pushed || answer.done);
+        let answer = self.target.pushed(job)?;
         let now = self.now();
         self.absorb(answer, now)
     }
@@ -628,7 +640,15 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
             self.failing_since = Some(after(since, pause));
         }
         telemetry::paused(&failure, self.seen.failures, pause);
-        sleep_until(self.bounded(after(now, pause))).await;
+        let pause = sleep_until(self.bounded(after(now, pause)));
+        match &self.terms.inbox {
+            None => pause.await,
+            Some(inbox) => {
+                if let Err(job) = inbox.unless_ended(pause).await {
+                    return Ok(self.told(&job));
+                }
+            }
+        }
         self.seen.happened = Happened::Failed;
         Ok(None)
     }
@@ -645,7 +665,15 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                 limit,
                 weight: None,
             };
-            let failure = match before(Some(cut), self.target.ask(terms)).await {
+            let asked = before(Some(cut), self.target.ask(terms));
+            let asked = match &self.terms.inbox {
+                None => asked.await,
+                Some(inbox) => match inbox.unless_ended(asked).await {
+                    Ok(asked) => asked,
+                    Err(job) => return Ok(self.told(&job)),
+                },
+            };
+            let failure = match asked {
                 _ if limit.is_zero() => Failure::timed_out(limit),
                 Some(Ok(answer)) => {
                     let now = self.now();
@@ -730,7 +758,10 @@ impl<V> Driver<'_, V> {
     fn finish(&mut self, ended: Ended) {
         if !self.finished {
             self.finished = true;
-            let ended = ended.polls(self.seen.time.polls).pushed(self.pushed);
+            // Whichever of push and look was first, the push has come if it is there.
+            let inbox = self.terms.inbox.as_ref();
+            let pushed = inbox.map(Subscription::has_ended);
+            let ended = ended.polls(self.seen.time.polls).pushed(pushed);
             self.terms.plan.finish(&ended);
         }
     }

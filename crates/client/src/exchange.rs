@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
 use abide_wire::Problem;
@@ -25,6 +25,8 @@ pub(crate) const JOB_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(crate) const JOBS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The largest problem that is read, in bytes. What is wrong is told in less.
 const PROBLEM_BYTES_MAX: usize = 64 * 1024;
+/// How long a problem may take to arrive once its status is known.
+const PROBLEM_WAIT: Duration = Duration::from_secs(2);
 
 /// What to send.
 #[derive(Clone, Debug)]
@@ -322,8 +324,9 @@ pub(crate) async fn open(origin: &Origin, call: &Call) -> Result<Response<Body>,
         origin.budget.refused();
     }
     let (head, body) = answer.into_parts();
-    // A problem that can't be read is no problem: the status says enough.
-    let body = body.collect(PROBLEM_BYTES_MAX).await.unwrap_or_default();
+    // A problem that can't be read, or doesn't come, is no problem: the status says enough.
+    let body = timeout(PROBLEM_WAIT, body.collect(PROBLEM_BYTES_MAX)).await;
+    let body = body.ok().and_then(Result::ok).unwrap_or_default();
     let problem = serde_json::from_slice::<Problem>(&body)
         .ok()
         .filter(|problem| !problem.title.is_empty() || problem.detail.is_some());

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -131,6 +132,40 @@ impl Subscription {
     }
 }
 
+impl Subscription {
+    /// Does the work, unless the job's end is told before it is done. News that isn't the end is left to be heard.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was told is not lost by dropping the future.
+    pub(crate) async fn unless_ended<T>(
+        &self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Arc<Job>> {
+        // An ear of its own, so that ours still hears what this one has let pass.
+        let mut ear = self.0.clone();
+        let end = async {
+            match ear
+                .wait_for(|job| job.as_ref().is_some_and(|job| job.done))
+                .await
+            {
+                Ok(job) => job.clone(),
+                Err(_) => None,
+            }
+        };
+        tokio::select! {
+            biased;
+            Some(job) = end => Err(job),
+            done = work => Ok(done),
+        }
+    }
+
+    /// Whether the job's end has been told.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.borrow().as_ref().is_some_and(|job| job.done)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,6 +189,22 @@ mod tests {
         inbox.deliver(job("early").completed().build());
         let mut ear = inbox.subscribe(&JobId::new("early"));
         assert_eq!(ear.news().await.id.as_str(), "early");
+    }
+
+    #[tokio::test]
+    async fn an_end_interrupts_and_other_news_does_not() {
+        let inbox = Inbox::new();
+        let mut ear = inbox.subscribe(&JobId::new("a"));
+        inbox.deliver(job("a").revision(2).build());
+        let work = async {
+            tokio::task::yield_now().await;
+            7
+        };
+        assert_eq!(ear.unless_ended(work).await.unwrap(), 7);
+        assert_eq!(ear.news().await.revision.0, 2, "it is still news");
+        inbox.deliver(job("a").revision(3).completed().build());
+        let told = ear.unless_ended(std::future::pending::<()>()).await;
+        assert!(told.unwrap_err().done && ear.has_ended());
     }
 
     #[test]

@@ -103,6 +103,10 @@ impl JobHandle {
     /// # Errors
     ///
     /// See [`Client::status`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Asking changes nothing; the future may be dropped at any time.
     pub async fn status(&self) -> Result<Job, Error> {
         self.client.status_of(&self.id, self.resume_token()).await
     }
@@ -112,6 +116,10 @@ impl JobHandle {
     /// # Errors
     ///
     /// See [`Client::cancel`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Where the future is dropped the job may have been canceled or not; calling it again does no harm.
     pub async fn cancel(&self) -> Result<Job, Error> {
         self.client.cancel_of(&self.id, self.resume_token()).await
     }
@@ -121,6 +129,10 @@ impl JobHandle {
     /// # Errors
     ///
     /// See [`Client::delete`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Where the future is dropped the record may have been deleted or not; calling it again does no harm.
     pub async fn delete(&self) -> Result<(), Error> {
         self.client.delete_of(&self.id, self.resume_token()).await
     }

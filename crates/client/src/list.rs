@@ -104,6 +104,10 @@ impl List {
     /// # Errors
     ///
     /// As for [`Client::status`]; the next call asks for the same page.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped at any time: the next call asks for the same page.
     pub async fn next_page(&mut self) -> Result<Option<Vec<Job>>, Error> {
         let origin = &self.client.core.origin;
         if self.client.core.remote.is_some() {

@@ -31,6 +31,8 @@ pub(crate) struct Native {
     origin: Arc<Origin>,
     hub: Arc<Hub>,
     job: JobHandle,
+    /// Whether it is one of so many that none need try to hold a request of its own.
+    crowded: bool,
     /// Its place in the queue for the request budget.
     turn: f64,
     cost: Cost,
@@ -43,9 +45,16 @@ impl Native {
             origin: Arc::clone(&core.origin),
             hub: Arc::clone(&core.hub),
             job,
+            crowded: false,
             turn: 0.0,
             cost: Cost::default(),
         }
+    }
+
+    /// The same as one of many that begin together.
+    pub(crate) fn crowded(mut self, crowded: bool) -> Self {
+        self.crowded = crowded;
+        self
     }
 
     /// Waits for a turn, and counts a request.
@@ -143,7 +152,11 @@ impl Target for Native {
         terms: Exchange,
     ) -> BoxFuture<'_, Result<Answer<Arc<Job>>, Failure>> {
         Box::pin(async move {
-            let mut alone = self.hub.holds_alone();
+            let mut alone = if self.crowded {
+                None
+            } else {
+                self.hub.holds_alone()
+            };
             if alone.is_none() {
                 let want = hold.until.into();
                 let joined = self

@@ -101,7 +101,7 @@ impl<T> From<Option<T>> for Look<T> {
 /// | setting | default |
 /// |---|---|
 /// | [`deadline`](Self::deadline) | none |
-/// | [`schedule`](Self::schedule) | [`Learned`], with what it learns during this wait alone |
+/// | [`schedule`](Self::schedule) | [`Learned`] without a name: it learns nothing from one wait to the next, or with [`Client::poll_until`](crate::Client::poll_until) from all that name no schedule; better name a kind, `Learned::new("my-kind")` |
 /// | [`retry`](Self::retry) | every error of the closure may pass; 30 s of nothing but errors end the wait |
 /// | [`final_if`](Self::final_if) | no error is final |
 /// | [`attempt_timeout`](Self::attempt_timeout) | 10 s for one look |
@@ -225,6 +225,10 @@ where
     /// # Errors
     ///
     /// See [`PollUntil`]; the report of a wait that came to nothing is [in the error](Error::wait_report).
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped at any time; the closure's future in flight is dropped with it.
     pub async fn with_report(self) -> Result<(T, Report), Error> {
         let schedule = self.schedule.unwrap_or_else(|| Arc::new(Learned::new("")));
         let mut start = Start::new(self.origin.luck.seed());

@@ -99,6 +99,10 @@ impl Receiver {
     /// # Errors
     ///
     /// The address can't be listened at, or the system has no randomness.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens nothing.
     pub async fn bind(address: impl tokio::net::ToSocketAddrs) -> Result<Self, ReceiverError> {
         Self::builder().bind(address).await
     }
@@ -207,6 +211,10 @@ impl ReceiverBuilder {
     /// # Errors
     ///
     /// The address can't be listened at, or the system has no randomness.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens nothing.
     pub async fn bind(
         mut self,
         address: impl tokio::net::ToSocketAddrs,

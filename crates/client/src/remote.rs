@@ -1,5 +1,7 @@
 //! A job API that isn't ours, described by configuration.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 /// Where a foreign job API has its things: enough to create, ask, wait, watch and cancel, without writing code for it.
@@ -7,7 +9,8 @@ use serde::{Deserialize, Serialize};
 /// A value that can be read from a configuration file; unknown members are refused. Paths are below the client's address,
 /// with `{id}` for the job's id, in the path or in the query. Places in an answer are JSON pointers (RFC 6901). A client
 /// that [speaks](crate::ClientBuilder::remote) it polls, as nothing is known of held requests there, by what it has learned
-/// of how long such jobs take.
+/// of how long such jobs take. Nothing that such a server answers makes the client ask another host: addresses in answers
+/// are results, not places to go to.
 ///
 /// ```
 /// use abide::{Client, Remote};
@@ -25,6 +28,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Remote {
     /// What it is called; durations are learned under this name.
     pub name: String,
@@ -303,5 +307,91 @@ impl Remote {
         self.key_header = name.into();
         self.key_prefix = prefix.into();
         self
+    }
+
+    /// What is wrong with the description, as far as can be seen without the server: such a mistake would otherwise show
+    /// as a wait that never ends.
+    pub(crate) fn mistake(&self) -> Option<String> {
+        let Self {
+            status,
+            state,
+            completed,
+            ..
+        } = self;
+        if !status.contains("{id}") {
+            return Some(format!(
+                "the path {status:?} has no place for the id, `{{id}}`"
+            ));
+        }
+        if completed.is_empty() {
+            return Some("no word says that a job has completed".to_owned());
+        }
+        let places = [
+            Some(state),
+            self.id.as_ref(),
+            self.result.as_ref(),
+            self.error.as_ref(),
+            self.progress.as_ref(),
+            self.remaining.as_ref(),
+            self.created_at.as_ref(),
+            self.finished_at.as_ref(),
+        ];
+        if let Some(place) = places
+            .into_iter()
+            .flatten()
+            .find(|place| !place.is_empty() && !place.starts_with('/'))
+        {
+            return Some(format!(
+                "{place:?} is not a JSON pointer: did you mean {:?}?",
+                format!("/{}", place.replace('.', "/"))
+            ));
+        }
+        let lists = [&self.running, completed, &self.failed, &self.canceled];
+        let mut words = HashSet::new();
+        let twice = lists
+            .into_iter()
+            .flat_map(|list| {
+                // A word may be twice in one list, which says the same twice.
+                list.iter()
+                    .map(|word| word.to_ascii_lowercase())
+                    .collect::<HashSet<_>>()
+            })
+            .find(|word| !words.insert(word.clone()));
+        twice.map(|word| format!("the word {word:?} is in two lists"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_presets_are_sound_and_mistakes_are_named() {
+        for remote in [
+            Remote::heygen(),
+            Remote::heygen_v2(),
+            Remote::replicate(),
+            Remote::openai_video(),
+        ] {
+            assert_eq!(remote.mistake(), None, "{}", remote.name);
+        }
+        let sound = Remote::new("r", "/jobs/{id}", "/state").completed(["ok"]);
+        assert_eq!(sound.mistake(), None);
+        for (wrong, named) in [
+            (
+                Remote::new("r", "/jobs", "/state").completed(["ok"]),
+                "{id}",
+            ),
+            (Remote::new("r", "/jobs/{id}", "/state"), "completed"),
+            (
+                Remote::new("r", "/jobs/{id}", "data.state").completed(["ok"]),
+                "/data/state",
+            ),
+            (sound.clone().progress("percent", 100), "/percent"),
+            (sound.clone().running(["OK"]), "two lists"),
+        ] {
+            let mistake = wrong.mistake().expect("it is wrong");
+            assert!(mistake.contains(named), "{mistake}");
+        }
     }
 }

@@ -175,7 +175,9 @@ pub(crate) fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     }
     let wish = text("retry-after")?.trim();
     if let Ok(seconds) = wish.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
+        let sound = seconds.is_finite() && seconds >= 0.0;
+        // A wish beyond all measure is a wish nevertheless; the policy bounds it.
+        return sound.then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
     }
     let until = httpdate::parse_http_date(wish).ok()?;
     let now = httpdate::parse_http_date(text("date")?.trim()).ok()?;
@@ -258,6 +260,8 @@ mod tests {
         assert_eq!(read(&[("retry-after", "7")]), Some(7 * SECOND));
         assert_eq!(read(&[("retry-after", " 0 ")]), Some(Duration::ZERO));
         assert_eq!(read(&[("retry-after-ms", "250")]), Some(SECOND / 4));
+        let endless = "99999999999999999999999";
+        assert_eq!(read(&[("retry-after", endless)]), Some(Duration::MAX));
         assert_eq!(
             read(&[date, ("retry-after", "Sun, 22 Nov 2026 00:01:00 GMT")]),
             Some(60 * SECOND)

@@ -15,6 +15,7 @@ use abide_wire::JobId;
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::hub::ALONE_MAX;
 use crate::job::JobHandle;
 use crate::retry::RetryPolicy;
 use crate::schedule::Schedule;
@@ -117,10 +118,12 @@ impl JobSet {
         if self.options.deadline_at.is_none() {
             self.options.deadline_at = self.options.deadline_from(core, core.origin.clock.now());
         }
+        let crowded = self.fresh.len() > ALONE_MAX;
         for job in self.fresh.drain(..) {
             let id = job.id.clone();
             let mut wait = Wait::new(job);
             wait.options = self.options.clone();
+            wait.options.crowded = crowded;
             let wait = wait.into_future();
             self.waits.push(Box::pin(async move { (id, wait.await) }));
         }

@@ -26,11 +26,13 @@ use crate::transport::BoxFuture;
 
 /// What happens to the job when the wait's deadline comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnDeadline {
     /// It goes on: only the waiting is over.
     #[default]
     Detach,
-    /// It is canceled, by one request that is tried once and whose failure is not told.
+    /// It is canceled, by one request that is tried once, takes at most a second beyond the deadline, and whose failure is
+    /// not told. A wait that ends for another reason than its deadline cancels nothing.
     Cancel,
 }
 
@@ -77,6 +79,8 @@ pub(crate) struct Options {
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) size: Option<f64>,
+    /// Whether it is one of many that begin together.
+    pub(crate) crowded: bool,
 }
 
 impl Options {
@@ -126,7 +130,10 @@ impl Options {
             wrong: check_id(&job.id).err(),
         };
         match &core.remote {
-            None => Driver::new(Native::new(job.clone()), Arc::clone(origin), terms),
+            None => {
+                let native = Native::new(job.clone()).crowded(self.crowded);
+                Driver::new(native, Arc::clone(origin), terms)
+            }
             Some(remote) => {
                 let kind = job.known.kind.clone();
                 let kind = kind.unwrap_or_else(|| remote.name.clone());
@@ -187,7 +194,7 @@ impl Wait {
     }
 
     /// How big the job is, in any unit that is the same within one kind, such as seconds of video: a schedule that
-    /// learns scales its expectation by it. Default: unknown.
+    /// learns scales its expectation by it. Default: unknown, and so is a size that isn't a positive number.
     pub fn size(mut self, size: f64) -> Self {
         self.options.size = Some(size);
         self
@@ -221,6 +228,7 @@ impl Wait {
         }
         if let (OnDeadline::Cancel, Err(error)) = (self.on_deadline, &result)
             && error.is_still_running()
+            && error.is_timeout()
         {
             let token = self.job.resume_token();
             Box::pin(self.job.client.cancel_once(&self.job.id, &token)).await;

@@ -68,6 +68,7 @@ fn verify_at(
 
 /// A delivery whose signature has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Delivery {
     /// Its id, the same at every attempt.
     pub id: String,

@@ -1,9 +1,9 @@
 //! G11 and G12: estimates and pushes.
 
 use crate::Effort;
-use crate::laws::{Named, named};
-use crate::measure::{PRICE, Sample, learner, map, world};
-use crate::report::{Figure, Report};
+use crate::laws::{Named, named, nine};
+use crate::measure::{PRICE, Sample, learner, map, mean, world};
+use crate::report::{Figure, Report, worst};
 use abide::simulate::{Estimates, Observe, World};
 
 pub(crate) fn g11(effort: Effort, report: &mut Report) {
@@ -45,18 +45,22 @@ pub(crate) fn g12(effort: Effort, report: &mut Report) {
         1.5,
     );
     report.at_most("G12 mean delay, s", Figure::of(&delays), 0.6);
-    // Where every push is lost the loss is learned, and what is left is polling.
-    let delay = |world: World| {
-        let sample = in_world(world, &law, effort.histories * 5);
-        let delays: Vec<f64> = sample.0.iter().map(|point| point.delay_s).collect();
-        Figure::of(&delays)
-    };
-    let polling = delay(world(Observe::Known)).value;
-    let lost = delay(world(Observe::Known).push_loss(1.0));
+    // Where every push is lost what is left is polling, from the first job on.
+    let ratios = map(&nine(), |law| {
+        let delay = |world: World| {
+            let delays = (0..effort.histories).map(|seed| {
+                let jobs = law.population.draw(seed, 40);
+                world.run(&learner(PRICE), &jobs, seed).mean().delay_s
+            });
+            mean(delays)
+        };
+        let lost = world(Observe::Known).push_loss(1.0);
+        Figure::from(delay(lost) / delay(world(Observe::Known)))
+    });
     report.at_most(
-        "G12 all pushes lost: mean delay / that of polling",
-        lost.scaled(1.0 / polling),
-        1.05,
+        "G12 all pushes lost: mean delay / that of polling, worst of nine",
+        worst(ratios),
+        1.0,
     );
 }
 

@@ -2,6 +2,7 @@
 
 use super::population::{Group, Population};
 use crate::schedule::learned::planner::{Ladder, Terms, solve};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// The prices at which the frontier is computed, in seconds per request: so many to each factor of ten.
@@ -35,26 +36,19 @@ impl Point {
 pub struct Bound {
     population: Population,
     rtt: f64,
-    /// The corners of the frontier, by ascending requests.
-    frontier: Vec<Point>,
+    /// The corners of the frontier, by ascending requests; computed when first asked for.
+    frontier: OnceLock<Vec<Point>>,
 }
 
 impl Bound {
-    /// Computes the frontier for a round trip; a few hundred exact optima.
+    /// The bound for a round trip. The frontier, a hundred exact optima, is computed when it is first asked for.
     #[must_use]
     pub fn new(population: &Population, rtt: Duration) -> Self {
-        let mut bound = Self {
+        Self {
             population: population.clone(),
             rtt: rtt.as_secs_f64(),
-            frontier: Vec::new(),
-        };
-        let steps = PRICE_SPAN.0 * PRICES_PER_DECADE..=PRICE_SPAN.1 * PRICES_PER_DECADE;
-        let mut points: Vec<Point> = steps
-            .map(|step| bound.at_price(10f64.powf(f64::from(step) / f64::from(PRICES_PER_DECADE))))
-            .collect();
-        points.sort_by(|one, other| one.requests.total_cmp(&other.requests));
-        bound.frontier = lower_hull(points);
-        bound
+            frontier: OnceLock::new(),
+        }
     }
 
     /// The best at a price in seconds per request.
@@ -96,18 +90,25 @@ impl Bound {
     /// The corners of the frontier, by ascending requests.
     #[must_use]
     pub fn frontier(&self) -> &[Point] {
-        &self.frontier
+        self.frontier.get_or_init(|| {
+            let steps = PRICE_SPAN.0 * PRICES_PER_DECADE..=PRICE_SPAN.1 * PRICES_PER_DECADE;
+            let mut points: Vec<Point> = steps
+                .map(|step| f64::from(step) / f64::from(PRICES_PER_DECADE))
+                .map(|decade| self.at_price(10f64.powf(decade)))
+                .collect();
+            points.sort_by(|one, other| one.requests.total_cmp(&other.requests));
+            lower_hull(points)
+        })
     }
 
     /// The least delay in seconds at so many requests per job; infinite below the fewest there can be.
     #[must_use]
     pub fn delay_at(&self, requests: f64) -> f64 {
-        let above = self
-            .frontier
-            .partition_point(|corner| corner.requests < requests);
+        let frontier = self.frontier();
+        let above = frontier.partition_point(|corner| corner.requests < requests);
         match (
-            above.checked_sub(1).map(|i| self.frontier[i]),
-            self.frontier.get(above),
+            above.checked_sub(1).map(|i| frontier[i]),
+            frontier.get(above),
         ) {
             (Some(few), Some(many)) => interpolate(
                 requests,
@@ -123,12 +124,11 @@ impl Bound {
     /// The fewest requests per job at so many seconds of delay; infinite below the least delay there can be.
     #[must_use]
     pub fn requests_at(&self, delay_s: f64) -> f64 {
-        let below = self
-            .frontier
-            .partition_point(|corner| corner.delay_s > delay_s);
+        let frontier = self.frontier();
+        let below = frontier.partition_point(|corner| corner.delay_s > delay_s);
         match (
-            below.checked_sub(1).map(|i| self.frontier[i]),
-            self.frontier.get(below),
+            below.checked_sub(1).map(|i| frontier[i]),
+            frontier.get(below),
         ) {
             (Some(late), Some(soon)) => interpolate(
                 delay_s,

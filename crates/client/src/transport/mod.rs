@@ -158,6 +158,10 @@ impl Body {
     /// # Errors
     ///
     /// Where the connection broke, or the body is larger.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the body, and the exchange with it.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes, TransportError> {
         let mut all = BytesMut::new();
         while let Some(part) = self.chunk().await {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use abide::schedule::Fixed;
 use abide::strategy::{self, LongPoll, Stream, Webhook};
-use abide::{Budget, Client, Inbox, JobId, Look, NewJob, Outcome, poll_until};
+use abide::{Budget, Client, Inbox, JobId, Look, NewJob, Outcome, Remote, poll_until};
 
 use crate::world::{Fault, Manner, Seen, World};
 
@@ -190,6 +190,57 @@ fn waits_leave_nothing_behind_wherever_they_are_dropped() {
                 .wait()
                 .deadline(6 * SECOND)
                 .into_future()
+        });
+    }
+}
+
+/// A wait by webhooks of which the first is lost, the second late, and the last one comes.
+fn pushed(scene: &Scene) -> impl Future + use<> {
+    let (world, inbox, id) = (scene.world.clone(), scene.inbox.clone(), scene.id.clone());
+    let wait = wait(
+        scene,
+        Webhook::new(&scene.inbox).polls(Fixed::new(3 * SECOND)),
+    );
+    async move {
+        let push = world.push(&id, &inbox, |change| match change {
+            0 => vec![],
+            1 => vec![SECOND],
+            _ => vec![Duration::ZERO, Duration::from_millis(1)],
+        });
+        // Whoever stops waiting stops pushing too, so that what is left is the library's.
+        tokio::pin!(wait);
+        tokio::select! {
+            done = &mut wait => drop(done),
+            () = push => drop(wait.await),
+        }
+    }
+}
+
+#[test]
+fn waits_by_other_means_leave_nothing_behind_wherever_they_are_dropped() {
+    for (way, script) in [
+        ("calm", no_faults as fn(&Seen) -> Fault),
+        ("trouble", trouble),
+    ] {
+        drop_everywhere(&format!("pushed, {way}"), script, pushed);
+        drop_everywhere(&format!("described, {way}"), script, |scene| {
+            let remote = Remote::new("world", "/v1/jobs/{id}", "/status")
+                .running(["pending", "running"])
+                .completed(["completed"])
+                .progress("/progress/percent", 100);
+            let client = scene.world.builder().remote(remote).build().unwrap();
+            let job = client.job(scene.id.clone());
+            async move { job.wait().on_update(|_| {}).await }
+        });
+        drop_everywhere(&format!("watch by webhook, {way}"), script, |scene| {
+            let webhook = Webhook::new(&scene.inbox).polls(Fixed::new(3 * SECOND));
+            let mut watch = scene.client.job(scene.id.clone()).watch().strategy(webhook);
+            async move { while watch.next().await.is_some() {} }
+        });
+        drop_everywhere(&format!("set by polls, {way}"), script, |scene| {
+            let jobs = [scene.client.job(scene.id.clone())];
+            let polls = strategy::Poll::by(Fixed::new(SECOND));
+            scene.client.wait_all(jobs).strategy(polls).into_future()
         });
     }
 }

@@ -16,11 +16,12 @@
 //! | 11 knobs that do nothing | `fault_11_every_knob_does_what_it_says`; `examples`, which run |
 //! | 12 a library that prints, untyped errors | `fault_12_errors_have_types_and_say_what_they_are_about`; the lints of the workspace |
 
+use std::future::IntoFuture;
 use std::time::Duration;
 
-use abide::schedule::{Backoff, Countdown, Fixed, Jitter};
+use abide::schedule::{Backoff, Countdown, Fixed, Jitter, Learned};
 use abide::strategy::{LongPoll, Poll, Webhook};
-use abide::{Inbox, NewJob, Outcome, RetryPolicy};
+use abide::{Channel, Inbox, NewJob, Outcome, RetryPolicy};
 
 use crate::world::{Fault, Manner, World};
 
@@ -151,6 +152,86 @@ async fn fault_4_with_all_pushes_lost_a_wait_is_never_later_than_polling_would_b
         };
         assert_eq!(late(true).await, late(false).await, "{end}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fault_4_nor_is_a_row_of_waits_whose_schedule_learns() {
+    let ends = [9.2, 17.3, 11.9, 28.9, 14.1, 22.6, 13.3, 41.4];
+    let late = async |push: bool| {
+        let world = World::new();
+        let client = world.builder().schedule(Learned::new("k")).build().unwrap();
+        let mut spent = Vec::new();
+        for end in ends {
+            world.jobs_take(Duration::from_secs_f64(end));
+            let wait = client.create(NewJob::new("k")).await.unwrap().wait();
+            let wait = if push {
+                wait.strategy(Webhook::new(&Inbox::new()))
+            } else {
+                wait.strategy(Poll::new())
+            };
+            let began = world.elapsed();
+            let done = wait.await.unwrap();
+            spent.push((done.report().requests, world.elapsed() - began));
+        }
+        spent
+    };
+    assert_eq!(late(true).await, late(false).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fault_4_a_push_is_not_kept_waiting_by_a_poll_that_hangs_or_failed() {
+    for (name, fault) in [
+        ("stalled", Fault::Stall),
+        ("stalled body", Fault::StallBody),
+        ("refused for now", Fault::Status(503, Some("60"))),
+    ] {
+        let strike = fault.clone();
+        let world = World::with(Manner::default(), move |_| strike.clone());
+        let inbox = Inbox::new();
+        let id = world.job("a", &[7.0], Outcome::Completed);
+        let push = async {
+            tokio::time::sleep(7 * SECOND).await;
+            inbox.deliver(world.look(&id).unwrap());
+            world.elapsed()
+        };
+        let wait = world
+            .client()
+            .job(id.clone())
+            .wait()
+            .strategy(Webhook::new(&inbox).polls(Fixed::new(4 * SECOND)));
+        let (done, pushed) = tokio::join!(wait.into_future(), push);
+        assert_eq!(
+            done.unwrap().report().channel,
+            Some(Channel::Push),
+            "{name}"
+        );
+        let late = world.elapsed() - pushed;
+        assert!(late < Duration::from_millis(50), "{name}: {late:?}");
+        assert_eq!(world.open(), 0, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_whose_explanation_never_ends_is_a_refusal() {
+    let shape = |status: u16| {
+        let world = World::with(Manner::default(), move |_| Fault::Unexplained(status));
+        let id = world.job("a", &[7.0], Outcome::Completed);
+        async move {
+            let error = world.client().job(id).wait().await.unwrap_err();
+            (error, world.elapsed())
+        }
+    };
+    let (error, took) = shape(403).await;
+    assert!(
+        error.is_refused() && error.status() == Some(403),
+        "{error:?}"
+    );
+    assert!(took < 3 * SECOND, "{took:?}");
+    let (error, _) = shape(500).await;
+    assert!(
+        error.is_unreachable() && error.status() == Some(500),
+        "{error:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -353,3 +353,29 @@ async fn a_closure_has_a_deadline_a_last_look_and_a_limit_for_each_look() {
     assert!(error.is_unreachable() && error.is_timeout());
     assert!((now() - began).abs_diff(5 * SECOND) < Duration::from_millis(100));
 }
+
+#[test]
+fn a_description_that_cannot_be_right_is_refused_before_anything_is_sent() {
+    let wrong = Remote::new("q", "/r/{id}", "data.status").completed(["ok"]);
+    let error = Client::builder("https://api.example.test")
+        .remote(wrong)
+        .build()
+        .unwrap_err();
+    assert!(error.is_usage());
+    assert!(error.to_string().contains("/data/status"), "{error}");
+}
+
+#[test]
+fn a_password_in_an_address_is_in_no_error() {
+    for address in [
+        "http://me:hunter2@host.test",
+        "htp://me:hunter2@host.test",
+        "http://me:hunter2@ho st.test",
+    ] {
+        let error = Client::new(address).unwrap_err();
+        assert!(
+            !format!("{error} {error:?}").contains("hunter2"),
+            "{error:?}"
+        );
+    }
+}

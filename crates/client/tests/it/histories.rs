@@ -35,6 +35,8 @@ struct Plan {
     chance: f64,
     /// Whether faults may be final: a refusal is then a true answer.
     finals: bool,
+    /// Where a wait by webhooks listens.
+    inbox: Inbox,
     seed: u64,
 }
 
@@ -80,8 +82,33 @@ impl Plan {
             faults_to: faults_from + [0.0, 3.0, 15.0, 1e9][rng.random_range(0..4)],
             chance: [0.05, 0.3, 0.7, 1.0][rng.random_range(0..4)],
             finals: rng.random_bool(0.1),
+            inbox: Inbox::new(),
             seed,
         }
+    }
+
+    /// How long after it happened a change is pushed: some are lost, some late, some doubled, and so they overtake
+    /// each other.
+    fn pushes(&self, change: usize) -> Vec<Duration> {
+        let seed = self.seed ^ (change as u64 + 1).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut one = || {
+            let late = rng.random_bool(0.3);
+            Duration::from_millis(rng.random_range(0..if late { 10_000 } else { 50 }))
+        };
+        let (first, second) = (one(), one());
+        match rng.random_range(0..4) {
+            0 => vec![],
+            1 => vec![first, second],
+            _ => vec![first],
+        }
+    }
+
+    /// When the end is pushed to a wait by webhooks, in seconds since the job was created.
+    fn end_pushed(&self) -> Option<f64> {
+        let end = self.changes.last()?;
+        let pushes = (self.strategy == 5).then(|| self.pushes(self.changes.len() - 1))?;
+        Some(end + pushes.into_iter().min()?.as_secs_f64())
     }
 
     /// The fault that strikes a request; the same one for the same history and ordinal.
@@ -146,7 +173,7 @@ impl Plan {
             )),
             4 => Box::new(Poll::by(Countdown::default())),
             5 => Box::new(
-                strategy::Webhook::new(&Inbox::new()).polls(Fixed::new(Duration::from_secs(3))),
+                strategy::Webhook::new(&self.inbox).polls(Fixed::new(Duration::from_secs(3))),
             ),
             _ => Box::new(Auto::new()),
         }
@@ -159,6 +186,8 @@ impl Plan {
 }
 
 struct Played {
+    /// When the end was pushed, since the wait began.
+    told: Option<f64>,
     result: Result<(Outcome, Revision), Error>,
     took: f64,
     revisions: Vec<u64>,
@@ -245,11 +274,26 @@ async fn play(plan: &Arc<Plan>, world: &World) -> Option<Played> {
     };
     let revisions = Arc::new(Mutex::new(Vec::new()));
     let began = world.elapsed();
-    let result = match plan.how {
-        0 => watched(plan, &job, &revisions).await,
-        1 => in_a_set(plan, world, &job).await,
-        _ => waited(plan, &job, &revisions).await,
+    let age = world.age(job.id()).as_secs_f64();
+    let learning = async {
+        match plan.how {
+            0 => watched(plan, &job, &revisions).await,
+            1 => in_a_set(plan, world, &job).await,
+            _ => waited(plan, &job, &revisions).await,
+        }
     };
+    let pushing = async {
+        if plan.strategy == 5 {
+            let pushes = |change| plan.pushes(change);
+            world.push(job.id(), &plan.inbox, pushes).await;
+        }
+        std::future::pending().await
+    };
+    let result = tokio::select! {
+        result = learning => result,
+        () = pushing => unreachable!("it never ends"),
+    };
+    let told = plan.end_pushed().map(|at| (at - age).max(0.0));
     let took = (world.elapsed() - began).as_secs_f64();
     let id = job.id().clone();
     let now = world.look(&id).unwrap();
@@ -284,6 +328,7 @@ async fn play(plan: &Arc<Plan>, world: &World) -> Option<Played> {
     drop((job, client));
     let revisions = revisions.lock().unwrap().clone();
     Some(Played {
+        told,
         result,
         took,
         revisions,
@@ -347,6 +392,14 @@ fn check(seed: u64, tell: bool) -> (bool, bool) {
                 played.took
             );
         }
+        if let (Some(told), true) = (played.told, plan.how != 1) {
+            assert!(
+                played.took <= told + 0.1,
+                "pushed after {told} s and known after {} s",
+                played.took
+            );
+        }
+        assert_eq!(plan.inbox.listeners(), 0, "listeners are left behind");
         let busy = 60.0 + played.took * 5.0;
         assert!(
             (world.requests() as f64) < busy,

@@ -9,6 +9,7 @@ mod drops;
 mod examples;
 mod faults;
 mod foreign;
+mod goals;
 mod histories;
 mod many;
 mod real;

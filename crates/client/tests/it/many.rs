@@ -97,6 +97,56 @@ async fn a_thousand_separate_waits_share_requests_too() {
     assert!(rate <= 3.0, "{} requests, {rate} a second", seen.len());
 }
 
+/// The most requests in any ten seconds.
+fn busiest_ten_seconds(seen: &[Seen]) -> usize {
+    let within = |from: &Seen| {
+        let window = from.at..from.at + 10 * SECOND;
+        seen.iter().filter(|seen| window.contains(&seen.at)).count()
+    };
+    seen.iter().map(within).max().unwrap_or(0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_a_thousand_jobs_end_no_ten_seconds_have_more_than_thirty_requests() {
+    type Ends = (&'static str, fn(f64) -> f64);
+    let ends: [Ends; 4] = [
+        ("a hundred a second", |u| 3.0 + 10.0 * u),
+        ("in three heaps", |u| {
+            5.0 + 8.0 * (3.0 * u).floor() + 0.3 * u
+        }),
+        ("with a long tail", |u| 2.0 + 1.5 / (1.02 - u)),
+        ("the last hundred in a rush", |u| {
+            if u < 0.9 {
+                4.0
+            } else {
+                30.0 + 50.0 * (u - 0.9)
+            }
+        }),
+    ];
+    for (name, end) in ends {
+        for separately in [false, true] {
+            let world = World::new();
+            let client = world.client();
+            let ids = handles(&world, 1_000, |n| end(n as f64 / 1_000.0));
+            let jobs = ids.iter().map(|job| client.job(job.id().clone()));
+            if separately {
+                let waits = jobs.map(|job| job.wait().into_future());
+                assert!(join_all(waits).await.iter().all(Result::is_ok), "{name}");
+            } else {
+                let outcomes = client.wait_all(jobs).await;
+                assert!(outcomes.iter().all(|(_, done)| done.is_ok()), "{name}");
+            }
+            let (seen, took) = (world.seen(), world.elapsed().as_secs_f64());
+            let busiest = busiest_ten_seconds(&seen);
+            assert!(busiest <= 30, "{name}, {separately}: {busiest}");
+            let rate = seen.len() as f64 / took;
+            assert!(rate <= 3.0, "{name}, {separately}: {rate} a second");
+            let last = end(0.999);
+            assert!(took < last + 1.2, "{name}, {separately}: {took} for {last}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn waits_that_begin_one_after_the_other_are_merged() {
     let world = World::new();

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use abide::schedule::{Backoff, Fixed};
 use abide::strategy::{LongPoll, Poll, Stream};
-use abide::{Outcome, RetryPolicy, Revision};
+use abide::{OnDeadline, Outcome, RetryPolicy, Revision};
 
 use crate::world::{Fault, Manner, World};
 
@@ -154,6 +154,43 @@ async fn a_wait_uses_the_time_that_it_was_given_and_sees_an_end_in_the_last_of_i
             }
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_canceled_at_the_deadline_if_that_was_asked_for_and_only_then() {
+    // The cancel's answer may never come: the caller doesn't wait for it long.
+    for (name, stalled) in [("answered", false), ("stalled", true)] {
+        let world = World::with(Manner::default(), move |seen| {
+            let cancel = seen.path.ends_with("/cancel");
+            if stalled && cancel {
+                Fault::Stall
+            } else {
+                Fault::None
+            }
+        });
+        let id = world.job("a", &[60.0], Outcome::Completed);
+        let wait = world.client().job(id.clone()).wait();
+        let error = wait
+            .deadline(5 * SECOND)
+            .on_deadline(OnDeadline::Cancel)
+            .await
+            .unwrap_err();
+        assert!(error.is_still_running() && error.is_timeout(), "{name}");
+        assert!(world.elapsed() < 6_100 * SECOND / 1_000, "{name}");
+        assert_eq!(world.look(&id).unwrap().done, !stalled, "{name}");
+    }
+    // Attempts that are used up are no deadline.
+    let world = World::new();
+    let id = world.job("a", &[60.0], Outcome::Completed);
+    let few = Poll::by(Fixed::new(SECOND).attempts(3));
+    let wait = world.client().job(id.clone()).wait().strategy(few);
+    let error = wait
+        .deadline(50 * SECOND)
+        .on_deadline(OnDeadline::Cancel)
+        .await
+        .unwrap_err();
+    assert!(error.is_still_running() && !error.is_timeout());
+    assert!(!world.look(&id).unwrap().done);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use abide::schedule::Fixed;
-use abide::{Body, BoxFuture, Client, ClientBuilder, Transport, TransportError};
+use abide::{Body, BoxFuture, Client, ClientBuilder, Inbox, Transport, TransportError};
 use abide_wire::{
     Event, EventKind, Job, JobId, Links, Outcome, Problem, Progress, Revision, Status, Timestamp,
     WaitFailure, WaitRequest, WaitResponse,
@@ -61,6 +61,8 @@ pub(crate) enum Fault {
     Redirect(u16),
     /// That status, with that `Retry-After`.
     Status(u16, Option<&'static str>),
+    /// That status, and a body that never comes.
+    Unexplained(u16),
     /// The answer comes so much later.
     Late(Duration),
     /// The state is that of so long ago.
@@ -321,6 +323,31 @@ impl World {
             remaining_ms: None,
             links: Links::of(id.as_str()),
         })
+    }
+
+    /// Pushes the job's changes to an inbox: each so long after it happened as `delays` says for it, by its number; none
+    /// where it is lost, more than one where it is doubled. Returns when there is nothing left to push.
+    pub(crate) async fn push(
+        &self,
+        id: &JobId,
+        inbox: &Inbox,
+        delays: impl Fn(usize) -> Vec<Duration>,
+    ) {
+        let life = self.0.jobs.lock().unwrap()[id].clone();
+        let mut due: Vec<(Instant, usize)> = (0..life.changes.len())
+            .flat_map(|n| {
+                let changed = self.0.began + life.born + life.changes[n];
+                delays(n).into_iter().map(move |delay| (changed + delay, n))
+            })
+            .collect();
+        due.sort_unstable();
+        for (at, n) in due {
+            sleep_until(at).await;
+            let ago = self.elapsed().saturating_sub(life.born + life.changes[n]);
+            if let Some(job) = self.look_back(id, ago) {
+                inbox.deliver(job);
+            }
+        }
     }
 
     /// When it changes next.
@@ -629,6 +656,13 @@ impl Transport for World {
                 Fault::Status(status, retry_after) => {
                     sleep(rtt / 2).await;
                     return Ok(self.problem(status, retry_after));
+                }
+                Fault::Unexplained(status) => {
+                    sleep(rtt / 2).await;
+                    let head = self.head(StatusCode::from_u16(status).unwrap());
+                    return Ok(head
+                        .body(Body::stream(futures_util::stream::pending()))
+                        .unwrap());
                 }
                 Fault::Redirect(status) => {
                     sleep(rtt / 2).await;

@@ -29,6 +29,9 @@ pub(crate) struct Record {
     reference: Option<f64>,
     ln_price: f64,
     pushes: (f64, f64),
+    /// Records from before there was this say nothing of it; the first push that comes puts it right.
+    #[serde(default = "all")]
+    silent: f64,
     advantage: f64,
     weights: [f64; EXPERTS],
     jobs: Vec<JobRecord>,
@@ -59,6 +62,7 @@ impl Record {
             reference: memory.reference,
             ln_price: round(memory.ln_price),
             pushes: (round(memory.lost), round(memory.pushes)),
+            silent: round(memory.silent),
             advantage: round(memory.advantage),
             weights: model.weights().map(|weight| (weight * 1e6).round() / 1e6),
             jobs: model.ring().map(JobRecord::new).collect(),
@@ -102,6 +106,7 @@ impl Record {
             ln_price: self.ln_price,
             lost: self.pushes.0,
             pushes: self.pushes.1,
+            silent: self.silent,
             advantage: self.advantage,
         };
         Kind::from_parts(model, memory)
@@ -121,6 +126,7 @@ impl Record {
             && self.pushes.0 >= 0.0
             && self.pushes.1 >= self.pushes.0
             && self.pushes.1.is_finite()
+            && (0.0..=1.0).contains(&self.silent)
             && self.advantage.is_finite()
             && self
                 .weights
@@ -155,6 +161,10 @@ impl JobRecord {
                 .is_none_or(|at_most| at_most.is_finite() && at_most >= self.0)
             && self.2.abs() < 100.0
     }
+}
+
+const fn all() -> f64 {
+    1.0
 }
 
 /// To the thousandth: a tenth of the finest bin, and few digits.
@@ -205,7 +215,7 @@ mod tests {
         record.weights = [0.1; EXPERTS];
         let golden = concat!(
             r#"{"version":1,"kind":"translate","saved_at":1700000000,"prior":{"median":15.0,"scale":1.0},"#,
-            r#""reference":30.0,"ln_price":-0.693,"pushes":[0.0,0.0],"advantage":0.0,"#,
+            r#""reference":30.0,"ln_price":-0.693,"pushes":[0.0,0.0],"silent":1.0,"advantage":0.0,"#,
             r#""weights":[0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1],"#,
             r#""jobs":[[20.0,20.0,0.0],[18.5,20.25,0.0],[60.0,null,0.693]]}"#
         );

@@ -32,9 +32,12 @@ const SCORE_FADE: f64 = 0.9;
 /// The most that one job may say for or against a learner, in nats.
 const SCORE_MOST: f64 = 3.0;
 
-/// What is believed of pushes before any was counted: half of one lost among ten.
+/// What is believed of pushes that come at all before any was counted: half of one lost among ten.
 const PRIOR_LOST: f64 = 0.5;
 const PRIOR_PUSHES: f64 = 10.0;
+
+/// How likely a way that pushes come by breaks from one job to the next.
+const BREAK: f64 = 0.002;
 
 /// The learner of one kind of job, or of one kind of hint about such jobs.
 #[derive(Debug)]
@@ -61,9 +64,12 @@ pub(crate) struct Memory {
     pub(crate) reference: Option<f64>,
     /// ln of the price by which a budget is kept.
     pub(crate) ln_price: f64,
-    /// How many pushes were lost, and expected; both fade.
+    /// How many pushes were lost, and expected, while they came at all; both fade.
     pub(crate) lost: f64,
     pub(crate) pushes: f64,
+    /// How likely pushes don't come at all. It is 1 until the first one has come, so that polls are only ever relaxed
+    /// for pushes that have proven themselves: where every push is lost, each poll is where it would be without pushes.
+    pub(crate) silent: f64,
     /// By how much this learner has lately predicted better than the plain one, in nats per job.
     pub(crate) advantage: f64,
 }
@@ -75,8 +81,32 @@ impl Default for Memory {
             ln_price: FIRST_PRICE.ln(),
             lost: 0.0,
             pushes: 0.0,
+            silent: 1.0,
             advantage: 0.0,
         }
+    }
+}
+
+impl Memory {
+    /// The share of pushes that are lost as long as they come at all.
+    fn share_lost(&self) -> f64 {
+        (self.lost + PRIOR_LOST) / (self.pushes + PRIOR_PUSHES)
+    }
+
+    /// Counts a push, by Bayes' rule over the two explanations of a lost one: this one was, or none comes any more. It
+    /// counts against the share of those that come only as far as that is what explains it.
+    fn count(&mut self, came: bool) {
+        let one_of_many = (1.0 - self.silent) * self.share_lost();
+        let counted = if came {
+            self.silent = 0.0;
+            1.0
+        } else {
+            self.silent /= self.silent + one_of_many;
+            1.0 - self.silent
+        };
+        self.lost = COUNT_FADE * self.lost + if came { 0.0 } else { counted };
+        self.pushes = COUNT_FADE * self.pushes + counted;
+        self.silent += BREAK * (1.0 - self.silent);
     }
 }
 
@@ -214,18 +244,16 @@ impl Kind {
         self.changed(&mut state);
     }
 
-    /// The share of pushes that are lost, as far as was counted.
+    /// How likely the next push is lost: because none comes, or as some of those that come are.
     pub(crate) fn loss(&self) -> f64 {
-        let Memory { lost, pushes, .. } = self.lock().memory;
-        (lost + PRIOR_LOST) / (pushes + PRIOR_PUSHES)
+        let memory = self.lock().memory;
+        memory.silent + (1.0 - memory.silent) * memory.share_lost()
     }
 
     /// Counts an expected push.
     pub(crate) fn pushed(&self, came: bool) {
         let mut state = self.lock();
-        let memory = &mut state.memory;
-        memory.lost = COUNT_FADE * memory.lost + f64::from(u8::from(!came));
-        memory.pushes = COUNT_FADE * memory.pushes + 1.0;
+        state.memory.count(came);
         self.changed(&mut state);
     }
 

@@ -203,7 +203,7 @@ impl Learned {
         look_ahead(walk.at_phase(phase), rtt)
     }
 
-    fn history_for(&self, start: &Start) -> History {
+    pub(crate) fn history_for(&self, start: &Start) -> History {
         self.history
             .as_ref()
             .or(start.history.as_ref())

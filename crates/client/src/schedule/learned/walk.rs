@@ -247,7 +247,8 @@ impl Walk {
             heard.learn(after, at_most, &self.kind, self.size);
         }
         self.kind.observe(after, at_most, self.size);
-        if let Some(came) = ended.pushed {
+        // Of a job that hasn't ended no push was due.
+        if let (Some(came), Some(_)) = (ended.pushed, ended.at_most) {
             self.kind.pushed(came);
         }
         if let Dial::Budget(budget) = self.schedule.dial_set()
@@ -602,10 +603,43 @@ mod tests {
                 .begin(&Start::new(1).push(Push::Expected))
                 .finish(&ended);
         };
+        let polling = || {
+            let cursor = Box::leak(begin(&schedule));
+            cursor
+                .next(&Seen::at(Duration::ZERO))
+                .unwrap()
+                .as_secs_f64()
+        };
+        // Nothing is relaxed for a push that was never seen to come, however many were promised.
+        assert_eq!(first(), polling());
+        (0..50).for_each(|_| end(false));
+        assert_eq!(first(), polling());
+        end(true);
+        assert!(first() > polling(), "one push is enough to trust the next");
         (0..50).for_each(|_| end(true));
         let trusting = first();
-        (0..50).for_each(|_| end(false));
-        assert!(first() < trusting);
+        (0..4).for_each(|_| end(false));
+        // So many in a row are no accident: none comes any more.
+        assert!((first() - polling()).abs() < 0.05, "{}", first());
+        end(true);
+        assert!(
+            first() > 0.5 * trusting,
+            "it came back, and is as good as it was"
+        );
+    }
+
+    #[test]
+    fn a_wait_that_was_given_up_lost_no_push() {
+        let schedule = Learned::new("k").jitter(0.0);
+        let push = |ended: Ended| {
+            let mut cursor = schedule.begin(&Start::new(1).push(Push::Expected));
+            cursor.finish(&ended);
+        };
+        push(Ended::between(20 * SECOND, 20 * SECOND).pushed(Some(true)));
+        let kind = schedule.learner(&schedule.history_for(&Start::new(1)));
+        let before = kind.loss();
+        push(Ended::given_up(10 * SECOND).pushed(Some(false)));
+        assert_eq!(kind.loss(), before);
     }
 
     #[test]

@@ -1,0 +1,106 @@
+//! The goals of the learned schedule that can be checked in seconds: a benchmark, `goals`, checks all of them and more
+//! thoroughly. Everything here is drawn from settled seeds, so that a figure changes only where the library does.
+
+use std::time::Duration;
+
+use abide::schedule::Learned;
+use abide::simulate::{Bound, Estimates, Observe, Point, Population, World, known_clients};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+/// What a request is worth, in seconds of delay.
+const PRICE: f64 = 0.5;
+
+/// Laws of one mode and of two, with an edge, with a tail, and without a memory.
+const LAWS: [&str; 5] = [
+    "uniform:10s:30s",
+    "exponential:20s",
+    "lognormal:20s:0.5",
+    "mixture:0.3:lognormal:3s:0.2+0.7:lognormal:45s:0.2",
+    "pareto:10s:1.5",
+];
+
+fn population(law: &str) -> Population {
+    Population::of_at_most(&law.parse().unwrap(), HOUR)
+}
+
+/// The best that there is for the law.
+fn best(population: &Population) -> f64 {
+    let bound = Bound::new(population, World::new().round_trip());
+    bound.at_price(PRICE).cost_s(PRICE)
+}
+
+/// The cost of the next job after so many, on average over a few histories.
+fn cost_after(jobs: usize, law: &Population, observe: Observe, histories: u64) -> f64 {
+    let world = World::new().observe(observe);
+    let costs = (0..histories).map(|seed| {
+        let schedule = Learned::new("goals").jitter(0.0);
+        let _ = world.run(&schedule, &law.draw(seed, jobs), seed);
+        world.expected(&schedule, law).cost_s(PRICE)
+    });
+    costs.sum::<f64>() / histories as f64
+}
+
+/// What jobs 21 to 40 cost on average in each of a few histories.
+fn later(world: World, law: &Population, histories: u64) -> Point {
+    let mut mean = Point::default();
+    for seed in 0..histories {
+        let run = world.run(&Learned::new("goals"), &law.draw(seed, 40), seed);
+        let point = run.from(20).mean();
+        mean.requests += point.requests / histories as f64;
+        mean.delay_s += point.delay_s / histories as f64;
+    }
+    mean
+}
+
+#[test]
+fn twenty_jobs_bring_it_near_the_optimum() {
+    let mut sum = 0.0;
+    for law in LAWS {
+        let population = population(law);
+        let ratio = cost_after(20, &population, Observe::Known, 3) / best(&population);
+        assert!(ratio <= 1.15, "{law}: {ratio}");
+        sum += ratio;
+    }
+    assert!(sum / LAWS.len() as f64 <= 1.08, "{sum}");
+}
+
+#[test]
+fn own_polls_alone_bring_it_near_the_optimum_too() {
+    let population = population("lognormal:20s:0.5");
+    let ratio = cost_after(20, &population, Observe::Polls, 2) / best(&population);
+    assert!(ratio <= 1.15, "{ratio}");
+}
+
+#[test]
+fn the_first_job_of_all_costs_less_than_by_backoff() {
+    let backoff = known_clients()
+        .iter()
+        .find(|client| client.name() == "backoff-1.5")
+        .unwrap();
+    for law in LAWS {
+        let population = population(law);
+        let cold = World::new()
+            .expected(&Learned::new("goals"), &population)
+            .cost_s(PRICE);
+        let rival = World::new().run(backoff, &population.even(400), 1).mean();
+        assert!(cold <= 0.7 * rival.cost_s(PRICE), "{law}: {cold} {rival:?}");
+        let ratio = cold / best(&population);
+        assert!(ratio <= 1.75, "{law}: {ratio}");
+    }
+}
+
+#[test]
+fn estimates_and_pushes_are_used_for_what_they_are_worth() {
+    let law = population("lognormal:20s:0.5");
+    let without = later(World::new(), &law, 6).cost_s(PRICE);
+    let once = later(World::new().estimates(Estimates::Once(0.2)), &law, 6).cost_s(PRICE);
+    assert!(once <= 0.75 * without, "{once} {without}");
+    let fresh = later(World::new().estimates(Estimates::Fresh(0.2)), &law, 6).cost_s(PRICE);
+    assert!(fresh <= 0.5 * without, "{fresh} {without}");
+    // Of few jobs, and so with a little more room than the benchmark gives.
+    let pushed = later(World::new().push_loss(0.05), &law, 12);
+    assert!(
+        pushed.requests <= 1.6 && pushed.delay_s <= 0.7,
+        "{pushed:?}"
+    );
+}
