@@ -36,7 +36,7 @@ full=$url
 start "$work/server.log" serve "${limits[@]}" --webhook-retry 0s,1h --default-job-delay 1h
 
 # Takes less than a minute on two idle cores; the rest is room for a busy machine.
-timeout --kill-after=10 290 node "$work/drive.mjs" "$url" "$keyed" "$full" "$images" || {
+timeout --kill-after=10 420 node "$work/drive.mjs" "$url" "$keyed" "$full" "$images" || {
   code=$?
   echo "the last lines of the server's log:" >&2
   tail -n 20 "$work/server.log" >&2

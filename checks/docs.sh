@@ -14,7 +14,7 @@ program
 start "$work/server.log" serve --listen 127.0.0.1:0 --ephemeral --rate-limit off --drain 0s
 
 # Another host would have to be looked up, and none is found.
-timeout --kill-after=5 80 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$work/profile" --host-resolver-rules="MAP * ~NOTFOUND, EXCLUDE 127.0.0.1" \
+timeout --kill-after=5 240 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$work/profile" --host-resolver-rules="MAP * ~NOTFOUND, EXCLUDE 127.0.0.1" \
   --enable-logging=stderr --v=0 --virtual-time-budget=10000 --dump-dom "$url/docs/" >"$work/page.html" 2>"$work/browser.log"
 
 wanted=$(curl -sf "$url/openapi.json" | grep -o '"operationId":' | wc -l)

@@ -29,5 +29,5 @@ start "$work/listen.log" listen --no-register --secret "$secret"
 receiver=$url/
 
 # Nothing here takes a tenth of that.
-PYTHONPATH=$work/python timeout 60 python3 checks/webhooks/interop.py "$server" "$receiver" "$secret"
-timeout 60 node "$work/interop.mjs" "$server" "$receiver" "$secret"
+PYTHONPATH=$work/python timeout 180 python3 checks/webhooks/interop.py "$server" "$receiver" "$secret"
+timeout 180 node "$work/interop.mjs" "$server" "$receiver" "$secret"
