@@ -1,6 +1,6 @@
 //! The state, and the one function that changes it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use crate::compact::{Percent, Word};
 use crate::delivery::{Book, Notice, RetryPolicy};
 use crate::due::{self, Due, DueSet};
 use crate::entry::{Created, DefaultJobSet, Entry, Finished, Idempotency};
+use crate::hash::{FastMap, FastSet};
 use crate::job::{ByKey, CHANGES_MAX, Change, Extra, Job, State};
 use crate::learn::Step;
 use crate::model::Defaults;
@@ -73,17 +74,16 @@ pub struct Engine {
     policy: Policy,
     luck: Luck,
     defaults: Arc<Defaults>,
-    /// By a hasher that is quick: the server makes the names itself.
-    jobs: HashSet<ByKey, foldhash::fast::RandomState>,
+    jobs: FastSet<ByKey>,
     jobs_made: u64,
     pub(crate) due: DueSet,
     /// Ended jobs by the time of their removal, to make room where it is needed.
     expiries: BTreeSet<(Timestamp, JobKey)>,
-    idempotency: HashMap<u64, (JobKey, Idempotency)>,
+    idempotency: FastMap<u64, (JobKey, Idempotency)>,
     /// How often the same was said. Sorted, so that what is forgotten depends on the entries alone.
     said: BTreeMap<u64, u32>,
     removed: VecDeque<JobKey>,
-    removed_set: HashSet<JobKey>,
+    removed_set: FastSet<JobKey>,
     kinds: BTreeMap<Arc<str>, Arc<Cohort>>,
     default_job: Option<DefaultJobSet>,
     clock: Option<Timestamp>,
@@ -92,7 +92,7 @@ pub struct Engine {
     /// Names of stages that jobs have in common, the first few; at most [`SHARED_WORDS_MAX`].
     shared_words: BTreeSet<Word>,
     pub(crate) book: Book,
-    pub(crate) dirty: HashSet<PartKey>,
+    pub(crate) dirty: FastSet<PartKey>,
     /// What a restore has gathered, while there is one.
     pub(crate) restoring: Option<Box<Restoring>>,
 }
@@ -106,20 +106,20 @@ impl Engine {
             policy,
             luck: Luck::new(0),
             defaults: Arc::default(),
-            jobs: HashSet::default(),
+            jobs: FastSet::default(),
             jobs_made: 0,
             due: DueSet::default(),
             expiries: BTreeSet::new(),
-            idempotency: HashMap::new(),
+            idempotency: FastMap::default(),
             said: BTreeMap::new(),
             removed: VecDeque::new(),
-            removed_set: HashSet::new(),
+            removed_set: FastSet::default(),
             kinds: BTreeMap::new(),
             default_job: None,
             clock: None,
             shared_stages: VecDeque::new(),
             shared_words: BTreeSet::new(),
-            dirty: HashSet::new(),
+            dirty: FastSet::default(),
             restoring: None,
         }
     }

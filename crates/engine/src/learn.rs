@@ -17,7 +17,7 @@
 //! nothing. There a quantile is moved a millisecond to the one side or the other, as often as its rank demands. So also for a law with atoms,
 //! even a constant, the job ends before `p10` in 10 of 100 looks and before `p90` in 90.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use abide_wire::{Remaining, Timestamp};
 
 use crate::JobKey;
+use crate::hash::FastMap;
 
 /// The most jobs that are followed per kind. The oldest is forgotten for the next.
 pub const FOLLOWED_MAX: usize = 1_024;
@@ -47,7 +48,7 @@ pub struct Cohort {
     /// The number of the oldest one that is followed.
     first: u64,
     /// The numbers of those that run.
-    running: HashMap<JobKey, u64>,
+    running: FastMap<JobKey, u64>,
     /// How often anything changed.
     version: u64,
 }

@@ -26,6 +26,7 @@ pub mod due;
 pub mod engine;
 pub mod entry;
 pub mod fault;
+pub mod hash;
 pub mod job;
 pub mod json;
 pub mod key;

@@ -151,8 +151,8 @@ impl Defaults {
             .any(|(n, fault)| luck.unit(fate, "stuck", n as u64) < fault.chance.unwrap_or(1.0));
         Plan {
             fate,
-            duration_ms: draw(law, &mut luck.rng(fate, "duration", 0)),
-            error: (luck.unit(fate, "outcome", 0) < error_chance)
+            duration_ms: draw(law, || luck.rng(fate, "duration", 0)),
+            error: (error_chance > 0.0 && luck.unit(fate, "outcome", 0) < error_chance)
                 .then(|| Box::new(error.cloned().unwrap_or_else(simulated_error))),
             stages: own
                 .and_then(|simulate| simulate.stages.as_deref())
@@ -171,23 +171,23 @@ fn simulated_error() -> Problem {
 }
 
 /// Draws a length in milliseconds, at most [`Span::MAX`].
-fn draw(law: &DurationLaw, rng: &mut rand_chacha::ChaCha8Rng) -> u64 {
+fn draw(law: &DurationLaw, rng: impl FnOnce() -> rand_chacha::ChaCha8Rng) -> u64 {
     let seconds = match law {
         DurationLaw::Fixed(length) => length.get().as_secs_f64(),
         DurationLaw::Uniform { min, max } => {
             let (min, max) = (min.get().as_secs_f64(), max.get().as_secs_f64());
-            min + (max - min) * rng.random::<f64>()
+            min + (max - min) * rng().random::<f64>()
         }
         DurationLaw::Exponential { mean } => {
             let mean = mean.get().as_secs_f64();
-            Exp::new(1.0).map_or(0.0, |law| mean * law.sample(rng))
+            Exp::new(1.0).map_or(0.0, |law| mean * law.sample(&mut rng()))
         }
         DurationLaw::Lognormal { median, sigma } => {
             let median = median.get().as_secs_f64();
-            LogNormal::new(0.0, *sigma).map_or(median, |law| median * law.sample(rng))
+            LogNormal::new(0.0, *sigma).map_or(median, |law| median * law.sample(&mut rng()))
         }
         DurationLaw::Empirical(samples) if samples.is_empty() => 0.0,
-        DurationLaw::Empirical(samples) => samples[rng.random_range(0..samples.len())]
+        DurationLaw::Empirical(samples) => samples[rng().random_range(0..samples.len())]
             .get()
             .as_secs_f64(),
     };

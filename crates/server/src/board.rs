@@ -23,8 +23,8 @@ use abide_engine::model::Defaults;
 use abide_engine::{Cohort, Curve, Effect, Engine, Job, JobKey, Luck, Owner};
 use abide_wire::{Remaining, Timestamp, Until};
 
-use crate::hash::{FastHash, FastMap, FastSet};
 use crate::webhook_board::WebhookBoard;
+use abide_engine::hash::{FastHash, FastMap, FastSet};
 
 /// Into how many parts the jobs are divided, each with a lock of its own.
 const SHARDS: usize = 64;
@@ -551,6 +551,18 @@ impl Board {
             }),
             place: None,
             more_places: Vec::new(),
+        }
+    }
+
+    /// Rings everybody who waits, to look whether there is something else than a change.
+    pub fn ring_all(&self) {
+        for shard in &self.shards {
+            let waiters: Vec<_> = {
+                let shard = read(shard);
+                let all = shard.waiters.values().flat_map(Slab::iter);
+                all.map(|(_, bell)| bell.clone()).collect()
+            };
+            ring(waiters);
         }
     }
 

@@ -162,8 +162,6 @@ enum Step {
     Send,
     /// Wait for the rest of a body.
     Body,
-    /// Wait for the answer that comes later, and read nothing after it.
-    Finish(Awaited),
     /// Send this answer.
     Reply(Response, bool),
     /// Wait for this one.
@@ -172,6 +170,8 @@ enum Step {
     Library,
     /// End the connection, in order.
     End,
+    /// End it as it is.
+    Leave,
 }
 
 /// When the next request must be there whole, in milliseconds of the machine's time.
@@ -191,18 +191,10 @@ impl Deadline {
             .store(u64::try_from(at).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Puts it off while an answer is awaited.
-    fn put_off(&self) {
-        self.0.store(u64::MAX, Ordering::Relaxed);
-    }
-
-    /// How long it is until then, or until it is worth while to look again.
+    /// How long it is until then.
     fn left(&self, answers: &impl Answers) -> Duration {
-        match self.0.load(Ordering::Relaxed) {
-            // When it is set, it will be that far away.
-            u64::MAX => NEXT_REQUEST,
-            at => Duration::from_millis(at).saturating_sub(answers.elapsed()),
-        }
+        let at = Duration::from_millis(self.0.load(Ordering::Relaxed));
+        at.saturating_sub(answers.elapsed())
     }
 
     /// Waits until then. It may be set anew meanwhile, which costs nothing until the former time is over.
@@ -232,23 +224,35 @@ where
         loop {
             let step = {
                 let answers = self.answers.clone();
-                let late = async {
+                let mut late = pin!(async {
                     if awaits_body {
                         tokio::time::sleep(BODY_WAIT).await;
                     } else {
                         deadline.wait(&answers).await;
                     }
-                };
-                tokio::select! {
+                });
+                let mut stopped = pin!(stop.cancelled());
+                poll_fn(|cx| {
                     // What has come is read before it counts as late: on a busy server it may be the server that is.
-                    biased;
-                    step = poll_fn(|cx| self.poll_step(cx, deadline)) => step?,
-                    () = late => if awaits_body { Step::Library } else { return Ok(None) },
-                    () = stop.cancelled(), if !awaits_body => match self.later.take() {
-                        Some((later, _)) => Step::Finish(later),
-                        None => return Ok(None),
-                    },
-                }
+                    let step = self.poll_step(cx, deadline, stop);
+                    // An answer that is awaited is neither late nor stopped; it comes by itself.
+                    if step.is_ready() || self.later.is_some() {
+                        return step;
+                    }
+                    if late.as_mut().poll(cx).is_ready() {
+                        let step = if awaits_body {
+                            Step::Library
+                        } else {
+                            Step::Leave
+                        };
+                        return Poll::Ready(Ok(step));
+                    }
+                    if !awaits_body && stopped.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(Ok(Step::Leave));
+                    }
+                    Poll::Pending
+                })
+                .await?
             };
             awaits_body = matches!(step, Step::Body);
             if !self.unsent.is_empty() {
@@ -258,18 +262,12 @@ where
             let (response, is_last) = match step {
                 Step::Read | Step::Send | Step::Body => continue,
                 Step::Library => return Ok(Some(std::mem::take(&mut self.kept))),
+                Step::Leave => return Ok(None),
                 Step::End => (None, true),
                 Step::Reply(response, is_last) => (Some(response), is_last),
                 Step::Ordinary(answering, is_last) => {
                     (Some(self.while_open(answering).await?), is_last)
                 }
-                Step::Finish(later) => match self.while_open(later).await? {
-                    Later::Response(response) => (Some(response), true),
-                    Later::Bytes(bytes) => {
-                        self.send(bytes).await?;
-                        (None, true)
-                    }
-                },
             };
             let is_last = is_last || stop.is_cancelled();
             if let Some(response) = response {
@@ -285,7 +283,12 @@ where
     }
 
     /// Reads and answers, as long as answers are there at once and the system takes them.
-    fn poll_step(&mut self, cx: &mut Context<'_>, deadline: &Deadline) -> Poll<io::Result<Step>> {
+    fn poll_step(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: &Deadline,
+        stop: &CancellationToken,
+    ) -> Poll<io::Result<Step>> {
         loop {
             if let Some((later, is_last)) = &mut self.later {
                 let is_last = *is_last;
@@ -300,7 +303,7 @@ where
                     }
                     Later::Bytes(bytes) => self.write(cx, &bytes)?,
                 }
-                if is_last {
+                if is_last || stop.is_cancelled() {
                     return Poll::Ready(Ok(Step::End));
                 }
                 if !self.unsent.is_empty() {
@@ -337,9 +340,6 @@ where
                 }
                 Ok::<_, io::Error>(step)
             })?;
-            if self.later.is_some() {
-                deadline.put_off();
-            }
             match step {
                 Step::Read if self.unsent.is_empty() => {}
                 step => return Poll::Ready(Ok(step)),

@@ -7,7 +7,6 @@ pub mod connection;
 pub mod courier;
 pub mod driver;
 pub mod guard;
-mod hash;
 pub mod http;
 pub mod journal;
 pub mod looks;

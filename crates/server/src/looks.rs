@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use abide_engine::JobKey;
 use abide_wire::Timestamp;
 
-use crate::hash::FastMap;
+use abide_engine::hash::FastMap;
 
 /// The most looks that are remembered per job; of more, the last.
 pub const LOOKS_PER_JOB_MAX: usize = 200;

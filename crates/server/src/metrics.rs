@@ -30,7 +30,8 @@ pub struct Metrics {
     request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     /// The first of them that were used, found faster than by their labels.
     known: RwLock<Vec<Known>>,
-    end_to_wake_seconds: Family<ChannelLabels, Histogram, fn() -> Histogram>,
+    /// By channel, in the order of [`Channel::ALL`].
+    end_to_wake_seconds: [Histogram; Channel::ALL.len()],
     batch_entries: Histogram,
     append_seconds: Histogram,
     append_failures: Counter,
@@ -150,14 +151,18 @@ impl Metrics {
             Unit::Seconds,
             request_seconds.clone(),
         );
-        let end_to_wake_seconds =
-            Family::new_with_constructor((|| seconds(0.000_5)) as fn() -> Histogram);
+        let end_to_wake: Family<ChannelLabels, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(|| seconds(0.000_5));
         registry.register_with_unit(
             "end_to_wake",
             "Time from a job's end to the moment at which somebody who waited for it is answered",
             Unit::Seconds,
-            end_to_wake_seconds.clone(),
+            end_to_wake.clone(),
         );
+        let end_to_wake_seconds = Channel::ALL.map(|channel| {
+            let channel = channel.as_str();
+            end_to_wake.get_or_create_owned(&ChannelLabels { channel })
+        });
         let batch_entries = Histogram::new(exponential_buckets(1.0, 2.0, 13));
         registry.register(
             "journal_batch_entries",
@@ -291,10 +296,7 @@ impl Metrics {
 
     /// Somebody who waited for a job's end is answered, so long after it.
     pub fn woken(&self, channel: Channel, after: Duration) {
-        let channel = channel.as_str();
-        self.end_to_wake_seconds
-            .get_or_create(&ChannelLabels { channel })
-            .observe(after.as_secs_f64());
+        self.end_to_wake_seconds[channel as usize].observe(after.as_secs_f64());
     }
 
     /// So many entries were appended to the journal, which took so long.

@@ -13,8 +13,8 @@ use abide_engine::{JobKey, Owner};
 use abide_wire::Timestamp;
 
 use crate::board::Channel;
-use crate::hash::{FastHash, FastMap};
 use crate::looks::Who;
+use abide_engine::hash::{FastHash, FastMap};
 
 /// Into how many parts the clients are divided, each with a lock of its own.
 const SHARDS: usize = 16;
@@ -186,16 +186,20 @@ impl Report {
             Some(card) => card,
             None => insert_card(&mut shard.cards, client, seen.at),
         };
-        if !shard.watched.contains_key(&key) {
-            if shard.watched.len() >= WATCHED_MAX
-                && let Some(oldest) = shard.order.pop_front()
-            {
-                shard.watched.remove(&oldest);
+        let known = shard.watched.get_mut(&key);
+        let watched = match known {
+            Some(watched) => watched,
+            None => {
+                if shard.watched.len() >= WATCHED_MAX
+                    && let Some(oldest) = shard.order.pop_front()
+                {
+                    shard.watched.remove(&oldest);
+                }
+                shard.order.push_back(key);
+                card.jobs += 1;
+                shard.watched.entry(key).or_default()
             }
-            shard.order.push_back(key);
-            card.jobs += 1;
-        }
-        let watched = shard.watched.entry(key).or_default();
+        };
         card.last = seen.at;
         card.requests += u64::from(is_request);
         let channel = seen.channel.map_or(0, |channel| 1 + channel as usize);

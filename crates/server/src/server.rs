@@ -154,7 +154,7 @@ impl Server {
             courier,
             ..
         } = self;
-        let held = state.stop.clone();
+        let held = state.clone();
         let options = ServeOptions {
             connections_max: state.config.connections_max.get(),
             drain: state.config.drain.get(),
@@ -170,9 +170,10 @@ impl Server {
             tokio::select! {
                 _ = serving.as_mut() => None,
                 ended = &mut driver => Some(ended),
-                () = async {
+                // It goes with the block, because the loop below ends only when nobody can ask it any more.
+                () = async move {
                     stop.cancelled().await;
-                    held.cancel();
+                    held.end_holds();
                     std::future::pending::<()>().await;
                 } => None,
             }

@@ -322,7 +322,7 @@ async fn a_muted_stream_stays_open_and_says_nothing_until_the_server_ends() {
     assert!(!text.contains("job.completed"), "{text}");
     assert!(text.is_empty() || text.ends_with("\n\n"), "{text:?}");
     // It doesn't keep the server from ending.
-    house.state.stop.cancel();
+    house.state.end_holds();
     assert!(body.frame().await.is_none());
     // The next one is whole.
     let house = House::with(&[]).await;

@@ -220,7 +220,7 @@ async fn when_the_server_goes_down_waits_answer_and_streams_end_one_by_one() {
         };
         let stop = async {
             house.pass(1_000).await;
-            house.state.stop.cancel();
+            house.state.end_holds();
         };
         tokio::join!(waiting, stop).0
     };

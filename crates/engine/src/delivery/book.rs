@@ -1,6 +1,6 @@
 //! The state: endpoints, deliveries, and what is found by what.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::due::{Due, DueSet};
 use crate::engine::Effect;
+use crate::hash::FastSet;
 use crate::luck::digest;
 use crate::snapshot::PartKey;
 use crate::{DeliveryKey, EndpointKey, JobKey, Owner};
@@ -65,7 +66,7 @@ struct Shelf {
 /// What a change of the book reaches beyond it.
 pub(crate) struct Touch<'a> {
     pub(crate) due: &'a mut DueSet,
-    pub(crate) dirty: &'a mut HashSet<PartKey>,
+    pub(crate) dirty: &'a mut FastSet<PartKey>,
     pub(crate) effects: &'a mut Vec<Effect>,
 }
 

@@ -200,8 +200,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 /// How deep the brackets go, at most; exactly where that is more than [`DEPTH_MAX`]. Free-form members are passed on unread, and whoever reads them in the end may not stand any depth.
 fn depth(text: &str) -> usize {
     // Brackets can't go deeper than there are of them, and counting them is quick.
-    let opening = text.bytes().filter(|byte| matches!(byte, b'[' | b'{'));
-    let count = opening.count();
+    let count = memchr::memchr2_iter(b'[', b'{', text.as_bytes()).count();
     if count <= DEPTH_MAX {
         return count;
     }

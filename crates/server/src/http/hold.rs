@@ -92,7 +92,7 @@ pub(super) fn hold(
     state: &AppState,
     caller: &Caller,
     mut job: Arc<Job>,
-    hold: Hold,
+    hold: &Hold,
     until: Until,
     is_news: impl Fn(&Job) -> bool,
 ) -> impl Future<Output = Result<Arc<Job>, ApiError>> {
@@ -106,10 +106,13 @@ pub(super) fn hold(
                 hold.note_wake(state, &job);
                 return Ok(job);
             }
+            if state.stop.is_cancelled() {
+                return Ok(job);
+            }
             tokio::select! {
+                // The stop rings too.
                 () = waiter.rung() => {}
                 () = &mut expiry => return find(state, caller, job.key),
-                () = state.stop.cancelled() => return Ok(job),
             }
         }
     }

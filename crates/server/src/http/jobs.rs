@@ -81,7 +81,7 @@ pub(super) async fn create(
         None if prefer.respond_async => Preference::RespondAsync,
         None => Preference::None,
     };
-    if let Some(granted) = granted
+    if let Some(granted) = &granted
         && !made.job.is_done()
     {
         let asked_at = state.clock.now();
@@ -254,9 +254,9 @@ pub(super) async fn read(
     let asked_at = state.clock.now();
     let mut job = find(&state, &caller, key_of(&id)?)?;
     let ask = Ask::of(&query, &headers, &job, asked_at);
-    let granted = ask.grant(&state, &caller)?;
+    let granted = query.grant(&headers, &state, &caller)?;
     let length = granted.as_ref().map(Hold::length);
-    if let Some(granted) = granted
+    if let Some(granted) = &granted
         && ask.is_held_for(&job)
     {
         job = ask.hold(&state, &caller, job, granted).await?;
@@ -264,6 +264,25 @@ pub(super) async fn read(
     let mut out = HeaderMap::new();
     let body = ask.answer(&state, &caller, &job, length, state.clock.now(), &mut out)?;
     Ok(respond(body, out))
+}
+
+impl ReadQuery {
+    /// Takes room for the hold, where it or those fields ask for one.
+    ///
+    /// # Errors
+    ///
+    /// As many are held as may be.
+    pub(super) fn grant<F: Fields + ?Sized>(
+        &self,
+        fields: &F,
+        state: &AppState,
+        caller: &Caller,
+    ) -> Result<Option<Hold>, ApiError> {
+        let wish = self.wait.map(Span::get);
+        wish.or_else(|| Prefer::of(fields).wait)
+            .map(|wish| Hold::grant(state, caller, Channel::LongPoll, wish))
+            .transpose()
+    }
 }
 
 /// What a read asks for.
@@ -274,8 +293,6 @@ pub(super) struct Ask {
     /// The newest revision that the client has.
     seen: Option<u64>,
     until: Until,
-    /// How long it wants to be held.
-    wish: Option<Duration>,
 }
 
 impl Ask {
@@ -298,26 +315,7 @@ impl Ask {
             tags,
             seen,
             until,
-            wish: query
-                .wait
-                .map(Span::get)
-                .or_else(|| Prefer::of(fields).wait),
         }
-    }
-
-    /// Takes room for the hold, where there is to be one.
-    ///
-    /// # Errors
-    ///
-    /// As many are held as may be.
-    pub(super) fn grant(
-        &self,
-        state: &AppState,
-        caller: &Caller,
-    ) -> Result<Option<Hold>, ApiError> {
-        self.wish
-            .map(|wish| Hold::grant(state, caller, Channel::LongPoll, wish))
-            .transpose()
     }
 
     /// Whether a read that may be held is held for that job.
@@ -344,7 +342,7 @@ impl Ask {
         state: &AppState,
         caller: &Caller,
         job: Arc<Job>,
-        granted: Hold,
+        granted: &Hold,
     ) -> impl Future<Output = Result<Arc<Job>, ApiError>> {
         // No `async fn` around another, which would have room for the arguments twice; a hold should be small.
         hold(state, caller, job, granted, self.until, |job| {

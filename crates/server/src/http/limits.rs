@@ -17,7 +17,7 @@ use abide_wire::{Timestamp, headers};
 use super::access::Client;
 use super::lines::Lines;
 use crate::config::{Quota, RateLimit};
-use crate::hash::{FastHash, FastMap};
+use abide_engine::hash::{FastHash, FastMap};
 
 /// Into how many parts the clients are divided, each with a lock of its own.
 const SHARDS: usize = 16;

@@ -28,7 +28,9 @@ use super::jobs::{self, ReadQuery};
 use super::limits::{Class, Verdict};
 use super::lines::Lines as _;
 use super::routes::Route;
-use super::shell::{Answered, Name, RequestId, Shell, class_of, panic_text, panicked, sign};
+use super::shell::{
+    Answered, Name, RequestId, Shell, class_of, panic_text, panicked, refuse, sign,
+};
 use super::state::AppState;
 use super::trace::Trace;
 use super::visit::Visit;
@@ -37,6 +39,8 @@ use crate::connection::{Answering, Answers, Head, Later, Quick};
 
 /// About as long is an answer without its body, in bytes.
 const HEAD_BYTES: usize = 512;
+/// About as long is one with it.
+const ANSWER_BYTES: usize = HEAD_BYTES + 1_024;
 
 /// A read that may be answered at once.
 struct Read {
@@ -119,13 +123,20 @@ impl Shell {
         let Look::Found(job) = found else {
             return None;
         };
-        let ask = match which {
+        let (ask, granted) = match which {
             Which::Native(_, query) => {
-                Ask::Native(jobs::Ask::of(&query, head.fields, &job, asked_at))
+                let ask = jobs::Ask::of(&query, head.fields, &job, asked_at);
+                (
+                    Ask::Native(ask),
+                    query.grant(head.fields, state, &caller).ok()?,
+                )
             }
-            Which::Classic(_, mode) => Ask::Classic(mode, asked_at),
+            Which::Classic(_, mode) if mode.is_held_for(&job) => {
+                let granted = mode.grant(state, &caller).ok()?;
+                (Ask::Classic(mode, asked_at), Some(granted))
+            }
+            Which::Classic(_, mode) => (Ask::Classic(mode, asked_at), None),
         };
-        let granted = ask.grant(state, &caller, &job).ok()?;
         let class = class_of(head.path, head.query, head.fields);
         let verdict = state.rates.take(caller.client, class, asked_at);
         if verdict.is_some_and(|verdict| !verdict.allowed) {
@@ -150,65 +161,73 @@ impl Shell {
         if let Some(granted) = granted
             && read.ask.is_held_for(&read.job)
         {
-            let shell = self.clone();
-            let (id, target) = (RequestId::from(name), Box::<str>::from(head.target()));
-            let later = shell.later(read, granted, id, target);
+            let target = match read.ask {
+                // Its job's name says it.
+                Ask::Native(_) => None,
+                Ask::Classic(..) => Some(head.target().into()),
+            };
+            let later = later(state.clone(), read, granted, name.into(), target);
             return Some(Quick::Later(Box::pin(later)));
         }
         let answered = read.answer(state, length, name, head.path, asked_at, out);
         answered.is_ok().then_some(Quick::Answered)
     }
+}
 
-    /// Holds, then answers.
-    // No `async fn`, which would have room for its arguments twice: there may be many thousands of these.
-    #[expect(clippy::manual_async_fn, reason = "it is a third smaller")]
-    fn later(
-        self,
-        mut read: Read,
-        granted: Hold,
-        id: RequestId,
-        target: Box<str>,
-    ) -> impl Future<Output = Later> + Send {
-        async move {
-            let state = self.state();
-            let length = granted.length();
-            let path = target.split('?').next().unwrap_or_default();
-            let answering = AssertUnwindSafe(async {
-                let job = read.job.clone();
-                read.job = match &read.ask {
-                    Ask::Native(ask) => ask.hold(state, &read.caller, job, granted).await?,
-                    Ask::Classic(mode, _) => mode.hold(state, &read.caller, job, granted).await?,
-                };
-                let mut out = Vec::with_capacity(2 * HEAD_BYTES);
-                read.around.is_last |= state.stop.is_cancelled();
-                let now = state.clock.now();
-                read.answer(state, Some(length), id.as_name(), path, now, &mut out)?;
-                Ok::<_, ApiError>(out)
-            });
-            let response = match answering.catch_unwind().await {
-                Ok(Ok(out)) => return Later::Bytes(out),
-                Ok(Err(error)) => error.into_response(),
-                Err(panic) => panicked(&*panic),
+/// Holds, then answers. There may be many thousands of these, so they keep little and everything once.
+// No `async fn`, which would have room for its arguments twice.
+#[expect(clippy::manual_async_fn, reason = "it is a third smaller")]
+fn later(
+    state: AppState,
+    mut read: Read,
+    granted: Hold,
+    id: RequestId,
+    target: Option<Box<str>>,
+) -> impl Future<Output = Later> + Send {
+    async move {
+        let answering = AssertUnwindSafe(async {
+            let job = read.job.clone();
+            read.job = match &read.ask {
+                Ask::Native(ask) => ask.hold(&state, &read.caller, job, &granted).await?,
+                Ask::Classic(mode, _) => mode.hold(&state, &read.caller, job, &granted).await?,
             };
-            let visit = Visit::of_look(&read.caller);
-            Later::Response(self.refused(response, id, read.around, &target, visit))
-        }
+            let mut out = Vec::with_capacity(ANSWER_BYTES);
+            read.around.is_last |= state.stop.is_cancelled();
+            let (length, now) = (Some(granted.length()), state.clock.now());
+            let target = target_of(target.as_deref(), &read.job);
+            let path = target.split('?').next().unwrap_or_default();
+            read.answer(&state, length, id.as_name(), path, now, &mut out)?;
+            Ok::<_, ApiError>(out)
+        });
+        let response = match answering.catch_unwind().await {
+            Ok(Ok(out)) => return Later::Bytes(out),
+            Ok(Err(error)) => error.into_response(),
+            Err(panic) => panicked(&*panic),
+        };
+        let visit = Visit::of_look(&read.caller);
+        let target = target_of(target.as_deref(), &read.job);
+        Later::Response(refused(&state, response, id, read.around, &target, visit))
     }
+}
 
-    /// Completes and counts a refusal of what was let in.
-    fn refused(
-        &self,
-        response: Response,
-        id: RequestId,
-        mut around: Around,
-        target: &str,
-        visit: Visit,
-    ) -> Response {
-        let uri: Uri = target.parse().unwrap_or_default();
-        let verdict = around.verdict;
-        let answered = around.answered(uri.path());
-        self.refuse(response, id, answered, verdict, visit, uri.clone())
-    }
+/// What was asked for: that, or else the job natively.
+fn target_of<'t>(target: Option<&'t str>, job: &Job) -> std::borrow::Cow<'t, str> {
+    target.map_or_else(|| format!("/v1/jobs/{}", job.key).into(), Into::into)
+}
+
+/// Completes and counts a refusal of what was let in.
+fn refused(
+    state: &AppState,
+    response: Response,
+    id: RequestId,
+    mut around: Around,
+    target: &str,
+    visit: Visit,
+) -> Response {
+    let uri: Uri = target.parse().unwrap_or_default();
+    let verdict = around.verdict;
+    let answered = around.answered(uri.path());
+    refuse(state, response, id, answered, verdict, visit, uri.clone())
 }
 
 /// Which job a read is for, and what its query says.
@@ -333,19 +352,6 @@ impl Around {
 }
 
 impl Ask {
-    fn grant(
-        &self,
-        state: &AppState,
-        caller: &Caller,
-        job: &Job,
-    ) -> Result<Option<Hold>, ApiError> {
-        match self {
-            Self::Native(ask) => ask.grant(state, caller),
-            Self::Classic(mode, _) if mode.is_held_for(job) => mode.grant(state, caller).map(Some),
-            Self::Classic(..) => Ok(None),
-        }
-    }
-
     fn is_held_for(&self, job: &Job) -> bool {
         match self {
             Self::Native(ask) => ask.is_held_for(job),

@@ -112,32 +112,6 @@ impl Shell {
         self.address
     }
 
-    /// Completes and counts the refusal of a request that didn't go the ordinary way.
-    pub(super) fn refuse(
-        &self,
-        response: Response,
-        id: RequestId,
-        answered: Answered<'_>,
-        verdict: Option<Verdict>,
-        visit: Visit,
-        uri: Uri,
-    ) -> Response {
-        let mut around = Around {
-            state: self.state.clone(),
-            route: answered.route,
-            id,
-            method: answered.method.parse().unwrap_or_default(),
-            uri,
-            begun: answered.begun,
-            class: answered.class,
-            verdict,
-            visit: Some(visit),
-            refused: None,
-            trace: answered.trace,
-        };
-        around.finish(response)
-    }
-
     /// Answers one request.
     ///
     /// # Cancel safety
@@ -308,6 +282,32 @@ impl Around {
         }
         response
     }
+}
+
+/// Completes and counts the refusal of a request that didn't go the ordinary way.
+pub(super) fn refuse(
+    state: &AppState,
+    response: Response,
+    id: RequestId,
+    answered: Answered<'_>,
+    verdict: Option<Verdict>,
+    visit: Visit,
+    uri: Uri,
+) -> Response {
+    let mut around = Around {
+        state: state.clone(),
+        route: answered.route,
+        id,
+        method: answered.method.parse().unwrap_or_default(),
+        uri,
+        begun: answered.begun,
+        class: answered.class,
+        verdict,
+        visit: Some(visit),
+        refused: None,
+        trace: answered.trace,
+    };
+    around.finish(response)
 }
 
 /// Puts on an answer what every answer has: the request's name, the date, and what is left of its client's limits.

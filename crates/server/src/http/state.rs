@@ -40,7 +40,7 @@ pub struct Shared {
     pub config: Arc<Config>,
     /// Where webhooks may go.
     pub guard: Arc<Guard>,
-    /// Canceled when the server goes down: whatever is held answers then.
+    /// Canceled when the server goes down: whatever is held answers then. By [`AppState::end_holds`], which tells it to them.
     pub stop: CancellationToken,
     /// What is counted for operators.
     pub metrics: Arc<Metrics>,
@@ -113,6 +113,13 @@ impl AppState {
 }
 
 impl AppState {
+    /// Ends whatever is held or streams.
+    pub fn end_holds(&self) {
+        // Whoever registers after the ring sees that it has stopped.
+        self.0.stop.cancel();
+        self.0.board.ring_all();
+    }
+
     /// Whether the default job has been asked for since the start, or started with the server.
     pub(super) fn default_job_asked(&self) -> bool {
         self.0.default_job_asked.load(Ordering::Acquire)

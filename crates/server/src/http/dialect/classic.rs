@@ -218,7 +218,7 @@ async fn answer(
     let asked_at = state.clock.now();
     if mode.is_held_for(&job) {
         let granted = mode.grant(state, caller)?;
-        job = mode.hold(state, caller, job, granted).await?;
+        job = mode.hold(state, caller, job, &granted).await?;
     }
     let mut out = HeaderMap::new();
     let body = mode.answer(state, caller, &job, asked_at, state.clock.now(), &mut out);
@@ -258,7 +258,7 @@ impl Mode {
         state: &AppState,
         caller: &Caller,
         job: Arc<Job>,
-        granted: Hold,
+        granted: &Hold,
     ) -> impl Future<Output = Result<Arc<Job>, ApiError>> {
         hold(state, caller, job, granted, Until::Done, Job::is_done)
     }

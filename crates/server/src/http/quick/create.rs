@@ -9,7 +9,7 @@ use abide_wire::NewJob;
 use axum::response::IntoResponse as _;
 use futures_util::FutureExt as _;
 
-use super::{Around, HEAD_BYTES, begin};
+use super::{ANSWER_BYTES, Around, begin, refused};
 use crate::connection::{Head, Later, Quick};
 use crate::http::access::Caller;
 use crate::http::error::ApiError;
@@ -19,13 +19,12 @@ use crate::http::jobs::{Base, Preference, Wish};
 use crate::http::limits::Class;
 use crate::http::routes::Route;
 use crate::http::shell::{Name, RequestId, Shell, class_of, panicked};
+use crate::http::state::AppState;
 use crate::http::trace::Trace;
 use crate::http::visit::{Said, Visit};
 
 /// The path of a create.
 const PATH: &str = "/v1/jobs";
-/// About as long is an answer, in bytes.
-const ANSWER_BYTES: usize = HEAD_BYTES + 1_024;
 
 /// A create that was let in.
 struct Making {
@@ -87,34 +86,34 @@ impl Shell {
             digest: Said::digest(body),
         };
         let wish = new.and_then(|new| Wish::of(state, &caller, new, head.fields));
-        Some(Quick::Later(Box::pin(self.clone().made(making, wish))))
+        Some(Quick::Later(Box::pin(made(state.clone(), making, wish))))
     }
+}
 
-    /// Has the job made, and says so.
-    async fn made(self, mut making: Making, wish: Result<Wish, ApiError>) -> Later {
-        let state = self.state();
-        let answering = AssertUnwindSafe(async {
-            let made = wish?.make(state, &making.said, making.digest).await?;
-            let now = state.clock.now();
-            let mut out = Vec::with_capacity(ANSWER_BYTES);
-            begin(made.status(), &mut out);
-            let body = made.answer(state, &making.base, making.preference, now, &mut out)?;
-            making.around.is_last |= state.stop.is_cancelled();
-            let name = making.id.as_name();
-            let (status, body) = (made.status(), Some(&*body));
-            making
-                .around
-                .end(state, name, PATH, status, now, body, &mut out);
-            Ok::<_, ApiError>((out, made.replayed, now))
-        });
-        let response = match answering.catch_unwind().await {
-            Ok(Ok((out, replayed, now))) => {
-                making.visit.made(replayed, now);
-                return Later::Bytes(out);
-            }
-            Ok(Err(error)) => error.into_response(),
-            Err(panic) => panicked(&*panic),
-        };
-        Later::Response(self.refused(response, making.id, making.around, PATH, making.visit))
-    }
+/// Has the job made, and says so.
+async fn made(state: AppState, mut making: Making, wish: Result<Wish, ApiError>) -> Later {
+    let answering = AssertUnwindSafe(async {
+        let made = wish?.make(&state, &making.said, making.digest).await?;
+        let now = state.clock.now();
+        let mut out = Vec::with_capacity(ANSWER_BYTES);
+        begin(made.status(), &mut out);
+        let body = made.answer(&state, &making.base, making.preference, now, &mut out)?;
+        making.around.is_last |= state.stop.is_cancelled();
+        let name = making.id.as_name();
+        let (status, body) = (made.status(), Some(&*body));
+        making
+            .around
+            .end(&state, name, PATH, status, now, body, &mut out);
+        Ok::<_, ApiError>((out, made.replayed, now))
+    });
+    let response = match answering.catch_unwind().await {
+        Ok(Ok((out, replayed, now))) => {
+            making.visit.made(replayed, now);
+            return Later::Bytes(out);
+        }
+        Ok(Err(error)) => error.into_response(),
+        Err(panic) => panicked(&*panic),
+    };
+    let (id, around) = (making.id, making.around);
+    Later::Response(refused(&state, response, id, around, PATH, making.visit))
 }

@@ -1,4 +1,4 @@
-//! Hash tables on the path of every read.
+//! Hash tables on the path of every read and every change.
 //!
 //! The standard hasher takes longer for a job's name than looking the job up does. This one is seeded at random too, but doesn't
 //! withstand somebody who can both choose many keys and watch how long each takes: so it is for tables whose size is
@@ -7,8 +7,8 @@
 use std::collections::{HashMap, HashSet};
 
 /// The hasher, seeded.
-pub(crate) type FastHash = foldhash::fast::RandomState;
+pub type FastHash = foldhash::fast::RandomState;
 /// A map by it.
-pub(crate) type FastMap<K, V> = HashMap<K, V, FastHash>;
+pub type FastMap<K, V> = HashMap<K, V, FastHash>;
 /// A set by it.
-pub(crate) type FastSet<K> = HashSet<K, FastHash>;
+pub type FastSet<K> = HashSet<K, FastHash>;
