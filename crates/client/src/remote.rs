@@ -388,7 +388,7 @@ mod tests {
                 "/data/state",
             ),
             (sound.clone().progress("percent", 100), "/percent"),
-            (sound.clone().running(["OK"]), "two lists"),
+            (sound.running(["OK"]), "two lists"),
         ] {
             let mistake = wrong.mistake().expect("it is wrong");
             assert!(mistake.contains(named), "{mistake}");

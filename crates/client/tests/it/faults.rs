@@ -6,7 +6,7 @@
 //! | 1 a deadline that is not enforced | `fault_1_no_request_pause_or_backoff_overruns_a_deadline` |
 //! | 2 a transport failure taken for a failed job | `fault_2_a_transport_failure_is_not_a_failed_job_and_one_503_ends_nothing` |
 //! | 3 an outcome that changes between reads | `fault_3_the_outcome_is_taken_once_and_stays` |
-//! | 4 a webhook that never reaches the waiter | `fault_4_a_lost_webhook_is_made_up_for_and_an_early_one_is_heard` |
+//! | 4 a webhook that never reaches the waiter | `fault_4_a_lost_webhook_is_made_up_for_and_an_early_one_is_heard`, and three more |
 //! | 5 no cancellation, leaked listeners and tasks | `fault_5_a_wait_is_canceled_by_dropping_it_and_a_job_by_asking`; `drops` |
 //! | 6 backoff that grows with the age of the job | `fault_6_the_default_sees_the_end_of_a_nine_second_job_at_nine_seconds` |
 //! | 7 hints beyond the deadline, hints that mean nothing | `fault_7_a_servers_wish_neither_outlasts_the_deadline_nor_means_anything_to_a_held_request` |

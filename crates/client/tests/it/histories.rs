@@ -287,7 +287,7 @@ async fn play(plan: &Arc<Plan>, world: &World) -> Option<Played> {
             let pushes = |change| plan.pushes(change);
             world.push(job.id(), &plan.inbox, pushes).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let result = tokio::select! {
         result = learning => result,

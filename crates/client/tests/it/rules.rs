@@ -12,7 +12,7 @@
 //! | 8 one bad id fails itself alone; one deadline; order of completion | `many::one_bad_id_fails_itself_alone`, `many::a_set_has_one_deadline`, `many::outcomes_come_in_order_of_completion` |
 //! | 9 dropping is safe at every await | `drops`, by poll count; `sockets::dropping_a_wait_closes_its_connection` |
 //! | 10 progress before sleeping; revisions never go back | here, under 10; `many::a_watch_tells_every_state_once_and_in_order`; `histories` |
-//! | 11 thousands of waits share a request, a pool and a budget | `many::a_thousand_separate_waits_share_requests_too`, `real::a_thousand_jobs_in_one_process_spend_at_most_three_requests_a_second`; `src/budget.rs` |
+//! | 11 thousands of waits share a request, a pool and a budget | `many::a_thousand_separate_waits_share_requests_too`, `many::however_a_thousand_jobs_end_no_ten_seconds_have_more_than_thirty_requests`, `real::a_thousand_jobs_in_one_process_spend_at_most_three_requests_a_second`; `src/budget.rs` |
 //! | 12 every wait reports itself | here, under 12; `telemetry` |
 //! | 13 the learned state is small, atomic, safe to lose and to share | `src/schedule/learned/file.rs`, `src/schedule/learned/history.rs` |
 //! | 14 it never prints, never sets up logging, never panics on input, leaves no task | the lints of the workspace; `histories`; `drops` |
