@@ -12,9 +12,12 @@
 //!
 //! let world = World::new().rtt(Duration::from_millis(100));
 //! let population = Population::of(&"lognormal:20s:0.5".parse()?);
-//! let bound = Bound::new(&population, world.round_trip());
-//!
 //! let jobs = population.draw(7, 200);
+//!
+//! // What could be reached by whoever knew these durations, but not which job has which.
+//! let durations: Vec<Duration> = jobs.iter().map(|job| job.duration).collect();
+//! let bound = Bound::new(&Population::like(&durations), world.round_trip());
+//!
 //! let backoff = world.run(&Backoff::default(), &jobs, 7).mean();
 //! let learned = world.run(&Learned::new("translate"), &jobs, 7).mean();
 //! assert!(learned.requests < backoff.requests && learned.delay_s < backoff.delay_s);
