@@ -104,6 +104,8 @@ impl Model {
         self.ring.push_back(observation);
         self.forget_after_a_change();
         self.fitted = None;
+        // At the end of a job nobody waits for an answer; at the next plan somebody would.
+        self.fitted();
     }
 
     /// The law of u = T / size^slope for the next job, and the slope.
