@@ -279,8 +279,8 @@ impl Pace {
         state.stop.cancelled().await;
         let now = state.clock.elapsed();
         let ends_at = *self.ends_at.get_or_insert_with(|| {
-            // Most of the drain time, so that the last of them still end in it.
-            now + state.config.drain.get().mul_f64(0.8 * state.spread())
+            // Half of the drain time: the rest is for slow readers, and for the journal to close on a busy disk.
+            now + state.config.drain.get().mul_f64(0.5 * state.spread())
         });
         state.clock.hold(ends_at.saturating_sub(now)).await;
     }
