@@ -235,26 +235,40 @@ fn members(value: &Value) -> Vec<&str> {
 #[test]
 fn waiting_writes_one_object_per_job_in_order_of_completion() {
     let bench = Bench::new();
-    let server = bench.serve(&["--ephemeral", "--seed", "7"]);
-    let slow = server.create(&bench, "900ms", "0");
-    let quick = server.create(&bench, "300ms", "1");
+    let server = bench.by_hand();
+    let slow = server.create(&bench, "200s", "0");
+    let quick = server.create(&bench, "100s", "1");
     let endless = server.create(&bench, "1h", "0");
-    let ran = server.run(
-        &bench,
-        &[
-            "wait",
-            &endless,
-            &slow,
-            &quick,
-            "job_no",
-            "--timeout",
-            "2s",
-            "--json",
-        ],
-    );
-    assert_eq!(ran.code, 4, "the highest of all: {ran:?}");
-    assert_eq!(ran.err, "");
-    let lines = ran.json();
+    let args = [
+        "wait",
+        &endless,
+        &slow,
+        &quick,
+        "job_no",
+        "--timeout",
+        "10s",
+        "--json",
+    ];
+    let mut wait = bench
+        .command(&server.args(&args))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Each line is there before the next job ends, so that the order is no matter of who is quicker.
+    let mut written = BufReader::new(wait.stdout.take().unwrap()).lines();
+    let mut lines: Vec<Value> = Vec::new();
+    for seconds in [0, 100, 100, 0] {
+        if seconds > 0 {
+            server.advance(seconds);
+        }
+        let line = written.next().expect("a line for each job").unwrap();
+        lines.push(serde_json::from_str(&line).unwrap());
+    }
+    assert!(written.next().is_none(), "a line for each job, and no more");
+    let ended = Ran::of(&wait.wait_with_output().unwrap());
+    assert_eq!(ended.code, 4, "the highest of all: {ended:?}");
+    assert_eq!(ended.err, "");
     let ids: Vec<_> = lines
         .iter()
         .map(|line| line["id"].as_str().unwrap())
