@@ -177,6 +177,8 @@ pub(crate) struct Driver<'a, V> {
     answered: Option<Instant>,
     stale: bool,
     failing_since: Option<Instant>,
+    /// What failed since the last answer, for a last look that has no time left to find out.
+    failing: Option<Box<Failure>>,
     failures: u32,
     /// The last instant, since acceptance, at which the job was surely running.
     not_yet: Duration,
@@ -223,6 +225,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
             answered: None,
             stale: false,
             failing_since: None,
+            failing: None,
             failures: 0,
             not_yet: Duration::ZERO,
             stream: None,
@@ -568,6 +571,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
         self.origin.retry_budget.deposit();
         self.answered = Some(now);
         self.failing_since = None;
+        self.failing = None;
         self.seen.failures = 0;
         if let (None, Some(age)) = (self.terms.accepted, answer.accepted_for) {
             self.accepted = now
@@ -640,6 +644,9 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
             self.failing_since = Some(after(since, pause));
         }
         telemetry::paused(&failure, self.seen.failures, pause);
+        if failure.kind != FailureKind::TimedOut || self.failing.is_none() {
+            self.failing = Some(Box::new(failure));
+        }
         let pause = sleep_until(self.bounded(after(now, pause)));
         match &self.terms.inbox {
             None => pause.await,
@@ -711,6 +718,11 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                     // A look that came late was the last one.
                     return Err(self.still_running("still running at the deadline", true));
                 }
+                // That there was no time left for an answer says less than the answers before it.
+                let failure = match self.failing.take() {
+                    Some(before) if failure.kind == FailureKind::TimedOut => *before,
+                    _ => failure,
+                };
                 return Err(self.give_up(failure.into_error().timed_out(true)));
             }
             sleep_until(after(self.now(), left / 2)).await;

@@ -194,7 +194,7 @@ fn a_server_of_another_kind_is_told_from_one_that_is_not_there() {
         let url = answers_all_the_same(answer);
         for args in [
             &["status", "job_1"][..],
-            &["wait", "job_1", "--timeout", "300ms"],
+            &["wait", "job_1", "--timeout", "2s"],
         ] {
             let ran = bench.run(&[args, &["--server", &url]].concat());
             assert_eq!(ran.code, 3, "{ran:?}");
