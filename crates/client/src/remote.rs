@@ -312,17 +312,10 @@ impl Remote {
     /// What is wrong with the description, as far as can be seen without the server: such a mistake would otherwise show
     /// as a wait that never ends.
     pub(crate) fn mistake(&self) -> Option<String> {
+        // A path without a place for the id is one: some servers know of a single job.
         let Self {
-            status,
-            state,
-            completed,
-            ..
+            state, completed, ..
         } = self;
-        if !status.contains("{id}") {
-            return Some(format!(
-                "the path {status:?} has no place for the id, `{{id}}`"
-            ));
-        }
         if completed.is_empty() {
             return Some("no word says that a job has completed".to_owned());
         }
@@ -377,11 +370,13 @@ mod tests {
         }
         let sound = Remote::new("r", "/jobs/{id}", "/state").completed(["ok"]);
         assert_eq!(sound.mistake(), None);
+        let single = Remote::new("r", "/status", "/state").completed(["ok"]);
+        assert_eq!(
+            single.mistake(),
+            None,
+            "the one job of a server needs no id"
+        );
         for (wrong, named) in [
-            (
-                Remote::new("r", "/jobs", "/state").completed(["ok"]),
-                "{id}",
-            ),
             (Remote::new("r", "/jobs/{id}", "/state"), "completed"),
             (
                 Remote::new("r", "/jobs/{id}", "data.state").completed(["ok"]),
