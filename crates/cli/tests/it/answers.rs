@@ -457,10 +457,9 @@ fn watching_without_a_job_follows_all_of_them_until_it_is_interrupted() {
         reader.join().unwrap()
     });
     assert_eq!(watch.wait().unwrap().code(), Some(0));
-    assert!(
-        ends.iter().any(|id| jobs.contains(id)),
-        "{ends:?} of {jobs:?}"
-    );
+    // Beside ours there is the one that the server starts by itself.
+    let others = ends.iter().filter(|id| !jobs.contains(id)).count();
+    assert!(others <= 1 && ends.len() > others, "{ends:?} of {jobs:?}");
 }
 
 #[test]
