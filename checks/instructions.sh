@@ -8,6 +8,7 @@
 # default, because the tests have built it already; `--release` counts what is shipped. Installs Debian's valgrind where it is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source checks/common/shell.sh
 
 profile=dev directory=debug record=
 for argument in "$@"; do
@@ -18,15 +19,12 @@ for argument in "$@"; do
   esac
 done
 
-if ! command -v valgrind >/dev/null; then
-  echo "installing valgrind" >&2
-  sudo=()
-  [ "$(id -u)" -eq 0 ] || sudo=(sudo)
-  "${sudo[@]}" apt-get update -qq
-  "${sudo[@]}" apt-get install -y -qq --no-install-recommends valgrind >/dev/null
+packages valgrind=valgrind
+if [ "$profile" = dev ]; then
+  programs
+else
+  cargo build --locked --quiet --package abide-bench --profile "$profile"
 fi
-
-cargo build --locked --quiet --package abide-bench --profile "$profile"
 bench=${CARGO_TARGET_DIR:-target}/$directory/abide-bench
 ceilings=crates/bench/instructions.tsv
 work=$(mktemp -d)

@@ -22,11 +22,16 @@ install_packages() {
   ) 9>target/checks/packages.lock
 }
 
-# Puts the program to try into `ABIDE`, unless it names one already: the debug build. It is built as `cargo test --workspace` builds it, and
-# so is there where the tests have run: with `--package` the crates below it would have other features and all be compiled once more.
+# Builds the programs as `cargo test --workspace --all-features` does, so that they are there already where the tests have run: with
+# `--package`, the crates below would have other features and all be compiled once more.
+programs() {
+  cargo test --workspace --all-features --locked --quiet --no-run --test it
+}
+
+# Puts the program to try into `ABIDE`, unless it names one already: the debug build.
 program() {
   if [ -z "${ABIDE:-}" ]; then
-    cargo test --workspace --locked --quiet --no-run --test docs
+    programs
     ABIDE=${CARGO_TARGET_DIR:-target}/debug/abide
   fi
 }

@@ -4,6 +4,9 @@ mod answers;
 mod bench;
 mod crash;
 mod demo;
+mod docs;
+#[cfg(feature = "otel")]
+mod otel;
 mod pipes;
 mod starts;
 mod stop;

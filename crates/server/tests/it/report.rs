@@ -1,11 +1,10 @@
 //! The report card, by what clients do.
 
-mod common;
-
 use std::time::Duration;
 
-use common::House;
 use serde_json::{Value, json};
+
+use crate::common::House;
 
 impl House {
     /// The same server, asked by a program of that name.

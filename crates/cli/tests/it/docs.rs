@@ -18,7 +18,7 @@ const LEFT_OUT: [&str; 6] = [
     "sudo ",
     "systemctl ",
 ];
-/// The page about the simulator shows answers too, and is run and compared with them in `crates/server/tests/docs.rs`.
+/// The page about the simulator shows answers too, and is run and compared with them in `crates/server/tests/it/docs.rs`.
 const RUN_ELSEWHERE: [&str; 1] = ["simulator.md"];
 /// Given to bash before the page's own lines. Whatever was started in the background ends with the script.
 const PRELUDE: &str = r#"

@@ -1,7 +1,5 @@
 //! Webhooks through the real router and the real loop, with receivers that are scripts.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod isolation;
 mod life;
 mod receivers;
@@ -12,9 +10,10 @@ use std::time::Duration;
 
 use abide_server::clock::Clock;
 use abide_server::journal::{MemoryJournal, SqliteJournal};
-use common::{House, START};
-use receivers::{Receivers, Reply};
 use serde_json::{Value, json};
+
+use self::receivers::{Receivers, Reply};
+use crate::common::{House, START};
 
 const URL: &str = "http://127.0.0.1:9/hook";
 

@@ -1,13 +1,12 @@
 //! The simulator's settings and the clock, through the interface.
 
-mod common;
-
 use std::time::Duration;
 
 use abide_server::clock::Clock;
 use abide_server::journal::MemoryJournal;
-use common::{House, START};
 use serde_json::json;
+
+use crate::common::{House, START};
 
 async fn manual(flags: &[(&str, &str)]) -> House {
     let mut flags = flags.to_vec();
@@ -28,7 +27,7 @@ impl House {
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
 
-    async fn patch(&self, change: serde_json::Value) -> common::Answer {
+    async fn patch(&self, change: serde_json::Value) -> crate::common::Answer {
         self.ask("PATCH", "/v1/simulator", Some(change)).await
     }
 }

@@ -1,18 +1,17 @@
 //! What the simulator does to answers and streams, and that the same seed and the same clients give the same faults.
 
-mod common;
-
 use std::time::Duration;
 
 use abide_server::config::Layers;
 use abide_server::{Server, ServerError};
-use common::{Answer, House};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::common::{Answer, House};
 
 #[expect(clippy::disallowed_methods, reason = "measures paused time")]
 fn now() -> tokio::time::Instant {

@@ -1,9 +1,8 @@
 //! Every bound of what a request may say, met from both sides, and told by name and number.
 
-mod common;
-
-use common::{Answer, House};
 use serde_json::{Value, json};
+
+use crate::common::{Answer, House};
 
 /// So many members, named apart.
 fn members(count: usize) -> Value {

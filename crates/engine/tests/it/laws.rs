@@ -1,5 +1,5 @@
 //! Laws that hold for every history. Each test runs over seeded histories, prints the seed of the one that broke the
-//! law, and takes it back: `ABIDE_TEST_SEED=123 cargo test -p abide-engine --test laws`.
+//! law, and takes it back: `ABIDE_TEST_SEED=123 cargo test -p abide-engine laws`.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! A whole server in process: journal in memory, tokio's time paused, requests by the real router.
 
-#![expect(dead_code, unreachable_pub, reason = "each test takes what it needs")]
+#![expect(unreachable_pub, reason = "a module of a test has no public")]
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;

@@ -1,15 +1,14 @@
 //! Each scenario that is built in does to clients what its description says.
 
-mod common;
-
 use std::collections::BTreeMap;
 
 use abide_server::clock::Clock;
 use abide_server::journal::MemoryJournal;
 use axum::body::Body;
-use common::{House, START};
 use http::Request;
 use serde_json::{Value, json};
+
+use crate::common::{House, START};
 
 async fn under(scenario: &str) -> House {
     House::with(&[("scenario", scenario), ("rate-limit", "off")]).await

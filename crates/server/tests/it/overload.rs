@@ -1,7 +1,5 @@
 //! More than the server can do: it is refused, late by little, and nothing that was acknowledged is lost.
 
-mod common;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -14,9 +12,10 @@ use abide_server::journal::{
     Checkpoints, EachEntry, EachPart, Journal, JournalError, MemoryJournal,
 };
 use abide_wire::NewJob;
-use common::{House, START};
 use serde_json::json;
 use tokio::task::JoinSet;
+
+use crate::common::{House, START};
 
 /// How many commands the loop takes at once.
 const BATCH: usize = 1_024;

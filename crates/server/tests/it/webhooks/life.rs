@@ -7,9 +7,9 @@ use abide_server::clock::Clock;
 use abide_wire::webhook::VerifyError;
 use serde_json::{Value, json};
 
+use super::receivers::{Receivers, Reply};
+use super::{URL, clock, endpoint, house};
 use crate::common::{House, START};
-use crate::receivers::{Receivers, Reply};
-use crate::{URL, clock, endpoint, house};
 
 const DAY: Duration = Duration::from_secs(86_400);
 

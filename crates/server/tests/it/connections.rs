@@ -3,8 +3,6 @@
 //!
 //! Each way has a house of its own, with the same seed and the same time, and gets the same connections in the same order.
 
-mod common;
-
 use std::time::Duration;
 
 use abide_server::connection::{
@@ -17,7 +15,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio_util::sync::CancellationToken;
 
-use common::{House, START};
+use crate::common::{House, START};
 
 /// How a connection is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,12 @@
 //! That the description and the server are about the same routes.
 
-mod common;
-
 use std::collections::BTreeSet;
 
 use axum::body::Body;
-use common::{Answer, House};
 use http::Request;
 use serde_json::Value;
+
+use crate::common::{Answer, House};
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
@@ -79,7 +78,7 @@ async fn every_route_is_described_and_nothing_else_is() {
     let written: BTreeSet<String> = ROUTES.lines().map(str::to_owned).collect();
     assert_eq!(described, written);
     // The one way to add a route to the interface takes its description along.
-    let source = include_str!("../src/http/mod.rs");
+    let source = include_str!("../../src/http/mod.rs");
     assert!(!source.contains(".route("));
 
     let paths: BTreeSet<&str> = written

@@ -1,6 +1,6 @@
 //! What the server says of the time that a job will still take is true as often as it says.
 //!
-//! Another seed: `ABIDE_TEST_SEED=7 cargo test -p abide-engine --test calibration`.
+//! Another seed: `ABIDE_TEST_SEED=7 cargo test -p abide-engine calibration`.
 
 #![expect(
     clippy::print_stdout,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use abide_wire::Timestamp;
 use serde_json::json;
 
-use crate::receivers::{Receivers, Reply};
-use crate::{clock, endpoint, house};
+use super::receivers::{Receivers, Reply};
+use super::{clock, endpoint, house};
 
 /// How many receivers answer as they should.
 const QUICK: usize = 10;

@@ -1,5 +1,5 @@
 //! The stored form of every entry, held fast by a file. What a released version has written must stay readable: lines may
-//! be added to `golden/entries.jsonl`, never changed. `ABIDE_BLESS=1 cargo test -p abide-engine --test golden` writes it anew.
+//! be added to `golden/entries.jsonl`, never changed. `ABIDE_BLESS=1 cargo test -p abide-engine golden` writes it anew.
 
 use std::time::Duration;
 
@@ -217,7 +217,7 @@ fn every_entry_is_stored_as_it_always_was() {
         .map(|entry| String::from_utf8(entry.encode()).expect("JSON is UTF-8"))
         .collect();
     if std::env::var_os("ABIDE_BLESS").is_some() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/entries.jsonl");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden/entries.jsonl");
         std::fs::write(path, written.join("\n") + "\n").expect("the golden file is written");
         return;
     }

@@ -1,7 +1,5 @@
 //! A disk that is full, seen from outside.
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,8 +7,9 @@ use abide_server::clock::Clock;
 use abide_server::journal::{
     Checkpoints, EachEntry, EachPart, Journal, JournalError, MemoryJournal,
 };
-use common::{House, START};
 use serde_json::json;
+
+use crate::common::{House, START};
 
 /// A journal that has no room while the switch is on.
 #[derive(Debug)]

@@ -1,10 +1,9 @@
 //! Event streams: of one job and of all.
 
-mod common;
-
 use abide_wire::Timestamp;
-use common::{Event, House};
 use serde_json::json;
+
+use crate::common::{Event, House};
 
 fn names(events: &[Event]) -> Vec<&str> {
     events.iter().map(|event| event.name.as_str()).collect()
@@ -61,7 +60,10 @@ async fn a_stream_tells_a_job_from_its_beginning_to_its_end() {
     }
     assert_eq!(events[0].data["status"], "pending");
     assert_eq!(events[6].data["outcome"], "completed");
-    assert_eq!(house.clock.now().since(common::START).as_millis(), 10_000);
+    assert_eq!(
+        house.clock.now().since(crate::common::START).as_millis(),
+        10_000
+    );
 
     // The end has been told: a browser that connects again is told to stay away.
     let again = house.with_header("last-event-id", "7").get(&path).await;

@@ -1,9 +1,8 @@
 //! The native routes for one job, a set and a list, over the real router on paused time.
 
-mod common;
-
-use common::House;
 use serde_json::{Value, json};
+
+use crate::common::House;
 
 #[tokio::test(start_paused = true)]
 async fn a_create_says_where_the_job_is_and_what_it_is() {
@@ -214,9 +213,9 @@ async fn a_long_poll_answers_at_the_first_newer_revision_or_at_its_end() {
         if let Some(prefer) = prefer {
             house = house.with_header("prefer", prefer);
         }
-        let begun = house.clock.now().since(common::START).as_millis();
+        let begun = house.clock.now().since(crate::common::START).as_millis();
         let answer = house.get(&format!("/v1/jobs/{id}{query}")).await;
-        let millis = house.clock.now().since(common::START).as_millis();
+        let millis = house.clock.now().since(crate::common::START).as_millis();
         let case = format!("{query} {tag:?} {prefer:?}");
         assert_eq!(answer.status, *status, "{case}");
         assert_eq!(answer.header("etag"), format!("\"{revision}\""), "{case}");
@@ -419,7 +418,7 @@ async fn a_set_answers_with_all_that_have_news() {
         .map(|job| job["id"].clone())
         .collect();
     assert_eq!(ids, [json!(fast), json!(also)]);
-    assert!(house.clock.now().since(common::START).as_millis() <= 2_001);
+    assert!(house.clock.now().since(crate::common::START).as_millis() <= 2_001);
 
     let empty = house
         .post(
@@ -441,7 +440,10 @@ async fn a_set_may_wait_for_ends_alone() {
     let wait = json!({"jobs": [{"id": staged}], "wait": 30, "until": "done"});
     let answer = house.post("/v1/jobs/wait", wait).await.json();
     assert_eq!(answer["jobs"][0]["done"], true);
-    assert_eq!(house.clock.now().since(common::START).as_millis(), 4_000);
+    assert_eq!(
+        house.clock.now().since(crate::common::START).as_millis(),
+        4_000
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -468,11 +470,14 @@ async fn one_bad_id_in_a_set_fails_itself_alone() {
     errors.sort_unstable();
     assert_eq!(errors, [404, 404, 410]);
     assert_eq!(answer["jobs"], json!([]));
-    assert_eq!(house.clock.now().since(common::START).as_millis(), 5);
+    assert_eq!(house.clock.now().since(crate::common::START).as_millis(), 5);
     let rest = json!({"jobs": [{"id": good, "after": 2}], "wait": 30});
     let answer = house.post("/v1/jobs/wait", rest).await.json();
     assert_eq!(answer["jobs"][0]["id"], json!(good));
-    assert_eq!(house.clock.now().since(common::START).as_millis(), 2_000);
+    assert_eq!(
+        house.clock.now().since(crate::common::START).as_millis(),
+        2_000
+    );
 
     // Where nothing can come any more, nobody is kept waiting.
     let none = house
@@ -481,7 +486,10 @@ async fn one_bad_id_in_a_set_fails_itself_alone() {
             json!({"jobs": [{"id": "nonsense"}, {"id": good, "after": 3}], "wait": 30}),
         )
         .await;
-    assert_eq!(house.clock.now().since(common::START).as_millis(), 2_000);
+    assert_eq!(
+        house.clock.now().since(crate::common::START).as_millis(),
+        2_000
+    );
     assert_eq!(none.json()["errors"].as_array().unwrap().len(), 1);
 
     let many: Vec<_> = (0..1_001).map(|n| json!({"id": n.to_string()})).collect();

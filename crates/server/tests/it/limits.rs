@@ -1,9 +1,8 @@
 //! Who may ask for how much, and what an answer says when something is wrong.
 
-mod common;
-
-use common::House;
 use serde_json::json;
+
+use crate::common::House;
 
 #[tokio::test(start_paused = true)]
 async fn whatever_is_wrong_is_a_problem() {

@@ -5,18 +5,17 @@
 //! `name=$(…)`. A `toml` block whose first line is a file's name is that file. A `json` or `http` block is a part of the answer to
 //! the command before it.
 
-mod common;
-
 use std::collections::BTreeMap;
 
 use abide_server::clock::Clock;
 use abide_server::journal::MemoryJournal;
 use axum::body::Body;
-use common::{Answer, House, START};
 use http::Request;
 use serde_json::Value;
 
-const PAGE: &str = include_str!("../../../docs/simulator.md");
+use crate::common::{Answer, House, START};
+
+const PAGE: &str = include_str!("../../../../docs/simulator.md");
 
 struct Reader {
     house: House,

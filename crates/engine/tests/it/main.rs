@@ -1,0 +1,6 @@
+//! Laws that hold for every history, and tables of what leads to what.
+
+mod calibration;
+mod deliveries;
+mod golden;
+mod laws;

@@ -1,0 +1,21 @@
+//! The server: in process on virtual time for the most part, on real sockets where it is about those.
+
+mod bounds;
+mod classic;
+mod common;
+mod connections;
+mod docs;
+mod driver;
+mod faults;
+mod jobs;
+mod limits;
+mod openapi;
+mod overload;
+mod report;
+mod scenarios;
+mod secrets;
+mod simulator;
+mod sockets;
+mod storage;
+mod streams;
+mod webhooks;

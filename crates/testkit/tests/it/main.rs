@@ -1,0 +1,5 @@
+//! Server and client together.
+
+mod seeds;
+mod virtual_time;
+mod webhooks;
