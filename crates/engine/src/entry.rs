@@ -1,7 +1,7 @@
 //! The facts, in their stored form.
 //!
 //! An entry says what is so, never what somebody wished: it holds everything that clock, luck or a caller decided.
-//! Its JSON is the journal's own and differs from what goes over the wire; the golden files in `tests/golden` hold it fast, and
+//! Its JSON is the journal's own and differs from what goes over the wire; the golden files in `tests/it/golden` hold it fast, and
 //! entries of every released version must stay readable.
 
 use serde::{Deserialize, Serialize};

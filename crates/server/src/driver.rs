@@ -12,8 +12,10 @@
 //! refused at once, and what has waited for longer than [`SHED_AFTER`] is refused undone as long as more than a batch waits behind
 //! it. So an answer is late by little more than that whatever the load, and when the load ends the loop is soon back in time.
 
+use std::marker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -556,13 +558,18 @@ impl Driver {
             return;
         };
         let mut parts = self.engine.take_dirty();
+        // So late it must not fall behind for ever.
+        let is_urgent = seq.saturating_sub(self.checkpointed) >= CHECKPOINT_ENTRIES_MAX;
         let write = move || {
             // In order, because neighbors in the file are then written together.
             parts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-            let mut changes = parts
-                .iter()
-                .map(|(key, part)| (key.to_string(), part.as_ref().map(Part::encode)));
-            let result = checkpoints.write(seq, &mut changes);
+            let mut write = || {
+                let mut changes = parts
+                    .iter()
+                    .map(|(key, part)| (key.to_string(), part.as_ref().map(Part::encode)));
+                checkpoints.write(seq, &mut changes)
+            };
+            let result = if is_urgent { write() } else { aside(write) };
             Checkpointed {
                 checkpoints,
                 seq,
@@ -617,6 +624,28 @@ impl Driver {
         }
         Ok(())
     }
+}
+
+/// Does that on a thread that gives way to all others: on a busy core what is due is not late because of it.
+fn aside<T: marker::Send>(mut work: impl FnMut() -> T + marker::Send) -> T {
+    let done = thread::scope(|scope| {
+        let thread = thread::Builder::new().name("checkpoint".to_owned());
+        let thread = thread.spawn_scoped(scope, || {
+            give_way();
+            work()
+        });
+        let done = thread.ok()?.join();
+        Some(done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    // Where there is no room for one more thread it is done here.
+    done.unwrap_or_else(work)
+}
+
+/// Lets this thread have a tenth of what another gets. Elsewhere than on Linux it would be the whole process that gives way.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    // Where the system refuses it, it is as it was.
+    let _refused = rustix::process::nice(10);
 }
 
 fn load(engine: &mut Engine, journal: &mut dyn Journal) -> Result<u64, JournalError> {

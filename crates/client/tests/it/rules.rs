@@ -268,6 +268,34 @@ async fn still_running_failed_unreachable_and_refused_are_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_the_deadline_the_answers_before_it_are_told_and_not_that_time_was_short() {
+    for (pages, said) in [
+        (1, "the answer (text/html) holds no job"),
+        (0, "no answer within"),
+    ] {
+        let world = World::with(Manner::default(), move |seen| match seen.ordinal <= pages {
+            true => Fault::Page,
+            false => Fault::Stall,
+        });
+        let client = world.client();
+        let error = client
+            .job("a")
+            .wait()
+            .strategy(Poll::by(Fixed::new(SECOND)))
+            .deadline(5 * SECOND)
+            .await
+            .unwrap_err();
+        assert!(world.requests() > pages, "{}", world.requests());
+        assert_eq!(error.is_garbled(), pages > 0, "{error}");
+        assert_eq!(error.is_unreachable(), pages == 0, "{error}");
+        assert!(
+            error.is_timeout() && error.to_string().contains(said),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_error_carries_the_id_and_a_token_that_resumes() {
     let world = World::new();
     let client = world.client();

@@ -4,6 +4,7 @@
 //! slow reader costs no more than a fast one, and one that falls too far behind gets a `reset` with the job as it is.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -29,7 +30,7 @@ use crate::board::{Channel, Waiter, Watcher};
 /// The most events that are sent at once; the next are made when these are gone.
 const EVENTS_AT_ONCE: u64 = 16;
 /// How long a client is told to wait before it connects again, at least and at most.
-const RETRY_MS: (u64, u64) = (500, 1_500);
+const RETRY_MS: (u16, u16) = (500, 1_500);
 
 /// One event, as the description has it.
 #[derive(Debug, utoipa::ToSchema)]
@@ -207,8 +208,8 @@ impl JobStream {
 #[derive(Debug)]
 pub(super) struct Pace {
     _held: Held,
-    /// What is still to be said before anything else.
-    greeting: Option<String>,
+    /// After how many milliseconds a client that was cut off should connect again; said before anything else, and then gone.
+    retry_ms: Option<u16>,
     /// When the stream ends because the server does, by the machine's time.
     ends_at: Option<Duration>,
 }
@@ -235,18 +236,18 @@ impl Pace {
             .hold(caller.client)
             .map_err(|full| refusal(state, full, "event streams"))?;
         let (min, max) = RETRY_MS;
-        let retry_ms = min + ((max - min) as f64 * state.spread()) as u64;
+        let retry_ms = min + (f64::from(max - min) * state.spread()) as u16;
         Ok(Self {
             _held: held,
-            greeting: Some(format!("retry: {retry_ms}\n\n")),
+            retry_ms: Some(retry_ms),
             ends_at: None,
         })
     }
 
     /// The text, after the greeting where that hasn't been said.
     pub(super) fn with_greeting(&mut self, text: String) -> Bytes {
-        match self.greeting.take() {
-            Some(greeting) => (greeting + &text).into(),
+        match self.retry_ms.take() {
+            Some(retry_ms) => format!("retry: {retry_ms}\n\n{text}").into(),
             None => text.into(),
         }
     }
@@ -257,32 +258,37 @@ impl Pace {
     }
 
     /// Sleeps until there may be news, or it is time for something else.
+    ///
+    /// Streams don't all end at once when the server goes down, so that their clients don't all come back at once.
+    // With a single timer, because there may be many thousands of these.
     pub(super) async fn sleep(
         &mut self,
         state: &AppState,
         news: impl Future<Output = ()>,
     ) -> Woken {
-        let silence = match self.greeting {
-            // The first bytes go out at once, so that the client knows that it is connected.
-            Some(_) => Duration::ZERO,
-            None => limits::HEARTBEAT,
-        };
-        tokio::select! {
-            () = news => Woken::News,
-            () = state.clock.hold(silence) => Woken::Heartbeat,
-            () = self.end(state) => Woken::End,
+        let mut news = pin!(news);
+        loop {
+            let silence = match self.retry_ms {
+                // The first bytes go out at once, so that the client knows that it is connected.
+                Some(_) => Duration::ZERO,
+                None => limits::HEARTBEAT,
+            };
+            let left = self
+                .ends_at
+                .map(|at| at.saturating_sub(state.clock.elapsed()));
+            let is_last = left.is_some_and(|left| left <= silence);
+            tokio::select! {
+                () = &mut news => return Woken::News,
+                () = state.clock.hold(left.map_or(silence, |left| left.min(silence))) => {
+                    return if is_last { Woken::End } else { Woken::Heartbeat };
+                }
+                () = state.stop.cancelled(), if left.is_none() => {
+                    // Half of the drain time: the rest is for slow readers, and for the journal to close on a busy disk.
+                    let drain = state.config.drain.get().mul_f64(0.5 * state.spread());
+                    self.ends_at = Some(state.clock.elapsed() + drain);
+                }
+            }
         }
-    }
-
-    /// Streams don't all end at once when the server goes down, so that their clients don't all come back at once.
-    async fn end(&mut self, state: &AppState) {
-        state.stop.cancelled().await;
-        let now = state.clock.elapsed();
-        let ends_at = *self.ends_at.get_or_insert_with(|| {
-            // Half of the drain time: the rest is for slow readers, and for the journal to close on a busy disk.
-            now + state.config.drain.get().mul_f64(0.5 * state.spread())
-        });
-        state.clock.hold(ends_at.saturating_sub(now)).await;
     }
 }
 
