@@ -277,9 +277,10 @@ async fn at_the_deadline_the_answers_before_it_are_told_and_not_that_time_was_sh
             true => Fault::Page,
             false => Fault::Stall,
         });
+        let id = world.job("a", &[60.0], Outcome::Completed);
         let client = world.client();
         let error = client
-            .job("a")
+            .job(id)
             .wait()
             .strategy(Poll::by(Fixed::new(SECOND)))
             .deadline(5 * SECOND)
