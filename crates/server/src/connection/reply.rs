@@ -3,13 +3,13 @@
 use std::future::poll_fn;
 use std::io::{self, Write as _};
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header, response};
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Answers, Front, SEND_BYTES};
@@ -48,58 +48,74 @@ where
         self.send_answer(out, body, frame)
     }
 
-    async fn send_answer(
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` would have room for its arguments twice, and a stream's is there for long"
+    )]
+    fn send_answer(
         &mut self,
         mut out: Vec<u8>,
         mut body: Body,
         frame: Frame,
-    ) -> io::Result<()> {
-        let mut left = match frame {
-            Frame::Nothing => return self.send(out).await,
-            Frame::Length(length) => length,
-            Frame::Chunked => u64::MAX,
-        };
-        loop {
-            // What is there at once goes out together with the head.
-            let at_once = poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await;
-            let next = match at_once {
-                Poll::Ready(next) => next,
-                Poll::Pending => {
+    ) -> impl Future<Output = io::Result<()>> {
+        async move {
+            let mut left = match frame {
+                Frame::Nothing => return self.send(out).await,
+                Frame::Length(length) => length,
+                Frame::Chunked => u64::MAX,
+            };
+            loop {
+                // What is there at once goes out together with the head.
+                let at_once = poll_fn(|cx| Poll::Ready(poll_data(&mut body, cx))).await;
+                let next = match at_once {
+                    Poll::Ready(next) => next,
+                    Poll::Pending => {
+                        self.send(std::mem::take(&mut out)).await?;
+                        self.while_open(poll_fn(|cx| poll_data(&mut body, cx)))
+                            .await?
+                    }
+                };
+                let data = match next {
+                    None => break,
+                    Some(Ok(data)) => data,
+                    Some(Err(error)) => {
+                        self.send(out).await?;
+                        return Err(error);
+                    }
+                };
+                let length = data.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                left -= length as u64;
+                if frame == Frame::Chunked && length > 0 {
+                    // Writing to memory doesn't fail.
+                    let _ = write!(out, "{length:x}\r\n");
+                    out.extend_from_slice(&data);
+                    out.extend_from_slice(b"\r\n");
+                } else {
+                    out.extend_from_slice(&data[..length]);
+                }
+                if out.len() >= SEND_BYTES {
                     self.send(std::mem::take(&mut out)).await?;
-                    self.while_open(body.frame()).await?
                 }
-            };
-            let data = match next {
-                None => break,
-                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-                Some(Err(_)) => {
-                    self.send(out).await?;
-                    return Err(io::ErrorKind::ConnectionAborted.into());
-                }
-            };
-            let length = data.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            left -= length as u64;
-            if frame == Frame::Chunked && length > 0 {
-                // Writing to memory doesn't fail.
-                let _ = write!(out, "{length:x}\r\n");
-                out.extend_from_slice(&data);
-                out.extend_from_slice(b"\r\n");
-            } else {
-                out.extend_from_slice(&data[..length]);
             }
-            if out.len() >= SEND_BYTES {
-                self.send(std::mem::take(&mut out)).await?;
+            if frame == Frame::Chunked {
+                out.extend_from_slice(b"0\r\n\r\n");
             }
-        }
-        if frame == Frame::Chunked {
-            out.extend_from_slice(b"0\r\n\r\n");
-        }
-        self.send(out).await?;
-        match frame {
-            Frame::Length(_) if left > 0 => Err(io::ErrorKind::ConnectionAborted.into()),
-            _ => Ok(()),
+            self.send(out).await?;
+            match frame {
+                Frame::Length(_) if left > 0 => Err(io::ErrorKind::ConnectionAborted.into()),
+                _ => Ok(()),
+            }
         }
     }
+}
+
+/// The next bytes of a body. Trailers are left out, and with them the room that a future would have for them.
+fn poll_data(body: &mut Body, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+    let next = ready!(Pin::new(body).poll_frame(cx));
+    Poll::Ready(next.map(|frame| match frame {
+        Ok(frame) => Ok(frame.into_data().unwrap_or_default()),
+        Err(_) => Err(io::ErrorKind::ConnectionAborted.into()),
+    }))
 }
 
 impl Frame {

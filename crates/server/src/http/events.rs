@@ -158,7 +158,7 @@ impl JobStream {
                 if job.is_done() {
                     return None;
                 }
-                let woken = self.pace.sleep(&self.state, self.waiter.rung()).await;
+                let woken = self.pace.sleep(&self.state, || self.waiter.rung()).await;
                 match woken {
                     Woken::News => {}
                     Woken::Heartbeat => return Some((self.pace.heartbeat(), self)),
@@ -261,31 +261,37 @@ impl Pace {
     ///
     /// Streams don't all end at once when the server goes down, so that their clients don't all come back at once.
     // With a single timer, because there may be many thousands of these.
-    pub(super) async fn sleep(
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` would have room for its arguments twice"
+    )]
+    pub(super) fn sleep<News: Future<Output = ()>>(
         &mut self,
         state: &AppState,
-        news: impl Future<Output = ()>,
-    ) -> Woken {
-        let mut news = pin!(news);
-        loop {
-            let silence = match self.retry_ms {
-                // The first bytes go out at once, so that the client knows that it is connected.
-                Some(_) => Duration::ZERO,
-                None => limits::HEARTBEAT,
-            };
-            let left = self
-                .ends_at
-                .map(|at| at.saturating_sub(state.clock.elapsed()));
-            let is_last = left.is_some_and(|left| left <= silence);
-            tokio::select! {
-                () = &mut news => return Woken::News,
-                () = state.clock.hold(left.map_or(silence, |left| left.min(silence))) => {
-                    return if is_last { Woken::End } else { Woken::Heartbeat };
-                }
-                () = state.stop.cancelled(), if left.is_none() => {
-                    // Half of the drain time: the rest is for slow readers, and for the journal to close on a busy disk.
-                    let drain = state.config.drain.get().mul_f64(0.5 * state.spread());
-                    self.ends_at = Some(state.clock.elapsed() + drain);
+        news: impl FnOnce() -> News,
+    ) -> impl Future<Output = Woken> {
+        async move {
+            let mut news = pin!(news());
+            loop {
+                let silence = match self.retry_ms {
+                    // The first bytes go out at once, so that the client knows that it is connected.
+                    Some(_) => Duration::ZERO,
+                    None => limits::HEARTBEAT,
+                };
+                let left = self
+                    .ends_at
+                    .map(|at| at.saturating_sub(state.clock.elapsed()));
+                let is_last = left.is_some_and(|left| left <= silence);
+                tokio::select! {
+                    () = &mut news => return Woken::News,
+                    () = state.clock.hold(left.map_or(silence, |left| left.min(silence))) => {
+                        return if is_last { Woken::End } else { Woken::Heartbeat };
+                    }
+                    () = state.stop.cancelled(), if left.is_none() => {
+                        // Half of the drain time: the rest is for slow readers, and for the journal to close on a busy disk.
+                        let drain = state.config.drain.get().mul_f64(0.5 * state.spread());
+                        self.ends_at = Some(state.clock.elapsed() + drain);
+                    }
                 }
             }
         }

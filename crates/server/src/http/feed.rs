@@ -90,9 +90,10 @@ impl Feed {
                 tokio::task::yield_now().await;
                 continue;
             }
-            let changed = async {
+            let newest = &mut self.newest;
+            let changed = async move || {
                 // The board outlives every stream of it.
-                let _ = self.newest.changed().await;
+                let _ = newest.changed().await;
             };
             match self.pace.sleep(&self.state, changed).await {
                 Woken::News => {}
