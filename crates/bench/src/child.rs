@@ -81,7 +81,8 @@ impl Server {
         loop {
             pause(Duration::from_millis(300));
             let after = self.usage()?;
-            if after.cpu - before.cpu <= Duration::from_millis(10) {
+            // Where a thread has ended the coarser of two clocks is read, which may be behind.
+            if after.cpu.abs_diff(before.cpu) <= Duration::from_millis(10) {
                 return Ok(after);
             }
             before = after;
