@@ -1,13 +1,15 @@
 # A small, static image that runs as nobody.
 #   docker build -t abide . && docker run -p 8080:8080 -v abide:/data abide serve --listen 0.0.0.0:8080 --api-key "$KEY"
 FROM rust:1.95-alpine AS build
-RUN apk add --no-cache musl-dev
+RUN apk add --no-cache musl-dev ca-certificates
 WORKDIR /src
 COPY . .
 RUN cargo build --profile dist --locked -p abide-cli && mkdir /data
 
 FROM scratch
 COPY --from=build /src/target/dist/abide /abide
+# Whom to trust when a webhook goes to an https address.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build --chown=65534:65534 /data /data
 USER 65534:65534
 VOLUME /data
