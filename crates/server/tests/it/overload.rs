@@ -8,13 +8,12 @@ use abide_engine::{Answer, Command, Create, JobKey, Owner, Policy};
 use abide_server::board::Look;
 use abide_server::clock::Clock;
 use abide_server::driver::{Driver, Failure, SHED_AFTER};
-use abide_server::journal::{
-    Checkpoints, EachEntry, EachPart, Journal, JournalError, MemoryJournal,
-};
+use abide_server::journal::{Journal as _, MemoryJournal};
 use abide_wire::NewJob;
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use crate::common::journal::Disk;
 use crate::common::{House, START};
 
 /// How many commands the loop takes at once.
@@ -22,13 +21,7 @@ const BATCH: usize = 1_024;
 /// How many may wait for it.
 const QUEUE: usize = 8_192;
 
-/// A disk that stands still while it is told to.
-#[derive(Debug)]
-struct Slow {
-    inner: MemoryJournal,
-    gate: Arc<Gate>,
-}
-
+/// What makes a disk stand still while it is told to.
 #[derive(Debug, Default)]
 struct Gate {
     is_shut: Mutex<bool>,
@@ -50,37 +43,6 @@ impl Gate {
     }
 }
 
-impl Journal for Slow {
-    fn is_blocking(&self) -> bool {
-        true
-    }
-
-    fn last_seq(&self) -> u64 {
-        self.inner.last_seq()
-    }
-
-    fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, JournalError> {
-        self.gate.pass();
-        self.inner.append(entries)
-    }
-
-    fn load(&mut self, each: &mut EachPart<'_>) -> Result<u64, JournalError> {
-        self.inner.load(each)
-    }
-
-    fn replay(&mut self, after: u64, each: &mut EachEntry<'_>) -> Result<(), JournalError> {
-        self.inner.replay(after, each)
-    }
-
-    fn checkpoints(&self) -> Box<dyn Checkpoints> {
-        self.inner.checkpoints()
-    }
-
-    fn close(self: Box<Self>) -> Result<(), JournalError> {
-        Ok(())
-    }
-}
-
 /// The switch. It is open again when the test is over, however that ends.
 struct Switch(Arc<Gate>);
 
@@ -92,9 +54,16 @@ impl Drop for Switch {
 
 async fn house() -> (House, Switch, MemoryJournal) {
     let (gate, inner) = (Arc::<Gate>::default(), MemoryJournal::new());
-    let journal = Slow {
+    let journal = Disk {
         inner: inner.clone(),
-        gate: gate.clone(),
+        is_blocking: true,
+        before_append: {
+            let gate = gate.clone();
+            move || {
+                gate.pass();
+                Ok(())
+            }
+        },
     };
     let clock = Clock::running(START, 1.try_into().unwrap());
     let house = House::open(&[], clock, Box::new(journal)).await;

@@ -4,61 +4,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use abide_server::clock::Clock;
-use abide_server::journal::{
-    Checkpoints, EachEntry, EachPart, Journal, JournalError, MemoryJournal,
-};
+use abide_server::journal::{JournalError, MemoryJournal};
 use serde_json::json;
 
+use crate::common::journal::Disk;
 use crate::common::{House, START};
-
-/// A journal that has no room while the switch is on.
-#[derive(Debug)]
-struct Tight {
-    inner: MemoryJournal,
-    full: Arc<AtomicBool>,
-}
-
-impl Journal for Tight {
-    fn is_blocking(&self) -> bool {
-        false
-    }
-
-    fn last_seq(&self) -> u64 {
-        self.inner.last_seq()
-    }
-
-    fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, JournalError> {
-        if self.full.load(Ordering::Relaxed) {
-            return Err(JournalError::Full {
-                path: "tight".into(),
-            });
-        }
-        self.inner.append(entries)
-    }
-
-    fn load(&mut self, each: &mut EachPart<'_>) -> Result<u64, JournalError> {
-        self.inner.load(each)
-    }
-
-    fn replay(&mut self, after: u64, each: &mut EachEntry<'_>) -> Result<(), JournalError> {
-        self.inner.replay(after, each)
-    }
-
-    fn checkpoints(&self) -> Box<dyn Checkpoints> {
-        self.inner.checkpoints()
-    }
-
-    fn close(self: Box<Self>) -> Result<(), JournalError> {
-        Ok(())
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_full_disk_refuses_writes_serves_reads_and_says_so() {
     let full = Arc::new(AtomicBool::new(false));
-    let journal = Tight {
+    let journal = Disk {
         inner: MemoryJournal::new(),
-        full: full.clone(),
+        is_blocking: false,
+        before_append: {
+            let full = full.clone();
+            move || match full.load(Ordering::Relaxed) {
+                true => Err(JournalError::Full {
+                    path: "tight".into(),
+                }),
+                false => Ok(()),
+            }
+        },
     };
     let clock = Clock::running(START, 1.try_into().unwrap());
     let house = House::open(&[], clock, Box::new(journal)).await;

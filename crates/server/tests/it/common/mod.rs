@@ -2,6 +2,8 @@
 
 #![expect(unreachable_pub, reason = "a module of a test has no public")]
 
+pub mod journal;
+
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
