@@ -4,7 +4,7 @@ FROM rust:1.95-alpine AS build
 RUN apk add --no-cache musl-dev ca-certificates
 WORKDIR /src
 COPY . .
-RUN cargo build --profile dist --locked -p abide-cli && mkdir /data
+RUN cargo build --profile dist --locked -p abide-cli && mkdir -m 700 /data
 
 FROM scratch
 COPY --from=build /src/target/dist/abide /abide
