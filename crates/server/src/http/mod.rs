@@ -4,6 +4,7 @@
 //! What happens around every request, whatever it asks for, is the [`Shell`]'s.
 
 pub mod access;
+pub mod answer;
 mod dashboard;
 mod dialect;
 pub mod error;
