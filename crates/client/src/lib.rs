@@ -37,7 +37,7 @@
 //! | check webhooks in a server of your own | [`webhook`] |
 //! | keep all waits of a process under one limit | [`Budget`] |
 //! | know what a wait cost and how late it was | [`Report`] |
-//! | try a schedule on your own past before using it | [`simulate`] |
+//! | try a schedule on your own past before using it | the crate `abide-simulate`, or `abide simulate` |
 //!
 //! # Strategies
 //!
@@ -82,14 +82,11 @@
 //! | `metrics` | no | requests by purpose, waits, retries and lateness, for the program's recorder: see `describe_metrics` |
 //! | `blocking` | no | `blocking`: the same without async |
 //! | `inbox` | no | `Receiver`: a listener that verifies webhooks, drops duplicates and wakes the waits |
-//! | `attack` | no | `attack`: a suite that tries a receiver of webhooks with what it must refuse |
 //!
 //! The crate needs a tokio runtime with its timer enabled (and I/O, for the default transport). It logs by `tracing`, at
 //! `debug`, and never prints; every wait is a span `abide.wait` whose fields are those of its [`Report`]. It sets up neither
 //! a subscriber nor a recorder: that is the program's business.
 
-#[cfg(feature = "attack")]
-pub mod attack;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod budget;
@@ -118,7 +115,6 @@ mod resume;
 mod retry;
 pub mod schedule;
 mod set;
-pub mod simulate;
 mod sse;
 pub mod strategy;
 mod telemetry;

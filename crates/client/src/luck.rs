@@ -71,7 +71,7 @@ impl Luck {
 /// # Errors
 ///
 /// The system has no source of randomness; what is made without one is no secret.
-#[cfg(any(feature = "inbox", feature = "attack"))]
+#[cfg(feature = "inbox")]
 pub(crate) fn secret_bytes() -> Result<[u8; 32], std::io::Error> {
     let mut bytes = [0; 32];
     SysRng

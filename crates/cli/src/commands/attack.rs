@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use abide::attack::{Attack, AttackError, Grade, Verdict};
 use abide::webhook::Secret;
+use abide_attack::{Attack, AttackError, Grade, Verdict};
 use abide_wire::Span;
 use clap::Args;
 use serde::Serialize;

@@ -5,7 +5,7 @@ use crate::laws::{Named, named, nine};
 use crate::measure::{PRICE, bound, learner, map, mean, world};
 use crate::report::{Figure, Report, worst};
 use abide::schedule::History;
-use abide::simulate::Observe;
+use abide_simulate::Observe;
 
 pub(crate) fn g9(effort: Effort, report: &mut Report) {
     report.title("G9: durations double at job 100; false alarms without a change");

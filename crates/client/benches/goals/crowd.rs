@@ -5,7 +5,7 @@ use crate::laws::{Named, named, nine};
 use crate::measure::{PRICE, RTT, learner, map, world};
 use crate::report::{Figure, Report, worst};
 use abide::schedule::{Learned, Start};
-use abide::simulate::{Job, Observe};
+use abide_simulate::{Job, Observe};
 use std::collections::HashMap;
 
 pub(crate) fn g10(effort: Effort, report: &mut Report) {

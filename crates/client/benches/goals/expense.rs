@@ -5,7 +5,7 @@ use crate::laws::named;
 use crate::measure::{PRICE, RTT, learner, world};
 use crate::report::Report;
 use abide::schedule::{Ended, History, Learned, Schedule, Start};
-use abide::simulate::Observe;
+use abide_simulate::Observe;
 use std::time::{Duration, SystemTime};
 
 /// How often a time is measured; the least counts, because a busy machine only ever adds.

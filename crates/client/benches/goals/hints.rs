@@ -4,7 +4,7 @@ use crate::Effort;
 use crate::laws::{Named, named, nine};
 use crate::measure::{PRICE, Sample, learner, map, mean, world};
 use crate::report::{Figure, Report, worst};
-use abide::simulate::{Estimates, Observe, World};
+use abide_simulate::{Estimates, Observe, World};
 
 pub(crate) fn g11(effort: Effort, report: &mut Report) {
     report.title("G11: estimates that are 20 % wrong, lognormal 0.5, jobs 21 to 40");

@@ -1,6 +1,6 @@
 //! The laws that the goals are stated for.
 
-use abide::simulate::{Law, Population};
+use abide_simulate::{Law, Population};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::time::Duration;

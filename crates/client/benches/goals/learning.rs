@@ -4,7 +4,7 @@ use crate::Effort;
 use crate::laws::{Named, held_out, named, nine};
 use crate::measure::{PRICE, Sample, after, bound, learn, map, mean, world};
 use crate::report::{Figure, Report, average, worst};
-use abide::simulate::Observe;
+use abide_simulate::Observe;
 
 /// After how many jobs is measured.
 const CHECKPOINTS: [usize; 4] = [0, 5, 20, 50];

@@ -3,7 +3,7 @@
 use crate::laws::Named;
 use crate::report::Figure;
 use abide::schedule::{History, Learned};
-use abide::simulate::{Bound, Observe, Point, World};
+use abide_simulate::{Bound, Observe, Point, World};
 use std::sync::Mutex;
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use crate::Effort;
 use crate::laws::{Named, nine};
 use crate::measure::{PRICE, Sample, after, bound, learn, map, world};
 use crate::report::{Figure, Report, worst};
-use abide::simulate::{Observe, Point, known_clients};
+use abide_simulate::{Observe, Point, known_clients};
 use std::time::Duration;
 
 /// How many jobs a known client is tried on.

@@ -34,7 +34,7 @@ mod countdown;
 mod custom;
 mod fixed;
 mod jitter;
-pub(crate) mod learned;
+mod learned;
 mod pacer;
 mod seen;
 
@@ -47,6 +47,9 @@ pub use self::countdown::Countdown;
 pub use self::custom::{FromFn, Intervals, from_fn, intervals};
 pub use self::fixed::Fixed;
 pub use self::jitter::Jitter;
+/// The exact planner, for `abide-simulate`: no part of the interface.
+#[doc(hidden)]
+pub use self::learned::planner;
 pub use self::learned::{Dial, History, KINDS_MOST, Learned};
 pub use self::pacer::{LEAST_PAUSE, Pacer};
 pub use self::seen::{Ended, Push, Remaining, Seen, Start};

@@ -48,8 +48,8 @@ impl Http {
     }
 
     /// The stack itself, for what the seam has no words for.
-    #[cfg(feature = "attack")]
-    pub(crate) fn stack(&self, scheme: &str) -> Result<&reqwest::Client, TransportError> {
+    #[doc(hidden)]
+    pub fn stack(&self, scheme: &str) -> Result<&reqwest::Client, TransportError> {
         self.client(Some(scheme))
     }
 

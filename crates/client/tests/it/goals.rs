@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use abide::schedule::Learned;
-use abide::simulate::{Bound, Estimates, Observe, Point, Population, World, known_clients};
+use abide_simulate::{Bound, Estimates, Observe, Point, Population, World, known_clients};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 /// What a request is worth, in seconds of delay.

@@ -1,6 +1,6 @@
 //! Requests against delay, in characters.
 
-use abide::simulate::Bound;
+use abide_simulate::Bound;
 
 use super::Place;
 
@@ -134,7 +134,7 @@ pub(super) fn number(number: f64) -> String {
 mod tests {
     use std::time::Duration;
 
-    use abide::simulate::Population;
+    use abide_simulate::Population;
 
     use super::*;
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use abide::simulate::{Bound, Job, Law, Observe, Population, Run, World};
+use abide_simulate::{Bound, Job, Law, Observe, Population, Run, World};
 use abide_wire::Span;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};

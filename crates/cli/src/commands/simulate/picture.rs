@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use abide::schedule::Fixed;
-use abide::simulate::{Bound, Population, World};
+use abide_simulate::{Bound, Population, World};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -146,7 +146,7 @@ fn fixed(world: &World, population: &Population) -> Vec<(f64, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use abide::simulate::Population;
+    use abide_simulate::Population;
 
     use super::*;
 

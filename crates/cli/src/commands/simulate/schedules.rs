@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abide::schedule::{Backoff, Countdown, Dial, Fixed, Learned, Schedule};
-use abide::simulate::known_clients;
+use abide_simulate::known_clients;
 use abide_wire::Span;
 
 use crate::exit::{self, Failure};

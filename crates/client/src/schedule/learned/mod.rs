@@ -31,7 +31,7 @@ mod history;
 mod kind;
 mod model;
 mod plan;
-pub(crate) mod planner;
+pub mod planner;
 mod ring;
 mod schedule;
 mod walk;

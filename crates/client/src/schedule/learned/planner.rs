@@ -17,35 +17,35 @@
 
 /// What a plan is made for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Terms {
+pub struct Terms {
     /// The price of a request, in seconds of delay.
-    pub(crate) price: f64,
+    pub price: f64,
     /// The least distance between two polls, in seconds.
-    pub(crate) gap: f64,
+    pub gap: f64,
     /// The probability that the push of an end is lost; 1 where no push is expected.
-    pub(crate) loss: f64,
+    pub loss: f64,
 }
 
 /// A law as the planner sees it: where polls may be placed, and what has happened by then.
 ///
 /// State 0 is the beginning; the last state is an instant by which every job has ended. All three have the same length.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ladder<'a> {
+pub struct Ladder<'a> {
     /// The states' instants in seconds, ascending strictly; the first is 0.
-    pub(crate) instants: &'a [f64],
+    pub instants: &'a [f64],
     /// The probability that the job has ended by then; the first is 0.
-    pub(crate) ended: &'a [f64],
+    pub ended: &'a [f64],
     /// The part of the mean duration that lies below; the first is 0.
-    pub(crate) mean: &'a [f64],
+    pub mean: &'a [f64],
 }
 
 /// The best next poll from every state.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Solution {
+pub struct Solution {
     /// The successor of each state; the last state is its own.
-    pub(crate) next: Box<[u16]>,
+    pub next: Box<[u16]>,
     /// The expected cost from the beginning, in seconds of delay: price × requests + delay, without half a round trip.
-    pub(crate) cost: f64,
+    pub cost: f64,
 }
 
 /// A candidate of the lower hull: the line `height − slope·F`.
@@ -70,7 +70,7 @@ impl Line {
 }
 
 /// Finds the best schedule, in time linear in the number of states, of which there may be 65,536.
-pub(crate) fn solve(ladder: Ladder<'_>, terms: Terms) -> Solution {
+pub fn solve(ladder: Ladder<'_>, terms: Terms) -> Solution {
     let Ladder {
         instants,
         ended,

@@ -193,7 +193,8 @@ impl Learned {
     }
 
     /// The same with a given jitter, from -1 to 1 of the most there may be.
-    pub(crate) fn preview_at(
+    #[doc(hidden)]
+    pub fn preview_at(
         &self,
         phase: f64,
         start: &Start,
@@ -229,7 +230,8 @@ impl Learned {
         self.size
     }
 
-    pub(crate) fn jitter_share(&self) -> f64 {
+    #[doc(hidden)]
+    pub fn jitter_share(&self) -> f64 {
         self.jitter
     }
 

@@ -8,7 +8,7 @@
 //! ```
 //! use std::time::Duration;
 //! use abide::schedule::{Backoff, Learned};
-//! use abide::simulate::{Bound, Population, World};
+//! use abide_simulate::{Bound, Population, World};
 //!
 //! let world = World::new().rtt(Duration::from_millis(100));
 //! let population = Population::of(&"lognormal:20s:0.5".parse()?);
@@ -22,7 +22,7 @@
 //! let learned = world.run(&Learned::new("translate"), &jobs, 7).mean();
 //! assert!(learned.requests < backoff.requests && learned.delay_s < backoff.delay_s);
 //! assert!(bound.delay_at(learned.requests) < learned.delay_s);
-//! # Ok::<(), abide::simulate::ParseLawError>(())
+//! # Ok::<(), abide_simulate::ParseLawError>(())
 //! ```
 
 mod bound;

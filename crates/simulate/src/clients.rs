@@ -2,7 +2,7 @@
 //!
 //! Each was read in the client's source; where a client draws at random, so does its schedule.
 
-use crate::schedule::{Cursor, Schedule, Seen, Start};
+use abide::schedule::{Cursor, Schedule, Seen, Start};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
@@ -147,8 +147,8 @@ impl Cursor for Walk {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Population, World};
     use super::*;
+    use crate::{Population, World};
 
     /// Mean requests and delay against published figures.
     #[test]

@@ -1,7 +1,7 @@
 //! The jobs that a simulation waits for.
 
-use super::durations::Durations;
-use super::law::Law;
+use crate::durations::Durations;
+use crate::law::Law;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::time::Duration;

@@ -55,10 +55,9 @@ async fn indifferent(status: &'static str) -> (String, JoinHandle<()>) {
     (url, task)
 }
 
-#[cfg(feature = "inbox")]
 #[tokio::test]
 async fn our_own_receiver_fails_no_check() {
-    let receiver = crate::Receiver::builder()
+    let receiver = abide::Receiver::builder()
         .secret(secret())
         .bind("127.0.0.1:0")
         .await

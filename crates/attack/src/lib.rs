@@ -14,11 +14,11 @@ mod checks;
 use std::fmt;
 use std::time::Duration;
 
+use abide::Http;
+use abide::webhook::Secret;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
 use serde::Serialize;
-
-use crate::luck;
-use crate::transport::Http;
-use crate::webhook::Secret;
 
 /// Tries a receiver.
 #[derive(Debug)]
@@ -143,7 +143,7 @@ impl Attack {
         wanted: impl Fn(&str) -> bool,
         mut tell: impl FnMut(&Verdict),
     ) -> Result<Vec<Verdict>, AttackError> {
-        let stranger = Secret::generate(luck::secret_bytes().map_err(AttackError::Secret)?);
+        let stranger = Secret::generate(random_bytes().map_err(AttackError::Secret)?);
         let field = checks::Field::new(self, stranger)?;
         field.reach().await?;
         let mut verdicts = Vec::new();
@@ -154,6 +154,15 @@ impl Attack {
         }
         Ok(verdicts)
     }
+}
+
+/// Bytes straight from the operating system: what is made without them is no secret.
+fn random_bytes() -> Result<[u8; 32], std::io::Error> {
+    let mut bytes = [0; 32];
+    SysRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(std::io::Error::other)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

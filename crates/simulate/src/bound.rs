@@ -1,7 +1,7 @@
 //! The best that any polling client could do.
 
-use super::population::{Group, Population};
-use crate::schedule::learned::planner::{Ladder, Terms, solve};
+use crate::population::{Group, Population};
+use abide::schedule::planner::{Ladder, Terms, solve};
 use std::sync::OnceLock;
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! A virtual clock, a server and a network; schedules wait in it.
 
-use super::bound::{Point, expected};
-use super::population::{Job, Population};
-use crate::schedule::{Ended, Learned, Pacer, Push, Remaining, Schedule, Seen, Start};
+use crate::bound::{Point, expected};
+use crate::population::{Job, Population};
+use abide::schedule::{Ended, Learned, Pacer, Push, Remaining, Schedule, Seen, Start};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
@@ -325,7 +325,7 @@ fn normal(luck: &mut ChaCha8Rng) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::{Countdown, Fixed};
+    use abide::schedule::{Countdown, Fixed};
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,6 +1,6 @@
 //! A law of durations as a table of weighted points: exact sums instead of random ones.
 
-use super::law::Law;
+use crate::law::Law;
 
 /// How finely a law is tabulated.
 const POINTS: usize = 20_000;
