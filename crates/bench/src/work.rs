@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use abide_engine::{Answer, Command, Create};
+use abide_engine::{Create, Created};
 use abide_server::clock::Clock;
 use abide_server::config::Layers;
 use abide_server::connection::connection;
@@ -152,15 +152,13 @@ impl House {
 
     async fn create(&self, body: &str) -> anyhow::Result<String> {
         let new: NewJob<_> = serde_json::from_str(body)?;
-        let create = Command::Create(Box::new(Create {
+        let create = Create {
             owner: abide_engine::Owner::of_api_key(KEY),
             new,
             idempotency_key: None,
-        }));
-        match self.state.commands.ask(create).await? {
-            Answer::Created { job, .. } => Ok(job.key.to_string()),
-            other => anyhow::bail!("a create was answered with {other:?}"),
-        }
+        };
+        let Created { job, .. } = self.state.commands.ask(create).await?;
+        Ok(job.key.to_string())
     }
 
     /// Asks the same so often on one connection.

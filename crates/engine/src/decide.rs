@@ -1,4 +1,4 @@
-//! From a wish to facts, or a refusal.
+//! From a command to entries, or a refusal: the commands about jobs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,269 +11,216 @@ use abide_wire::{
     limits,
 };
 
-use crate::delivery::{Events, Wish};
+use crate::command::{self, Command, Refusal};
+use crate::delivery::Events;
 use crate::engine::{Engine, Policy};
 use crate::entry::{Created, DefaultJobSet, Entry, Finished, Idempotency};
 use crate::job::{Job, State};
 use crate::luck::{digest, fate_of_key, fate_of_occurrence};
 use crate::model::Defaults;
-use crate::{Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey, Json, Owner};
+use crate::{JobKey, Json, Owner};
 
 /// What kind a job is of where its creator doesn't say.
 pub const KIND_DEFAULT: &str = "video_translation";
 
-/// A wish.
-#[derive(Clone, Debug)]
-pub enum Command {
-    /// Make a job.
-    Create(Box<Create>),
-    /// End a job without an outcome of its own.
-    Cancel {
-        /// Who asks.
-        owner: Owner,
-        /// Which.
-        job: JobKey,
-    },
-    /// Remove the record of a job that is done.
-    Delete {
-        /// Who asks.
-        owner: Owner,
-        /// Which.
-        job: JobKey,
-    },
-    /// A worker says how it goes.
-    Report {
-        /// Who asks.
-        owner: Owner,
-        /// Which job.
-        job: JobKey,
-        /// The revision that the worker believes to be the newest.
-        if_match: Option<Revision>,
-        /// What the worker says.
-        report: Report,
-    },
-    /// Change the simulator's defaults, those of them that are named.
-    Settings(Box<Simulate>),
-    /// Replace the simulator's defaults, all of them.
-    Defaults(Box<Defaults>),
-    /// Begin all luck anew with that seed, also where it is the same as before.
-    Seed(u64),
-    /// Show the job of the routes that name none, and make it where there is none that is played like this.
-    DefaultJob(Box<DefaultJob>),
-    /// Note what the manual clock shows.
-    Clock,
-    /// Something about webhooks.
-    Webhook(Wish),
-}
-
-/// The wish for a job.
+/// Creates a job.
 #[derive(Clone, Debug)]
 pub struct Create {
-    /// Who asks.
+    /// Who asks, and whose job it is.
     pub owner: Owner,
-    /// For what.
+    /// What is asked for.
     pub new: NewJob<Json>,
-    /// Under which idempotency key.
+    /// A repeat under the same key within [`limits::IDEMPOTENCY_KEPT`] is answered with the same job.
     pub idempotency_key: Option<String>,
 }
 
-/// How the job of the routes that name none is played.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DefaultJob {
-    /// Its duration and outcome.
-    pub simulate: Simulate,
-    /// How long after its end it starts again; never where `None`.
-    pub reset_after: Option<Duration>,
-    /// Whether one that has ended counts as none: the first wish after a start wants a job that is to be waited for.
-    pub is_new: bool,
+/// Ends a job without an outcome of its own. Does nothing to an ended job.
+#[derive(Clone, Copy, Debug)]
+pub struct Cancel {
+    /// Who asks.
+    pub owner: Owner,
+    /// The job.
+    pub job: JobKey,
+}
+
+/// Removes the record of an ended job. May be repeated.
+#[derive(Clone, Copy, Debug)]
+pub struct Delete {
+    /// Who asks.
+    pub owner: Owner,
+    /// The job.
+    pub job: JobKey,
+}
+
+/// A report of an external worker.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Who asks.
+    pub owner: Owner,
+    /// The job.
+    pub job: JobKey,
+    /// The revision that the worker believes to be the newest; any if `None`.
+    pub if_match: Option<Revision>,
+    /// What the worker says.
+    pub work: Work,
 }
 
 /// What a worker says of a job.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Report {
-    /// It came further.
+pub enum Work {
+    /// It goes on, and is this far.
     Progress(Progress),
-    /// It is done, and this is what it made.
+    /// It is done, with this result.
     Result(Json),
-    /// It failed, and this is why.
+    /// It failed, for this reason.
     Error(Box<Problem>),
 }
 
-/// What became of a wish.
+/// Changes those of the simulator's defaults that are given.
 #[derive(Clone, Debug)]
-pub enum Answer {
-    /// The job was made, or had been made before under the same idempotency key.
-    Created {
-        /// The job.
-        job: Arc<Job>,
-        /// Whether it had been made before.
-        replayed: bool,
-    },
-    /// The job as it is now.
-    Job(Arc<Job>),
-    /// The endpoint as it is now.
-    Endpoint(Arc<Endpoint>),
-    /// The delivery as it is now.
-    Delivery(Arc<Delivery>),
-    /// So many.
-    Count(usize),
-    /// It is done.
-    Done,
+pub struct ChangeDefaults(pub Simulate);
+
+/// Replaces all of the simulator's defaults.
+#[derive(Clone, Debug)]
+pub struct SetDefaults(pub Defaults);
+
+/// Begins all random draws anew with this seed, even if it is the same as before.
+#[derive(Clone, Copy, Debug)]
+pub struct SetSeed(pub u64);
+
+/// Returns the default job, creating it if it is missing or played differently.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DefaultJob {
+    /// Its duration and outcome.
+    pub simulate: Simulate,
+    /// How long after its end it starts again as a new job; never if `None`.
+    pub reset_after: Option<Duration>,
+    /// Whether an ended one counts as missing: the first read after a start wants a job that can be waited for.
+    pub is_new: bool,
 }
 
-/// Why a wish wasn't granted. Nothing has changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// There is no such job, or it is somebody else's.
-    #[error("there is no such job")]
-    NotFound,
-    /// Its record has been removed.
-    #[error("the job's record has been removed")]
-    Gone,
-    /// It has ended, and an ended job never changes.
-    #[error("the job is done and can't change")]
-    Done,
-    /// It hasn't ended, and only the record of an ended job can be removed.
-    #[error("the job is not done; cancel it first")]
-    NotDone,
-    /// The simulator works on it.
-    #[error(
-        "the simulator works on this job; create it with `\"worker\": \"external\"` to report on it"
-    )]
-    NotExternal,
-    /// It has changed since the worker looked.
-    #[error("the job is at revision {current}")]
-    Changed {
-        /// The revision it is at.
-        current: Revision,
-    },
-    /// The same idempotency key was used for something else.
-    #[error("the idempotency key was used with another body for {job}")]
-    IdempotencyMismatch {
-        /// The job that was made under it.
-        job: JobKey,
-    },
-    /// There are as many jobs as there may be.
-    #[error("the server holds {limit} jobs that are not done, as many as it may")]
-    TooManyJobs {
-        /// How many there may be.
-        limit: usize,
-    },
-    /// A member is out of its bound.
-    #[error("{0}")]
-    Invalid(String),
-    /// There is no such endpoint, or it is somebody else's.
-    #[error("there is no such webhook endpoint")]
-    NoSuchEndpoint,
-    /// There is no such delivery, or it is somebody else's.
-    #[error("there is no such delivery")]
-    NoSuchDelivery,
-    /// The endpoint isn't called at the moment.
-    #[error("the endpoint has been disabled since {since}; enable it first")]
-    EndpointDisabled {
-        /// Since when.
-        since: Timestamp,
-    },
-    /// There are as many endpoints as there may be.
-    #[error("there are {limit} webhook endpoints, as many as there may be")]
-    TooManyEndpoints {
-        /// How many there may be.
-        limit: usize,
-    },
+impl Command for Create {
+    type Answer = command::Created;
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(JobKey, bool), Refusal> {
+        engine.decide_create(self, now, entries)
+    }
 }
 
-/// What [`Engine::decide`] found, before it is applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Tell of this job once the entries are durable.
-    Created {
-        /// Which.
-        job: JobKey,
-        /// Whether it had been made before.
-        replayed: bool,
-    },
-    /// Tell of this job.
-    Job(JobKey),
-    /// Tell of this endpoint.
-    Endpoint(EndpointKey),
-    /// Tell of this delivery.
-    Delivery(DeliveryKey),
-    /// Tell how many there were.
-    Count(usize),
-    /// There is nothing to tell but that it is done.
-    Done,
+impl Command for Cancel {
+    type Answer = Arc<Job>;
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<JobKey, Refusal> {
+        let job = engine.owned(self.owner, self.job)?;
+        if !job.is_done() {
+            let policy = engine.policy();
+            entries.push(finished(job, now, Outcome::Canceled, None, None, policy));
+        }
+        Ok(job.key)
+    }
+}
+
+impl Command for Delete {
+    type Answer = ();
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        _: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), Refusal> {
+        let job = match engine.owned(self.owner, self.job) {
+            Err(Refusal::Gone) => return Ok(()),
+            found => found?,
+        };
+        if !job.is_done() {
+            return Err(Refusal::NotDone);
+        }
+        entries.push(Entry::Removed { job: job.key });
+        Ok(())
+    }
+}
+
+impl Command for Report {
+    type Answer = Arc<Job>;
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<JobKey, Refusal> {
+        let job = engine.owned(self.owner, self.job)?;
+        engine.decide_report(job, self.if_match, &self.work, now, entries)
+    }
+}
+
+impl Command for ChangeDefaults {
+    type Answer = ();
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        _: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), Refusal> {
+        self.0.validate().map_err(Refusal::Invalid)?;
+        engine.decide_defaults(engine.defaults().with(&self.0), entries);
+        Ok(())
+    }
+}
+
+impl Command for SetDefaults {
+    type Answer = ();
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        _: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), Refusal> {
+        self.0.to_wire().validate().map_err(Refusal::Invalid)?;
+        engine.decide_defaults(self.0.clone(), entries);
+        Ok(())
+    }
+}
+
+impl Command for SetSeed {
+    type Answer = ();
+
+    fn decide(&self, _: &Engine, _: Timestamp, entries: &mut Vec<Entry>) -> Result<(), Refusal> {
+        entries.push(Entry::Seeded { seed: self.0 });
+        Ok(())
+    }
+}
+
+impl Command for DefaultJob {
+    type Answer = Arc<Job>;
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<JobKey, Refusal> {
+        engine.decide_default_job(self, now, entries)
+    }
 }
 
 impl Engine {
-    /// Turns a wish into entries, or refuses it. Changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// A [`Refusal`] says why there are no entries.
-    pub fn decide(
-        &self,
-        command: &Command,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<Decision, Refusal> {
-        match command {
-            Command::Create(create) => self.decide_create(create, now, entries),
-            Command::Cancel { owner, job } => {
-                let job = self.owned(*owner, *job)?;
-                if !job.is_done() {
-                    entries.push(finished(
-                        job,
-                        now,
-                        Outcome::Canceled,
-                        None,
-                        None,
-                        self.policy(),
-                    ));
-                }
-                Ok(Decision::Job(job.key))
-            }
-            Command::Delete { owner, job } => {
-                let job = match self.owned(*owner, *job) {
-                    Err(Refusal::Gone) => return Ok(Decision::Done),
-                    found => found?,
-                };
-                if !job.is_done() {
-                    return Err(Refusal::NotDone);
-                }
-                entries.push(Entry::Removed { job: job.key });
-                Ok(Decision::Done)
-            }
-            Command::Report {
-                owner,
-                job,
-                if_match,
-                report,
-            } => self.decide_report(self.owned(*owner, *job)?, *if_match, report, now, entries),
-            Command::Settings(change) => {
-                change.validate().map_err(Refusal::Invalid)?;
-                let changed = self.defaults().with(change);
-                if changed != **self.defaults() {
-                    entries.push(Entry::Settings(Box::new(changed)));
-                }
-                Ok(Decision::Done)
-            }
-            Command::Defaults(defaults) => {
-                defaults.to_wire().validate().map_err(Refusal::Invalid)?;
-                if **defaults != **self.defaults() {
-                    entries.push(Entry::Settings(defaults.clone()));
-                }
-                Ok(Decision::Done)
-            }
-            Command::Seed(seed) => {
-                entries.push(Entry::Seeded { seed: *seed });
-                Ok(Decision::Done)
-            }
-            Command::DefaultJob(wish) => self.decide_default_job(wish, now, entries),
-            Command::Clock => {
-                entries.push(Entry::Clock { at: now });
-                Ok(Decision::Done)
-            }
-            Command::Webhook(wish) => self.decide_wish(wish, now, entries),
+    fn decide_defaults(&self, defaults: Defaults, entries: &mut Vec<Entry>) {
+        if defaults != **self.defaults() {
+            entries.push(Entry::Settings(Box::new(defaults)));
         }
     }
 
@@ -290,7 +237,7 @@ impl Engine {
         create: &Create,
         now: Timestamp,
         entries: &mut Vec<Entry>,
-    ) -> Result<Decision, Refusal> {
+    ) -> Result<(JobKey, bool), Refusal> {
         let new = &create.new;
         validate(new)?;
         let said = what_was_said(new);
@@ -309,10 +256,7 @@ impl Engine {
                 return Err(Refusal::IdempotencyMismatch { job });
             }
             self.owned(create.owner, job)?;
-            return Ok(Decision::Created {
-                job,
-                replayed: true,
-            });
+            return Ok((job, true));
         }
         self.make_room(entries)?;
         let key = self.next_key(now);
@@ -337,10 +281,7 @@ impl Engine {
             idempotency,
             said: said.filter(|_| worker == Worker::Simulator),
         })));
-        Ok(Decision::Created {
-            job: key,
-            replayed: false,
-        })
+        Ok((key, false))
     }
 
     /// Removes the job that would be removed next where there are as many as there may be.
@@ -366,10 +307,10 @@ impl Engine {
         &self,
         job: &Job,
         if_match: Option<Revision>,
-        report: &Report,
+        report: &Work,
         now: Timestamp,
         entries: &mut Vec<Entry>,
-    ) -> Result<Decision, Refusal> {
+    ) -> Result<JobKey, Refusal> {
         if job.worker != Worker::External {
             return Err(Refusal::NotExternal);
         }
@@ -381,7 +322,7 @@ impl Engine {
                 current: Revision(job.revision),
             });
         }
-        if let Report::Progress(progress) = report {
+        if let Work::Progress(progress) = report {
             validate_progress(progress)?;
         }
         if job.state == State::Pending {
@@ -391,7 +332,7 @@ impl Engine {
             });
         }
         match report {
-            Report::Progress(progress) => {
+            Work::Progress(progress) => {
                 entries.push(Entry::Progressed {
                     job: job.key,
                     at: now,
@@ -399,7 +340,7 @@ impl Engine {
                     stage: progress.stage.clone(),
                 });
             }
-            Report::Result(result) => entries.push(finished(
+            Work::Result(result) => entries.push(finished(
                 job,
                 now,
                 Outcome::Completed,
@@ -407,7 +348,7 @@ impl Engine {
                 None,
                 self.policy(),
             )),
-            Report::Error(error) => entries.push(finished(
+            Work::Error(error) => entries.push(finished(
                 job,
                 now,
                 Outcome::Failed,
@@ -416,7 +357,7 @@ impl Engine {
                 self.policy(),
             )),
         }
-        Ok(Decision::Job(job.key))
+        Ok(job.key)
     }
 
     fn decide_default_job(
@@ -424,7 +365,7 @@ impl Engine {
         wish: &DefaultJob,
         now: Timestamp,
         entries: &mut Vec<Entry>,
-    ) -> Result<Decision, Refusal> {
+    ) -> Result<JobKey, Refusal> {
         wish.simulate.validate().map_err(Refusal::Invalid)?;
         let reset_ms = wish
             .reset_after
@@ -435,10 +376,9 @@ impl Engine {
             && let Some(job) = self.job(set.job)
             && !(wish.is_new && job.is_done())
         {
-            return Ok(Decision::Job(set.job));
+            return Ok(set.job);
         }
-        let job = self.default_job_entries(&wish.simulate, reset_ms, now, entries)?;
-        Ok(Decision::Job(job))
+        self.default_job_entries(&wish.simulate, reset_ms, now, entries)
     }
 
     fn default_job_entries(
@@ -456,9 +396,7 @@ impl Engine {
             },
             idempotency_key: None,
         };
-        let Decision::Created { job, .. } = self.decide_create(&create, at, entries)? else {
-            return Err(Refusal::NotFound);
-        };
+        let (job, _) = self.decide_create(&create, at, entries)?;
         entries.push(Entry::DefaultJob(Box::new(DefaultJobSet {
             job,
             simulate: simulate.clone(),

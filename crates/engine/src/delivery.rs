@@ -29,7 +29,7 @@
 //! | [`schedule`] | when to try again, and when to give an endpoint up |
 //! | [`lanes`] | who is called next: windows, breakers, fairness |
 //! | [`book`] | the state |
-//! | [`wish`] | from a wish to facts, or a refusal |
+//! | [`wish`] | the commands, and what facts they become |
 
 pub mod book;
 pub mod endpoint;
@@ -50,7 +50,10 @@ pub use key::{DeliveryKey, EndpointKey};
 pub use lanes::Breaker;
 pub use message::{Attempt, Delivery, Standing};
 pub use schedule::RetryPolicy;
-pub use wish::{AttemptReport, EndpointChange, NewEndpoint, Wish};
+pub use wish::{
+    ChangeEndpoint, CreateEndpoint, DeleteEndpoint, Register, ReplayDeliveries, ReportAttempt,
+    RetryDelivery, RotateSecret, SetMasterSecret, TestEndpoint, Unregister,
+};
 
 use std::sync::Arc;
 

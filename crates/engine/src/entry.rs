@@ -69,6 +69,12 @@ pub enum Entry {
     Webhook(Box<crate::delivery::Fact>),
 }
 
+impl From<crate::delivery::Fact> for Entry {
+    fn from(fact: crate::delivery::Fact) -> Self {
+        Self::Webhook(Box::new(fact))
+    }
+}
+
 /// A job was accepted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Created {

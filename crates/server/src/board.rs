@@ -686,7 +686,7 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Waker};
 
-    use abide_engine::{Command, Create, Entry, Policy};
+    use abide_engine::{Cancel, Command, Create, Entry, Policy};
     use abide_wire::NewJob;
 
     use super::*;
@@ -703,14 +703,14 @@ mod tests {
 
     /// An engine with a job that somebody else works on, and what told of it.
     fn engine_with_job(engine: &mut Engine) -> (JobKey, Vec<Effect>) {
-        let command = Command::Create(Box::new(Create {
+        let command = Create {
             owner: Owner::ANYONE,
             new: NewJob {
                 worker: Some(abide_wire::Worker::External),
                 ..NewJob::default()
             },
             idempotency_key: None,
-        }));
+        };
         let effects = apply(engine, &command);
         let Some(Effect::Changed(job)) = effects.first() else {
             panic!("a create tells of a job");
@@ -718,17 +718,15 @@ mod tests {
         (job.key, effects)
     }
 
-    fn apply(engine: &mut Engine, command: &Command) -> Vec<Effect> {
+    fn apply(engine: &mut Engine, command: &impl Command) -> Vec<Effect> {
         let (mut entries, mut effects) = (Vec::<Entry>::new(), Vec::new());
-        engine.decide(command, START, &mut entries).unwrap();
-        for entry in &entries {
-            engine.apply(entry, &mut effects);
-        }
+        let carried_out = engine.carry_out(command, START, &mut entries, &mut effects);
+        assert!(carried_out.is_ok());
         effects
     }
 
-    fn cancel(job: JobKey) -> Command {
-        Command::Cancel {
+    fn cancel(job: JobKey) -> Cancel {
+        Cancel {
             owner: Owner::ANYONE,
             job,
         }

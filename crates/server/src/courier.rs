@@ -19,8 +19,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use abide_engine::Command;
-use abide_engine::delivery::{AttemptReport, Dialect, Send, Wish};
+use abide_engine::delivery::{Dialect, ReportAttempt, Send};
 use abide_wire::{headers, webhook};
 
 use crate::clock::Clock;
@@ -135,8 +134,7 @@ impl Round {
         report.truncated |= kept < report.answer.len();
         report.answer.truncate(kept);
         loop {
-            let command = Command::Webhook(Wish::Attempted(Box::new(report.clone())));
-            match commands.ask(command).await {
+            match commands.ask(report.clone()).await {
                 // Asking twice does no harm: the report says which attempt it is of.
                 Err(Failure::Storage | Failure::Overloaded) => {
                     tokio::select! {
@@ -227,8 +225,8 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-fn report(send: &Send, result: Result<Answered, SendError>, took: Duration) -> AttemptReport {
-    let mut report = AttemptReport {
+fn report(send: &Send, result: Result<Answered, SendError>, took: Duration) -> ReportAttempt {
+    let mut report = ReportAttempt {
         delivery: send.delivery.key,
         number: send.attempt,
         at: send.at,

@@ -12,6 +12,7 @@
 //! refused at once, and what has waited for longer than [`SHED_AFTER`] is refused undone as long as more than a batch waits behind
 //! it. So an answer is late by little more than that whatever the load, and when the load ends the loop is soon back in time.
 
+use std::fmt;
 use std::marker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +24,7 @@ use tokio::task::{JoinError, JoinHandle};
 
 use abide_engine::delivery::{Notice, Send};
 use abide_engine::snapshot::{Part, PartKey};
-use abide_engine::{Answer, Command, Decision, Effect, Engine, Entry, Policy, Refusal};
+use abide_engine::{Command, Effect, Engine, Entry, Policy, Refusal};
 use abide_wire::Timestamp;
 
 use crate::board::Board;
@@ -57,9 +58,43 @@ pub struct Commands {
 
 #[derive(Debug)]
 enum Request {
-    /// And since when it waits, by the machine's time.
-    Command(Box<Command>, Reply, Duration),
+    Command(Box<dyn Asked>),
     Advance(Duration, oneshot::Sender<Timestamp>),
+}
+
+/// A command on its way through the loop: asked, carried out, and answered once its entries are durable.
+trait Asked: fmt::Debug + marker::Send {
+    /// Since when it waits, by the machine's time.
+    fn since(&self) -> Duration;
+    /// Decides and applies it. The answer is kept for [`Asked::reply`].
+    fn carry_out(&mut self, engine: &mut Engine, now: Timestamp, batch: &mut Batch);
+    /// Tells the caller what came of it, or that failure.
+    fn reply(self: Box<Self>, failure: Option<Failure>);
+}
+
+#[derive(Debug)]
+struct Ask<C: Command> {
+    command: C,
+    since: Duration,
+    answer: Result<C::Answer, Failure>,
+    reply: oneshot::Sender<Result<C::Answer, Failure>>,
+}
+
+impl<C: Command> Asked for Ask<C> {
+    fn since(&self) -> Duration {
+        self.since
+    }
+
+    fn carry_out(&mut self, engine: &mut Engine, now: Timestamp, batch: &mut Batch) {
+        let (entries, effects) = (&mut batch.entries, &mut batch.effects);
+        let answer = engine.carry_out(&self.command, now, entries, effects);
+        self.answer = answer.map_err(Failure::from);
+    }
+
+    fn reply(self: Box<Self>, failure: Option<Failure>) {
+        // The caller may have gone; that is no reason to do anything else.
+        let _gone = self.reply.send(failure.map_or(self.answer, Err));
+    }
 }
 
 /// A door to the loop that doesn't keep it open.
@@ -102,7 +137,7 @@ pub enum Failure {
 }
 
 impl Commands {
-    /// Has the command carried out, and answers once what it did is durable.
+    /// Runs the command and returns once its entries are durable.
     ///
     /// # Errors
     ///
@@ -110,12 +145,22 @@ impl Commands {
     ///
     /// # Cancel safety
     ///
-    /// Dropping this drops the answer, not the command.
-    pub async fn ask(&self, command: Command) -> Result<Answer, Failure> {
+    /// The command is on its way when this returns; dropping the future drops the answer alone.
+    pub fn ask<C: Command>(
+        &self,
+        command: C,
+    ) -> impl Future<Output = Result<C::Answer, Failure>> + marker::Send + use<C> {
         let (reply, answer) = oneshot::channel();
-        let since = self.clock.elapsed();
-        self.send(Request::Command(Box::new(command), reply, since))?;
-        answer.await.unwrap_or(Err(Failure::ShuttingDown))
+        let sent = self.send(Request::Command(Box::new(Ask {
+            command,
+            since: self.clock.elapsed(),
+            answer: Err(Failure::ShuttingDown),
+            reply,
+        })));
+        async move {
+            sent?;
+            answer.await.unwrap_or(Err(Failure::ShuttingDown))
+        }
     }
 
     /// A door that doesn't keep the loop from ending.
@@ -217,13 +262,11 @@ struct Checkpointed {
 struct Batch {
     entries: Vec<Entry>,
     effects: Vec<Effect>,
-    replies: Vec<(Reply, Result<Answer, Failure>)>,
+    /// Commands with what came of each, or why it isn't carried out.
+    replies: Vec<(Box<dyn Asked>, Option<Failure>)>,
     /// Who waited for the clock to be where it is now.
     arrived: Vec<oneshot::Sender<Timestamp>>,
 }
-
-/// Where a caller waits for its answer.
-type Reply = oneshot::Sender<Result<Answer, Failure>>;
 
 impl Driver {
     /// Reads the journal and has everything ready: what was due while the server was down has happened when this returns.
@@ -344,14 +387,14 @@ impl Driver {
         let elapsed = self.clock.elapsed();
         for request in requests.drain(..) {
             match request {
-                Request::Command(_, reply, since)
-                    if is_behind && elapsed.saturating_sub(since) > SHED_AFTER =>
+                Request::Command(asked)
+                    if is_behind && elapsed.saturating_sub(asked.since()) > SHED_AFTER =>
                 {
-                    batch.replies.push((reply, Err(Failure::Overloaded)));
+                    batch.replies.push((asked, Some(Failure::Overloaded)));
                 }
-                Request::Command(command, reply, _) => {
-                    let answer = self.carry_out(&command, now, &mut batch);
-                    batch.replies.push((reply, answer));
+                Request::Command(mut asked) => {
+                    asked.carry_out(&mut self.engine, now, &mut batch);
+                    batch.replies.push((asked, None));
                 }
                 Request::Advance(by, reply) => {
                     let advancing = self.advancing.get_or_insert(Advancing {
@@ -388,37 +431,6 @@ impl Driver {
         }
     }
 
-    fn carry_out(
-        &mut self,
-        command: &Command,
-        now: Timestamp,
-        batch: &mut Batch,
-    ) -> Result<Answer, Failure> {
-        let before = batch.entries.len();
-        let decision = self.engine.decide(command, now, &mut batch.entries)?;
-        for entry in &batch.entries[before..] {
-            self.engine.apply(entry, &mut batch.effects);
-        }
-        let job = |key| self.engine.job(key).cloned().ok_or(Refusal::NotFound);
-        Ok(match decision {
-            Decision::Created { job: key, replayed } => Answer::Created {
-                job: job(key)?,
-                replayed,
-            },
-            Decision::Job(key) => Answer::Job(job(key)?),
-            Decision::Endpoint(key) => {
-                let found = self.engine.webhooks().endpoint(key).cloned();
-                Answer::Endpoint(found.ok_or(Refusal::NoSuchEndpoint)?)
-            }
-            Decision::Delivery(key) => {
-                let found = self.engine.webhooks().delivery(key).cloned();
-                Answer::Delivery(found.ok_or(Refusal::NoSuchDelivery)?)
-            }
-            Decision::Count(count) => Answer::Count(count),
-            Decision::Done => Answer::Done,
-        })
-    }
-
     /// Makes the batch durable, then tells of it.
     async fn write_and_tell(&mut self, mut batch: Batch) -> Result<(), DriverError> {
         let bytes = Arc::new(encode(&batch.entries));
@@ -437,9 +449,8 @@ impl Driver {
                     );
                     self.failing.store(true, Ordering::Relaxed);
                     self.metrics.append_failed();
-                    for (reply, _) in batch.replies.drain(..) {
-                        // Whoever asked may have gone; that is no reason to do anything else.
-                        let _gone = reply.send(Err(Failure::Storage));
+                    for (asked, _) in batch.replies.drain(..) {
+                        asked.reply(Some(Failure::Storage));
                     }
                     self.refuse_for_a_while().await;
                 }
@@ -448,8 +459,8 @@ impl Driver {
         };
         self.board
             .publish(&batch.effects, last_seq + 1 - count.min(last_seq));
-        for (reply, answer) in batch.replies {
-            let _gone = reply.send(answer);
+        for (asked, failure) in batch.replies {
+            asked.reply(failure);
         }
         for effect in batch.effects {
             if let (Effect::Webhook(Notice::Send(send)), Some(courier)) = (effect, &self.courier) {
@@ -500,9 +511,7 @@ impl Driver {
             tokio::select! {
                 () = &mut pause => return,
                 request = self.requests.recv() => match request {
-                    Some(Request::Command(_, reply, _)) => {
-                        let _gone = reply.send(Err(Failure::Storage));
-                    }
+                    Some(Request::Command(asked)) => asked.reply(Some(Failure::Storage)),
                     Some(Request::Advance(..)) => {}
                     None => return pause.await,
                 },

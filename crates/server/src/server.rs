@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use abide_engine::Command;
-use abide_engine::delivery::Wish;
+use abide_engine::SetDefaults;
+use abide_engine::delivery::SetMasterSecret;
 use abide_wire::Timestamp;
 use abide_wire::webhook::Secret;
 
@@ -100,16 +100,10 @@ impl Server {
         let (courier, sends) = mpsc::unbounded_channel();
         let driver = driver.counted(metrics.clone()).with_courier(courier);
         let driver = tokio::spawn(driver.run());
-        commands
-            .ask(Command::Webhook(Wish::Key(fresh_secret()?)))
-            .await?;
-        commands
-            .ask(Command::Defaults(Box::new(config.defaults())))
-            .await?;
+        commands.ask(SetMasterSecret(fresh_secret()?)).await?;
+        commands.ask(SetDefaults(config.defaults())).await?;
         if config.default_job_start == JobStart::Boot {
-            commands
-                .ask(Command::DefaultJob(Box::new(config.default_job(true))))
-                .await?;
+            commands.ask(config.default_job(true)).await?;
         }
         let state = AppState::new(board, commands, clock, config, metrics);
         let carrier = Arc::new(HttpCarrier::new(state.guard.clone()));

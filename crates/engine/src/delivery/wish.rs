@@ -1,4 +1,4 @@
-//! From a wish to facts, or a refusal.
+//! From a command to facts, or a refusal: the commands about webhooks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::{
     Attempted, Book, Delivery, Dialect, Disabled, Endpoint, Events, Fact, Next, OldSecret, Reason,
     Replayed, Scope, Standing, book,
 };
-use crate::decide::{Decision, Refusal};
+use crate::command::{Command, Refusal};
 use crate::engine::Engine;
 use crate::entry::Entry;
 use crate::luck::digest;
@@ -25,101 +25,39 @@ const DESCRIPTION_CHARS_MAX: usize = 500;
 /// The longest answer that is kept of an attempt, in bytes.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
-/// A wish about webhooks.
+/// Has secrets derived from this one, unless a master secret is set already.
 #[derive(Clone, Debug)]
-pub enum Wish {
-    /// Derive secrets from this one, unless there is one already.
-    Key(Secret),
-    /// Tell somebody of jobs.
-    Create(Box<NewEndpoint>),
-    /// Change how somebody is told.
-    Change(Box<EndpointChange>),
-    /// Tell somebody no more.
-    Delete {
-        /// Who asks.
-        owner: Owner,
-        /// Whom.
-        endpoint: EndpointKey,
-    },
-    /// Sign with another secret from now on; the old one signs too for a while.
-    Rotate {
-        /// Who asks.
-        owner: Owner,
-        /// For whom.
-        endpoint: EndpointKey,
-        /// The new secret; one is made where nothing is said.
-        secret: Option<Secret>,
-    },
-    /// Send a test.
-    Test {
-        /// Who asks.
-        owner: Owner,
-        /// To whom.
-        endpoint: EndpointKey,
-    },
-    /// Try a delivery now.
-    Retry {
-        /// Who asks.
-        owner: Owner,
-        /// Which.
-        delivery: DeliveryKey,
-    },
-    /// Send again what was held or given up.
-    Replay {
-        /// Who asks.
-        owner: Owner,
-        /// To whom.
-        endpoint: EndpointKey,
-        /// Events from then on.
-        since: Timestamp,
-        /// Whether what was taken is sent again too.
-        delivered: bool,
-    },
-    /// Tell somebody of the job of the routes that name none, in a classic dialect.
-    Register {
-        /// In which words.
-        dialect: Dialect,
-        /// Where to post.
-        url: String,
-    },
-    /// Tell them no more, in whatever dialect.
-    Unregister {
-        /// Where was posted.
-        url: String,
-    },
-    /// An exchange is over.
-    Attempted(Box<AttemptReport>),
-}
+pub struct SetMasterSecret(pub Secret);
 
-/// The wish to tell somebody of jobs.
+/// Creates an endpoint.
 #[derive(Clone, Debug)]
-pub struct NewEndpoint {
-    /// Who asks, and whose jobs they are.
+pub struct CreateEndpoint {
+    /// Who asks, and whose jobs it is told of.
     pub owner: Owner,
-    /// Where to post. The guard has let it through.
+    /// The URL that deliveries are posted to. The guard has let it through.
     pub url: String,
-    /// Of which events; those of the end where nothing is said.
+    /// The events it is told of; those that end a job if `None`.
     pub events: Option<Vec<String>>,
-    /// What to sign with; a secret is made where nothing is said.
+    /// The secret that signs; one is derived if `None`.
     pub secret: Option<Secret>,
-    /// What to note on it.
+    /// A note of its owner's.
     pub description: Option<String>,
     /// Whether events of a job keep their order.
     pub ordered: bool,
 }
 
-/// The wish to change how somebody is told. What isn't said stays.
+/// Changes an endpoint. What is `None` stays.
 #[derive(Clone, Debug)]
-pub struct EndpointChange {
+pub struct ChangeEndpoint {
     /// Who asks.
     pub owner: Owner,
-    /// Whom.
+    /// The endpoint.
     pub endpoint: EndpointKey,
-    /// Where to post. The guard has let it through.
+    /// The URL that deliveries are posted to. The guard has let it through.
     pub url: Option<String>,
-    /// Of which events.
+    /// The events it is told of.
     pub events: Option<Vec<String>>,
-    /// What to note on it.
+    /// A note of its owner's.
     pub description: Option<String>,
     /// Whether events of a job keep their order.
     pub ordered: Option<bool>,
@@ -127,9 +65,76 @@ pub struct EndpointChange {
     pub enabled: Option<bool>,
 }
 
-/// What an exchange came to.
+/// Deletes an endpoint, and with it what was still to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct DeleteEndpoint {
+    /// Who asks.
+    pub owner: Owner,
+    /// The endpoint.
+    pub endpoint: EndpointKey,
+}
+
+/// Replaces an endpoint's secret. The old one signs too for [`OLD_SECRET_SIGNS`].
+#[derive(Clone, Debug)]
+pub struct RotateSecret {
+    /// Who asks.
+    pub owner: Owner,
+    /// The endpoint.
+    pub endpoint: EndpointKey,
+    /// The new secret; one is derived if `None`.
+    pub secret: Option<Secret>,
+}
+
+/// Sends an endpoint a test.
+#[derive(Clone, Copy, Debug)]
+pub struct TestEndpoint {
+    /// Who asks.
+    pub owner: Owner,
+    /// The endpoint.
+    pub endpoint: EndpointKey,
+}
+
+/// Attempts a delivery now.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryDelivery {
+    /// Who asks.
+    pub owner: Owner,
+    /// The delivery.
+    pub delivery: DeliveryKey,
+}
+
+/// Sends an endpoint's held and failed deliveries again. Answered with their number.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplayDeliveries {
+    /// Who asks.
+    pub owner: Owner,
+    /// The endpoint.
+    pub endpoint: EndpointKey,
+    /// Only those of events from then on.
+    pub since: Timestamp,
+    /// Whether delivered ones are sent again too.
+    pub delivered: bool,
+}
+
+/// Registers a URL for the default job, in a classic dialect.
+#[derive(Clone, Debug)]
+pub struct Register {
+    /// In which words.
+    pub dialect: Dialect,
+    /// The URL that deliveries are posted to. The guard has let it through.
+    pub url: String,
+}
+
+/// Removes the registrations of a URL, in whatever dialect.
+#[derive(Clone, Debug)]
+pub struct Unregister {
+    /// The URL.
+    pub url: String,
+}
+
+/// Reports how an attempt to deliver ended. May be repeated: a report of a known attempt changes nothing.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AttemptReport {
+pub struct ReportAttempt {
     /// To deliver what.
     pub delivery: DeliveryKey,
     /// Which attempt, as it was handed out.
@@ -150,119 +155,208 @@ pub struct AttemptReport {
     pub retry_after: Option<Duration>,
 }
 
+impl Command for SetMasterSecret {
+    type Answer = ();
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        _: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), Refusal> {
+        if engine.book.master().is_none() {
+            let secret = self.0.clone();
+            entries.push(Fact::Keyed { secret }.into());
+        }
+        Ok(())
+    }
+}
+
+impl Command for CreateEndpoint {
+    type Answer = Arc<Endpoint>;
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<EndpointKey, Refusal> {
+        let endpoint = engine.new_endpoint(self, now)?;
+        let key = endpoint.key;
+        entries.push(Fact::Endpoint(Box::new(endpoint)).into());
+        Ok(key)
+    }
+}
+
+impl Command for ChangeEndpoint {
+    type Answer = Arc<Endpoint>;
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<EndpointKey, Refusal> {
+        let endpoint = engine.changed_endpoint(self, now)?;
+        entries.push(Fact::Endpoint(Box::new(endpoint)).into());
+        Ok(self.endpoint)
+    }
+}
+
+impl Command for DeleteEndpoint {
+    type Answer = ();
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        _: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), Refusal> {
+        let endpoint = engine.owned_endpoint(self.owner, self.endpoint)?.key;
+        entries.push(Fact::Deleted { endpoint }.into());
+        Ok(())
+    }
+}
+
+impl Command for RotateSecret {
+    type Answer = Arc<Endpoint>;
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<EndpointKey, Refusal> {
+        let mut rotated = engine.owned_endpoint(self.owner, self.endpoint)?.clone();
+        rotated.rotations += 1;
+        let fresh = self.secret.clone().unwrap_or_else(|| {
+            derived_secret(&engine.book, engine.luck(), rotated.key, rotated.rotations)
+        });
+        rotated.old_secret = rotated.secret.replace(fresh).map(|secret| OldSecret {
+            secret,
+            until: now + OLD_SECRET_SIGNS,
+        });
+        rotated.updated_at = now;
+        entries.push(Fact::Endpoint(Box::new(rotated)).into());
+        Ok(self.endpoint)
+    }
+}
+
+impl Command for TestEndpoint {
+    type Answer = Arc<Delivery>;
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<DeliveryKey, Refusal> {
+        let endpoint = engine.owned_endpoint(self.owner, self.endpoint)?;
+        enabled(endpoint)?;
+        let test = engine.test_of(endpoint, now);
+        let key = test.key;
+        entries.push(Fact::Announced(Box::new(test)).into());
+        Ok(key)
+    }
+}
+
+impl Command for RetryDelivery {
+    type Answer = Arc<Delivery>;
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<DeliveryKey, Refusal> {
+        let found = engine.book.delivery(self.delivery);
+        let endpoint = found
+            .and_then(|found| engine.book.endpoint(found.endpoint))
+            .filter(|endpoint| endpoint.owner == self.owner)
+            .ok_or(Refusal::NoSuchDelivery)?;
+        enabled(endpoint)?;
+        let delivery = self.delivery;
+        entries.push(Fact::Resent { delivery, at: now }.into());
+        Ok(delivery)
+    }
+}
+
+impl Command for ReplayDeliveries {
+    type Answer = usize;
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<usize, Refusal> {
+        let endpoint = engine.owned_endpoint(self.owner, self.endpoint)?;
+        enabled(endpoint)?;
+        let replayed = Replayed {
+            endpoint: endpoint.key,
+            since: self.since,
+            delivered: self.delivered,
+            at: now,
+        };
+        let count = engine.book.to_replay(&replayed).len();
+        if count > 0 {
+            entries.push(Fact::Replayed(Box::new(replayed)).into());
+        }
+        Ok(count)
+    }
+}
+
+impl Command for Register {
+    type Answer = Arc<Endpoint>;
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<EndpointKey, Refusal> {
+        engine.register(self.dialect, &self.url, now, entries)
+    }
+}
+
+impl Command for Unregister {
+    type Answer = ();
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        _: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), Refusal> {
+        for dialect in [Dialect::Result, Dialect::Status] {
+            let endpoint = classic_key(dialect, &self.url);
+            if engine.book.endpoint(endpoint).is_some() {
+                entries.push(Fact::Deleted { endpoint }.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Command for ReportAttempt {
+    type Answer = ();
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), Refusal> {
+        engine.judge(self, now, entries);
+        Ok(())
+    }
+}
+
 impl Engine {
-    /// What there is of webhooks.
+    /// The state of webhooks.
     #[must_use]
     pub const fn webhooks(&self) -> &Book {
         &self.book
-    }
-
-    pub(crate) fn decide_wish(
-        &self,
-        wish: &Wish,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<Decision, Refusal> {
-        let mut write = |fact| entries.push(Entry::Webhook(Box::new(fact)));
-        match wish {
-            Wish::Key(secret) => {
-                if self.book.master().is_none() {
-                    let secret = secret.clone();
-                    write(Fact::Keyed { secret });
-                }
-                Ok(Decision::Done)
-            }
-            Wish::Create(new) => {
-                let endpoint = self.new_endpoint(new, now)?;
-                let key = endpoint.key;
-                write(Fact::Endpoint(Box::new(endpoint)));
-                Ok(Decision::Endpoint(key))
-            }
-            Wish::Change(change) => {
-                let endpoint = self.changed_endpoint(change, now)?;
-                write(Fact::Endpoint(Box::new(endpoint)));
-                Ok(Decision::Endpoint(change.endpoint))
-            }
-            Wish::Delete { owner, endpoint } => {
-                let endpoint = self.owned_endpoint(*owner, *endpoint)?.key;
-                write(Fact::Deleted { endpoint });
-                Ok(Decision::Done)
-            }
-            Wish::Rotate {
-                owner,
-                endpoint,
-                secret,
-            } => {
-                let mut rotated = self.owned_endpoint(*owner, *endpoint)?.clone();
-                rotated.rotations += 1;
-                let fresh = secret.clone().unwrap_or_else(|| {
-                    derived_secret(&self.book, self.luck(), *endpoint, rotated.rotations)
-                });
-                rotated.old_secret = rotated.secret.replace(fresh).map(|secret| OldSecret {
-                    secret,
-                    until: now + OLD_SECRET_SIGNS,
-                });
-                rotated.updated_at = now;
-                write(Fact::Endpoint(Box::new(rotated)));
-                Ok(Decision::Endpoint(*endpoint))
-            }
-            Wish::Test { owner, endpoint } => {
-                let endpoint = self.owned_endpoint(*owner, *endpoint)?;
-                enabled(endpoint)?;
-                let test = self.test_of(endpoint, now);
-                let key = test.key;
-                write(Fact::Announced(Box::new(test)));
-                Ok(Decision::Delivery(key))
-            }
-            Wish::Retry { owner, delivery } => {
-                let found = self.book.delivery(*delivery);
-                let found = found.ok_or(Refusal::NoSuchDelivery)?;
-                let endpoint = self.book.endpoint(found.endpoint);
-                let endpoint = endpoint
-                    .filter(|endpoint| endpoint.owner == *owner)
-                    .ok_or(Refusal::NoSuchDelivery)?;
-                enabled(endpoint)?;
-                write(Fact::Resent {
-                    delivery: *delivery,
-                    at: now,
-                });
-                Ok(Decision::Delivery(*delivery))
-            }
-            Wish::Replay {
-                owner,
-                endpoint,
-                since,
-                delivered,
-            } => {
-                let endpoint = self.owned_endpoint(*owner, *endpoint)?;
-                enabled(endpoint)?;
-                let replayed = Replayed {
-                    endpoint: endpoint.key,
-                    since: *since,
-                    delivered: *delivered,
-                    at: now,
-                };
-                let count = self.book.to_replay(&replayed).len();
-                if count > 0 {
-                    write(Fact::Replayed(Box::new(replayed)));
-                }
-                Ok(Decision::Count(count))
-            }
-            Wish::Register { dialect, url } => self.register(*dialect, url, now, entries),
-            Wish::Unregister { url } => {
-                for dialect in [Dialect::Result, Dialect::Status] {
-                    let endpoint = classic_key(dialect, url);
-                    if self.book.endpoint(endpoint).is_some() {
-                        write(Fact::Deleted { endpoint });
-                    }
-                }
-                Ok(Decision::Done)
-            }
-            Wish::Attempted(report) => {
-                self.judge(report, now, entries);
-                Ok(Decision::Done)
-            }
-        }
     }
 
     fn owned_endpoint(&self, owner: Owner, key: EndpointKey) -> Result<&Endpoint, Refusal> {
@@ -273,7 +367,7 @@ impl Engine {
             .ok_or(Refusal::NoSuchEndpoint)
     }
 
-    fn new_endpoint(&self, new: &NewEndpoint, now: Timestamp) -> Result<Endpoint, Refusal> {
+    fn new_endpoint(&self, new: &CreateEndpoint, now: Timestamp) -> Result<Endpoint, Refusal> {
         let count = self.book.endpoints_of(new.owner);
         if count >= book::ENDPOINTS_PER_OWNER_MAX {
             return Err(Refusal::TooManyEndpoints {
@@ -322,7 +416,7 @@ impl Engine {
 
     fn changed_endpoint(
         &self,
-        change: &EndpointChange,
+        change: &ChangeEndpoint,
         now: Timestamp,
     ) -> Result<Endpoint, Refusal> {
         let mut endpoint = self.owned_endpoint(change.owner, change.endpoint)?.clone();
@@ -393,7 +487,7 @@ impl Engine {
         url: &str,
         now: Timestamp,
         entries: &mut Vec<Entry>,
-    ) -> Result<Decision, Refusal> {
+    ) -> Result<EndpointKey, Refusal> {
         let key = classic_key(dialect, url);
         let endpoint = match self.book.endpoint(key) {
             // One that was disabled, or is registered anew, is called again.
@@ -431,7 +525,7 @@ impl Engine {
                 });
             }
             let fact = Fact::Endpoint(Box::new(endpoint.clone()));
-            entries.push(Entry::Webhook(Box::new(fact)));
+            entries.push(fact.into());
         }
         let job = self.default_job().and_then(|set| self.job(set.job));
         if let Some(job) = job.filter(|job| job.is_done())
@@ -440,13 +534,13 @@ impl Engine {
         {
             let mut late = self.delivery_of(job, &event_of(job), &endpoint, body, false);
             late.standing = Standing::Pending { due_at: now };
-            entries.push(Entry::Webhook(Box::new(Fact::Announced(Box::new(late)))));
+            entries.push(Fact::Announced(Box::new(late)).into());
         }
-        Ok(Decision::Endpoint(key))
+        Ok(key)
     }
 
     /// Decides what comes of an attempt.
-    fn judge(&self, report: &AttemptReport, now: Timestamp, entries: &mut Vec<Entry>) {
+    fn judge(&self, report: &ReportAttempt, now: Timestamp, entries: &mut Vec<Entry>) {
         let found = self.book.delivery(report.delivery);
         let known = found.and_then(|delivery| {
             let endpoint = self.book.endpoint(delivery.endpoint)?;
@@ -493,15 +587,16 @@ impl Engine {
             None
         };
         if let Some(reason) = reason.filter(|_| endpoint.is_enabled()) {
-            entries.push(Entry::Webhook(Box::new(Fact::Disabled {
+            let fact = Fact::Disabled {
                 endpoint: endpoint.key,
                 disabled: Disabled { at: now, reason },
-            })));
+            };
+            entries.push(fact.into());
         }
     }
 
     fn write_attempt(
-        report: &AttemptReport,
+        report: &ReportAttempt,
         now: Timestamp,
         next: Next,
         pause: Option<Duration>,
@@ -510,21 +605,20 @@ impl Engine {
         let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let kept = &report.answer[..report.answer.len().min(ANSWER_BYTES_MAX)];
         let answer = String::from_utf8_lossy(kept);
-        entries.push(Entry::Webhook(Box::new(Fact::Attempted(Box::new(
-            Attempted {
-                delivery: report.delivery,
-                number: report.number,
-                at: report.at,
-                ended_at: now,
-                took_ms: millis(report.took),
-                status: report.status,
-                error: report.error.as_deref().map(Arc::from),
-                answer: (!answer.is_empty()).then(|| Arc::from(answer.as_ref())),
-                truncated: report.truncated || kept.len() < report.answer.len(),
-                pause_ms: pause.map(millis),
-                next,
-            },
-        )))));
+        let attempted = Attempted {
+            delivery: report.delivery,
+            number: report.number,
+            at: report.at,
+            ended_at: now,
+            took_ms: millis(report.took),
+            status: report.status,
+            error: report.error.as_deref().map(Arc::from),
+            answer: (!answer.is_empty()).then(|| Arc::from(answer.as_ref())),
+            truncated: report.truncated || kept.len() < report.answer.len(),
+            pause_ms: pause.map(millis),
+            next,
+        };
+        entries.push(Fact::Attempted(Box::new(attempted)).into());
     }
 }
 

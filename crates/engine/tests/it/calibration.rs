@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use abide_engine::luck::fate_of_occurrence;
 use abide_engine::model::Defaults;
-use abide_engine::{Command, Create, Effect, Engine, JobKey, Luck, Owner, Policy};
+use abide_engine::{Create, Effect, Engine, JobKey, Luck, Owner, Policy};
 use abide_wire::{DurationLaw, NewJob, OutcomePlan, Simulate, Span, Stage, Timestamp};
 
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -140,7 +140,7 @@ fn play(law: &DurationLaw, arrivals: Arrivals, seed: u64) -> Tally {
             Arrivals::Bursts(_) => {}
         }
         run_until(&mut engine, now, &mut looks, &mut tally);
-        let command = Command::Create(Box::new(Create {
+        let command = Create {
             owner: Owner::ANYONE,
             new: NewJob {
                 kind: Some("films".to_owned()),
@@ -151,12 +151,11 @@ fn play(law: &DurationLaw, arrivals: Arrivals, seed: u64) -> Tally {
                 ..NewJob::default()
             },
             idempotency_key: None,
-        }));
+        };
         entries.clear();
-        engine.decide(&command, now, &mut entries).unwrap();
-        for entry in &entries {
-            engine.apply(entry, &mut effects);
-        }
+        engine
+            .carry_out(&command, now, &mut entries, &mut effects)
+            .unwrap();
         let Some(Effect::Changed(job)) = effects
             .iter()
             .find(|effect| matches!(effect, Effect::Changed(_)))

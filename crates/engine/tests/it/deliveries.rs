@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use abide_engine::delivery::{
-    AttemptReport, Dialect, EndpointChange, Fact, NewEndpoint, Notice, Reason, Send, Standing, Wish,
+    ChangeEndpoint, CreateEndpoint, DeleteEndpoint, Dialect, Fact, Notice, Reason, Register,
+    ReplayDeliveries, ReportAttempt, RetryDelivery, RotateSecret, Send, SetMasterSecret, Standing,
+    TestEndpoint, Unregister,
 };
 use abide_engine::{
-    Command, Create, Decision, Delivery, DeliveryKey, Effect, Endpoint, EndpointKey, Engine, Entry,
-    JobKey, Json, Owner, Policy, Refusal, Report,
+    Cancel, Command, Create, Delete, Delivery, DeliveryKey, Effect, Endpoint, EndpointKey, Engine,
+    Entry, JobKey, Json, Owner, Policy, Refusal, Report, Work,
 };
 use abide_wire::webhook::Secret;
 use abide_wire::{Fault, FaultKind, NewJob, Simulate, Span, Timestamp, WebhookTarget, Worker};
@@ -37,7 +39,7 @@ impl World {
             flying: Vec::new(),
         };
         let key = Secret::generate([7; 32]);
-        world.wish(Wish::Key(key)).unwrap();
+        world.ask(&SetMasterSecret(key)).unwrap();
         world
     }
 
@@ -60,20 +62,14 @@ impl World {
         world
     }
 
-    fn command(&mut self, command: &Command) -> Result<Decision, Refusal> {
-        let mut entries = Vec::new();
-        let decision = self.engine.decide(command, self.now, &mut entries)?;
-        let mut effects = Vec::new();
-        for entry in &entries {
-            self.engine.apply(entry, &mut effects);
-        }
+    fn ask<C: Command>(&mut self, command: &C) -> Result<C::Answer, Refusal> {
+        let (mut entries, mut effects) = (Vec::new(), Vec::new());
+        let answer = self
+            .engine
+            .carry_out(command, self.now, &mut entries, &mut effects);
         self.log.extend(entries);
         self.tell(effects);
-        Ok(decision)
-    }
-
-    fn wish(&mut self, wish: Wish) -> Result<Decision, Refusal> {
-        self.command(&Command::Webhook(wish))
+        answer
     }
 
     fn tell(&mut self, mut effects: Vec<Effect>) {
@@ -105,8 +101,7 @@ impl World {
         let mut ended = Vec::new();
         while !self.flying.is_empty() {
             for send in std::mem::take(&mut self.flying) {
-                self.wish(Wish::Attempted(Box::new(report(&send, status))))
-                    .unwrap();
+                self.ask(&report(&send, status)).unwrap();
                 ended.push(send);
             }
         }
@@ -129,15 +124,12 @@ impl World {
         }
     }
 
-    fn endpoint_with(&mut self, new: NewEndpoint) -> EndpointKey {
-        match self.wish(Wish::Create(Box::new(new))).unwrap() {
-            Decision::Endpoint(key) => key,
-            other => panic!("{other:?}"),
-        }
+    fn endpoint_with(&mut self, new: &CreateEndpoint) -> EndpointKey {
+        self.ask(new).unwrap().key
     }
 
     fn endpoint(&mut self, path: &str) -> EndpointKey {
-        self.endpoint_with(new_endpoint(path))
+        self.endpoint_with(&new_endpoint(path))
     }
 
     fn job(&mut self, new: NewJob<Json>) -> JobKey {
@@ -146,10 +138,7 @@ impl World {
             new,
             idempotency_key: None,
         };
-        match self.command(&Command::Create(Box::new(create))).unwrap() {
-            Decision::Created { job, .. } => job,
-            other => panic!("{other:?}"),
-        }
+        self.ask(&create).unwrap().job.key
     }
 
     fn external(&mut self) -> JobKey {
@@ -157,12 +146,12 @@ impl World {
     }
 
     fn finish(&mut self, job: JobKey) {
-        let report = Report::Result(Json::from(&serde_json::json!({"ok": true})));
-        self.command(&Command::Report {
+        let work = Work::Result(Json::from(&serde_json::json!({"ok": true})));
+        self.ask(&Report {
             owner: Owner::ANYONE,
             job,
             if_match: None,
-            report,
+            work,
         })
         .unwrap();
     }
@@ -197,8 +186,8 @@ fn external_job() -> NewJob<Json> {
     }
 }
 
-fn new_endpoint(path: &str) -> NewEndpoint {
-    NewEndpoint {
+fn new_endpoint(path: &str) -> CreateEndpoint {
+    CreateEndpoint {
         owner: Owner::ANYONE,
         url: format!("http://receiver.example/{path}"),
         events: None,
@@ -208,8 +197,8 @@ fn new_endpoint(path: &str) -> NewEndpoint {
     }
 }
 
-fn report(send: &Send, status: u16) -> AttemptReport {
-    AttemptReport {
+fn report(send: &Send, status: u16) -> ReportAttempt {
+    ReportAttempt {
         delivery: send.delivery.key,
         number: send.attempt,
         at: send.at,
@@ -313,7 +302,7 @@ fn a_receiver_that_asks_for_time_gets_it_for_all_its_deliveries() {
     for send in &first {
         let mut busy = report(send, 429);
         busy.retry_after = Some(Duration::from_secs(600));
-        world.wish(Wish::Attempted(Box::new(busy))).unwrap();
+        world.ask(&busy).unwrap();
     }
     let sent = world.run_to(START + Duration::from_secs(599), 200);
     assert!(sent.is_empty(), "{sent:?}");
@@ -358,7 +347,7 @@ fn an_endpoint_that_fails_for_five_days_is_disabled_with_date_and_reason_and_not
     };
     assert!(held(&world) > 1);
     assert!(matches!(
-        world.wish(Wish::Replay {
+        world.ask(&ReplayDeliveries {
             owner: Owner::ANYONE,
             endpoint,
             since: START,
@@ -367,7 +356,7 @@ fn an_endpoint_that_fails_for_five_days_is_disabled_with_date_and_reason_and_not
         Err(Refusal::EndpointDisabled { .. })
     ));
 
-    let enable = EndpointChange {
+    let enable = ChangeEndpoint {
         owner: Owner::ANYONE,
         endpoint,
         url: None,
@@ -376,19 +365,19 @@ fn an_endpoint_that_fails_for_five_days_is_disabled_with_date_and_reason_and_not
         ordered: None,
         enabled: Some(true),
     };
-    world.wish(Wish::Change(Box::new(enable))).unwrap();
+    world.ask(&enable).unwrap();
     assert!(
         world.run_to(world.now + HOUR, 200).is_empty(),
         "they wait for the replay"
     );
-    let replayed = world.wish(Wish::Replay {
+    let replayed = world.ask(&ReplayDeliveries {
         owner: Owner::ANYONE,
         endpoint,
         since: START,
         delivered: false,
     });
     // Those that were given up are replayed as well as those that are held.
-    assert_eq!(replayed, Ok(Decision::Count(jobs + 1)));
+    assert_eq!(replayed, Ok(jobs + 1));
     world.run_to(world.now + 24 * HOUR, 200);
     for delivery in world.deliveries(endpoint) {
         assert!(
@@ -410,7 +399,7 @@ fn one_bad_afternoon_that_nothing_followed_is_not_a_week_of_failure() {
     // Its retries never came, because the server was down for a week.
     let mut world = world.restarted();
     world.now = START + 24 * 8 * HOUR;
-    let report = AttemptReport {
+    let report = ReportAttempt {
         delivery,
         number: 2,
         at: world.now,
@@ -421,7 +410,7 @@ fn one_bad_afternoon_that_nothing_followed_is_not_a_week_of_failure() {
         truncated: false,
         retry_after: None,
     };
-    world.wish(Wish::Attempted(Box::new(report))).unwrap();
+    world.ask(&report).unwrap();
     assert!(world.record(endpoint).is_enabled());
 }
 
@@ -467,31 +456,31 @@ fn a_retry_by_hand_begins_the_schedule_anew() {
         world.only(endpoint).standing,
         Standing::Failed { .. }
     ));
-    let retry = Wish::Retry {
+    let retry = RetryDelivery {
         owner: Owner::ANYONE,
         delivery,
     };
-    world.wish(retry.clone()).unwrap();
+    world.ask(&retry).unwrap();
     let sent = world.run_to(world.now + Duration::from_secs(60), 500);
     assert_eq!(sent.len(), 2, "at once, and five seconds later");
     assert_eq!(sent[0].1.attempt, 11);
-    world.wish(retry).unwrap();
+    world.ask(&retry).unwrap();
     world.answer_all(200);
     assert!(matches!(
         world.only(endpoint).standing,
         Standing::Delivered { .. }
     ));
-    let strangers = Wish::Retry {
+    let strangers = RetryDelivery {
         owner: Owner(5),
         delivery,
     };
-    assert_eq!(world.wish(strangers), Err(Refusal::NoSuchDelivery));
+    assert_eq!(world.ask(&strangers).err(), Some(Refusal::NoSuchDelivery));
 }
 
 #[test]
 fn an_ordered_endpoint_hears_of_a_job_in_order_and_of_others_meanwhile() {
     let mut world = World::new();
-    let endpoint = world.endpoint_with(NewEndpoint {
+    let endpoint = world.endpoint_with(&CreateEndpoint {
         events: Some(vec!["job.*".to_owned()]),
         ordered: true,
         ..new_endpoint("ordered")
@@ -513,9 +502,7 @@ fn an_ordered_endpoint_hears_of_a_job_in_order_and_of_others_meanwhile() {
                 heard.entry(job).or_default().push(send.delivery.revision);
             }
             let status = if fails { 500 } else { 200 };
-            world
-                .wish(Wish::Attempted(Box::new(report(&send, status))))
-                .unwrap();
+            world.ask(&report(&send, status)).unwrap();
         }
         if let Some(due) = world.engine.next_due().filter(|due| *due < START + HOUR) {
             world.pass_to(due);
@@ -536,12 +523,12 @@ fn a_rotated_secret_signs_beside_the_old_one_for_a_day() {
     let mut world = World::new();
     let endpoint = world.endpoint("a");
     let before = world.record(endpoint).secret.clone().unwrap();
-    let rotate = Wish::Rotate {
+    let rotate = RotateSecret {
         owner: Owner::ANYONE,
         endpoint,
         secret: None,
     };
-    world.wish(rotate).unwrap();
+    world.ask(&rotate).unwrap();
     let record = world.record(endpoint);
     let signing: Vec<_> = record.secrets(world.now).cloned().collect();
     assert_eq!(signing.len(), 2);
@@ -555,12 +542,12 @@ fn a_rotated_secret_signs_beside_the_old_one_for_a_day() {
 #[test]
 fn what_is_told_follows_the_filter_and_the_dialect() {
     let mut world = World::new();
-    let all = world.endpoint_with(NewEndpoint {
+    let all = world.endpoint_with(&CreateEndpoint {
         events: Some(vec!["*".to_owned()]),
         ..new_endpoint("all")
     });
     let ends = world.endpoint("ends");
-    let strangers = world.endpoint_with(NewEndpoint {
+    let strangers = world.endpoint_with(&CreateEndpoint {
         owner: Owner(9),
         ..new_endpoint("strangers")
     });
@@ -573,11 +560,11 @@ fn what_is_told_follows_the_filter_and_the_dialect() {
         ..external_job()
     });
     world
-        .command(&Command::Report {
+        .ask(&Report {
             owner: Owner::ANYONE,
             job,
             if_match: None,
-            report: Report::Progress(abide_wire::Progress {
+            work: Work::Progress(abide_wire::Progress {
                 percent: 40.0,
                 stage: None,
             }),
@@ -614,26 +601,17 @@ fn what_is_told_follows_the_filter_and_the_dialect() {
 }
 
 fn default_job(world: &mut World, seconds: u64) -> JobKey {
-    let wish = abide_engine::DefaultJob {
+    let default_job = abide_engine::DefaultJob {
         simulate: Simulate::fixed(Duration::from_secs(seconds)),
         reset_after: Some(Duration::from_secs(20)),
         is_new: false,
     };
-    match world.command(&Command::DefaultJob(Box::new(wish))).unwrap() {
-        Decision::Job(job) => job,
-        other => panic!("{other:?}"),
-    }
+    world.ask(&default_job).unwrap().key
 }
 
 fn register(world: &mut World, dialect: Dialect) -> EndpointKey {
-    let wish = Wish::Register {
-        dialect,
-        url: "http://receiver.example/classic".to_owned(),
-    };
-    match world.wish(wish).unwrap() {
-        Decision::Endpoint(key) => key,
-        other => panic!("{other:?}"),
-    }
+    let url = "http://receiver.example/classic".to_owned();
+    world.ask(&Register { dialect, url }).unwrap().key
 }
 
 #[test]
@@ -664,10 +642,10 @@ fn classic_registrations_hear_of_the_default_job_in_their_own_words() {
     let sent = world.run_to(START + Duration::from_secs(31), 200);
     assert_eq!(sent.len(), 2);
     let url = "http://receiver.example/classic".to_owned();
-    world.wish(Wish::Unregister { url }).unwrap();
+    world.ask(&Unregister { url }).unwrap();
     assert!(world.run_to(START + HOUR, 200).is_empty());
     let unknown = "http://receiver.example/unknown".to_owned();
-    assert!(world.wish(Wish::Unregister { url: unknown }).is_ok());
+    assert!(world.ask(&Unregister { url: unknown }).is_ok());
 }
 
 #[test]
@@ -739,11 +717,11 @@ fn what_a_job_brought_along_goes_with_it() {
         ..external_job()
     });
     world.finish(job);
-    let delete = Command::Delete {
+    let delete = Delete {
         owner: Owner::ANYONE,
         job,
     };
-    world.command(&delete).unwrap();
+    world.ask(&delete).unwrap();
     let book = world.engine.webhooks();
     assert_eq!(
         book.endpoints().count(),
@@ -764,16 +742,16 @@ fn deleting_an_endpoint_deletes_its_deliveries_and_ends_what_is_under_way_quietl
     let endpoint = world.endpoint("a");
     let job = world.external();
     world.finish(job);
-    let delete = Wish::Delete {
+    let delete = DeleteEndpoint {
         owner: Owner::ANYONE,
         endpoint,
     };
-    world.wish(delete.clone()).unwrap();
+    world.ask(&delete).unwrap();
     assert_eq!(world.engine.webhooks().in_flight(), 1);
     world.answer_all(200);
     assert_eq!(world.engine.webhooks().in_flight(), 0);
     assert_eq!(world.engine.webhooks().deliveries().count(), 0);
-    assert_eq!(world.wish(delete), Err(Refusal::NoSuchEndpoint));
+    assert_eq!(world.ask(&delete), Err(Refusal::NoSuchEndpoint));
     assert!(world.run_to(START + 100 * HOUR, 200).is_empty());
 }
 
@@ -785,10 +763,8 @@ fn a_report_that_comes_twice_counts_once() {
     world.finish(job);
     let send = world.flying.pop().unwrap();
     let report = report(&send, 500);
-    world
-        .wish(Wish::Attempted(Box::new(report.clone())))
-        .unwrap();
-    world.wish(Wish::Attempted(Box::new(report))).unwrap();
+    world.ask(&report.clone()).unwrap();
+    world.ask(&report).unwrap();
     assert_eq!(world.only(endpoint).attempts.len(), 1);
 }
 
@@ -815,44 +791,44 @@ impl Receivers {
 fn play_with_crash(crash_at: usize) -> usize {
     let mut world = World::new();
     let mut receivers = Receivers::default();
-    let plain = world.endpoint_with(NewEndpoint {
+    let plain = world.endpoint_with(&CreateEndpoint {
         events: Some(vec!["*".to_owned()]),
         ..new_endpoint("plain")
     });
-    let ordered = world.endpoint_with(NewEndpoint {
+    let ordered = world.endpoint_with(&CreateEndpoint {
         events: Some(vec!["*".to_owned()]),
         ordered: true,
         ..new_endpoint("ordered")
     });
     let mut points = 0;
-    let mut wishes: Vec<Command> = Vec::new();
+    let mut creates: Vec<Create> = Vec::new();
     for n in 0..3 {
         let new = NewJob {
             simulate: Some(Simulate::fixed(Duration::from_secs(n))),
             ..NewJob::default()
         };
-        wishes.push(Command::Create(Box::new(Create {
+        creates.push(Create {
             owner: Owner::ANYONE,
             new,
             idempotency_key: Some(format!("job {n}")),
-        })));
+        });
     }
-    wishes.reverse();
+    creates.reverse();
     let until = START + 2 * HOUR;
     loop {
-        // One pass of the loop: what is due, one wish, and the reports of what has ended.
+        // One pass of the loop: what is due, one create, and the reports of what has ended.
         let mut after = world.clone();
-        let wish = wishes.pop();
-        if let Some(wish) = &wish {
-            after.command(wish).unwrap();
+        let create = creates.pop();
+        if let Some(create) = &create {
+            after.ask(create).unwrap();
         }
         after.pass_to(world.now);
         let flying = std::mem::take(&mut after.flying);
         let durable = after.log.len();
         points += 1;
         if points == crash_at {
-            // Died before the append: the wish's caller got no answer and asks again.
-            wishes.extend(wish);
+            // Died before the append: the caller got no answer and asks again.
+            creates.extend(create);
             world = world.restarted();
             continue;
         }
@@ -879,16 +855,14 @@ fn play_with_crash(crash_at: usize) -> usize {
                 world = world.restarted();
                 break;
             }
-            world
-                .wish(Wish::Attempted(Box::new(report(&send, status))))
-                .unwrap();
+            world.ask(&report(&send, status)).unwrap();
             points += 1;
             if points == crash_at {
                 world = world.restarted();
                 break;
             }
         }
-        if !world.flying.is_empty() || !wishes.is_empty() {
+        if !world.flying.is_empty() || !creates.is_empty() {
             continue;
         }
         match world.engine.next_due().filter(|due| *due <= until) {
@@ -933,17 +907,17 @@ fn a_kill_at_any_point_of_a_deliverys_life_loses_no_event_and_changes_no_id() {
 fn a_replay_and_a_checkpoint_give_the_same_webhooks() {
     let mut world = World::new();
     let endpoint = world.endpoint("a");
-    world.endpoint_with(NewEndpoint {
+    world.endpoint_with(&CreateEndpoint {
         events: Some(vec!["*".to_owned()]),
         ordered: true,
         ..new_endpoint("b")
     });
-    let rotate = Wish::Rotate {
+    let rotate = RotateSecret {
         owner: Owner::ANYONE,
         endpoint,
         secret: None,
     };
-    world.wish(rotate).unwrap();
+    world.ask(&rotate).unwrap();
     default_job(&mut world, 3);
     register(&mut world, Dialect::Result);
     for status in [200, 500, 0, 410, 200] {
@@ -979,11 +953,11 @@ fn a_replay_and_a_checkpoint_give_the_same_webhooks() {
 fn waiting_deliveries_are_bounded_and_what_is_given_away_is_counted() {
     let mut world = World::new();
     let endpoint = world.endpoint("a");
-    let test = Wish::Test {
+    let test = TestEndpoint {
         owner: Owner::ANYONE,
         endpoint,
     };
-    world.wish(test).unwrap();
+    world.ask(&test).unwrap();
     let first = world.only(endpoint).clone();
     let limit = abide_engine::delivery::book::OPEN_PER_ENDPOINT_MAX;
     let mut effects = Vec::new();
@@ -1020,7 +994,7 @@ fn where_too_many_wait_in_all_the_longest_queue_pays() {
     world.log.clear();
     let (long, short) = (world.endpoint("long"), world.endpoint("short"));
     for endpoint in [long, short] {
-        let disable = EndpointChange {
+        let disable = ChangeEndpoint {
             owner: Owner::ANYONE,
             endpoint,
             url: None,
@@ -1029,13 +1003,13 @@ fn where_too_many_wait_in_all_the_longest_queue_pays() {
             ordered: None,
             enabled: Some(false),
         };
-        world.wish(Wish::Change(Box::new(disable))).unwrap();
+        world.ask(&disable).unwrap();
     }
     for n in 0..14 {
         let job = world.external();
         if n < 3 {
             let owner = Owner::ANYONE;
-            world.command(&Command::Cancel { owner, job }).unwrap();
+            world.ask(&Cancel { owner, job }).unwrap();
         } else {
             world.finish(job);
         }

@@ -5,19 +5,39 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use abide_engine::{
-    Command, Create, Decision, Effect, Engine, Entry, JobKey, Json, Luck, Owner, Policy, Report,
-    State,
+    Cancel, ChangeDefaults, Command, Create, Created, Delete, Effect, Engine, Entry, JobKey, Json,
+    Luck, Owner, Policy, Refusal, Report, State, Work,
 };
 use abide_wire::{
     DurationLaw, NewJob, OutcomePlan, Problem, Progress, Simulate, Span, Timestamp, Worker,
 };
 use rand::RngExt as _;
 
-/// One step of a history: a wish at a time, or time passing.
-#[derive(Clone, Debug)]
+/// One step of a history: a command, or time passing.
 enum Step {
-    Wish(Box<Command>),
+    Ask(Box<dyn Decide>),
     Pass(u64),
+}
+
+/// A command of any type.
+trait Decide {
+    fn decide(
+        &self,
+        engine: &Engine,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), Refusal>;
+}
+
+impl<C: Command> Decide for C {
+    fn decide(
+        &self,
+        engine: &Engine,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), Refusal> {
+        Command::decide(self, engine, now, entries).map(|_| ())
+    }
 }
 
 fn seeds() -> Vec<u64> {
@@ -47,8 +67,8 @@ fn policy() -> Policy {
 
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-/// Plays a history of about a hundred wishes and gives the log that came of it, with the index of the entry after
-/// which each wish was answered.
+/// Plays a history of about a hundred commands and gives the log that came of it, with the index of the entry after
+/// which each command was answered.
 struct Played {
     engine: Engine,
     log: Vec<Entry>,
@@ -71,11 +91,11 @@ fn play(seed: u64) -> Played {
                 now = now + Duration::from_millis(millis);
                 engine.fire(now, usize::MAX, &mut log, &mut effects);
             }
-            Step::Wish(command) => {
+            Step::Ask(command) => {
                 let mut entries = Vec::new();
                 // A refusal is as good a history as a grant: it must change nothing.
                 let before = parts(&engine);
-                match engine.decide(&command, now, &mut entries) {
+                match command.decide(&engine, now, &mut entries) {
                     Ok(_) => {}
                     Err(_) => {
                         assert!(entries.is_empty(), "a refusal has no entries");
@@ -106,34 +126,34 @@ fn step(n: u64, known: &[JobKey], rng: &mut impl rand::Rng) -> Step {
         len => known[rng.random_range(0..len)],
     };
     let owner = Owner(rng.random_range(0..2));
-    let command = match rng.random_range(0..10) {
-        0..=3 => Command::Create(Box::new(create(owner, rng))),
-        4 => Command::Cancel {
+    let command: Box<dyn Decide> = match rng.random_range(0..10) {
+        0..=3 => Box::new(create(owner, rng)),
+        4 => Box::new(Cancel {
             owner,
             job: job(rng),
-        },
-        5 => Command::Delete {
+        }),
+        5 => Box::new(Delete {
             owner,
             job: job(rng),
-        },
-        6 => Command::Report {
+        }),
+        6 => Box::new(Report {
             owner,
             job: job(rng),
             if_match: None,
-            report: match rng.random_range(0..3) {
-                0 => Report::Progress(Progress {
+            work: match rng.random_range(0..3) {
+                0 => Work::Progress(Progress {
                     percent: rng.random_range(-5.0..105.0),
                     stage: Some("half".to_owned()),
                 }),
-                1 => Report::Result(Json::from(&serde_json::json!({"ok": n}))),
-                _ => Report::Error(Box::new(Problem::new(
+                1 => Work::Result(Json::from(&serde_json::json!({"ok": n}))),
+                _ => Work::Error(Box::new(Problem::new(
                     500,
                     abide_wire::Code::JOB_FAILED,
                     "broken",
                 ))),
             },
-        },
-        7 => Command::Settings(Box::new(Simulate {
+        }),
+        7 => Box::new(ChangeDefaults(Simulate {
             outcome: Some(OutcomePlan {
                 error_chance: Some(rng.random()),
                 error: None,
@@ -142,7 +162,7 @@ fn step(n: u64, known: &[JobKey], rng: &mut impl rand::Rng) -> Step {
         })),
         _ => return Step::Pass(rng.random_range(0..8_000)),
     };
-    Step::Wish(Box::new(command))
+    Step::Ask(command)
 }
 
 fn create(owner: Owner, rng: &mut impl rand::Rng) -> Create {
@@ -317,11 +337,10 @@ fn what_nobody_watched_is_dated_when_it_was_due() {
         },
         idempotency_key: None,
     };
-    engine
-        .decide(&Command::Create(Box::new(create)), START, &mut entries)
-        .unwrap();
     let (mut effects, mut fired) = (Vec::new(), Vec::new());
-    engine.apply(&entries[0], &mut effects);
+    engine
+        .carry_out(&create, START, &mut entries, &mut effects)
+        .unwrap();
     engine.fire(
         START + Duration::from_secs(30),
         usize::MAX,
@@ -348,35 +367,18 @@ fn an_idempotency_key_gives_the_same_job_and_refuses_another_body() {
         };
         let mut entries = Vec::new();
         engine.fire(at, usize::MAX, &mut entries, &mut effects);
-        entries.clear();
-        let decision = engine.decide(&Command::Create(Box::new(create)), at, &mut entries);
-        for entry in &entries {
-            engine.apply(entry, &mut effects);
-        }
-        decision
+        let Created { job, replayed } =
+            engine.carry_out(&create, at, &mut entries, &mut effects)?;
+        Ok::<_, Refusal>((job.key, replayed))
     };
-    let first = match ask("a", START) {
-        Ok(Decision::Created {
-            job,
-            replayed: false,
-        }) => job,
-        other => panic!("{other:?}"),
-    };
+    let (first, replayed) = ask("a", START).unwrap();
+    assert!(!replayed);
     let hour = START + Duration::from_secs(30);
-    assert_eq!(
-        ask("a", hour),
-        Ok(Decision::Created {
-            job: first,
-            replayed: true
-        })
-    );
-    assert!(ask("b", hour).is_err());
-    let next_day = START + Duration::from_secs(24 * 3600);
+    assert_eq!(ask("a", hour), Ok((first, true)));
     assert!(matches!(
-        ask("b", next_day),
-        Ok(Decision::Created {
-            replayed: false,
-            ..
-        })
+        ask("b", hour),
+        Err(Refusal::IdempotencyMismatch { job }) if job == first
     ));
+    let next_day = START + Duration::from_secs(24 * 3600);
+    assert!(matches!(ask("b", next_day), Ok((_, false))));
 }

@@ -11,7 +11,9 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use abide_engine::{Answer, Command, Create, Job, JobKey, Json as RawJson, Refusal, Report};
+use abide_engine::{
+    Cancel, Command, Create, Created, Delete, Job, JobKey, Json as RawJson, Refusal, Report, Work,
+};
 use abide_wire::{NewJob, Problem, Progress, Revision, Span, Timestamp, Until, headers, limits};
 
 use super::access::Caller;
@@ -154,12 +156,7 @@ impl Wish {
         said: &Said,
         digest: u64,
     ) -> Result<JobMade, ApiError> {
-        let Answer::Created { job, replayed } = state.commands.ask(Command::Create(self.0)).await?
-        else {
-            return Err(ApiError::internal(
-                "a create was answered with something else",
-            ));
-        };
+        let Created { job, replayed } = state.commands.ask(*self.0).await?;
         said.note(digest);
         wait_for_early_webhook(state, job.key).await;
         Ok(JobMade { job, replayed })
@@ -404,7 +401,7 @@ pub(super) async fn cancel(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let command = Command::Cancel {
+    let command = Cancel {
         owner: caller.owner,
         job: key_of(&id)?,
     };
@@ -432,7 +429,7 @@ pub(super) async fn delete(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    let command = Command::Delete {
+    let command = Delete {
         owner: caller.owner,
         job: key_of(&id)?,
     };
@@ -486,22 +483,22 @@ pub(super) async fn report(
     Json(body): Json<ReportBody>,
 ) -> Result<Response, ApiError> {
     let job = key_of(&id)?;
-    let report = match body {
+    let work = match body {
         ReportBody {
             progress: Some(progress),
             result: None,
             error: None,
-        } => Report::Progress(progress),
+        } => Work::Progress(progress),
         ReportBody {
             progress: None,
             result: Some(result),
             error: None,
-        } => Report::Result(result),
+        } => Work::Result(result),
         ReportBody {
             progress: None,
             result: None,
             error: Some(error),
-        } => Report::Error(Box::new(error)),
+        } => Work::Error(Box::new(error)),
         _ => {
             return Err(ApiError::invalid_member(
                 "a report must have exactly one of `progress`, `result` and `error`",
@@ -509,11 +506,11 @@ pub(super) async fn report(
         }
     };
     let current = find(&state, &caller, job)?;
-    let command = Command::Report {
+    let command = Report {
         owner: caller.owner,
         job,
         if_match: if_match(&headers, &current)?,
-        report,
+        work,
     };
     job_after(&state, command).await
 }
@@ -589,13 +586,12 @@ pub(super) fn key_of(id: &str) -> Result<JobKey, ApiError> {
     id.parse().map_err(|_| Refusal::NotFound.into())
 }
 
-async fn job_after(state: &AppState, command: Command) -> Result<Response, ApiError> {
-    match state.commands.ask(command).await? {
-        Answer::Job(job) => Ok(represent(state, &job)),
-        _ => Err(ApiError::internal(
-            "a change of a job was answered with something else",
-        )),
-    }
+async fn job_after(
+    state: &AppState,
+    command: impl Command<Answer = Arc<Job>>,
+) -> Result<Response, ApiError> {
+    let job = state.commands.ask(command).await?;
+    Ok(represent(state, &job))
 }
 
 /// The revision that `If-Match` insists on.

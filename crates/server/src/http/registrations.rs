@@ -11,8 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use abide_engine::Command;
-use abide_engine::delivery::{Dialect, Wish};
+use abide_engine::delivery::{Dialect, Register, Unregister};
 
 use super::error::ApiError;
 use super::extract::read_body;
@@ -68,8 +67,7 @@ pub(super) async fn register_result(
     let dialect = Dialect::Result;
     match url_of(&state, &headers, body).await? {
         Ok(url) => {
-            let wish = Wish::Register { dialect, url };
-            state.commands.ask(Command::Webhook(wish)).await?;
+            state.commands.ask(Register { dialect, url }).await?;
             Ok(Respond(Message {
                 message: "Webhook registered",
             })
@@ -108,8 +106,7 @@ pub(super) async fn unregister_result(
     // As it was written when it was registered. What can't have been registered needs no unregistering.
     if let Ok(target) = Target::parse(&url, &state.guard) {
         let url = target.as_str().to_owned();
-        let wish = Wish::Unregister { url };
-        state.commands.ask(Command::Webhook(wish)).await?;
+        state.commands.ask(Unregister { url }).await?;
     }
     Ok(Respond(Message {
         message: "Webhook unregistered",
@@ -139,8 +136,7 @@ pub(super) async fn register_status(
     let dialect = Dialect::Status;
     match url_of(&state, &headers, body).await? {
         Ok(url) => {
-            let wish = Wish::Register { dialect, url };
-            state.commands.ask(Command::Webhook(wish)).await?;
+            state.commands.ask(Register { dialect, url }).await?;
             Ok(StatusCode::OK.into_response())
         }
         Err(why) => Ok((StatusCode::BAD_REQUEST, why).into_response()),

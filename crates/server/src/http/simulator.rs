@@ -6,8 +6,8 @@ use axum::Json as Respond;
 use axum::extract::State;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use abide_engine::Command;
 use abide_engine::model::Defaults;
+use abide_engine::{ChangeDefaults, SetDefaults, SetSeed};
 use abide_wire::{Code, DurationLaw, Fault, OutcomePlan, Simulate, Span, Stage, Timestamp};
 
 use super::access::Caller;
@@ -134,13 +134,12 @@ pub(super) async fn change(
     own.validate().map_err(ApiError::invalid_member)?;
     if let Some(name) = change.scenario {
         let defaults = scenario(&state, name.as_deref())?.with(&own);
-        let replace = Command::Defaults(Box::new(defaults));
-        state.commands.ask(replace).await?;
+        state.commands.ask(SetDefaults(defaults)).await?;
     } else if own != Simulate::default() {
-        state.commands.ask(Command::Settings(Box::new(own))).await?;
+        state.commands.ask(ChangeDefaults(own)).await?;
     }
     if let Some(seed) = change.seed {
-        state.commands.ask(Command::Seed(seed)).await?;
+        state.commands.ask(SetSeed(seed)).await?;
     }
     Ok(Respond(settings(&state)))
 }

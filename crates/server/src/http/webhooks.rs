@@ -11,8 +11,11 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
-use abide_engine::delivery::{self, EndpointChange, NewEndpoint, Standing, Wish};
-use abide_engine::{Answer, Command, Delivery, DeliveryKey, Endpoint, EndpointKey, Refusal};
+use abide_engine::delivery::{
+    self, ChangeEndpoint, CreateEndpoint, DeleteEndpoint, ReplayDeliveries, RetryDelivery,
+    RotateSecret, Standing, TestEndpoint,
+};
+use abide_engine::{Command, Delivery, DeliveryKey, Endpoint, EndpointKey, Refusal};
 use abide_wire::webhook::Secret;
 use abide_wire::{
     FaultKind, JobId, NewJob, Revision, Timestamp, endpoint as wire, headers, limits,
@@ -79,15 +82,15 @@ pub(super) async fn create(
     caller: Caller,
     Json(new): Json<wire::NewEndpoint>,
 ) -> Result<Response, ApiError> {
-    let wish = Wish::Create(Box::new(NewEndpoint {
+    let command = CreateEndpoint {
         owner: caller.owner,
         url: target(&state, &new.url, "url")?,
         events: new.events,
         secret: secret(new.secret.as_deref())?,
         description: new.description,
         ordered: new.ordered.unwrap_or(false),
-    }));
-    let endpoint = endpoint_after(&state, wish).await?;
+    };
+    let endpoint = state.commands.ask(command).await?;
     let path = format!("/v1/webhooks/{}", endpoint.key);
     let mut shown = show_endpoint(&state, &endpoint, delivery::Breaker::default());
     shown.secret = endpoint.secret.as_ref().map(Secret::expose);
@@ -190,7 +193,7 @@ pub(super) async fn change(
 ) -> Result<Response, ApiError> {
     let (endpoint, breaker) = find_endpoint(&state, &caller, &id)?;
     let url = change.url.as_deref();
-    let wish = Wish::Change(Box::new(EndpointChange {
+    let command = ChangeEndpoint {
         owner: caller.owner,
         endpoint: endpoint.key,
         url: url.map(|url| target(&state, url, "url")).transpose()?,
@@ -198,8 +201,8 @@ pub(super) async fn change(
         description: change.description,
         ordered: change.ordered,
         enabled: change.enabled,
-    }));
-    let endpoint = endpoint_after(&state, wish).await?;
+    };
+    let endpoint = state.commands.ask(command).await?;
     Ok(Respond(show_endpoint(&state, &endpoint, breaker)).into_response())
 }
 
@@ -223,11 +226,11 @@ pub(super) async fn delete(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let wish = Wish::Delete {
+    let command = DeleteEndpoint {
         owner: caller.owner,
         endpoint: endpoint_key(&id)?,
     };
-    state.commands.ask(Command::Webhook(wish)).await?;
+    state.commands.ask(command).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -254,12 +257,12 @@ pub(super) async fn rotate(
     OptionalJson(rotation): OptionalJson<wire::Rotation>,
 ) -> Result<Response, ApiError> {
     let (endpoint, breaker) = find_endpoint(&state, &caller, &id)?;
-    let wish = Wish::Rotate {
+    let command = RotateSecret {
         owner: caller.owner,
         endpoint: endpoint.key,
         secret: secret(rotation.secret.as_deref())?,
     };
-    let endpoint = endpoint_after(&state, wish).await?;
+    let endpoint = state.commands.ask(command).await?;
     let mut shown = show_endpoint(&state, &endpoint, breaker);
     shown.secret = endpoint.secret.as_ref().map(Secret::expose);
     Ok(no_store(Respond(shown).into_response()))
@@ -285,11 +288,11 @@ pub(super) async fn test(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let wish = Wish::Test {
+    let command = TestEndpoint {
         owner: caller.owner,
         endpoint: endpoint_key(&id)?,
     };
-    delivery_after(&state, &caller, wish).await
+    delivery_after(&state, &caller, command).await
 }
 
 /// `POST /v1/webhooks/{id}/replay`
@@ -313,19 +316,15 @@ pub(super) async fn replay(
     Path(id): Path<String>,
     Query(query): Query<ReplayQuery>,
 ) -> Result<Response, ApiError> {
-    let wish = Wish::Replay {
+    let command = ReplayDeliveries {
         owner: caller.owner,
         endpoint: endpoint_key(&id)?,
         since: query.since.unwrap_or_default(),
         delivered: query.delivered,
     };
-    match state.commands.ask(Command::Webhook(wish)).await? {
-        Answer::Count(replayed) => {
-            let started = Respond(wire::ReplayStarted { replayed });
-            Ok((StatusCode::ACCEPTED, started).into_response())
-        }
-        _ => Err(unexpected()),
-    }
+    let replayed = state.commands.ask(command).await?;
+    let started = Respond(wire::ReplayStarted { replayed });
+    Ok((StatusCode::ACCEPTED, started).into_response())
 }
 
 /// `GET /v1/webhooks/{id}/deliveries`
@@ -457,11 +456,11 @@ pub(super) async fn retry(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let wish = Wish::Retry {
+    let command = RetryDelivery {
         owner: caller.owner,
         delivery: delivery_key(&id)?,
     };
-    delivery_after(&state, &caller, wish).await
+    delivery_after(&state, &caller, command).await
 }
 
 impl PageQuery {
@@ -568,34 +567,18 @@ fn find_endpoint(
     found.ok_or_else(|| Refusal::NoSuchEndpoint.into())
 }
 
-async fn endpoint_after(
-    state: &AppState,
-    wish: Wish,
-) -> Result<std::sync::Arc<Endpoint>, ApiError> {
-    match state.commands.ask(Command::Webhook(wish)).await? {
-        Answer::Endpoint(endpoint) => Ok(endpoint),
-        _ => Err(unexpected()),
-    }
-}
-
 async fn delivery_after(
     state: &AppState,
     caller: &Caller,
-    wish: Wish,
+    command: impl Command<Answer = std::sync::Arc<Delivery>>,
 ) -> Result<Response, ApiError> {
-    let Answer::Delivery(delivery) = state.commands.ask(Command::Webhook(wish)).await? else {
-        return Err(unexpected());
-    };
+    let delivery = state.commands.ask(command).await?;
     let webhooks = state.board.webhooks();
     let (delivery, endpoint) = webhooks
         .delivery(caller.owner, delivery.key)
         .ok_or(Refusal::NoSuchDelivery)?;
     let shown = show_delivery(&delivery, &endpoint, usize::MAX);
     Ok((StatusCode::ACCEPTED, Respond(shown)).into_response())
-}
-
-fn unexpected() -> ApiError {
-    ApiError::internal("a wish about webhooks was answered with something else")
 }
 
 /// An answer with a secret in it is for nobody's cache.

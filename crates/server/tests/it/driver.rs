@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide_engine::{Answer, Command, Create, Job, JobKey, Owner, Policy, State};
+use abide_engine::{Create, Job, JobKey, Owner, Policy, State};
 use abide_server::board::{Board, Channel, Look, Watcher};
 use abide_server::clock::Clock;
 use abide_server::driver::{Commands, Driver, DriverError, Failure};
@@ -23,8 +23,8 @@ fn start(
     (commands, board, tokio::spawn(driver.run()))
 }
 
-fn create(length: Duration, idempotency_key: Option<&str>) -> Command {
-    Command::Create(Box::new(Create {
+fn create(length: Duration, idempotency_key: Option<&str>) -> Create {
+    Create {
         owner: Owner::ANYONE,
         new: NewJob {
             simulate: Some(Simulate {
@@ -34,14 +34,11 @@ fn create(length: Duration, idempotency_key: Option<&str>) -> Command {
             ..NewJob::default()
         },
         idempotency_key: idempotency_key.map(str::to_owned),
-    }))
+    }
 }
 
 async fn created(commands: &Commands, length: Duration, key: Option<&str>) -> Arc<Job> {
-    match commands.ask(create(length, key)).await {
-        Ok(Answer::Created { job, .. }) => job,
-        other => panic!("{other:?}"),
-    }
+    commands.ask(create(length, key)).await.unwrap().job
 }
 
 async fn ended(board: &Arc<Board>, clock: &Clock, key: JobKey) -> Arc<Job> {

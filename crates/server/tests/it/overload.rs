@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use abide_engine::{Answer, Command, Create, JobKey, Owner, Policy};
+use abide_engine::{Create, Created, JobKey, Owner, Policy};
 use abide_server::board::Look;
 use abide_server::clock::Clock;
 use abide_server::driver::{Driver, Failure, SHED_AFTER};
@@ -71,7 +71,7 @@ async fn house() -> (House, Switch, MemoryJournal) {
 }
 
 /// Creates, as many at once.
-fn ask(house: &House, count: usize) -> JoinSet<Result<Answer, Failure>> {
+fn ask(house: &House, count: usize) -> JoinSet<Result<Created, Failure>> {
     let mut asked = JoinSet::new();
     for _ in 0..count {
         let commands = house.state.commands.clone();
@@ -85,14 +85,14 @@ fn ask(house: &House, count: usize) -> JoinSet<Result<Answer, Failure>> {
                 new,
                 idempotency_key: None,
             };
-            commands.ask(Command::Create(Box::new(create))).await
+            commands.ask(create).await
         });
     }
     asked
 }
 
 /// Creates that wait for the loop, which doesn't take any at the moment.
-async fn offer(house: &House, count: usize) -> JoinSet<Result<Answer, Failure>> {
+async fn offer(house: &House, count: usize) -> JoinSet<Result<Created, Failure>> {
     let all = house.state.commands.waiting() + count;
     let asked = ask(house, count);
     while house.state.commands.waiting() < all {
@@ -102,7 +102,7 @@ async fn offer(house: &House, count: usize) -> JoinSet<Result<Answer, Failure>> 
 }
 
 /// Has the disk stand still with one batch on its way, so that whatever comes now waits.
-async fn jam(house: &House, switch: &Switch) -> JoinSet<Result<Answer, Failure>> {
+async fn jam(house: &House, switch: &Switch) -> JoinSet<Result<Created, Failure>> {
     switch.0.shut(true);
     let before = switch.0.arrived.load(Ordering::SeqCst);
     let first = ask(house, 1);
@@ -113,11 +113,11 @@ async fn jam(house: &House, switch: &Switch) -> JoinSet<Result<Answer, Failure>>
 }
 
 /// The jobs that were acknowledged, and how many creates were refused.
-async fn answers(asked: JoinSet<Result<Answer, Failure>>) -> (Vec<JobKey>, usize) {
+async fn answers(asked: JoinSet<Result<Created, Failure>>) -> (Vec<JobKey>, usize) {
     let (mut made, mut refused) = (Vec::new(), 0);
     for answer in asked.join_all().await {
         match answer {
-            Ok(Answer::Created { job, .. }) => made.push(job.key),
+            Ok(Created { job, .. }) => made.push(job.key),
             Err(Failure::Overloaded) => refused += 1,
             other => panic!("{other:?}"),
         }

@@ -20,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use abide_engine::job::State as JobState;
-use abide_engine::{Answer, Command, Create, Job, Json as RawJson, Owner};
+use abide_engine::{Create, Created, Job, Json as RawJson, Owner};
 use abide_wire::{DurationLaw, NewJob, OutcomePlan, Simulate, Span, Timestamp, Until};
 
 use crate::board::{Channel, Look};
@@ -114,19 +114,15 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let simulate = new.map(simulate).transpose()?;
     let digest = Said::digest(&serde_json::to_vec(&simulate).unwrap_or_default());
-    let create = Command::Create(Box::new(Create {
+    let create = Create {
         owner: caller.owner,
         new: NewJob {
             simulate,
             ..NewJob::<RawJson>::default()
         },
         idempotency_key: None,
-    }));
-    let Answer::Created { job, .. } = state.commands.ask(create).await? else {
-        return Err(ApiError::internal(
-            "a create was answered with something else",
-        ));
     };
+    let Created { job, .. } = state.commands.ask(create).await?;
     said.note(digest);
     let mut out = HeaderMap::new();
     let body = represent(&job, state.clock.now(), &mut out);
@@ -296,20 +292,12 @@ pub(in crate::http) async fn default_job(state: &AppState) -> Result<Arc<Job>, A
     {
         return Ok(job);
     }
-    let wish = state.config.default_job(is_first);
-    match state
+    let job = state
         .commands
-        .ask(Command::DefaultJob(Box::new(wish)))
-        .await?
-    {
-        Answer::Job(job) => {
-            state.note_default_job_asked();
-            Ok(job)
-        }
-        _ => Err(ApiError::internal(
-            "the default job was answered with something else",
-        )),
-    }
+        .ask(state.config.default_job(is_first))
+        .await?;
+    state.note_default_job_asked();
+    Ok(job)
 }
 
 fn simulate(new: NewClassicJob) -> Result<Simulate, ApiError> {

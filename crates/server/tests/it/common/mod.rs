@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide_engine::Command;
+use abide_engine::SetDefaults;
 use abide_server::clock::Clock;
 use abide_server::config::{Config, Layers};
 use abide_server::courier::{Carrier, Courier};
@@ -97,7 +97,7 @@ impl House {
             tokio::spawn(courier.counted(metrics.clone()).run(stop));
         }
         tokio::spawn(driver.run());
-        let settings = Command::Defaults(Box::new(config.defaults()));
+        let settings = SetDefaults(config.defaults());
         commands.ask(settings).await.unwrap();
         let state = AppState::new(board, commands, clock.clone(), config, metrics);
         Self {

@@ -399,13 +399,12 @@ async fn classic_registrations_speak_their_own_dialect() {
         }
     }
 
-    let wish = abide_engine::DefaultJob {
+    let default_job = abide_engine::DefaultJob {
         simulate: abide_wire::Simulate::fixed(Duration::from_secs(3)),
         reset_after: None,
         is_new: false,
     };
-    let wish = abide_engine::Command::DefaultJob(Box::new(wish));
-    house.state.commands.ask(wish).await.unwrap();
+    house.state.commands.ask(default_job).await.unwrap();
     let got = receivers.wait_for(2).await;
     for got in &got {
         assert_eq!(got.at.since(START), Duration::from_secs(3));

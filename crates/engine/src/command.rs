@@ -1,0 +1,192 @@
+//! Commands: what a caller asks of the state, and what it is answered.
+//!
+//! A [`Command`] is decided into entries without changing anything. The driver makes these durable, and the caller is
+//! told the [`Answer`] as of the moment they were applied. Each command is a type of its own that names its answer's
+//! type, so a create can't be answered with an endpoint.
+
+use std::fmt;
+use std::sync::Arc;
+
+use abide_wire::{Revision, Timestamp};
+
+use crate::engine::{Effect, Engine};
+use crate::entry::Entry;
+use crate::job::Job;
+use crate::{Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey};
+
+/// A request to change the state.
+pub trait Command: fmt::Debug + Send + 'static {
+    /// What the caller is told once the entries are durable.
+    type Answer: Answer;
+
+    /// Turns the command into entries and names its answer. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] says why; then there are no entries.
+    fn decide(
+        &self,
+        engine: &Engine,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<AnswerKey<Self>, Refusal>;
+}
+
+/// What names the answer of a command.
+pub type AnswerKey<C> = <<C as Command>::Answer as Answer>::Key;
+
+/// What a command can be answered with, read from the state after its entries were applied.
+pub trait Answer: fmt::Debug + Sized + Send + 'static {
+    /// What the decision knows of it.
+    type Key;
+
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] if it isn't there.
+    fn read(engine: &Engine, key: Self::Key) -> Result<Self, Refusal>;
+}
+
+/// A job that a create made, or had made before under the same idempotency key.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// The job as it is now.
+    pub job: Arc<Job>,
+    /// Whether it had been made before.
+    pub replayed: bool,
+}
+
+/// Why a command was refused. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The job is unknown, or another owner's.
+    #[error("there is no such job")]
+    NotFound,
+    /// Its record has been removed.
+    #[error("the job's record has been removed")]
+    Gone,
+    /// It has ended, and an ended job never changes.
+    #[error("the job is done and can't change")]
+    Done,
+    /// It hasn't ended, and only the record of an ended job can be removed.
+    #[error("the job is not done; cancel it first")]
+    NotDone,
+    /// The simulator works on it.
+    #[error(
+        "the simulator works on this job; create it with `\"worker\": \"external\"` to report on it"
+    )]
+    NotExternal,
+    /// It has changed since the worker read it.
+    #[error("the job is at revision {current}")]
+    Changed {
+        /// Its revision now.
+        current: Revision,
+    },
+    /// The same idempotency key was used with another body.
+    #[error("the idempotency key was used with another body for {job}")]
+    IdempotencyMismatch {
+        /// The job that was made under it.
+        job: JobKey,
+    },
+    /// [`Policy::jobs_max`](crate::Policy::jobs_max) is reached, and no job is done.
+    #[error("the server holds {limit} jobs that are not done, as many as it may")]
+    TooManyJobs {
+        /// The limit.
+        limit: usize,
+    },
+    /// A member is out of its bound.
+    #[error("{0}")]
+    Invalid(String),
+    /// The endpoint is unknown, or another owner's.
+    #[error("there is no such webhook endpoint")]
+    NoSuchEndpoint,
+    /// The delivery is unknown, or another owner's.
+    #[error("there is no such delivery")]
+    NoSuchDelivery,
+    /// The endpoint isn't called at the moment.
+    #[error("the endpoint has been disabled since {since}; enable it first")]
+    EndpointDisabled {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The owner's limit of endpoints is reached.
+    #[error("there are {limit} webhook endpoints, as many as there may be")]
+    TooManyEndpoints {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl Engine {
+    /// Decides a command, applies its entries and reads its answer, which may be told once the entries are durable.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] says why. Then nothing has changed.
+    pub fn carry_out<C: Command>(
+        &mut self,
+        command: &C,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<C::Answer, Refusal> {
+        let before = entries.len();
+        let key = command.decide(self, now, entries)?;
+        for entry in &entries[before..] {
+            self.apply(entry, effects);
+        }
+        C::Answer::read(self, key)
+    }
+}
+
+impl Answer for () {
+    type Key = ();
+
+    fn read(_: &Engine, (): ()) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+impl Answer for usize {
+    type Key = Self;
+
+    fn read(_: &Engine, count: Self) -> Result<Self, Refusal> {
+        Ok(count)
+    }
+}
+
+impl Answer for Arc<Job> {
+    type Key = JobKey;
+
+    fn read(engine: &Engine, key: JobKey) -> Result<Self, Refusal> {
+        engine.job(key).cloned().ok_or(Refusal::NotFound)
+    }
+}
+
+impl Answer for Created {
+    type Key = (JobKey, bool);
+
+    fn read(engine: &Engine, (key, replayed): (JobKey, bool)) -> Result<Self, Refusal> {
+        let job = Arc::<Job>::read(engine, key)?;
+        Ok(Self { job, replayed })
+    }
+}
+
+impl Answer for Arc<Endpoint> {
+    type Key = EndpointKey;
+
+    fn read(engine: &Engine, key: EndpointKey) -> Result<Self, Refusal> {
+        let found = engine.webhooks().endpoint(key).cloned();
+        found.ok_or(Refusal::NoSuchEndpoint)
+    }
+}
+
+impl Answer for Arc<Delivery> {
+    type Key = DeliveryKey;
+
+    fn read(engine: &Engine, key: DeliveryKey) -> Result<Self, Refusal> {
+        let found = engine.webhooks().delivery(key).cloned();
+        found.ok_or(Refusal::NoSuchDelivery)
+    }
+}
