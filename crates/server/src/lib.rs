@@ -1,5 +1,6 @@
 //! The shell around the engine: what a job-status server needs beside the life of jobs itself.
 
+pub mod attendance;
 pub mod board;
 pub mod clock;
 pub mod config;
@@ -9,12 +10,12 @@ pub mod driver;
 pub mod guard;
 pub mod http;
 pub mod journal;
-pub mod looks;
 pub mod metrics;
-pub mod report;
+mod recent;
 pub mod scenario;
 pub mod serve;
 pub mod server;
+mod sharded;
 pub mod webhook_board;
 
 pub use config::Config;

@@ -9,8 +9,8 @@ use http::request::Parts;
 
 use super::error::ApiError;
 use super::fields::Fields;
+use crate::attendance::Agent;
 use crate::config::Secret;
-use crate::looks::Agent;
 
 /// The API keys, and whose each one is.
 #[derive(Debug)]

@@ -23,8 +23,8 @@ use super::extract::{Path, Query};
 use super::hold::refusal;
 use super::jobs::{find, key_of};
 use super::limits::Held;
-use super::looks::Looked;
 use super::state::AppState;
+use crate::attendance::Read;
 use crate::board::{Channel, Waiter, Watcher};
 
 /// The most events that are sent at once; the next are made when these are gone.
@@ -192,14 +192,11 @@ impl JobStream {
             let after = self.state.clock.now().since(finished_at);
             self.state.metrics.woken(Channel::Stream, after);
         }
-        let looked = Looked {
-            asked_at: self.state.clock.now(),
-            channel: Channel::Stream.as_str(),
-            seen: None,
-            retry_after: None,
+        let read = Read {
+            channel: Some(Channel::Stream),
+            ..Read::of(job, self.state.clock.now())
         };
-        self.state
-            .note_look(&self.caller, job, looked, self.state.clock.now());
+        self.state.attendance.read(self.caller.counted(), read);
         Some(text)
     }
 }

@@ -22,11 +22,10 @@ use super::extract::{Json, Path, Prefer, Query, Tags, Worded};
 use super::fields::Fields;
 use super::hold::{Hold, hold};
 use super::lines::{Lines, Text};
-use super::looks::{Looked, POLL};
 use super::represent::{apply_preference, represent, respond, show};
 use super::state::AppState;
-use super::visit::Said;
 use super::webhooks::{check_webhook_of, show_secret_of_job, wait_for_early_webhook};
+use crate::attendance::{BodyDigest, Read};
 use crate::board::{Channel, Look};
 
 /// How a read may be held.
@@ -64,7 +63,7 @@ pub(super) struct ReadQuery {
 pub(super) async fn create(
     State(state): State<AppState>,
     caller: Caller,
-    Extension(said): Extension<Said>,
+    Extension(said): Extension<BodyDigest>,
     uri: Uri,
     headers: HeaderMap,
     Worded { value, text }: Worded<NewJob<RawJson>>,
@@ -77,7 +76,7 @@ pub(super) async fn create(
         .filter(|_| !prefer.respond_async)
         .map(|length| Hold::grant(&state, &caller, Channel::Create, length))
         .transpose()?;
-    let mut made = wish.make(&state, &said, Said::digest(&text)).await?;
+    let mut made = wish.make(&state, &said, BodyDigest::digest(&text)).await?;
     let preference = match &granted {
         Some(granted) => Preference::Wait(granted.length()),
         None if prefer.respond_async => Preference::RespondAsync,
@@ -99,13 +98,12 @@ pub(super) async fn create(
         )
         .await
         .unwrap_or(last);
-        let looked = Looked {
+        let read = Read {
             asked_at,
-            channel: Channel::Create.as_str(),
-            seen: None,
-            retry_after: None,
+            channel: Some(Channel::Create),
+            ..Read::of(&made.job, state.clock.now())
         };
-        state.note_look(&caller, &made.job, looked, state.clock.now());
+        state.attendance.read(caller.counted(), read);
     }
     let mut out = HeaderMap::new();
     // HTTP/2 has the host in the URI.
@@ -153,7 +151,7 @@ impl Wish {
     pub(super) async fn make(
         self,
         state: &AppState,
-        said: &Said,
+        said: &BodyDigest,
         digest: u64,
     ) -> Result<JobMade, ApiError> {
         let Created { job, replayed } = state.commands.ask(*self.0).await?;
@@ -367,13 +365,14 @@ impl Ask {
         out: &mut impl Lines,
     ) -> Result<Option<Bytes>, ApiError> {
         let shown = show(state, job, self.knows(job), now, out)?;
-        let looked = Looked {
+        let read = Read {
             asked_at: self.asked_at,
-            channel: length.map_or(POLL, |_| Channel::LongPoll.as_str()),
-            seen: self.seen,
+            channel: length.map(|_| Channel::LongPoll),
+            known: self.seen,
             retry_after: shown.retry_after,
+            ..Read::of(job, now)
         };
-        state.note_look(caller, job, looked, now);
+        state.attendance.read(caller.counted(), read);
         if let Some(length) = length {
             apply_preference(out, length);
         }

@@ -7,9 +7,8 @@
 //! The well-kept crate for this takes another clock, but keeps a record of every client it has ever seen until somebody sweeps, and
 //! the sweeping, bounded and on our clock, would have been as long as the algorithm.
 
-use std::hash::BuildHasher as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use abide_wire::{Timestamp, headers};
@@ -17,11 +16,13 @@ use abide_wire::{Timestamp, headers};
 use super::access::Client;
 use super::lines::Lines;
 use crate::config::{Quota, RateLimit};
-use abide_engine::hash::{FastHash, FastMap};
+use crate::sharded::Sharded;
+use abide_engine::hash::FastMap;
+use parking_lot::Mutex;
 
-/// Into how many parts the clients are divided, each with a lock of its own.
+/// How many shards the clients are divided into.
 const SHARDS: usize = 16;
-/// The most clients that are remembered per part. Beyond it, those whose quota is whole again are forgotten, and if
+/// The most clients that are remembered per shard. Beyond it, those whose quota is whole again are forgotten, and if
 /// that isn't enough, all of them.
 const CLIENTS_MAX: usize = 8_192;
 
@@ -47,8 +48,7 @@ impl Class {
 #[derive(Debug)]
 pub struct Rates {
     quota: Option<Quota>,
-    hash: FastHash,
-    shards: Box<[Mutex<Evens>]>,
+    clients: Sharded<(Client, Class), Evens>,
 }
 
 /// Per client, when all it has asked for would have been allowed at an even pace, in microseconds since the epoch.
@@ -74,8 +74,7 @@ impl Rates {
     pub fn new(limit: RateLimit) -> Self {
         Self {
             quota: limit.0,
-            hash: FastHash::default(),
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            clients: Sharded::new(SHARDS, Evens::default),
         }
     }
 
@@ -86,8 +85,7 @@ impl Rates {
         let window = micros(quota.window);
         let step = (window / i64::from(quota.requests.get())).max(1);
         let key = (client, class);
-        let shard = usize::try_from(self.hash.hash_one(key)).unwrap_or(usize::MAX) % SHARDS;
-        let mut clients = lock(&self.shards[shard]);
+        let mut clients = self.clients.write(&key);
         if clients.len() >= CLIENTS_MAX && !clients.contains_key(&key) {
             clients.retain(|_, even| *even > now);
             if clients.len() >= CLIENTS_MAX {
@@ -200,7 +198,7 @@ impl Holds {
     ///
     /// There are as many as there may be.
     pub fn hold(self: &Arc<Self>, client: Client) -> Result<Held, Full> {
-        let mut clients = lock(&self.clients);
+        let mut clients = self.clients.lock();
         if self.all.load(Ordering::Relaxed) >= self.all_max {
             return Err(Full::All(self.all_max));
         }
@@ -220,7 +218,7 @@ impl Holds {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut clients = lock(&self.holds.clients);
+        let mut clients = self.holds.clients.lock();
         if let Some(own) = clients.get_mut(&self.client) {
             *own -= 1;
             if *own == 0 {
@@ -233,11 +231,6 @@ impl Drop for Held {
 
 fn micros(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Numbers are changed one at a time, so a panic in between leaves none of them half changed.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -323,7 +316,7 @@ mod tests {
         for n in 0..400_000 {
             rates.take(client(n), Class::Request, START).unwrap();
         }
-        let kept: usize = rates.shards.iter().map(|shard| lock(shard).len()).sum();
+        let kept: usize = rates.clients.all().iter().map(|it| it.read().len()).sum();
         assert!(kept <= SHARDS * CLIENTS_MAX, "{kept}");
     }
 
@@ -372,6 +365,6 @@ mod tests {
         let again = holds.hold(client(1)).unwrap();
         drop((again, _second, _third));
         assert!(holds.is_empty());
-        assert!(lock(&holds.clients).is_empty());
+        assert!(holds.clients.lock().is_empty());
     }
 }

@@ -1,13 +1,10 @@
 //! Who looked at a job, and what each look was good for.
 
-use std::time::Duration;
-
 use axum::Json as Respond;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
-use abide_engine::Job;
 use abide_engine::compact::Percent;
 use abide_wire::{Status, Timestamp};
 
@@ -17,8 +14,9 @@ use super::extract::Path;
 use super::jobs::{find, key_of};
 use super::state::AppState;
 use crate::board::Channel;
-use crate::looks::{Look, Who};
-use crate::report::Seen;
+
+/// What a read that isn't held is called.
+pub(super) const POLL: &str = "poll";
 
 /// The log of one job.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -89,14 +87,14 @@ pub(super) async fn of_job(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let job = find(&state, &caller, key_of(&id)?)?;
-    let log = state.looks.of(job.key);
-    let looks = log.looks.iter().map(|look| LookSeen {
-        at: look.at,
-        channel: look.channel,
-        revision: look.revision,
-        news: look.news,
-        client: look.who.to_string(),
-        held_ms: look.at.since(look.asked_at).as_millis(),
+    let timeline = state.attendance.timeline(job.key);
+    let looks = timeline.reads.iter().map(|read| LookSeen {
+        at: read.at,
+        channel: read.channel.map_or(POLL, Channel::as_str),
+        revision: read.revision,
+        news: read.news,
+        client: read.client.to_string(),
+        held_ms: read.at.since(read.asked_at).as_millis(),
     });
     let changes = (job.first_revision()..=job.revision).filter_map(|revision| {
         let change = job.change(revision)?;
@@ -111,59 +109,7 @@ pub(super) async fn of_job(
     Ok(Respond(Log {
         looks: looks.collect(),
         changes: changes.collect(),
-        dropped: log.dropped,
+        dropped: timeline.dropped,
     })
     .into_response())
-}
-
-/// One look, as the handler that answers it knows it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Looked {
-    /// When it was asked.
-    pub asked_at: Timestamp,
-    /// By which channel.
-    pub channel: &'static str,
-    /// The newest revision that the client said it has.
-    pub seen: Option<u64>,
-    /// After how many seconds the answer tells the client to look again.
-    pub retry_after: Option<u32>,
-}
-
-/// What a read that isn't held is called.
-pub(super) const POLL: &str = "poll";
-
-impl AppState {
-    /// Notes that the caller is shown that job at that moment, which is now.
-    pub(super) fn note_look(&self, caller: &Caller, job: &Job, looked: Looked, at: Timestamp) {
-        let retry_after = looked.retry_after;
-        let channel = Channel::ALL
-            .into_iter()
-            .find(|channel| channel.as_str() == looked.channel);
-        let seen = Seen {
-            asked_at: looked.asked_at,
-            at,
-            job: job.key,
-            revision: job.revision,
-            known: looked.seen,
-            finished_at: job.finished_at,
-            channel,
-            retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.into())),
-        };
-        // The others are counted as requests where they are answered: several looks may belong to one.
-        let is_request = matches!(channel, None | Some(Channel::LongPoll));
-        self.report.look(caller.counted(), seen, is_request);
-        let look = Look {
-            at,
-            asked_at: looked.asked_at,
-            channel: looked.channel,
-            revision: job.revision,
-            news: false,
-            retry_after,
-            who: Who {
-                agent: caller.agent,
-                address: caller.address,
-            },
-        };
-        self.looks.note(job.key, looked.seen, look);
-    }
 }

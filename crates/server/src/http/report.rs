@@ -12,8 +12,8 @@ use super::access::Caller;
 use super::extract::Query;
 use super::looks::POLL;
 use super::state::AppState;
+use crate::attendance::{Client, ClientReport};
 use crate::board::Channel;
-use crate::report::{Card, Client};
 
 /// What a client may take before its verdict is bad. What isn't said is as here.
 #[derive(Clone, Copy, Debug, Deserialize, utoipa::IntoParams)]
@@ -144,7 +144,7 @@ pub(super) async fn card(
     caller: Caller,
     Query(limits): Query<Limits>,
 ) -> Respond<Report> {
-    let (mut cards, jobs) = state.report.of(caller.owner);
+    let (mut cards, jobs) = state.attendance.reports(caller.owner);
     cards.sort_by_key(|card| std::cmp::Reverse(card.last));
     let since = cards.iter().map(|card| card.since).min();
     let clients: Vec<_> = cards.iter().map(|card| show(card, &limits)).collect();
@@ -169,17 +169,17 @@ pub(super) async fn card(
     )
 )]
 pub(super) async fn clear(State(state): State<AppState>, caller: Caller) -> StatusCode {
-    state.report.clear(caller.owner);
+    state.attendance.clear_reports(caller.owner);
     StatusCode::NO_CONTENT
 }
 
-fn show(card: &Card, limits: &Limits) -> ClientCard {
+fn show(card: &ClientReport, limits: &Limits) -> ClientCard {
     // Whoever made jobs and never looked at them has those.
-    let jobs = card.jobs.max(card.creates).max(1) as f64;
+    let jobs = card.counts.jobs.max(card.counts.creates).max(1) as f64;
     let detection_ms = detection(card);
-    let ignored = card.told - card.obeyed;
-    let requests_per_job = card.requests as f64 / jobs;
-    let wasted_per_job = card.wasted as f64 / jobs;
+    let ignored = card.counts.advised - card.counts.obeyed;
+    let requests_per_job = card.counts.requests as f64 / jobs;
+    let wasted_per_job = card.counts.wasted as f64 / jobs;
     let p95 = detection_ms.map_or(0, |late| late.p95);
     let verdicts: Vec<Verdict> = [
         (
@@ -200,7 +200,7 @@ fn show(card: &Card, limits: &Limits) -> ClientCard {
         ),
         (
             "duplicate_creates",
-            card.duplicates as f64,
+            card.counts.duplicates as f64,
             limits.duplicate_creates as f64,
         ),
     ]
@@ -212,40 +212,41 @@ fn show(card: &Card, limits: &Limits) -> ClientCard {
         pass: value <= limit,
     })
     .collect();
-    let optimum = card.creates + card.jobs - card.ended_by_create.min(card.jobs);
+    let optimum =
+        card.counts.creates + card.counts.jobs - card.counts.ended_by_create.min(card.counts.jobs);
     ClientCard {
         client: name(&card.client),
         channel: channel(card),
         since: card.since,
-        jobs: card.jobs,
-        ended: card.ended,
-        requests: card.requests,
-        failed: card.failed,
+        jobs: card.counts.jobs,
+        ended: card.counts.ended,
+        requests: card.counts.requests,
+        failed: card.counts.failed,
         requests_per_job,
         optimum_per_job: optimum as f64 / jobs,
-        wasted: card.wasted,
+        wasted: card.counts.wasted,
         wasted_per_job,
         detection_ms,
         retry_after: RetryAfter {
-            given: card.told,
-            obeyed: card.obeyed,
+            given: card.counts.advised,
+            obeyed: card.counts.obeyed,
         },
-        creates: card.creates,
-        replayed_creates: card.replayed,
-        identical_creates: card.identical,
-        duplicate_creates: card.duplicates,
+        creates: card.counts.creates,
+        replayed_creates: card.counts.replayed,
+        identical_creates: card.counts.identical,
+        duplicate_creates: card.counts.duplicates,
         pass: verdicts.iter().all(|verdict| verdict.pass),
         verdicts,
     }
 }
 
-fn detection(card: &Card) -> Option<Detection> {
+fn detection(card: &ClientReport) -> Option<Detection> {
     let mut late: Vec<u64> = card.late_ms.iter().copied().collect();
     late.sort_unstable();
     let max = *late.last()?;
     let quantile = |share: f64| late[((late.len() - 1) as f64 * share).round() as usize];
     Some(Detection {
-        mean: card.late_ms_sum / card.ended.max(1),
+        mean: card.counts.late_ms / card.counts.ended.max(1),
         p50: quantile(0.5),
         p90: quantile(0.9),
         p95: quantile(0.95),
@@ -254,9 +255,9 @@ fn detection(card: &Card) -> Option<Detection> {
 }
 
 /// The channel that has the most looks; of two, the first.
-fn channel(card: &Card) -> &'static str {
-    let most = card.channels.iter().copied().max().unwrap_or(0);
-    let place = card.channels.iter().position(|looks| *looks == most);
+fn channel(card: &ClientReport) -> &'static str {
+    let most = card.counts.channels.iter().copied().max().unwrap_or(0);
+    let place = card.counts.channels.iter().position(|looks| *looks == most);
     match place.and_then(|place| Channel::ALL.get(place.checked_sub(1)?)) {
         Some(channel) => channel.as_str(),
         None => POLL,
@@ -264,7 +265,7 @@ fn channel(card: &Card) -> &'static str {
 }
 
 fn name(client: &Client) -> String {
-    let mut name = client.who.to_string();
+    let mut name = client.to_string();
     if client.owner != Owner::ANYONE {
         // Enough to tell keys apart, and nothing to guess one from.
         name.push_str(&format!(" · key {:08x}", client.owner.0 >> 32));

@@ -15,9 +15,9 @@ use super::error::ApiError;
 use super::extract::Json;
 use super::hold::Hold;
 use super::jobs::{find, key_of};
-use super::looks::Looked;
 use super::represent::apply_preference;
 use super::state::AppState;
+use crate::attendance::Read;
 use crate::board::Channel;
 
 /// The jobs that are waited for, each with the newest revision that the client has.
@@ -83,13 +83,13 @@ pub(super) async fn wait(
     }
     for job in &found.jobs {
         hold.note_wake(&state, job);
-        let looked = Looked {
+        let read = Read {
             asked_at,
-            channel: Channel::Set.as_str(),
-            seen: found.wanted.get(&job.key).copied().flatten(),
-            retry_after: None,
+            channel: Some(Channel::Set),
+            known: found.wanted.get(&job.key).copied().flatten(),
+            ..Read::of(job, state.clock.now())
         };
-        state.note_look(&caller, job, looked, state.clock.now());
+        state.attendance.read(caller.counted(), read);
     }
     let mut response = found.respond(&state);
     apply_preference(response.headers_mut(), hold.length());

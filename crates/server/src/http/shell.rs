@@ -35,7 +35,7 @@ use super::routes::{Door, Route};
 use super::state::AppState;
 use super::trace::Trace;
 use super::visit::Visit;
-use crate::report;
+use crate::attendance;
 use crate::serve::Reset;
 
 /// The longest name of a request that is taken from the client, in bytes.
@@ -79,7 +79,7 @@ struct Around {
     /// Whose card the answer is counted on.
     visit: Option<Visit>,
     /// Whose card a refusal is counted on.
-    refused: Option<report::Client>,
+    refused: Option<attendance::Client>,
     trace: Trace,
 }
 

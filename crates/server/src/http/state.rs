@@ -13,14 +13,13 @@ use super::access::Access;
 use super::faults::Ordinals;
 use super::limits::{Holds, Rates};
 use super::shell::Name;
+use crate::attendance::Attendance;
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::config::{Config, JobStart};
 use crate::driver::Commands;
 use crate::guard::{Allow, Guard};
-use crate::looks::Looks;
 use crate::metrics::Metrics;
-use crate::report::Report;
 
 /// Shared by all requests. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -48,10 +47,8 @@ pub struct Shared {
     pub access: Access,
     /// How many requests each client may still make.
     pub rates: Rates,
-    /// Who looked at what.
-    pub looks: Looks,
-    /// How each client waits.
-    pub report: Report,
+    /// Which clients read which jobs, and how they waited.
+    pub attendance: Arc<Attendance>,
     /// The requests that are held.
     pub waits: Arc<Holds>,
     /// The event streams that are open.
@@ -87,8 +84,7 @@ impl AppState {
             metrics,
             access: Access::new(&config.api_keys),
             rates: Rates::new(config.rate_limit),
-            looks: Looks::new(),
-            report: Report::new(clock.speed().unwrap_or(1)),
+            attendance: Arc::new(Attendance::new(clock.speed().unwrap_or(1))),
             waits: Holds::new(config.waits_per_client.get(), config.waits_max.get()),
             streams: Holds::new(config.streams_per_client.get(), config.streams_max.get()),
             ordinals: Ordinals::default(),

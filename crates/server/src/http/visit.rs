@@ -1,8 +1,5 @@
 //! What of a request is counted on its client's card, beside the looks that handlers note.
 
-use std::hash::{BuildHasher as _, Hasher as _};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use abide_wire::{FaultKind, Timestamp, headers};
@@ -10,15 +7,12 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{Method, Request, StatusCode, Uri, header};
 
-use foldhash::fast::FixedState;
-
 use super::access::Caller;
 use super::faults::job_of;
 use super::fields::Fields;
 use super::routes::Route;
 use super::state::AppState;
-use crate::looks::Who;
-use crate::report::{Client, Failed, Made};
+use crate::attendance::{BodyDigest, Client, FailedRequest, PendingCreate};
 
 /// Routes by which clients make jobs and wait for them.
 const COUNTED: &[&str] = &[
@@ -45,39 +39,7 @@ enum Kind {
     /// A request for which there are several looks, or none.
     Several,
     /// A create.
-    Create(Create),
-}
-
-/// A create whose answer hasn't been sent. Where it is dropped instead, the client has gone, and the answer is lost.
-#[derive(Debug)]
-struct Create {
-    state: AppState,
-    client: Client,
-    said: Said,
-    has_key: bool,
-    is_answered: bool,
-}
-
-/// Where a handler notes, once it has made a job, what the create said. Among the request's extensions.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Said(Arc<AtomicU64>);
-
-impl Said {
-    /// A digest of what a create says. It is for recognizing what the same clients said a moment ago, in this process.
-    pub(super) fn digest(text: &[u8]) -> u64 {
-        let mut digest = FixedState::default().build_hasher();
-        digest.write(text);
-        digest.finish().max(1)
-    }
-
-    /// Notes that the job has been made.
-    pub(super) fn note(&self, digest: u64) {
-        self.0.store(digest, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> Option<u64> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|digest| *digest != 0)
-    }
+    Create(PendingCreate),
 }
 
 impl Visit {
@@ -110,17 +72,14 @@ impl Visit {
         state: &AppState,
         caller: &Caller,
         fields: &F,
-    ) -> (Self, Said) {
-        let (client, said) = (caller.counted(), Said::default());
-        let create = Create {
-            state: state.clone(),
-            client,
-            said: said.clone(),
-            has_key: fields.value(headers::IDEMPOTENCY_KEY).is_some(),
-            is_answered: false,
-        };
+    ) -> (Self, BodyDigest) {
+        let client = caller.counted();
+        let has_key = fields.value(headers::IDEMPOTENCY_KEY).is_some();
+        let (attendance, clock) = (state.attendance.clone(), state.clock.clone());
+        let create = PendingCreate::new(attendance, clock, client, has_key);
+        let body = create.body();
         let kind = Kind::Create(create);
-        (Self { client, kind }, said)
+        (Self { client, kind }, body)
     }
 
     /// The visit of a read, which its handler counts.
@@ -144,21 +103,21 @@ impl Visit {
         let is_failed = status.is_client_error() || status.is_server_error();
         let is_several = matches!(self.kind, Kind::Several);
         if let Kind::Create(create) = self.kind
-            && create.answered(response, is_failed, now)
+            && count_create(create, response, is_failed, now)
         {
             return;
         }
         if is_failed {
             count_failed(state, self.client, route, uri, response, now);
         } else if is_several {
-            state.report.request(self.client, now);
+            state.attendance.request(self.client, now);
         }
     }
 
     /// Counts the answer to a create that went well.
     pub(super) fn made(self, is_replay: bool, now: Timestamp) {
         if let Kind::Create(create) = self.kind {
-            create.made(is_replay, false, now);
+            create.answered(is_replay, false, now);
         }
     }
 
@@ -185,59 +144,29 @@ fn count_failed(
     response: &Response,
     now: Timestamp,
 ) {
-    let failed = Failed {
+    let failed = FailedRequest {
         asked_at: now,
         at: now,
         job: job_of(state, route, uri),
         retry_after: retry_after(response),
     };
-    state.report.failed(client, failed);
+    state.attendance.failed(client, failed);
 }
 
-impl Create {
-    /// Counts a create that made a job; `false` where it made none.
-    fn answered(self, response: &Response, is_failed: bool, now: Timestamp) -> bool {
-        let out = response.headers();
-        let decision = out.get(headers::SIM_DECISION);
-        let is_cut = decision
-            .and_then(|decision| decision.to_str().ok())
-            .is_some_and(|decision| decision.contains(FaultKind::Truncate.as_str()));
-        let is_replay = out.contains_key(headers::IDEMPOTENT_REPLAYED);
-        self.made(is_replay, is_failed || is_cut, now)
-    }
-
-    fn made(mut self, is_replay: bool, is_lost: bool, at: Timestamp) -> bool {
-        self.is_answered = true;
-        let Some(said) = self.said.get() else {
-            return false;
-        };
-        let made = Made {
-            at,
-            said,
-            has_key: self.has_key,
-            is_replay,
-            is_lost,
-        };
-        self.state.report.made(self.client, made);
-        true
-    }
-}
-
-impl Drop for Create {
-    fn drop(&mut self) {
-        if !self.is_answered
-            && let Some(said) = self.said.get()
-        {
-            let made = Made {
-                at: self.state.clock.now(),
-                said,
-                has_key: self.has_key,
-                is_replay: false,
-                is_lost: true,
-            };
-            self.state.report.made(self.client, made);
-        }
-    }
+/// Counts a create that made a job; `false` where it made none.
+fn count_create(
+    create: PendingCreate,
+    response: &Response,
+    is_failed: bool,
+    now: Timestamp,
+) -> bool {
+    let out = response.headers();
+    let decision = out.get(headers::SIM_DECISION);
+    let is_cut = decision
+        .and_then(|decision| decision.to_str().ok())
+        .is_some_and(|decision| decision.contains(FaultKind::Truncate.as_str()));
+    let is_replay = out.contains_key(headers::IDEMPOTENT_REPLAYED);
+    create.answered(is_replay, is_failed || is_cut, now)
 }
 
 impl Caller {
@@ -245,10 +174,8 @@ impl Caller {
     pub(super) fn counted(&self) -> Client {
         Client {
             owner: self.owner,
-            who: Who {
-                agent: self.agent,
-                address: self.address,
-            },
+            agent: self.agent,
+            address: self.address,
         }
     }
 }

@@ -23,6 +23,7 @@ use abide_engine::job::State as JobState;
 use abide_engine::{Create, Created, Job, Json as RawJson, Owner};
 use abide_wire::{DurationLaw, NewJob, OutcomePlan, Simulate, Span, Timestamp, Until};
 
+use crate::attendance::{BodyDigest, Read};
 use crate::board::{Channel, Look};
 use crate::http::access::Caller;
 use crate::http::error::ApiError;
@@ -30,10 +31,8 @@ use crate::http::extract::{OptionalJson, Path, Query};
 use crate::http::hold::{Hold, hold};
 use crate::http::jobs::{find, key_of};
 use crate::http::lines::Lines;
-use crate::http::looks::{Looked, POLL};
 use crate::http::represent::{add_age, add_tag, respond};
 use crate::http::state::AppState;
-use crate::http::visit::Said;
 
 /// How long `mode=long` holds at most, with what a hold is stretched by. The clients of these routes have time limits of their own, which
 /// were chosen for a server that holds for 5 s.
@@ -109,11 +108,11 @@ pub(in crate::http) struct ClassicJob<'a> {
 async fn create(
     State(state): State<AppState>,
     caller: Caller,
-    Extension(said): Extension<Said>,
+    Extension(said): Extension<BodyDigest>,
     OptionalJson(new): OptionalJson<Option<NewClassicJob>>,
 ) -> Result<Response, ApiError> {
     let simulate = new.map(simulate).transpose()?;
-    let digest = Said::digest(&serde_json::to_vec(&simulate).unwrap_or_default());
+    let digest = BodyDigest::digest(&serde_json::to_vec(&simulate).unwrap_or_default());
     let create = Create {
         owner: caller.owner,
         new: NewJob {
@@ -269,16 +268,15 @@ impl Mode {
         now: Timestamp,
         out: &mut impl Lines,
     ) -> Bytes {
-        let looked = Looked {
+        let read = Read {
             asked_at,
             channel: match self {
-                Self::Short => POLL,
-                Self::Long => Channel::LongPoll.as_str(),
+                Self::Short => None,
+                Self::Long => Some(Channel::LongPoll),
             },
-            seen: None,
-            retry_after: None,
+            ..Read::of(job, now)
         };
-        state.note_look(caller, job, looked, now);
+        state.attendance.read(caller.counted(), read);
         represent(job, now, out)
     }
 }

@@ -10,6 +10,7 @@ use axum::response::IntoResponse as _;
 use futures_util::FutureExt as _;
 
 use super::{ANSWER_BYTES, Around, begin, refused};
+use crate::attendance::BodyDigest;
 use crate::connection::{Head, Later, Quick};
 use crate::http::access::Caller;
 use crate::http::error::ApiError;
@@ -21,7 +22,7 @@ use crate::http::routes::Route;
 use crate::http::shell::{Name, RequestId, Shell, class_of, panicked};
 use crate::http::state::AppState;
 use crate::http::trace::Trace;
-use crate::http::visit::{Said, Visit};
+use crate::http::visit::Visit;
 
 /// The path of a create.
 const PATH: &str = "/v1/jobs";
@@ -33,7 +34,7 @@ struct Making {
     base: Base,
     preference: Preference,
     visit: Visit,
-    said: Said,
+    said: BodyDigest,
     digest: u64,
 }
 
@@ -83,7 +84,7 @@ impl Shell {
             },
             visit,
             said,
-            digest: Said::digest(body),
+            digest: BodyDigest::digest(body),
         };
         let wish = new.and_then(|new| Wish::of(state, &caller, new, head.fields));
         Some(Quick::Later(Box::pin(made(state.clone(), making, wish))))

@@ -1,0 +1,89 @@
+//! Who counts as one client.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use abide_engine::Owner;
+
+/// The longest name of a client's program that is kept, in bytes.
+const AGENT_BYTES_MAX: usize = 31;
+
+/// A client: a program at an address, or with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Client {
+    /// Whose jobs it sees.
+    pub owner: Owner,
+    /// The program.
+    pub agent: Agent,
+    /// Where it runs; `None` if the server can't tell.
+    pub address: Option<IpAddr>,
+}
+
+/// The name that a client's program gives itself: the first word of `User-Agent`. Held in place, because every request
+/// carries one.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Agent {
+    bytes: [u8; AGENT_BYTES_MAX],
+    length: u8,
+}
+
+impl Agent {
+    /// The first word of that text, cut to 31 bytes; characters that aren't visible ASCII are left out.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let word = text.split_ascii_whitespace().next().unwrap_or_default();
+        let visible = word.bytes().filter(u8::is_ascii_graphic);
+        let mut agent = Self::default();
+        for (place, byte) in agent.bytes.iter_mut().zip(visible) {
+            *place = byte;
+            agent.length += 1;
+        }
+        agent
+    }
+
+    /// The word; empty if the client sent none.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+impl fmt::Display for Client {
+    /// The program and its address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let agent = self.agent.as_str();
+        f.write_str(if agent.is_empty() { "unnamed" } else { agent })?;
+        if let Some(address) = self.address {
+            write!(f, " · {address}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_the_first_word_of_its_user_agent() {
+        let table = [
+            ("curl/8.5.0", "curl/8.5.0"),
+            ("Mozilla/5.0 (X11; Linux) Gecko", "Mozilla/5.0"),
+            ("", ""),
+            (
+                "x123456789012345678901234567890123456789",
+                "x123456789012345678901234567890",
+            ),
+            ("naïve/1", "nave/1"),
+        ];
+        for (sent, kept) in table {
+            assert_eq!(Agent::new(sent).as_str(), kept);
+        }
+    }
+}

@@ -1,0 +1,461 @@
+//! Sums, by client.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use abide_engine::hash::FastMap;
+use abide_engine::{JobKey, Owner};
+use abide_wire::Timestamp;
+
+use super::{Client, Read};
+use crate::board::Channel;
+use crate::recent::Recent;
+use crate::sharded::Sharded;
+
+/// How many shards the clients are divided into.
+const SHARDS: usize = 16;
+/// The most clients per shard that are remembered. The one that has been silent for longest is forgotten for the next.
+const CLIENTS_MAX: usize = 64;
+/// The most jobs per shard for which it is remembered what a client has seen. The oldest is forgotten for the next.
+const SEEN_MAX: usize = 8_192;
+/// The most ends per client whose lateness is remembered, the last ones.
+const LATE_MAX: usize = 1_024;
+/// The most creates per client that are remembered to recognize a repetition.
+const CREATES_MAX: usize = 64;
+/// How much sooner than told a client may come back and still count as obedient: headers are in whole seconds, and a client's
+/// clock is not the server's.
+const OBEDIENCE_SLACK: Duration = Duration::from_millis(50);
+
+/// The reports of all clients.
+#[derive(Debug)]
+pub(super) struct ClientReports {
+    shards: Sharded<Client, Shard>,
+    /// How many times faster the server's time passes than its clients'.
+    speed: u32,
+}
+
+#[derive(Debug)]
+struct Shard {
+    reports: FastMap<Client, ClientReport>,
+    seen: Recent<(Client, JobKey), Seen>,
+}
+
+/// What a client has seen of a job.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    revision: u64,
+    has_end: bool,
+    advice: Option<Advice>,
+}
+
+/// When a client was told to come back.
+#[derive(Clone, Copy, Debug)]
+struct Advice {
+    at: Timestamp,
+    wait: Duration,
+    /// Whether it was refused until then. Otherwise a held request needn't take the advice.
+    was_refused: bool,
+}
+
+/// A request that was refused or failed.
+#[derive(Clone, Copy, Debug)]
+pub struct FailedRequest {
+    /// When it was asked.
+    pub asked_at: Timestamp,
+    /// When it was answered.
+    pub at: Timestamp,
+    /// The job that it was for, if the request names one.
+    pub job: Option<JobKey>,
+    /// How long the answer told the client to wait.
+    pub retry_after: Option<Duration>,
+}
+
+/// A create that made a job, or repeated one that had.
+#[derive(Clone, Copy, Debug)]
+pub struct AnsweredCreate {
+    /// When it was answered.
+    pub at: Timestamp,
+    /// The digest of its body; see [`BodyDigest::digest`](super::BodyDigest::digest).
+    pub body: u64,
+    /// Whether it had an idempotency key.
+    pub has_key: bool,
+    /// Whether the job had been made before under that key.
+    pub is_replay: bool,
+    /// Whether the client never got the answer.
+    pub is_lost: bool,
+}
+
+/// What one client spent, and how late it learned.
+#[derive(Clone, Debug)]
+pub struct ClientReport {
+    /// The client.
+    pub client: Client,
+    /// When it was first seen.
+    pub since: Timestamp,
+    /// When it was last seen.
+    pub last: Timestamp,
+    /// The sums.
+    pub counts: Counts,
+    /// How long after the ends it learned of them, in milliseconds; the last of them.
+    pub late_ms: VecDeque<u64>,
+    /// Digests of the bodies of its last creates.
+    bodies: VecDeque<u64>,
+    /// Digests of the bodies of those whose answers were lost.
+    lost: VecDeque<u64>,
+}
+
+/// The sums of a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Jobs that it read.
+    pub jobs: u64,
+    /// Jobs whose ends it saw.
+    pub ended: u64,
+    /// Jobs whose ends it saw in the answer to the create.
+    pub ended_by_create: u64,
+    /// Requests about jobs: reads, creates, streams, and those that failed.
+    pub requests: u64,
+    /// Requests that were refused or failed.
+    pub failed: u64,
+    /// Reads that told it nothing new.
+    pub wasted: u64,
+    /// Reads by channel: polls, then [`Channel::ALL`].
+    pub channels: [u64; 1 + Channel::ALL.len()],
+    /// How long after the ends it learned of them in all, in milliseconds.
+    pub late_ms: u64,
+    /// How often it came back after it had been told when to.
+    pub advised: u64,
+    /// How often it didn't come back before that.
+    pub obeyed: u64,
+    /// Jobs that it made.
+    pub creates: u64,
+    /// Creates repeated under their idempotency key, which made nothing.
+    pub replayed: u64,
+    /// Creates without a key whose body repeated that of one before.
+    pub identical: u64,
+    /// Those of them that followed one whose answer was lost: the same job twice.
+    pub duplicates: u64,
+}
+
+impl ClientReports {
+    /// No client has been seen. `speed` is how many times faster the server's time passes than its clients'.
+    pub(super) fn new(speed: u32) -> Self {
+        let shard = || Shard {
+            reports: FastMap::default(),
+            seen: Recent::new(SEEN_MAX),
+        };
+        Self {
+            shards: Sharded::new(SHARDS, shard),
+            speed: speed.max(1),
+        }
+    }
+
+    pub(super) fn read(&self, client: Client, read: &Read) {
+        let mut shard = self.shards.write(&client);
+        let Shard { reports, seen } = &mut *shard;
+        let report = report_of(reports, client, read.at);
+        let (seen, is_first) = seen.get_or_add((client, read.job));
+        let counts = &mut report.counts;
+        counts.jobs += u64::from(is_first);
+        counts.requests += u64::from(read.is_request());
+        counts.channels[read.channel.map_or(0, |channel| 1 + channel as usize)] += 1;
+        counts.judge(
+            seen.advice,
+            read.asked_at,
+            read.channel.is_none(),
+            self.speed,
+        );
+        counts.wasted += u64::from(read.revision <= seen.revision.max(read.known.unwrap_or(0)));
+        seen.revision = seen.revision.max(read.revision);
+        seen.advice = read.wait().map(|wait| Advice {
+            at: read.at,
+            wait,
+            was_refused: false,
+        });
+        if let Some(finished_at) = read.finished_at
+            && !seen.has_end
+        {
+            seen.has_end = true;
+            report.ended(read.at.since(finished_at));
+            report.counts.ended_by_create += u64::from(read.channel == Some(Channel::Create));
+        }
+    }
+
+    pub(super) fn request(&self, client: Client, at: Timestamp) {
+        let mut shard = self.shards.write(&client);
+        report_of(&mut shard.reports, client, at).counts.requests += 1;
+    }
+
+    pub(super) fn failed(&self, client: Client, failed: FailedRequest) {
+        let mut shard = self.shards.write(&client);
+        let Shard { reports, seen } = &mut *shard;
+        let counts = &mut report_of(reports, client, failed.at).counts;
+        counts.requests += 1;
+        counts.failed += 1;
+        let seen = failed.job.and_then(|job| seen.get_mut(&(client, job)));
+        if let Some(seen) = seen {
+            counts.judge(seen.advice, failed.asked_at, true, self.speed);
+            seen.advice = failed.retry_after.map(|wait| Advice {
+                at: failed.at,
+                wait,
+                was_refused: true,
+            });
+        }
+    }
+
+    pub(super) fn created(&self, client: Client, created: AnsweredCreate) {
+        let mut shard = self.shards.write(&client);
+        let report = report_of(&mut shard.reports, client, created.at);
+        let counts = &mut report.counts;
+        counts.requests += 1;
+        counts.failed += u64::from(created.is_lost);
+        let lost = report.lost.iter().position(|body| *body == created.body);
+        if created.is_replay {
+            counts.replayed += 1;
+        } else {
+            counts.creates += 1;
+            if !created.has_key && report.bodies.contains(&created.body) {
+                counts.identical += 1;
+                counts.duplicates += u64::from(lost.is_some());
+            }
+        }
+        if let Some(place) = lost {
+            report.lost.remove(place);
+        }
+        remember(&mut report.bodies, created.body, CREATES_MAX);
+        if created.is_lost {
+            remember(&mut report.lost, created.body, CREATES_MAX);
+        }
+    }
+
+    pub(super) fn of(&self, owner: Owner) -> (Vec<ClientReport>, usize) {
+        let mut reports = Vec::new();
+        let mut jobs = HashSet::new();
+        for shard in self.shards.all() {
+            let shard = shard.read();
+            let of_owner = shard.reports.values().filter(|it| it.client.owner == owner);
+            reports.extend(of_owner.cloned());
+            let seen = shard.seen.keys();
+            jobs.extend(seen.filter_map(|(it, job)| (it.owner == owner).then_some(*job)));
+        }
+        (reports, jobs.len())
+    }
+
+    pub(super) fn clear(&self, owner: Owner) {
+        for shard in self.shards.all() {
+            let mut shard = shard.write();
+            shard.reports.retain(|client, _| client.owner != owner);
+            shard.seen.retain(|(client, _)| client.owner != owner);
+        }
+    }
+}
+
+impl ClientReport {
+    fn ended(&mut self, late: Duration) {
+        let late_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+        self.counts.ended += 1;
+        self.counts.late_ms = self.counts.late_ms.saturating_add(late_ms);
+        remember(&mut self.late_ms, late_ms, LATE_MAX);
+    }
+}
+
+impl Counts {
+    /// Judges whether the client came back when it had been told to. Advice is for polls, a refusal for held requests too.
+    fn judge(&mut self, advice: Option<Advice>, asked_at: Timestamp, is_poll: bool, speed: u32) {
+        let Some(advice) = advice.filter(|advice| advice.was_refused || is_poll) else {
+            return;
+        };
+        // Clients wait by their own time, which passes more slowly.
+        let pause = asked_at.since(advice.at) / speed;
+        self.advised += 1;
+        self.obeyed += u64::from(pause + OBEDIENCE_SLACK >= advice.wait);
+    }
+}
+
+/// The report of that client, begun if there is none. The client has been seen at that moment.
+fn report_of(
+    reports: &mut FastMap<Client, ClientReport>,
+    client: Client,
+    at: Timestamp,
+) -> &mut ClientReport {
+    if reports.len() >= CLIENTS_MAX && !reports.contains_key(&client) {
+        let silent = reports.values().min_by_key(|report| report.last);
+        if let Some(silent) = silent.map(|report| report.client) {
+            reports.remove(&silent);
+        }
+    }
+    let report = reports.entry(client).or_insert_with(|| ClientReport {
+        client,
+        since: at,
+        last: at,
+        counts: Counts::default(),
+        late_ms: VecDeque::new(),
+        bodies: VecDeque::new(),
+        lost: VecDeque::new(),
+    });
+    report.last = at;
+    report
+}
+
+fn remember(list: &mut VecDeque<u64>, value: u64, max: usize) {
+    if list.len() == max {
+        list.pop_front();
+    }
+    list.push_back(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{at, client, read};
+    use super::*;
+
+    fn report(reports: &ClientReports) -> ClientReport {
+        let (mut reports, _) = reports.of(Owner::ANYONE);
+        assert_eq!(reports.len(), 1);
+        reports.remove(0)
+    }
+
+    #[test]
+    fn every_read_is_counted() {
+        let reports = ClientReports::new(1);
+        for n in 0..10_000 {
+            reports.read(client(1), &read(n, 1 + n as u64 / 5_000));
+        }
+        let end = Read {
+            finished_at: Some(at(10_000)),
+            ..read(10_250, 3)
+        };
+        reports.read(client(1), &end);
+        reports.read(client(1), &end);
+        let report = report(&reports);
+        let counts = report.counts;
+        assert_eq!((counts.jobs, counts.ended, counts.requests), (1, 1, 10_002));
+        assert_eq!((counts.wasted, counts.late_ms), (9_999, 250));
+        assert_eq!(report.late_ms, [250]);
+    }
+
+    #[test]
+    fn advice_is_for_polls_and_a_refusal_for_every_request() {
+        let advised = |millis, channel| Read {
+            retry_after: Some(2),
+            channel,
+            ..read(millis, 1)
+        };
+        let held = Some(Channel::LongPoll);
+        let reports = ClientReports::new(1);
+        for (millis, channel) in [
+            (0, None),
+            // Too early by more than the slack, just within it, and not to be judged.
+            (1_900, None),
+            (3_860, None),
+            (3_900, held),
+            (3_950, held),
+        ] {
+            reports.read(client(1), &advised(millis, channel));
+        }
+        let one = report(&reports).counts;
+        assert_eq!((one.advised, one.obeyed), (2, 1));
+        let failed = |millis| FailedRequest {
+            asked_at: at(millis),
+            at: at(millis),
+            job: Some(JobKey::from_u128(1)),
+            retry_after: Some(Duration::from_secs(2)),
+        };
+        reports.failed(client(1), failed(6_000));
+        reports.failed(client(1), failed(8_000));
+        reports.read(client(1), &advised(8_100, held));
+        let one = report(&reports).counts;
+        assert_eq!((one.advised, one.obeyed, one.failed), (5, 3, 2));
+    }
+
+    #[test]
+    fn at_sixty_times_the_speed_a_clients_second_is_a_minute() {
+        let reports = ClientReports::new(60);
+        let advised = Read {
+            retry_after: Some(2),
+            ..read(0, 1)
+        };
+        reports.read(client(1), &advised);
+        let a_minute_later = Read {
+            at: at(60_000),
+            asked_at: at(60_000),
+            ..advised
+        };
+        reports.read(client(1), &a_minute_later);
+        reports.read(client(1), &read(180_000, 1));
+        let counts = report(&reports).counts;
+        assert_eq!((counts.advised, counts.obeyed), (2, 1));
+    }
+
+    #[test]
+    fn a_duplicate_repeats_a_create_whose_answer_was_lost_and_has_no_key() {
+        let made = |body| AnsweredCreate {
+            at: at(0),
+            body,
+            has_key: false,
+            is_replay: false,
+            is_lost: false,
+        };
+        let reports = ClientReports::new(1);
+        reports.created(client(1), made(1));
+        // Twice the same may be meant so.
+        reports.created(client(1), made(1));
+        reports.created(
+            client(1),
+            AnsweredCreate {
+                is_lost: true,
+                ..made(2)
+            },
+        );
+        reports.created(client(1), made(2));
+        reports.created(client(1), made(2));
+        let with_key = AnsweredCreate {
+            has_key: true,
+            ..made(3)
+        };
+        reports.created(
+            client(1),
+            AnsweredCreate {
+                is_lost: true,
+                ..with_key
+            },
+        );
+        reports.created(
+            client(1),
+            AnsweredCreate {
+                is_replay: true,
+                ..with_key
+            },
+        );
+        let counts = report(&reports).counts;
+        assert_eq!((counts.creates, counts.replayed), (6, 1));
+        assert_eq!((counts.identical, counts.duplicates), (3, 1));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_an_owners_can_be_forgotten() {
+        let reports = ClientReports::new(1);
+        for n in 0..5_000 {
+            reports.read(client(n), &read(n as i64, 1));
+        }
+        let (all, _) = reports.of(Owner::ANYONE);
+        assert!(all.len() <= SHARDS * CLIENTS_MAX, "{}", all.len());
+        for n in 0..2 * SEEN_MAX as u128 {
+            let read = Read {
+                job: JobKey::from_u128(n),
+                ..read(10_000, 1)
+            };
+            reports.read(client(4_999), &read);
+        }
+        // And the one job that all the others read.
+        assert!(reports.of(Owner::ANYONE).1 <= SEEN_MAX + 1);
+        let other = Client {
+            owner: Owner(7),
+            ..client(1)
+        };
+        reports.read(other, &read(0, 1));
+        reports.clear(Owner::ANYONE);
+        assert!(reports.of(Owner::ANYONE).0.is_empty());
+        assert_eq!(reports.of(Owner(7)).1, 1);
+    }
+}
