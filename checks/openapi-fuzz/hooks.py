@@ -56,6 +56,31 @@ def agree(body):
         body.pop("simulate", None)
 
 
+def in_order(match):
+    """Writes the bounds of a uniform law with the shorter first."""
+    low, high = sorted(match.groups(), key=seconds)
+    return f"uniform:{low}:{high}"
+
+
+def unnested(law, outer=()):
+    """A law without one of its own sort inside, and with its bounds in order, which a description can't say."""
+    if isinstance(law, str):
+        return re.sub(r"uniform:([0-9.]+[a-z]*):([0-9.]+[a-z]*)", in_order, law)
+    if not isinstance(law, dict) or len(law) != 1:
+        return law
+    ((name, inner),) = law.items()
+    if name == "shifted" and isinstance(inner, dict) and "law" in inner:
+        if name in outer:
+            return unnested(inner["law"], outer)
+        inner["law"] = unnested(inner["law"], (*outer, name))
+    if name == "mixture" and isinstance(inner, list) and all(isinstance(part, dict) and "law" in part for part in inner):
+        if name in outer and inner:
+            return unnested(inner[0]["law"], outer)
+        for part in inner:
+            part["law"] = unnested(part["law"], (*outer, name))
+    return law
+
+
 def tame(value):
     """Goes through a body, whatever it is."""
     if isinstance(value, list):
@@ -74,6 +99,8 @@ def tame(value):
     # On the way every attempt to deliver a webhook is made, and a year of them takes its time.
     if is_wait(value.get("seconds")):
         value["seconds"] = 600
+    if "duration" in value:
+        value["duration"] = unnested(value["duration"])
     # A range begins before it ends, which a description can't say.
     if {"min", "max"} <= value.keys():
         ends = seconds(value["min"]), seconds(value["max"])

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt as _;
-use rand_distr::{Distribution as _, Exp, LogNormal};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Exp1, StandardNormal};
 use serde::{Deserialize, Serialize};
 
+use abide_wire::law::Draws;
 use abide_wire::{
     Code, DurationLaw, Fault, FaultKind, OutcomePlan, Problem, Simulate, Span, Stage,
 };
@@ -151,7 +153,7 @@ impl Defaults {
             .any(|(n, fault)| luck.unit(fate, "stuck", n as u64) < fault.chance.unwrap_or(1.0));
         Plan {
             fate,
-            duration_ms: draw(law, || luck.rng(fate, "duration", 0)),
+            duration_ms: draw(law, luck, fate),
             error: (error_chance > 0.0 && luck.unit(fate, "outcome", 0) < error_chance)
                 .then(|| Box::new(error.cloned().unwrap_or_else(simulated_error))),
             stages: own
@@ -171,29 +173,47 @@ fn simulated_error() -> Problem {
 }
 
 /// Draws a length in milliseconds, at most [`Span::MAX`].
-fn draw(law: &DurationLaw, rng: impl FnOnce() -> rand_chacha::ChaCha8Rng) -> u64 {
-    let seconds = match law {
-        DurationLaw::Fixed(length) => length.get().as_secs_f64(),
-        DurationLaw::Uniform { min, max } => {
-            let (min, max) = (min.get().as_secs_f64(), max.get().as_secs_f64());
-            min + (max - min) * rng().random::<f64>()
-        }
-        DurationLaw::Exponential { mean } => {
-            let mean = mean.get().as_secs_f64();
-            Exp::new(1.0).map_or(0.0, |law| mean * law.sample(&mut rng()))
-        }
-        DurationLaw::Lognormal { median, sigma } => {
-            let median = median.get().as_secs_f64();
-            LogNormal::new(0.0, *sigma).map_or(median, |law| median * law.sample(&mut rng()))
-        }
-        DurationLaw::Empirical(samples) if samples.is_empty() => 0.0,
-        DurationLaw::Empirical(samples) => samples[rng().random_range(0..samples.len())]
-            .get()
-            .as_secs_f64(),
+fn draw(law: &DurationLaw, luck: Luck, fate: u64) -> u64 {
+    let mut dice = Dice {
+        luck,
+        fate,
+        rng: None,
     };
     // A float saturates when it is cast, and no law gives a negative number.
-    let millis = (seconds * 1_000.0).round() as u64;
+    let millis = (law.length(&mut dice) * 1_000.0).round() as u64;
     millis.min(u64::try_from(Span::MAX.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The random numbers of one job's duration, from a generator that is made for the first of them.
+struct Dice {
+    luck: Luck,
+    fate: u64,
+    rng: Option<ChaCha8Rng>,
+}
+
+impl Dice {
+    fn rng(&mut self) -> &mut ChaCha8Rng {
+        self.rng
+            .get_or_insert_with(|| self.luck.rng(self.fate, "duration", 0))
+    }
+}
+
+impl Draws for Dice {
+    fn unit(&mut self) -> f64 {
+        self.rng().random()
+    }
+
+    fn exponential(&mut self) -> f64 {
+        self.rng().sample(Exp1)
+    }
+
+    fn normal(&mut self) -> f64 {
+        self.rng().sample(StandardNormal)
+    }
+
+    fn index(&mut self, length: usize) -> usize {
+        self.rng().random_range(0..length)
+    }
 }
 
 /// The share of the whole at which each stage begins, the first at 0.
@@ -231,46 +251,41 @@ mod tests {
 
     #[test]
     fn laws_have_the_mean_and_the_median_they_promise() {
-        let span = |seconds: f64| Span::from_secs_f64(seconds).unwrap();
         let table = [
-            (DurationLaw::Fixed(span(2.0)), 2.0, 2.0),
-            (
-                DurationLaw::Uniform {
-                    min: span(10.0),
-                    max: span(30.0),
-                },
-                20.0,
-                20.0,
-            ),
-            (
-                DurationLaw::Exponential { mean: span(20.0) },
-                20.0,
-                20.0 * 2f64.ln(),
-            ),
-            (
-                DurationLaw::Lognormal {
-                    median: span(20.0),
-                    sigma: 0.5,
-                },
-                20.0 * (0.125f64).exp(),
-                20.0,
-            ),
-            (
-                DurationLaw::Empirical(vec![span(1.0), span(3.0), span(8.0)]),
-                4.0,
-                3.0,
-            ),
+            ("2s", 2.0, 2.0),
+            ("uniform:10s:30s", 20.0, 20.0),
+            ("exponential:20s", 20.0, 20.0 * 2f64.ln()),
+            ("lognormal:20s:0.5", 20.0 * 0.125f64.exp(), 20.0),
+            ("weibull:20s:1.5", 18.055, 15.664),
+            ("pareto:10s:3", 15.0, 12.599),
+            ("empirical:1s:3s:8s", 4.0, 3.0),
+            ("shifted:5s:uniform:1s:3s", 7.0, 7.0),
+            ("mixture:1:2s+3:shifted:1s:exponential:9s", 8.0, 4.649),
         ];
         for (law, mean, median) in table {
-            let (got_mean, got_median) = mean_and_median(&law);
+            let (got_mean, got_median) = mean_and_median(&law.parse().unwrap());
             assert!(
                 (got_mean / mean - 1.0).abs() < 0.03,
-                "{law:?}: mean {got_mean}"
+                "{law}: mean {got_mean}"
             );
             assert!(
                 (got_median / median - 1.0).abs() < 0.04,
-                "{law:?}: median {got_median}"
+                "{law}: median {got_median}"
             );
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_lengths_as_ever() {
+        for (law, expected) in [
+            ("uniform:10s:30s", [18_185, 14_128, 20_121]),
+            ("exponential:20s", [22_550, 23_391, 65_569]),
+            ("lognormal:20s:0.5", [16_599, 8_088, 20_407]),
+            ("empirical:1s:3s:8s", [3_000, 3_000, 8_000]),
+        ] {
+            let law = law.parse().unwrap();
+            let drawn = [0, 1, 2].map(|fate| draw(&law, Luck::new(7), fate));
+            assert_eq!(drawn, expected, "{law}");
         }
     }
 

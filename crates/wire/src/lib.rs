@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`job`] | the job as clients see it: status, outcome, progress, revision |
 //! | [`new_job`] | what a create may say, the simulator's settings among it |
+//! | [`law`] | laws of random durations: JSON, text form, bounds, mathematics |
 //! | [`fault`] | the asynchronous faults that the simulator can play |
 //! | [`wait`] | one held request for many jobs |
 //! | [`event`] | what streams and webhooks tell |
@@ -23,6 +24,7 @@ pub mod event;
 pub mod fault;
 pub mod headers;
 pub mod job;
+pub mod law;
 pub mod limits;
 pub mod new_job;
 pub mod page;
@@ -34,7 +36,8 @@ pub mod webhook;
 pub use event::{Event, EventKind};
 pub use fault::{Fault, FaultKind, FaultTarget};
 pub use job::{Job, JobId, Links, Outcome, Progress, Remaining, Revision, Status};
-pub use new_job::{DurationLaw, NewJob, OutcomePlan, Simulate, Stage, WebhookTarget, Worker};
+pub use law::DurationLaw;
+pub use new_job::{NewJob, OutcomePlan, Simulate, Stage, WebhookTarget, Worker};
 pub use page::JobPage;
 pub use problem::{Code, Problem};
 pub use time::{Span, Timestamp};

@@ -24,6 +24,8 @@ pub const STAGES_MAX: usize = 50;
 pub const FAULTS_MAX: usize = 50;
 /// The most samples of an empirical duration law.
 pub const EMPIRICAL_SAMPLES_MAX: usize = 10_000;
+/// The most parts of a mixture of duration laws.
+pub const MIXTURE_PARTS_MAX: usize = 50;
 /// The most members of `metadata`.
 pub const METADATA_MEMBERS_MAX: usize = 50;
 /// The longest URL of a webhook, in bytes.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Fault, Problem, Span, limits};
+use crate::{DurationLaw, Fault, Problem, Span, limits};
 
 /// The body of `POST /v1/jobs`. Every member is optional; no body at all is the same as `{}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -244,66 +244,6 @@ impl Simulate {
             ));
         }
         Ok(())
-    }
-}
-
-/// The law of a random duration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub enum DurationLaw {
-    /// Always the same.
-    Fixed(Span),
-    /// Anything between two bounds, each as likely.
-    Uniform {
-        /// The shortest.
-        min: Span,
-        /// The longest.
-        max: Span,
-    },
-    /// Without memory: however long it has run, the rest is as long as ever.
-    Exponential {
-        /// The mean.
-        mean: Span,
-    },
-    /// Bell-shaped in the logarithm, as durations of real work are.
-    Lognormal {
-        /// Half of the jobs are shorter.
-        median: Span,
-        /// The standard deviation of the logarithm, 0 to 5.
-        #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 5))]
-        sigma: f64,
-    },
-    /// One of these, each as likely: paste your own past durations.
-    Empirical(Vec<Span>),
-}
-
-impl DurationLaw {
-    /// Checks the bounds.
-    ///
-    /// # Errors
-    ///
-    /// The member that is out of its bound, and the bound.
-    pub fn validate(&self) -> Result<(), String> {
-        match self {
-            Self::Uniform { min, max } if min > max => Err(format!(
-                "`min` of a uniform duration must not be more than `max`, but is {min} against {max}"
-            )),
-            Self::Lognormal { sigma, .. } if !(0.0..=5.0).contains(sigma) => Err(format!(
-                "`sigma` of a lognormal duration must be between 0 and 5, but is {sigma}"
-            )),
-            Self::Empirical(samples) if samples.is_empty() => {
-                Err("`empirical` must have at least one duration".to_owned())
-            }
-            Self::Empirical(samples) if samples.len() > limits::EMPIRICAL_SAMPLES_MAX => {
-                Err(format!(
-                    "`empirical` must have at most {} durations, but has {}",
-                    limits::EMPIRICAL_SAMPLES_MAX,
-                    samples.len()
-                ))
-            }
-            _ => Ok(()),
-        }
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "NAME=TEXT", value_parser = pair)]
     metadata: Vec<(String, String)>,
     /// How long the simulator plays it: `20s`, `uniform:10s:30s`, `lognormal:20s:0.5`, … [default: the server's]
-    #[arg(long, value_name = "LAW", value_parser = law)]
+    #[arg(long, value_name = "LAW")]
     duration: Option<DurationLaw>,
     /// How likely it fails, 0 to 1 [default: the server's]
     #[arg(long, value_name = "CHANCE")]
@@ -164,14 +164,4 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("must be NAME=TEXT".to_owned()),
     }
-}
-
-/// A law as the server's own setting is written, read by the same table.
-fn law(text: &str) -> Result<DurationLaw, String> {
-    let layers = abide_server::config::Layers::default().flag("duration", text);
-    let resolved = layers.resolve().map_err(|error| match error {
-        abide_server::config::ConfigError::Invalid { detail, .. } => detail,
-        other => other.to_string(),
-    })?;
-    Ok(resolved.config.duration)
 }

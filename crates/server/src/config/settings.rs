@@ -122,7 +122,7 @@ settings! {
     "clock" "ABIDE_CLOCK" "real|manual" clock: ClockSort = "real";
     /// How many times faster than real time the server lives, 1 to 100000.
     "speed" "ABIDE_SPEED" "N" speed: NonZeroU32 = "1";
-    /// How long a simulated job runs where it doesn't say: `20s`, `uniform:10s:30s`, `exponential:20s`, `lognormal:20s:0.5`, `empirical:3s:41s`.
+    /// How long a simulated job runs where it doesn't say: `20s`, `uniform:10s:30s`, `exponential:20s`, `lognormal:20s:0.5`, `weibull:20s:1.5`, `pareto:10s:1.5`, `empirical:3s:41s`, `shifted:5s:LAW`, `mixture:0.3:LAW+0.7:LAW`.
     "duration" "ABIDE_DURATION" "LAW" duration: DurationLaw = "uniform:10s:30s";
     /// The shortest run of a simulated job that doesn't say its own; makes the law uniform.
     "min-delay" "ABIDE_MIN_DELAY" "DURATION" min_delay: Option<Span> = "";

@@ -228,56 +228,13 @@ impl Value for WebhookAllow {
 }
 
 impl Value for DurationLaw {
-    /// Reads the JSON of the API, and the short form of the command line: `20s`, `uniform:10s:30s`, `exponential:20s`,
-    /// `lognormal:20s:0.5`, `empirical:3s:41s:7s`.
     fn parse(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        let law = if text.starts_with('{') {
-            serde_json::from_str(text).map_err(|error| error.to_string())?
-        } else {
-            short_law(text)?
-        };
-        law.validate()?;
-        Ok(law)
+        text.parse()
+            .map_err(|error: abide_wire::law::ParseLawError| error.to_string())
     }
 
     fn show(&self) -> String {
-        match self {
-            Self::Fixed(span) => span.to_string(),
-            Self::Uniform { min, max } => format!("uniform:{min}:{max}"),
-            Self::Exponential { mean } => format!("exponential:{mean}"),
-            Self::Lognormal { median, sigma } => format!("lognormal:{median}:{sigma}"),
-            Self::Empirical(samples) => {
-                let samples: Vec<_> = samples.iter().map(ToString::to_string).collect();
-                format!("empirical:{}", samples.join(":"))
-            }
-        }
-    }
-}
-
-fn short_law(text: &str) -> Result<DurationLaw, String> {
-    let span = |text: &str| text.parse::<Span>().map_err(|error| error.to_string());
-    let parts: Vec<&str> = text.split(':').collect();
-    match parts.as_slice() {
-        [fixed] | ["fixed", fixed] => Ok(DurationLaw::Fixed(span(fixed)?)),
-        ["uniform", min, max] => Ok(DurationLaw::Uniform {
-            min: span(min)?,
-            max: span(max)?,
-        }),
-        ["exponential", mean] => Ok(DurationLaw::Exponential { mean: span(mean)? }),
-        ["lognormal", median, sigma] => Ok(DurationLaw::Lognormal {
-            median: span(median)?,
-            sigma: sigma
-                .parse()
-                .map_err(|_| format!("{sigma:?} is not a number"))?,
-        }),
-        ["empirical", samples @ ..] => {
-            let samples: Result<_, _> = samples.iter().map(|sample| span(sample)).collect();
-            Ok(DurationLaw::Empirical(samples?))
-        }
-        _ => Err(format!(
-            "{text:?} is not a law such as 20s, uniform:10s:30s, exponential:20s, lognormal:20s:0.5 or empirical:3s:41s"
-        )),
+        self.to_string()
     }
 }
 
@@ -472,11 +429,7 @@ mod tests {
             ("off", "off"),
         ]);
         check::<DurationLaw>(&[
-            ("20", "20s"),
-            ("uniform:10:30", "uniform:10s:30s"),
-            ("lognormal:20s:0.5", "lognormal:20s:0.5"),
-            ("exponential:1m", "exponential:1m"),
-            ("empirical:3s:41s", "empirical:3s:41s"),
+            ("lognormal:20:0.5", "lognormal:20s:0.5"),
             (r#"{"uniform":{"min":"1s","max":2}}"#, "uniform:1s:2s"),
         ]);
         check::<Vec<WebhookAllow>>(&[
@@ -502,12 +455,7 @@ mod tests {
             ("5/fortnight", "such as"),
             ("5/0s", "1 s to 1 day"),
         ]);
-        refuse::<DurationLaw>(&[
-            ("uniform:30:10", "must not be more than"),
-            ("normal:1:2", "such as"),
-            ("-3", "negative"),
-            (r#"{"uniform":{}}"#, "missing field"),
-        ]);
+        refuse::<DurationLaw>(&[("uniform:30:10", "must not be more than")]);
         refuse::<WebhookAllow>(&[("http://x", "network such as")]);
         refuse::<ClockSort>(&[("fake", "none of real, manual")]);
         refuse::<bool>(&[("maybe", "neither")]);

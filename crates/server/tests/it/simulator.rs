@@ -68,6 +68,14 @@ async fn the_defaults_are_shown_and_changed_and_kept_whole() {
         house.get("/v1/simulator").await.json()["duration"],
         json!({"fixed": "2s"})
     );
+    let as_text = json!({"duration": "mixture:1:2s+3:weibull:20s:1.5"});
+    assert_eq!(
+        house.patch(as_text).await.json()["duration"],
+        json!({"mixture": [
+            {"weight": 1.0, "law": {"fixed": "2s"}},
+            {"weight": 3.0, "law": {"weibull": {"scale": "20s", "shape": 1.5}}},
+        ]})
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,6 +90,15 @@ async fn a_change_is_carried_out_whole_or_not_at_all() {
         (json!({"seed": 1, "scenario": "odd"}), "scenario"),
         (json!({"seed": 1, "key": "x"}), "key"),
         (json!({"seed": -1}), "seed"),
+        (json!({"duration": "lognormal:20s:6"}), "`sigma`"),
+        (
+            json!({"duration": {"weibull": {"scale": 1, "shape": 0}}}),
+            "`shape`",
+        ),
+        (
+            json!({"duration": {"uniform": {"min": 1}}}),
+            "duration.uniform",
+        ),
         (json!({"stages": [{"name": "", "share": 1}]}), "name"),
         (json!({"faults": [{"fault": "odd"}]}), "odd"),
         (json!([]), "object"),

@@ -192,6 +192,7 @@ pub(super) fn complete(mut api: OpenApi, has_keys: bool) -> OpenApi {
         bound(schema);
         if name == "DurationLaw" {
             close(schema);
+            or_text(schema);
         }
         if name == "NewJob" {
             bound_metadata(schema);
@@ -264,19 +265,41 @@ fn is_null(schema: &RefOr<Schema>) -> bool {
     }
 }
 
-/// Says that there are no other members, in every object that is written out in it, and how many samples there may be.
+/// Says that there are no other members, in every object that is written out in it, and how many samples or parts there may be.
 fn close(schema: &mut RefOr<Schema>) {
     match schema {
         RefOr::T(Schema::OneOf(one_of)) => one_of.items.iter_mut().for_each(close),
-        RefOr::T(Schema::Array(samples)) => {
-            samples.min_items = Some(1);
-            samples.max_items = Some(limits::EMPIRICAL_SAMPLES_MAX);
-        }
         RefOr::T(Schema::Object(object)) if !object.properties.is_empty() => {
             object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
-            object.properties.values_mut().for_each(close);
+            for (name, member) in &mut object.properties {
+                if let RefOr::T(Schema::Array(array)) = member {
+                    array.min_items = Some(1);
+                    array.max_items = Some(if name == "mixture" {
+                        limits::MIXTURE_PARTS_MAX
+                    } else {
+                        limits::EMPIRICAL_SAMPLES_MAX
+                    });
+                }
+                close(member);
+            }
         }
         _ => {}
+    }
+}
+
+/// Says that a law may be written as text, and how it mostly is.
+fn or_text(law: &mut RefOr<Schema>) {
+    const LAW: &str = "^(SIMPLE|shifted:SPAN:(SIMPLE)\
+        |mixture:[1-9](\\.[0-9]{1,9})?:(SIMPLE)(\\+[1-9](\\.[0-9]{1,9})?:(SIMPLE)){0,9})$";
+    const SPAN: &str = "[0-9]{1,3}(\\.[0-9]{1,3})?(ms|s|m|h)?";
+    const SIMPLE: &str = "(fixed:)?SPAN|uniform:SPAN:SPAN|exponential:SPAN|lognormal:SPAN:[0-4](\\.[0-9]{1,9})?\
+        |(weibull|pareto):SPAN:[1-9](\\.[0-9]{1,9})?|empirical(:SPAN){1,50}";
+    let text = ObjectBuilder::new()
+        .schema_type(SchemaType::Type(Type::String))
+        .pattern(Some(LAW.replace("SIMPLE", SIMPLE).replace("SPAN", SPAN)))
+        .description(Some("The law as text, such as `lognormal:20s:0.5`."));
+    if let RefOr::T(Schema::OneOf(one_of)) = law {
+        one_of.items.push(text.into());
     }
 }
 

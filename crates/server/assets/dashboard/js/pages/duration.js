@@ -2,34 +2,39 @@
 
 import { html } from '../html.js';
 
+// The members of each law: its name in the interface, its label, what stands there at first, and how it is read.
 const LAWS = {
-  fixed: { name: 'Always the same', fields: [['value', 'Duration']] },
-  uniform: { name: 'Uniform', fields: [['min', 'Shortest'], ['max', 'Longest']] },
-  exponential: { name: 'Exponential', fields: [['mean', 'Mean']] },
-  lognormal: { name: 'Lognormal', fields: [['median', 'Median'], ['sigma', 'Sigma, 0 to 5']] },
+  fixed: { name: 'Always the same', fields: [['value', 'Duration', '20s', spanOf]] },
+  uniform: { name: 'Uniform', fields: [['min', 'Shortest', '10s', spanOf], ['max', 'Longest', '30s', spanOf]] },
+  exponential: { name: 'Exponential', fields: [['mean', 'Mean', '20s', spanOf]] },
+  lognormal: { name: 'Lognormal', fields: [['median', 'Median', '20s', spanOf], ['sigma', 'Sigma, 0 to 5', '0.5', Number]] },
+  weibull: { name: 'Weibull', fields: [['scale', 'Scale', '20s', spanOf], ['shape', 'Shape', '1.5', Number]] },
+  pareto: { name: 'Pareto', fields: [['min', 'Shortest', '10s', spanOf], ['alpha', 'Exponent', '1.5', Number]] },
   empirical: { name: 'Your own durations', fields: [] },
+  text: { name: 'As text or JSON', fields: [] },
 };
 
-const BLANK = { law: 'fixed', value: '20s', min: '10s', max: '30s', mean: '20s', median: '20s', sigma: '0.5', list: '' };
+const BLANK = Object.assign(
+  { law: 'fixed', list: '', text: 'mixture:0.3:3s+0.7:lognormal:45s:0.2' },
+  ...Object.values(LAWS).flatMap(({ fields }) => fields.map(([name, , first]) => ({ [name]: first }))),
+);
 
 /** The fields that stand for a law of the interface. */
 export function fieldsOf(duration) {
   const [law = 'uniform', value = {}] = Object.entries(duration ?? {})[0] ?? [];
   if (law === 'fixed') return { ...BLANK, law, value: String(value) };
   if (law === 'empirical') return { ...BLANK, law, list: value.join('\n') };
+  if (!LAWS[law]) return { ...BLANK, law: 'text', text: JSON.stringify(duration, null, 1) };
   return { ...BLANK, law, ...Object.fromEntries(Object.entries(value).map(([name, part]) => [name, String(part)])) };
 }
 
 /** The law that the fields stand for. */
-export function durationOf({ law, value, min, max, mean, median, sigma, list }) {
-  const laws = {
-    fixed: () => spanOf(value),
-    uniform: () => ({ min: spanOf(min), max: spanOf(max) }),
-    exponential: () => ({ mean: spanOf(mean) }),
-    lognormal: () => ({ median: spanOf(median), sigma: Number(sigma) }),
-    empirical: () => list.split(/[\n,]+/).map((one) => one.trim()).filter(Boolean).map(spanOf),
-  };
-  return { [law]: laws[law]() };
+export function durationOf(fields) {
+  const { law, list, text } = fields;
+  if (law === 'text') return jsonOr(text);
+  if (law === 'empirical') return { [law]: list.split(/[\n,]+/).map((one) => one.trim()).filter(Boolean).map(spanOf) };
+  const members = Object.fromEntries(LAWS[law].fields.map(([name, , , read]) => [name, read(fields[name])]));
+  return { [law]: law === 'fixed' ? members.value : members };
 }
 
 export function DurationFields({ fields, onChange }) {
@@ -51,14 +56,27 @@ export function DurationFields({ fields, onChange }) {
         `,
       )}
     </div>
-    ${fields.law === 'empirical' &&
-    html`
-      <div class="field">
-        <label for="law-list">Past durations, one a line; each job draws one of them</label>
-        <textarea id="law-list" required spellcheck="false" value=${fields.list} onInput=${edit('list')}></textarea>
-      </div>
-    `}
+    ${fields.law === 'empirical' && html`<${Area} label="Past durations, one a line; each job draws one of them" value=${fields.list} onInput=${edit('list')} />`}
+    ${fields.law === 'text' && html`<${Area} label="Such as shifted:5s:LAW or mixture:0.3:LAW+0.7:LAW" value=${fields.text} onInput=${edit('text')} />`}
     <${Shape} fields=${fields} />
+  `;
+}
+
+/** What the JSON says; a text that is none is the server's to judge. */
+function jsonOr(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text.trim();
+  }
+}
+
+function Area({ label, value, onInput }) {
+  return html`
+    <div class="field">
+      <label for="law-list">${label}</label>
+      <textarea id="law-list" required spellcheck="false" value=${value} onInput=${onInput}></textarea>
+    </div>
   `;
 }
 
@@ -79,7 +97,7 @@ function Shape({ fields }) {
 }
 
 /** The density over 0 to 1, where 1 is as far as is worth drawing. */
-function densityOf({ law, min, max, median, sigma }) {
+function densityOf({ law, min, max, median, sigma, shape, alpha }) {
   if (law === 'fixed') return (x) => (Math.abs(x - 0.5) < 0.005 ? 1 : 0);
   if (law === 'exponential') return (x) => Math.exp(-4 * x);
   if (law === 'uniform') {
@@ -93,6 +111,13 @@ function densityOf({ law, min, max, median, sigma }) {
     const far = Math.exp(Math.min(s * 2.2, 3));
     return (x) => (x <= 0 ? 0 : Math.exp(-(Math.log(x * far) ** 2) / (2 * s * s)) / (x * far));
   }
+  if (law === 'weibull') {
+    const k = Number(shape);
+    if (!(k > 0) || k > 100) return null;
+    const far = 4 ** (1 / Math.max(k, 0.5));
+    return (x) => Math.min((x * far) ** (k - 1) * Math.exp(-((x * far) ** k)), 4);
+  }
+  if (law === 'pareto') return Number(alpha) > 0 ? (x) => (x < 0.2 ? 0 : (x / 0.2) ** (-Number(alpha) - 1)) : null;
   return null;
 }
 
