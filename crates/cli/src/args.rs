@@ -175,7 +175,7 @@ Examples:
   abide simulate --law pareto:10s:1.5 --price 2 --json
 
 Laws:
-  fixed:20s  uniform:10s:30s  exponential:20s  lognormal:20s:0.5  weibull:20s:1.5  pareto:10s:1.5
+  20s  uniform:10s:30s  exponential:20s  lognormal:20s:0.5  weibull:20s:1.5  pareto:10s:1.5  empirical:3s:41s
   shifted:5s:LAW  mixture:0.3:LAW+0.7:LAW";
 const LISTEN: &str = "\
 Examples:

@@ -1,6 +1,6 @@
 //! A law of durations as a table of weighted points: exact sums instead of random ones.
 
-use crate::law::Law;
+use abide_wire::DurationLaw;
 
 /// How finely a law is tabulated.
 const POINTS: usize = 20_000;
@@ -30,9 +30,8 @@ pub(crate) struct Steps {
 
 impl Durations {
     /// Tabulates a law, leaving out what is longer than `longest` seconds.
-    pub(crate) fn of(law: &Law, longest: f64) -> Self {
-        let mut points = Vec::new();
-        law.points(1.0, POINTS, &mut points);
+    pub(crate) fn of(law: &DurationLaw, longest: f64) -> Self {
+        let mut points = law.points(POINTS);
         points.retain(|(time, _)| *time <= longest);
         Self::from_points(points)
     }

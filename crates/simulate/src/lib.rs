@@ -1,6 +1,6 @@
 //! Tries schedules on a virtual clock: how many requests, how much delay, how far from the best there is.
 //!
-//! A [`Population`] of jobs comes from a [`Law`] of durations or from a list of one's own past durations. A [`World`] runs
+//! A [`Population`] of jobs comes from a [`DurationLaw`] of durations or from a list of one's own past durations. A [`World`] runs
 //! a schedule against such jobs, one after the other, so that a schedule that learns does learn. The [`Bound`] is the best
 //! that any polling client could do which knew the law: the lower hull, over all prices, of the exact optima. No client
 //! that only polls gets below it, however adaptive or random, because before the end the only answer is "not yet".
@@ -22,18 +22,18 @@
 //! let learned = world.run(&Learned::new("translate"), &jobs, 7).mean();
 //! assert!(learned.requests < backoff.requests && learned.delay_s < backoff.delay_s);
 //! assert!(bound.delay_at(learned.requests) < learned.delay_s);
-//! # Ok::<(), abide_simulate::ParseLawError>(())
+//! # Ok::<(), abide_wire::law::ParseLawError>(())
 //! ```
 
 mod bound;
 mod clients;
 mod durations;
-mod law;
 mod population;
 mod world;
 
 pub use self::bound::{Bound, Point};
 pub use self::clients::{KnownClient, known_clients};
-pub use self::law::{Law, ParseLawError};
+pub use abide_wire::DurationLaw;
+
 pub use self::population::{Job, Population};
 pub use self::world::{Estimates, JOB_POLLS_MOST, Observe, Run, Spent, World};

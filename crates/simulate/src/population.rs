@@ -1,7 +1,7 @@
 //! The jobs that a simulation waits for.
 
 use crate::durations::Durations;
-use crate::law::Law;
+use abide_wire::DurationLaw;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
@@ -58,13 +58,13 @@ impl Group {
 impl Population {
     /// Jobs of one law.
     #[must_use]
-    pub fn of(law: &Law) -> Self {
+    pub fn of(law: &DurationLaw) -> Self {
         Self::of_at_most(law, Duration::MAX)
     }
 
     /// Jobs of one law, none longer than `longest`.
     #[must_use]
-    pub fn of_at_most(law: &Law, longest: Duration) -> Self {
+    pub fn of_at_most(law: &DurationLaw, longest: Duration) -> Self {
         Self::from_durations(Durations::of(law, longest.as_secs_f64()))
     }
 
@@ -78,9 +78,8 @@ impl Population {
     /// Jobs whose size is known beforehand, each size equally likely: a duration of the size times another of
     /// `per_unit`, which says how long a job of size 1 takes.
     #[must_use]
-    pub fn sized(sizes: &[f64], per_unit: &Law) -> Self {
-        let mut points = Vec::new();
-        per_unit.points(1.0, SIZED_POINTS, &mut points);
+    pub fn sized(sizes: &[f64], per_unit: &DurationLaw) -> Self {
+        let points = per_unit.points(SIZED_POINTS);
         let groups = sizes.iter().map(|size| {
             let scaled = points.iter().map(|(time, weight)| (time * size, *weight));
             Group {

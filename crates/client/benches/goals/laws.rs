@@ -1,6 +1,6 @@
 //! The laws that the goals are stated for.
 
-use abide_simulate::{Law, Population};
+use abide_simulate::{DurationLaw, Population};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub(crate) struct Named {
 
 impl Named {
     fn of(name: &str, law: &str) -> Self {
-        let law: Law = law.parse().expect("the laws below are written by hand");
+        let law: DurationLaw = law.parse().expect("the laws below are written by hand");
         Self {
             name: name.to_owned(),
             population: Population::of_at_most(&law, HOUR),

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use abide_simulate::{Bound, Job, Law, Observe, Population, Run, World};
+use abide_simulate::{Bound, DurationLaw, Job, Observe, Population, Run, World};
 use abide_wire::Span;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -32,7 +32,7 @@ pub(crate) struct SimulateArgs {
     durations: Option<PathBuf>,
     /// The law that durations are drawn from
     #[arg(long, value_name = "LAW", default_value = "lognormal:20s:0.5")]
-    law: Law,
+    law: DurationLaw,
     /// How many jobs are drawn, one after the other
     #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = count)]
     jobs: usize,
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_schedule_is_compared_with_the_bound() {
-        let law: Law = "uniform:10s:30s".parse().unwrap();
+        let law: DurationLaw = "uniform:10s:30s".parse().unwrap();
         let population = Population::of(&law);
         let [candidate] =
             &candidates(&["fixed:2s".to_owned()], Duration::from_millis(500)).unwrap()[..]
