@@ -23,7 +23,7 @@ use abide_server::clock::Clock;
 use abide_server::config::Layers;
 use abide_server::connection::connection;
 use abide_server::driver::Driver;
-use abide_server::http::{AppState, Shell, app};
+use abide_server::http::{AppState, Gate};
 use abide_server::journal::MemoryJournal;
 use abide_server::metrics::Metrics;
 use abide_wire::{NewJob, Timestamp};
@@ -116,7 +116,7 @@ async fn work(sort: Sort, count: usize) -> anyhow::Result<()> {
 /// A server without sockets, its journal in memory.
 struct House {
     state: AppState,
-    shell: Shell,
+    gate: Gate,
 }
 
 impl House {
@@ -146,8 +146,8 @@ impl House {
         tokio::spawn(driver.counted(metrics.clone()).run());
         let state = AppState::new(board, commands, clock, config, metrics);
         let address = Some([127, 0, 0, 1].into());
-        let shell = Shell::new(state.clone(), app(state.clone()), address);
-        Ok(Self { state, shell })
+        let gate = Gate::new(state.clone(), address);
+        Ok(Self { state, gate })
     }
 
     async fn create(&self, body: &str) -> anyhow::Result<String> {
@@ -169,7 +169,7 @@ impl House {
             stays: false,
             answers: Arc::default(),
         };
-        connection(pipe, self.shell.clone(), CancellationToken::new()).await;
+        connection(pipe, self.gate.clone(), CancellationToken::new()).await;
     }
 
     /// Has so many connections held, ends that, and says what memory each took.
@@ -187,7 +187,7 @@ impl House {
                 stays: true,
                 answers: answers.clone(),
             };
-            connections.spawn(connection(pipe, self.shell.clone(), stop.clone()));
+            connections.spawn(connection(pipe, self.gate.clone(), stop.clone()));
         }
         while self.state.waits.len() + self.state.streams.len() < count {
             tokio::task::yield_now().await;

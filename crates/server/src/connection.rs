@@ -13,6 +13,7 @@
 //! when it is there, and else goes the [ordinary](Answers::ordinary) way, with the request and the answer as values. The two give the
 //! same answers.
 
+mod adapt;
 mod bare;
 mod head;
 mod library;

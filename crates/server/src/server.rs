@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::{ClockSort, Config, JobStart};
 use crate::courier::{Courier, HttpCarrier};
 use crate::driver::{Driver, DriverError, Failure};
-use crate::http::{AppState, Shell, app};
+use crate::http::{AppState, Gate};
 use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal, View};
 use crate::metrics::Metrics;
 use crate::serve::{BindError, Peer, ServeOptions, bind, serve};
@@ -153,10 +153,8 @@ impl Server {
             connections_max: state.config.connections_max.get(),
             drain: state.config.drain.get(),
         };
-        let router = app(state.clone());
         let make = move |peer: Peer| {
-            Shell::new(state.clone(), router.clone(), Some(peer.address.ip()))
-                .with_reset(peer.reset)
+            Gate::new(state.clone(), Some(peer.address.ip())).with_reset(peer.reset)
         };
         let ended = {
             let serving = serve(listener, make, options, stop.clone());

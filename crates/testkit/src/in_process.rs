@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use abide::{Body, BoxFuture, Transport, TransportError};
-use abide_server::http::{AppState, Shell, app};
+use abide_server::http::{AppState, Gate};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{Request, Response};
@@ -13,14 +13,14 @@ use http::{Request, Response};
 /// There is no connection, so what ends with one (a half-sent request, a reset) doesn't happen here. Dropping an answer
 /// that is still being held cancels the waiting, as closing a connection would. Clones are the same door.
 #[derive(Clone, Debug)]
-pub struct InProcess(Arc<RwLock<Option<Shell>>>);
+pub struct InProcess(Arc<RwLock<Option<Gate>>>);
 
 impl InProcess {
     /// The door to the server of that state.
     #[must_use]
     pub fn new(state: &AppState) -> Self {
-        let shell = Shell::new(state.clone(), app(state.clone()), None);
-        Self(Arc::new(RwLock::new(Some(shell))))
+        let gate = Gate::new(state.clone(), None);
+        Self(Arc::new(RwLock::new(Some(gate))))
     }
 
     /// Closes the door: from now on nobody answers, as where nobody listens.
@@ -28,7 +28,7 @@ impl InProcess {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn shell(&self) -> Option<Shell> {
+    fn gate(&self) -> Option<Gate> {
         self.0
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -42,18 +42,18 @@ impl Transport for InProcess {
         request: Request<Bytes>,
     ) -> BoxFuture<'_, Result<Response<Body>, TransportError>> {
         Box::pin(async move {
-            let Some(shell) = self.shell() else {
+            let Some(gate) = self.gate() else {
                 return Err(TransportError::connect("the server has been stopped"));
             };
             let (mut head, body) = request.into_parts();
             // The server sees a path, as it would over a socket.
             let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
             head.uri = path.parse().map_err(TransportError::unsendable)?;
-            let request = Request::from_parts(head, axum::body::Body::from(body));
-            let Ok(answer) = shell.answer(request).await;
+            let request = Request::from_parts(head, body.into());
+            let answer = gate.answer(request).answer().await;
             let (head, body) = answer.into_parts();
-            let parts = body.into_data_stream();
-            let body = Body::stream(parts.map(|part| part.map_err(TransportError::broken)));
+            let pieces = body.into_pieces();
+            let body = Body::stream(pieces.map(|piece| piece.map_err(TransportError::broken)));
             Ok(Response::from_parts(head, body))
         })
     }

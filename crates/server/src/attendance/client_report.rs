@@ -75,7 +75,7 @@ pub struct FailedRequest {
 pub struct AnsweredCreate {
     /// When it was answered.
     pub at: Timestamp,
-    /// The digest of its body; see [`BodyDigest::digest`](super::BodyDigest::digest).
+    /// The digest of its body; see [`body_digest`](super::body_digest).
     pub body: u64,
     /// Whether it had an idempotency key.
     pub has_key: bool,

@@ -2,96 +2,77 @@
 
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use abide_wire::Timestamp;
 use foldhash::fast::FixedState;
 
 use super::{AnsweredCreate, Attendance, Client};
 use crate::clock::Clock;
 
-/// A create that is being carried out. If it is dropped without an answer its client has gone, and the answer counts as
-/// lost.
+/// A create that has made its job, or found the one that was made under its idempotency key. It goes along with the answer;
+/// if it is dropped without having been [answered](Self::answered), the client has gone, and the answer counts as lost.
+///
+/// Clones are the same create, and it is counted when the last is dropped.
+#[derive(Clone, Debug)]
+pub struct PendingCreate(Arc<Pending>);
+
 #[derive(Debug)]
-pub struct PendingCreate {
+struct Pending {
     attendance: Arc<Attendance>,
     clock: Clock,
     client: Client,
-    body: BodyDigest,
+    body: u64,
     has_key: bool,
-    is_answered: bool,
+    is_replay: bool,
+    is_lost: AtomicBool,
 }
 
-/// Where a handler notes, once it has made a job, the digest of the create's body. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct BodyDigest(Arc<AtomicU64>);
-
-impl BodyDigest {
-    /// A digest by which a repeated body is recognized in this process; never 0.
-    #[must_use]
-    pub fn digest(body: &[u8]) -> u64 {
-        let mut hasher = FixedState::default().build_hasher();
-        hasher.write(body);
-        hasher.finish().max(1)
-    }
-
-    /// Notes that the job of a body with that digest has been made.
-    pub fn note(&self, digest: u64) {
-        self.0.store(digest, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> Option<u64> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|digest| *digest != 0)
-    }
+/// A digest by which a repeated body is recognized in this process; never 0.
+#[must_use]
+pub fn body_digest(body: &[u8]) -> u64 {
+    let mut hasher = FixedState::default().build_hasher();
+    hasher.write(body);
+    hasher.finish().max(1)
 }
 
 impl PendingCreate {
-    /// A create by that client; `has_key` says whether it has an idempotency key.
+    /// A create by that client. `body` is the [digest](body_digest) of its body, `has_key` says whether it has an idempotency
+    /// key, and `is_replay` whether the job had been made before under that key.
     #[must_use]
-    pub fn new(attendance: Arc<Attendance>, clock: Clock, client: Client, has_key: bool) -> Self {
-        Self {
+    pub fn new(
+        attendance: Arc<Attendance>,
+        clock: Clock,
+        client: Client,
+        body: u64,
+        has_key: bool,
+        is_replay: bool,
+    ) -> Self {
+        Self(Arc::new(Pending {
             attendance,
             clock,
             client,
-            body: BodyDigest::default(),
-            has_key,
-            is_answered: false,
-        }
-    }
-
-    /// Where the handler notes that it has made the job.
-    #[must_use]
-    pub fn body(&self) -> BodyDigest {
-        self.body.clone()
-    }
-
-    /// Counts the answer; `false` if the create made no job and so counts as another request. `is_lost` says that the
-    /// answer won't reach the client whole.
-    pub fn answered(mut self, is_replay: bool, is_lost: bool, at: Timestamp) -> bool {
-        self.is_answered = true;
-        self.count(is_replay, is_lost, at)
-    }
-
-    fn count(&self, is_replay: bool, is_lost: bool, at: Timestamp) -> bool {
-        let Some(body) = self.body.get() else {
-            return false;
-        };
-        let created = AnsweredCreate {
-            at,
             body,
-            has_key: self.has_key,
+            has_key,
             is_replay,
-            is_lost,
-        };
-        self.attendance.created(self.client, created);
-        true
+            is_lost: AtomicBool::new(true),
+        }))
+    }
+
+    /// Its answer reaches the client whole.
+    pub fn answered(&self) {
+        self.0.is_lost.store(false, Ordering::Relaxed);
     }
 }
 
-impl Drop for PendingCreate {
+impl Drop for Pending {
     fn drop(&mut self) {
-        if !self.is_answered {
-            self.count(false, true, self.clock.now());
-        }
+        let answered = AnsweredCreate {
+            at: self.clock.now(),
+            body: self.body,
+            has_key: self.has_key,
+            is_replay: self.is_replay,
+            is_lost: *self.is_lost.get_mut(),
+        };
+        self.attendance.created(self.client, answered);
     }
 }

@@ -18,7 +18,7 @@ mod timeline;
 
 pub use client::{Agent, Client};
 pub use client_report::{AnsweredCreate, ClientReport, FailedRequest};
-pub use create::{BodyDigest, PendingCreate};
+pub use create::{PendingCreate, body_digest};
 pub use store::{Attendance, Read};
 pub use timeline::{JOBS_MAX, READS_PER_JOB_MAX, Timeline, TimelineRead};
 

@@ -1,15 +1,12 @@
-//! Who asks.
+//! Who asks: keys, owners and clients.
 
-use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr};
 
 use abide_engine::Owner;
-use axum::extract::FromRequestParts;
-use http::request::Parts;
+use http::{HeaderMap, header};
 
 use super::error::ApiError;
-use super::fields::Fields;
-use crate::attendance::Agent;
+use crate::attendance::{self, Agent};
 use crate::config::Secret;
 
 /// The API keys, and whose each one is.
@@ -21,9 +18,9 @@ pub struct Access {
 /// Who counts as one client for limits: a key, else an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Client {
-    /// Whoever has that key.
+    /// The owner of that key.
     Key(Owner),
-    /// Whoever comes from there. Of an IPv6 address only the network counts, because hosts change the rest as they like.
+    /// A network address. Of an IPv6 address only the network part counts, because hosts change the rest as they like.
     Address(IpAddr),
 }
 
@@ -41,7 +38,7 @@ pub struct Caller {
 }
 
 impl Access {
-    /// Access by those keys, or for anybody where there are none.
+    /// Access by those keys, or for every client if there are none.
     #[must_use]
     pub fn new(keys: &[Secret]) -> Self {
         let keys = keys
@@ -52,27 +49,27 @@ impl Access {
         }
     }
 
-    /// Whether anybody may ask.
+    /// Whether no key is needed.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Whose jobs are those of whoever sent these headers. Takes as long for one wrong key as for another.
+    /// The owner whose key is in these headers. Takes as long for one wrong key as for another.
     ///
     /// # Errors
     ///
     /// A key is needed, and none that we know was sent.
-    pub fn owner<F: Fields + ?Sized>(&self, fields: &F) -> Result<Owner, ApiError> {
+    pub fn owner(&self, headers: &HeaderMap) -> Result<Owner, ApiError> {
         if self.is_open() {
             return Ok(Owner::ANYONE);
         }
-        if fields.value("authorization").is_none() {
+        let Some(sent) = headers.get(header::AUTHORIZATION) else {
             return Err(ApiError::unauthorized(
                 "send the header `Authorization: Bearer KEY`",
             ));
-        }
-        let sent = fields.text("authorization").and_then(|sent| {
+        };
+        let sent = sent.to_str().ok().and_then(|sent| {
             let (scheme, key) = sent.split_once(' ')?;
             scheme
                 .eq_ignore_ascii_case("bearer")
@@ -93,7 +90,7 @@ impl Access {
 }
 
 impl Client {
-    /// Who whoever has that key, or comes from there, counts as.
+    /// The client identity: the API key, or the address if there is none.
     #[must_use]
     pub fn new(owner: Owner, address: Option<IpAddr>) -> Self {
         if owner == Owner::ANYONE {
@@ -103,7 +100,7 @@ impl Client {
         }
     }
 
-    /// Who whoever comes from there counts as, whatever key they have.
+    /// The client identity of an address, whatever key its requests have.
     #[must_use]
     pub fn of_address(address: Option<IpAddr>) -> Self {
         Self::Address(match address {
@@ -119,33 +116,31 @@ impl Client {
 }
 
 impl Caller {
-    /// Whoever is at that address, sent these fields, and may see that owner's jobs.
-    pub(super) fn new<F: Fields + ?Sized>(
-        owner: Owner,
-        address: Option<IpAddr>,
-        fields: &F,
-    ) -> Self {
+    /// A client at that address that sent these headers, and may see that owner's jobs.
+    pub(super) fn new(owner: Owner, address: Option<IpAddr>, headers: &HeaderMap) -> Self {
+        let agent = headers.get(header::USER_AGENT);
+        let agent = agent.and_then(|agent| agent.to_str().ok());
         Self {
             owner,
             client: Client::new(owner, address),
             address,
-            agent: Agent::new(fields.text("user-agent").unwrap_or_default()),
+            agent: Agent::new(agent.unwrap_or_default()),
         }
     }
-}
 
-impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let caller = parts.extensions.get::<Self>();
-        Ok(*caller.expect("the shell lets nobody in without saying who it is"))
+    /// The client that its reads and creates are counted for.
+    pub(super) const fn counted(&self) -> attendance::Client {
+        attendance::Client {
+            owner: self.owner,
+            agent: self.agent,
+            address: self.address,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderValue, header};
+    use http::HeaderValue;
 
     use super::*;
 

@@ -8,13 +8,30 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 use http_body::{Frame, SizeHint};
 
 /// An answer: status, headers, body.
 ///
 /// An answer to `HEAD` has an empty body, and its `content-length` says how long the body would have been.
 pub type Answer = http::Response<Body>;
+
+/// An answer of that status without a body.
+pub(crate) fn empty(status: http::StatusCode) -> Answer {
+    let mut answer = Answer::new(Body::Empty);
+    *answer.status_mut() = status;
+    answer
+}
+
+/// An answer of plain text.
+pub(crate) fn text(text: impl Into<Bytes>) -> Answer {
+    let mut answer = Answer::new(text.into().into());
+    let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
+    answer
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, plain);
+    answer
+}
 
 /// An answer that comes later.
 pub type Later<T = Answer> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -55,7 +72,7 @@ pub enum Outcome {
     /// The answer is known.
     Now(Answer),
     /// The answer waits for the loop or for the rest of the request. Once that is there it may turn out to be held.
-    Soon(Later<Outcome>),
+    Soon(Later<Self>),
     /// The answer may wait long, for news of a job.
     Held(Later),
 }
@@ -84,7 +101,17 @@ impl Body {
         Self::Stream(Box::pin(pieces))
     }
 
-    /// The length in bytes, where it is known.
+    /// The body piece by piece, however it comes.
+    #[must_use]
+    pub fn into_pieces(self) -> Pieces {
+        match self {
+            Self::Empty => stream::empty().boxed(),
+            Self::Bytes(bytes) => stream::iter([Ok(bytes)]).boxed(),
+            Self::Stream(pieces) => pieces,
+        }
+    }
+
+    /// The length in bytes, if it is known.
     #[must_use]
     pub fn length(&self) -> Option<usize> {
         match self {

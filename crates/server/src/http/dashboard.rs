@@ -8,14 +8,16 @@
 //! request, so that an edit shows on reload. The policy that goes with them allows scripts, styles and connections of this host alone and
 //! nothing inline.
 
-use axum::Router;
-use axum::extract::Path;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use std::borrow::Cow;
+
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
+use super::answer::{Outcome, empty, text};
+use super::door::Door;
 use super::error::ApiError;
+use super::route::Row;
 
 /// What the page may do: nothing but talk to the host it came from.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
@@ -45,23 +47,21 @@ const HEADERS: [(HeaderName, &str); 6] = [
 #[folder = "assets/dashboard"]
 struct Files;
 
-/// `GET /` and everything that the page loads, under `/assets/`.
-pub(super) fn routes<S>() -> Router<S>
-where
-    S: Clone + Send + Sync + 'static,
-{
-    Router::new()
-        .route(
-            "/",
-            get(async |headers: HeaderMap| serve("index.html", &headers)),
-        )
-        .route(
-            "/assets/{*path}",
-            get(async |Path(path): Path<String>, headers: HeaderMap| serve(&path, &headers)),
-        )
-}
+/// The routes.
+pub(super) const ROUTES: &[Row] = &[
+    Row {
+        door: Door::Open,
+        ..Row::get("/", |_, call| serve("index.html", &call.headers))
+    },
+    Row {
+        door: Door::Open,
+        ..Row::get("/assets/{*path}", |_, call| {
+            serve(&call.param("path")?, &call.headers)
+        })
+    },
+];
 
-fn serve(path: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
+fn serve(path: &str, headers: &HeaderMap) -> Result<Outcome, ApiError> {
     let file = Files::get(path)
         .ok_or_else(|| ApiError::not_found("the dashboard has no file of that name"))?;
     let tag = tag_of(&file);
@@ -69,19 +69,25 @@ fn serve(path: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
         .get_all(header::IF_NONE_MATCH)
         .iter()
         .any(|sent| matches(sent, &tag));
-    let mut response = if is_known {
-        StatusCode::NOT_MODIFIED.into_response()
+    let mut answer = if is_known {
+        empty(StatusCode::NOT_MODIFIED)
     } else {
-        let kind = content_type(&file);
-        ([(header::CONTENT_TYPE, kind)], file.data).into_response()
+        let kind = HeaderValue::try_from(content_type(&file));
+        let mut answer = text(match file.data {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => bytes.into(),
+        });
+        let kind = kind.map_err(|error| ApiError::internal(&error))?;
+        answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+        answer
     };
-    let out = response.headers_mut();
+    let out = answer.headers_mut();
     for (name, value) in HEADERS {
         out.insert(name, HeaderValue::from_static(value));
     }
     let tag = HeaderValue::from_str(&tag).map_err(|error| ApiError::internal(&error))?;
     out.insert(header::ETAG, tag);
-    Ok(response)
+    Ok(Outcome::Now(answer))
 }
 
 /// The tag of what is in the file. A weak one: on its way out the body may be compressed, which leaves the tag as it is.
@@ -122,38 +128,34 @@ fn content_type(file: &EmbeddedFile) -> String {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-    use http::Request;
-    use http_body_util::BodyExt as _;
-    use tower::ServiceExt as _;
-
     use super::*;
+    use crate::http::answer::Answer;
+    use crate::http::error::answer_of;
 
-    async fn fetch(path: &str, tag: Option<&str>) -> Response {
-        let mut request = Request::get(path);
+    async fn fetch(path: &str, tag: Option<&str>) -> Answer {
+        let mut headers = HeaderMap::new();
         if let Some(tag) = tag {
-            request = request.header(header::IF_NONE_MATCH, tag);
+            headers.insert(header::IF_NONE_MATCH, HeaderValue::from_str(tag).unwrap());
         }
-        let request = request.body(Body::empty()).unwrap();
-        routes::<()>().oneshot(request).await.unwrap()
+        match serve(path, &headers) {
+            Ok(outcome) => outcome.answer().await,
+            Err(error) => answer_of(Err(error)),
+        }
     }
 
-    async fn text(response: Response) -> String {
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    async fn text_of(answer: Answer) -> String {
+        let bytes = answer.into_body().collect(1 << 20).await.unwrap();
         String::from_utf8(bytes.to_vec()).unwrap()
     }
 
     #[tokio::test]
     async fn every_file_has_its_type_and_the_policy() {
         for (path, kind) in [
-            ("/", "text/html; charset=utf-8"),
-            ("/assets/js/main.js", "text/javascript; charset=utf-8"),
-            (
-                "/assets/vendor/preact.mjs",
-                "text/javascript; charset=utf-8",
-            ),
-            ("/assets/css/tokens.css", "text/css; charset=utf-8"),
-            ("/assets/icon.svg", "image/svg+xml; charset=utf-8"),
+            ("index.html", "text/html; charset=utf-8"),
+            ("js/main.js", "text/javascript; charset=utf-8"),
+            ("vendor/preact.mjs", "text/javascript; charset=utf-8"),
+            ("css/tokens.css", "text/css; charset=utf-8"),
+            ("icon.svg", "image/svg+xml; charset=utf-8"),
         ] {
             let response = fetch(path, None).await;
             assert_eq!(response.status(), 200, "{path}");
@@ -169,27 +171,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_the_browser_has_is_not_sent_again() {
-        let first = fetch("/", None).await;
+        let first = fetch("index.html", None).await;
         let tag = first.headers()["etag"].to_str().unwrap().to_owned();
         let strong = tag.trim_start_matches("W/").to_owned();
         for known in [tag.clone(), strong, format!("\"x\", {tag}"), "*".to_owned()] {
-            let again = fetch("/", Some(&known)).await;
+            let again = fetch("index.html", Some(&known)).await;
             assert_eq!(again.status(), 304, "{known}");
             assert_eq!(again.headers()["etag"], tag.as_str());
-            assert!(text(again).await.is_empty());
+            assert!(text_of(again).await.is_empty());
         }
-        assert_eq!(fetch("/", Some("W/\"older\"")).await.status(), 200);
+        assert_eq!(fetch("index.html", Some("W/\"older\"")).await.status(), 200);
     }
 
     #[tokio::test]
     async fn nothing_outside_the_folder_is_served() {
         for path in [
-            "/assets/",
-            "/assets/nothing.js",
-            "/assets/../../Cargo.toml",
-            "/assets/..%2f..%2fCargo.toml",
-            "/assets/%2e%2e/%2e%2e/src/lib.rs",
-            "/assets//etc/passwd",
+            "",
+            "nothing.js",
+            "../../Cargo.toml",
+            "..%2f..%2fCargo.toml",
+            "%2e%2e/%2e%2e/src/lib.rs",
+            "/etc/passwd",
         ] {
             assert_eq!(fetch(path, None).await.status(), 404, "{path}");
         }
@@ -206,7 +208,7 @@ mod tests {
                 continue;
             }
             seen += 1;
-            let page = text(fetch(&format!("/assets/{path}"), None).await).await;
+            let page = text_of(fetch(&format!("{path}"), None).await).await;
             // The namespace of SVG is a name, not an address that is contacted.
             let page = page.replace("http://www.w3.org/2000/svg", "");
             for forbidden in [

@@ -1,16 +1,22 @@
 //! What an answer says when something is wrong: problem details, always.
 //!
-//! A handler returns [`ApiError`]. It becomes `application/problem+json` at once, so that it is whole even where nothing
-//! wraps the handler, and leaves its [`Problem`] with the response, so that the [shell](super::shell) can add the name of the request and
-//! count it by its code. A fault of the server's own is logged whole where it arises and shown as nothing.
+//! A handler returns [`ApiError`]. As an answer it has its status and headers, and its [`Problem`] among the answer's
+//! extensions: the [gate](super::gate) adds the request's id and writes it, in the words of the route's door. A fault of the
+//! server's own is logged whole where it arises and shown as nothing.
 
+use std::any::Any;
 use std::fmt::Display;
 use std::time::Duration;
 
+use abide_engine::Refusal;
 use abide_wire::{Code, Problem, headers};
-use axum::body::Body;
-use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use super::answer::{Answer, Body, Later, Outcome};
+use super::call::tag_of_revision;
+use super::value::value;
+use crate::driver::Failure;
 
 /// Why there is no other answer.
 #[derive(Clone, Debug)]
@@ -83,7 +89,7 @@ impl ApiError {
             .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
-    /// `404`: there is no such thing, or it is somebody else's.
+    /// `404`: there is no such thing, or it is another owner's.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::of(404, Code::NOT_FOUND, "There is no such thing").detail(detail)
@@ -156,6 +162,16 @@ impl ApiError {
             .detail("it has been logged under the request's id")
     }
 
+    /// `500`: a handler panicked.
+    #[must_use]
+    pub fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let text = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Self::internal(text.unwrap_or("a panic without words"))
+    }
+
     /// An answer with that status and code.
     #[must_use]
     pub fn of(status: u16, code: Code, title: &'static str) -> Self {
@@ -170,33 +186,113 @@ impl ApiError {
     }
 }
 
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let Inner { problem, headers } = *self.0;
-        let mut response = problem_response(&problem);
-        response.headers_mut().extend(headers);
-        response.extensions_mut().insert(problem);
-        response
+impl From<ApiError> for Answer {
+    fn from(error: ApiError) -> Self {
+        let Inner { problem, headers } = *error.0;
+        let mut answer = Self::new(Body::Empty);
+        *answer.status_mut() = status_of(&problem);
+        *answer.headers_mut() = headers;
+        answer.extensions_mut().insert(problem);
+        answer
     }
 }
 
+/// The answer, or else the one that says why there is none.
+pub(super) fn answer_of(result: Result<Answer, ApiError>) -> Answer {
+    result.unwrap_or_else(Answer::from)
+}
+
+/// An answer that waits for the loop.
+pub(super) fn soon(
+    answer: impl Future<Output = Result<Answer, ApiError>> + Send + 'static,
+) -> Result<Outcome, ApiError> {
+    // Mapped, because an `async` block around it would have room for it twice.
+    let outcome = answer.map(|result| Outcome::Now(answer_of(result)));
+    Ok(Outcome::Soon(Box::pin(outcome)))
+}
+
+/// An answer that may wait long.
+pub(super) fn held(
+    answer: impl Future<Output = Result<Answer, ApiError>> + Send + 'static,
+) -> Result<Outcome, ApiError> {
+    let answer: Later = Box::pin(answer.map(answer_of));
+    Ok(Outcome::Held(answer))
+}
+
 /// The problem as an answer, and nothing else.
-pub(crate) fn problem_response(problem: &Problem) -> Response {
+pub(super) fn problem_answer(problem: &Problem) -> Answer {
     let body = serde_json::to_vec(problem).expect("a problem has only text and numbers");
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() =
-        StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(headers::PROBLEM_JSON),
-    );
-    response
+    let mut answer = Answer::new(body.into());
+    *answer.status_mut() = status_of(problem);
+    let kind = HeaderValue::from_static(headers::PROBLEM_JSON);
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    answer
+}
+
+fn status_of(problem: &Problem) -> StatusCode {
+    StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// A wait as `Retry-After` tells it: whole seconds, rounded up and never zero, because zero means at once.
-pub(crate) fn retry_after(wait: Duration) -> HeaderValue {
+fn retry_after(wait: Duration) -> HeaderValue {
     let seconds = wait.as_millis().div_ceil(1_000).max(1);
-    HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX))
+    value(|text| {
+        text.number(seconds);
+    })
+}
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> Self {
+        let wait = Duration::from_secs(1);
+        let unavailable = |code, title| {
+            Self::of(503, code, title)
+                .detail(failure.to_string())
+                .retry_after(wait)
+        };
+        match failure {
+            Failure::Refused(refusal) => refusal.into(),
+            Failure::Storage => unavailable(Code::STORAGE_UNAVAILABLE, "The server can't write"),
+            Failure::Overloaded => unavailable(Code::OVERLOADED, "The server is overloaded"),
+            Failure::ShuttingDown => Self::shutting_down(),
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::NotFound | Refusal::NoSuchEndpoint | Refusal::NoSuchDelivery => {
+                Self::not_found(detail)
+            }
+            Refusal::Gone => Self::gone(detail),
+            Refusal::Done => Self::of(409, Code::JOB_DONE, "The job is done").detail(detail),
+            Refusal::NotDone | Refusal::NotExternal => {
+                Self::of(409, Code::CONFLICT, "The job's state doesn't allow this").detail(detail)
+            }
+            Refusal::Changed { current } => {
+                Self::of(412, Code::PRECONDITION_FAILED, "The job has changed")
+                    .detail(detail)
+                    .header(header::ETAG, tag_of_revision(current.0))
+            }
+            Refusal::IdempotencyMismatch { .. } => Self::of(
+                422,
+                Code::IDEMPOTENCY_MISMATCH,
+                "The idempotency key was used before",
+            )
+            .detail(detail),
+            Refusal::TooManyJobs { .. } => Self::of(503, Code::TOO_MANY_JOBS, "The server is full")
+                .detail(detail)
+                .retry_after(Duration::from_secs(5)),
+            Refusal::EndpointDisabled { .. } | Refusal::TooManyEndpoints { .. } => Self::of(
+                409,
+                Code::CONFLICT,
+                "The endpoint's state doesn't allow this",
+            )
+            .detail(detail),
+            Refusal::Invalid(_) => Self::invalid_member(detail),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -205,17 +301,17 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_is_a_problem_with_its_headers() {
-        let response = ApiError::rate_limited(Duration::from_millis(1_001)).into_response();
-        assert_eq!(response.status(), 429);
+        let error = ApiError::rate_limited(Duration::from_millis(1_001));
+        let answer = problem_answer(error.problem());
         assert_eq!(
-            response.headers()[header::CONTENT_TYPE],
+            answer.headers()[header::CONTENT_TYPE],
             headers::PROBLEM_JSON
         );
-        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
-        let body = axum::body::to_bytes(response.into_body(), 10_000)
-            .await
-            .unwrap();
+        let body = answer.into_body().collect(10_000).await.unwrap();
         let problem: Problem = serde_json::from_slice(&body).unwrap();
+        let answer = Answer::from(error);
+        assert_eq!(answer.status(), 429);
+        assert_eq!(answer.headers()[header::RETRY_AFTER], "2");
         assert_eq!(problem.code, Code::RATE_LIMITED);
         assert!(problem.retryable);
     }

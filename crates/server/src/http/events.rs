@@ -3,26 +3,26 @@
 //! A stream holds a cursor and nothing else: what it sends next is made from the job when the connection has room for it. So a
 //! slow reader costs no more than a fast one, and one that falls too far behind gets a `reset` with the job as it is.
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
+use abide_engine::fault::Purpose;
 use abide_engine::{Job, JobKey, State as JobState};
 use abide_wire::{EventKind, Until, headers, limits};
 
 use super::access::Caller;
+use super::answer::{Answer, Body, Outcome, empty};
+use super::call::Call;
 use super::error::ApiError;
-use super::extract::{Path, Query};
+use super::find::{find, key_of};
 use super::hold::refusal;
-use super::jobs::{find, key_of};
 use super::limits::Held;
+use super::route::{About, Counts, Field, Meets, Param, Place, Response, Row, Subject, named};
 use super::state::AppState;
 use crate::attendance::Read;
 use crate::board::{Channel, Waiter, Watcher};
@@ -78,38 +78,58 @@ impl StreamQuery {
     }
 }
 
+/// The header by which a stream goes on, for the description.
+pub(super) const fn last_event_id(text: &'static str) -> Param {
+    Param::One(Field {
+        pattern: Some("^([0-9]{1,19})?$"),
+        is_checked: true,
+        ..Field::new(Place::Header, "Last-Event-ID", text)
+    })
+}
+
+/// The routes.
+pub(super) const ROUTES: &[Row] = &[Row {
+    asks_to_hold: Some(|_| true),
+    subject: Some(Subject::in_path),
+    meets: Meets::Job(Purpose::Stream),
+    counts: Counts::Request,
+    about: Some(About {
+        text: "Server-sent events. `id:` is the revision, `data:` the job. `Last-Event-ID` resumes: each revision exactly once and in order, or one event `reset` with the job as it is. A comment comes every 15 s. After the end the server closes.",
+        params: &[
+            Param::JOB,
+            Param::query::<StreamQuery>(),
+            last_event_id("The last revision that the client has. Empty is as good as none."),
+        ],
+        responses: &[
+            Response {
+                body: Some(("text/event-stream", named::<StreamEvent>)),
+                ..Response::empty(
+                    200,
+                    "The stream: `job.created`, `job.started`, `job.progress`, `job.completed`, `job.failed`, `job.canceled`, `reset`.",
+                )
+            },
+            Response::empty(
+                204,
+                "The job is done and the client has everything: there is no need to connect again.",
+            ),
+        ],
+        ..About::new("Waiting", "streamJob", "Stream the events of a job")
+    }),
+    ..Row::get("/v1/jobs/{id}/events", stream)
+}];
+
 /// `GET /v1/jobs/{id}/events`
-#[utoipa::path(
-    get,
-    path = "/v1/jobs/{id}/events",
-    tag = "Waiting",
-    operation_id = "streamJob",
-    summary = "Stream the events of a job",
-    description = "Server-sent events. `id:` is the revision, `data:` the job. `Last-Event-ID` resumes: each revision exactly once and in order, or one event `reset` with the job as it is. A comment comes every 15 s. After the end the server closes.",
-    params(
-        ("id" = String, Path, description = "The job's id, `job_…`."),
-        StreamQuery,
-        ("Last-Event-ID" = Option<String>, Header, description = "The last revision that the client has. Empty is as good as none.", pattern = "^([0-9]{1,19})?$")
-    ),
-    responses(
-        (status = 200, description = "The stream: `job.created`, `job.started`, `job.progress`, `job.completed`, `job.failed`, `job.canceled`, `reset`.", body = StreamEvent, content_type = "text/event-stream"),
-        (status = 204, description = "The job is done and the client has everything: there is no need to connect again.")
-    )
-)]
-pub(super) async fn stream(
-    State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
-    Query(query): Query<StreamQuery>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let job = find(&state, &caller, key_of(&id)?)?;
-    let cursor = query.cursor(&headers)?.unwrap_or(0);
+fn stream(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let id = call.param("id")?;
+    let query: StreamQuery = call.query()?;
+    let caller = call.caller;
+    let job = find(state, &caller, key_of(&id)?)?;
+    let cursor = query.cursor(&call.headers)?.unwrap_or(0);
     if job.is_done() && cursor == job.revision {
         // The client has everything there will ever be. This is what stops a browser from connecting again.
-        return Ok(StatusCode::NO_CONTENT.into_response());
+        return Ok(Outcome::Now(empty(StatusCode::NO_CONTENT)));
     }
-    let pace = Pace::new(&state, &caller)?;
+    let pace = Pace::new(state, &caller)?;
     let watcher = Watcher {
         channel: Channel::Stream,
         since: state.clock.now(),
@@ -123,12 +143,10 @@ pub(super) async fn stream(
         cursor,
         waiter,
         pace,
-        state,
+        state: state.clone(),
     };
-    Ok(respond(futures_util::stream::unfold(
-        stream,
-        JobStream::next,
-    )))
+    let events = futures_util::stream::unfold(stream, JobStream::next);
+    Ok(Outcome::Now(answer(events)))
 }
 
 /// One stream of one job.
@@ -145,7 +163,7 @@ struct JobStream {
 impl JobStream {
     #[expect(
         clippy::manual_async_fn,
-        reason = "an `async fn` would have room for the stream twice, and there may be many thousands of these"
+        reason = "an `async fn` would store the stream twice in the future, and thousands may be open"
     )]
     fn next(mut self) -> impl Future<Output = Option<(Bytes, Self)>> + Send {
         async move {
@@ -260,7 +278,7 @@ impl Pace {
     // With a single timer, because there may be many thousands of these.
     #[expect(
         clippy::manual_async_fn,
-        reason = "an `async fn` would have room for its arguments twice"
+        reason = "an `async fn` would store its arguments twice in the future"
     )]
     pub(super) fn sleep<News: Future<Output = ()>>(
         &mut self,
@@ -296,13 +314,9 @@ impl Pace {
 }
 
 /// An event stream as an answer.
-pub(super) fn respond(
-    stream: impl futures_util::Stream<Item = Bytes> + Send + 'static,
-) -> Response {
-    use futures_util::StreamExt as _;
-
-    let mut response = Response::new(Body::from_stream(stream.map(Ok::<_, Infallible>)));
-    let out = response.headers_mut();
+pub(super) fn answer(events: impl Stream<Item = Bytes> + Send + 'static) -> Answer {
+    let mut answer = Answer::new(Body::stream(events.map(Ok)));
+    let out = answer.headers_mut();
     for (name, value) in [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-cache, no-transform"),
@@ -311,7 +325,7 @@ pub(super) fn respond(
     ] {
         out.insert(name, HeaderValue::from_static(value));
     }
-    response
+    answer
 }
 
 /// Writes the change that made that revision, as the event with that id. A change that is no longer remembered is left out.

@@ -3,18 +3,19 @@
 //! Its ids are places in the feed, not revisions. It begins with what happens next unless the client says where it was. What it has
 //! forgotten it doesn't make up: an event `reset` says that there is a gap, and up to where, and the client lists its jobs.
 
-use axum::extract::State;
-use axum::response::Response;
 use bytes::Bytes;
-use http::HeaderMap;
 use serde::Serialize;
 use tokio::sync::watch;
 
 use super::access::Caller;
+use super::answer::Outcome;
+use super::call::Call;
 use super::error::ApiError;
-use super::events::{Pace, StreamEvent, StreamQuery, Woken, respond, write_change, write_event};
-use super::extract::Query;
-use super::jobs::find;
+use super::events::{
+    Pace, StreamEvent, StreamQuery, Woken, answer, last_event_id, write_change, write_event,
+};
+use super::find::find;
+use super::route::{About, Meets, Param, Response, Row, named};
 use super::state::AppState;
 
 /// How many changes are looked at in one go.
@@ -28,40 +29,43 @@ struct Reset {
     snapshot: &'static str,
 }
 
+/// The routes.
+pub(super) const ROUTES: &[Row] = &[Row {
+    asks_to_hold: Some(|_| true),
+    meets: Meets::Feed,
+    about: Some(About {
+        text: "The same for all of the caller's jobs. `id:` is a place in the feed; a `reset` has no job, and means that the jobs must be listed.",
+        params: &[
+            Param::query::<StreamQuery>(),
+            last_event_id(
+                "The last place in the feed that the client has. Empty is as good as none.",
+            ),
+        ],
+        responses: &[Response {
+            body: Some(("text/event-stream", named::<StreamEvent>)),
+            ..Response::empty(200, "The stream, which doesn't end by itself.")
+        }],
+        ..About::new("Waiting", "streamJobs", "Stream the events of all jobs")
+    }),
+    ..Row::get("/v1/events", stream)
+}];
+
 /// `GET /v1/events`
-#[utoipa::path(
-    get,
-    path = "/v1/events",
-    tag = "Waiting",
-    operation_id = "streamJobs",
-    summary = "Stream the events of all jobs",
-    description = "The same for all of the caller's jobs. `id:` is a place in the feed; a `reset` has no job, and means that the jobs must be listed.",
-    params(
-        StreamQuery,
-        ("Last-Event-ID" = Option<String>, Header, description = "The last place in the feed that the client has. Empty is as good as none.", pattern = "^([0-9]{1,19})?$")
-    ),
-    responses(
-        (status = 200, description = "The stream, which doesn't end by itself.", body = StreamEvent, content_type = "text/event-stream")
-    )
-)]
-pub(super) async fn stream(
-    State(state): State<AppState>,
-    caller: Caller,
-    Query(query): Query<StreamQuery>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
+fn stream(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let query: StreamQuery = call.query()?;
     let newest = state.board.follow();
     let begin = *newest.borrow();
-    let cursor = query.cursor(&headers)?.unwrap_or(begin);
+    let cursor = query.cursor(&call.headers)?.unwrap_or(begin);
     let feed = Feed {
         cursor,
         is_ahead: cursor > begin,
         newest,
-        pace: Pace::new(&state, &caller)?,
-        caller,
-        state,
+        pace: Pace::new(state, &call.caller)?,
+        caller: call.caller,
+        state: state.clone(),
     };
-    Ok(respond(futures_util::stream::unfold(feed, Feed::next)))
+    let events = futures_util::stream::unfold(feed, Feed::next);
+    Ok(Outcome::Now(answer(events)))
 }
 
 /// One stream of the feed.

@@ -12,12 +12,12 @@ use abide_wire::Until;
 
 use super::access::Caller;
 use super::error::ApiError;
-use super::jobs::find;
+use super::find::find;
 use super::limits::{Full, Held};
 use super::state::AppState;
 use crate::board::{Channel, Watcher};
 
-/// Permission to hold one request for so long. It counts until it is dropped.
+/// Permission to hold one request. It counts until it is dropped.
 #[derive(Debug)]
 pub(super) struct Hold {
     channel: Channel,
@@ -26,7 +26,7 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// Takes room for one more held request of that caller. The wish is cut to what the server holds at most.
+    /// Takes room for one more held request of that caller. `wanted` is cut to what the server holds at most.
     ///
     /// # Errors
     ///
@@ -35,7 +35,7 @@ impl Hold {
         state: &AppState,
         caller: &Caller,
         channel: Channel,
-        wish: Duration,
+        wanted: Duration,
     ) -> Result<Self, ApiError> {
         let held = state
             .waits
@@ -43,7 +43,7 @@ impl Hold {
             .map_err(|full| refusal(state, full, "held requests"))?;
         Ok(Self {
             channel,
-            length: wish.min(state.config.hold_max.get()),
+            length: wanted.min(state.config.hold_max.get()),
             _held: held,
         })
     }
@@ -53,7 +53,7 @@ impl Hold {
         self.length
     }
 
-    /// How long to hold in truth: up to a sixteenth more, another each time, so that requests that began together don't end together.
+    /// The hold plus up to 1/16 of jitter, so that requests that began together don't end together.
     pub(super) fn stretched(&self, state: &AppState) -> Duration {
         self.length + self.length.mul_f64(state.spread() / 16.0)
     }
@@ -66,7 +66,7 @@ impl Hold {
         }
     }
 
-    /// Notes how long after the end of that job somebody who was held for it is answered.
+    /// Notes how long after the end of that job a request that was held for it is answered.
     pub(super) fn note_wake(&self, state: &AppState, job: &Job) {
         if let Some(finished_at) = job.finished_at {
             let after = state.clock.now().since(finished_at);
@@ -86,7 +86,7 @@ impl Hold {
 /// Dropping it ends the waiting and nothing else.
 #[expect(
     clippy::manual_async_fn,
-    reason = "an `async fn` would have room for its arguments twice, and there may be many thousands of these"
+    reason = "an `async fn` would store its arguments twice in the future, and thousands may be held"
 )]
 pub(super) fn hold(
     state: &AppState,
@@ -118,7 +118,7 @@ pub(super) fn hold(
     }
 }
 
-/// Why no room is left, and when to try again: not everybody at the same moment.
+/// Why no room is left, and when to try again: not all clients at the same moment.
 pub(super) fn refusal(state: &AppState, full: Full, what: &str) -> ApiError {
     let detail = match full {
         Full::Client(max) => format!("a client may have {max} {what} at the same time"),

@@ -11,10 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use abide_wire::{Timestamp, headers};
+use abide_wire::Timestamp;
 
 use super::access::Client;
-use super::lines::Lines;
 use crate::config::{Quota, RateLimit};
 use crate::sharded::Sharded;
 use abide_engine::hash::FastMap;
@@ -36,7 +35,8 @@ pub enum Class {
 }
 
 impl Class {
-    const fn name(self) -> &'static str {
+    /// What it is called in headers.
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Request => "requests",
             Self::Hold => "holds",
@@ -115,31 +115,20 @@ impl Rates {
 }
 
 impl Verdict {
-    /// Tells the client by headers: those of the IETF draft, and for the classic routes those that their clients know.
-    pub(super) fn tell(&self, out: &mut impl Lines, classic: bool) {
-        let (requests, window) = (self.quota.requests, self.quota.window.as_secs());
-        let (name, remaining) = (self.class.name(), self.remaining);
+    /// How many requests may be made in a window.
+    pub(super) const fn requests(&self) -> u32 {
+        self.quota.requests.get()
+    }
+
+    /// The length of the window, in seconds.
+    pub(super) const fn window_s(&self) -> u64 {
+        self.quota.window.as_secs()
+    }
+
+    /// The [wait](Self::wait) in whole seconds, rounded up.
+    pub(super) fn wait_s(&self) -> u64 {
         let millis = u64::try_from(self.wait.as_millis()).unwrap_or(u64::MAX);
-        let seconds = millis.div_ceil(1_000);
-        if classic {
-            let mut number = |name, number: u64| {
-                out.line(name, |text| {
-                    text.number(number);
-                });
-            };
-            number("x-ratelimit-limit", requests.get().into());
-            number("x-ratelimit-remaining", remaining.into());
-            number("x-ratelimit-reset", seconds);
-        } else {
-            out.line(headers::RATELIMIT_POLICY, |text| {
-                text.str("\"").str(name).str("\";q=").number(requests.get());
-                text.str(";w=").number(window);
-            });
-            out.line(headers::RATELIMIT, |text| {
-                text.str("\"").str(name).str("\";r=").number(remaining);
-                text.str(";t=").number(seconds);
-            });
-        }
+        millis.div_ceil(1_000)
     }
 }
 
@@ -236,7 +225,6 @@ fn micros(span: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use abide_engine::Owner;
-    use http::HeaderMap;
 
     use super::*;
 
@@ -318,38 +306,6 @@ mod tests {
         }
         let kept: usize = rates.clients.all().iter().map(|it| it.read().len()).sum();
         assert!(kept <= SHARDS * CLIENTS_MAX, "{kept}");
-    }
-
-    #[test]
-    fn the_headers_are_those_of_the_draft_or_of_the_classics() {
-        let verdict = rates(600, 60)
-            .take(client(1), Class::Request, START)
-            .unwrap();
-        let told = |classic| {
-            let mut headers = HeaderMap::new();
-            verdict.tell(&mut headers, classic);
-            let mut told: Vec<_> = headers
-                .iter()
-                .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
-                .collect();
-            told.sort();
-            told
-        };
-        assert_eq!(
-            told(false),
-            [
-                r#"ratelimit-policy: "requests";q=600;w=60"#,
-                r#"ratelimit: "requests";r=599;t=1"#
-            ]
-        );
-        assert_eq!(
-            told(true),
-            [
-                "x-ratelimit-limit: 600",
-                "x-ratelimit-remaining: 599",
-                "x-ratelimit-reset: 1"
-            ]
-        );
     }
 
     #[test]

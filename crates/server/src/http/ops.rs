@@ -1,72 +1,81 @@
 //! What operators and their probes read.
 
-use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, header};
 
+use super::answer::{Outcome, text};
+use super::call::Call;
+use super::door::Door;
 use super::error::ApiError;
+use super::route::{About, Response, Row};
 use super::state::AppState;
 use crate::metrics::{CONTENT_TYPE, Levels};
 
+/// The routes.
+pub(super) const ROUTES: &[Row] = &[
+    Row {
+        door: Door::Open,
+        about: Some(About {
+            responses: &[Response::text(200, "It does.", "text/plain")],
+            ..About::new("Operations", "readHealth", "Whether the process lives")
+        }),
+        ..Row::get("/healthz", healthz)
+    },
+    Row {
+        door: Door::Open,
+        about: Some(About {
+            responses: &[
+                Response::text(200, "Yes.", "text/plain"),
+                Response::problem(503, "No: the server goes down, or can't write."),
+            ],
+            ..About::new(
+                "Operations",
+                "readReadiness",
+                "Whether to send requests here",
+            )
+        }),
+        ..Row::get("/readyz", readyz)
+    },
+    Row {
+        door: Door::Operator,
+        about: Some(About {
+            responses: &[Response::text(
+                200,
+                "The metrics.",
+                "application/openmetrics-text",
+            )],
+            ..About::new("Operations", "readMetrics", "Metrics for Prometheus")
+        }),
+        ..Row::get("/metrics", metrics)
+    },
+];
+
 /// `GET /healthz`: the process answers. It says nothing more, so that a slow disk doesn't get it restarted.
-#[utoipa::path(
-    get,
-    path = "/healthz",
-    tag = "Operations",
-    operation_id = "readHealth",
-    summary = "Whether the process lives",
-    responses(
-        (status = 200, description = "It does.", body = String, content_type = "text/plain")
-    )
-)]
-pub(super) async fn healthz() -> &'static str {
-    "ok\n"
+fn healthz(_: &AppState, _: &Call) -> Result<Outcome, ApiError> {
+    Ok(Outcome::Now(text("ok\n")))
 }
 
 /// `GET /readyz`: whether to send requests here.
-#[utoipa::path(
-    get,
-    path = "/readyz",
-    tag = "Operations",
-    operation_id = "readReadiness",
-    summary = "Whether to send requests here",
-    responses(
-        (status = 200, description = "Yes.", body = String, content_type = "text/plain"),
-        (status = 503, description = "No: the server goes down, or can't write.", body = abide_wire::Problem, content_type = "application/problem+json")
-    )
-)]
-pub(super) async fn readyz(State(state): State<AppState>) -> Result<&'static str, ApiError> {
+fn readyz(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
     if state.stop.is_cancelled() {
         return Err(ApiError::shutting_down());
     }
     if let Some(failure) = state.commands.failure() {
         return Err(failure.into());
     }
-    Ok("ready\n")
+    Ok(Outcome::Now(text("ready\n")))
 }
 
 /// `GET /metrics`
-#[utoipa::path(
-    get,
-    path = "/metrics",
-    tag = "Operations",
-    operation_id = "readMetrics",
-    summary = "Metrics for Prometheus",
-    responses(
-        (status = 200, description = "The metrics.", body = String, content_type = "application/openmetrics-text")
-    )
-)]
-pub(super) async fn metrics(State(state): State<AppState>) -> Response {
-    let text = state.metrics.encode(Levels {
+fn metrics(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
+    let metrics = state.metrics.encode(Levels {
         jobs: state.board.len(),
         held: state.waits.len(),
         streams: state.streams.len(),
         commands_waiting: state.commands.waiting(),
         webhooks: state.board.webhooks().counts(),
     });
-    let mut response = text.into_response();
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-    response
+    let mut answer = text(metrics);
+    let kind = HeaderValue::from_static(CONTENT_TYPE);
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(Outcome::Now(answer))
 }

@@ -2,24 +2,25 @@
 
 use std::time::Duration;
 
-use axum::Json as Respond;
-use axum::extract::State;
+use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use abide_engine::model::Defaults;
 use abide_engine::{ChangeDefaults, SetDefaults, SetSeed};
 use abide_wire::{Code, DurationLaw, Fault, OutcomePlan, Simulate, Span, Stage, Timestamp};
 
-use super::access::Caller;
-use super::error::ApiError;
-use super::extract::Json;
+use super::answer::Outcome;
+use super::call::Call;
+use super::error::{ApiError, soon};
+use super::json;
+use super::route::{About, Request, Response, Row};
 use super::state::AppState;
 use crate::scenario::Scenario;
 
 /// How jobs are played that don't say it themselves.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = SimulatorSettings)]
-pub(super) struct Settings {
+struct Settings {
     /// The scenario that was put on last; what was changed since is in the other members.
     scenario: Option<String>,
     /// What decides every draw.
@@ -34,7 +35,7 @@ pub(super) struct Settings {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = SimulatorChange)]
-pub(super) struct SettingsChange {
+struct SettingsChange {
     /// The name of a scenario, which replaces all of the members below before they are changed; `null` for none.
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<String>)]
@@ -51,7 +52,7 @@ pub(super) struct SettingsChange {
 
 /// What can be put on by name.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct Scenarios {
+struct Scenarios {
     scenarios: Vec<ScenarioShown>,
 }
 
@@ -73,7 +74,7 @@ struct ScenarioShown {
 
 /// What time it is for the server.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct Clock {
+struct Clock {
     now: Timestamp,
     /// `real`, `scaled` or `manual`.
     sort: &'static str,
@@ -85,44 +86,79 @@ pub(super) struct Clock {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ClockAdvance)]
-pub(super) struct Advance {
+struct Advance {
     /// A number of seconds, or a span such as `"75h"`, up to 366 days.
     seconds: Span,
 }
 
+/// The routes.
+pub(super) const ROUTES: &[Row] = &[
+    Row {
+        about: Some(About {
+            responses: &[Response::json::<Settings>(200, "The defaults.")],
+            ..About::new(
+                "Simulator",
+                "readSimulator",
+                "Read the simulator's defaults",
+            )
+        }),
+        ..Row::get("/v1/simulator", read)
+    },
+    Row {
+        about: Some(About {
+            text: "What isn't named stays. It is carried out whole or not at all.",
+            request: Some(Request::json::<SettingsChange>()),
+            responses: &[Response::json::<Settings>(
+                200,
+                "The defaults as they are now.",
+            )],
+            ..About::new(
+                "Simulator",
+                "changeSimulator",
+                "Change the simulator's defaults",
+            )
+        }),
+        ..Row::patch("/v1/simulator", change)
+    },
+    Row {
+        about: Some(About {
+            responses: &[Response::json::<Scenarios>(
+                200,
+                "What can be put on by name.",
+            )],
+            ..About::new("Simulator", "listScenarios", "List scenarios")
+        }),
+        ..Row::get("/v1/simulator/scenarios", scenarios)
+    },
+    Row {
+        about: Some(About {
+            responses: &[Response::json::<Clock>(200, "What time it is.")],
+            ..About::new("Simulator", "readClock", "Read the server's clock")
+        }),
+        ..Row::get("/v1/clock", clock)
+    },
+    Row {
+        about: Some(About {
+            text: "Everything that is due on the way happens, in order, before the answer.",
+            request: Some(Request::json::<Advance>()),
+            responses: &[
+                Response::json::<Clock>(200, "What time it is now."),
+                Response::problem(409, "The clock runs by itself."),
+            ],
+            ..About::new("Simulator", "advanceClock", "Advance the manual clock")
+        }),
+        ..Row::post_body("/v1/clock/advance", advance)
+    },
+];
+
 /// `GET /v1/simulator`
-#[utoipa::path(
-    get,
-    path = "/v1/simulator",
-    tag = "Simulator",
-    operation_id = "readSimulator",
-    summary = "Read the simulator's defaults",
-    responses(
-        (status = 200, description = "The defaults.", body = Settings)
-    )
-)]
-pub(super) async fn read(State(state): State<AppState>, _: Caller) -> Respond<Settings> {
-    Respond(settings(&state))
+fn read(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
+    json::now(StatusCode::OK, &settings(state))
 }
 
 /// `PATCH /v1/simulator`
-#[utoipa::path(
-    patch,
-    path = "/v1/simulator",
-    tag = "Simulator",
-    operation_id = "changeSimulator",
-    summary = "Change the simulator's defaults",
-    description = "What isn't named stays. It is carried out whole or not at all.",
-    request_body(content = SettingsChange),
-    responses(
-        (status = 200, description = "The defaults as they are now.", body = Settings)
-    )
-)]
-pub(super) async fn change(
-    State(state): State<AppState>,
-    _: Caller,
-    Json(change): Json<SettingsChange>,
-) -> Result<Respond<Settings>, ApiError> {
+fn change(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let change: SettingsChange = call.json()?;
     let own = Simulate {
         duration: change.duration,
         outcome: change.outcome,
@@ -132,30 +168,24 @@ pub(super) async fn change(
     };
     // Checked before anything is changed, so that a request is carried out whole or not at all.
     own.validate().map_err(ApiError::invalid_member)?;
-    if let Some(name) = change.scenario {
-        let defaults = scenario(&state, name.as_deref())?.with(&own);
-        state.commands.ask(SetDefaults(defaults)).await?;
-    } else if own != Simulate::default() {
-        state.commands.ask(ChangeDefaults(own)).await?;
-    }
-    if let Some(seed) = change.seed {
-        state.commands.ask(SetSeed(seed)).await?;
-    }
-    Ok(Respond(settings(&state)))
+    let scenario = change.scenario.map(|name| scenario(state, name.as_deref()));
+    let defaults = scenario.transpose()?.map(|defaults| defaults.with(&own));
+    let state = state.clone();
+    soon(async move {
+        if let Some(defaults) = defaults {
+            state.commands.ask(SetDefaults(defaults)).await?;
+        } else if own != Simulate::default() {
+            state.commands.ask(ChangeDefaults(own)).await?;
+        }
+        if let Some(seed) = change.seed {
+            state.commands.ask(SetSeed(seed)).await?;
+        }
+        Ok(json::answer(StatusCode::OK, &settings(&state)))
+    })
 }
 
 /// `GET /v1/simulator/scenarios`
-#[utoipa::path(
-    get,
-    path = "/v1/simulator/scenarios",
-    tag = "Simulator",
-    operation_id = "listScenarios",
-    summary = "List scenarios",
-    responses(
-        (status = 200, description = "What can be put on by name.", body = Scenarios)
-    )
-)]
-pub(super) async fn scenarios(State(state): State<AppState>, _: Caller) -> Respond<Scenarios> {
+fn scenarios(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
     let configured = state.config.scenario.clone();
     let mut scenarios: Vec<_> = Scenario::built_in().chain(configured).collect();
     scenarios.sort_by(|a, b| a.name.cmp(&b.name));
@@ -168,45 +198,20 @@ pub(super) async fn scenarios(State(state): State<AppState>, _: Caller) -> Respo
         stages: scenario.simulate.stages,
         faults: scenario.simulate.faults,
     });
-    Respond(Scenarios {
+    let scenarios = Scenarios {
         scenarios: scenarios.collect(),
-    })
+    };
+    json::now(StatusCode::OK, &scenarios)
 }
 
 /// `GET /v1/clock`
-#[utoipa::path(
-    get,
-    path = "/v1/clock",
-    tag = "Simulator",
-    operation_id = "readClock",
-    summary = "Read the server's clock",
-    responses(
-        (status = 200, description = "What time it is.", body = Clock)
-    )
-)]
-pub(super) async fn clock(State(state): State<AppState>, _: Caller) -> Respond<Clock> {
-    Respond(show_clock(&state))
+fn clock(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
+    json::now(StatusCode::OK, &show_clock(state))
 }
 
 /// `POST /v1/clock/advance`
-#[utoipa::path(
-    post,
-    path = "/v1/clock/advance",
-    tag = "Simulator",
-    operation_id = "advanceClock",
-    summary = "Advance the manual clock",
-    description = "Everything that is due on the way happens, in order, before the answer.",
-    request_body(content = Advance),
-    responses(
-        (status = 200, description = "What time it is now.", body = Clock),
-        (status = 409, description = "The clock runs by itself.", body = abide_wire::Problem, content_type = "application/problem+json")
-    )
-)]
-pub(super) async fn advance(
-    State(state): State<AppState>,
-    _: Caller,
-    Json(advance): Json<Advance>,
-) -> Result<Respond<Clock>, ApiError> {
+fn advance(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let advance: Advance = call.json()?;
     if !state.clock.is_manual() {
         return Err(
             ApiError::of(409, Code::CONFLICT, "The clock runs by itself")
@@ -214,8 +219,11 @@ pub(super) async fn advance(
         );
     }
     let by: Duration = advance.seconds.get();
-    state.commands.advance(by).await?;
-    Ok(Respond(show_clock(&state)))
+    let state = state.clone();
+    soon(async move {
+        state.commands.advance(by).await?;
+        Ok(json::answer(StatusCode::OK, &show_clock(&state)))
+    })
 }
 
 fn settings(state: &AppState) -> Settings {

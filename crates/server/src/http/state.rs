@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use abide_wire::Timestamp;
 
-use super::access::Access;
+use super::access::{Access, Caller};
+use super::call::RequestId;
 use super::faults::Ordinals;
 use super::limits::{Holds, Rates};
-use super::shell::Name;
-use crate::attendance::Attendance;
+use crate::attendance::{Attendance, PendingCreate};
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::config::{Config, JobStart};
@@ -59,9 +59,9 @@ pub struct Shared {
     default_job_asked: AtomicBool,
     /// How often something was spread; see [`AppState::spread`].
     spread: AtomicU64,
-    /// How many requests have been given a name.
-    named: AtomicU64,
-    /// When the server started, in milliseconds; so that names of requests differ from those before a restart.
+    /// How many request ids have been generated.
+    request_ids: AtomicU64,
+    /// When the server started, in milliseconds; so that request ids differ from those before a restart.
     started_ms: i64,
 }
 
@@ -90,7 +90,7 @@ impl AppState {
             ordinals: Ordinals::default(),
             default_job_asked: AtomicBool::new(config.default_job_start == JobStart::Boot),
             spread: AtomicU64::new(0),
-            named: AtomicU64::new(0),
+            request_ids: AtomicU64::new(0),
             started_ms,
             config: Arc::new(config),
             clock,
@@ -111,7 +111,7 @@ impl AppState {
 impl AppState {
     /// Ends whatever is held or streams.
     pub fn end_holds(&self) {
-        // Whoever registers after the ring sees that it has stopped.
+        // A waiter that registers after the ring sees that it has stopped.
         self.0.stop.cancel();
         self.0.board.ring_all();
     }
@@ -130,11 +130,24 @@ impl AppState {
         Timestamp::from_millis(self.0.started_ms)
     }
 
-    /// A name for a request that came without one.
-    pub(super) fn next_request_name(&self) -> Name<'static> {
-        Name::Ours {
-            started_ms: self.0.started_ms,
-            n: self.0.named.fetch_add(1, Ordering::Relaxed),
+    /// A create by that caller that has made its job; see [`PendingCreate::new`].
+    pub(super) fn pending_create(
+        &self,
+        caller: &Caller,
+        body: u64,
+        has_key: bool,
+        is_replay: bool,
+    ) -> PendingCreate {
+        let (attendance, clock) = (self.attendance.clone(), self.clock.clone());
+        let client = caller.counted();
+        PendingCreate::new(attendance, clock, client, body, has_key, is_replay)
+    }
+
+    /// An id for a request that came without one.
+    pub(super) fn next_request_id(&self) -> RequestId {
+        RequestId::Generated {
+            started_ms: self.0.started_ms.unsigned_abs(),
+            n: self.0.request_ids.fetch_add(1, Ordering::Relaxed),
         }
     }
 }

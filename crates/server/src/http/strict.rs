@@ -261,7 +261,6 @@ mod tests {
             r#"{"simulate": []}"#,
             r#"{"simulate": {"outcome": [0.5]}}"#,
             r#"{"simulate": {"stages": [["a", 1]]}}"#,
-            r#"{"simulate": {"duration": {"uniform": ["1s", "2s"]}}}"#,
         ] {
             assert!(serde_json::from_str::<New>(text).is_ok(), "{text}");
             let error = read::<New>(text).unwrap_err();

@@ -1,16 +1,13 @@
-//! The span of a request, for those who collect spans.
+//! The span of a request, for programs that collect spans.
 //!
-//! It is made where something listens to its target and nowhere else, so that it costs a comparison where nobody collects. It is
-//! never entered: what is logged of a request carries the request's name as a field, and a held request would keep its
-//! thread's log in it.
+//! It is made only if something listens to its target, and else costs a comparison. It is never entered: what is logged of a
+//! request carries the request's id as a field, and a held request would keep its thread's log in it.
 
 use std::fmt::Display;
 
 use http::StatusCode;
 use tracing::Span;
 use tracing::field::Empty;
-
-use super::routes::Route;
 
 /// The target of these spans, at the level `debug`.
 pub const TARGET: &str = "abide::request";
@@ -21,7 +18,7 @@ pub(super) struct Trace(Option<Box<Span>>);
 
 impl Trace {
     /// Begins it.
-    pub(super) fn begin(method: &str, route: Route, path: &str) -> Self {
+    pub(super) fn begin(method: &str, route: &'static str, path: &str) -> Self {
         if !tracing::enabled!(target: TARGET, tracing::Level::DEBUG) {
             return Self::default();
         }
@@ -29,11 +26,11 @@ impl Trace {
             target: TARGET,
             parent: None,
             "request",
-            otel.name = format_args!("{method} {}", route.pattern),
+            otel.name = format_args!("{method} {route}"),
             otel.kind = "server",
             otel.status_code = Empty,
             http.request.method = method,
-            http.route = route.pattern,
+            http.route = route,
             url.path = path,
             http.response.status_code = Empty,
             request_id = Empty,

@@ -1,16 +1,11 @@
-//! The two ways in which a connection is served, by the server itself and by the HTTP library, and the two in which a read is answered:
-//! whatever comes, in whatever pieces, their answers are the same.
+//! The two ways in which a connection is served, by the server itself and by the HTTP library: whatever comes, in whatever
+//! pieces, their answers are the same.
 //!
 //! Each way has a house of its own, with the same seed and the same time, and gets the same connections in the same order.
 
 use std::time::Duration;
 
-use abide_server::connection::{
-    Answering, Answers, Head, Quick, connection, connection_by_library,
-};
-use abide_server::http::Shell;
-use axum::body::Body;
-use http::Request;
+use abide_server::connection::{connection, connection_by_library};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio_util::sync::CancellationToken;
@@ -20,30 +15,10 @@ use crate::common::{House, START};
 /// How a connection is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// As it is: reads are answered at once, other plain requests are taken apart by the server, the rest by the library.
-    Quick,
-    /// Every plain request goes the ordinary way.
-    Ordinary,
+    /// As it is: plain requests are taken apart by the server, the rest by the library.
+    Own,
     /// Everything is the library's.
     Library,
-}
-
-/// A shell that answers nothing at once.
-#[derive(Clone)]
-struct Ordinarily(Shell);
-
-impl Answers for Ordinarily {
-    fn quick(&self, _: &Head<'_>, _: &[u8], _: bool, _: &mut Vec<u8>) -> Quick {
-        Quick::Ordinary
-    }
-
-    fn ordinary(&self, request: Request<Body>) -> Answering {
-        self.0.ordinary(request)
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.0.elapsed()
-    }
 }
 
 /// One after the other each of these connections, each written in pieces of those lengths; and what came back on each, until its end.
@@ -60,9 +35,8 @@ async fn play(way: Way, connections: &[Vec<u8>], pieces: &[usize]) -> Vec<Vec<u8
         let (near, far) = duplex(1 << 20);
         let stop = CancellationToken::new();
         let served = match way {
-            Way::Quick => tokio::spawn(connection(far, house.shell(), stop)),
-            Way::Ordinary => tokio::spawn(connection(far, Ordinarily(house.shell()), stop)),
-            Way::Library => tokio::spawn(connection_by_library(far, house.shell(), stop)),
+            Way::Own => tokio::spawn(connection(far, house.gate(), stop)),
+            Way::Library => tokio::spawn(connection_by_library(far, house.gate(), stop)),
         };
         answers.push(exchange(near, bytes, pieces).await);
         served.await.unwrap();
@@ -479,12 +453,10 @@ async fn whatever_comes_is_answered_alike_in_every_way() {
     connections.extend(table(&running, &done));
     let expected = play(Way::Library, &connections, &[]).await;
     assert!(normal(&expected[0]).contains("202 Accepted"));
-    for way in [Way::Ordinary, Way::Quick] {
-        let answers = play(way, &connections, &[]).await;
-        for ((bytes, answer), expected) in connections.iter().zip(&answers).zip(&expected) {
-            let bytes = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]);
-            assert_eq!(normal(answer), normal(expected), "{way:?}: {bytes}");
-        }
+    let answers = play(Way::Own, &connections, &[]).await;
+    for ((bytes, answer), expected) in connections.iter().zip(&answers).zip(&expected) {
+        let bytes = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]);
+        assert_eq!(normal(answer), normal(expected), "{bytes}");
     }
 }
 
@@ -513,7 +485,7 @@ proptest! {
             let mut connections = vec![make];
             connections.extend(chosen.iter().map(|index| index.get(&small).clone()));
             let expected = play(Way::Library, &connections, &pieces).await;
-            let answers = play(Way::Quick, &connections, &pieces).await;
+            let answers = play(Way::Own, &connections, &pieces).await;
             for ((bytes, answer), expected) in connections.iter().zip(&answers).zip(&expected) {
                 let bytes = String::from_utf8_lossy(bytes);
                 assert_eq!(normal(answer), normal(expected), "{bytes}");

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use abide_server::clock::Clock;
+use abide_server::http::answer::Body;
 use abide_server::journal::MemoryJournal;
-use axum::body::Body;
 use http::Request;
 use serde_json::Value;
 
@@ -159,7 +159,7 @@ impl Reader {
         }
         let otherwise = if body.is_some() { "POST" } else { "GET" };
         let method = method.unwrap_or_else(|| otherwise.to_owned());
-        let body = body.map_or_else(Body::empty, Body::from);
+        let body = body.map_or_else(Body::default, Body::from);
         let request = request
             .method(method.as_str())
             .uri(path.expect("a URL"))

@@ -304,7 +304,7 @@ async fn a_muted_stream_stays_open_and_says_nothing_until_the_server_ends() {
         .faulty(json!([{"fault": "stream_mute", "first": 1}]))
         .await;
     let request = http::Request::get(format!("{path}/events"))
-        .body(axum::body::Body::empty())
+        .body(abide_server::http::answer::Body::Empty)
         .unwrap();
     let response = house.send(request).await;
     assert_eq!(response.headers()["sim-decision"], "stream_mute");
@@ -592,5 +592,27 @@ async fn the_same_seed_and_the_same_clients_meet_the_same_faults_whatever_the_co
     ] {
         let count = all.iter().filter(|met| met.contains(kind)).count();
         assert!(count > 10, "{kind}: {count} of {}", all.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_is_met_however_the_job_is_spelled() {
+    let house = House::with(&[]).await;
+    let path = house
+        .faulty(json!([{"fault": "error", "status": 503}]))
+        .await;
+    let id = path.rsplit('/').next().unwrap();
+    let odd = id.replacen('_', "%5F", 1);
+    assert_ne!(id, odd);
+    for path in [
+        format!("/v1/jobs/{id}"),
+        format!("/v1/jobs/{odd}"),
+        format!("/status/{odd}"),
+        format!("/status?job_id={id}"),
+        format!("/status?job_id={odd}"),
+        format!("/status?job%5Fid={id}"),
+    ] {
+        let answer = house.get(&path).await;
+        assert_eq!((answer.status, decision(&answer)), (503, "error"), "{path}");
     }
 }

@@ -307,3 +307,47 @@ async fn nobody_gets_another_limit_by_saying_that_they_come_from_elsewhere() {
     }
     assert_eq!(statuses, [200, 200, 429]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_a_hold_if_its_route_may_hold_and_the_wait_it_asks_for_is_understood() {
+    let house = House::with(&[("rate-limit", "600/min")]).await;
+    let id = house.job(60_000).await;
+    let path = format!("/v1/jobs/{id}");
+    let with = |name, value| house.with_header(name, value);
+    let table = [
+        // However it is spelled.
+        (&house, format!("{path}?wait=1&after=0"), "holds"),
+        (&house, format!("{path}?w%61it=1&after=0"), "holds"),
+        // Not as a part of another word, and not if it can't be read.
+        (&house, format!("{path}?after=0"), "requests"),
+        (&house, format!("{path}?wait=soon"), "requests"),
+        // Wherever nothing is held it is no use to ask for it.
+        (&with("prefer", "wait=0"), "/v1/jobs".to_owned(), "requests"),
+        (
+            &with("prefer", "wait=1"),
+            format!("{path}/looks"),
+            "requests",
+        ),
+        (
+            &house,
+            "/v1/jobs?kind=a&metadata.b=wait=1".to_owned(),
+            "requests",
+        ),
+        (&with("prefer", "wait=0"), path.clone(), "holds"),
+    ];
+    for (house, path, bucket) in &table {
+        let answer = house.get(path).await;
+        let told = answer.header("ratelimit");
+        assert!(told.starts_with(&format!("\"{bucket}\"")), "{path}: {told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn asking_to_be_held_gives_no_second_allowance_where_nothing_is_held() {
+    let house = House::with(&[("rate-limit", "2/min")]).await;
+    for status in [200, 200, 429] {
+        assert_eq!(house.get("/v1/jobs").await.status, status);
+    }
+    let preferring = house.with_header("prefer", "wait=0");
+    assert_eq!(preferring.get("/v1/jobs").await.status, 429);
+}

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use abide_server::clock::Clock;
+use abide_server::http::answer::Body;
 use abide_server::journal::MemoryJournal;
-use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
 
@@ -28,13 +28,13 @@ async fn job(house: &House) -> String {
 /// What a read was answered with, whether its body came whole, and how long it took.
 async fn read(house: &House, path: &str) -> (u16, String, u128) {
     let begun = house.clock.elapsed();
-    let request = Request::get(path).body(Body::empty()).unwrap();
+    let request = Request::get(path).body(Body::Empty).unwrap();
     let response = house.send(request).await;
     let status = response.status().as_u16();
     let decision = response.headers().get("sim-decision");
     let decision = decision.map_or_else(String::new, |value| value.to_str().unwrap().to_owned());
     // A body that breaks off is part of what is tried.
-    let _ = axum::body::to_bytes(response.into_body(), 1 << 20).await;
+    let _ = response.into_body().collect(1 << 20).await;
     (
         status,
         decision,

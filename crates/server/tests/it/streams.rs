@@ -24,7 +24,7 @@ async fn a_stream_tells_a_job_from_its_beginning_to_its_end() {
     let response = house
         .send(
             http::Request::get(&path)
-                .body(axum::body::Body::empty())
+                .body(abide_server::http::answer::Body::Empty)
                 .unwrap(),
         )
         .await;

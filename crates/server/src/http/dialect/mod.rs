@@ -1,5 +1,25 @@
 //! Dialects: other systems' ways to ask for the same jobs.
 //!
-//! A dialect translates at the edge, both ways, and nothing behind it knows that dialects exist.
+//! A dialect translates at the edge, both ways, and nothing behind it knows that dialects exist. It is a folder of this one
+//! and a row in [`DIALECTS`]: it brings rows for the route table and [`Words`] for what the gate says on all of them.
 
-pub(in crate::http) mod classic;
+mod classic;
+
+use super::door::Words;
+use super::route::Row;
+
+/// Another system's interface.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dialect {
+    /// Its routes.
+    pub rows: &'static [Row],
+    /// How it says what every route may have to say.
+    pub words: &'static dyn Words,
+    /// Paths whose unknown sub-paths are answered in its words, too.
+    pub trees: &'static [&'static str],
+    /// The part of the description that its routes are; `None` if they aren't described.
+    pub tag: Option<(&'static str, &'static str)>,
+}
+
+/// All of them.
+pub(super) const DIALECTS: &[Dialect] = &[classic::DIALECT];

@@ -1,176 +1,119 @@
 //! Bodies that are spoiled on their way.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use axum::body::Body;
-use axum::response::Response;
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use futures_util::{StreamExt as _, stream};
+use http::{HeaderValue, header};
 use tokio_util::sync::CancellationToken;
+
+use crate::http::answer::{Answer, Body, Broken, Pieces};
 
 /// The largest body that is cut in half, in bytes; a larger one is left whole.
 const TRUNCATED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What begins an event's data in a stream.
 const DATA: &[u8] = b"data: ";
 
-/// Why a body ends before its end.
-#[derive(Debug, thiserror::Error)]
-#[error("the simulator ends this body early")]
-struct Spoiled;
-
 /// A body that breaks at once.
 pub(super) fn broken() -> Body {
-    Body::new(Piece {
-        left: None,
-        is_flushed: true,
-        length: None,
-    })
+    Body::stream(stream::iter([Err(Broken)]))
 }
 
 /// The same answer with the first half of its body, and whether there was anything to cut.
-pub(super) async fn truncate(response: Response) -> (Response, bool) {
-    let (parts, body) = response.into_parts();
-    let Ok(bytes) = axum::body::to_bytes(body, TRUNCATED_BYTES_MAX).await else {
-        return (Response::from_parts(parts, broken()), true);
+pub(super) async fn truncate(answer: Answer) -> (Answer, bool) {
+    let (mut head, body) = answer.into_parts();
+    let Ok(bytes) = body.collect(TRUNCATED_BYTES_MAX).await else {
+        return (Answer::from_parts(head, broken()), true);
     };
     if bytes.len() < 2 {
-        return (Response::from_parts(parts, Body::from(bytes)), false);
+        return (Answer::from_parts(head, bytes.into()), false);
     }
-    let body = Body::new(Piece {
-        left: Some(bytes.slice(..bytes.len() / 2)),
-        is_flushed: false,
-        // The head promises the whole.
-        length: Some(bytes.len() as u64),
-    });
-    (Response::from_parts(parts, body), true)
+    // The head promises the whole.
+    let length = HeaderValue::from(bytes.len());
+    head.headers.insert(header::CONTENT_LENGTH, length);
+    let half = bytes.slice(..bytes.len() / 2);
+    let body = stream::iter([Ok(half)]).chain(stream::once(end_badly()));
+    (Answer::from_parts(head, Body::stream(body)), true)
 }
 
-/// The same body, of which nothing comes before `hold` is over.
+/// The same answer, of whose body nothing comes before `hold` is over.
 pub(super) fn stall(
-    body: Body,
+    answer: Answer,
     hold: impl Future<Output = ()> + Send + 'static,
     stop: CancellationToken,
-) -> Body {
-    Body::new(Stalled {
-        hold: Some(Box::pin(async move {
-            tokio::select! {
-                () = hold => {}
-                () = stop.cancelled() => {}
-            }
-        })),
-        body,
-    })
+) -> Answer {
+    let (mut head, body) = answer.into_parts();
+    if let Some(length) = body.length() {
+        let length = HeaderValue::from(length);
+        head.headers.entry(header::CONTENT_LENGTH).or_insert(length);
+    }
+    let stalled = async move {
+        tokio::select! {
+            () = hold => {}
+            () = stop.cancelled() => {}
+        }
+        body.into_pieces()
+    };
+    let body = Body::stream(stream::once(stalled).flatten());
+    Answer::from_parts(head, body)
 }
 
-/// The same stream, whole for so many events; in the next one it is cut, or before it falls silent.
+/// The same stream, whole for that many events; in the next one it is cut, or before it falls silent.
 pub(super) fn spoil_stream(
-    body: Body,
+    pieces: Pieces,
     events: usize,
     is_cut: bool,
     stop: CancellationToken,
 ) -> Body {
-    Body::new(SpoiledStream {
-        body,
+    let spoiled = SpoiledStream {
+        pieces,
         events,
         is_cut,
+        is_over: false,
         stop,
-        then: Then::Pass,
-    })
+    };
+    Body::stream(stream::unfold(spoiled, SpoiledStream::next))
 }
 
-/// A part of a body, and then an end that is none.
-#[derive(Debug)]
-struct Piece {
-    left: Option<Bytes>,
-    /// Whether what came before has had time to be sent: an error is faster than what is still in a buffer.
-    is_flushed: bool,
-    /// What the head promises.
-    length: Option<u64>,
-}
-
-impl http_body::Body for Piece {
-    type Data = Bytes;
-    type Error = Spoiled;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Spoiled>>> {
-        if let Some(bytes) = self.left.take() {
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
-        }
-        if !self.is_flushed {
-            self.is_flushed = true;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(Some(Err(Spoiled)))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.length
-            .map_or_else(SizeHint::default, SizeHint::with_exact)
-    }
-}
-
-/// A body that comes late.
-struct Stalled {
-    /// Gone when it is over.
-    hold: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    body: Body,
-}
-
-impl http_body::Body for Stalled {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if let Some(hold) = &mut self.hold {
-            if hold.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            self.hold = None;
-        }
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.hold.is_none() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+/// An end that is none. What came before gets time to be sent, for an error is faster than what is still in a buffer.
+async fn end_badly() -> Result<Bytes, Broken> {
+    tokio::task::yield_now().await;
+    Err(Broken)
 }
 
 /// A stream of events that goes wrong.
 struct SpoiledStream {
-    body: Body,
+    pieces: Pieces,
     /// How many events are still to pass whole.
     events: usize,
     is_cut: bool,
+    /// Whether it has gone wrong.
+    is_over: bool,
     stop: CancellationToken,
-    then: Then,
-}
-
-enum Then {
-    /// It is as it should be.
-    Pass,
-    /// What was sent is to leave the buffers before the end.
-    Flush,
-    /// It breaks.
-    Break,
-    /// Nothing comes any more, until the server ends.
-    Silence(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
 impl SpoiledStream {
-    /// What of these bytes is still sent, where the stream goes wrong within them.
+    async fn next(mut self) -> Option<(Result<Bytes, Broken>, Self)> {
+        if !self.is_over {
+            let bytes = match self.pieces.next().await? {
+                Ok(bytes) => bytes,
+                broken => return Some((broken, self)),
+            };
+            let Some(rest) = self.split(&bytes) else {
+                return Some((Ok(bytes), self));
+            };
+            self.is_over = true;
+            if !rest.is_empty() {
+                return Some((Ok(rest), self));
+            }
+        }
+        if self.is_cut {
+            return Some((end_badly().await, self));
+        }
+        // Nothing comes any more, until the server ends.
+        self.stop.cancelled().await;
+        None
+    }
+
+    /// What of these bytes is still sent, if the stream goes wrong within them.
     fn split(&mut self, bytes: &Bytes) -> Option<Bytes> {
         let mut line = 0;
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -191,47 +134,8 @@ impl SpoiledStream {
     }
 }
 
-/// Where the event with that line begins: after the last empty line before it.
+/// The start of the event with that line: after the last empty line before it.
 fn start_of_event(bytes: &[u8], line: usize) -> usize {
     let before = bytes[..line].windows(2).rposition(|two| two == b"\n\n");
     before.map_or(0, |at| at + 2)
-}
-
-impl http_body::Body for SpoiledStream {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        loop {
-            match &mut self.then {
-                Then::Pass => {}
-                Then::Flush => {
-                    self.then = Then::Break;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Then::Break => return Poll::Ready(Some(Err(axum::Error::new(Spoiled)))),
-                Then::Silence(end) => return end.as_mut().poll(cx).map(|()| None),
-            }
-            let frame = match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => frame,
-                other => return other,
-            };
-            let Some(rest) = frame.data_ref().and_then(|bytes| self.split(bytes)) else {
-                return Poll::Ready(Some(Ok(frame)));
-            };
-            self.then = if self.is_cut {
-                Then::Flush
-            } else {
-                let stop = self.stop.clone();
-                Then::Silence(Box::pin(async move { stop.cancelled().await }))
-            };
-            if !rest.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(rest))));
-            }
-        }
-    }
 }

@@ -1,8 +1,6 @@
 //! Answers that show a job otherwise than it is: before its end although it has ended, in a word that nobody knows, without
 //! its result.
 
-use axum::body::Body;
-use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -11,10 +9,11 @@ use abide_engine::fault::delay_of;
 use abide_engine::{Job, JobKey};
 use abide_wire::{Fault, FaultKind, Status, WaitResponse, headers};
 
-use super::Decisions;
+use super::decisions::Decisions;
 use crate::board::Look;
-use crate::http::dialect::classic;
-use crate::http::extract::{Tags, tag_of_revision};
+use crate::http::answer::{Answer, Body};
+use crate::http::call::{Tags, tag_of_revision};
+use crate::http::door::{Altered, Words};
 use crate::http::state::AppState;
 
 /// The largest answer that is looked into, in bytes; a larger one is left as it is.
@@ -39,91 +38,90 @@ pub(super) async fn tamper(
     faults: &[Fault],
     key: JobKey,
     known: &Tags,
-    response: Response,
+    answer: Answer,
     decisions: &mut Decisions,
-) -> Response {
-    if response.status() != StatusCode::OK || !faults.iter().any(is_shown) {
-        return response;
+) -> Answer {
+    if answer.status() != StatusCode::OK || !faults.iter().any(is_shown) {
+        return answer;
     }
-    let (mut parts, body) = response.into_parts();
+    let (mut parts, body) = answer.into_parts();
     let Some((bytes, mut job)) = read::<WireJob>(body).await else {
-        return Response::from_parts(parts, Body::empty());
+        return Answer::from_parts(parts, Body::Empty);
     };
-    let before = decisions.0.len();
+    let before = decisions.len();
     show(state, faults, key, &mut job, decisions);
-    if decisions.0.len() == before {
-        return Response::from_parts(parts, Body::from(bytes));
+    if decisions.len() == before {
+        return Answer::from_parts(parts, Body::from(bytes));
     }
     change_headers(&mut parts.headers, &job);
     if !job.done && known.matches(job.revision.0) {
         // To this client the job is as it has it.
         parts.status = StatusCode::NOT_MODIFIED;
         parts.headers.remove(header::CONTENT_TYPE);
-        return Response::from_parts(parts, Body::empty());
+        return Answer::from_parts(parts, Body::Empty);
     }
-    Response::from_parts(parts, write(&job))
+    Answer::from_parts(parts, write(&job))
 }
 
 /// Shows each job of a set's answer as its faults have it.
 pub(super) async fn tamper_set(
     state: &AppState,
     faults: &[(JobKey, Vec<Fault>)],
-    response: Response,
+    answer: Answer,
     decisions: &mut Decisions,
-) -> Response {
-    if response.status() != StatusCode::OK {
-        return response;
+) -> Answer {
+    if answer.status() != StatusCode::OK {
+        return answer;
     }
-    let (parts, body) = response.into_parts();
-    let Some((bytes, mut answer)) = read::<WaitResponse<Box<RawValue>>>(body).await else {
-        return Response::from_parts(parts, Body::empty());
+    let (parts, body) = answer.into_parts();
+    let Some((bytes, mut response)) = read::<WaitResponse<Box<RawValue>>>(body).await else {
+        return Answer::from_parts(parts, Body::Empty);
     };
-    let before = decisions.0.len();
-    for job in &mut answer.jobs {
+    let before = decisions.len();
+    for job in &mut response.jobs {
         let of_job = faults.iter().find(|(key, _)| key.to_id() == job.id);
         if let Some((key, faults)) = of_job {
             show(state, faults, *key, job, decisions);
         }
     }
-    if decisions.0.len() == before {
-        return Response::from_parts(parts, Body::from(bytes));
+    if decisions.len() == before {
+        return Answer::from_parts(parts, Body::from(bytes));
     }
-    Response::from_parts(parts, write(&answer))
+    Answer::from_parts(parts, write(&response))
 }
 
-/// Shows the job of a classic read as the faults have it.
-pub(super) fn tamper_classic(
+/// Shows the job of a read in a dialect as the faults have it.
+pub(super) fn tamper_words(
     state: &AppState,
+    words: &'static dyn Words,
     faults: &[Fault],
     key: JobKey,
-    response: Response,
+    answer: Answer,
     decisions: &mut Decisions,
-) -> Response {
+) -> Answer {
     let Look::Found(job) = state.board.look(key) else {
-        return response;
+        return answer;
     };
-    if response.status() != StatusCode::OK {
-        return response;
+    if answer.status() != StatusCode::OK {
+        return answer;
     }
     // Whether the answer, which may be a moment old, shows the end.
-    let is_done = response.headers().contains_key(headers::SERVER_TIMING);
+    let is_done = answer.headers().contains_key(headers::SERVER_TIMING);
     for fault in faults {
-        let word = match fault.fault {
-            FaultKind::Stale if is_done && is_fresh(state, &job, fault) => "pending",
-            FaultKind::UnknownStatus if !is_done => fault.word.as_deref().unwrap_or(WORD),
+        let altered = match fault.fault {
+            FaultKind::Stale if is_done && is_fresh(state, &job, fault) => Altered::Stale,
+            FaultKind::LateResult if is_done && is_fresh(state, &job, fault) => Altered::NoResult,
+            FaultKind::UnknownStatus if !is_done => {
+                Altered::Word(fault.word.as_deref().unwrap_or(WORD))
+            }
             _ => continue,
         };
-        decisions.note(fault.fault);
-        let mut shown = classic::show(&job, word);
-        if fault.fault == FaultKind::Stale {
-            shown.headers_mut().insert(
-                header::ETAG,
-                tag_of_revision(job.revision.saturating_sub(1)),
-            );
+        if let Some(altered) = words.altered(&job, altered) {
+            decisions.note(fault.fault);
+            return altered;
         }
-        return shown;
     }
-    response
+    answer
 }
 
 /// Shows one job as the faults have it.
@@ -184,7 +182,7 @@ fn change_headers(out: &mut HeaderMap, job: &WireJob) {
 }
 
 async fn read<T: serde::de::DeserializeOwned>(body: Body) -> Option<(bytes::Bytes, T)> {
-    let bytes = axum::body::to_bytes(body, ANSWER_BYTES_MAX).await.ok()?;
+    let bytes = body.collect(ANSWER_BYTES_MAX).await.ok()?;
     let value = serde_json::from_slice(&bytes).ok()?;
     Some((bytes, value))
 }

@@ -1,85 +1,113 @@
-//! The description of the interface for machines, made from the handlers that it describes.
+//! The description of the interface for machines, made from the rows of the route table.
 //!
-//! A handler says what is its own: its parameters, its body, its answers. What is the same for all of a sort (who must show a key, which
-//! problems may come, which headers every answer has) is added by [`complete`], from the same table by which the shell lets
-//! requests in. So neither can drift from what the server does.
+//! A row says what is its own: its parameters, its body, its answers. What all routes of a sort have in common (who must show
+//! a key, which problems may come, which headers every answer has) follows from the row's door, body and job. So the
+//! description can't drift from what the server does.
 //!
-//! Where the server has no API keys the description asks for none.
+//! If the server has no API keys the description asks for none.
 
-mod complete;
+mod operation;
 #[cfg(feature = "docs")]
 mod pages;
+mod problems;
+mod schemas;
+mod webhook;
 
-use std::sync::OnceLock;
+#[cfg(feature = "docs")]
+pub(super) use pages::ROUTES as PAGES;
 
-use axum::Router;
-use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
-use http::{HeaderValue, header};
-use utoipa::openapi::OpenApi;
+use std::collections::BTreeMap;
 
-use super::state::AppState;
+use utoipa::openapi::path::PathItem;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{
+    Components, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathsBuilder,
+};
 
-/// The pages for people.
-pub(super) fn routes() -> Router<AppState> {
-    #[cfg(feature = "docs")]
-    return pages::routes();
-    #[cfg(not(feature = "docs"))]
-    Router::new()
-}
+use abide_wire::{Event, Problem};
 
-/// `GET /openapi.json`
-#[utoipa::path(
-    get,
-    path = "/openapi.json",
-    tag = "Operations",
-    operation_id = "readDescription",
-    summary = "Read this description",
-    responses((status = 200, description = "OpenAPI 3.1.", content_type = "application/json", body = serde_json::Value))
-)]
-pub(super) async fn json(State(state): State<AppState>) -> Response {
-    static OPEN: OnceLock<Bytes> = OnceLock::new();
-    static KEYED: OnceLock<Bytes> = OnceLock::new();
-    let is_open = state.access.is_open();
-    let text = if is_open { &OPEN } else { &KEYED }.get_or_init(|| {
-        let json = serde_json::to_vec(&description(!is_open));
-        json.expect("a description has only text keys").into()
-    });
-    let mut response = text.clone().into_response();
-    let out = response.headers_mut();
-    let json = HeaderValue::from_static("application/json");
-    out.insert(header::CONTENT_TYPE, json);
-    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
-}
+use super::route::{Row, Schemas, named};
 
-/// The description of a server that asks for a key, or of one that doesn't.
-fn description(has_keys: bool) -> OpenApi {
-    complete::complete(super::api().into_openapi(), has_keys)
-}
+/// What stands above everything.
+const ABOUT: &str = "Long-running jobs, and every way to learn of their end without wasting a request or a second: ask, hold, \
+    hold for many, listen, be told.\n\nDecide on `done` and `outcome`; `status` is an open list, for people. `revision` counts a job's changes, and is its \
+    ETag, the cursor of a long poll, the id of an event and `data.revision` of a webhook.\n\nAn answer with the header `Sim-Decision` was tampered with because \
+    the simulator was asked to: it may be any status from 400 to 599, late, or half.";
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The parts of the native interface, in the order in which they are shown.
+const TAGS: &[(&str, &str)] = &[
+    ("Jobs", "Create, read, list, cancel, remove."),
+    ("Waiting", "One request for many jobs, and event streams."),
+    ("Workers", "Who does the work reports here."),
+    (
+        "Webhooks",
+        "Be told, signed by the Standard Webhooks specification.",
+    ),
+    ("Simulator", "How jobs are played, and the clock."),
+    ("Report card", "How the clients that were seen waited."),
+    ("Operations", "For operators and their probes."),
+];
 
-    /// What is kept in the repository is what the code says; set `ABIDE_BLESS` to write it anew.
-    #[test]
-    fn the_description_is_the_one_that_was_looked_at() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
-        let now = description(true).to_pretty_json().unwrap() + "\n";
-        if std::env::var_os("ABIDE_BLESS").is_some() {
-            std::fs::write(path, &now).unwrap();
+/// The description of those rows, and of the tags that dialects add, for a server that asks for a key or for one that doesn't.
+pub(super) fn describe(
+    rows: impl Iterator<Item = &'static Row>,
+    tags: impl Iterator<Item = (&'static str, &'static str)>,
+    has_keys: bool,
+) -> OpenApi {
+    let mut schemas = Schemas::new();
+    let mut paths = PathsBuilder::new();
+    for row in rows {
+        if let Some(about) = &row.about {
+            let operation = operation::of(row, about, has_keys, &mut schemas);
+            let item = PathItem::new(operation::method(row.verb), operation);
+            paths = paths.path(row.path, item);
         }
-        let kept = std::fs::read_to_string(path).unwrap_or_default();
-        for (n, (now, kept)) in now.lines().zip(kept.lines()).enumerate() {
-            assert_eq!(
-                now,
-                kept,
-                "line {} of {path}; ABIDE_BLESS=1 writes it",
-                n + 1
-            );
-        }
-        assert_eq!(now.len(), kept.len(), "{path}; ABIDE_BLESS=1 writes it");
     }
+    named::<Event<serde_json::Value>>(&mut schemas);
+    named::<Problem>(&mut schemas);
+    let tags = TAGS.iter().copied().chain(tags);
+    let mut api = OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("abide")
+                .version(env!("CARGO_PKG_VERSION"))
+                .description(Some(ABOUT))
+                .license(Some(
+                    LicenseBuilder::new()
+                        .name("MIT OR Apache-2.0")
+                        .identifier(Some("MIT OR Apache-2.0"))
+                        .build(),
+                ))
+                .build(),
+        )
+        .paths(paths)
+        .components(Some(components(schemas, has_keys)))
+        .tags(Some(tags.map(|(name, text)| {
+            TagBuilder::new().name(name).description(Some(text)).build()
+        })))
+        .build();
+    api.webhooks = Some(webhook::webhooks());
+    api
+}
+
+/// What operations refer to by name, in alphabetical order.
+fn components(schemas: Schemas, has_keys: bool) -> Components {
+    let mut components = Components::new();
+    let schemas: BTreeMap<_, _> = schemas.into_iter().collect();
+    for (name, mut schema) in schemas {
+        schemas::complete(&name, &mut schema);
+        components.schemas.insert(name, schema);
+    }
+    for problem in &problems::ALL {
+        let response = problem.response().into();
+        components
+            .responses
+            .insert(problem.name.to_owned(), response);
+    }
+    if has_keys {
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        components.add_security_scheme("key", SecurityScheme::Http(bearer));
+    }
+    components
 }

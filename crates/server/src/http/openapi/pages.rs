@@ -5,15 +5,13 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::Path;
-use axum::response::{IntoResponse as _, Redirect, Response};
-use axum::routing::get;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use utoipa_swagger_ui::Config;
 
+use crate::http::answer::{Answer, Outcome, empty, text};
+use crate::http::door::Door;
 use crate::http::error::ApiError;
-use crate::http::state::AppState;
+use crate::http::route::Row;
 
 /// What the pages may do: talk to the host they came from, show the small pictures that their style sheet has in it, and add the one style
 /// that Swagger UI adds, known by its hash. `checks/docs.sh` sees in a browser that nothing else is asked for.
@@ -29,18 +27,32 @@ const HEADERS: [(HeaderName, &str); 4] = [
 ];
 
 /// `GET /docs` and what the page loads.
-pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        // The page names its files relative to itself.
-        .route("/docs", get(async || Redirect::permanent("/docs/")))
-        .route("/docs/", get(async || serve("")))
-        .route(
-            "/docs/{*path}",
-            get(async |Path(path): Path<String>| serve(&path)),
-        )
+pub(in crate::http) const ROUTES: &[Row] = &[
+    // The page names its files relative to itself.
+    Row {
+        door: Door::Open,
+        ..Row::get("/docs", |_, _| Ok(Outcome::Now(moved())))
+    },
+    Row {
+        door: Door::Open,
+        ..Row::get("/docs/", |_, _| serve("").map(Outcome::Now))
+    },
+    Row {
+        door: Door::Open,
+        ..Row::get("/docs/{*path}", |_, call| {
+            serve(&call.param("path")?).map(Outcome::Now)
+        })
+    },
+];
+
+fn moved() -> Answer {
+    let mut answer = empty(StatusCode::PERMANENT_REDIRECT);
+    let place = HeaderValue::from_static("/docs/");
+    answer.headers_mut().insert(header::LOCATION, place);
+    answer
 }
 
-fn serve(path: &str) -> Result<Response, ApiError> {
+fn serve(path: &str) -> Result<Answer, ApiError> {
     let config = Config::from("/openapi.json")
         // A badge from another host otherwise.
         .validator_url("none")
@@ -52,8 +64,8 @@ fn serve(path: &str) -> Result<Response, ApiError> {
         .ok_or_else(|| ApiError::not_found("the pages have no file of that name"))?;
     let kind =
         HeaderValue::from_str(&file.content_type).map_err(|error| ApiError::internal(&error))?;
-    let mut response = file.bytes.into_owned().into_response();
-    let out = response.headers_mut();
+    let mut answer = text(file.bytes.into_owned());
+    let out = answer.headers_mut();
     out.insert(header::CONTENT_TYPE, kind);
     if file.gzpipped {
         out.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -61,13 +73,11 @@ fn serve(path: &str) -> Result<Response, ApiError> {
     for (name, value) in HEADERS {
         out.insert(name, HeaderValue::from_static(value));
     }
-    Ok(response)
+    Ok(answer)
 }
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
-
     use super::*;
 
     #[test]

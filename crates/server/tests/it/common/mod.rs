@@ -1,4 +1,4 @@
-//! A whole server in process: journal in memory, tokio's time paused, requests by the real router.
+//! A whole server in process: journal in memory, tokio's time paused, requests by the real gate.
 
 #![expect(unreachable_pub, reason = "a module of a test has no public")]
 
@@ -14,14 +14,14 @@ use abide_server::clock::Clock;
 use abide_server::config::{Config, Layers};
 use abide_server::courier::{Carrier, Courier};
 use abide_server::driver::Driver;
-use abide_server::http::{AppState, Shell, app};
+use abide_server::http::answer::{self, Body};
+use abide_server::http::{AppState, Gate};
 use abide_server::journal::{Journal, MemoryJournal};
 use abide_server::metrics::Metrics;
 use abide_wire::Timestamp;
-use axum::body::Body;
-use axum::response::Response;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, Request};
+use http_body_util::{BodyDataStream, BodyExt as _};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,6 @@ pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 pub struct House {
     pub state: AppState,
     pub clock: Clock,
-    router: axum::Router,
     /// What every request has.
     headers: Vec<(&'static str, String)>,
     address: IpAddr,
@@ -56,7 +55,7 @@ pub struct Event {
 
 /// A stream that is being read.
 pub struct Events {
-    body: axum::body::BodyDataStream,
+    body: BodyDataStream<Body>,
     text: String,
 }
 
@@ -101,7 +100,6 @@ impl House {
         commands.ask(settings).await.unwrap();
         let state = AppState::new(board, commands, clock.clone(), config, metrics);
         Self {
-            router: app(state.clone()),
             state,
             clock,
             headers: Vec::new(),
@@ -116,7 +114,6 @@ impl House {
         Self {
             state: self.state.clone(),
             clock: self.clock.clone(),
-            router: self.router.clone(),
             headers,
             address: self.address,
         }
@@ -130,19 +127,15 @@ impl House {
     }
 
     /// What one connection to it is served by.
-    pub fn shell(&self) -> Shell {
-        Shell::new(self.state.clone(), self.router.clone(), Some(self.address))
+    pub fn gate(&self) -> Gate {
+        Gate::new(self.state.clone(), Some(self.address))
     }
 
-    pub async fn send(&self, mut request: Request<Body>) -> Response {
+    pub async fn send(&self, mut request: Request<Body>) -> answer::Answer {
         for (name, value) in &self.headers {
             request.headers_mut().append(*name, value.parse().unwrap());
         }
-        let shell = self.shell();
-        match shell.answer(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
+        self.gate().answer(request).answer().await
     }
 
     pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
@@ -150,7 +143,7 @@ impl House {
         if body.is_some() {
             request = request.header("content-type", "application/json");
         }
-        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let body = body.map_or_else(Body::default, |body| Body::from(body.to_string()));
         let response = self.send(request.body(body).unwrap()).await;
         Answer::read(response).await
     }
@@ -178,7 +171,7 @@ impl House {
     }
 
     pub async fn events(&self, path: &str) -> Events {
-        let request = Request::get(path).body(Body::empty()).unwrap();
+        let request = Request::get(path).body(Body::Empty).unwrap();
         let response = self.send(request).await;
         assert_eq!(response.status(), 200);
         Events {
@@ -194,9 +187,9 @@ impl House {
 }
 
 impl Answer {
-    pub async fn read(response: Response) -> Self {
+    pub async fn read(response: answer::Answer) -> Self {
         let (parts, body) = response.into_parts();
-        let bytes = axum::body::to_bytes(body, 64 << 20).await.unwrap();
+        let bytes = body.collect(64 << 20).await.unwrap();
         Self {
             status: parts.status.as_u16(),
             headers: parts.headers,

@@ -1,19 +1,19 @@
 //! The report card: how the clients that were seen waited, against how little it could have taken, with verdicts for a test to fail by.
 
-use axum::Json as Respond;
-use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use abide_engine::Owner;
 use abide_wire::Timestamp;
 
-use super::access::Caller;
-use super::extract::Query;
-use super::looks::POLL;
-use super::state::AppState;
+use super::POLL;
 use crate::attendance::{Client, ClientReport};
 use crate::board::Channel;
+use crate::http::answer::{Outcome, empty};
+use crate::http::call::Call;
+use crate::http::error::ApiError;
+use crate::http::json;
+use crate::http::state::AppState;
 
 /// What a client may take before its verdict is bad. What isn't said is as here.
 #[derive(Clone, Copy, Debug, Deserialize, utoipa::IntoParams)]
@@ -125,52 +125,25 @@ struct Verdict {
 }
 
 /// `GET /v1/report`
-#[utoipa::path(
-    get,
-    path = "/v1/report",
-    tag = "Report card",
-    operation_id = "readReport",
-    summary = "How the clients waited",
-    description = "Per client that was seen: what it spent, how late it learned, and verdicts, whose limits the query may set.",
-    params(
-        Limits
-    ),
-    responses(
-        (status = 200, description = "The report card.", body = Report)
-    )
-)]
-pub(super) async fn card(
-    State(state): State<AppState>,
-    caller: Caller,
-    Query(limits): Query<Limits>,
-) -> Respond<Report> {
-    let (mut cards, jobs) = state.attendance.reports(caller.owner);
+pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let limits: Limits = call.query()?;
+    let (mut cards, jobs) = state.attendance.reports(call.caller.owner);
     cards.sort_by_key(|card| std::cmp::Reverse(card.last));
     let since = cards.iter().map(|card| card.since).min();
     let clients: Vec<_> = cards.iter().map(|card| show(card, &limits)).collect();
-    Respond(Report {
+    let report = Report {
         since: since.unwrap_or_else(|| state.started_at()),
         jobs,
         pass: clients.iter().all(|client| client.pass),
         clients,
-    })
+    };
+    json::now(StatusCode::OK, &report)
 }
 
 /// `DELETE /v1/report`
-#[utoipa::path(
-    delete,
-    path = "/v1/report",
-    tag = "Report card",
-    operation_id = "clearReport",
-    summary = "Begin a new report card",
-    description = "Forgets the clients that were seen.",
-    responses(
-        (status = 204, description = "Forgotten.")
-    )
-)]
-pub(super) async fn clear(State(state): State<AppState>, caller: Caller) -> StatusCode {
-    state.attendance.clear_reports(caller.owner);
-    StatusCode::NO_CONTENT
+pub(super) fn clear(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    state.attendance.clear_reports(call.caller.owner);
+    Ok(Outcome::Now(empty(StatusCode::NO_CONTENT)))
 }
 
 fn show(card: &ClientReport, limits: &Limits) -> ClientCard {

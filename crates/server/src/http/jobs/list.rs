@@ -1,68 +1,41 @@
 //! The caller's jobs, the newest first, page by page.
 //!
-//! A page goes on from the last job of the one before (keyset paging), so a job is neither shown twice nor missed
-//! because others come and go. The token that says where is opaque. A filter that few jobs pass doesn't make a page slow: a
-//! page looks at so many jobs and no more, and may have few jobs, or none, and a token for the next.
+//! A filter that few jobs pass doesn't make a page slow: a page scans a bounded number of jobs, so it may be short or empty
+//! and still have a token for the next page.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
-use axum::Json as Respond;
-use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use http::{HeaderValue, Uri, header};
+use http::{HeaderValue, StatusCode, header};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use abide_engine::{Job, JobKey, State as JobState};
 use abide_wire::{JobPage, Timestamp, limits};
 
-use super::access::Caller;
-use super::error::ApiError;
-use super::jobs::{find, key_of};
-use super::state::AppState;
+use crate::http::access::Caller;
+use crate::http::answer::Outcome;
+use crate::http::call::Call;
+use crate::http::error::ApiError;
+use crate::http::find::{find, key_of};
+use crate::http::state::AppState;
+use crate::http::{json, paging};
 
 /// The most jobs that one page looks at.
 const LOOKED_AT_MAX: usize = 20_000;
-/// How many names are taken off the board at once.
+/// How many keys are taken off the board at once.
 const NAMES_AT_ONCE: usize = 1_000;
 /// The most members of `metadata` that a filter may name.
 const METADATA_FILTERS_MAX: usize = 10;
 
 /// `GET /v1/jobs`
-#[utoipa::path(
-    get,
-    path = "/v1/jobs",
-    tag = "Jobs",
-    operation_id = "listJobs",
-    summary = "List jobs",
-    description = "The newest first. A filter that few jobs pass may leave a page short, or empty, and there may yet be a next one.",
-    params(
-        ("status" = Option<String>, Query, description = "Only these, with commas between them.", pattern = "^(pending|running|completed|failed|canceled)(,(pending|running|completed|failed|canceled))*$"),
-        ("kind" = Option<String>, Query, description = "Only jobs of that kind."),
-        ("created_after" = Option<abide_wire::Timestamp>, Query, description = "Only jobs created after that instant."),
-        ("created_before" = Option<abide_wire::Timestamp>, Query, description = "Only jobs created before that instant."),
-        ("metadata.{name}" = Option<String>, Query, description = "Only jobs whose `metadata` has that value under that name; up to ten such filters."),
-        ("ids" = Option<String>, Query, description = "Only these, up to 1,000 with commas between them, in that order."),
-        ("limit" = Option<usize>, Query, description = "How many on a page; 100 where nothing is said.", minimum = 1, maximum = 1000),
-        ("page_token" = Option<String>, Query, description = "The `next_page_token` of the page before.", pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")
-    ),
-    responses(
-        (status = 200, description = "A page of jobs.", body = abide_wire::JobPage, headers(("Link" = String, description = "The next page, `rel=\"next\"`, where there is one.")))
-    )
-)]
-pub(super) async fn list(
-    State(state): State<AppState>,
-    caller: Caller,
-    uri: Uri,
-) -> Result<Response, ApiError> {
-    let query = uri.query().unwrap_or_default();
-    let wish = Wish::read(query)?;
-    let (jobs, next) = if wish.ids.is_some() {
-        (wish.by_ids(&state, &caller), None)
+pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let query = call.uri.query().unwrap_or_default();
+    let wanted = Wanted::read(query)?;
+    let (jobs, next) = if wanted.ids.is_some() {
+        (wanted.by_ids(state, &call.caller), None)
     } else {
-        wish.page(&state, &caller)
+        wanted.page(state, &call.caller)
     };
     let now = state.clock.now();
     let page: JobPage<&RawValue> = JobPage {
@@ -70,27 +43,23 @@ pub(super) async fn list(
             .iter()
             .map(|job| job.to_wire(state.board.remaining(job, now)))
             .collect(),
-        next_page_token: next.map(write_token),
+        next_page_token: next.map(|last| paging::token(last.as_u128())),
     };
-    let link = page
-        .next_page_token
-        .as_ref()
-        .map(|token| next_link(query, token));
-    let mut response = Respond(page).into_response();
-    let out = response.headers_mut();
-    out.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("private, no-cache"),
-    );
+    let mut answer = json::answer(StatusCode::OK, &page);
+    let out = answer.headers_mut();
+    let kept = HeaderValue::from_static("private, no-cache");
+    out.insert(header::CACHE_CONTROL, kept);
+    let token = page.next_page_token.as_deref();
+    let link = token.map(|token| next_link(query, token));
     if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
         out.insert(header::LINK, link);
     }
-    Ok(response)
+    Ok(Outcome::Now(answer))
 }
 
 /// Which jobs, and how many.
 #[derive(Debug, Default)]
-struct Wish {
+struct Wanted {
     states: Option<Vec<JobState>>,
     kind: Option<String>,
     created_after: Option<Timestamp>,
@@ -102,9 +71,9 @@ struct Wish {
     before: Option<JobKey>,
 }
 
-impl Wish {
+impl Wanted {
     fn read(query: &str) -> Result<Self, ApiError> {
-        let mut wish = Self {
+        let mut wanted = Self {
             limit: limits::PAGE_JOBS_DEFAULT,
             ..Self::default()
         };
@@ -116,15 +85,15 @@ impl Wish {
                 "status" => {
                     let states: Option<Vec<_>> = words(&value).map(state_of).collect();
                     let states = states.filter(|states| !states.is_empty());
-                    wish.states = Some(states.ok_or_else(|| {
+                    wanted.states = Some(states.ok_or_else(|| {
                         wrong(format!(
                             "must be among pending, running, completed, failed, canceled, with commas between them, but is {value:?}"
                         ))
                     })?);
                 }
-                "kind" => wish.kind = Some(value.into_owned()),
-                "created_after" => wish.created_after = Some(instant(&value).map_err(wrong)?),
-                "created_before" => wish.created_before = Some(instant(&value).map_err(wrong)?),
+                "kind" => wanted.kind = Some(value.into_owned()),
+                "created_after" => wanted.created_after = Some(instant(&value).map_err(wrong)?),
+                "created_before" => wanted.created_before = Some(instant(&value).map_err(wrong)?),
                 "ids" => {
                     let ids: Vec<&str> = words(&value).collect();
                     if ids.len() > limits::PAGE_JOBS_MAX {
@@ -136,27 +105,19 @@ impl Wish {
                     }
                     // What names nothing is not in the list.
                     let keys = ids.into_iter().filter_map(|id| key_of(id).ok());
-                    wish.ids = Some(keys.collect());
+                    wanted.ids = Some(keys.collect());
                 }
                 "limit" => {
-                    wish.limit = value
-                        .parse()
-                        .ok()
-                        .filter(|limit| (1..=limits::PAGE_JOBS_MAX).contains(limit))
-                        .ok_or_else(|| {
-                            wrong(format!(
-                                "must be 1 to {}, but is {value:?}",
-                                limits::PAGE_JOBS_MAX
-                            ))
-                        })?;
+                    wanted.limit = paging::limit(value.parse().ok(), format_args!("{value:?}"))?;
                 }
                 "page_token" => {
-                    let token = read_token(&value);
-                    wish.before = Some(token.ok_or_else(|| wrong("is none of ours".to_owned()))?);
+                    wanted.before = Some(JobKey::from_u128(paging::after(&value)?));
                 }
                 name => match name.strip_prefix("metadata.") {
-                    Some(member) if wish.metadata.len() < METADATA_FILTERS_MAX => {
-                        wish.metadata.push((member.to_owned(), value.into_owned()));
+                    Some(member) if wanted.metadata.len() < METADATA_FILTERS_MAX => {
+                        wanted
+                            .metadata
+                            .push((member.to_owned(), value.into_owned()));
                     }
                     Some(_) => {
                         return Err(ApiError::invalid_member(format!(
@@ -171,11 +132,11 @@ impl Wish {
                 },
             }
         }
-        Ok(wish)
+        Ok(wanted)
     }
 
     /// The jobs with these ids, in their order.
-    fn by_ids(&self, state: &AppState, caller: &Caller) -> Vec<std::sync::Arc<Job>> {
+    fn by_ids(&self, state: &AppState, caller: &Caller) -> Vec<Arc<Job>> {
         let ids = self.ids.iter().flatten();
         ids.filter_map(|key| find(state, caller, *key).ok())
             .filter(|job| self.takes(job))
@@ -183,11 +144,7 @@ impl Wish {
     }
 
     /// One page, and the last name that was looked at where there are more.
-    fn page(
-        &self,
-        state: &AppState,
-        caller: &Caller,
-    ) -> (Vec<std::sync::Arc<Job>>, Option<JobKey>) {
+    fn page(&self, state: &AppState, caller: &Caller) -> (Vec<Arc<Job>>, Option<JobKey>) {
         let from = self.created_after.map_or(Bound::Unbounded, |after| {
             // A name holds the millisecond, so the first of the next millisecond is the first that is after.
             let next = Timestamp::from_millis(after.as_millis().saturating_add(1));
@@ -274,17 +231,6 @@ fn state_of(word: &str) -> Option<JobState> {
 fn instant(text: &str) -> Result<Timestamp, String> {
     text.parse()
         .map_err(|error: abide_wire::time::ParseTimeError| format!("is no instant: {error}"))
-}
-
-fn write_token(last: JobKey) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(last.as_u128().to_be_bytes())
-}
-
-fn read_token(token: &str) -> Option<JobKey> {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
-    Some(JobKey::from_u128(u128::from_be_bytes(
-        bytes.try_into().ok()?,
-    )))
 }
 
 /// The same query with another token.

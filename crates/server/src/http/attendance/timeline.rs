@@ -1,22 +1,19 @@
 //! Who looked at a job, and what each look was good for.
 
-use axum::Json as Respond;
-use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
 use serde::Serialize;
 
 use abide_engine::compact::Percent;
 use abide_wire::{Status, Timestamp};
 
-use super::access::Caller;
-use super::error::ApiError;
-use super::extract::Path;
-use super::jobs::{find, key_of};
-use super::state::AppState;
+use super::POLL;
 use crate::board::Channel;
-
-/// What a read that isn't held is called.
-pub(super) const POLL: &str = "poll";
+use crate::http::answer::Outcome;
+use crate::http::call::Call;
+use crate::http::error::ApiError;
+use crate::http::find::{find, key_of};
+use crate::http::json;
+use crate::http::state::AppState;
 
 /// The log of one job.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -67,26 +64,8 @@ struct ChangeSeen {
 }
 
 /// `GET /v1/jobs/{id}/looks`
-#[utoipa::path(
-    get,
-    path = "/v1/jobs/{id}/looks",
-    tag = "Jobs",
-    operation_id = "listLooks",
-    summary = "Who has looked",
-    description = "When, by which channel, and whether it was news.",
-    params(
-        ("id" = String, Path, description = "The job's id, `job_…`.")
-    ),
-    responses(
-        (status = 200, description = "The last looks, and what there was to see.", body = Log)
-    )
-)]
-pub(super) async fn of_job(
-    State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
-    let job = find(&state, &caller, key_of(&id)?)?;
+pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let job = find(state, &call.caller, key_of(&call.param("id")?)?)?;
     let timeline = state.attendance.timeline(job.key);
     let looks = timeline.reads.iter().map(|read| LookSeen {
         at: read.at,
@@ -106,10 +85,10 @@ pub(super) async fn of_job(
             stage: change.stage.as_deref().map(str::to_owned),
         })
     });
-    Ok(Respond(Log {
+    let log = Log {
         looks: looks.collect(),
         changes: changes.collect(),
         dropped: timeline.dropped,
-    })
-    .into_response())
+    };
+    json::now(StatusCode::OK, &log)
 }

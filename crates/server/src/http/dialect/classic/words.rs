@@ -1,0 +1,136 @@
+//! The words of these systems: a job's status, and what is left of a client's limits.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use serde::Serialize;
+
+use abide_engine::Job;
+use abide_engine::job::State as JobState;
+
+use crate::http::answer::Answer;
+use crate::http::call::tag_of_revision;
+use crate::http::door::{Altered, Words};
+use crate::http::limits::Verdict;
+use crate::http::represent::of_json;
+use crate::http::value::value;
+
+/// About as long is the body of an answer, in bytes.
+const BODY_BYTES: usize = 128;
+
+/// How these systems say what every route may have to say.
+#[derive(Debug)]
+pub(super) struct Classic;
+
+/// A job, in the words of these systems.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct ClassicJob<'a> {
+    /// Its id.
+    job_id: abide_wire::JobId,
+    /// `pending`, `completed` or `error`.
+    status: &'a str,
+    /// The same as `status`.
+    result: &'a str,
+}
+
+impl Words for Classic {
+    fn write_limits(&self, verdict: &Verdict, out: &mut HeaderMap) {
+        let mut number = |name, number: u64| {
+            out.insert(
+                HeaderName::from_static(name),
+                value(|text| {
+                    text.number(number);
+                }),
+            );
+        };
+        number("x-ratelimit-limit", verdict.requests().into());
+        number("x-ratelimit-remaining", verdict.remaining.into());
+        number("x-ratelimit-reset", verdict.wait_s());
+    }
+
+    fn limits(&self) -> &'static [(&'static str, bool, &'static str)] {
+        &[
+            ("X-RateLimit-Limit", true, "The most requests in a window."),
+            ("X-RateLimit-Remaining", true, "How many are left."),
+            (
+                "X-RateLimit-Reset",
+                true,
+                "In how many seconds there is one more.",
+            ),
+        ]
+    }
+
+    fn of_a_job(&self) -> &'static [(&'static str, bool, &'static str)] {
+        &[("Cache-Control", false, "`no-store`.")]
+    }
+
+    fn altered(&self, job: &Job, altered: Altered<'_>) -> Option<Answer> {
+        match altered {
+            Altered::Stale => {
+                let mut answer = show(job, "pending");
+                let before = tag_of_revision(job.revision.saturating_sub(1));
+                answer.headers_mut().insert(header::ETAG, before);
+                Some(answer)
+            }
+            Altered::Word(word) => Some(show(job, word)),
+            // No result is shown here.
+            Altered::NoResult => None,
+        }
+    }
+}
+
+/// The word of these systems for where a job stands.
+pub(super) const fn word(state: JobState) -> &'static str {
+    match state {
+        JobState::Pending | JobState::Running => "pending",
+        JobState::Completed => "completed",
+        JobState::Failed | JobState::Canceled => "error",
+    }
+}
+
+/// The job with that word for its status.
+pub(super) fn show(job: &Job, word: &str) -> Answer {
+    let mut body = Vec::with_capacity(BODY_BYTES);
+    let shown = ClassicJob {
+        job_id: job.key.to_id(),
+        status: word,
+        result: word,
+    };
+    serde_json::to_writer(&mut body, &shown).expect("three words are JSON");
+    let mut answer = of_json(Bytes::from(body));
+    let out = answer.headers_mut();
+    out.insert(header::ETAG, tag_of_revision(job.revision));
+    let never = HeaderValue::from_static("no-store");
+    out.insert(header::CACHE_CONTROL, never);
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use abide_engine::Owner;
+    use abide_wire::Timestamp;
+
+    use super::*;
+    use crate::config::{Quota, RateLimit};
+    use crate::http::access::Client;
+    use crate::http::limits::{Class, Rates};
+
+    #[test]
+    fn the_limits_are_told_as_these_clients_know_them() {
+        let rates = Rates::new(RateLimit(Some(Quota {
+            requests: 600.try_into().unwrap(),
+            window: Duration::from_mins(1),
+        })));
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let verdict = rates
+            .take(Client::Key(Owner(1)), Class::Request, now)
+            .unwrap();
+        let mut out = HeaderMap::new();
+        Classic.write_limits(&verdict, &mut out);
+        assert_eq!(out.len(), 3);
+        assert_eq!(out["x-ratelimit-limit"], "600");
+        assert_eq!(out["x-ratelimit-remaining"], "599");
+        assert_eq!(out["x-ratelimit-reset"], "1");
+    }
+}

@@ -1,0 +1,406 @@
+//! What happens around every request, whatever it asks for.
+//!
+//! In this order: the route is found, the request gets its id, its key is checked, its client's limits are; the body is read;
+//! the handler answers, or a fault does. Then the id, the time and the limits are put on the answer, a problem is completed
+//! with the id, and all of it is counted. What can be decided from the head is decided before the body is read.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, UNIX_EPOCH};
+
+use abide_engine::{JobKey, Owner};
+use abide_wire::{Code, Problem, Timestamp, headers};
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+
+use super::access::{Caller, Client};
+use super::answer::{Answer, Body, CollectError, Outcome};
+use super::attendance;
+use super::call::{Call, RequestId};
+use super::door::Door;
+use super::error::ApiError;
+use super::faults::Play;
+use super::limits::{Class, Verdict};
+use super::route::{Counts, Row};
+use super::state::AppState;
+use super::table::{Found, TABLE};
+use super::trace::Trace;
+use crate::serve::Reset;
+
+/// How long a body may take to come.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+const REQUEST_ID: HeaderName = HeaderName::from_static(headers::REQUEST_ID);
+
+/// All routes with what happens around them: what a connection is served by, and what tests call in process.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    state: AppState,
+    /// Where requests come from. A gate serves one connection.
+    address: Option<IpAddr>,
+    /// Breaks the connection off; without it, a fault that does is an error of the body.
+    reset: Option<Reset>,
+}
+
+/// A request under way, beside what it asks for.
+#[derive(Debug)]
+struct Exchange {
+    state: AppState,
+    /// The route's path, which is its name in metrics.
+    route: &'static str,
+    door: Door,
+    id: RequestId,
+    method: Method,
+    /// When it came, by the machine's time.
+    begun: Duration,
+    class: Class,
+    verdict: Option<Verdict>,
+    counts: Counts,
+    caller: Caller,
+    job: Option<JobKey>,
+    trace: Trace,
+}
+
+impl Gate {
+    /// All routes, served to clients at that address.
+    #[must_use]
+    pub const fn new(state: AppState, address: Option<IpAddr>) -> Self {
+        Self {
+            state,
+            address,
+            reset: None,
+        }
+    }
+
+    /// Lets faults break the connection off.
+    #[must_use]
+    pub fn with_reset(mut self, reset: Reset) -> Self {
+        self.reset = Some(reset);
+        self
+    }
+
+    /// The machine's time since some moment.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.state.clock.elapsed()
+    }
+
+    /// Answers one request.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the outcome cancels only the waiting: what was asked of the loop happens all the same.
+    #[must_use]
+    pub fn answer(&self, request: Request<Body>) -> Outcome {
+        let (head, body) = request.into_parts();
+        let Found {
+            route,
+            door,
+            row,
+            params,
+        } = TABLE.find(&head.method, head.uri.path());
+        let (begun, now) = self.state.clock.both();
+        let owner = if door.is_open() {
+            Ok(Owner::ANYONE)
+        } else {
+            self.state.access.owner(&head.headers)
+        };
+        let caller = Caller::new(
+            *owner.as_ref().unwrap_or(&Owner::ANYONE),
+            self.address,
+            &head.headers,
+        );
+        let call = Call {
+            method: head.method,
+            uri: head.uri,
+            params,
+            headers: head.headers,
+            body: Bytes::new(),
+            caller,
+            now,
+        };
+        let holds = row.as_ref().ok().and_then(|row| row.asks_to_hold);
+        let mut exchange = Exchange {
+            state: self.state.clone(),
+            route,
+            door,
+            id: RequestId::sent(&call.headers).unwrap_or_else(|| self.state.next_request_id()),
+            method: call.method.clone(),
+            begun,
+            class: match holds.is_some_and(|asks_to_hold| asks_to_hold(&call)) {
+                true => Class::Hold,
+                false => Class::Request,
+            },
+            verdict: None,
+            counts: Counts::Nothing,
+            caller,
+            job: None,
+            trace: Trace::begin(call.method.as_str(), route, call.uri.path()),
+        };
+        let known = row.as_ref().ok().copied();
+        let admitted = exchange.admit(owner.map(|_| ()), known, &call);
+        match admitted.and(row) {
+            Ok(row) => self.read_body(row, call, body, exchange),
+            Err(error) => exchange.now(known, &call, error.into()),
+        }
+    }
+
+    /// Reads the body, if the route has one, and goes on.
+    fn read_body(
+        &self,
+        row: &'static Row,
+        mut call: Call,
+        body: Body,
+        mut exchange: Exchange,
+    ) -> Outcome {
+        let bytes_max = match row.body_bytes_max {
+            Some(bytes_max) if !matches!(body, Body::Empty) => bytes_max,
+            _ => return self.carry_out(row, call, exchange),
+        };
+        let gate = self.clone();
+        Outcome::Soon(Box::pin(async move {
+            match read(&call.headers, body, bytes_max).await {
+                Ok(bytes) => {
+                    call.body = bytes;
+                    gate.carry_out(row, call, exchange)
+                }
+                Err(error) => exchange.now(Some(row), &call, error.into()),
+            }
+        }))
+    }
+
+    /// Has the request answered, by its handler and by the faults that meet it.
+    fn carry_out(&self, row: &'static Row, call: Call, mut exchange: Exchange) -> Outcome {
+        let outcome = match Play::of(&self.state, row, &call, self.reset.as_ref()) {
+            None => row.answer(&self.state, &call),
+            Some(play) => {
+                let is_hold = exchange.class == Class::Hold;
+                exchange.find_subject(row, &call);
+                return exchange.later(call.uri.path().into(), is_hold, play.answer(row, call));
+            }
+        };
+        if let Outcome::Now(answer) = outcome {
+            return exchange.now(Some(row), &call, answer);
+        }
+        exchange.find_subject(row, &call);
+        let path = call.uri.path().into();
+        // The request's buffers are given back: the handler has taken along what it needs.
+        drop(call);
+        match outcome {
+            Outcome::Held(later) => exchange.later(path, true, later),
+            Outcome::Now(answer) => Outcome::Now(answer),
+            Outcome::Soon(later) => {
+                Outcome::Soon(Box::pin(AssertUnwindSafe(later).catch_unwind().map(
+                    move |outcome| match outcome {
+                        Ok(Outcome::Now(answer)) => Outcome::Now(exchange.finish(&path, answer)),
+                        Ok(outcome) => exchange.later(path, true, outcome.answer()),
+                        Err(panic) => {
+                            let error = ApiError::panicked(&*panic);
+                            Outcome::Now(exchange.finish(&path, error.into()))
+                        }
+                    },
+                )))
+            }
+        }
+    }
+}
+
+impl Exchange {
+    /// Lets the request in, or says why not.
+    fn admit(
+        &mut self,
+        key: Result<(), ApiError>,
+        row: Option<&Row>,
+        call: &Call,
+    ) -> Result<(), ApiError> {
+        let counts = row.map_or(Counts::Nothing, |row| row.counts);
+        if !self.door.is_open() {
+            self.refuse_foreign_page(&call.headers)?;
+            if let Err(error) = key {
+                // Guessing keys has the limit that everything has.
+                self.take(Client::of_address(call.caller.address))?;
+                return Err(error);
+            }
+            if self.door.is_limited() {
+                self.counts = counts;
+                self.take(call.caller.client)?;
+            }
+        }
+        self.counts = match counts {
+            Counts::Refusals => Counts::Nothing,
+            counts => counts,
+        };
+        Ok(())
+    }
+
+    fn take(&mut self, client: Client) -> Result<(), ApiError> {
+        let now = self.state.clock.now();
+        self.verdict = self.state.rates.take(client, self.class, now);
+        match self.verdict {
+            Some(verdict) if !verdict.allowed => Err(ApiError::rate_limited(verdict.wait)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Without keys, a script on any page in the visitor's browser could change things here. Browsers say where it is from.
+    fn refuse_foreign_page(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        let foreign = headers
+            .get("sec-fetch-site")
+            .is_some_and(|site| site == "cross-site" || site == "same-site");
+        if foreign && !self.method.is_safe() && self.state.access.is_open() {
+            return Err(ApiError::of(403, Code::FORBIDDEN, "Not from there")
+                .detail("a page of another site may not change anything here"));
+        }
+        Ok(())
+    }
+
+    /// Notes which job it is about, if that is counted.
+    fn find_subject(&mut self, row: &Row, call: &Call) {
+        if let Some(subject) = row.subject
+            && self.counts != Counts::Nothing
+        {
+            self.job = subject(&self.state, call).map(|subject| subject.job);
+        }
+    }
+
+    /// The outcome of a request that is answered at once.
+    fn now(&mut self, row: Option<&Row>, call: &Call, answer: Answer) -> Outcome {
+        if let Some(row) = row
+            && is_failed(&answer)
+        {
+            self.find_subject(row, call);
+        }
+        Outcome::Now(self.finish(call.uri.path(), answer))
+    }
+
+    /// The outcome of a request that is answered later.
+    fn later(
+        mut self,
+        path: Box<str>,
+        is_hold: bool,
+        answer: impl Future<Output = Answer> + Send + 'static,
+    ) -> Outcome {
+        // Mapped, because an `async` block around it would have room for it twice, and thousands of these may be held.
+        let answer = AssertUnwindSafe(answer).catch_unwind().map(move |answer| {
+            let answer = answer.unwrap_or_else(|panic| ApiError::panicked(&*panic).into());
+            self.finish(&path, answer)
+        });
+        if is_hold {
+            Outcome::Held(Box::pin(answer))
+        } else {
+            Outcome::Soon(Box::pin(answer.map(Outcome::Now)))
+        }
+    }
+
+    /// Completes the answer and counts it.
+    fn finish(&mut self, path: &str, mut answer: Answer) -> Answer {
+        if let Some(problem) = answer.extensions_mut().remove::<Problem>() {
+            answer = self.complete(problem, path, answer);
+        }
+        let now = self.state.clock.now();
+        let out = answer.headers_mut();
+        out.insert(REQUEST_ID, self.id.value());
+        out.insert(header::DATE, date(now));
+        if let Some(verdict) = &self.verdict {
+            self.door.words().write_limits(verdict, out);
+        }
+        if self.method == Method::HEAD {
+            leave_out_body(&mut answer);
+        }
+        attendance::answered(
+            &self.state,
+            &self.caller,
+            self.counts,
+            self.job,
+            &mut answer,
+            now,
+        );
+        let status = answer.status();
+        let took = self.state.clock.elapsed() - self.begun;
+        let is_short = self.class == Class::Request;
+        self.state
+            .metrics
+            .request(self.route, status.as_u16(), is_short.then_some(took));
+        tracing::debug!(
+            request_id = %self.id,
+            method = %self.method,
+            path,
+            status = status.as_u16(),
+            took_us = took.as_micros(),
+            "answered"
+        );
+        std::mem::take(&mut self.trace).end(&self.id, status);
+        answer
+    }
+
+    /// The problem with the request's id and path in it, in the words of the route's door.
+    fn complete(&self, mut problem: Problem, path: &str, answer: Answer) -> Answer {
+        problem.request_id = Some(self.id.to_string());
+        problem.instance.get_or_insert_with(|| path.to_owned());
+        let mut completed = self.door.words().problem(&problem);
+        let (head, _) = answer.into_parts();
+        completed.headers_mut().extend(head.headers);
+        *completed.extensions_mut() = head.extensions;
+        if problem.status >= 500 {
+            tracing::warn!(
+                request_id = %self.id,
+                method = %self.method,
+                path,
+                code = %problem.code,
+                "answered with a fault"
+            );
+        }
+        completed
+    }
+}
+
+fn is_failed(answer: &Answer) -> bool {
+    answer.status().is_client_error() || answer.status().is_server_error()
+}
+
+/// The whole body, within its limits of size and time.
+async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    // What is announced as too large isn't read at all.
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > bytes_max as u64) {
+        return Err(ApiError::too_large(bytes_max));
+    }
+    match tokio::time::timeout(BODY_TIME_MAX, body.collect(bytes_max)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(CollectError::TooLarge)) => Err(ApiError::too_large(bytes_max)),
+        // The client is gone and won't read this; it only ends the request.
+        Ok(Err(CollectError::Broken(error))) => Err(ApiError::invalid_json(error.to_string())),
+        Err(_elapsed) => Err(ApiError::slow_body(BODY_TIME_MAX)),
+    }
+}
+
+/// Leaves out the body of an answer to `HEAD`, and says how long it would be.
+fn leave_out_body(answer: &mut Answer) {
+    let body = std::mem::take(answer.body_mut());
+    if let Some(length) = body.length().filter(|length| *length > 0) {
+        let out = answer.headers_mut();
+        out.entry(header::CONTENT_LENGTH)
+            .or_insert_with(|| HeaderValue::from(length));
+    }
+}
+
+/// The date by the server's own clock, so that a client may correct its clock by ours even if ours is simulated.
+fn date(now: Timestamp) -> HeaderValue {
+    // Formatted once a second at most.
+    thread_local! {
+        static LAST: RefCell<(u64, HeaderValue)> =
+            const { RefCell::new((u64::MAX, HeaderValue::from_static(""))) };
+    }
+    let seconds = u64::try_from(now.as_millis().div_euclid(1_000)).unwrap_or(0);
+    LAST.with_borrow_mut(|(at, date)| {
+        if *at != seconds {
+            let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
+            *date = HeaderValue::try_from(text).expect("a date is a header value");
+            *at = seconds;
+        }
+        date.clone()
+    })
+}

@@ -1,0 +1,137 @@
+//! `POST /v1/jobs`
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+use abide_engine::{Create, Created, Job, Json};
+use abide_wire::{NewJob, Timestamp, Until, headers};
+
+use super::idempotency;
+use crate::attendance::{Read, body_digest};
+use crate::board::Channel;
+use crate::http::answer::{Answer, Outcome};
+use crate::http::call::Call;
+use crate::http::error::{ApiError, held, soon};
+use crate::http::hold::{Hold, hold};
+use crate::http::represent::{add_preference, add_respond_async, show};
+use crate::http::state::AppState;
+use crate::http::value::value;
+use crate::http::webhooks::{check_webhook_of, show_secret_of_job, wait_for_early_webhook};
+
+const OPERATION_LOCATION: HeaderName = HeaderName::from_static(headers::OPERATION_LOCATION);
+
+/// Whether the create is to be held until the job has ended.
+pub(super) fn asks_to_hold(call: &Call) -> bool {
+    wanted_hold(call).is_some()
+}
+
+fn wanted_hold(call: &Call) -> Option<Duration> {
+    let prefer = call.prefer();
+    prefer.wait.filter(|_| !prefer.respond_async)
+}
+
+/// `POST /v1/jobs`
+pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let mut new: NewJob<Json> = call.optional_json()?;
+    check_webhook_of(state, &mut new)?;
+    let caller = call.caller;
+    let create = Create {
+        owner: caller.owner,
+        new,
+        idempotency_key: idempotency::key(&call.headers)?,
+    };
+    // Room for the hold is taken first: a create that can't be held as asked should make no job.
+    let granted = wanted_hold(call)
+        .map(|length| Hold::grant(state, &caller, Channel::Create, length))
+        .transpose()?;
+    let digest = body_digest(&call.body);
+    let has_key = create.idempotency_key.is_some();
+    let is_async = call.prefer().respond_async;
+    let base = Base::of(call);
+    let state = state.clone();
+    let is_hold = granted.is_some();
+    let answer = async move {
+        let Created { job, replayed } = state.commands.ask(create).await?;
+        let pending = state.pending_create(&caller, digest, has_key, replayed);
+        wait_for_early_webhook(&state, job.key).await;
+        let job = match &granted {
+            Some(granted) if !job.is_done() => {
+                let asked_at = state.clock.now();
+                let last = job.clone();
+                // If its record was removed meanwhile, the last that was known of it is the answer.
+                let job = hold(&state, &caller, job, granted, Until::Done, Job::is_done)
+                    .await
+                    .unwrap_or(last);
+                let read = Read {
+                    asked_at,
+                    channel: Some(Channel::Create),
+                    ..Read::of(&job, state.clock.now())
+                };
+                state.attendance.read(caller.counted(), read);
+                job
+            }
+            _ => job,
+        };
+        let mut answer = accepted(&state, &job, &base, state.clock.now())?;
+        let out = answer.headers_mut();
+        if replayed {
+            let replayed = HeaderValue::from_static("true");
+            out.insert(headers::IDEMPOTENT_REPLAYED, replayed);
+        }
+        if let Some(granted) = &granted {
+            add_preference(out, granted.length());
+        } else if is_async {
+            add_respond_async(out);
+        }
+        answer.extensions_mut().insert(pending);
+        Ok(answer)
+    };
+    if is_hold { held(answer) } else { soon(answer) }
+}
+
+/// The job, and where it is: a `200` if it has ended already, else a `202`.
+fn accepted(state: &AppState, job: &Job, base: &Base, now: Timestamp) -> Result<Answer, ApiError> {
+    let mut answer = show(state, job, false, now)?.answer;
+    if !job.is_done() {
+        *answer.status_mut() = StatusCode::ACCEPTED;
+    }
+    let out = answer.headers_mut();
+    let path = format!("/v1/jobs/{}", job.key);
+    out.insert(OPERATION_LOCATION, base.url(&path));
+    let path = HeaderValue::try_from(path).map_err(|error| ApiError::internal(&error))?;
+    out.insert(header::LOCATION, path);
+    show_secret_of_job(state, job, out);
+    Ok(answer)
+}
+
+/// Where the client reaches this server, as far as its request tells.
+#[derive(Debug)]
+struct Base {
+    scheme: &'static str,
+    host: Option<Box<str>>,
+}
+
+impl Base {
+    fn of(call: &Call) -> Self {
+        // HTTP/2 has the host in the URI.
+        let authority = call.uri.authority().map(http::uri::Authority::as_str);
+        Self {
+            scheme: match call.field("x-forwarded-proto") {
+                Some("https") => "https",
+                _ => "http",
+            },
+            host: authority.or_else(|| call.field("host")).map(Box::from),
+        }
+    }
+
+    /// The URL of that path as the client would reach it, or the path if that can't be told.
+    fn url(&self, path: &str) -> HeaderValue {
+        value(|text| {
+            if let Some(host) = &self.host {
+                text.str(self.scheme).str("://").str(host);
+            }
+            text.str(path);
+        })
+    }
+}

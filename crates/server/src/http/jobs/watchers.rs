@@ -1,0 +1,50 @@
+//! `GET /v1/jobs/{id}/watchers`
+
+use http::StatusCode;
+use serde::Serialize;
+
+use abide_wire::{Timestamp, limits};
+
+use crate::http::answer::Outcome;
+use crate::http::call::Call;
+use crate::http::error::ApiError;
+use crate::http::find::{find, key_of};
+use crate::http::json;
+use crate::http::state::AppState;
+
+/// Who waits for a job.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Watchers {
+    /// The longest waiting first.
+    watchers: Vec<WatcherSeen>,
+}
+
+/// One who waits.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Watcher)]
+struct WatcherSeen {
+    /// `long_poll`, `stream`, `set` or `create`.
+    channel: &'static str,
+    /// Since when.
+    since: Timestamp,
+    /// Where from.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<std::net::IpAddr>,
+}
+
+/// `GET /v1/jobs/{id}/watchers`
+pub(super) fn watchers(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let job = find(state, &call.caller, key_of(&call.param("id")?)?)?;
+    let found = state.board.watchers(job.key).into_iter();
+    let mut watchers: Vec<_> = found
+        .map(|watcher| WatcherSeen {
+            channel: watcher.channel.as_str(),
+            since: watcher.since,
+            address: watcher.address,
+        })
+        .collect();
+    watchers.sort_by_key(|watcher| watcher.since);
+    watchers.truncate(limits::PAGE_JOBS_MAX);
+    json::now(StatusCode::OK, &Watchers { watchers })
+}

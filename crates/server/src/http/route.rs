@@ -1,0 +1,417 @@
+//! Routes as rows: one for each method of each path.
+//!
+//! A row is the one place that says what a request to it is: who may make it, whether it may be held, which job it is about,
+//! what it counts as, which function answers it, and how it is described. Rows stand beside their handlers; the
+//! [table](super::table) is all of them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use abide_engine::fault::Purpose;
+use abide_engine::{JobKey, Owner};
+use abide_wire::Problem;
+use abide_wire::headers::PROBLEM_JSON;
+use abide_wire::limits::BODY_BYTES_MAX;
+use http::Method;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
+
+use super::answer::Outcome;
+use super::call::Call;
+use super::door::Door;
+use super::error::ApiError;
+use super::state::AppState;
+
+/// Answers a request. It reads the call before it returns; what it needs later it takes along.
+pub(super) type Handler = fn(&AppState, &Call) -> Result<Outcome, ApiError>;
+
+/// One route.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    /// By which method.
+    pub verb: Verb,
+    /// The path with its place holders, which is also its name in metrics and traces.
+    pub path: &'static str,
+    /// Who may make it, and in which words it is answered.
+    pub door: Door,
+    /// What answers it.
+    pub handler: Handler,
+    /// The most bytes of its body; `None` if no body is read.
+    pub body_bytes_max: Option<usize>,
+    /// Whether that request asks to be held; `None` if none of this route can be. It decides which limit the request counts
+    /// against, and must agree with the handler.
+    pub asks_to_hold: Option<fn(&Call) -> bool>,
+    /// Which job it is about.
+    pub subject: Option<fn(&AppState, &Call) -> Option<Subject>>,
+    /// Which faults may meet it.
+    pub meets: Meets,
+    /// What it counts as in its client's report.
+    pub counts: Counts,
+    /// Its description; `None` if it isn't part of the described interface.
+    pub about: Option<About>,
+}
+
+/// A method that routes may have. `HEAD` belongs to `Get`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Get,
+    Post,
+    Patch,
+    Delete,
+}
+
+/// The job that a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Subject {
+    /// Which.
+    pub job: JobKey,
+    /// Whose it must be.
+    pub owner: Owner,
+}
+
+/// When faults are played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meets {
+    /// Never.
+    Nothing,
+    /// Faults of the job that it is about, on that occasion.
+    Job(Purpose),
+    /// Faults of the job that it makes.
+    Create,
+    /// Faults of the jobs that it waits for.
+    Set,
+    /// Faults of the stream of all jobs.
+    Feed,
+}
+
+/// What an answered request counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counts {
+    /// Nothing: it isn't about waiting for jobs.
+    Nothing,
+    /// Nothing unless it is refused by a limit.
+    Refusals,
+    /// A read of one job, which its handler counts if it succeeds.
+    Read,
+    /// One request, whatever number of reads belong to it.
+    Request,
+    /// A create.
+    Create,
+}
+
+/// What the description says of a route.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About {
+    /// The part of the interface that it belongs to.
+    pub tag: &'static str,
+    /// The operation's id.
+    pub id: &'static str,
+    /// In a few words.
+    pub summary: &'static str,
+    /// In full; empty if the summary says it all.
+    pub text: &'static str,
+    /// What it may be asked with.
+    pub params: &'static [Param],
+    /// Its body.
+    pub request: Option<Request>,
+    /// What it is answered with, problems that many routes have aside.
+    pub responses: &'static [Response],
+}
+
+/// Parameters.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Param {
+    /// One.
+    One(Field),
+    /// Those of a query.
+    Query(fn() -> Vec<Parameter>),
+}
+
+/// One parameter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Field {
+    /// Where it is.
+    pub place: Place,
+    /// Its name.
+    pub name: &'static str,
+    /// What it means.
+    pub text: &'static str,
+    /// Its schema.
+    pub schema: SchemaOf,
+    /// The pattern that its text fits.
+    pub pattern: Option<&'static str>,
+    /// The least and the greatest length or value.
+    pub bounds: Option<(usize, usize)>,
+    /// An example.
+    pub example: Option<&'static str>,
+    /// Whether a wrong value is refused. Conditions and preferences that aren't understood are passed over.
+    pub is_checked: bool,
+}
+
+/// Where a parameter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Path,
+    Query,
+    Header,
+}
+
+/// The body of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    /// Its schema.
+    pub schema: SchemaOf,
+    /// Whether it must be there.
+    pub is_required: bool,
+    /// Whether it may also be `null`.
+    pub is_nullable: bool,
+    /// Whether it must be JSON, and say so.
+    pub is_strict: bool,
+}
+
+/// One answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Response {
+    /// Its status.
+    pub status: u16,
+    /// When it comes.
+    pub text: &'static str,
+    /// The content type and schema of its body.
+    pub body: Option<(&'static str, SchemaOf)>,
+    /// Whether it shows one job, which goes with several headers.
+    pub is_job: bool,
+    /// Headers that are this answer's own: name and meaning.
+    pub headers: &'static [(&'static str, &'static str)],
+}
+
+/// Schemas by name.
+pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;
+
+/// The schema of a type, after it has been put among the others if it has a name.
+pub(super) type SchemaOf = fn(&mut Schemas) -> RefOr<Schema>;
+
+impl Row {
+    const fn new(verb: Verb, path: &'static str, handler: Handler) -> Self {
+        Self {
+            verb,
+            path,
+            door: Door::Native,
+            handler,
+            body_bytes_max: None,
+            asks_to_hold: None,
+            subject: None,
+            meets: Meets::Nothing,
+            counts: Counts::Nothing,
+            about: None,
+        }
+    }
+
+    /// A read.
+    pub(super) const fn get(path: &'static str, handler: Handler) -> Self {
+        Self::new(Verb::Get, path, handler)
+    }
+
+    /// A `POST` without a body.
+    pub(super) const fn post(path: &'static str, handler: Handler) -> Self {
+        Self::new(Verb::Post, path, handler)
+    }
+
+    /// A `POST` whose body is read.
+    pub(super) const fn post_body(path: &'static str, handler: Handler) -> Self {
+        Self::new(Verb::Post, path, handler).with_body()
+    }
+
+    /// A change, whose body is read.
+    pub(super) const fn patch(path: &'static str, handler: Handler) -> Self {
+        Self::new(Verb::Patch, path, handler).with_body()
+    }
+
+    /// A `DELETE` without a body.
+    pub(super) const fn delete(path: &'static str, handler: Handler) -> Self {
+        Self::new(Verb::Delete, path, handler)
+    }
+
+    /// The same with a body of the usual size.
+    pub(super) const fn with_body(mut self) -> Self {
+        self.body_bytes_max = Some(BODY_BYTES_MAX);
+        self
+    }
+
+    /// Has the handler answer. A panic becomes a `500`.
+    pub(super) fn answer(&self, state: &AppState, call: &Call) -> Outcome {
+        let handled = catch_unwind(AssertUnwindSafe(|| (self.handler)(state, call)));
+        let handled = handled.unwrap_or_else(|panic| Err(ApiError::panicked(&*panic)));
+        handled.unwrap_or_else(|error| Outcome::Now(error.into()))
+    }
+}
+
+impl Verb {
+    /// The method that this is, if routes may have it.
+    pub(super) fn of(method: &Method) -> Option<Self> {
+        Some(match *method {
+            Method::GET | Method::HEAD => Self::Get,
+            Method::POST => Self::Post,
+            Method::PATCH => Self::Patch,
+            Method::DELETE => Self::Delete,
+            _ => return None,
+        })
+    }
+
+    /// The methods that it allows, as `Allow` lists them.
+    pub(super) const fn allowed(self) -> &'static str {
+        match self {
+            Self::Get => "GET,HEAD",
+            Self::Post => "POST",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+impl Subject {
+    /// The caller's job whose id is in the path.
+    pub(super) fn in_path(_: &AppState, call: &Call) -> Option<Self> {
+        Self::of(call, &call.param("id").ok()?)
+    }
+
+    /// The caller's job with that id.
+    pub(super) fn of(call: &Call, id: &str) -> Option<Self> {
+        let owner = call.caller.owner;
+        id.parse().ok().map(|job| Self { job, owner })
+    }
+}
+
+impl About {
+    /// A route that is described by a few words.
+    pub(super) const fn new(tag: &'static str, id: &'static str, summary: &'static str) -> Self {
+        Self {
+            tag,
+            id,
+            summary,
+            text: "",
+            params: &[],
+            request: None,
+            responses: &[],
+        }
+    }
+}
+
+impl Param {
+    /// A job's id in the path.
+    pub(super) const JOB: Self = Self::path("id", "The job's id, `job_…`.");
+
+    /// What stands for `{name}` in the path.
+    pub(super) const fn path(name: &'static str, text: &'static str) -> Self {
+        Self::One(Field::new(Place::Path, name, text))
+    }
+
+    /// A header that is passed over if it isn't understood.
+    pub(super) const fn header(
+        name: &'static str,
+        text: &'static str,
+        example: &'static str,
+    ) -> Self {
+        Self::One(Field {
+            example: Some(example),
+            ..Field::new(Place::Header, name, text)
+        })
+    }
+
+    /// The parameters of the query that is read into `T`.
+    pub(super) const fn query<T: IntoParams>() -> Self {
+        Self::Query(|| T::into_params(|| Some(ParameterIn::Query)))
+    }
+}
+
+impl Field {
+    /// A text.
+    pub(super) const fn new(place: Place, name: &'static str, text: &'static str) -> Self {
+        Self {
+            place,
+            name,
+            text,
+            schema: inline::<String>,
+            pattern: None,
+            bounds: None,
+            example: None,
+            is_checked: matches!(place, Place::Query),
+        }
+    }
+}
+
+impl Request {
+    /// A body of JSON.
+    pub(super) const fn json<T: ToSchema>() -> Self {
+        Self {
+            schema: named::<T>,
+            is_required: true,
+            is_nullable: false,
+            is_strict: true,
+        }
+    }
+
+    /// The same, and it may be left out.
+    pub(super) const fn optional_json<T: ToSchema>() -> Self {
+        Self {
+            is_required: false,
+            ..Self::json::<T>()
+        }
+    }
+}
+
+impl Response {
+    /// An answer without a body.
+    pub(super) const fn empty(status: u16, text: &'static str) -> Self {
+        Self {
+            status,
+            text,
+            body: None,
+            is_job: false,
+            headers: &[],
+        }
+    }
+
+    /// An answer of JSON.
+    pub(super) const fn json<T: ToSchema>(status: u16, text: &'static str) -> Self {
+        Self {
+            body: Some(("application/json", named::<T>)),
+            ..Self::empty(status, text)
+        }
+    }
+
+    /// One job.
+    pub(super) const fn job<T: ToSchema>(status: u16, text: &'static str) -> Self {
+        Self {
+            is_job: true,
+            ..Self::json::<T>(status, text)
+        }
+    }
+
+    /// A text of that content type.
+    pub(super) const fn text(status: u16, text: &'static str, kind: &'static str) -> Self {
+        Self {
+            body: Some((kind, inline::<String>)),
+            ..Self::empty(status, text)
+        }
+    }
+
+    /// A problem that only this route has, or has for a reason of its own.
+    pub(super) const fn problem(status: u16, text: &'static str) -> Self {
+        Self {
+            body: Some((PROBLEM_JSON, named::<Problem>)),
+            ..Self::empty(status, text)
+        }
+    }
+}
+
+/// The schema of a type that has no name.
+pub(super) fn inline<T: PartialSchema>(_: &mut Schemas) -> RefOr<Schema> {
+    T::schema()
+}
+
+/// The schema of a type by its name.
+pub(super) fn named<T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
+    schemas.push((T::name().into(), T::schema()));
+    T::schemas(schemas);
+    Ref::from_schema_name(T::name()).into()
+}

@@ -1,0 +1,249 @@
+//! The table of all routes: which row answers which request, and what the description says of each.
+
+use std::sync::{LazyLock, OnceLock};
+
+use abide_wire::Code;
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+
+use super::answer::{Answer, Outcome};
+use super::call::{Call, Params};
+use super::dialect::DIALECTS;
+use super::door::Door;
+use super::error::ApiError;
+use super::route::{About, Response, Row, Verb, inline};
+use super::state::AppState;
+use super::{attendance, dashboard, events, feed, jobs, openapi, ops, simulator, webhooks};
+
+/// The native rows. Paths are described in this order.
+const NATIVE: &[&[Row]] = &[
+    jobs::ROUTES,
+    events::ROUTES,
+    feed::ROUTES,
+    attendance::ROUTES,
+    webhooks::ROUTES,
+    simulator::ROUTES,
+    ops::ROUTES,
+    &[DESCRIPTION],
+    dashboard::ROUTES,
+    #[cfg(feature = "docs")]
+    openapi::PAGES,
+];
+
+/// Paths under which whatever isn't found needs no key either.
+const OPEN: &[&str] = &["/assets", "/docs", "/favicon.ico"];
+
+/// What an unknown path is called in metrics.
+const OTHER: &str = "other";
+
+/// All routes.
+pub(super) static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
+
+/// Finds rows.
+pub(super) struct Table {
+    paths: matchit::Router<Vec<&'static Row>>,
+}
+
+/// What a method and a path lead to.
+pub(super) struct Found {
+    /// The route's path, which is its name in metrics.
+    pub route: &'static str,
+    /// Who may ask there, also for what isn't there.
+    pub door: Door,
+    /// The row, or why there is none.
+    pub row: Result<&'static Row, ApiError>,
+    /// Where the place holders are.
+    pub params: Params,
+}
+
+/// Every row.
+pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
+    let native = NATIVE.iter().copied();
+    native
+        .chain(DIALECTS.iter().map(|dialect| dialect.rows))
+        .flatten()
+}
+
+/// The parts of the interface that dialects add.
+fn tags() -> impl Iterator<Item = (&'static str, &'static str)> {
+    DIALECTS.iter().filter_map(|dialect| dialect.tag)
+}
+
+impl Table {
+    fn new() -> Self {
+        let mut of_paths: Vec<Vec<&'static Row>> = Vec::new();
+        for row in rows() {
+            match of_paths.iter_mut().find(|rows| rows[0].path == row.path) {
+                Some(rows) => rows.push(row),
+                None => of_paths.push(vec![row]),
+            }
+        }
+        let mut paths = matchit::Router::new();
+        for rows in of_paths {
+            let added = paths.insert(rows[0].path, rows);
+            added.expect("no two paths mean the same, as a test sees");
+        }
+        Self { paths }
+    }
+
+    /// The row for that method and path.
+    pub(super) fn find(&'static self, method: &Method, path: &str) -> Found {
+        let Ok(found) = self.paths.at(path) else {
+            return Found {
+                route: OTHER,
+                door: door_of_unknown(path),
+                row: Err(ApiError::not_found("there is nothing at this path")),
+                params: Params::default(),
+            };
+        };
+        let rows = found.value;
+        let verb = Verb::of(method);
+        let row = rows.iter().find(|row| Some(row.verb) == verb);
+        Found {
+            route: rows[0].path,
+            door: rows[0].door,
+            row: row.copied().ok_or_else(|| other_method(rows)),
+            params: Params::of(path, &found.params),
+        }
+    }
+}
+
+/// Who may ask for a path that leads nowhere. It tells nothing, but asking for many of them has its limit.
+fn door_of_unknown(path: &str) -> Door {
+    let is_under = |tree: &&str| {
+        path.strip_prefix(*tree)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if OPEN.iter().any(|tree| is_under(tree)) {
+        return Door::Open;
+    }
+    let mut dialects = DIALECTS.iter();
+    match dialects.find(|dialect| dialect.trees.iter().any(|tree| is_under(tree))) {
+        Some(dialect) => Door::Dialect(dialect.words),
+        None => Door::Native,
+    }
+}
+
+fn other_method(rows: &[&Row]) -> ApiError {
+    let allowed: Vec<&str> = rows.iter().map(|row| row.verb.allowed()).collect();
+    let allowed = HeaderValue::try_from(allowed.join(",")).expect("methods are a header value");
+    ApiError::of(405, Code::METHOD_NOT_ALLOWED, "Not this method")
+        .detail("the path exists, and the header `Allow` says by which methods")
+        .header(header::ALLOW, allowed)
+}
+
+/// `GET /openapi.json`
+const DESCRIPTION: Row = Row {
+    door: Door::Open,
+    about: Some(About {
+        responses: &[Response {
+            body: Some(("application/json", inline::<serde_json::Value>)),
+            ..Response::empty(200, "OpenAPI 3.1.")
+        }],
+        ..About::new("Operations", "readDescription", "Read this description")
+    }),
+    ..Row::get("/openapi.json", description)
+};
+
+fn description(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
+    static OPEN: OnceLock<Bytes> = OnceLock::new();
+    static KEYED: OnceLock<Bytes> = OnceLock::new();
+    let is_open = state.access.is_open();
+    let text = if is_open { &OPEN } else { &KEYED }.get_or_init(|| {
+        let json = serde_json::to_vec(&openapi::describe(rows(), tags(), !is_open));
+        json.expect("a description has only text keys").into()
+    });
+    let mut answer = Answer::new(text.clone().into());
+    *answer.status_mut() = StatusCode::OK;
+    let out = answer.headers_mut();
+    let json = HeaderValue::from_static("application/json");
+    out.insert(header::CONTENT_TYPE, json);
+    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(Outcome::Now(answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::route::Meets;
+
+    /// What is kept in the repository is what the code says; set `ABIDE_BLESS` to write it anew.
+    #[test]
+    fn the_description_is_the_one_that_was_looked_at() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+        let api = openapi::describe(rows(), tags(), true);
+        let now = api.to_pretty_json().unwrap() + "\n";
+        if std::env::var_os("ABIDE_BLESS").is_some() {
+            std::fs::write(path, &now).unwrap();
+        }
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+        for (n, (now, kept)) in now.lines().zip(kept.lines()).enumerate() {
+            assert_eq!(
+                now,
+                kept,
+                "line {} of {path}; ABIDE_BLESS=1 writes it",
+                n + 1
+            );
+        }
+        assert_eq!(now.len(), kept.len(), "{path}; ABIDE_BLESS=1 writes it");
+    }
+
+    #[test]
+    fn every_row_is_found_by_its_method_and_path() {
+        for row in rows() {
+            let path = row.path.replace("{id}", "x").replace("{*path}", "a/b");
+            for (method, verb) in [
+                (Method::GET, Verb::Get),
+                (Method::POST, Verb::Post),
+                (Method::PATCH, Verb::Patch),
+                (Method::DELETE, Verb::Delete),
+            ] {
+                let found = TABLE.find(&method, &path);
+                assert_eq!(found.route, row.path);
+                if verb == row.verb {
+                    let row = found.row.unwrap();
+                    assert_eq!((row.verb, row.path), (verb, found.route), "{method} {path}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_row_says_of_its_body_and_its_job_agrees() {
+        for row in rows() {
+            let name = format!("{:?} {}", row.verb, row.path);
+            let about = row.about.and_then(|about| about.request);
+            assert_eq!(about.is_some(), row.body_bytes_max.is_some(), "{name}");
+            if let Meets::Job(_) = row.meets {
+                assert!(row.subject.is_some(), "{name}");
+            }
+            let same = rows().filter(|other| other.path == row.path);
+            for other in same {
+                assert_eq!(other.door.is_open(), row.door.is_open(), "{name}");
+                assert_eq!(other.door.is_limited(), row.door.is_limited(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_isnt_there_has_the_door_of_what_is_around_it() {
+        let is_dialect = |door| matches!(door, Door::Dialect(_));
+        for (path, is_open, is_others) in [
+            ("/v1/jobs/", false, false),
+            ("/v1/jobs/job_1/odd", false, false),
+            ("/v1/jobs/a/b/c/d/e/f/g", false, false),
+            ("/v2", false, false),
+            ("*", false, false),
+            ("/webhooks", false, true),
+            ("/webhooks/odd", false, true),
+            ("/webhooksodd", false, false),
+            ("/favicon.ico", true, false),
+            ("/assets/", true, false),
+            ("/docs/odd", true, false),
+        ] {
+            let found = TABLE.find(&Method::PUT, path);
+            assert_eq!(found.door.is_open(), is_open, "{path}");
+            assert_eq!(is_dialect(found.door), is_others, "{path}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Header values that are made while a request is answered.
+//!
+//! A read of a job makes several of them, which is why numbers are put down without the formatting machinery.
+
+use std::cell::RefCell;
+
+use http::HeaderValue;
+
+/// The text of a value under way.
+#[derive(Debug)]
+pub(super) struct Text<'a>(&'a mut Vec<u8>);
+
+/// The value that `write` writes, which must be visible ASCII and spaces.
+pub(super) fn value(write: impl FnOnce(&mut Text<'_>)) -> HeaderValue {
+    // The room is kept from one value to the next, so that each costs the one allocation that it is kept in.
+    thread_local! {
+        static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    ROOM.with_borrow_mut(|room| {
+        room.clear();
+        write(&mut Text(room));
+        HeaderValue::from_bytes(room).expect("words and digits are a header value")
+    })
+}
+
+impl Text<'_> {
+    /// Adds that text.
+    pub(super) fn str(&mut self, text: &str) -> &mut Self {
+        self.0.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    /// Adds that number, in decimal digits.
+    pub(super) fn number(&mut self, number: impl itoa::Integer) -> &mut Self {
+        self.str(itoa::Buffer::new().format(number))
+    }
+
+    /// Adds that number, in hexadecimal digits.
+    pub(super) fn hex(&mut self, number: u64) -> &mut Self {
+        let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
+        for place in (0..digits).rev() {
+            let digit = (number >> (4 * place)) & 0xf;
+            self.0.push(b"0123456789abcdef"[digit as usize]);
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_put_together_of_words_and_numbers() {
+        let made = value(|text| {
+            text.str("n=")
+                .number(0_u8)
+                .str(";h=")
+                .hex(0xabc_0123)
+                .hex(0);
+        });
+        assert_eq!(made, "n=0;h=abc01230");
+        assert_eq!(value(|_| ()), "");
+    }
+}
