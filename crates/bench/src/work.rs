@@ -136,7 +136,7 @@ impl House {
             _ => Clock::running(start, NonZeroU32::MIN),
         };
         let (driver, commands, board) = Driver::open(
-            Box::new(MemoryJournal::forgetful()),
+            Box::new(MemoryJournal::forgetful(1)),
             clock.clone(),
             config.policy(),
             Some(7),

@@ -3,7 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::attack::AttackArgs;
+use crate::commands::backup::BackupArgs;
 use crate::commands::cancel::CancelArgs;
+use crate::commands::check::CheckArgs;
 use crate::commands::completions::{CompletionsArgs, ManArgs};
 use crate::commands::create::CreateArgs;
 use crate::commands::demo::DemoArgs;
@@ -112,6 +114,12 @@ pub(crate) enum Command {
     /// Shows the configuration that `serve` would run with, and where each value comes from
     #[command(after_help = CONFIG)]
     Config(SettingFlags),
+    /// Reads a data directory and says what is damaged
+    #[command(after_help = CHECK)]
+    Check(CheckArgs),
+    /// Copies a data directory, also while a server uses it
+    #[command(after_help = BACKUP)]
+    Backup(BackupArgs),
     /// Writes what a shell needs to complete these commands
     #[command(after_help = COMPLETIONS)]
     Completions(CompletionsArgs),
@@ -197,6 +205,16 @@ Examples:
   abide config                          a TOML file that says the same
   abide config --speed 60 --json
   abide config > abide.toml && abide serve --config abide.toml";
+const CHECK: &str = "\
+Examples:
+  abide check jobs
+  abide check jobs --json | jq -r .damage[]
+
+Exit codes: 0 everything is whole, 1 something is damaged or can't be read.";
+const BACKUP: &str = "\
+Examples:
+  abide backup jobs copy && abide check copy
+  abide serve --data copy                            goes on from the copy";
 const COMPLETIONS: &str = "\
 Examples:
   abide completions bash > ~/.local/share/bash-completion/completions/abide

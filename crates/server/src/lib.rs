@@ -2,6 +2,7 @@
 
 pub mod attendance;
 pub mod board;
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod connection;

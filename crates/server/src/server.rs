@@ -86,10 +86,12 @@ impl Server {
         let (driver, commands, board) = {
             let (config, clock) = (config.clone(), clock.clone());
             tokio::task::spawn_blocking(move || {
+                // Below 2^63, as the files keep it.
+                let life = fresh_seed >> 1;
                 let journal: Box<dyn Journal> = if config.ephemeral {
-                    Box::new(MemoryJournal::forgetful())
+                    Box::new(MemoryJournal::forgetful(life))
                 } else {
-                    Box::new(SqliteJournal::open(&config.data, VIEWS)?)
+                    Box::new(SqliteJournal::open(&config.data, VIEWS, life)?)
                 };
                 let policy = config.policy();
                 Driver::open(journal, clock, policy, config.seed, fresh_seed)

@@ -1,7 +1,9 @@
 //! One file per command.
 
 pub(crate) mod attack;
+pub(crate) mod backup;
 pub(crate) mod cancel;
+pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod create;
@@ -34,6 +36,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Listen(args) => listen::run(common, &args),
         Command::Attack(args) => attack::run(common, &args),
         Command::Config(flags) => config::run(&flags, common.json),
+        Command::Check(args) => check::run(&args, common.json),
+        Command::Backup(args) => backup::run(&args, common.json),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => completions::man(&args),
     }

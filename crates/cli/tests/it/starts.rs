@@ -70,7 +70,7 @@ fn files_of_a_newer_version_and_of_others_are_left_alone() {
     refused(
         &bench,
         &["--data", "jobs"],
-        &["version 999", "newer program"],
+        &["version 999", "the program that wrote it"],
     );
     assert_eq!(fs::read(&path).unwrap(), newer);
     fs::write(
@@ -87,7 +87,7 @@ fn files_of_a_newer_version_and_of_others_are_left_alone() {
 #[test]
 fn a_read_only_or_full_disk_is_named() {
     for (options, parts) in [
-        ("size=64k,ro", &["not writable", "--data"][..]),
+        ("size=64k,ro", &["read-only", "--data"][..]),
         ("size=4k", &["no space left", "nothing has been lost"]),
         ("size=24k", &["no space left", "nothing has been lost"]),
     ] {

@@ -27,7 +27,7 @@ impl Place {
 }
 
 fn open(directory: &Path) -> SqliteJournal {
-    SqliteJournal::open(directory, &[]).unwrap()
+    SqliteJournal::open(directory, &[], 1).unwrap()
 }
 
 fn entries(range: std::ops::RangeInclusive<u64>) -> Vec<Vec<u8>> {

@@ -29,6 +29,7 @@ pub struct MemoryJournal {
 
 #[derive(Debug, Default)]
 struct Held {
+    life: u64,
     /// Whether anything is kept. A server that may forget only counts.
     forgetful: bool,
     /// The entries after `first`, in order; a plain list because sequence numbers are dense.
@@ -41,16 +42,16 @@ struct Held {
 }
 
 impl MemoryJournal {
-    /// An empty journal.
+    /// An empty journal, whose life is 1.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(false)
+        Self::with(1, false)
     }
 
-    /// A journal that numbers entries and keeps none of them: what `--ephemeral` runs on.
+    /// A journal that numbers entries and keeps none of them: what `--ephemeral` runs on. `life` tells it from others.
     #[must_use]
-    pub fn forgetful() -> Self {
-        Self::with(true)
+    pub fn forgetful(life: u64) -> Self {
+        Self::with(life, true)
     }
 
     /// A copy as of the entry `seq`, as a crash right after it would have left it. `None` where a checkpoint has already
@@ -63,6 +64,7 @@ impl MemoryJournal {
         }
         let keep = usize::try_from(seq.saturating_sub(held.first)).ok()?;
         let copy = Held {
+            life: held.life,
             forgetful: held.forgetful,
             entries: held.entries.get(..keep)?.to_vec(),
             first: held.first,
@@ -74,8 +76,9 @@ impl MemoryJournal {
         })
     }
 
-    fn with(forgetful: bool) -> Self {
+    fn with(life: u64, forgetful: bool) -> Self {
         let held = Held {
+            life,
             forgetful,
             ..Held::default()
         };
@@ -105,6 +108,10 @@ impl Held {
 impl Journal for MemoryJournal {
     fn is_blocking(&self) -> bool {
         false
+    }
+
+    fn life(&self) -> u64 {
+        self.held().life
     }
 
     fn last_seq(&self) -> u64 {

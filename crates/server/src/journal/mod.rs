@@ -14,15 +14,17 @@
 //! Calls block. Where [`is_blocking`](Journal::is_blocking) says that they wait for a disk, they belong on
 //! `spawn_blocking`; where it says no, they may be made in place, which keeps a simulation on one thread.
 
+mod error;
+mod files;
 mod memory;
 mod sqlite;
 
-use std::error::Error;
-use std::io;
-use std::path::PathBuf;
+use std::sync::Arc;
 
+pub use error::JournalError;
+pub use files::Files;
 pub use memory::MemoryJournal;
-pub use sqlite::{SqliteJournal, View};
+pub use sqlite::{SqliteJournal, View, backup, check};
 
 /// What [`Journal::replay`] calls with each entry: its sequence number and its bytes.
 pub type EachEntry<'a> = dyn FnMut(u64, &[u8]) -> Result<(), JournalError> + 'a;
@@ -36,34 +38,43 @@ pub trait Journal: Send + std::fmt::Debug {
     /// Whether calls wait for a disk.
     fn is_blocking(&self) -> bool;
 
-    /// The sequence number of the last entry, 0 where there has never been one.
+    /// Which log this is: another number for each log that was ever begun, and for each restored backup. A sequence number means
+    /// something within one life only. Below 2^63.
+    fn life(&self) -> u64;
+
+    /// The sequence number of the last entry, 0 if there has never been one.
     fn last_seq(&self) -> u64;
 
     /// Makes the entries durable, all or none, and returns the sequence number of the last one. Nothing happens where there are none.
     ///
     /// # Errors
     ///
-    /// None of the entries was written. After [`JournalError::Full`] and [`JournalError::Busy`] the same call may be made again;
-    /// after any other error the journal should be closed.
+    /// None of the entries was written. After an error that [`is_retryable`](JournalError::is_retryable) the same call may be
+    /// made again; after any other error the journal should be closed.
     fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, JournalError>;
 
     /// Calls `each` with the parts of the last checkpoint, ordered by key, and returns its sequence number, 0 where there is none.
     ///
     /// # Errors
     ///
-    /// Those of reading, and those of `each`, which end the load.
+    /// Those of reading, [`JournalError::Corrupt`] if a part isn't what was written or is missing, and those of `each`, which end the load.
     fn load(&mut self, each: &mut EachPart<'_>) -> Result<u64, JournalError>;
 
     /// Calls `each` with every entry after the sequence number `after`, in order.
     ///
     /// # Errors
     ///
-    /// Those of reading, and those of `each`, which end the replay. An entry that should be there and isn't is
-    /// [`JournalError::Corrupt`].
+    /// Those of reading, and those of `each`, which end the replay. An entry that is missing or isn't what was
+    /// written is [`JournalError::Corrupt`].
     fn replay(&mut self, after: u64, each: &mut EachEntry<'_>) -> Result<(), JournalError>;
 
     /// The other door. It may be used on another thread while this one appends.
     fn checkpoints(&self) -> Box<dyn Checkpoints>;
+
+    /// The sizes of its files, kept up to date.
+    fn files(&self) -> Arc<Files> {
+        Arc::default()
+    }
 
     /// Writes out what is still pending and lets go of the files. Dropping a journal loses nothing either; closing
     /// one tells whether the last tidying went well.
@@ -89,114 +100,6 @@ pub trait Checkpoints: Send + std::fmt::Debug {
         seq: u64,
         changes: &mut dyn Iterator<Item = PartChange>,
     ) -> Result<(), JournalError>;
-}
-
-/// Why a journal can't do what it should. Every message says what to do.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum JournalError {
-    /// Another server has the directory.
-    #[error(
-        "{} is in use by another server{}; stop that one, or give this one a directory of its own with --data",
-        path.display(),
-        pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
-    )]
-    Locked {
-        /// The directory.
-        path: PathBuf,
-        /// The other server's process, where it could be told.
-        pid: Option<u32>,
-    },
-    /// Some other program holds the file, for example a shell with an open transaction.
-    #[error("{} is locked by another program; end its transaction and try again", path.display())]
-    Busy {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The directory or a file in it can't be written.
-    #[error("{} is not writable: {source}; change its owner or mode, or choose another directory with --data", path.display())]
-    NotWritable {
-        /// The directory or file.
-        path: PathBuf,
-        /// What the system says.
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// There is no room left. Nothing was written, nothing is lost.
-    #[error("there is no space left for {}; free some, nothing has been lost", path.display())]
-    Full {
-        /// The file that can't grow.
-        path: PathBuf,
-    },
-    /// A newer version of this program wrote the file.
-    #[error(
-        "{} has format version {found}, and this program knows versions up to {known}; use the newer program, or another directory with --data",
-        path.display()
-    )]
-    NewerVersion {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: u32,
-        /// The newest version that is known here.
-        known: u32,
-    },
-    /// The file is something else than a journal.
-    #[error("{} is not one of this program's files; choose another directory with --data", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is damaged, or a part of the directory is missing.
-    #[error("{} is damaged: {detail}; restore the whole directory from a backup, or move it away to start empty", path.display())]
-    Corrupt {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// An entry or a part was read whole and means nothing to this program.
-    #[error(
-        "{what} in the journal can't be understood: {detail}; use the version of the program that wrote it"
-    )]
-    Unreadable {
-        /// Which entry or part.
-        what: String,
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// The disk or the system failed.
-    #[error("{} can't be read or written: {source}; look at the system's log for a failing disk", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: Box<dyn Error + Send + Sync>,
-    },
-}
-
-impl JournalError {
-    /// Whether the same call may succeed later, without anybody opening the journal anew.
-    #[must_use]
-    pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Full { .. } | Self::Busy { .. })
-    }
-
-    fn of_io(path: impl Into<PathBuf>, error: io::Error) -> Self {
-        let path = path.into();
-        match error.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::NotWritable {
-                    path,
-                    source: error.into(),
-                }
-            }
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
-            _ => Self::Io {
-                path,
-                source: error.into(),
-            },
-        }
-    }
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ async fn six_thousand_waiters_wake_at_the_very_millisecond() {
 #[tokio::test(start_paused = true)]
 async fn a_job_that_ended_while_the_server_was_down_is_ended_when_it_comes_up() {
     let directory = tempfile::tempdir().expect("a directory");
-    let open = || Box::new(SqliteJournal::open(directory.path(), &[]).expect("a journal"));
+    let open = || Box::new(SqliteJournal::open(directory.path(), &[], 1).expect("a journal"));
     let (commands, _, running) = start(open(), Clock::manual(START));
     let job = created(&commands, Duration::from_secs(5), Some("key")).await;
     drop(commands);
@@ -172,6 +172,10 @@ impl Fillable {
 impl Journal for Fillable {
     fn is_blocking(&self) -> bool {
         false
+    }
+
+    fn life(&self) -> u64 {
+        self.inner.lock().unwrap().life()
     }
 
     fn last_seq(&self) -> u64 {

@@ -25,6 +25,10 @@ impl<F: FnMut() -> Result<(), JournalError> + Send> Journal for Disk<F> {
         self.is_blocking
     }
 
+    fn life(&self) -> u64 {
+        self.inner.life()
+    }
+
     fn last_seq(&self) -> u64 {
         self.inner.last_seq()
     }

@@ -519,7 +519,7 @@ async fn what_was_under_way_at_a_kill_is_sent_again_under_the_same_id() {
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::real();
     let hanging = Receivers::new(&clock, |_, _| Reply::Hang);
-    let journal = Box::new(SqliteJournal::open(directory.path(), &[]).unwrap());
+    let journal = Box::new(SqliteJournal::open(directory.path(), &[], 1).unwrap());
     let house = House::open_with(&[], clock.clone(), journal, Some(hanging.clone())).await;
     let (endpoint, secret) = endpoint(&house, json!({ "url": URL })).await;
     let create = json!({"simulate": {"duration": {"fixed": "0s"}, "outcome": {"error_chance": 0}}});
@@ -533,7 +533,7 @@ async fn what_was_under_way_at_a_kill_is_sent_again_under_the_same_id() {
     }
 
     let receivers = Receivers::ok(&clock);
-    let journal = Box::new(SqliteJournal::open(copy.path(), &[]).unwrap());
+    let journal = Box::new(SqliteJournal::open(copy.path(), &[], 1).unwrap());
     let again = House::open_with(&[], clock.clone(), journal, Some(receivers.clone())).await;
     let second = receivers.wait_for(1).await.remove(0);
     assert_eq!(second.header("webhook-id"), first.header("webhook-id"));

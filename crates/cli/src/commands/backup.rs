@@ -1,0 +1,36 @@
+//! `abide backup`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::serve::fresh_seed;
+use crate::output;
+
+/// What `abide backup` takes.
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The data directory, which a server may be using
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Where to put the copy; it is made, and must be empty if it is there
+    #[arg(value_name = "TO")]
+    to: PathBuf,
+}
+
+/// Copies a data directory, and writes the last entry that the copy has.
+pub(crate) fn run(args: &BackupArgs, json: bool) -> anyhow::Result<ExitCode> {
+    // Below 2^63, as the files keep it.
+    let life = fresh_seed() >> 1;
+    let seq = abide_server::journal::backup(&args.directory, &args.to, life)?;
+    if json {
+        output::json(&serde_json::json!({"to": args.to.display().to_string(), "entry": seq}))?;
+    } else {
+        output::line(&format!(
+            "{} has every entry up to {seq}",
+            args.to.display()
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

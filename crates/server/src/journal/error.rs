@@ -1,0 +1,155 @@
+//! What can go wrong with a journal, and what to do about it.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a journal can't do what it should. Every message says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// Another server has the directory.
+    #[error(
+        "{} is in use by another server{}; stop that one, or give this one a directory of its own with --data",
+        path.display(),
+        pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// The other server's process, if it could be told.
+        pid: Option<u32>,
+    },
+    /// A backup would be written over something else.
+    #[error("{} is not empty; choose a new directory for the backup", path.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another program holds the file, for example a shell with an open transaction.
+    #[error("{} is locked by another program; end its transaction and try again", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The directory or a file in it can't be written.
+    #[error("{} is not writable: {source}; change its owner or mode, or choose another directory with --data", path.display())]
+    NotWritable {
+        /// The directory or file.
+        path: PathBuf,
+        /// What the system says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// There is no room left, or the quota is used up. Nothing was written, nothing is lost.
+    #[error("there is no space left for {}; free some, nothing has been lost", path.display())]
+    Full {
+        /// The file that can't grow.
+        path: PathBuf,
+    },
+    /// The file system is read-only, as the system makes it after a fault of the disk. Nothing was written, nothing is lost.
+    #[error("the file system of {} is read-only; make it writable again, or choose another directory with --data; nothing has been lost", path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another version of this program wrote the file.
+    #[error(
+        "{} has format version {found}, and this program reads version {known}; use the program that wrote it, or another directory with --data",
+        path.display()
+    )]
+    OtherVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version that this program reads.
+        known: u32,
+    },
+    /// The file is something else than a journal.
+    #[error("{} is not one of this program's files; choose another directory with --data", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is damaged, or a part of the directory is missing.
+    #[error(
+        "{} is damaged: {detail}; `abide check` lists all damage. Restore the whole directory from a backup, or move it away to start empty",
+        path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The log ends before an entry that was acknowledged.
+    #[error(
+        "{} has lost entries: {detail}; restore the whole directory from a backup, or remove {} to start with what is left",
+        path.display(),
+        end.display()
+    )]
+    Short {
+        /// The log.
+        path: PathBuf,
+        /// The file that knows how far the log went.
+        end: PathBuf,
+        /// What is missing.
+        detail: String,
+    },
+    /// An entry or a part was read whole and means nothing to this program.
+    #[error(
+        "{what} in the journal can't be understood: {detail}; use the version of the program that wrote it"
+    )]
+    Unreadable {
+        /// Which entry or part.
+        what: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The disk or the system failed.
+    #[error("{} can't be read or written: {source}; look at the system's log for a failing disk", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl JournalError {
+    /// Whether the same call may succeed later without opening the journal anew: the disk is full or read-only, or the
+    /// file is locked. After any other error the journal's own state is in doubt.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::Full { .. } | Self::ReadOnly { .. } | Self::Busy { .. }
+        )
+    }
+
+    /// The error of an entry or a part that this program doesn't understand.
+    pub(crate) fn unreadable(what: String, error: &dyn Error) -> Self {
+        let detail = error
+            .source()
+            .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+        Self::Unreadable { what, detail }
+    }
+
+    pub(super) fn of_io(path: impl Into<PathBuf>, error: io::Error) -> Self {
+        let path = path.into();
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::NotWritable {
+                path,
+                source: error.into(),
+            },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::Full { path },
+            _ => Self::Io {
+                path,
+                source: error.into(),
+            },
+        }
+    }
+}
