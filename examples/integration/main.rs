@@ -221,7 +221,7 @@ async fn many_jobs(server: &TestServer) -> Done {
     assert!(requests < 50.0, "a set is not a request for each job");
 
     let all = client
-        .wait_all(jobs.into_iter().take(3))
+        .set(jobs.into_iter().take(3))
         .deadline(PATIENCE)
         .await;
     assert!(all.iter().all(|(_, outcome)| outcome.is_ok()));

@@ -22,15 +22,14 @@
 //! usage](Error::is_usage), not a panic.
 
 use std::future::IntoFuture;
-use std::sync::OnceLock;
 
 use futures_util::{Stream, StreamExt};
-use tokio::runtime::{Builder, Handle, Runtime};
 
 use abide_wire::Job;
 
 use crate::error::Error;
-use crate::watch::Watch;
+use crate::rt::blocking::runtime;
+use crate::wait::Watch;
 
 /// Blocks on what can be awaited: creates, waits, and the futures of every other call.
 pub trait Block<T>: IntoFuture<Output = Result<T, Error>> + Sized {
@@ -46,7 +45,7 @@ pub trait Block<T>: IntoFuture<Output = Result<T, Error>> + Sized {
 
 impl<T, F: IntoFuture<Output = Result<T, Error>>> Block<T> for F {}
 
-/// Waits for any future, without async; for those whose output isn't a result, such as [`WaitAll`](crate::WaitAll).
+/// Waits for any future, without async; for those whose output isn't a result, such as a [`JobSet`](crate::JobSet).
 ///
 /// # Errors
 ///
@@ -93,26 +92,6 @@ impl Iterator for Updates {
     }
 }
 
-fn runtime() -> Result<&'static Runtime, Error> {
-    static RUNTIME: OnceLock<Result<Runtime, String>> = OnceLock::new();
-    if Handle::try_current().is_ok() {
-        return Err(Error::usage(
-            "blocking inside an async context would stop everything else: await it instead",
-        ));
-    }
-    let runtime = RUNTIME.get_or_init(|| {
-        Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("abide")
-            .enable_all()
-            .build()
-            .map_err(|error| error.to_string())
-    });
-    runtime
-        .as_ref()
-        .map_err(|error| Error::usage(format!("no thread can be started: {error}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,7 +100,7 @@ mod tests {
     #[tokio::test]
     async fn blocking_inside_an_async_context_is_an_error() {
         let client = Client::new("http://127.0.0.1:9").unwrap();
-        assert!(client.status("a").block().unwrap_err().is_usage());
+        assert!(client.job("a").status().block().unwrap_err().is_usage());
         let mut updates = updates(client.job("a").watch());
         assert!(updates.next().unwrap().unwrap_err().is_usage());
         assert!(updates.next().is_none());

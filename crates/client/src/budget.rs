@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
 
-use crate::clock::{Clock, after};
+use crate::rt::{Clock, Instant, after, sleep_until};
 
 /// A limit on the requests that waits send, shared by all clients that are given a clone of it.
 ///
@@ -185,6 +184,36 @@ impl fmt::Debug for Budget {
         f.debug_struct("Budget")
             .field("rate", &self.0.rate)
             .finish_non_exhaustive()
+    }
+}
+
+/// What a wait has spent, and its place in the queue for more.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Account {
+    pub(crate) cost: Cost,
+    tag: f64,
+}
+
+/// What a wait has spent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    /// Requests that were sent for it.
+    pub(crate) requests: u32,
+    /// Its part of them; a request for `n` waits counts as `1/n`.
+    pub(crate) share: f64,
+    /// Bytes of bodies that were received for it alone.
+    pub(crate) received: u64,
+}
+
+impl Account {
+    /// Counts a request of one's own, after waiting for its turn. Without a weight it isn't kept waiting.
+    pub(crate) async fn spend(&mut self, budget: &Budget, clock: &Clock, weight: Option<f64>) {
+        match weight {
+            Some(weight) => budget.take(clock, &mut self.tag, weight).await,
+            None => budget.overdraw(),
+        }
+        self.cost.requests += 1;
+        self.cost.share += 1.0;
     }
 }
 

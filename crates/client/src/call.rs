@@ -1,12 +1,10 @@
 //! A single call: one request, sent again while its failures may pass.
 
-use tokio::time::sleep_until;
-
-use crate::clock::after;
 use crate::error::Error;
 use crate::exchange::{Call, Failure, Reply, exchange};
 use crate::origin::Origin;
 use crate::resume::ResumeToken;
+use crate::rt::{after, sleep_until};
 use crate::telemetry;
 
 /// Sends until there is an answer that can be read, or the retry policy gives up. A request that isn't repeatable is sent
@@ -33,7 +31,7 @@ pub(crate) async fn call<T>(
         failures += 1;
         let pause = origin
             .retry
-            .pause(failures, failure.hint, origin.luck.share());
+            .pause(failures, failure.hint, origin.rng.share());
         let next = after(origin.clock.now(), pause);
         let give_up = !failure.is_transient()
             || !(call.repeatable || failure.harmless)
@@ -43,7 +41,7 @@ pub(crate) async fn call<T>(
         if give_up {
             return Err(failure.into_error().token(token.clone()));
         }
-        telemetry::paused(&failure, failures, pause);
+        telemetry::paused(failure.what(), failures, pause);
         sleep_until(next).await;
     }
 }

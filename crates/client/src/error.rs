@@ -1,6 +1,7 @@
 //! The one error of this crate.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use http::StatusCode;
 use abide_wire::{Job, JobId, Outcome, Problem};
 
 use crate::report::Report;
-use crate::resume::ResumeToken;
+use crate::resume::{NoToken, ResumeToken};
 
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 
@@ -310,5 +311,18 @@ impl std::error::Error for Error {
             .source
             .as_deref()
             .map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+// Here, because the token knows nothing of the error that it is part of.
+impl FromStr for ResumeToken {
+    type Err = Error;
+
+    /// Reads what [`ToString`] wrote.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::read(text).map_err(|why| match why {
+            NoToken::Garbled(source) => Error::usage("this is not a resume token").because(source),
+            why => Error::usage(why.to_string()),
+        })
     }
 }

@@ -6,15 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
-use abide_wire::Problem;
+use abide_wire::{Problem, headers};
 
-use crate::clock::after;
 use crate::error::{Error, Kind, Source};
 use crate::origin::Origin;
 use crate::retry::retry_after;
+use crate::rt::{Instant, after, timeout, timeout_at};
 use crate::telemetry::{self, Purpose};
 use crate::transport::{Body, TransportError};
 
@@ -111,6 +110,12 @@ impl Reply {
         Some(abide_wire::Timestamp::default() + since_epoch)
     }
 
+    /// Whether the server says that it held the request.
+    pub(crate) fn was_held(&self) -> bool {
+        self.header(headers::PREFERENCE_APPLIED)
+            .is_some_and(|applied| applied.contains("wait"))
+    }
+
     pub(crate) fn took(&self) -> Duration {
         self.received.saturating_duration_since(self.sent)
     }
@@ -146,21 +151,19 @@ pub(crate) enum FailureKind {
     Unsendable,
 }
 
-#[cfg(feature = "metrics")]
-impl FailureKind {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotNow => "not_now",
-            Self::TimedOut => "timed_out",
-            Self::Garbled => "garbled",
-            Self::Refused => "refused",
-            Self::TooLarge => "too_large",
-            Self::Unsendable => "unsendable",
+impl Failure {
+    /// The word for its kind, in metrics.
+    pub(crate) const fn kind_word(&self) -> &'static str {
+        match self.kind {
+            FailureKind::NotNow => "not_now",
+            FailureKind::TimedOut => "timed_out",
+            FailureKind::Garbled => "garbled",
+            FailureKind::Refused => "refused",
+            FailureKind::TooLarge => "too_large",
+            FailureKind::Unsendable => "unsendable",
         }
     }
-}
 
-impl Failure {
     pub(crate) fn timed_out(limit: Duration) -> Self {
         Self {
             kind: FailureKind::TimedOut,
@@ -272,6 +275,11 @@ impl From<TransportError> for Failure {
     }
 }
 
+/// How long a server may hold in truth: it may let go a little later, so that not all are let go together.
+pub(crate) fn stretched(hold: Duration) -> Duration {
+    hold.saturating_add(hold / 8)
+}
+
 /// Sends and reads to the end, all of it within `limit`.
 pub(crate) async fn exchange(
     origin: &Origin,
@@ -295,7 +303,11 @@ pub(crate) async fn exchange(
         .await
         .unwrap_or_else(|_| Err(Failure::timed_out(limit)));
     let took = origin.clock.now().saturating_duration_since(sent);
-    telemetry::exchanged(call.purpose, took, &result);
+    telemetry::exchanged(
+        call.purpose,
+        took,
+        result.as_ref().err().map(Failure::kind_word),
+    );
     result
 }
 

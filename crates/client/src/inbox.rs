@@ -10,14 +10,14 @@ use tokio::sync::watch;
 use abide_wire::{Job, JobId};
 
 /// How many jobs that nobody waits for (yet) an inbox remembers. A push may come before the create's answer.
-pub const REMEMBERED_MAX: usize = 1_024;
+const REMEMBERED_MAX: usize = 1_024;
 
 /// A place for pushed jobs: whatever receives and verifies webhooks [delivers](Self::deliver) to it, and waits with
 /// the [`Webhook`](crate::strategy::Webhook) strategy listen.
 ///
 /// Cloning gives another handle to the same inbox. Pushes may come doubled, late, out of order and early: only a newer
 /// revision is news, an ended job never changes, and the latest state of jobs that nobody waits for yet is remembered
-/// for up to [`REMEMBERED_MAX`] of them.
+/// for up to 1,024 of them.
 #[derive(Clone, Default)]
 pub struct Inbox(Arc<Mutex<State>>);
 

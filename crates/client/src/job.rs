@@ -1,25 +1,35 @@
-//! A handle to one job.
+//! A handle to one job, and what can be done to the job.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::Instant;
+use http::Method;
+use url::Url;
 
-use abide_wire::{Job, JobId, Revision};
+use abide_wire::{Job, JobId, Revision, Timestamp};
 
+use crate::answer::read_job;
+use crate::call::call;
 use crate::client::Client;
 use crate::error::Error;
+use crate::exchange::{Call, Failure, Reply, exchange};
 use crate::resume::ResumeToken;
-use crate::wait::Wait;
-use crate::watch::Watch;
+use crate::rt::Instant;
+use crate::telemetry::Purpose;
+
+/// How long a cancel at a wait's deadline may take: the caller wants its thread back.
+const CANCEL_WAIT: Duration = Duration::from_secs(1);
+/// The longest id that is sent, in bytes.
+const ID_BYTES_MAX: usize = 1_024;
 
 /// A job on a server: what [`Client::create`], [`Client::job`] and [`Client::resume`] return.
 ///
 /// A handle is cheap to clone, does nothing by itself, and stays usable whatever became of the futures made from it.
 #[derive(Clone)]
 pub struct JobHandle {
-    pub(crate) client: Client,
-    pub(crate) id: JobId,
+    client: Client,
+    id: JobId,
     pub(crate) known: Arc<Known>,
 }
 
@@ -28,16 +38,65 @@ pub struct JobHandle {
 pub(crate) struct Known {
     /// The job as the create's answer showed it.
     pub(crate) snapshot: Option<Arc<Job>>,
-    /// When it was accepted, where this process was there.
+    /// When it was accepted, if this process was there.
     pub(crate) accepted: Option<Instant>,
     pub(crate) key: Option<String>,
     pub(crate) kind: Option<String>,
     pub(crate) revision: Option<Revision>,
-    pub(crate) created_at: Option<abide_wire::Timestamp>,
+    pub(crate) created_at: Option<Timestamp>,
     pub(crate) replayed: bool,
 }
 
+/// What is done to a job.
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    Status,
+    Cancel,
+    Delete,
+}
+
+impl Client {
+    /// A handle to the job with that id. Nothing is sent; whether there is such a job shows when something is asked of it.
+    #[must_use]
+    pub fn job(&self, id: impl Into<JobId>) -> JobHandle {
+        JobHandle::new(self.clone(), id.into(), Known::default())
+    }
+
+    /// A handle to the job of a token. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// A token of another server, or of a create whose answer never came: send that create again with
+    /// [`Create::resume`](crate::Create::resume).
+    pub fn resume(&self, token: &ResumeToken) -> Result<JobHandle, Error> {
+        self.check_server(token)?;
+        let Some(id) = token.job_id() else {
+            return Err(Error::usage(
+                "this token is of a create whose answer never came: \
+                 send the same create again, with `create(…).resume(&token)`",
+            )
+            .token(token.clone()));
+        };
+        let known = Known {
+            key: token.idempotency_key().map(str::to_owned),
+            kind: token.kind().map(str::to_owned),
+            created_at: token.created_at(),
+            revision: token.revision(),
+            ..Known::default()
+        };
+        Ok(JobHandle::new(self.clone(), id.clone(), known))
+    }
+}
+
 impl JobHandle {
+    pub(crate) fn new(client: Client, id: JobId, known: Known) -> Self {
+        Self {
+            client,
+            id,
+            known: Arc::new(known),
+        }
+    }
+
     /// Its id.
     #[must_use]
     pub fn id(&self) -> &JobId {
@@ -68,73 +127,67 @@ impl JobHandle {
         self.known.replayed
     }
 
-    /// Waits for the end. Nothing is sent before the [`Wait`] is awaited.
-    ///
-    /// ```no_run
-    /// # async fn example(job: abide::JobHandle) -> Result<(), abide::Error> {
-    /// let done = job.wait().deadline(std::time::Duration::from_secs(600)).await?;
-    /// println!("{}", done.outcome());
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn wait(&self) -> Wait {
-        Wait::new(self.clone())
-    }
-
-    /// Watches the job change: a stream of its states, progress included, to the last one. Nothing is sent before it is
-    /// polled.
-    ///
-    /// ```no_run
-    /// # async fn example(job: abide::JobHandle) -> Result<(), abide::Error> {
-    /// let mut updates = job.watch();
-    /// while let Some(update) = updates.next().await {
-    ///     let job = update?;
-    ///     println!("{} {:?}", job.status, job.progress);
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn watch(&self) -> Watch {
-        Watch::new(self.clone())
-    }
-
     /// Asks how the job stands now.
     ///
     /// # Errors
     ///
-    /// See [`Client::status`].
+    /// [Unreachable](Error::is_unreachable) after the attempts of the retry policy, [refused](Error::is_refused), among
+    /// others by [404 and 410](Error::is_not_found), or [garbled](Error::is_garbled).
     ///
     /// # Cancel safety
     ///
     /// Asking changes nothing; the future may be dropped at any time.
     pub async fn status(&self) -> Result<Job, Error> {
-        self.client.status_of(&self.id, self.resume_token()).await
+        let request = Call::get(Purpose::Look, self.url(Action::Status)?);
+        self.call(&request, |reply| self.read(reply)).await
     }
 
     /// Cancels the job. A job that has ended stays as it ended, and that is no error.
     ///
     /// # Errors
     ///
-    /// See [`Client::cancel`].
+    /// As for [`status`](Self::status).
     ///
     /// # Cancel safety
     ///
-    /// Where the future is dropped the job may have been canceled or not; calling it again does no harm.
+    /// If the future is dropped the job may have been canceled or not. Canceling again is harmless.
     pub async fn cancel(&self) -> Result<Job, Error> {
-        self.client.cancel_of(&self.id, self.resume_token()).await
+        let request = Call::new(Purpose::Cancel, Method::POST, self.url(Action::Cancel)?);
+        let read = |reply: &Reply| Ok(self.read(reply).ok());
+        match self.call(&request, read).await? {
+            Some(job) => Ok(job),
+            // Others answer a cancel with something else than the job.
+            None => self.status().await,
+        }
     }
 
-    /// Deletes the record of a job that is done.
+    /// Deletes the record of a job that is done. A record that is already gone is no error.
     ///
     /// # Errors
     ///
-    /// See [`Client::delete`].
+    /// As for [`status`](Self::status); a job that isn't done is [refused](Error::is_refused) with 409.
     ///
     /// # Cancel safety
     ///
-    /// Where the future is dropped the record may have been deleted or not; calling it again does no harm.
+    /// If the future is dropped the record may have been deleted or not. Deleting again is harmless.
     pub async fn delete(&self) -> Result<(), Error> {
-        self.client.delete_of(&self.id, self.resume_token()).await
+        let request = Call::new(Purpose::Delete, Method::DELETE, self.url(Action::Delete)?);
+        match self.call(&request, |_| Ok(())).await {
+            // A retry of a delete whose answer was lost finds nothing.
+            Err(error) if error.is_not_found() => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Cancels, without retries and without telling what came of it.
+    pub(crate) async fn cancel_once(&self) {
+        let origin = &self.client.core.origin;
+        if let Ok(url) = self.url(Action::Cancel) {
+            let request = Call::new(Purpose::Cancel, Method::POST, url);
+            // The caller is told that the job was still running; that it could not be canceled changes nothing.
+            let limit = origin.attempt_timeout.min(CANCEL_WAIT);
+            let _ = exchange(origin, &request, limit).await;
+        }
     }
 
     /// What a later process needs to go on waiting.
@@ -150,6 +203,58 @@ impl JobHandle {
             }
             _ => token,
         }
+    }
+
+    /// Makes sure that the id can stand in a path and mean a job there.
+    pub(crate) fn check_id(&self) -> Result<(), Error> {
+        let wrong = match self.id.as_str() {
+            id @ ("" | "." | "..") => format!("{id:?} is not the id of a job"),
+            id if id.len() > ID_BYTES_MAX => {
+                format!("the id of a job has at most {ID_BYTES_MAX} bytes")
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::usage(wrong))
+    }
+
+    async fn call<T>(
+        &self,
+        request: &Call,
+        read: impl Fn(&Reply) -> Result<T, Failure>,
+    ) -> Result<T, Error> {
+        let origin = &self.client.core.origin;
+        call(origin, request, &self.resume_token(), read).await
+    }
+
+    fn read(&self, reply: &Reply) -> Result<Job, Failure> {
+        let core = &self.client.core;
+        match &core.remote {
+            None => read_job(reply, Some(&self.id)),
+            Some(remote) => remote.read(reply, &self.id, &remote.name, core.origin.clock.wall()),
+        }
+    }
+
+    fn url(&self, action: Action) -> Result<Url, Error> {
+        self.check_id()
+            .map_err(|error| error.token(self.resume_token()))?;
+        let origin = &self.client.core.origin;
+        let Some(remote) = &self.client.core.remote else {
+            let id = self.id.as_str();
+            return Ok(match action {
+                Action::Status | Action::Delete => origin.job_url(&self.id),
+                Action::Cancel => origin.url(["v1", "jobs", id, "cancel"]),
+            });
+        };
+        let template = match action {
+            Action::Status => Some(&remote.status),
+            Action::Cancel => remote.cancel.as_ref(),
+            Action::Delete => remote.delete.as_ref(),
+        };
+        let template = template.ok_or_else(|| {
+            let what = format!("{} knows no way to do this to a job", remote.name);
+            Error::usage(what).token(self.resume_token())
+        })?;
+        Ok(remote.url(origin, template, &self.id))
     }
 }
 

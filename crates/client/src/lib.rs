@@ -29,7 +29,7 @@
 //! | wait for its end | [`JobHandle::wait`] |
 //! | see every change | [`JobHandle::watch`], or [`Wait::on_update`] |
 //! | see every change of all jobs | [`Client::feed`] |
-//! | wait for many jobs with one request, in order of completion | [`Client::set`], [`Client::wait_all`] |
+//! | wait for many jobs with one request, in order of completion | [`Client::set`] |
 //! | go on in another process | [`JobHandle::resume_token`], [`Client::resume`] |
 //! | wait on an API that isn't ours, by configuration | [`ClientBuilder::remote`] |
 //! | wait for anything that a closure can look at | [`poll_until`](poll_until()) |
@@ -87,42 +87,40 @@
 //! `debug`, and never prints; every wait is a span `abide.wait` whose fields are those of its [`Report`]. It sets up neither
 //! a subscriber nor a recorder: that is the program's business.
 
+mod answer;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod budget;
+mod builder;
 mod call;
 mod client;
-mod clock;
-mod drive;
+mod create;
 mod error;
 mod exchange;
-mod feed;
-mod foreign;
 mod hub;
 mod inbox;
 mod job;
 mod list;
-mod luck;
 mod memory;
-mod native;
+mod options;
 mod origin;
-mod poll_until;
 #[cfg(feature = "inbox")]
 mod receiver;
 mod remote;
 mod report;
 mod resume;
 mod retry;
+mod rng;
+mod rt;
 pub mod schedule;
-mod set;
 mod sse;
 pub mod strategy;
+mod target;
 mod telemetry;
 #[cfg(test)]
 mod testing;
 mod transport;
 mod wait;
-mod watch;
 pub mod webhook;
 
 pub use abide_wire::{
@@ -131,27 +129,26 @@ pub use abide_wire::{
 };
 
 pub use budget::Budget;
-pub use client::{Client, ClientBuilder, Create};
+pub use builder::ClientBuilder;
+pub use client::Client;
+pub use create::Create;
 pub use error::Error;
-pub use feed::{Change, Feed};
-pub use inbox::{Inbox, REMEMBERED_MAX};
+pub use inbox::Inbox;
 pub use job::JobHandle;
 pub use list::List;
-pub use poll_until::{Look, PollUntil, poll_until};
 #[cfg(feature = "inbox")]
 pub use receiver::{Receiver, ReceiverBuilder, ReceiverError};
 pub use remote::Remote;
 pub use report::{Channel, Report};
 pub use resume::ResumeToken;
 pub use retry::RetryPolicy;
-pub use set::{JobSet, WaitAll};
+pub use target::Look;
 #[cfg(feature = "metrics")]
 pub use telemetry::describe_metrics;
 #[cfg(feature = "http")]
 pub use transport::Http;
 pub use transport::{Body, BoxFuture, Transport, TransportError};
-pub use wait::{Finished, OnDeadline, Wait};
-pub use watch::Watch;
+pub use wait::{Change, Feed, Finished, JobSet, OnDeadline, PollUntil, Wait, Watch, poll_until};
 
 /// The guide, compiled.
 #[cfg(doctest)]

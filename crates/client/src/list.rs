@@ -4,11 +4,11 @@ use std::fmt;
 
 use abide_wire::{Job, JobId, JobPage, Outcome, Status, Timestamp, limits};
 
+use crate::answer::check;
 use crate::call::call;
 use crate::client::Client;
 use crate::error::Error;
 use crate::exchange::{Call, Failure, JOBS_BYTES_MAX};
-use crate::native::check;
 use crate::resume::ResumeToken;
 use crate::telemetry::Purpose;
 
@@ -45,16 +45,19 @@ enum Next {
     None,
 }
 
-impl List {
-    pub(crate) const fn new(client: Client) -> Self {
-        Self {
-            client,
+impl Client {
+    /// The caller's jobs, the newest first. Nothing is sent before a page is asked for.
+    pub fn list(&self) -> List {
+        List {
+            client: self.clone(),
             query: Vec::new(),
             statuses: Vec::new(),
             next: Next::First,
         }
     }
+}
 
+impl List {
     /// Only jobs that stand so; called several times, any of these.
     pub fn status(mut self, status: Status) -> Self {
         self.statuses.push(status.into());
@@ -103,7 +106,7 @@ impl List {
     ///
     /// # Errors
     ///
-    /// As for [`Client::status`]; the next call asks for the same page.
+    /// As for [`JobHandle::status`](crate::JobHandle::status); the next call asks for the same page.
     ///
     /// # Cancel safety
     ///

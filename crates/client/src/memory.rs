@@ -3,11 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use abide_wire::{Timestamp, limits};
 
-use crate::clock::{Skew, after};
+use crate::rt::{Instant, Skew, after};
 use crate::strategy::{Abilities, Ability};
 
 /// For how long something that was tried in vain isn't tried again.
@@ -176,7 +174,7 @@ fn ability(seen: bool, not_until: Option<Instant>, now: Instant) -> Ability {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
+    use crate::rt::Clock;
 
     const SECOND: Duration = Duration::from_secs(1);
 

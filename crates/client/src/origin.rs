@@ -9,10 +9,10 @@ use http::{HeaderMap, Request, Response};
 use url::Url;
 
 use crate::budget::Budget;
-use crate::clock::Clock;
-use crate::luck::Luck;
 use crate::memory::Memory;
 use crate::retry::{RetryBudget, RetryPolicy};
+use crate::rng::Rng;
+use crate::rt::Clock;
 use crate::transport::{Body, BoxFuture, Transport, TransportError};
 
 /// The most that one exchange may take where nothing else is said.
@@ -42,7 +42,7 @@ pub(crate) struct Origin {
     pub(crate) headers: HeaderMap,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) clock: Clock,
-    pub(crate) luck: Luck,
+    pub(crate) rng: Rng,
     pub(crate) memory: Memory,
     pub(crate) retry: RetryPolicy,
     pub(crate) retry_budget: RetryBudget,
@@ -62,7 +62,7 @@ impl Origin {
             headers: HeaderMap::new(),
             transport: Arc::new(NoTransport),
             clock: Clock::start(),
-            luck: Luck::new(None),
+            rng: Rng::new(None),
             memory: Memory::default(),
             retry: RetryPolicy::default(),
             retry_budget: RetryBudget::default(),
@@ -76,7 +76,7 @@ impl Origin {
     pub(crate) fn elsewhere(&self) -> Self {
         Self {
             clock: self.clock,
-            luck: self.luck.split(),
+            rng: self.rng.split(),
             retry: self.retry.clone(),
             budget: self.budget.clone(),
             attempt_timeout: self.attempt_timeout,

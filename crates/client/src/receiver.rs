@@ -16,16 +16,17 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinHandle, JoinSet};
 
 use abide_wire::limits::BODY_BYTES_MAX;
 use abide_wire::{WebhookTarget, webhook::TOLERANCE};
 
 use crate::inbox::Inbox;
-use crate::luck;
+use crate::rng;
+use crate::rt::net::{
+    Io, JoinHandle, JoinSet, TcpListener, TcpStream, Timer, ToSocketAddrs, sleep,
+};
+use crate::rt::{spawn, timeout};
 use crate::telemetry;
 use crate::webhook::{Delivery, ReplayGuard, Secret, Verifier};
 
@@ -103,7 +104,7 @@ impl Receiver {
     /// # Cancel safety
     ///
     /// Dropping the future opens nothing.
-    pub async fn bind(address: impl tokio::net::ToSocketAddrs) -> Result<Self, ReceiverError> {
+    pub async fn bind(address: impl ToSocketAddrs) -> Result<Self, ReceiverError> {
         Self::builder().bind(address).await
     }
 
@@ -215,12 +216,9 @@ impl ReceiverBuilder {
     /// # Cancel safety
     ///
     /// Dropping the future opens nothing.
-    pub async fn bind(
-        mut self,
-        address: impl tokio::net::ToSocketAddrs,
-    ) -> Result<Receiver, ReceiverError> {
+    pub async fn bind(mut self, address: impl ToSocketAddrs) -> Result<Receiver, ReceiverError> {
         if self.secrets.is_empty() {
-            let bytes = luck::secret_bytes().map_err(ReceiverError::Secret)?;
+            let bytes = rng::secret_bytes().map_err(ReceiverError::Secret)?;
             self.secrets.push(Secret::generate(bytes));
         }
         let listener = TcpListener::bind(address)
@@ -241,7 +239,7 @@ impl ReceiverBuilder {
             secret,
             inbox,
             closing,
-            task: tokio::spawn(accept(listener, desk, is_closing)),
+            task: spawn(accept(listener, desk, is_closing)),
         })
     }
 }
@@ -294,7 +292,7 @@ async fn accept(listener: TcpListener, desk: Arc<Desk>, mut is_closing: watch::R
             }
             Err(error) => {
                 telemetry::not_accepted(&error);
-                tokio::time::sleep(NO_ROOM_WAIT).await;
+                sleep(NO_ROOM_WAIT).await;
             }
         }
     }
@@ -318,10 +316,10 @@ async fn serve(socket: TcpStream, desk: Arc<Desk>, mut is_closing: watch::Receiv
         async move { Ok::<_, Infallible>(desk.answer(request).await) }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(Timer::new())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(socket), service);
+        .serve_connection(Io::new(socket), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
@@ -367,7 +365,7 @@ impl Desk {
         }
         let (head, body) = request.into_parts();
         let body = Limited::new(body, BODY_BYTES_MAX).collect();
-        let body = match tokio::time::timeout(BODY_TIME_MAX, body).await {
+        let body = match timeout(BODY_TIME_MAX, body).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 return refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");

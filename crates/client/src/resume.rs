@@ -1,13 +1,10 @@
 //! What it takes to go on waiting in another process.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use abide_wire::{JobId, Revision, Timestamp};
-
-use crate::error::Error;
 
 /// The longest token that is read, in bytes.
 const TOKEN_BYTES_MAX: usize = 4 * 1024;
@@ -130,33 +127,35 @@ impl ResumeToken {
     }
 }
 
+/// Why a text is no resume token.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoToken {
+    #[error("a resume token has at most {TOKEN_BYTES_MAX} bytes, this one has {0}")]
+    TooLong(usize),
+    #[error("this is not a resume token")]
+    Garbled(#[source] serde_json::Error),
+    #[error("this resume token has version {0}, and this release reads version {VERSION}")]
+    Version(u32),
+}
+
+impl ResumeToken {
+    /// Reads what [`ToString`] wrote; `str::parse` calls it.
+    pub(crate) fn read(text: &str) -> Result<Self, NoToken> {
+        if text.len() > TOKEN_BYTES_MAX {
+            return Err(NoToken::TooLong(text.len()));
+        }
+        let token: Self = serde_json::from_str(text).map_err(NoToken::Garbled)?;
+        match token.v {
+            VERSION => Ok(token),
+            other => Err(NoToken::Version(other)),
+        }
+    }
+}
+
 impl fmt::Display for ResumeToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = serde_json::to_string(self).map_err(|_| fmt::Error)?;
         f.write_str(&text)
-    }
-}
-
-impl FromStr for ResumeToken {
-    type Err = Error;
-
-    /// Reads what [`ToString`] wrote.
-    fn from_str(text: &str) -> Result<Self, Error> {
-        if text.len() > TOKEN_BYTES_MAX {
-            return Err(Error::usage(format!(
-                "a resume token has at most {TOKEN_BYTES_MAX} bytes, this one has {}",
-                text.len()
-            )));
-        }
-        let token: Self = serde_json::from_str(text)
-            .map_err(|error| Error::usage("this is not a resume token").because(error))?;
-        if token.v != VERSION {
-            return Err(Error::usage(format!(
-                "this resume token has version {}, and this release reads version {VERSION}",
-                token.v
-            )));
-        }
-        Ok(token)
     }
 }
 

@@ -6,8 +6,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::exchange::{Failure, JOB_BYTES_MAX};
+use abide_wire::headers;
+use http::{HeaderValue, StatusCode, header};
+
+use crate::exchange::{Call, Failure, JOB_BYTES_MAX, open};
 use crate::hub::Alone;
+use crate::origin::Origin;
+use crate::rt::timeout;
+use crate::telemetry;
 use crate::transport::Body;
 
 /// The longest event that is read, in bytes; the same as for one job.
@@ -36,11 +42,11 @@ pub(crate) enum Item {
 /// More was sent for one event than one event may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an event has more than {EVENT_BYTES_MAX} bytes")]
-pub(crate) struct TooLong;
+struct TooLong;
 
 /// Decodes a stream, however it is cut into parts.
 #[derive(Debug, Default)]
-pub(crate) struct Decoder {
+struct Decoder {
     line: Vec<u8>,
     /// The last byte was a carriage return: a line feed right after it belongs to it.
     after_return: bool,
@@ -55,7 +61,7 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     /// Takes in the next part.
-    pub(crate) fn push(&mut self, part: &[u8]) -> Result<(), TooLong> {
+    fn push(&mut self, part: &[u8]) -> Result<(), TooLong> {
         let mut rest = part;
         if self.after_return && !rest.is_empty() {
             self.after_return = false;
@@ -78,12 +84,12 @@ impl Decoder {
     }
 
     /// The next of what was decoded.
-    pub(crate) fn next(&mut self) -> Option<Item> {
+    fn next(&mut self) -> Option<Item> {
         self.ready.pop_front()
     }
 
     /// How long the server wants us to stay away after a stream has ended.
-    pub(crate) fn retry(&self) -> Duration {
+    fn retry(&self) -> Duration {
         self.retry.unwrap_or(RETRY).clamp(RETRY_MIN, RETRY_MAX)
     }
 
@@ -140,6 +146,58 @@ impl Decoder {
     }
 }
 
+/// What came of opening a stream.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// It is open.
+    Open(Events),
+    /// There will be no more events.
+    Over,
+    /// There is no such stream, or what answers is none.
+    Absent,
+    /// There are so many streams already that this wait does better without.
+    Crowded,
+}
+
+/// Opens a stream within `limit`, resumed after that id.
+pub(crate) async fn open_events(
+    origin: &Origin,
+    call: Call,
+    after: Option<u64>,
+    limit: Duration,
+    alone: Option<Alone>,
+) -> Result<Opened, Failure> {
+    let accept = HeaderValue::from_static("text/event-stream");
+    let mut call = call.header(header::ACCEPT.as_str(), accept);
+    if let Some(after) = after {
+        call = call.header(headers::LAST_EVENT_ID, HeaderValue::from(after));
+    }
+    let sent = origin.clock.now();
+    let answer = timeout(limit, open(origin, &call))
+        .await
+        .unwrap_or_else(|_| Err(Failure::timed_out(limit)));
+    let took = origin.clock.now().saturating_duration_since(sent);
+    telemetry::exchanged(
+        call.purpose,
+        took,
+        answer.as_ref().err().map(Failure::kind_word),
+    );
+    let answer = answer?;
+    if answer.status() == StatusCode::NO_CONTENT {
+        return Ok(Opened::Over);
+    }
+    let kind = answer.headers().get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !kind.trim_start().starts_with("text/event-stream") {
+        return Ok(Opened::Absent);
+    }
+    Ok(Opened::Open(Events {
+        body: answer.into_body(),
+        decoder: Decoder::default(),
+        _alone: alone,
+    }))
+}
+
 /// An open stream.
 #[derive(Debug)]
 pub(crate) struct Events {
@@ -150,14 +208,6 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(crate) fn new(body: Body, alone: Option<Alone>) -> Self {
-        Self {
-            _alone: alone,
-            body,
-            decoder: Decoder::default(),
-        }
-    }
-
     /// The next item; none when the server has closed the stream.
     ///
     /// # Cancel safety

@@ -9,7 +9,6 @@ use std::time::Duration;
 use abide_wire::JobId;
 
 use crate::error::Error;
-use crate::exchange::Failure;
 use crate::report::Report;
 
 /// What a request is sent for.
@@ -109,27 +108,24 @@ pub(crate) fn sent(purpose: Purpose) {
     let _ = purpose;
 }
 
-/// A request was answered, or came to nothing.
-pub(crate) fn exchanged<T>(purpose: Purpose, took: Duration, result: &Result<T, Failure>) {
+/// A request was answered, or came to nothing for that reason.
+pub(crate) fn exchanged(purpose: Purpose, took: Duration, failure: Option<&'static str>) {
     #[cfg(feature = "metrics")]
     {
         metrics::histogram!(names::REQUEST_SECONDS, "purpose" => purpose.as_str()).record(took);
-        if let Err(failure) = result {
-            let labels = [
-                ("purpose", purpose.as_str()),
-                ("failure", failure.kind.as_str()),
-            ];
+        if let Some(failure) = failure {
+            let labels = [("purpose", purpose.as_str()), ("failure", failure)];
             metrics::counter!(names::REQUEST_FAILURES, &labels).increment(1);
         }
     }
-    let _ = (purpose, took, result);
+    let _ = (purpose, took, failure);
 }
 
 /// A failure is followed by a pause and another attempt.
-pub(crate) fn paused(failure: &Failure, failures: u32, pause: Duration) {
+pub(crate) fn paused(failure: &str, failures: u32, pause: Duration) {
     #[cfg(feature = "tracing")]
     tracing::debug!(
-        failure = failure.what(),
+        failure,
         failures,
         pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
         "no good answer"

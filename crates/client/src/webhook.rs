@@ -37,12 +37,12 @@ pub use abide_wire::webhook::{
     ReplayGuard, Secret, SecretError, Signed, TOLERANCE, Verifier, VerifyError, seconds_of, sign,
 };
 
-use crate::clock;
+use crate::rt;
 
 /// The system's time: what to sign with, and what receivers compare with.
 #[must_use]
 pub fn now() -> Timestamp {
-    clock::system_time()
+    rt::system_time()
 }
 
 /// Whether these headers and exactly these bytes come from somebody who has the secret, at the system's time.

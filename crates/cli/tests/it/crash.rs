@@ -92,7 +92,7 @@ async fn nothing_acknowledged_is_lost_by_kill_9_and_every_job_ends() {
     let jobs = acknowledged
         .iter()
         .map(|(_, _, id)| client.job(id.as_str()));
-    for ((_, outcome), (key, ..)) in client.wait_all(jobs).await.into_iter().zip(&acknowledged) {
+    for ((_, outcome), (key, ..)) in client.set(jobs).await.into_iter().zip(&acknowledged) {
         let done = outcome.unwrap_or_else(|error| panic!("{key}: {error}"));
         assert!(done.is_completed(), "{key}: {:?}", done.job());
     }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use crate::clock::after;
+use crate::rt::{Instant, after};
 
 /// The most requests in a second, for few jobs and for many. What lies between is shared out: [`PACE`] job-requests.
 const RATE_MAX: f64 = 10.0;

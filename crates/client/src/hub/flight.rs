@@ -6,20 +6,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use abide_wire::{Span, WaitRequest, WaitResponse, headers};
+use abide_wire::{Span, WaitRequest, WaitResponse};
 
-use super::Hub;
 use super::state::{Batch, Want};
-use crate::exchange::{Call, Failure, FailureKind, JOBS_BYTES_MAX, exchange};
-use crate::native::stretched;
+use crate::exchange::{Call, Failure, FailureKind, JOBS_BYTES_MAX, exchange, stretched};
 use crate::origin::Origin;
 use crate::telemetry::Purpose;
 
 pub(super) type Landing = (Batch, Result<WaitResponse, Failure>);
 
 /// One request for many, to its answer.
-pub(super) async fn fly(hub: Arc<Hub>, mut batch: Batch, mut request: WaitRequest) -> Landing {
-    let origin = &hub.origin;
+pub(super) async fn fly(
+    origin: Arc<Origin>,
+    mut batch: Batch,
+    mut request: WaitRequest,
+) -> Landing {
+    let origin = &*origin;
     let hold = match batch.want {
         Want::Now => Duration::ZERO,
         Want::Any | Want::Done => origin.memory.abilities(batch.sent).hold_max,
@@ -70,9 +72,7 @@ async fn send(
     let limit = stretched(hold).saturating_add(origin.attempt_timeout);
     let reply = exchange(origin, &call, limit).await?;
     origin.note_date(&reply);
-    let granted = reply
-        .header(headers::PREFERENCE_APPLIED)
-        .is_some_and(|applied| applied.contains("wait"));
+    let granted = reply.was_held();
     let answer = serde_json::from_slice(&reply.body).map_err(|error| {
         Failure::garbled("the answer holds no jobs")
             .with_status(reply.status)

@@ -18,16 +18,17 @@ use futures_util::StreamExt;
 use futures_util::future::Abortable;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep_until};
 
 use abide_wire::{Job, JobId, Revision, WaitResponse};
 
 use self::flight::{Landing, fly, is_no_set};
 pub(crate) use self::state::Want;
 use self::state::{Batch, Member, State, Told};
-use crate::drive::{Answer, Cost};
+use crate::answer::Answer;
+use crate::budget::Cost;
 use crate::exchange::Failure;
 use crate::origin::Origin;
+use crate::rt::{Instant, sleep_until, spawn};
 use crate::transport::BoxFuture;
 
 /// How many waits of a client may each hold a request of their own.
@@ -143,7 +144,7 @@ impl Hub {
         state.pend(name, want, now);
         if !state.running {
             state.running = true;
-            tokio::spawn(run(Arc::clone(self)));
+            spawn(run(Arc::clone(self)));
         }
         drop(state);
         self.changed.notify_one();
@@ -189,7 +190,7 @@ impl Hub {
             }
             while let Some((batch, request, abort)) = state.batch(want, now) {
                 drop(state);
-                let flight = fly(Arc::clone(self), batch, request);
+                let flight = fly(Arc::clone(&self.origin), batch, request);
                 let flight = Abortable::new(flight, abort);
                 flights.push(Box::pin(async move { flight.await.ok() }));
                 state = self.lock();

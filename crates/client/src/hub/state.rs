@@ -6,17 +6,16 @@ use std::time::Duration;
 
 use futures_util::future::{AbortHandle, AbortRegistration};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use abide_wire::{Job, JobId, Revision, Span, Until, WaitItem, WaitRequest, WaitResponse, limits};
 
 use super::bucket::Bucket;
-use crate::clock::after;
-use crate::drive::{Answer, Cost};
+use crate::answer::{Answer, check};
+use crate::budget::Cost;
 use crate::exchange::Failure;
-use crate::native::check;
 use crate::origin::Origin;
 use crate::report::Channel;
+use crate::rt::{Instant, after};
 
 /// How long the first of a batch waits for others.
 const GATHER: Duration = Duration::from_millis(5);

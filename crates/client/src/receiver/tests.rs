@@ -4,7 +4,7 @@ use abide_wire::{JobId, Timestamp};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
-use crate::clock::system_time;
+use crate::rt::system_time;
 use crate::webhook::{seconds_of, sign};
 
 /// One delivery as it goes over the wire, with what a case changes of it.

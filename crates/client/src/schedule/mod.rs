@@ -14,19 +14,19 @@
 //! | [`intervals`] | any iterator of `Duration` | a schedule you already have |
 //! | [`from_fn`] | any closure over what was [`Seen`] | a schedule you are about to invent |
 //!
-//! Three rules hold for every schedule, and [`Pacer`] enforces them so that a schedule of your own need not:
+//! Three rules hold for every schedule, and the loop of a wait enforces them so that a schedule of your own need not:
 //! a server's `Retry-After` is a floor under the next poll, never an appointment; a caller's deadline earns one last
 //! poll just before it; and a poll that *failed* (refused, reset, 5xx) is no poll at all: the loop retries it under its
 //! retry policy and doesn't ask the cursor again, so failures neither advance nor reset a schedule.
 //!
 //! ```
 //! use std::time::Duration;
-//! use abide::schedule::{Backoff, Pacer, Seen, Start};
+//! use abide::schedule::{Backoff, Schedule, Seen, Start};
 //!
 //! let schedule = Backoff::new(Duration::from_secs(1)).factor(2.0).max(Duration::from_secs(15));
-//! let mut pacer = Pacer::new(&schedule, &Start::new(7)).deadline(Duration::from_secs(30));
+//! let mut cursor = schedule.begin(&Start::new(7));
 //! // The first poll leaves a second after the job was accepted.
-//! assert_eq!(pacer.next(&Seen::at(Duration::ZERO)), Some(Duration::from_secs(1)));
+//! assert_eq!(cursor.next(&Seen::at(Duration::ZERO)), Some(Duration::from_secs(1)));
 //! ```
 
 mod backoff;
@@ -47,11 +47,14 @@ pub use self::countdown::Countdown;
 pub use self::custom::{FromFn, Intervals, from_fn, intervals};
 pub use self::fixed::Fixed;
 pub use self::jitter::Jitter;
-/// The exact planner, for `abide-simulate`: no part of the interface.
+/// For `abide-simulate`: no part of the interface.
 #[doc(hidden)]
 pub use self::learned::planner;
-pub use self::learned::{Dial, History, KINDS_MOST, Learned};
-pub use self::pacer::{LEAST_PAUSE, Pacer};
+pub use self::learned::{Dial, History, Learned};
+pub(crate) use self::pacer::PAUSE_MIN;
+/// For `abide-simulate`: no part of the interface.
+#[doc(hidden)]
+pub use self::pacer::Pacer;
 pub use self::seen::{Ended, Push, Remaining, Seen, Start};
 
 /// When to poll, as a value.

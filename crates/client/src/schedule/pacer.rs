@@ -6,7 +6,7 @@ use std::time::Duration;
 /// The least pause between an answer and the next poll, whatever a schedule says; a first poll may leave at once.
 ///
 /// It keeps a schedule of zero pauses from becoming a busy loop.
-pub const LEAST_PAUSE: Duration = Duration::from_millis(10);
+pub(crate) const PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// A [`Cursor`] under the rules that no schedule may break: the server's floor, the least pause, the caller's deadline.
 ///
@@ -49,7 +49,7 @@ impl Pacer {
         if self.last_look_given || seen.elapsed >= deadline {
             return None;
         }
-        let last_look = deadline.saturating_sub(seen.rtt.max(LEAST_PAUSE));
+        let last_look = deadline.saturating_sub(seen.rtt.max(PAUSE_MIN));
         let at = self.unbounded(seen)?;
         if at < last_look {
             return Some(at);
@@ -80,7 +80,7 @@ impl Pacer {
         let earliest = if seen.polls == 0 {
             seen.elapsed
         } else {
-            seen.elapsed.saturating_add(LEAST_PAUSE)
+            seen.elapsed.saturating_add(PAUSE_MIN)
         };
         Some(at.max(earliest).max(seen.not_before.unwrap_or_default()))
     }
@@ -111,7 +111,7 @@ mod tests {
     fn a_schedule_of_nothing_is_not_a_busy_loop() {
         let mut pacer = Pacer::new(&Fixed::new(Duration::ZERO), &Start::new(1));
         assert_eq!(pacer.next(&seen(0.0, 0)), Some(Duration::ZERO));
-        assert_eq!(pacer.next(&seen(0.0, 1)), Some(LEAST_PAUSE));
+        assert_eq!(pacer.next(&seen(0.0, 1)), Some(PAUSE_MIN));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The best of the others.
 
 use super::stream::Stream;
-use super::{Ability, Begin, Happened, LongPoll, Move, Plan, Poll, Seen, Strategy};
+use super::{Ability, Begin, Happened, LongPoll, Move, Observed, Plan, Poll, Strategy};
 use crate::schedule::Ended;
 
 /// The ladder: a stream where every change is wanted, a held request where the end is; polls where the server holds
@@ -68,7 +68,7 @@ struct AutoPlan {
 }
 
 impl AutoPlan {
-    fn rung(&self, seen: &Seen) -> Rung {
+    fn rung(&self, seen: &Observed) -> Rung {
         if self.begin.updates && seen.abilities.stream != Ability::No {
             Rung::Stream
         } else if seen.abilities.hold != Ability::No {
@@ -80,7 +80,7 @@ impl AutoPlan {
 }
 
 impl Plan for AutoPlan {
-    fn next(&mut self, seen: &Seen) -> Move {
+    fn next(&mut self, seen: &Observed) -> Move {
         let best = self.rung(seen);
         match &mut self.now {
             Some((rung, plan)) if *rung == best => plan.next(seen),
@@ -98,7 +98,7 @@ impl Plan for AutoPlan {
         }
     }
 
-    fn hazard(&self, seen: &Seen) -> Option<f64> {
+    fn hazard(&self, seen: &Observed) -> Option<f64> {
         self.now.as_ref().and_then(|(_, plan)| plan.hazard(seen))
     }
 }

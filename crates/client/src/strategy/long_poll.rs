@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use abide_wire::Until;
 
-use super::{Begin, Happened, Move, Plan, Seen, Strategy};
+use super::{Begin, Happened, Move, Observed, Plan, Strategy};
 use crate::schedule::{Ended, Pacer};
 
 /// Asks with requests that the server holds until there is news: one or two of them for a job of minutes, and the news
@@ -93,7 +93,7 @@ struct LongPollPlan {
 }
 
 impl LongPollPlan {
-    fn hold(&mut self, seen: &Seen) -> Move {
+    fn hold(&mut self, seen: &Observed) -> Move {
         self.looked = false;
         Move::Hold {
             up_to: self.hold.min(seen.abilities.hold_max),
@@ -101,7 +101,7 @@ impl LongPollPlan {
         }
     }
 
-    fn attach(&mut self, seen: &Seen) -> Move {
+    fn attach(&mut self, seen: &Observed) -> Move {
         if self.late > 0.0
             && seen.age_known
             && let Some(until) = self.pacer.quantile(self.late, &seen.time)
@@ -114,7 +114,7 @@ impl LongPollPlan {
 }
 
 impl Plan for LongPollPlan {
-    fn next(&mut self, seen: &Seen) -> Move {
+    fn next(&mut self, seen: &Observed) -> Move {
         match seen.happened {
             Happened::Began => self.attach(seen),
             Happened::Released { held: false } => {
@@ -144,7 +144,7 @@ impl Plan for LongPollPlan {
         self.pacer.finish(ended);
     }
 
-    fn hazard(&self, seen: &Seen) -> Option<f64> {
+    fn hazard(&self, seen: &Observed) -> Option<f64> {
         self.pacer.hazard(&seen.time)
     }
 }

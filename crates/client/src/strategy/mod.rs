@@ -1,7 +1,7 @@
 //! Strategies: *how* to learn of a job's end.
 //!
 //! A [`Strategy`] is a value; for every wait it [begins](Strategy::begin) a [`Plan`]. A plan is pure: it is told what has
-//! been [`Seen`] and returns one [`Move`], and the loop of the wait performs that move, under the deadline, the retry
+//! been [`Observed`] and returns one [`Move`], and the loop of the wait performs that move, under the deadline, the retry
 //! policy and the request budget, and asks again. So a plan can be tested by a table, without a server, a clock or an
 //! `await`.
 //!
@@ -123,7 +123,7 @@ impl Begin {
 /// One wait's walk along its [`Strategy`].
 pub trait Plan: fmt::Debug + Send {
     /// What to do next. Asked at the beginning and after every move, as long as the job isn't known to have ended.
-    fn next(&mut self, seen: &Seen) -> Move;
+    fn next(&mut self, seen: &Observed) -> Move;
 
     /// How the wait ended, for plans that learn. Called once; the default forgets it.
     fn finish(&mut self, ended: &Ended) {
@@ -131,7 +131,7 @@ pub trait Plan: fmt::Debug + Send {
     }
 
     /// How likely the job ends in the next second, for sharing out a request budget; none without an opinion.
-    fn hazard(&self, seen: &Seen) -> Option<f64> {
+    fn hazard(&self, seen: &Observed) -> Option<f64> {
         let _ = seen;
         None
     }
@@ -203,7 +203,7 @@ pub enum Happened {
 /// What has been seen so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Seen {
+pub struct Observed {
     /// The time since acceptance, the round trip, the answered polls, the hints of the latest answer.
     pub time: schedule::Seen,
     /// What the last move came to.
@@ -221,7 +221,7 @@ pub struct Seen {
     pub abilities: Abilities,
 }
 
-impl Seen {
+impl Observed {
     /// The beginning of a wait.
     #[must_use]
     pub fn began(time: schedule::Seen) -> Self {
@@ -289,8 +289,8 @@ pub(crate) mod testing {
         Begin::new(Arc::new(schedule), Start::new(1))
     }
 
-    pub(crate) fn seen(seconds: f64, happened: Happened) -> Seen {
+    pub(crate) fn seen(seconds: f64, happened: Happened) -> Observed {
         let time = schedule::Seen::at(Duration::from_secs_f64(seconds));
-        Seen::began(time).after(happened)
+        Observed::began(time).after(happened)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Begin, Happened, Move, Plan, Seen, Strategy};
+use super::{Begin, Happened, Move, Observed, Plan, Strategy};
 use crate::schedule::{Ended, Pacer, Schedule};
 
 /// Asks now and then, as a schedule says; the wait's own schedule unless one is given.
@@ -56,7 +56,7 @@ impl PollPlan {
     }
 
     /// When to ask next; at once where nothing is known of the job. The schedule goes on only when a poll was answered.
-    pub(super) fn due(&mut self, seen: &Seen) -> Option<Duration> {
+    pub(super) fn due(&mut self, seen: &Observed) -> Option<Duration> {
         match seen.happened {
             Happened::Began | Happened::Answered => {
                 self.due = if !seen.age_known && seen.time.polls == 0 {
@@ -74,7 +74,7 @@ impl PollPlan {
 }
 
 impl Plan for PollPlan {
-    fn next(&mut self, seen: &Seen) -> Move {
+    fn next(&mut self, seen: &Observed) -> Move {
         match self.due(seen) {
             None => Move::Stop,
             Some(at) if at <= seen.time.elapsed => Move::Ask,
@@ -86,7 +86,7 @@ impl Plan for PollPlan {
         self.pacer.finish(ended);
     }
 
-    fn hazard(&self, seen: &Seen) -> Option<f64> {
+    fn hazard(&self, seen: &Observed) -> Option<f64> {
         self.pacer.hazard(&seen.time)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Begin, Happened, LongPoll, Move, Plan, Seen, Strategy};
+use super::{Begin, Happened, LongPoll, Move, Observed, Plan, Strategy};
 use crate::schedule::Ended;
 
 /// Reads a stream of server-sent events, resumed by revision: one request for all changes of a job.
@@ -57,7 +57,7 @@ pub(super) struct StreamPlan {
 }
 
 impl StreamPlan {
-    fn listen(&mut self, seen: &Seen) -> Move {
+    fn listen(&mut self, seen: &Observed) -> Move {
         let opened = *self.opened.get_or_insert(seen.time.elapsed);
         let check = (self.checks < CHECKS_MAX).then(|| {
             let after = CHECK * ((1 << (self.checks + 1)) - 1);
@@ -66,13 +66,13 @@ impl StreamPlan {
         Move::Listen { check }
     }
 
-    fn fall(&mut self, seen: &Seen) -> Move {
+    fn fall(&mut self, seen: &Observed) -> Move {
         self.fallen = true;
         self.then.next(&seen.after(Happened::Began))
     }
 
     /// A stream came to nothing: a look tells where the job stands, and then another one is tried.
-    fn trouble(&mut self, seen: &Seen) -> Move {
+    fn trouble(&mut self, seen: &Observed) -> Move {
         self.opened = None;
         self.checks = 0;
         self.troubles += 1;
@@ -84,7 +84,7 @@ impl StreamPlan {
 }
 
 impl Plan for StreamPlan {
-    fn next(&mut self, seen: &Seen) -> Move {
+    fn next(&mut self, seen: &Observed) -> Move {
         if self.fallen {
             return self.then.next(seen);
         }
@@ -113,7 +113,7 @@ impl Plan for StreamPlan {
         self.then.finish(ended);
     }
 
-    fn hazard(&self, seen: &Seen) -> Option<f64> {
+    fn hazard(&self, seen: &Observed) -> Option<f64> {
         self.then.hazard(seen)
     }
 }

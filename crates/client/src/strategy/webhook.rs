@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::poll::PollPlan;
-use super::{Begin, Move, Plan, Seen, Strategy};
+use super::{Begin, Move, Observed, Plan, Strategy};
 use crate::inbox::Inbox;
 use crate::schedule::{Ended, Pacer, Push, Schedule};
 
@@ -58,7 +58,7 @@ impl Strategy for Webhook {
 struct WebhookPlan(PollPlan);
 
 impl Plan for WebhookPlan {
-    fn next(&mut self, seen: &Seen) -> Move {
+    fn next(&mut self, seen: &Observed) -> Move {
         match self.0.due(seen) {
             // The polls are used up, but a push may still come; the deadline bounds it.
             None => Move::Inbox {
@@ -73,7 +73,7 @@ impl Plan for WebhookPlan {
         self.0.finish(ended);
     }
 
-    fn hazard(&self, seen: &Seen) -> Option<f64> {
+    fn hazard(&self, seen: &Observed) -> Option<f64> {
         self.0.hazard(seen)
     }
 }

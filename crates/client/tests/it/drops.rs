@@ -240,7 +240,7 @@ fn waits_by_other_means_leave_nothing_behind_wherever_they_are_dropped() {
         drop_everywhere(&format!("set by polls, {way}"), script, |scene| {
             let jobs = [scene.client.job(scene.id.clone())];
             let polls = strategy::Poll::by(Fixed::new(SECOND));
-            scene.client.wait_all(jobs).strategy(polls).into_future()
+            scene.client.set(jobs).strategy(polls).into_future()
         });
     }
 }
@@ -260,11 +260,7 @@ fn sets_watches_and_calls_leave_nothing_behind_wherever_they_are_dropped() {
                 );
                 scene.client.job(id)
             });
-            scene
-                .client
-                .wait_all(jobs)
-                .deadline(30 * SECOND)
-                .into_future()
+            scene.client.set(jobs).deadline(30 * SECOND).into_future()
         });
         drop_everywhere(&format!("watch, {way}"), script, |scene| {
             let mut watch = scene.client.job(scene.id.clone()).watch();

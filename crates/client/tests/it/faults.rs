@@ -426,10 +426,10 @@ async fn fault_11_every_knob_does_what_it_says() {
         .retry(RetryPolicy::default().attempts(3))
         .build()
         .unwrap();
-    let _ = client.status("a").await.unwrap_err();
+    let _ = client.job("a").status().await.unwrap_err();
     assert_eq!(world.requests(), 3);
     let client = world.builder().retry(RetryPolicy::never()).build().unwrap();
-    let _ = client.status("a").await.unwrap_err();
+    let _ = client.job("a").status().await.unwrap_err();
     let _ = client.job("a").wait().await.unwrap_err();
     assert_eq!(world.requests(), 5);
 }
@@ -437,14 +437,14 @@ async fn fault_11_every_knob_does_what_it_says() {
 #[tokio::test(start_paused = true)]
 async fn fault_12_errors_have_types_and_say_what_they_are_about() {
     let world = World::with(Manner::default(), |_| Fault::Status(403, None));
-    let error: abide::Error = world.client().status("a").await.unwrap_err();
+    let error: abide::Error = world.client().job("a").status().await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "job a: the server answered 403 Forbidden: Not now or not ever"
     );
     assert!(error.is_refused());
     let world = World::with(Manner::default(), |_| Fault::Refuse);
-    let error = world.client().status("a").await.unwrap_err();
+    let error = world.client().job("a").status().await.unwrap_err();
     assert!(std::error::Error::source(&error).is_some());
     assert!(
         error

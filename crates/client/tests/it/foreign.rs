@@ -272,8 +272,8 @@ async fn what_a_description_does_not_tell_is_refused_before_it_is_sent() {
     let server = Scripted::new(|_, _| ok(&json!({})));
     let remote = Remote::new("q", "/r/{id}", "/s").completed(["ok"]);
     let client = server.builder(remote).build().unwrap();
-    assert!(client.cancel("x").await.unwrap_err().is_usage());
-    assert!(client.delete("x").await.unwrap_err().is_usage());
+    assert!(client.job("x").cancel().await.unwrap_err().is_usage());
+    assert!(client.job("x").delete().await.unwrap_err().is_usage());
     assert!(
         client
             .create(NewJob::default())

@@ -133,7 +133,7 @@ async fn however_a_thousand_jobs_end_no_ten_seconds_have_more_than_thirty_reques
                 let waits = jobs.map(|job| job.wait().into_future());
                 assert!(join_all(waits).await.iter().all(Result::is_ok), "{name}");
             } else {
-                let outcomes = client.wait_all(jobs).await;
+                let outcomes = client.set(jobs).await;
                 assert!(outcomes.iter().all(|(_, done)| done.is_ok()), "{name}");
             }
             let (seen, took) = (world.seen(), world.elapsed().as_secs_f64());
@@ -197,7 +197,7 @@ async fn one_bad_id_fails_itself_alone() {
     let mut jobs = handles(&world, 40, |_| 5.0);
     jobs.insert(20, client.job("unknown"));
     jobs.insert(9, client.job(".."));
-    let outcomes = client.wait_all(jobs).await;
+    let outcomes = client.set(jobs).await;
     assert_eq!(outcomes.len(), 42);
     for (id, outcome) in outcomes {
         match id.as_str() {
@@ -248,7 +248,7 @@ async fn a_server_without_set_waits_is_held_job_by_job() {
     let world = World::with(manner, |_| Fault::None);
     let outcomes = world
         .client()
-        .wait_all(handles(&world, 30, |n| 5.0 + n as f64))
+        .set(handles(&world, 30, |n| 5.0 + n as f64))
         .await;
     assert!(
         outcomes
@@ -267,7 +267,7 @@ async fn an_outage_of_the_shared_request_loses_no_outcome() {
     });
     let outcomes = world
         .client()
-        .wait_all(handles(&world, 200, |n| 1.0 + n as f64 * 0.1))
+        .set(handles(&world, 200, |n| 1.0 + n as f64 * 0.1))
         .await;
     assert!(
         outcomes

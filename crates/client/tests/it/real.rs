@@ -149,7 +149,7 @@ async fn a_thousand_jobs_in_one_process_spend_at_most_three_requests_a_second() 
         let began = crate::world::now();
         let jobs: Vec<JobHandle> = ids.into_iter().map(|id| client.job(id)).collect();
         let ended = if as_a_set {
-            client.wait_all(jobs).await
+            client.set(jobs).await
         } else {
             let waits = jobs
                 .iter()

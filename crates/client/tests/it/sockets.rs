@@ -139,7 +139,7 @@ async fn a_kept_connection_that_the_server_closed_is_replaced() {
     // The first answer doesn't announce that the connection will be closed.
     let (client, _) = peer(|_| GOOD, false).await;
     for _ in 0..5 {
-        assert!(client.status("a").await.unwrap().done);
+        assert!(client.job("a").status().await.unwrap().done);
     }
 }
 
@@ -159,7 +159,7 @@ async fn a_body_without_end_is_cut_off() {
         }
     });
     let client = Client::new(format!("http://{address}")).unwrap();
-    let error = client.status("a").await.unwrap_err();
+    let error = client.job("a").status().await.unwrap_err();
     assert!(
         error.is_garbled() && error.to_string().contains("larger than"),
         "{error}"
@@ -187,6 +187,6 @@ async fn nobody_listening_is_unreachable_soon() {
         listener.local_addr().unwrap().port()
     };
     let client = Client::new(format!("http://127.0.0.1:{port}")).unwrap();
-    let error = client.status("a").await.unwrap_err();
+    let error = client.job("a").status().await.unwrap_err();
     assert!(error.is_unreachable(), "{error:?}");
 }

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use std::{fmt, fs, io, process};
 
 /// How many kinds a history holds; the one that was used longest ago makes room.
-pub const KINDS_MOST: usize = 1024;
+const KINDS_MOST: usize = 1024;
 
 /// The greatest file that is read as a record, in bytes.
 const RECORD_BYTES_MOST: u64 = 64 * 1024;

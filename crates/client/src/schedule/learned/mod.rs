@@ -36,5 +36,5 @@ mod ring;
 mod schedule;
 mod walk;
 
-pub use self::history::{History, KINDS_MOST};
+pub use self::history::History;
 pub use self::schedule::{Dial, Learned};

@@ -162,7 +162,7 @@ impl Learned {
     /// The least interval between two polls. Default: 250 ms. Anything from 100 ms to 1 s serves as well.
     #[must_use]
     pub fn least(mut self, interval: Duration) -> Self {
-        self.least = interval.max(super::super::LEAST_PAUSE);
+        self.least = interval.max(super::super::PAUSE_MIN);
         self
     }
 

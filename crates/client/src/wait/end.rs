@@ -3,24 +3,18 @@
 use std::fmt;
 use std::future::IntoFuture;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
 
 use abide_wire::{Job, JobId, Outcome};
 
-use crate::client::{Core, check_id};
-use crate::clock::after;
-use crate::drive::{Driver, Step, Terms};
+use super::begin::begin;
+use super::findings::Step;
 use crate::error::Error;
-use crate::foreign::Foreign;
 use crate::job::JobHandle;
-use crate::native::Native;
+use crate::options::{Options, settings};
 use crate::report::Report;
-use crate::retry::RetryPolicy;
-use crate::schedule::{Schedule, Start};
-use crate::strategy::{Auto, Begin, Strategy};
+use crate::rt::Instant;
 use crate::telemetry::WaitSpan;
 use crate::transport::BoxFuture;
 
@@ -41,9 +35,10 @@ pub enum OnDeadline {
 /// | setting | default |
 /// |---|---|
 /// | [`deadline`](Self::deadline) | that of the client; none unless set there |
-/// | [`strategy`](Self::strategy) | [`Auto`] |
+/// | [`strategy`](Self::strategy) | [`Auto`](crate::strategy::Auto) |
 /// | [`schedule`](Self::schedule) | that of the client |
-/// | [`retry`](Self::retry) | that of the client |
+/// | [`retry`](Self::retry), [`attempt_timeout`](Self::attempt_timeout) | those of the client |
+/// | [`size`](Self::size) | unknown |
 /// | [`on_update`](Self::on_update) | nobody is told |
 /// | [`on_deadline`](Self::on_deadline) | the job goes on |
 ///
@@ -59,8 +54,12 @@ pub enum OnDeadline {
 /// can be waited on again.
 #[must_use = "a wait does nothing until it is awaited"]
 pub struct Wait {
-    pub(crate) job: JobHandle,
-    pub(crate) options: Options,
+    job: JobHandle,
+    pub(super) options: Options,
+    /// The deadline of a whole set, which its members share.
+    pub(super) deadline_at: Option<Instant>,
+    /// Whether it is one of many that begin together.
+    pub(super) crowded: bool,
     on_update: Option<OnUpdate>,
     on_deadline: OnDeadline,
 }
@@ -68,137 +67,34 @@ pub struct Wait {
 /// Told of every change.
 type OnUpdate = Box<dyn FnMut(&Job) + Send>;
 
-/// What waits, watches and sets have in common.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Options {
-    pub(crate) deadline: Option<Duration>,
-    /// The deadline of a whole set, which its members share.
-    pub(crate) deadline_at: Option<Instant>,
-    pub(crate) strategy: Option<Arc<dyn Strategy>>,
-    pub(crate) schedule: Option<Arc<dyn Schedule>>,
-    pub(crate) retry: Option<RetryPolicy>,
-    pub(crate) attempt_timeout: Option<Duration>,
-    pub(crate) size: Option<f64>,
-    /// Whether it is one of many that begin together.
-    pub(crate) crowded: bool,
-}
-
-impl Options {
-    /// The deadline of a wait that begins now.
-    pub(crate) fn deadline_from(&self, core: &Core, now: Instant) -> Option<Instant> {
-        self.deadline
-            .or(core.deadline)
-            .map(|deadline| after(now, deadline))
-    }
-
-    /// The loop for one job.
-    pub(crate) fn drive(&self, job: &JobHandle, updates: bool) -> Driver<'static, Arc<Job>> {
-        let core = &job.client.core;
-        let origin = &core.origin;
-        let schedule = self
-            .schedule
-            .clone()
-            .unwrap_or_else(|| core.schedule(job.known.kind.as_deref()));
-        let mut start = Start::new(origin.luck.seed()).history(job.client.history());
-        if let Some(size) = self.size {
-            start = start.size(size);
-        }
-        let begin = Begin::new(schedule, start).updates(updates);
-        let auto;
-        let strategy: &dyn Strategy = match &self.strategy {
-            Some(strategy) => strategy,
-            None => {
-                auto = Auto::new();
-                &auto
-            }
-        };
-        let terms = Terms {
-            plan: strategy.begin(&begin),
-            strategy: strategy.name(),
-            inbox: strategy.inbox().map(|inbox| inbox.subscribe(&job.id)),
-            retry: self.retry.clone().unwrap_or_else(|| origin.retry.clone()),
-            attempt_timeout: self.attempt_timeout.unwrap_or(origin.attempt_timeout),
-            deadline: self
-                .deadline_at
-                .or_else(|| self.deadline_from(core, origin.clock.now())),
-            accepted: job.known.accepted,
-            // To whoever waits for the end only, what an earlier process saw is of no use.
-            revision: job
-                .known
-                .revision
-                .filter(|_| updates || job.known.accepted.is_some()),
-            wrong: check_id(&job.id).err(),
-        };
-        match &core.remote {
-            None => {
-                let native = Native::new(job.clone()).crowded(self.crowded);
-                Driver::new(native, Arc::clone(origin), terms)
-            }
-            Some(remote) => {
-                let kind = job.known.kind.clone();
-                let kind = kind.unwrap_or_else(|| remote.name.clone());
-                let foreign = Foreign::new(
-                    Arc::clone(origin),
-                    Arc::clone(remote),
-                    job.id.clone(),
-                    kind,
-                    job.resume_token(),
-                );
-                Driver::new(foreign, Arc::clone(origin), terms)
-            }
-        }
+impl JobHandle {
+    /// Waits for the end. Nothing is sent before the [`Wait`] is awaited.
+    ///
+    /// ```no_run
+    /// # async fn example(job: abide::JobHandle) -> Result<(), abide::Error> {
+    /// let done = job.wait().deadline(std::time::Duration::from_secs(600)).await?;
+    /// println!("{}", done.outcome());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wait(&self) -> Wait {
+        Wait::new(self.clone())
     }
 }
 
 impl Wait {
-    pub(crate) fn new(job: JobHandle) -> Self {
+    pub(super) fn new(job: JobHandle) -> Self {
         Self {
             job,
             options: Options::default(),
+            deadline_at: None,
+            crowded: false,
             on_update: None,
             on_deadline: OnDeadline::default(),
         }
     }
 
-    /// Bounds the wait, from the moment it is first polled: requests in flight, pauses after failures, the server's
-    /// wishes, everything. One last look is taken just before it, and an end seen then is a result.
-    /// Default: the client's; without one the wait goes on for as long as the server answers.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.options.deadline = Some(deadline);
-        self
-    }
-
-    /// How to learn of the end. Default: [`Auto`].
-    pub fn strategy(mut self, strategy: impl Strategy) -> Self {
-        self.options.strategy = Some(Arc::new(strategy));
-        self
-    }
-
-    /// When to poll, where it comes to polling. Default: the client's.
-    pub fn schedule(mut self, schedule: impl Schedule) -> Self {
-        self.options.schedule = Some(Arc::new(schedule));
-        self
-    }
-
-    /// How failures are met. Default: the client's.
-    pub fn retry(mut self, retry: RetryPolicy) -> Self {
-        self.options.retry = Some(retry);
-        self
-    }
-
-    /// The most that one exchange may take, beside the time that the server was asked to hold it.
-    /// Default: the client's, 10 s unless set there.
-    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
-        self.options.attempt_timeout = Some(timeout);
-        self
-    }
-
-    /// How big the job is, in any unit that is the same within one kind, such as seconds of video: a schedule that
-    /// learns scales its expectation by it. Default: unknown, and so is a size that isn't a positive number.
-    pub fn size(mut self, size: f64) -> Self {
-        self.options.size = Some(size);
-        self
-    }
+    settings! { deadline strategy schedule retry attempt_timeout size }
 
     /// Calls this with every change that is seen, the end included, in order of revisions and never twice with one.
     pub fn on_update(mut self, on_update: impl FnMut(&Job) + Send + 'static) -> Self {
@@ -213,7 +109,7 @@ impl Wait {
     }
 
     async fn run(mut self) -> Result<Finished, Error> {
-        let span = WaitSpan::new(&self.job.id);
+        let span = WaitSpan::new(self.job.id());
         let result = span.within(self.drive()).await;
         let report = match &result {
             Ok(finished) => Some(finished.report()),
@@ -222,7 +118,7 @@ impl Wait {
         if let Some(report) = report {
             let outcome = result.as_ref().map(|finished| finished.outcome().as_str());
             span.record(outcome.unwrap_or_else(|error| error.kind_word()), report);
-            if let Some(hook) = &self.job.client.core.on_report {
+            if let Some(hook) = &self.job.client().core.on_report {
                 hook(self.job.id(), report);
             }
         }
@@ -230,15 +126,15 @@ impl Wait {
             && error.is_still_running()
             && error.is_timeout()
         {
-            let token = self.job.resume_token();
-            Box::pin(self.job.client.cancel_once(&self.job.id, &token)).await;
+            Box::pin(self.job.cancel_once()).await;
         }
         result
     }
 
     async fn drive(&mut self) -> Result<Finished, Error> {
         let updates = self.on_update.is_some();
-        let mut driver = self.options.drive(&self.job, updates);
+        let deadline = self.deadline_at;
+        let mut driver = begin(&self.job, &self.options, deadline, updates, self.crowded);
         loop {
             match driver.step().await? {
                 Step::News(job) => {
@@ -284,7 +180,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    pub(crate) const fn new(job: Arc<Job>, report: Report) -> Self {
+    const fn new(job: Arc<Job>, report: Report) -> Self {
         Self { job, report }
     }
 

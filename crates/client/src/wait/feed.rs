@@ -7,20 +7,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::{Stream, StreamExt, stream};
-use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
-use tokio::time::{Instant, sleep_until, timeout};
 
-use abide_wire::{Event, EventKind, Job, headers};
+use abide_wire::{Event, EventKind, Job};
 
+use super::listening::STREAM_IDLE;
+use super::trouble::Trouble;
+use crate::answer::check;
 use crate::client::Client;
-use crate::clock::after;
-use crate::drive::STREAM_IDLE;
 use crate::error::Error;
-use crate::exchange::{Call, Failure, open};
-use crate::native::check;
+use crate::exchange::{Call, Failure};
 use crate::resume::ResumeToken;
-use crate::sse::{Events, Item};
+use crate::rt::{after, sleep_until, timeout};
+use crate::sse::{Events, Item, Opened, open_events};
 use crate::telemetry::{self, Purpose};
 
 /// What a [`Feed`] tells.
@@ -60,15 +59,30 @@ type Running = Pin<Box<dyn Stream<Item = Result<Change, Error>> + Send>>;
 /// The place of a feed that has none yet: it begins with what happens next.
 const NOWHERE: u64 = u64::MAX;
 
-impl Feed {
-    pub(crate) fn new(client: Client) -> Self {
-        Self {
-            client,
+impl Client {
+    /// Follows the changes of all of the caller's jobs, from now on. Nothing is sent before the [`Feed`] is polled.
+    ///
+    /// ```no_run
+    /// # async fn example(client: abide::Client) -> Result<(), abide::Error> {
+    /// let mut feed = client.feed();
+    /// while let Some(change) = feed.next().await {
+    ///     if let abide::Change::Event(event) = change? {
+    ///         println!("{} {}", event.kind, event.data.id);
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn feed(&self) -> Feed {
+        Feed {
+            client: self.clone(),
             place: Arc::new(AtomicU64::new(NOWHERE)),
             running: None,
         }
     }
+}
 
+impl Feed {
     /// Begins after that [place](Self::place) instead of with what happens next.
     pub fn after(self, place: u64) -> Self {
         self.place.store(place, Ordering::Relaxed);
@@ -106,8 +120,7 @@ impl Stream for Feed {
                 place: Arc::clone(&this.place),
                 events: None,
                 was_open: false,
-                failures: 0,
-                failing_since: None,
+                trouble: Trouble::default(),
             };
             run(following)
         });
@@ -133,8 +146,7 @@ struct Following {
     place: Arc<AtomicU64>,
     events: Option<Events>,
     was_open: bool,
-    failures: u32,
-    failing_since: Option<Instant>,
+    trouble: Trouble,
 }
 
 /// The data of a `reset`.
@@ -166,8 +178,7 @@ impl Following {
                 .unwrap_or_else(|_| Err(Failure::timed_out(STREAM_IDLE)));
             match item {
                 Ok(Some(item)) => {
-                    self.failures = 0;
-                    self.failing_since = None;
+                    self.trouble = Trouble::default();
                     match self.read(item) {
                         Ok(Some(change)) => return Ok(Some(change)),
                         Ok(None) => {}
@@ -179,7 +190,7 @@ impl Following {
                 }
                 Ok(None) => {
                     let origin = &self.client.core.origin;
-                    let pause = events.retry().mul_f64(origin.luck.share());
+                    let pause = events.retry().mul_f64(origin.rng.share());
                     self.events = None;
                     sleep_until(after(origin.clock.now(), pause)).await;
                 }
@@ -194,32 +205,16 @@ impl Following {
     /// Opens the stream; none where the server has ended it for good.
     async fn open(&mut self) -> Result<Option<Events>, Failure> {
         let origin = &self.client.core.origin;
-        let mut call = Call::get(Purpose::Feed, origin.url(["v1", "events"])).header(
-            header::ACCEPT.as_str(),
-            HeaderValue::from_static("text/event-stream"),
-        );
-        let place = self.place.load(Ordering::Relaxed);
-        if place != NOWHERE {
-            call = call.header(headers::LAST_EVENT_ID, HeaderValue::from(place));
-        }
+        let call = Call::get(Purpose::Feed, origin.url(["v1", "events"]));
+        let place = Some(self.place.load(Ordering::Relaxed)).filter(|place| *place != NOWHERE);
         origin.budget.take(&origin.clock, &mut 0.0, 1.0).await;
-        let sent = origin.clock.now();
-        let limit = origin.attempt_timeout;
-        let answer = timeout(limit, open(origin, &call))
-            .await
-            .unwrap_or_else(|_| Err(Failure::timed_out(limit)));
-        let took = origin.clock.now().saturating_duration_since(sent);
-        telemetry::exchanged(call.purpose, took, &answer);
-        let answer = answer?;
-        if answer.status() == StatusCode::NO_CONTENT {
-            return Ok(None);
+        match open_events(origin, call, place, origin.attempt_timeout, None).await? {
+            Opened::Open(events) => Ok(Some(events)),
+            Opened::Over => Ok(None),
+            Opened::Absent | Opened::Crowded => {
+                Err(Failure::garbled("the answer is no stream of events"))
+            }
         }
-        let kind = answer.headers().get(header::CONTENT_TYPE);
-        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if !kind.trim_start().starts_with("text/event-stream") {
-            return Err(Failure::garbled("the answer is no stream of events"));
-        }
-        Ok(Some(Events::new(answer.into_body(), None)))
     }
 
     fn read(&self, item: Item) -> Result<Option<Change>, Failure> {
@@ -254,21 +249,15 @@ impl Following {
     async fn fail(&mut self, failure: Failure) -> Result<(), Error> {
         let origin = &self.client.core.origin;
         let now = origin.clock.now();
-        let since = *self.failing_since.get_or_insert(now);
-        self.failures += 1;
-        let patience = origin.retry.patience_max();
-        let failing_for = now.saturating_duration_since(since);
-        if !failure.is_transient() || patience.is_zero() || failing_for >= patience {
+        let (policy, share) = (&origin.retry, origin.rng.share());
+        let Some(pause) = self
+            .trouble
+            .meet(&failure, policy, (now, now), share, || true)
+        else {
             let token = ResumeToken::of_nothing(origin.server());
             return Err(failure.into_error().token(token));
-        }
-        let share = origin.luck.share();
-        let pause = origin.retry.pause(self.failures, failure.hint, share);
-        if failure.hint.is_some() {
-            // A pause that the server asked for is no sign of its death.
-            self.failing_since = Some(after(since, pause));
-        }
-        telemetry::paused(&failure, self.failures, pause);
+        };
+        telemetry::paused(failure.what(), self.trouble.failures, pause);
         sleep_until(after(now, pause)).await;
         Ok(())
     }

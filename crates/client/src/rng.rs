@@ -1,4 +1,4 @@
-//! Where a client's luck comes from: jitter, phases, idempotency keys.
+//! A client's random numbers: jitter, phases, idempotency keys.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,16 +6,16 @@ use rand::rngs::SysRng;
 use rand::{RngExt, SeedableRng, TryRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A generator that many waits share. Seeded by the operating system, or by a test.
+/// A generator that many waits share, seeded by the operating system or by a test.
 #[derive(Debug)]
-pub(crate) struct Luck {
-    rng: Mutex<ChaCha8Rng>,
+pub(crate) struct Rng {
+    state: Mutex<ChaCha8Rng>,
     /// Whether a test gave the seed; keys are then drawn from it too.
     seeded: bool,
 }
 
-impl Luck {
-    /// Luck that nobody can foresee, or that a seed repeats.
+impl Rng {
+    /// Numbers that nobody can foresee, or that a seed repeats.
     pub(crate) fn new(seed: Option<u64>) -> Self {
         let rng = match seed {
             Some(seed) => ChaCha8Rng::seed_from_u64(seed),
@@ -27,15 +27,15 @@ impl Luck {
             }
         };
         Self {
-            rng: Mutex::new(rng),
+            state: Mutex::new(rng),
             seeded: seed.is_some(),
         }
     }
 
-    /// Other luck, that a seed repeats as this one's.
+    /// Another generator, whose numbers the same seed repeats.
     pub(crate) fn split(&self) -> Self {
         Self {
-            rng: Mutex::new(ChaCha8Rng::seed_from_u64(self.seed())),
+            state: Mutex::new(ChaCha8Rng::seed_from_u64(self.seed())),
             seeded: self.seeded,
         }
     }
@@ -62,7 +62,7 @@ impl Luck {
     }
 
     fn with<T>(&self, draw: impl FnOnce(&mut ChaCha8Rng) -> T) -> T {
-        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+        draw(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -86,9 +86,9 @@ mod tests {
 
     #[test]
     fn keys_differ_and_a_seed_repeats_them() {
-        let luck = Luck::new(None);
-        assert_ne!(luck.key(), luck.key());
-        assert_eq!(luck.key().len(), 32);
-        assert_eq!(Luck::new(Some(7)).key(), Luck::new(Some(7)).key());
+        let rng = Rng::new(None);
+        assert_ne!(rng.key(), rng.key());
+        assert_eq!(rng.key().len(), 32);
+        assert_eq!(Rng::new(Some(7)).key(), Rng::new(Some(7)).key());
     }
 }

@@ -1,27 +1,25 @@
 //! Waiting for many jobs together.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::future::IntoFuture;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt};
 
 use abide_wire::JobId;
 
+use super::end::{Finished, Wait};
 use crate::client::Client;
 use crate::error::Error;
 use crate::hub::ALONE_MAX;
 use crate::job::JobHandle;
-use crate::retry::RetryPolicy;
-use crate::schedule::Schedule;
-use crate::strategy::Strategy;
+use crate::options::{Options, settings};
+use crate::rt::{Instant, after};
 use crate::transport::BoxFuture;
-use crate::wait::{Finished, Options, Wait};
 
 /// Jobs that are waited for together, each one told of as it ends: made by [`Client::set`].
 ///
@@ -39,54 +37,54 @@ use crate::wait::{Finished, Options, Wait};
 pub struct JobSet {
     client: Client,
     options: Options,
+    /// When the deadline is; set by the first poll.
+    deadline_at: Option<Instant>,
     /// Inserted, and not begun.
     fresh: Vec<JobHandle>,
-    ids: HashSet<JobId>,
+    /// Inserted, and not told of; each with its place in the order.
+    ids: HashMap<JobId, usize>,
+    inserted: usize,
     waits: FuturesUnordered<BoxFuture<'static, (JobId, Result<Finished, Error>)>>,
 }
 
-impl JobSet {
-    pub(crate) fn new(client: Client) -> Self {
-        Self {
-            client,
+impl Client {
+    /// Waits for many jobs together: for [each as it ends](JobSet::join_next), or, by awaiting the set, for all.
+    ///
+    /// ```no_run
+    /// # async fn example(client: abide::Client, jobs: Vec<abide::JobHandle>) {
+    /// let mut set = client.set(jobs).deadline(std::time::Duration::from_secs(600));
+    /// while let Some((id, outcome)) = set.join_next().await {
+    ///     println!("{id}: {outcome:?}");
+    /// }
+    /// # }
+    /// ```
+    pub fn set(&self, jobs: impl IntoIterator<Item = JobHandle>) -> JobSet {
+        let mut set = JobSet {
+            client: self.clone(),
             options: Options::default(),
+            deadline_at: None,
             fresh: Vec::new(),
-            ids: HashSet::new(),
+            ids: HashMap::new(),
+            inserted: 0,
             waits: FuturesUnordered::new(),
-        }
+        };
+        set.extend(jobs);
+        set
     }
+}
 
-    /// Bounds the wait for the whole set, from its first poll on. Default: the client's.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.options.deadline = Some(deadline);
-        self
-    }
-
-    /// How to learn of the ends. Default: [`Auto`](crate::strategy::Auto).
-    pub fn strategy(mut self, strategy: impl Strategy) -> Self {
-        self.options.strategy = Some(Arc::new(strategy));
-        self
-    }
-
-    /// When to poll, where it comes to polling. Default: the client's.
-    pub fn schedule(mut self, schedule: impl Schedule) -> Self {
-        self.options.schedule = Some(Arc::new(schedule));
-        self
-    }
-
-    /// How failures are met. Default: the client's.
-    pub fn retry(mut self, retry: RetryPolicy) -> Self {
-        self.options.retry = Some(retry);
-        self
-    }
+impl JobSet {
+    settings! { deadline strategy schedule retry attempt_timeout }
 
     /// Adds a job, at any time; the deadline stays where it is. Returns whether it wasn't in the set.
     pub fn insert(&mut self, job: JobHandle) -> bool {
-        let is_new = self.ids.insert(job.id.clone());
-        if is_new {
-            self.fresh.push(job);
-        }
-        is_new
+        let Entry::Vacant(entry) = self.ids.entry(job.id().clone()) else {
+            return false;
+        };
+        entry.insert(self.inserted);
+        self.inserted += 1;
+        self.fresh.push(job);
+        true
     }
 
     /// How many jobs haven't been told of.
@@ -110,20 +108,38 @@ impl JobSet {
         self.next().await
     }
 
+    /// All that haven't been told of, in the order in which they were inserted. Awaiting the set is the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the set; the jobs go on.
+    pub async fn join_all(mut self) -> Vec<(JobId, Result<Finished, Error>)> {
+        let order = self.ids.clone();
+        let mut outcomes = Vec::with_capacity(order.len());
+        while let Some(outcome) = self.join_next().await {
+            outcomes.push(outcome);
+        }
+        outcomes.sort_by_key(|(id, _)| order.get(id).copied());
+        outcomes
+    }
+
     fn begin(&mut self) {
         if self.fresh.is_empty() {
             return;
         }
-        let core = &self.client.core;
-        if self.options.deadline_at.is_none() {
-            self.options.deadline_at = self.options.deadline_from(core, core.origin.clock.now());
+        if self.deadline_at.is_none() {
+            let core = &self.client.core;
+            let deadline = self.options.deadline.or(core.options.deadline);
+            let now = core.origin.clock.now();
+            self.deadline_at = deadline.map(|deadline| after(now, deadline));
         }
         let crowded = self.fresh.len() > ALONE_MAX;
         for job in self.fresh.drain(..) {
-            let id = job.id.clone();
+            let id = job.id().clone();
             let mut wait = Wait::new(job);
             wait.options = self.options.clone();
-            wait.options.crowded = crowded;
+            wait.deadline_at = self.deadline_at;
+            wait.crowded = crowded;
             let wait = wait.into_future();
             self.waits.push(Box::pin(async move { (id, wait.await) }));
         }
@@ -160,67 +176,11 @@ impl fmt::Debug for JobSet {
     }
 }
 
-/// A wait for many jobs until all have ended, to be awaited: made by [`Client::wait_all`].
-///
-/// It gives one outcome for every job, in the order in which they were given.
-///
-/// # Cancel safety
-///
-/// The future may be dropped at any time; the jobs go on.
-#[derive(Debug)]
-#[must_use = "a wait does nothing until it is awaited"]
-pub struct WaitAll {
-    set: JobSet,
-    order: Vec<JobId>,
-}
-
-impl WaitAll {
-    pub(crate) fn new(set: JobSet) -> Self {
-        let order = set.fresh.iter().map(|job| job.id.clone()).collect();
-        Self { set, order }
-    }
-
-    /// Bounds the wait for all of them. See [`JobSet::deadline`].
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.set = self.set.deadline(deadline);
-        self
-    }
-
-    /// How to learn of the ends. See [`JobSet::strategy`].
-    pub fn strategy(mut self, strategy: impl Strategy) -> Self {
-        self.set = self.set.strategy(strategy);
-        self
-    }
-
-    /// When to poll, where it comes to polling. See [`JobSet::schedule`].
-    pub fn schedule(mut self, schedule: impl Schedule) -> Self {
-        self.set = self.set.schedule(schedule);
-        self
-    }
-
-    /// How failures are met. See [`JobSet::retry`].
-    pub fn retry(mut self, retry: RetryPolicy) -> Self {
-        self.set = self.set.retry(retry);
-        self
-    }
-
-    async fn run(mut self) -> Vec<(JobId, Result<Finished, Error>)> {
-        let mut outcomes = HashMap::with_capacity(self.order.len());
-        while let Some((id, outcome)) = self.set.join_next().await {
-            outcomes.insert(id, outcome);
-        }
-        self.order
-            .into_iter()
-            .filter_map(|id| outcomes.remove(&id).map(|outcome| (id, outcome)))
-            .collect()
-    }
-}
-
-impl IntoFuture for WaitAll {
+impl IntoFuture for JobSet {
     type Output = Vec<(JobId, Result<Finished, Error>)>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        Box::pin(self.join_all())
     }
 }

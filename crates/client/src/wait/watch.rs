@@ -4,19 +4,17 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
 
 use abide_wire::Job;
 
-use crate::drive::{Driver, Step};
+use super::begin::begin;
+use super::driver::Driver;
+use super::findings::Step;
 use crate::error::Error;
 use crate::job::JobHandle;
-use crate::retry::RetryPolicy;
-use crate::schedule::Schedule;
-use crate::strategy::Strategy;
-use crate::wait::Options;
+use crate::options::{Options, settings};
 
 /// A stream of the states of a job, to the last one: made by [`JobHandle::watch`].
 ///
@@ -24,7 +22,8 @@ use crate::wait::Options;
 /// out, the last one never is. What the handle knew from its create isn't repeated: that is
 /// [`JobHandle::snapshot`]. After the end, or after an error, the stream is over.
 ///
-/// The settings are those of [`Wait`](crate::Wait), and so are the errors.
+/// The settings are those of [`Wait`](crate::Wait), and so are the errors. The default strategy takes a stream of events if
+/// the server has one.
 ///
 /// # Cancel safety
 ///
@@ -39,39 +38,31 @@ pub struct Watch {
 
 type Running = Pin<Box<dyn Stream<Item = Result<Job, Error>> + Send>>;
 
-impl Watch {
-    pub(crate) fn new(job: JobHandle) -> Self {
-        Self {
-            job,
+impl JobHandle {
+    /// Watches the job change: a stream of its states, progress included, to the last one. Nothing is sent before it is
+    /// polled.
+    ///
+    /// ```no_run
+    /// # async fn example(job: abide::JobHandle) -> Result<(), abide::Error> {
+    /// let mut updates = job.watch();
+    /// while let Some(update) = updates.next().await {
+    ///     let job = update?;
+    ///     println!("{} {:?}", job.status, job.progress);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn watch(&self) -> Watch {
+        Watch {
+            job: self.clone(),
             options: Options::default(),
             running: None,
         }
     }
+}
 
-    /// Bounds the watching, from the first poll of the stream on; it then ends with an error that
-    /// [is still running](Error::is_still_running). Default: the client's.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.options.deadline = Some(deadline);
-        self
-    }
-
-    /// How to learn of changes. Default: [`Auto`](crate::strategy::Auto), a stream of events where the server has one.
-    pub fn strategy(mut self, strategy: impl Strategy) -> Self {
-        self.options.strategy = Some(Arc::new(strategy));
-        self
-    }
-
-    /// When to poll, where it comes to polling. Default: the client's.
-    pub fn schedule(mut self, schedule: impl Schedule) -> Self {
-        self.options.schedule = Some(Arc::new(schedule));
-        self
-    }
-
-    /// How failures are met. Default: the client's.
-    pub fn retry(mut self, retry: RetryPolicy) -> Self {
-        self.options.retry = Some(retry);
-        self
-    }
+impl Watch {
+    settings! { deadline strategy schedule retry attempt_timeout size }
 
     /// The next state; none after the end or an error.
     ///
@@ -94,7 +85,7 @@ fn run(driver: Driver<'static, Arc<Job>>, job: JobHandle) -> Running {
         if let Ok(Step::News(job)) = step {
             return Some((Ok(Arc::unwrap_or_clone(job)), Some((driver, handle))));
         }
-        if let Some(hook) = &handle.client.core.on_report {
+        if let Some(hook) = &handle.client().core.on_report {
             hook(handle.id(), &driver.report());
         }
         let last = step.map(|step| match step {
@@ -110,9 +101,10 @@ impl Stream for Watch {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        let running = this
-            .running
-            .get_or_insert_with(|| run(this.options.drive(&this.job, true), this.job.clone()));
+        let running = this.running.get_or_insert_with(|| {
+            let driver = begin(&this.job, &this.options, None, true, false);
+            run(driver, this.job.clone())
+        });
         running.as_mut().poll_next(cx)
     }
 }

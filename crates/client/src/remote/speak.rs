@@ -1,6 +1,5 @@
-//! Jobs on an API that isn't ours, by its description.
+//! Requests to a foreign API and what its answers show, by its description.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,147 +11,13 @@ use abide_wire::{
     Code, Job, JobId, Links, NewJob, Outcome, Problem, Progress, Revision, Status, Timestamp,
 };
 
-use crate::drive::{Answer, Cost, Exchange, Heard, Hold, Target};
+use super::Remote;
 use crate::error::Error;
-use crate::exchange::{Call, Failure, Reply, exchange};
+use crate::exchange::{Call, Failure, Reply};
 use crate::origin::Origin;
-use crate::remote::Remote;
-use crate::report::Channel;
-use crate::resume::ResumeToken;
 use crate::retry::retry_after;
 use crate::schedule::Remaining;
 use crate::telemetry::Purpose;
-use crate::transport::BoxFuture;
-
-/// One wait's view of one foreign job.
-#[derive(Debug)]
-pub(crate) struct Foreign {
-    origin: Arc<Origin>,
-    remote: Arc<Remote>,
-    id: JobId,
-    kind: String,
-    token: ResumeToken,
-    turn: f64,
-    cost: Cost,
-    /// Foreign jobs have no revisions: every answer that differs from the one before is one.
-    seen: Option<Job>,
-}
-
-impl Foreign {
-    pub(crate) fn new(
-        origin: Arc<Origin>,
-        remote: Arc<Remote>,
-        id: JobId,
-        kind: String,
-        token: ResumeToken,
-    ) -> Self {
-        Self {
-            origin,
-            remote,
-            id,
-            kind,
-            token,
-            turn: 0.0,
-            cost: Cost::default(),
-            seen: None,
-        }
-    }
-
-    async fn look(&mut self, terms: Exchange) -> Result<Answer<Arc<Job>>, Failure> {
-        let origin = &self.origin;
-        match terms.weight {
-            Some(weight) => {
-                origin
-                    .budget
-                    .take(&origin.clock, &mut self.turn, weight)
-                    .await;
-            }
-            None => origin.budget.overdraw(),
-        }
-        self.cost.requests += 1;
-        self.cost.share += 1.0;
-        let call = Call::get(
-            Purpose::Look,
-            self.remote.url(origin, &self.remote.status, &self.id),
-        );
-        let reply = exchange(origin, &call, terms.limit).await?;
-        self.cost.received += reply.body.len() as u64;
-        origin.memory.note_rtt(reply.took());
-        let now = origin.clock.wall();
-        let mut job = self.remote.read(&reply, &self.id, &self.kind, now)?;
-        // What we can't know of the first answer is how long the job has existed; what it says of itself counts.
-        job.revision = match &self.seen {
-            None => Revision(1),
-            Some(seen) if is_same(seen, &job) => seen.revision,
-            Some(seen) => seen.revision.next(),
-        };
-        if let Some(seen) = &self.seen
-            && self.remote.created_at.is_none()
-        {
-            job.created_at = seen.created_at;
-        }
-        self.seen = Some(job.clone());
-        let told = origin.answer(&reply, job, Channel::Poll, false);
-        Ok(Answer {
-            hint: self.remote.hint(&reply).filter(|_| !told.done),
-            remaining: self.remote.remaining_of(&reply),
-            accepted_for: told
-                .accepted_for
-                .filter(|_| self.remote.created_at.is_some()),
-            age: told.age.filter(|_| self.remote.finished_at.is_some()),
-            duration: told
-                .duration
-                .filter(|_| self.remote.created_at.is_some() && self.remote.finished_at.is_some()),
-            ..told
-        })
-    }
-}
-
-/// Whether two answers show the same state.
-fn is_same(a: &Job, b: &Job) -> bool {
-    a.status == b.status && a.progress == b.progress && a.result == b.result && a.done == b.done
-}
-
-impl Target for Foreign {
-    type View = Arc<Job>;
-
-    fn ask(&mut self, terms: Exchange) -> BoxFuture<'_, Result<Answer<Arc<Job>>, Failure>> {
-        Box::pin(self.look(terms))
-    }
-
-    fn hold(
-        &mut self,
-        _: Hold,
-        terms: Exchange,
-    ) -> BoxFuture<'_, Result<Answer<Arc<Job>>, Failure>> {
-        // Nothing is known of held requests there; the loop sees that it wasn't held.
-        Box::pin(self.look(terms))
-    }
-
-    fn listen(
-        &mut self,
-        _: Option<Revision>,
-        _: Exchange,
-    ) -> BoxFuture<'_, Result<Heard, Failure>> {
-        Box::pin(async { Ok(Heard::Absent) })
-    }
-
-    fn read(&mut self, _: &str, _: &str) -> Result<Option<Answer<Arc<Job>>>, Failure> {
-        Ok(None)
-    }
-
-    fn pushed(&mut self, job: &Job) -> Option<Answer<Arc<Job>>> {
-        (job.id == self.id).then(|| self.origin.told(job.clone(), Channel::Push))
-    }
-
-    fn complete(&self, error: Error, last: Option<&Arc<Job>>) -> Error {
-        error.about(last.cloned()).token(self.token.clone())
-    }
-
-    fn cost(&self) -> Cost {
-        self.cost
-    }
-}
 
 impl Remote {
     /// A path of the description, with the id in it.
@@ -325,7 +190,8 @@ impl Remote {
         }
     }
 
-    fn hint(&self, reply: &Reply) -> Option<Duration> {
+    /// How long the server wants to be left alone.
+    pub(crate) fn hint(&self, reply: &Reply) -> Option<Duration> {
         let millis = |name: &String| reply.header(name)?.trim().parse().ok();
         self.hint_headers
             .iter()
@@ -334,7 +200,8 @@ impl Remote {
             .or_else(|| retry_after(&reply.headers))
     }
 
-    fn remaining_of(&self, reply: &Reply) -> Option<Remaining> {
+    /// How long the job will still take, as the server says.
+    pub(crate) fn remaining_of(&self, reply: &Reply) -> Option<Remaining> {
         let place = self.remaining.as_ref()?;
         let seconds = body(reply).ok()?.pointer(place)?.as_f64()?;
         Duration::try_from_secs_f64(seconds)

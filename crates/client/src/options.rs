@@ -1,0 +1,74 @@
+//! The settings that everything that waits has in common.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::retry::RetryPolicy;
+use crate::schedule::Schedule;
+use crate::strategy::Strategy;
+
+/// How to wait. What isn't set is as the client has it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) strategy: Option<Arc<dyn Strategy>>,
+    pub(crate) schedule: Option<Arc<dyn Schedule>>,
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) attempt_timeout: Option<Duration>,
+    pub(crate) size: Option<f64>,
+}
+
+/// Gives a builder with a member `options` a method for each of these settings.
+macro_rules! settings {
+    ($($setting:ident)*) => { $( crate::options::setting! { $setting } )* };
+}
+
+macro_rules! setting {
+    (deadline) => {
+        /// Bounds the wait, from its first poll on: requests in flight, pauses after failures, the server's hints,
+        /// everything. One last look is taken just before, and an end seen then is a result.
+        pub fn deadline(mut self, deadline: ::std::time::Duration) -> Self {
+            self.options.deadline = Some(deadline);
+            self
+        }
+    };
+    (strategy) => {
+        /// How to learn of the end.
+        pub fn strategy(mut self, strategy: impl crate::strategy::Strategy) -> Self {
+            self.options.strategy = Some(::std::sync::Arc::new(strategy));
+            self
+        }
+    };
+    (schedule) => {
+        /// When to poll, if it comes to polling.
+        pub fn schedule(mut self, schedule: impl crate::schedule::Schedule) -> Self {
+            self.options.schedule = Some(::std::sync::Arc::new(schedule));
+            self
+        }
+    };
+    (retry) => {
+        /// How failures are met.
+        pub fn retry(mut self, retry: crate::retry::RetryPolicy) -> Self {
+            self.options.retry = Some(retry);
+            self
+        }
+    };
+    (attempt_timeout) => {
+        /// The most that one exchange may take, from connecting to the last byte, beside the time that the server was
+        /// asked to hold it.
+        pub fn attempt_timeout(mut self, timeout: ::std::time::Duration) -> Self {
+            self.options.attempt_timeout = Some(timeout);
+            self
+        }
+    };
+    (size) => {
+        /// How big the job is, in any unit that is the same within one kind, such as seconds of video: a schedule that
+        /// learns scales its expectation by it. A size that isn't a positive number counts as unknown.
+        pub fn size(mut self, size: f64) -> Self {
+            self.options.size = Some(size);
+            self
+        }
+    };
+}
+
+pub(crate) use {setting, settings};

@@ -1,0 +1,72 @@
+//! The only file of this crate that reads a clock.
+//!
+//! Everything is timed by the monotonic clock of the runtime, which a test can pause. The wall clock is read once, when
+//! a client is made, and carried on by the monotonic one, so that on a paused clock both stand still together.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+use abide_wire::Timestamp;
+
+/// A clock of a client: monotonic instants for timing, wall instants for comparing with a server's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    began: Instant,
+    wall: Timestamp,
+}
+
+impl Clock {
+    /// Reads both clocks.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the client's twin of the clock"
+    )]
+    pub(crate) fn start() -> Self {
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            began: Instant::now(),
+            wall: Timestamp::default() + since_epoch,
+        }
+    }
+
+    /// Now, for timing.
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::unused_self,
+        reason = "this is the client's twin of the clock; callers must have been given one"
+    )]
+    pub(crate) fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// Now, for comparing with what a server wrote. It may be off by as much as this machine's clock was, and by any
+    /// time it was asleep; [`Skew`] corrects for both.
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.wall + self.now().saturating_duration_since(self.began)
+    }
+
+    /// The same as the file system has it.
+    pub(crate) fn time_of_day(&self) -> SystemTime {
+        let millis = u64::try_from(self.wall().as_millis()).unwrap_or_default();
+        UNIX_EPOCH + Duration::from_millis(millis)
+    }
+}
+
+/// The system's time, read anew: what the timestamp of a webhook is compared with.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the client's twin of the clock"
+)]
+pub(crate) fn system_time() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    Timestamp::default() + since_epoch.unwrap_or_default()
+}
+
+/// The instant so long after `instant`, or one so far away that nobody waits for it.
+pub(crate) fn after(instant: Instant, span: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
+    instant.checked_add(span).unwrap_or_else(|| instant + FAR)
+}

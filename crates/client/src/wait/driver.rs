@@ -1,0 +1,619 @@
+//! The one loop of every wait.
+//!
+//! The plan of a strategy says what to do next; the loop does it, through a [`Target`], under the deadline and the retry
+//! policy, notes what came of it in its [`Findings`], and asks the plan again. [`Driver::step`] returns whenever there is
+//! news, before anything sleeps again, so that a wait, a stream of updates and a set are the same loop for different
+//! callers.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use abide_wire::{Job, Revision, Until};
+
+use super::deadline::{Deadline, GRACE};
+use super::findings::{Findings, Step};
+use super::listening::{Heard, Listening};
+use super::trouble::Trouble;
+use crate::answer::Answer;
+use crate::budget::Account;
+use crate::error::{Error, Kind};
+use crate::exchange::{Failure, FailureKind};
+use crate::inbox::Subscription;
+use crate::origin::Origin;
+use crate::report::{Channel, Report};
+use crate::retry::RetryPolicy;
+use crate::rt::{Instant, after, sleep_until, timeout_at};
+use crate::schedule::{Ended, PAUSE_MIN};
+use crate::sse::{Item, Opened};
+use crate::strategy::{Happened, Move, Plan};
+use crate::target::{Exchange, Hold, Target};
+use crate::telemetry::{self, UnderWay};
+
+/// A wait that was given up sooner than this before its deadline hasn't used the time that it was given.
+const PROMPT: Duration = Duration::from_millis(50);
+/// Why a wait ends whose last look found the job running.
+const AT_THE_DEADLINE: &str = "still running at the deadline";
+
+/// How a wait is made.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) plan: Box<dyn Plan>,
+    pub(super) strategy: &'static str,
+    pub(super) inbox: Option<Subscription>,
+    pub(super) retry: RetryPolicy,
+    pub(super) attempt_timeout: Duration,
+    pub(super) deadline: Option<Instant>,
+    /// When the job was accepted and what revision it had, if this process knows.
+    pub(super) accepted: Option<Instant>,
+    pub(super) revision: Option<Revision>,
+    /// What is wrong with the wait itself.
+    pub(super) wrong: Option<Error>,
+}
+
+/// A wait under way.
+pub(super) struct Driver<'a, V> {
+    target: Box<dyn Target<View = V> + 'a>,
+    origin: Arc<Origin>,
+    terms: Terms,
+    account: Account,
+    deadline: Deadline,
+    findings: Findings<V>,
+    trouble: Trouble,
+    /// How many requests failed in all.
+    failures: u32,
+    stream: Option<Box<Listening>>,
+    /// What the wait came to, if there was still news to tell before it.
+    parting: Option<Error>,
+    /// Whether the plan was told the end.
+    finished: bool,
+    /// Whether it was told what became of the wait.
+    over: bool,
+    _under_way: UnderWay,
+}
+
+/// What a move has come to: news or the end, if any.
+type Moved<V> = Result<Option<Step<V>>, Error>;
+
+impl<'a, V: Clone + Send> Driver<'a, V> {
+    pub(super) fn new(
+        target: impl Target<View = V> + 'a,
+        origin: Arc<Origin>,
+        terms: Terms,
+    ) -> Self {
+        let begun = origin.clock.now();
+        let mut findings = Findings::new(terms.accepted, begun);
+        findings.seen.revision = terms.revision;
+        Self {
+            target: Box::new(target),
+            origin,
+            account: Account::default(),
+            deadline: Deadline {
+                at: terms.deadline,
+                begun,
+                looked: false,
+            },
+            terms,
+            findings,
+            trouble: Trouble::default(),
+            failures: 0,
+            stream: None,
+            parting: None,
+            finished: false,
+            over: false,
+            _under_way: UnderWay::begin(),
+        }
+    }
+
+    /// Goes on until there is news. Not to be called again after an end or an error.
+    pub(super) async fn step(&mut self) -> Result<Step<V>, Error> {
+        let result = self.go_on().await;
+        if !matches!(result, Ok(Step::News(_))) {
+            self.over = true;
+            telemetry::over(telemetry::end_of(&result), &self.report());
+        }
+        result
+    }
+
+    async fn go_on(&mut self) -> Result<Step<V>, Error> {
+        if let Some(error) = self.terms.wrong.take() {
+            return Err(self.give_up(error));
+        }
+        if let Some(error) = self.parting.take() {
+            return Err(error);
+        }
+        loop {
+            let now = self.now();
+            if self.look_at().is_some_and(|at| now >= at) {
+                match Box::pin(self.last_look()).await? {
+                    Some(step) => return Ok(step),
+                    None => continue,
+                }
+            }
+            self.refresh(now);
+            let wanted = self.terms.plan.next(&self.findings.seen);
+            // What is rare is on the heap: a wait that is held doesn't carry the room for it.
+            let step = match wanted {
+                Move::Ask => self.ask().await?,
+                Move::Hold { up_to, until } => self.hold(up_to, until).await?,
+                Move::Pause { until } => {
+                    self.pause(until).await;
+                    None
+                }
+                Move::Listen { check } => Box::pin(self.listen(check)).await?,
+                Move::Inbox { until } => self.await_push(until).await,
+                // Nothing is claimed of a job that nobody has looked at.
+                Move::Stop if self.findings.answered.is_none() => self.ask().await?,
+                Move::Stop => {
+                    return Err(self.still_running("the schedule's attempts were used up", false));
+                }
+            };
+            if let Some(step) = step {
+                return Ok(step);
+            }
+        }
+    }
+
+    /// Tells the plan's picture what time it is and what is known of the server.
+    fn refresh(&mut self, now: Instant) {
+        let accepted = self.findings.accepted;
+        let seen = &mut self.findings.seen;
+        seen.time.elapsed = now.saturating_duration_since(accepted);
+        if let Some(rtt) = self.origin.memory.rtt() {
+            seen.time.rtt = rtt;
+        }
+        let deadline = self.deadline.at;
+        seen.deadline = deadline.map(|deadline| deadline.saturating_duration_since(accepted));
+        seen.abilities = self.origin.memory.abilities(now);
+    }
+
+    fn look_at(&self) -> Option<Instant> {
+        self.deadline.look_at(&self.origin.memory)
+    }
+
+    /// That instant, or the last look if it comes first.
+    fn bounded(&self, instant: Instant) -> Instant {
+        self.look_at().map_or(instant, |at| at.min(instant))
+    }
+
+    fn round_trip(&self) -> Duration {
+        self.findings.seen.time.rtt
+    }
+
+    async fn pause(&mut self, until: Duration) {
+        let mut at = after(self.findings.accepted, until);
+        // A plan that asks for pauses in the past must not become a busy loop.
+        if self.findings.seen.happened == Happened::Paused {
+            at = at.max(after(self.now(), PAUSE_MIN));
+        }
+        sleep_until(self.bounded(at)).await;
+        self.findings.seen.happened = Happened::Paused;
+    }
+
+    /// Leaves the server alone for a moment after it had nothing new to say.
+    async fn turn_around(&mut self) {
+        if let (true, Some(answered)) = (self.findings.stale, self.findings.answered) {
+            sleep_until(self.bounded(after(answered, PAUSE_MIN))).await;
+        }
+    }
+
+    /// How many turns at the request budget this wait gets in proportion to others.
+    fn weight(&self) -> f64 {
+        let seen = &self.findings.seen;
+        // Without an opinion of the schedule's: of jobs that have run for long few end in the next second.
+        let hazard = self.terms.plan.hazard(seen);
+        let hazard = hazard.unwrap_or_else(|| 1.0 / (1.0 + seen.time.elapsed.as_secs_f64()));
+        hazard.max(0.0).sqrt()
+    }
+
+    /// Looks, unless the inbox tells the end first: then that is the error.
+    async fn look(
+        &mut self,
+        cut: Option<Instant>,
+        limit: Duration,
+        weight: Option<f64>,
+    ) -> Result<Option<Result<Answer<V>, Failure>>, Arc<Job>> {
+        let asked = before(
+            cut,
+            self.target.ask(Exchange {
+                account: &mut self.account,
+                limit,
+                weight,
+            }),
+        );
+        match &self.terms.inbox {
+            None => Ok(asked.await),
+            // On the heap, for the few waits that have an inbox.
+            Some(inbox) => Box::pin(inbox.unless_ended(asked)).await,
+        }
+    }
+
+    async fn ask(&mut self) -> Moved<V> {
+        self.turn_around().await;
+        let sent = self.now();
+        let cut = self.look_at().zip(self.deadline.at);
+        let cut = cut.map(|(look_at, deadline)| {
+            // A look that is merely slow is the last look itself; one that is stuck gives way to another.
+            let left = look_at.saturating_duration_since(sent);
+            match self.findings.answered.is_none() || left < self.round_trip() * 4 {
+                true => after(deadline, GRACE),
+                false => look_at,
+            }
+        });
+        let (limit, weight) = (self.terms.attempt_timeout, self.weight());
+        match self.look(cut, limit, Some(weight)).await {
+            Err(job) => Ok(self.told(&job)),
+            Ok(Some(Ok(answer))) => {
+                let step = self.answered(answer, sent);
+                if step.is_some() && self.stream.as_ref().is_some_and(|stream| !stream.spoke) {
+                    // The look knew what the stream should have told.
+                    self.mute();
+                }
+                Ok(step)
+            }
+            Ok(Some(Err(failure))) => Box::pin(self.fail(failure, sent)).await,
+            Ok(None) => Ok(None),
+        }
+    }
+
+    /// Takes in the answer to a look that was sent at that instant.
+    fn answered(&mut self, answer: Answer<V>, sent: Instant) -> Option<Step<V>> {
+        let middle = sent + self.now().saturating_duration_since(sent) / 2;
+        self.findings.seen.happened = Happened::Answered;
+        self.findings.seen.time.polls += u32::from(!answer.done);
+        self.absorb(answer, middle)
+    }
+
+    async fn hold(&mut self, up_to: Duration, until: Until) -> Moved<V> {
+        self.turn_around().await;
+        let sent = self.now();
+        let look_at = self.look_at();
+        let rtt = self.round_trip();
+        let up_to = look_at.map_or(up_to, |look_at| {
+            // The server shall let go just before we would: a connection that is let go can be used again.
+            let left = look_at.saturating_duration_since(sent);
+            up_to.min(left.saturating_sub(rtt.min(left / 4)))
+        });
+        let hold = Hold {
+            up_to,
+            until,
+            after: self.findings.seen.revision,
+        };
+        let exchange = Exchange {
+            limit: self.terms.attempt_timeout,
+            weight: Some(self.weight()),
+            account: &mut self.account,
+        };
+        match before(look_at, self.target.hold(hold, exchange)).await {
+            Some(Ok(answer)) => Ok(self.released(answer, up_to, sent)),
+            Some(Err(failure)) => {
+                let now = self.now();
+                let held = now.saturating_duration_since(sent);
+                self.origin.memory.note_cut(held, now);
+                Box::pin(self.fail(failure, sent)).await
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Takes in the answer to a request that was to be held.
+    fn released(&mut self, answer: Answer<V>, up_to: Duration, sent: Instant) -> Option<Step<V>> {
+        let now = self.now();
+        let took = now.saturating_duration_since(sent);
+        let half_way = now.checked_sub(self.round_trip() / 2);
+        let sampled = half_way.unwrap_or(now).max(sent);
+        let news = answer.done || self.findings.is_news(&answer);
+        let kept = took >= up_to / 2;
+        // News at once says nothing about whether the server would have held.
+        if answer.channel == Channel::LongPoll && (kept || answer.granted || !news) {
+            self.origin.memory.note_hold(kept || answer.granted, now);
+        }
+        self.findings.seen.happened = Happened::Released { held: kept || news };
+        // The server's poll hint is for polling; it is ignored after a held request.
+        let hint = answer.hint.filter(|_| !kept);
+        self.absorb(Answer { hint, ..answer }, sampled)
+    }
+
+    async fn listen(&mut self, check: Option<Duration>) -> Moved<V> {
+        if self.stream.is_none() {
+            self.turn_around().await;
+            let sent = self.now();
+            if let Err(failure) = self.open().await {
+                return Box::pin(self.fail(failure, sent)).await;
+            }
+        }
+        let check = check.map(|check| after(self.findings.accepted, check));
+        loop {
+            let look_at = self.look_at();
+            let Some(stream) = &mut self.stream else {
+                return Ok(None);
+            };
+            let Origin { clock, memory, .. } = &*self.origin;
+            let heard = stream.next(clock, memory, look_at, check).await;
+            let now = clock.now();
+            match heard {
+                Heard::Item(item) => match self.hear(item, now) {
+                    Ok(Some(step)) => return Ok(Some(step)),
+                    Ok(None) => {}
+                    Err(failure) => return Box::pin(self.break_off(failure, now)).await,
+                },
+                Heard::Failed(failure) => return Box::pin(self.break_off(failure, now)).await,
+                Heard::Closed => {
+                    let pause = stream.events.retry().mul_f64(self.origin.rng.share());
+                    self.stream = None;
+                    sleep_until(self.bounded(after(now, pause))).await;
+                    self.findings.seen.happened = Happened::Closed;
+                    return Ok(None);
+                }
+                Heard::Dead => {
+                    self.mute();
+                    return Ok(None);
+                }
+                Heard::Quiet => {
+                    self.findings.seen.happened = Happened::Quiet;
+                    return Ok(None);
+                }
+                Heard::TimeUp => return Ok(None),
+            }
+        }
+    }
+
+    /// Opens the stream, or notes why there is none.
+    async fn open(&mut self) -> Result<(), Failure> {
+        let look_at = self.look_at();
+        let exchange = Exchange {
+            limit: self.terms.attempt_timeout,
+            weight: Some(self.weight()),
+            account: &mut self.account,
+        };
+        let revision = self.findings.seen.revision;
+        let Some(opened) = before(look_at, self.target.listen(revision, exchange)).await else {
+            return Ok(());
+        };
+        match opened? {
+            Opened::Open(events) => self.stream = Some(Listening::new(events, self.now())),
+            Opened::Over => self.findings.seen.happened = Happened::Closed,
+            Opened::Absent => {
+                self.origin.memory.note_stream(false, self.now());
+                self.findings.seen.happened = Happened::NoStream;
+            }
+            Opened::Crowded => self.findings.seen.happened = Happened::NoStream,
+        }
+        Ok(())
+    }
+
+    /// Takes in what a stream told.
+    fn hear(&mut self, item: Item, now: Instant) -> Result<Option<Step<V>>, Failure> {
+        let Item::Event { event, data, .. } = item else {
+            return Ok(None);
+        };
+        self.account.cost.received += data.len() as u64;
+        let Some(answer) = self.target.read(&event, &data)? else {
+            return Ok(None);
+        };
+        self.findings.seen.happened = Happened::News;
+        let sampled = now.checked_sub(self.round_trip() / 2).unwrap_or(now);
+        Ok(self.absorb(answer, sampled))
+    }
+
+    /// Closes a stream that doesn't tell what happens.
+    fn mute(&mut self) {
+        self.stream = None;
+        self.origin.memory.note_stream(false, self.now());
+        self.findings.seen.happened = Happened::Muted;
+    }
+
+    /// Closes a stream that failed.
+    async fn break_off(&mut self, failure: Failure, now: Instant) -> Moved<V> {
+        self.stream = None;
+        self.fail(failure, now).await
+    }
+
+    async fn await_push(&mut self, until: Duration) -> Option<Step<V>> {
+        let at = self.bounded(after(self.findings.accepted, until));
+        let Some(inbox) = &mut self.terms.inbox else {
+            self.pause(until).await;
+            return None;
+        };
+        let Ok(job) = timeout_at(at, inbox.news()).await else {
+            self.findings.seen.happened = Happened::Paused;
+            return None;
+        };
+        self.told(&job)
+    }
+
+    /// Takes in what the inbox was told.
+    fn told(&mut self, job: &Job) -> Option<Step<V>> {
+        self.findings.seen.happened = Happened::Pushed;
+        let answer = self.target.pushed(job)?;
+        let now = self.now();
+        self.absorb(answer, now)
+    }
+
+    /// Takes in an answer that shows the state of the instant `sampled`.
+    fn absorb(&mut self, answer: Answer<V>, sampled: Instant) -> Option<Step<V>> {
+        let now = self.now();
+        let Origin {
+            retry_budget, rng, ..
+        } = &*self.origin;
+        retry_budget.deposit();
+        self.trouble = Trouble::default();
+        let findings = &mut self.findings;
+        findings.answered = Some(now);
+        findings.seen.failures = 0;
+        findings.date(answer.accepted_for, now, self.deadline.begun);
+        let sampled = sampled.saturating_duration_since(findings.accepted);
+        let hint = answer.hint.filter(|_| !answer.done);
+        let floor = hint.map(|hint| self.terms.retry.floor(hint, rng.share()));
+        let ended = Ended::between(findings.not_yet, sampled).duration(answer.duration);
+        let step = findings.absorb(answer, sampled, now, floor);
+        if matches!(step, Some(Step::Ended(_))) {
+            self.finish(ended);
+        }
+        step
+    }
+
+    /// Meets a failure: gives up, or pauses as the retry policy wants.
+    async fn fail(&mut self, failure: Failure, sent: Instant) -> Moved<V> {
+        if !failure.is_transient() {
+            return Err(self.give_up(failure.into_error()));
+        }
+        let now = self.now();
+        self.failures += 1;
+        self.findings.stale = false;
+        let Origin {
+            retry_budget, rng, ..
+        } = &*self.origin;
+        let policy = &self.terms.retry;
+        let may_retry = || retry_budget.withdraw();
+        let pause = self
+            .trouble
+            .meet(&failure, policy, (sent, now), rng.share(), may_retry);
+        self.findings.seen.failures = self.trouble.failures;
+        // A server that wants to be left alone beyond the deadline will not answer before it: waiting would be pointless.
+        let beyond = failure.hint.zip(self.deadline.at);
+        let beyond = beyond.is_some_and(|(hint, at)| after(now, policy.floor(hint, 0.0)) >= at);
+        let Some(pause) = pause.filter(|_| !beyond) else {
+            return Err(self.give_up(failure.into_error()));
+        };
+        self.trouble.remember(failure, pause);
+        let pause = sleep_until(self.bounded(after(now, pause)));
+        match &self.terms.inbox {
+            None => pause.await,
+            Some(inbox) => {
+                if let Err(job) = inbox.unless_ended(pause).await {
+                    return Ok(self.told(&job));
+                }
+            }
+        }
+        self.findings.seen.happened = Happened::Failed;
+        Ok(None)
+    }
+
+    /// The look at the deadline. An end that it shows is a result. If it is answered so soon that there is time for
+    /// another one, nothing is returned, and the wait goes on until that.
+    async fn last_look(&mut self) -> Moved<V> {
+        let deadline = self.deadline.at.unwrap_or_else(|| self.now());
+        let cut = after(deadline, GRACE);
+        loop {
+            let sent = self.now();
+            let limit = cut.saturating_duration_since(sent);
+            let failure = match self.look(Some(cut), limit, None).await {
+                Err(job) => return Ok(self.told(&job)),
+                Ok(_) if limit.is_zero() => Failure::timed_out(limit),
+                Ok(Some(Ok(answer))) => return self.looked(answer, sent, deadline),
+                Ok(Some(Err(failure))) => failure,
+                Ok(None) => Failure::timed_out(limit),
+            };
+            self.failures += 1;
+            if !failure.is_transient() {
+                return Err(self.give_up(failure.into_error()));
+            }
+            let left = deadline.saturating_duration_since(self.now());
+            if left < PROMPT || failure.kind == FailureKind::TimedOut {
+                return Err(self.too_late(failure, deadline));
+            }
+            sleep_until(after(self.now(), left / 2)).await;
+        }
+    }
+
+    /// Takes in the answer to the last look.
+    fn looked(&mut self, answer: Answer<V>, sent: Instant, deadline: Instant) -> Moved<V> {
+        let step = self.answered(answer, sent);
+        if let Some(Step::Ended(_)) = step {
+            return Ok(step);
+        }
+        let may_look_again = !self.deadline.looked;
+        self.deadline.looked = true;
+        let next = self.look_at().unwrap_or(deadline);
+        if may_look_again && next > after(self.now(), PAUSE_MIN) {
+            return Ok(step);
+        }
+        let error = self.still_running(AT_THE_DEADLINE, true);
+        if step.is_none() {
+            return Err(error);
+        }
+        self.parting = Some(error);
+        Ok(step)
+    }
+
+    /// What a wait comes to whose last look failed when there was no time left for another one.
+    fn too_late(&mut self, failure: Failure, deadline: Instant) -> Error {
+        let look_at = self.look_at().unwrap_or(deadline);
+        let not_yet = after(self.findings.accepted, self.findings.not_yet);
+        if self.deadline.looked || not_yet >= look_at {
+            // A look that came late was the last one.
+            return self.still_running(AT_THE_DEADLINE, true);
+        }
+        // That there was no time left for an answer says less than the answers before it.
+        let failure = match self.trouble.latest.take() {
+            Some(before) if failure.kind == FailureKind::TimedOut => *before,
+            _ => failure,
+        };
+        self.give_up(failure.into_error().timed_out(true))
+    }
+
+    fn still_running(&mut self, what: &str, timed_out: bool) -> Error {
+        let elapsed = self.now().saturating_duration_since(self.deadline.begun);
+        let what = format!("{what}, after {elapsed:.1?}");
+        self.give_up(Error::new(Kind::StillRunning, what).timed_out(timed_out))
+    }
+
+    fn give_up(&mut self, error: Error) -> Error {
+        self.finish(Ended::given_up(self.findings.not_yet));
+        let error = error.report(self.report());
+        self.target.complete(error, self.findings.last.as_ref())
+    }
+}
+
+impl<V> Driver<'_, V> {
+    /// What it has cost so far.
+    pub(super) fn report(&self) -> Report {
+        let cost = self.account.cost;
+        Report {
+            requests: cost.requests,
+            requests_share: cost.share,
+            failures: self.failures,
+            bytes_sent: 0,
+            bytes_received: cost.received,
+            channel: self.findings.channel,
+            strategy: self.terms.strategy,
+            elapsed: self.now().saturating_duration_since(self.deadline.begun),
+            detection: self.findings.detection,
+            rtt: self.origin.memory.rtt(),
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.origin.clock.now()
+    }
+
+    fn finish(&mut self, ended: Ended) {
+        if !self.finished {
+            self.finished = true;
+            // Whichever of push and look was first, the push has come if it is there.
+            let inbox = self.terms.inbox.as_ref();
+            let pushed = inbox.map(Subscription::has_ended);
+            let ended = ended.polls(self.findings.seen.time.polls).pushed(pushed);
+            self.terms.plan.finish(&ended);
+        }
+    }
+}
+
+/// Waits for the future until that instant, if there is one.
+async fn before<T>(instant: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+    match instant {
+        Some(instant) => timeout_at(instant, future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
+impl<V> Drop for Driver<'_, V> {
+    /// A wait that was dropped is an observation too: the job takes longer than this.
+    fn drop(&mut self) {
+        self.finish(Ended::given_up(self.findings.not_yet));
+        if !self.over {
+            telemetry::over("dropped", &self.report());
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Waiting: for the end of one job, for its changes, for many jobs, for everything of one's own, and for anything at all.
+//!
+//! [`driver`] is the one loop under all of them but the feed. It asks the strategy's plan for the next move, makes it
+//! through a [`Target`](crate::target::Target), and returns whenever there is news. Its parts are structs of their own:
+//! [`findings`] is what the answers have shown, [`trouble`] the failures since the last one, [`deadline`] the instant of the
+//! last look, [`listening`] the open stream. [`begin`] makes a loop for a job from the settings of its wait.
+
+mod begin;
+mod deadline;
+mod driver;
+mod end;
+mod feed;
+mod findings;
+mod listening;
+mod poll_until;
+mod set;
+mod trouble;
+mod watch;
+
+pub use self::end::{Finished, OnDeadline, Wait};
+pub use self::feed::{Change, Feed};
+pub use self::poll_until::{PollUntil, poll_until};
+pub use self::set::JobSet;
+pub use self::watch::Watch;

@@ -1,0 +1,56 @@
+//! Failures since the last answer, and for how long they are borne.
+
+use std::time::Duration;
+
+use crate::exchange::{Failure, FailureKind};
+use crate::retry::RetryPolicy;
+use crate::rt::{Instant, after};
+use crate::telemetry;
+
+/// Failures in a row.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    pub(super) failures: u32,
+    since: Option<Instant>,
+    /// What failed, for a last look that has no time left to find out.
+    pub(super) latest: Option<Box<Failure>>,
+}
+
+impl Trouble {
+    /// Meets a failure of a request that was sent at `sent`: the pause before the next attempt, or none if it is time to
+    /// give up. `may_retry` draws on the client's budget of retries; without leave the greatest pause is made.
+    pub(super) fn meet(
+        &mut self,
+        failure: &Failure,
+        policy: &RetryPolicy,
+        (sent, now): (Instant, Instant),
+        share: f64,
+        may_retry: impl FnOnce() -> bool,
+    ) -> Option<Duration> {
+        self.failures += 1;
+        let since = *self.since.get_or_insert(now);
+        // A request that was sent while there was patience may take its time to fail: it says nothing of now.
+        let failing_for = sent.saturating_duration_since(since);
+        let patience = policy.patience_max();
+        if !failure.is_transient() || patience.is_zero() || failing_for >= patience {
+            return None;
+        }
+        let mut pause = policy.pause(self.failures, failure.hint, share);
+        if !may_retry() {
+            pause = pause.max(policy.pause_max());
+        }
+        if failure.hint.is_some() {
+            // A pause that the server asked for is no sign of its death.
+            self.since = Some(after(since, pause));
+        }
+        Some(pause)
+    }
+
+    /// Remembers a failure that is followed by another attempt.
+    pub(super) fn remember(&mut self, failure: Failure, pause: Duration) {
+        telemetry::paused(failure.what(), self.failures, pause);
+        if failure.kind != FailureKind::TimedOut || self.latest.is_none() {
+            self.latest = Some(Box::new(failure));
+        }
+    }
+}
