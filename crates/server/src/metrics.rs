@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -17,39 +17,105 @@ use crate::webhook_board::WebhookCounts;
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// So many pairs of route and status are found fast.
+/// The most pairs of route and status that are found fast.
 const KNOWN_MAX: usize = 64;
-/// From how many held requests on their memory is told apart from the rest.
+/// The fewest held requests whose memory is told apart from the rest.
 const HELD_MIN: i64 = 100;
+
+/// Declares the metrics, a row each: its field and type, how it begins where that isn't empty, its name, its unit where it
+/// has one, and its help. They are shown in the order of the rows.
+macro_rules! metrics {
+    ($($field:ident: $type:ty $(= $begin:expr)?, $name:literal $(in $unit:ident)?, $help:literal;)*) => {
+        /// One field per metric.
+        #[derive(Debug)]
+        struct Rows {
+            $($field: $type,)*
+        }
+
+        impl Rows {
+            fn register(registry: &mut Registry) -> Self {
+                $(
+                    let $field = metrics!(@begin $type $(, $begin)?);
+                    metrics!(@register registry, $name, $($unit,)? $help, $field);
+                )*
+                Self { $($field,)* }
+            }
+        }
+    };
+    (@begin $type:ty) => { <$type>::default() };
+    (@begin $type:ty, $begin:expr) => { $begin };
+    (@register $registry:ident, $name:literal, $help:literal, $field:ident) => {
+        $registry.register($name, $help, $field.clone());
+    };
+    (@register $registry:ident, $name:literal, $unit:ident, $help:literal, $field:ident) => {
+        $registry.register_with_unit($name, $help, Unit::$unit, $field.clone());
+    };
+}
+
+metrics! {
+    requests: Family<RequestLabels, Counter>,
+        "requests", "Requests answered";
+    request_seconds: Histograms<RouteLabels> = seconds_by(|| seconds(0.000_05)),
+        "request_duration" in Seconds,
+        "Time from a request's head to its answer's, held requests aside";
+    end_to_wake_seconds: Histograms<ChannelLabels> = seconds_by(|| seconds(0.000_5)),
+        "end_to_wake" in Seconds,
+        "Time from a job's end to the moment at which somebody who waited for it is answered";
+    batch_entries: Histogram = Histogram::new(exponential_buckets(1.0, 2.0, 13)),
+        "journal_batch_entries", "Entries in one append to the journal";
+    append_seconds: Histogram = seconds(0.000_05),
+        "journal_append" in Seconds, "Time of one append to the journal, the sync included";
+    append_failures: Counter,
+        "journal_append_failures", "Appends that failed and were tried again";
+    webhook_attempts: Family<OutcomeLabels, Counter>,
+        "webhook_attempts", "Attempts to deliver a webhook, by how the exchange ended";
+    webhook_exchange_seconds: Histogram = seconds(0.000_1),
+        "webhook_exchange" in Seconds,
+        "Time of one exchange with a receiver of webhooks, whatever came of it";
+    end_to_push_seconds: Histogram = seconds(0.000_5),
+        "end_to_push" in Seconds,
+        "Time from a job's end to the moment at which a receiver has acknowledged it at the first attempt, on the clock that jobs run by";
+    webhook_deliveries: Family<StandingLabels, Gauge>,
+        "webhook_deliveries",
+        "Deliveries whose records are kept, by where they stand; pending and queued ones wait to be sent";
+    jobs: Gauge,
+        "jobs", "Jobs whose records are kept";
+    held: Gauge,
+        "held_requests", "Requests that are held until there is news";
+    streams: Gauge,
+        "event_streams", "Event streams that are open";
+    commands_waiting: Gauge,
+        "commands_waiting", "Commands that wait for the loop";
+    webhook_exchanges: Gauge,
+        "webhook_exchanges", "Exchanges with receivers of webhooks that are under way";
+    webhook_endpoints: Gauge,
+        "webhook_endpoints", "Endpoints of webhooks of every sort";
+    webhook_endpoints_disabled: Gauge,
+        "webhook_endpoints_disabled",
+        "Endpoints of webhooks that aren't called until somebody enables them";
+    webhook_breakers_open: Gauge,
+        "webhook_breakers_open",
+        "Endpoints of webhooks that aren't called for a while because they failed or asked for time";
+    resident_bytes: Gauge,
+        "resident_memory_bytes", "Memory of the process";
+    held_bytes: Gauge<f64, AtomicU64>,
+        "held_request_memory_bytes",
+        "Memory that each held request or stream costs: the growth of the process since it held hardly any, divided by how many it holds";
+}
+
+/// Histograms by label.
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// All that is counted. Each server has its own, so that tests may run several in one process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: Family<RequestLabels, Counter>,
-    request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
-    /// The first of them that were used, found faster than by their labels.
+    rows: Rows,
+    /// The first pairs of route and status that were used, found faster than by their labels.
     known: RwLock<Vec<Known>>,
-    /// By channel, in the order of [`Channel::ALL`].
-    end_to_wake_seconds: [Histogram; Channel::ALL.len()],
-    batch_entries: Histogram,
-    append_seconds: Histogram,
-    append_failures: Counter,
-    jobs: Gauge,
-    held: Gauge,
-    streams: Gauge,
-    commands_waiting: Gauge,
-    resident_bytes: Gauge,
-    held_bytes: Gauge<f64, AtomicU64>,
-    webhook_attempts: Family<OutcomeLabels, Counter>,
-    webhook_exchange_seconds: Histogram,
-    end_to_push_seconds: Histogram,
-    webhook_deliveries: Family<StandingLabels, Gauge>,
-    webhook_exchanges: Gauge,
-    webhook_endpoints: Gauge,
-    webhook_endpoints_disabled: Gauge,
-    webhook_breakers_open: Gauge,
-    /// The resident memory when hardly anything was held.
+    /// Those of [`Rows::end_to_wake_seconds`], in the order of [`Channel::ALL`].
+    wakes: [Histogram; Channel::ALL.len()],
+    /// The resident memory when hardly any request was held.
     idle_bytes: AtomicI64,
 }
 
@@ -141,128 +207,17 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("abide");
-        let requests = Family::default();
-        registry.register("requests", "Requests answered", requests.clone());
-        let request_seconds =
-            Family::new_with_constructor((|| seconds(0.000_05)) as fn() -> Histogram);
-        registry.register_with_unit(
-            "request_duration",
-            "Time from a request's head to its answer's, held requests aside",
-            Unit::Seconds,
-            request_seconds.clone(),
-        );
-        let end_to_wake: Family<ChannelLabels, Histogram, fn() -> Histogram> =
-            Family::new_with_constructor(|| seconds(0.000_5));
-        registry.register_with_unit(
-            "end_to_wake",
-            "Time from a job's end to the moment at which somebody who waited for it is answered",
-            Unit::Seconds,
-            end_to_wake.clone(),
-        );
-        let end_to_wake_seconds = Channel::ALL.map(|channel| {
+        let rows = Rows::register(&mut registry);
+        let wakes = Channel::ALL.map(|channel| {
             let channel = channel.as_str();
-            end_to_wake.get_or_create_owned(&ChannelLabels { channel })
+            rows.end_to_wake_seconds
+                .get_or_create_owned(&ChannelLabels { channel })
         });
-        let batch_entries = Histogram::new(exponential_buckets(1.0, 2.0, 13));
-        registry.register(
-            "journal_batch_entries",
-            "Entries in one append to the journal",
-            batch_entries.clone(),
-        );
-        let append_seconds = seconds(0.000_05);
-        registry.register_with_unit(
-            "journal_append",
-            "Time of one append to the journal, the sync included",
-            Unit::Seconds,
-            append_seconds.clone(),
-        );
-        let append_failures = Counter::default();
-        registry.register(
-            "journal_append_failures",
-            "Appends that failed and were tried again",
-            append_failures.clone(),
-        );
-        let webhook_attempts = Family::default();
-        registry.register(
-            "webhook_attempts",
-            "Attempts to deliver a webhook, by how the exchange ended",
-            webhook_attempts.clone(),
-        );
-        let webhook_exchange_seconds = seconds(0.000_1);
-        registry.register_with_unit(
-            "webhook_exchange",
-            "Time of one exchange with a receiver of webhooks, whatever came of it",
-            Unit::Seconds,
-            webhook_exchange_seconds.clone(),
-        );
-        let end_to_push_seconds = seconds(0.000_5);
-        registry.register_with_unit(
-            "end_to_push",
-            "Time from a job's end to the moment at which a receiver has acknowledged it at the first attempt, on the clock that jobs run by",
-            Unit::Seconds,
-            end_to_push_seconds.clone(),
-        );
-        let webhook_deliveries = Family::default();
-        registry.register(
-            "webhook_deliveries",
-            "Deliveries whose records are kept, by where they stand; pending and queued ones wait to be sent",
-            webhook_deliveries.clone(),
-        );
-        let mut gauge = |name: &str, help: &str| {
-            let gauge = Gauge::default();
-            registry.register(name, help, gauge.clone());
-            gauge
-        };
-        let jobs = gauge("jobs", "Jobs whose records are kept");
-        let held = gauge(
-            "held_requests",
-            "Requests that are held until there is news",
-        );
-        let streams = gauge("event_streams", "Event streams that are open");
-        let commands_waiting = gauge("commands_waiting", "Commands that wait for the loop");
-        let webhook_exchanges = gauge(
-            "webhook_exchanges",
-            "Exchanges with receivers of webhooks that are under way",
-        );
-        let webhook_endpoints = gauge("webhook_endpoints", "Endpoints of webhooks of every sort");
-        let webhook_endpoints_disabled = gauge(
-            "webhook_endpoints_disabled",
-            "Endpoints of webhooks that aren't called until somebody enables them",
-        );
-        let webhook_breakers_open = gauge(
-            "webhook_breakers_open",
-            "Endpoints of webhooks that aren't called for a while because they failed or asked for time",
-        );
-        let resident_bytes = gauge("resident_memory_bytes", "Memory of the process");
-        let held_bytes = Gauge::default();
-        registry.register(
-            "held_request_memory_bytes",
-            "Memory that each held request or stream costs: the growth of the process since it held hardly any, divided by how many it holds",
-            held_bytes.clone(),
-        );
         Self {
             registry,
-            requests,
-            request_seconds,
+            rows,
             known: RwLock::default(),
-            end_to_wake_seconds,
-            batch_entries,
-            append_seconds,
-            append_failures,
-            jobs,
-            held,
-            streams,
-            commands_waiting,
-            resident_bytes,
-            held_bytes,
-            webhook_attempts,
-            webhook_exchange_seconds,
-            end_to_push_seconds,
-            webhook_deliveries,
-            webhook_exchanges,
-            webhook_endpoints,
-            webhook_endpoints_disabled,
-            webhook_breakers_open,
+            wakes,
             idle_bytes: AtomicI64::new(0),
         }
     }
@@ -270,7 +225,7 @@ impl Metrics {
     /// A request was answered. `took` is `None` where it was held, because then it says nothing about the server.
     pub fn request(&self, route: &'static str, status: u16, took: Option<Duration>) {
         let found = {
-            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            let known = self.known.read();
             // By address, so that most comparisons are of a number; that the same word may have two is no harm.
             let is_it = |it: &&Known| std::ptr::eq(it.route, route) && it.status == status;
             known.iter().find(is_it).map(|it| it.count(took))
@@ -280,58 +235,63 @@ impl Metrics {
                 route,
                 status,
                 answers: self
+                    .rows
                     .requests
                     .get_or_create_owned(&RequestLabels { route, status }),
                 seconds: self
+                    .rows
                     .request_seconds
                     .get_or_create_owned(&RouteLabels { route }),
             };
             known.count(took);
-            let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            let mut all = self.known.write();
             if all.len() < KNOWN_MAX {
                 all.push(known);
             }
         }
     }
 
-    /// Somebody who waited for a job's end is answered, so long after it.
+    /// A client that waited for a job's end is answered that long after it.
     pub fn woken(&self, channel: Channel, after: Duration) {
-        self.end_to_wake_seconds[channel as usize].observe(after.as_secs_f64());
+        self.wakes[channel as usize].observe(after.as_secs_f64());
     }
 
-    /// So many entries were appended to the journal, which took so long.
+    /// Entries were appended to the journal, all of them in that time.
     pub fn appended(&self, entries: usize, took: Duration) {
-        self.batch_entries.observe(entries as f64);
-        self.append_seconds.observe(took.as_secs_f64());
+        self.rows.batch_entries.observe(entries as f64);
+        self.rows.append_seconds.observe(took.as_secs_f64());
     }
 
     /// An append failed and will be tried again.
     pub fn append_failed(&self) {
-        self.append_failures.inc();
+        self.rows.append_failures.inc();
     }
 
     /// An exchange with a receiver of webhooks has begun.
     pub fn exchange_begun(&self) {
-        self.webhook_exchanges.inc();
+        self.rows.webhook_exchanges.inc();
     }
 
     /// It is over: it was answered, failed or was cut short.
     pub fn exchange_over(&self) {
-        self.webhook_exchanges.dec();
+        self.rows.webhook_exchanges.dec();
     }
 
-    /// It came to that, and took so long.
+    /// It ended with that outcome after that time.
     pub fn exchanged(&self, outcome: Exchange, took: Duration) {
         let outcome = outcome.as_str();
-        self.webhook_attempts
+        self.rows
+            .webhook_attempts
             .get_or_create(&OutcomeLabels { outcome })
             .inc();
-        self.webhook_exchange_seconds.observe(took.as_secs_f64());
+        self.rows
+            .webhook_exchange_seconds
+            .observe(took.as_secs_f64());
     }
 
-    /// A receiver has acknowledged a job's end at the first attempt, so long after it.
+    /// A receiver has acknowledged a job's end at the first attempt, that long after it.
     pub fn pushed(&self, after: Duration) {
-        self.end_to_push_seconds.observe(after.as_secs_f64());
+        self.rows.end_to_push_seconds.observe(after.as_secs_f64());
     }
 
     /// Everything, as text.
@@ -340,31 +300,36 @@ impl Metrics {
         use std::sync::atomic::Ordering::Relaxed;
 
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        self.jobs.set(count(levels.jobs));
-        self.held.set(count(levels.held));
-        self.streams.set(count(levels.streams));
-        self.commands_waiting.set(count(levels.commands_waiting));
+        self.rows.jobs.set(count(levels.jobs));
+        self.rows.held.set(count(levels.held));
+        self.rows.streams.set(count(levels.streams));
+        self.rows
+            .commands_waiting
+            .set(count(levels.commands_waiting));
         let webhooks = &levels.webhooks;
         for (status, standing) in webhooks.deliveries() {
-            self.webhook_deliveries
+            self.rows
+                .webhook_deliveries
                 .get_or_create(&StandingLabels { status })
                 .set(count(standing));
         }
-        self.webhook_endpoints.set(count(webhooks.endpoints));
-        self.webhook_endpoints_disabled
+        self.rows.webhook_endpoints.set(count(webhooks.endpoints));
+        self.rows
+            .webhook_endpoints_disabled
             .set(count(webhooks.disabled));
-        self.webhook_breakers_open
+        self.rows
+            .webhook_breakers_open
             .set(count(webhooks.open_breakers));
         let waiting = count(levels.held + levels.streams);
         if let Some(resident) = resident_bytes() {
-            self.resident_bytes.set(resident);
+            self.rows.resident_bytes.set(resident);
             if waiting < HELD_MIN {
                 self.idle_bytes.store(resident, Relaxed);
             }
             let idle = self.idle_bytes.load(Relaxed);
             let known = idle > 0 && waiting >= HELD_MIN;
             let each = (resident - idle).max(0) as f64 / waiting.max(1) as f64;
-            self.held_bytes.set(if known { each } else { 0.0 });
+            self.rows.held_bytes.set(if known { each } else { 0.0 });
         }
         let mut out = String::new();
         // Writing to a string doesn't fail.
@@ -377,6 +342,11 @@ impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Histograms that begin as `seconds` makes them.
+fn seconds_by<L: Clone + Eq + std::hash::Hash>(seconds: fn() -> Histogram) -> Histograms<L> {
+    Family::new_with_constructor(seconds)
 }
 
 /// Buckets that double, from there on, 20 times.
