@@ -17,7 +17,6 @@ pub mod scenario;
 pub mod serve;
 pub mod server;
 mod sharded;
-pub mod webhook_board;
 
 pub use config::Config;
 pub use server::{Server, ServerError};

@@ -13,12 +13,9 @@ use super::call::tag_of_revision;
 use super::error::ApiError;
 use super::state::AppState;
 use super::value::value;
-use crate::board::JobText;
 
 /// The longest pause that is recommended between two reads.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
-/// Few jobs are longer, in bytes.
-const BODY_BYTES: usize = 1_024;
 /// Few answers have more headers.
 const HEADERS: usize = 16;
 
@@ -130,20 +127,5 @@ fn body(
     job: &Job,
     remaining: Option<Remaining>,
 ) -> Result<Bytes, serde_json::Error> {
-    let shared = state.board.text(job, |job| {
-        let mut bytes = Vec::with_capacity(BODY_BYTES);
-        serde_json::to_writer(&mut bytes, &job.to_wire(None))?;
-        Ok(JobText::new(job.revision, bytes))
-    })?;
-    match remaining {
-        None => Ok(shared.bytes),
-        // It is another one with every millisecond, so it is put in where the others have `null`.
-        Some(remaining) => {
-            let mut body = Vec::with_capacity(shared.bytes.len() + 64);
-            body.extend_from_slice(&shared.bytes[..shared.remaining.start]);
-            serde_json::to_writer(&mut body, &remaining)?;
-            body.extend_from_slice(&shared.bytes[shared.remaining.end..]);
-            Ok(body.into())
-        }
-    }
+    state.board.json(job, remaining)
 }

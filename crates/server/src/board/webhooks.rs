@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use tokio::sync::Notify;
 
 use abide_engine::delivery::{Book, Breaker, Notice, Scope, Standing};
@@ -37,7 +38,7 @@ impl WebhookBoard {
     pub fn new(book: &Book) -> Self {
         let board = Self::default();
         {
-            let mut shown = board.write();
+            let mut shown = board.shown.write();
             for endpoint in book.endpoints() {
                 shown.put_endpoint(endpoint);
             }
@@ -50,7 +51,7 @@ impl WebhookBoard {
 
     /// Shows what has become durable.
     pub(crate) fn publish(&self, notice: &Notice) {
-        let mut shown = self.write();
+        let mut shown = self.shown.write();
         match notice {
             Notice::Endpoint(endpoint) => shown.put_endpoint(endpoint),
             Notice::EndpointGone(key) => shown.remove_endpoint(*key),
@@ -66,7 +67,7 @@ impl WebhookBoard {
     /// An endpoint that its owner made.
     #[must_use]
     pub fn endpoint(&self, owner: Owner, key: EndpointKey) -> Option<(Arc<Endpoint>, Breaker)> {
-        let shown = self.read();
+        let shown = self.shown.read();
         let endpoint = shown.endpoints.get(&key)?;
         (endpoint.owner == owner && endpoint.scope == Scope::Owner)
             .then(|| (endpoint.clone(), shown.breaker(key)))
@@ -76,7 +77,7 @@ impl WebhookBoard {
     #[must_use]
     pub fn endpoint_of_job(&self, job: JobKey) -> Option<Arc<Endpoint>> {
         let key = EndpointKey::of_job(job);
-        self.read().endpoints.get(&key).cloned()
+        self.shown.read().endpoints.get(&key).cloned()
     }
 
     /// The endpoints that an owner made, after `after` in order of creation, at most `limit`.
@@ -87,7 +88,7 @@ impl WebhookBoard {
         after: Bound<EndpointKey>,
         limit: usize,
     ) -> Vec<(Arc<Endpoint>, Breaker)> {
-        let shown = self.read();
+        let shown = self.shown.read();
         let from = match after {
             Bound::Unbounded => Bound::Included((owner, EndpointKey::from_u128(0))),
             bound => bound.map(|key| (owner, key)),
@@ -108,7 +109,7 @@ impl WebhookBoard {
         owner: Owner,
         key: DeliveryKey,
     ) -> Option<(Arc<Delivery>, Arc<Endpoint>)> {
-        let shown = self.read();
+        let shown = self.shown.read();
         let delivery = shown.deliveries.get(&key)?;
         let endpoint = shown.endpoints.get(&delivery.endpoint)?;
         (endpoint.owner == owner).then(|| (delivery.clone(), endpoint.clone()))
@@ -123,7 +124,7 @@ impl WebhookBoard {
         limit: usize,
         wanted: impl Fn(&Delivery) -> bool,
     ) -> Vec<Arc<Delivery>> {
-        let shown = self.read();
+        let shown = self.shown.read();
         let from = Bound::Included((endpoint, DeliveryKey::from_u128(0)));
         let to = match before {
             Bound::Unbounded => Bound::Included((endpoint, DeliveryKey::from_u128(u128::MAX))),
@@ -143,7 +144,7 @@ impl WebhookBoard {
     /// The deliveries of a job with their endpoints, in order of creation, at most `limit`.
     #[must_use]
     pub fn of_job(&self, job: JobKey, limit: usize) -> Vec<(Arc<Delivery>, Arc<Endpoint>)> {
-        let shown = self.read();
+        let shown = self.shown.read();
         let from = (job, DeliveryKey::from_u128(0));
         let to = (job, DeliveryKey::from_u128(u128::MAX));
         shown
@@ -182,15 +183,7 @@ impl WebhookBoard {
     /// What there is, in numbers. Costs nothing however much there is.
     #[must_use]
     pub fn counts(&self) -> WebhookCounts {
-        self.read().counts
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Shown> {
-        self.shown.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Shown> {
-        self.shown.write().unwrap_or_else(PoisonError::into_inner)
+        self.shown.read().counts
     }
 }
 

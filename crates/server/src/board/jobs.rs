@@ -1,0 +1,372 @@
+//! The jobs, and how the loop's effects are shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use abide_engine::engine::REMOVED_MAX;
+use abide_engine::hash::{FastMap, FastSet};
+use abide_engine::job::ByKey;
+use abide_engine::model::Defaults;
+use abide_engine::{Effect, Engine, Job, JobKey, Luck, Owner};
+use abide_wire::{Remaining, Timestamp, Until};
+use bytes::Bytes;
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use super::feed::{Feed, FeedChange};
+use super::kinds::Kinds;
+use super::text::JobText;
+use super::waiters::{Bell, Waiter, Waiters, Watcher, ring};
+use super::webhooks::WebhookBoard;
+use crate::recent::Recent;
+use crate::sharded::Sharded;
+
+/// How many shards the jobs are divided into.
+const SHARDS: usize = 64;
+/// The most jobs per shard whose JSON is kept.
+const TEXTS_MAX: usize = 128;
+/// Longer JSON isn't kept but made for each read, in bytes.
+const TEXT_BYTES_MAX: usize = 4 * 1024;
+
+/// What readers see. Shared by reference.
+#[derive(Debug)]
+pub struct Board {
+    pub(super) shards: Sharded<JobKey, Shard>,
+    /// All keys by owner, for lists in order of creation.
+    index: RwLock<BTreeMap<Owner, BTreeSet<JobKey>>>,
+    count: AtomicUsize,
+    removed: RwLock<Recent<JobKey, ()>>,
+    kinds: Kinds,
+    settings: RwLock<(Arc<Defaults>, Luck)>,
+    webhooks: WebhookBoard,
+    default_job: RwLock<Option<JobKey>>,
+    /// Whether any job, or the defaults, have had a fault since the start. Most servers have none, and needn't look for them.
+    plays_faults: AtomicBool,
+    feed: Feed,
+}
+
+/// A shard of the jobs, with all that changes together with a job.
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    jobs: FastSet<ByKey>,
+    pub(super) waiters: Waiters,
+    /// The JSON of jobs that have been read, as they are now; at most [`TEXTS_MAX`].
+    texts: FastMap<JobKey, JobText>,
+}
+
+/// What a look found.
+#[derive(Clone, Debug)]
+pub enum Look {
+    /// The job.
+    Found(Arc<Job>),
+    /// Its record has been removed.
+    Gone,
+    /// There is no such job.
+    Unknown,
+}
+
+impl Board {
+    /// A board that shows what the engine holds, as of the entry with that number.
+    #[must_use]
+    pub fn new(engine: &Engine, last_seq: u64) -> Self {
+        let mut removed = Recent::new(REMOVED_MAX);
+        for key in engine.removed() {
+            removed.get_or_add(key);
+        }
+        let board = Self {
+            shards: Sharded::new(SHARDS, Shard::default),
+            index: RwLock::default(),
+            count: AtomicUsize::new(engine.len()),
+            removed: RwLock::new(removed),
+            kinds: Kinds::new(engine),
+            settings: RwLock::new((engine.defaults().clone(), engine.luck())),
+            webhooks: WebhookBoard::new(engine.webhooks()),
+            default_job: RwLock::new(engine.default_job().map(|set| set.job)),
+            plays_faults: AtomicBool::new(!engine.defaults().faults.is_empty()),
+            feed: Feed::new(last_seq),
+        };
+        board.put_all(engine);
+        board
+    }
+
+    /// Shows what has become durable, then rings the waiters.
+    ///
+    /// `first_seq` is the number of the first entry of the batch; the feed's cursors are taken from the batch's numbers.
+    pub fn publish(&self, effects: &[Effect], first_seq: u64) {
+        ring(self.show(effects, first_seq));
+    }
+
+    /// Shows the effects, and gives the bells that must be rung after that.
+    pub(super) fn show(&self, effects: &[Effect], first_seq: u64) -> Vec<Arc<Bell>> {
+        let mut cursor = first_seq;
+        let mut changes = Vec::new();
+        let mut rung = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Changed(job) => {
+                    self.change(job, &mut rung);
+                    changes.push(FeedChange {
+                        cursor,
+                        owner: job.owner,
+                        job: job.key,
+                        revision: job.revision,
+                    });
+                    cursor += 1;
+                }
+                Effect::Removed(key) => self.remove(*key, &mut rung),
+                Effect::Learned(kind, step) => self.kinds.note(kind, *step),
+                Effect::Settings(defaults, luck) => {
+                    if !defaults.faults.is_empty() {
+                        self.plays_faults.store(true, Ordering::Relaxed);
+                    }
+                    *self.settings.write() = (defaults.clone(), *luck);
+                }
+                Effect::Webhook(notice) => self.webhooks.publish(notice),
+                Effect::DefaultJob(key) => *self.default_job.write() = Some(*key),
+            }
+        }
+        self.feed.add(changes);
+        rung
+    }
+
+    /// Puts up all jobs of a start. There may be a million, so the tables get their final size at once, and the keys are
+    /// sorted once instead of being inserted one by one.
+    fn put_all(&self, engine: &Engine) {
+        // A key belongs to a shard by chance, so some have up to a sixteenth more than the average.
+        let jobs_per_shard = engine.len() / SHARDS * 17 / 16;
+        for shard in self.shards.all() {
+            shard.write().jobs.reserve(jobs_per_shard);
+        }
+        let mut keys = Vec::with_capacity(engine.len());
+        for job in engine.jobs() {
+            self.note_faults(job);
+            keys.push((job.owner, job.key));
+            let mut shard = self.shards.write(&job.key);
+            shard.jobs.insert(ByKey(job.clone()));
+        }
+        keys.sort_unstable();
+        let mut index = self.index.write();
+        for own in keys.chunk_by(|(a, _), (b, _)| a == b) {
+            index.insert(own[0].0, own.iter().map(|(_, key)| *key).collect());
+        }
+    }
+
+    fn note_faults(&self, job: &Job) {
+        let plan = job.plan.as_ref();
+        if plan.is_some_and(|plan| !plan.faults.is_empty()) {
+            self.plays_faults.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn put(&self, job: Arc<Job>) {
+        self.note_faults(&job);
+        let mut index = self.index.write();
+        index.entry(job.owner).or_default().insert(job.key);
+        drop(index);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.shards.write(&job.key).jobs.insert(ByKey(job));
+    }
+
+    fn change(&self, job: &Arc<Job>, rung: &mut Vec<Arc<Bell>>) {
+        let mut shard = self.shards.write(&job.key);
+        if !shard.jobs.contains(&job.key) {
+            drop(shard);
+            self.put(job.clone());
+            return;
+        }
+        shard.jobs.replace(ByKey(job.clone()));
+        if !shard.texts.is_empty() {
+            shard.texts.remove(&job.key);
+        }
+        shard.waiters.changed(job.key, job.is_done(), rung);
+    }
+
+    fn remove(&self, key: JobKey, rung: &mut Vec<Arc<Bell>>) {
+        let mut shard = self.shards.write(&key);
+        let Some(ByKey(job)) = shard.jobs.take(&key) else {
+            return;
+        };
+        shard.texts.remove(&key);
+        shard.waiters.changed(key, true, rung);
+        drop(shard);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        let mut index = self.index.write();
+        if let Some(own) = index.get_mut(&job.owner) {
+            own.remove(&key);
+            if own.is_empty() {
+                index.remove(&job.owner);
+            }
+        }
+        drop(index);
+        self.removed.write().get_or_add(key);
+    }
+
+    /// The job with that key, whichever owner's it is.
+    #[must_use]
+    pub fn look(&self, key: JobKey) -> Look {
+        if let Some(ByKey(job)) = self.shards.read(&key).jobs.get(&key) {
+            return Look::Found(job.clone());
+        }
+        if self.removed.read().get(&key).is_some() {
+            Look::Gone
+        } else {
+            Look::Unknown
+        }
+    }
+
+    /// The job with that key, if it is that owner's; another owner's job is unknown.
+    #[must_use]
+    pub fn look_as(&self, owner: Owner, key: JobKey) -> Look {
+        match self.look(key) {
+            Look::Found(job) if job.owner != owner => Look::Unknown,
+            look => look,
+        }
+    }
+
+    /// The JSON of that job, with that estimate of what remains. Made once for each revision, and shared by all who read it.
+    ///
+    /// # Errors
+    ///
+    /// The job has something in it that isn't JSON, which would be a fault of the server.
+    pub fn json(
+        &self,
+        job: &Job,
+        remaining: Option<Remaining>,
+    ) -> Result<Bytes, serde_json::Error> {
+        if let Some(text) = self.shards.read(&job.key).texts.get(&job.key)
+            && text.revision == job.revision
+        {
+            return text.with(remaining);
+        }
+        let text = JobText::new(job)?;
+        let json = text.with(remaining);
+        if text.json.len() <= TEXT_BYTES_MAX {
+            self.keep(job, text);
+        }
+        json
+    }
+
+    fn keep(&self, job: &Job, text: JobText) {
+        let mut shard = self.shards.write(&job.key);
+        // The job may have changed meanwhile, and old text must not stay.
+        let is_current = |ByKey(now): &ByKey| now.revision == job.revision;
+        if shard.jobs.get(&job.key).is_some_and(is_current) {
+            if shard.texts.len() >= TEXTS_MAX
+                && let Some(other) = shard.texts.keys().next().copied()
+            {
+                shard.texts.remove(&other);
+            }
+            shard.texts.insert(job.key, text);
+        }
+    }
+
+    /// How many jobs there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is no job.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The keys of that owner's jobs before `before` and from `from` on, the newest first, at most `limit`.
+    #[must_use]
+    pub fn names(
+        &self,
+        owner: Owner,
+        from: Bound<JobKey>,
+        before: Bound<JobKey>,
+        limit: usize,
+    ) -> Vec<JobKey> {
+        if let (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) =
+            (from, before)
+            && a >= b
+        {
+            // A range that ends before it begins would panic; a single job is asked for by its key.
+            return Vec::new();
+        }
+        let index = self.index.read();
+        let own = index.get(&owner).into_iter();
+        own.flat_map(|own| own.range((from, before)).rev())
+            .copied()
+            .take(limit)
+            .collect()
+    }
+
+    /// How long the job will still take, by what is known of its kind.
+    #[must_use]
+    pub fn remaining(&self, job: &Job, now: Timestamp) -> Option<Remaining> {
+        self.kinds.remaining(job, now)
+    }
+
+    /// The simulator's defaults and its seed.
+    #[must_use]
+    pub fn settings(&self) -> (Arc<Defaults>, Luck) {
+        self.settings.read().clone()
+    }
+
+    /// Endpoints and deliveries.
+    #[must_use]
+    pub const fn webhooks(&self) -> &WebhookBoard {
+        &self.webhooks
+    }
+
+    /// The default job: the one that routes without an id refer to. Its record may have been removed.
+    #[must_use]
+    pub fn default_job(&self) -> Option<JobKey> {
+        *self.default_job.read()
+    }
+
+    /// Whether there may be a fault to play. If not, no job has any.
+    #[must_use]
+    pub fn plays_faults(&self) -> bool {
+        self.plays_faults.load(Ordering::Relaxed)
+    }
+
+    /// A client that will wait for `until` at the jobs where it registers.
+    #[must_use]
+    pub fn waiter(self: &Arc<Self>, until: Until, watcher: Watcher) -> Waiter {
+        Waiter::new(self.clone(), until, watcher)
+    }
+
+    /// Wakes all waiters, to look for something else than a change.
+    pub fn ring_all(&self) {
+        for shard in self.shards.all() {
+            let bells = shard.read().waiters.all();
+            ring(bells);
+        }
+    }
+
+    /// The clients that wait for that job.
+    #[must_use]
+    pub fn watchers(&self, key: JobKey) -> Vec<Watcher> {
+        self.shards.read(&key).waiters.of(key)
+    }
+
+    /// The changes after `cursor`, at most `limit`, the oldest first; `None` if some of them have been forgotten.
+    ///
+    /// The second value is the cursor of the newest change.
+    #[must_use]
+    pub fn feed_after(&self, cursor: u64, limit: usize) -> (Option<Vec<FeedChange>>, u64) {
+        self.feed.after(cursor, limit)
+    }
+
+    /// The cursor of the newest change; it tells when there is a newer one.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<u64> {
+        self.feed.follow()
+    }
+}
+
+impl Shard {
+    /// Whether there is a job with that key that hasn't ended.
+    pub(super) fn is_running(&self, key: JobKey) -> bool {
+        let job = self.jobs.get(&key);
+        job.is_some_and(|ByKey(job)| !job.is_done())
+    }
+}

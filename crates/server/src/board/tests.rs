@@ -1,0 +1,189 @@
+//! The laws of the board.
+
+use std::collections::HashSet;
+use std::future::Future as _;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use abide_engine::{Cancel, Command, Create, Entry, Policy};
+use abide_wire::NewJob;
+
+use super::waiters::ring;
+use super::{Board, Channel, Look, Watcher};
+
+const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+fn watcher() -> Watcher {
+    Watcher {
+        channel: Channel::LongPoll,
+        since: START,
+        address: None,
+    }
+}
+
+/// An engine with a job that somebody else works on, and what told of it.
+fn engine_with_job(engine: &mut Engine) -> (JobKey, Vec<Effect>) {
+    let command = Create {
+        owner: Owner::ANYONE,
+        new: NewJob {
+            worker: Some(abide_wire::Worker::External),
+            ..NewJob::default()
+        },
+        idempotency_key: None,
+    };
+    let effects = apply(engine, &command);
+    let Some(Effect::Changed(job)) = effects.first() else {
+        panic!("a create tells of a job");
+    };
+    (job.key, effects)
+}
+
+fn apply(engine: &mut Engine, command: &impl Command) -> Vec<Effect> {
+    let (mut entries, mut effects) = (Vec::<Entry>::new(), Vec::new());
+    let carried_out = engine.carry_out(command, START, &mut entries, &mut effects);
+    assert!(carried_out.is_ok());
+    effects
+}
+
+fn cancel(job: JobKey) -> Cancel {
+    Cancel {
+        owner: Owner::ANYONE,
+        job,
+    }
+}
+
+/// Register, look, sleep, against show, ring: in every order that the two can take, the waiter learns of the end.
+#[test]
+fn no_order_of_waiting_and_telling_loses_a_wake_up() {
+    const STEPS: u32 = 12;
+    let mut orders = HashSet::new();
+    for choices in 0..1_u32 << STEPS {
+        let mut engine = Engine::new(Policy::default());
+        let (key, created) = engine_with_job(&mut engine);
+        let board = Arc::new(Board::new(&Engine::new(Policy::default()), 0));
+        board.publish(&created, 1);
+        let ended = apply(&mut engine, &cancel(key));
+
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut waiter = board.waiter(Until::Done, watcher());
+        let (mut told, mut bells) = (0, Vec::new());
+        let (mut registered, mut looked, mut done) = (false, false, false);
+        let mut order = String::new();
+        // After the choices the teller finishes, and then the waiter goes on alone until it sleeps for good.
+        for step in 0..STEPS + 8 {
+            if told < 2 && (step >= STEPS || choices >> step & 1 == 1) {
+                match told {
+                    0 => bells = board.show(&ended, 2),
+                    _ => ring(std::mem::take(&mut bells)),
+                }
+                told += 1;
+                order.push_str("tell ");
+            } else if done {
+                break;
+            } else if !registered {
+                waiter.register(key);
+                registered = true;
+                order.push_str("register ");
+            } else if !looked {
+                done = matches!(board.look(key), Look::Found(job) if job.is_done());
+                looked = true;
+                order.push_str("look ");
+            } else if pin!(waiter.rung()).poll(&mut cx).is_ready() {
+                // Whoever sleeps looks again only when it is rung.
+                looked = false;
+                order.push_str("wake ");
+            }
+        }
+        assert!(done, "the wake-up was lost in the order {order}");
+        orders.insert(order);
+    }
+    assert!(orders.len() >= 8, "only {} orders were tried", orders.len());
+}
+
+/// Waiters register while their jobs end, on as many threads as there are: everybody wakes.
+#[test]
+fn a_million_races_of_waiting_and_ending_lose_no_wake_up() {
+    const ROUNDS: usize = 500;
+    const JOBS: usize = 1_000;
+    const WAITERS: usize = 2;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let board = Arc::new(Board::new(&Engine::new(Policy::default()), 0));
+        let mut engine = Engine::new(Policy::default());
+        let (keys, creations): (Vec<_>, Vec<_>) =
+            (0..JOBS).map(|_| engine_with_job(&mut engine)).unzip();
+        let ends: Arc<[_]> = keys
+            .iter()
+            .map(|key| apply(&mut engine, &cancel(*key)))
+            .collect();
+        for _ in 0..ROUNDS {
+            for created in &creations {
+                board.publish(created, 1);
+            }
+            let mut waits = tokio::task::JoinSet::new();
+            for _ in 0..WAITERS {
+                let (board, keys) = (board.clone(), keys.clone());
+                waits.spawn(async move {
+                    for key in keys {
+                        let mut waiter = board.waiter(Until::Done, watcher());
+                        waiter.register(key);
+                        while !matches!(board.look(key), Look::Found(job) if job.is_done()) {
+                            waiter.rung().await;
+                        }
+                    }
+                });
+            }
+            let telling = tokio::task::spawn_blocking({
+                let (board, ends) = (board.clone(), ends.clone());
+                move || ends.iter().for_each(|end| board.publish(end, 2))
+            });
+            let all = async {
+                while let Some(wait) = waits.join_next().await {
+                    wait.unwrap();
+                }
+                telling.await.unwrap();
+            };
+            tokio::time::timeout(std::time::Duration::from_secs(30), all)
+                .await
+                .expect("a wake-up was lost: somebody still waits");
+            let removed: Vec<_> = keys.iter().map(|key| Effect::Removed(*key)).collect();
+            board.publish(&removed, 3);
+        }
+    });
+}
+
+#[test]
+fn a_waiter_that_goes_leaves_nothing_behind() {
+    let mut engine = Engine::new(Policy::default());
+    let (key, created) = engine_with_job(&mut engine);
+    let board = Arc::new(Board::new(&Engine::new(Policy::default()), 0));
+    board.publish(&created, 1);
+    let waiters: Vec<_> = (0..10)
+        .map(|_| {
+            let mut waiter = board.waiter(Until::Any, watcher());
+            waiter.register(key);
+            waiter
+        })
+        .collect();
+    assert_eq!(board.watchers(key).len(), 10);
+    drop(waiters);
+    assert!(board.watchers(key).is_empty());
+    assert!(board.shards.read(&key).waiters.is_empty());
+}
+
+#[test]
+fn the_feed_says_where_it_has_forgotten_something() {
+    let mut engine = Engine::new(Policy::default());
+    let board = Board::new(&Engine::new(Policy::default()), 100);
+    assert_eq!(board.feed_after(99, 10), (None, 100));
+    assert_eq!(board.feed_after(100, 10), (Some(Vec::new()), 100));
+    let (_, created) = engine_with_job(&mut engine);
+    board.publish(&created, 105);
+    let (changes, newest) = board.feed_after(100, 10);
+    assert_eq!(newest, 105);
+    assert_eq!(changes.unwrap()[0].cursor, 105);
+    assert_eq!(board.feed_after(105, 10).0, Some(Vec::new()));
+}

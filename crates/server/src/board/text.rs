@@ -1,0 +1,166 @@
+//! A job's JSON, made once for each revision and shared by all reads of it.
+
+use std::io::{self, Write};
+use std::ops::Range;
+
+use abide_engine::Job;
+use abide_wire::Remaining;
+use bytes::Bytes;
+use serde::Serialize as _;
+use serde_json::ser::{Formatter, Serializer};
+
+/// Most jobs' JSON is shorter, in bytes.
+const BYTES_USUAL: usize = 1_024;
+/// Room for the estimate, in bytes.
+const REMAINING_BYTES: usize = 64;
+/// Stands for the first byte of the estimate's `null` while the JSON is written. It is in no UTF-8, so in no JSON.
+const MARK: u8 = 0xff;
+
+/// A job's JSON at one revision, with `null` for the estimate of what remains.
+#[derive(Clone, Debug)]
+pub(super) struct JobText {
+    pub(super) revision: u64,
+    pub(super) json: Bytes,
+    /// Where in it that `null` is.
+    remaining: Range<usize>,
+}
+
+impl JobText {
+    /// The JSON of that job.
+    ///
+    /// # Errors
+    ///
+    /// The job has something in it that isn't JSON, which would be a fault of the server.
+    pub(super) fn new(job: &Job) -> Result<Self, serde_json::Error> {
+        let mut json = Vec::with_capacity(BYTES_USUAL);
+        let mut serializer = Serializer::with_formatter(&mut json, Marked::default());
+        job.to_wire(None).serialize(&mut serializer)?;
+        let mark = json.iter().position(|byte| *byte == MARK);
+        let start = mark.expect("a job without an estimate has `null` for it");
+        json[start] = b'n';
+        Ok(Self {
+            revision: job.revision,
+            json: json.into(),
+            remaining: start..start + 4,
+        })
+    }
+
+    /// The JSON with that estimate. It is another one with every millisecond, so it is put in for each read.
+    pub(super) fn with(&self, remaining: Option<Remaining>) -> Result<Bytes, serde_json::Error> {
+        let Some(remaining) = remaining else {
+            return Ok(self.json.clone());
+        };
+        let mut json = Vec::with_capacity(self.json.len() + REMAINING_BYTES);
+        json.extend_from_slice(&self.json[..self.remaining.start]);
+        serde_json::to_writer(&mut json, &remaining)?;
+        json.extend_from_slice(&self.json[self.remaining.end..]);
+        Ok(json.into())
+    }
+}
+
+/// Writes compact JSON and marks the `null` of the outermost object's member `remaining_ms`, wherever that member stands.
+#[derive(Debug, Default)]
+struct Marked {
+    depth: usize,
+    /// Whether a key of the outermost object is being written.
+    in_key: bool,
+    /// Whether the last key of the outermost object was `remaining_ms`.
+    is_remaining: bool,
+}
+
+impl Formatter for Marked {
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.depth += 1;
+        writer.write_all(b"{")
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.depth -= 1;
+        writer.write_all(b"}")
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        self.in_key = self.depth == 1;
+        if first { Ok(()) } else { out.write_all(b",") }
+    }
+
+    fn end_object_key<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.in_key = false;
+        Ok(())
+    }
+
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        out: &mut W,
+        text: &str,
+    ) -> io::Result<()> {
+        if self.in_key {
+            self.is_remaining = text == "remaining_ms";
+        }
+        out.write_all(text.as_bytes())
+    }
+
+    fn write_null<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        let is_marked = self.depth == 1 && self.is_remaining;
+        writer.write_all(if is_marked {
+            &[MARK, b'u', b'l', b'l']
+        } else {
+            b"null"
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_outermost_estimate_is_marked() {
+        let mark = |value: &str| {
+            let raw: &serde_json::value::RawValue = serde_json::from_str(value).unwrap();
+            let inner = serde_json::json!({"remaining_ms": null, "x": ["remaining_ms", null]});
+            let (mut json, remaining) = (Vec::new(), None::<u8>);
+            #[derive(serde::Serialize)]
+            struct Outer<'a> {
+                first: Option<u8>,
+                raw: &'a serde_json::value::RawValue,
+                inner: &'a serde_json::Value,
+                remaining_ms: Option<u8>,
+                later: &'a serde_json::value::RawValue,
+                last: Option<u8>,
+            }
+            let outer = Outer {
+                first: None,
+                raw,
+                inner: &inner,
+                remaining_ms: remaining,
+                later: raw,
+                last: None,
+            };
+            outer
+                .serialize(&mut Serializer::with_formatter(
+                    &mut json,
+                    Marked::default(),
+                ))
+                .unwrap();
+            let plain = serde_json::to_string(&outer).unwrap();
+            let marks: Vec<_> = json
+                .iter()
+                .enumerate()
+                .filter(|(_, byte)| **byte == MARK)
+                .collect();
+            assert_eq!(marks.len(), 1);
+            let place = marks[0].0;
+            json[place] = b'n';
+            assert_eq!(String::from_utf8(json).unwrap(), plain);
+            plain[..place].len()
+        };
+        let place = mark(r#"{"remaining_ms":null}"#);
+        let json = r#"{"first":null,"raw":{"remaining_ms":null},"inner":"#;
+        let inner = r#"{"remaining_ms":null,"x":["remaining_ms",null]}"#;
+        assert_eq!(
+            place,
+            json.len() + inner.len() + r#","remaining_ms":"#.len()
+        );
+    }
+}
