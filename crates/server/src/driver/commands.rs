@@ -1,0 +1,193 @@
+//! Commands on their way to the loop and back.
+
+use std::fmt;
+use std::marker;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use abide_engine::{Command, Engine, Refusal};
+use abide_wire::Timestamp;
+
+use super::run::Batch;
+use crate::clock::Clock;
+
+/// The most commands that may wait for the loop.
+const COMMANDS_MAX: usize = 8_192;
+
+/// The door to the loop. Clones are doors too; when the last one is dropped the loop writes what is left and ends.
+#[derive(Clone, Debug)]
+pub struct Commands {
+    sender: mpsc::Sender<Request>,
+    /// Set while the journal can't write.
+    failing: Arc<AtomicBool>,
+    clock: Clock,
+}
+
+#[derive(Debug)]
+pub(super) enum Request {
+    Command(Box<dyn Asked>),
+    Advance(Duration, oneshot::Sender<Timestamp>),
+}
+
+/// A command on its way through the loop: asked, carried out, and answered once its entries are durable.
+pub(super) trait Asked: fmt::Debug + marker::Send {
+    /// Since when it waits, by the machine's time.
+    fn since(&self) -> Duration;
+    /// Decides and applies it. The answer is kept for [`Asked::reply`].
+    fn carry_out(&mut self, engine: &mut Engine, now: Timestamp, batch: &mut Batch);
+    /// Tells the caller what came of it, or that failure.
+    fn reply(self: Box<Self>, failure: Option<Failure>);
+}
+
+#[derive(Debug)]
+struct Ask<C: Command> {
+    command: C,
+    since: Duration,
+    answer: Result<C::Answer, Failure>,
+    reply: oneshot::Sender<Result<C::Answer, Failure>>,
+}
+
+impl<C: Command> Asked for Ask<C> {
+    fn since(&self) -> Duration {
+        self.since
+    }
+
+    fn carry_out(&mut self, engine: &mut Engine, now: Timestamp, batch: &mut Batch) {
+        let (entries, effects) = (&mut batch.entries, &mut batch.effects);
+        let answer = engine.carry_out(&self.command, now, entries, effects);
+        self.answer = answer.map_err(Failure::from);
+    }
+
+    fn reply(self: Box<Self>, failure: Option<Failure>) {
+        // The caller may have gone; that is no reason to do anything else.
+        let _gone = self.reply.send(failure.map_or(self.answer, Err));
+    }
+}
+
+/// A door to the loop that doesn't keep it open.
+#[derive(Clone, Debug)]
+pub struct WeakCommands {
+    sender: mpsc::WeakSender<Request>,
+    failing: Arc<AtomicBool>,
+    clock: Clock,
+}
+
+impl WeakCommands {
+    /// The door, unless the last one has been dropped.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Commands> {
+        let sender = self.sender.upgrade()?;
+        Some(Commands {
+            sender,
+            failing: self.failing.clone(),
+            clock: self.clock.clone(),
+        })
+    }
+}
+
+/// Why a command came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The engine refused it. Nothing has changed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The journal can't write. The command may have been taken and may be carried out once the journal can; asking
+    /// again under the same idempotency key is safe.
+    #[error("the server can't write at the moment; nothing that was acknowledged is lost")]
+    Storage,
+    /// Too many commands wait already, or this one has waited for too long. Nothing has changed.
+    #[error("the server has more to do than it can at the moment")]
+    Overloaded,
+    /// The loop has ended.
+    #[error("the server is going down")]
+    ShuttingDown,
+}
+
+impl Commands {
+    /// The door, and the loop's end of it. `failing` is set while the journal can't write.
+    pub(super) fn open(failing: Arc<AtomicBool>, clock: Clock) -> (Self, mpsc::Receiver<Request>) {
+        let (sender, requests) = mpsc::channel(COMMANDS_MAX);
+        let commands = Self {
+            sender,
+            failing,
+            clock,
+        };
+        (commands, requests)
+    }
+
+    /// Runs the command and returns once its entries are durable.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure`]: the command was refused, or the loop can't carry it out.
+    ///
+    /// # Cancel safety
+    ///
+    /// The command is on its way when this returns; dropping the future drops the answer alone.
+    pub fn ask<C: Command>(
+        &self,
+        command: C,
+    ) -> impl Future<Output = Result<C::Answer, Failure>> + marker::Send + use<C> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.send(Request::Command(Box::new(Ask {
+            command,
+            since: self.clock.elapsed(),
+            answer: Err(Failure::ShuttingDown),
+            reply,
+        })));
+        async move {
+            sent?;
+            answer.await.unwrap_or(Err(Failure::ShuttingDown))
+        }
+    }
+
+    /// A door that doesn't keep the loop from ending.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakCommands {
+        WeakCommands {
+            sender: self.sender.downgrade(),
+            failing: self.failing.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
+    /// Advances the manual clock, from deadline to deadline. Returns what it shows once everything that was due on the way is
+    /// durable.
+    ///
+    /// # Errors
+    ///
+    /// The loop has ended or has too much to do.
+    pub async fn advance(&self, by: Duration) -> Result<Timestamp, Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Advance(by, reply))?;
+        answer.await.map_err(|_| Failure::ShuttingDown)
+    }
+
+    /// How many commands wait for the loop.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.sender.max_capacity() - self.sender.capacity()
+    }
+
+    /// Why a command would come to nothing at the moment, if it would.
+    #[must_use]
+    pub fn failure(&self) -> Option<Failure> {
+        if self.sender.is_closed() {
+            Some(Failure::ShuttingDown)
+        } else if self.failing.load(Ordering::Relaxed) {
+            Some(Failure::Storage)
+        } else {
+            None
+        }
+    }
+
+    fn send(&self, request: Request) -> Result<(), Failure> {
+        self.sender.try_send(request).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Failure::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Failure::ShuttingDown,
+        })
+    }
+}

@@ -1,0 +1,358 @@
+//! The loop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinError;
+
+use abide_engine::delivery::{Notice, Send};
+use abide_engine::{Effect, Engine, Entry, Policy};
+use abide_wire::Timestamp;
+
+use super::checkpoint::Checkpointer;
+use super::commands::{Asked, Commands, Failure, Request};
+use super::restore::load;
+use crate::board::Board;
+use crate::clock::Clock;
+use crate::journal::{Journal, JournalError};
+use crate::metrics::Metrics;
+
+/// The most commands in one batch.
+const BATCH_COMMANDS_MAX: usize = 1_024;
+/// How long a command may have waited when others wait behind it; those that have waited longer are refused.
+pub const SHED_AFTER: Duration = Duration::from_millis(500);
+/// The most entries that deadlines add to one batch.
+const BATCH_DUE_MAX: usize = 4_096;
+/// How long to wait before a failed append is tried again.
+const APPEND_RETRY: Duration = Duration::from_millis(250);
+
+/// Why a server can't start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The journal can't be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A task of the loop's panicked or was canceled.
+    #[error("the journal's task failed")]
+    Task(#[from] JoinError),
+}
+
+/// The loop, and all that it owns.
+#[derive(Debug)]
+pub struct Driver {
+    engine: Engine,
+    /// Away while an append is under way.
+    journal: Option<Box<dyn Journal>>,
+    checkpointer: Checkpointer,
+    clock: Clock,
+    board: Arc<Board>,
+    requests: mpsc::Receiver<Request>,
+    advancing: Option<Advancing>,
+    failing: Arc<AtomicBool>,
+    metrics: Arc<Metrics>,
+    /// Takes webhooks to their receivers.
+    courier: Option<mpsc::UnboundedSender<Send>>,
+}
+
+/// How far the manual clock is to be advanced, and the callers that wait for it.
+#[derive(Debug)]
+struct Advancing {
+    target: Timestamp,
+    replies: Vec<oneshot::Sender<Timestamp>>,
+}
+
+/// What one pass has gathered.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) entries: Vec<Entry>,
+    pub(super) effects: Vec<Effect>,
+    /// Commands with what came of each, or why it isn't carried out.
+    replies: Vec<(Box<dyn Asked>, Option<Failure>)>,
+    /// The callers that waited for the clock to be where it is now.
+    arrived: Vec<oneshot::Sender<Timestamp>>,
+}
+
+impl Driver {
+    /// Reads the journal and has everything ready: what was due while the server was down has happened when this returns.
+    ///
+    /// `seed` is the seed from now on; `None` keeps that of the journal, or takes `fresh_seed` if the journal has none. Blocks on
+    /// the journal; call it through `spawn_blocking` if that waits for a disk.
+    ///
+    /// # Errors
+    ///
+    /// The journal can't be read, or is of a newer version.
+    pub fn open(
+        mut journal: Box<dyn Journal>,
+        clock: Clock,
+        policy: Policy,
+        seed: Option<u64>,
+        fresh_seed: u64,
+    ) -> Result<(Self, Commands, Arc<Board>), DriverError> {
+        let mut engine = Engine::new(policy);
+        let checkpointed = load(&mut engine, journal.as_mut())?;
+        let mut batch = Batch::default();
+        let is_fresh = engine.jobs_made() == 0 && engine.luck().seed() == 0;
+        let seed = seed.or(is_fresh.then_some(fresh_seed));
+        if let Some(seed) = seed.filter(|seed| *seed != engine.luck().seed()) {
+            batch.entries.push(Entry::Seeded { seed });
+            engine.apply(&batch.entries[0], &mut batch.effects);
+        }
+        if let Some(shown) = engine.clock() {
+            // Fails only where the clock runs by itself, and then there is nothing to catch up with.
+            let _runs = clock.advance_to(shown);
+        }
+        engine.fire(
+            clock.now(),
+            usize::MAX,
+            &mut batch.entries,
+            &mut batch.effects,
+        );
+        let last_seq = journal.append(&encode(&batch.entries))?;
+        let board = Arc::new(Board::new(&engine, last_seq));
+        let failing = Arc::default();
+        let (commands, requests) = Commands::open(Arc::clone(&failing), clock.clone());
+        let driver = Self {
+            engine,
+            checkpointer: Checkpointer::new(journal.checkpoints(), checkpointed),
+            journal: Some(journal),
+            clock,
+            board: board.clone(),
+            requests,
+            advancing: None,
+            failing,
+            metrics: Arc::default(),
+            courier: None,
+        };
+        Ok((driver, commands, board))
+    }
+
+    /// Where batches and syncs are counted.
+    #[must_use]
+    pub fn counted(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Hands webhooks to that courier; without one they wait. The channel needs no limit of its own, because the engine has
+    /// never more deliveries under way than [`RetryPolicy::flying_max`](abide_engine::delivery::RetryPolicy::flying_max).
+    #[must_use]
+    pub fn with_courier(mut self, courier: mpsc::UnboundedSender<Send>) -> Self {
+        self.courier = Some(courier);
+        self
+    }
+
+    /// Runs until every [`Commands`] has been dropped; then writes a checkpoint and closes the journal.
+    ///
+    /// # Errors
+    ///
+    /// The journal failed in a way that trying again doesn't mend. Everything that was acknowledged is safe.
+    pub async fn run(mut self) -> Result<(), DriverError> {
+        let mut requests = Vec::new();
+        loop {
+            // The first pass gathers nothing: what was under way before a restart is due.
+            let batch = self.decide(&mut requests);
+            self.write_and_tell(batch).await?;
+            self.step_clock();
+            let (seq, is_idle) = (self.last_seq(), self.requests.is_empty());
+            let due = self
+                .checkpointer
+                .write_if_due(&mut self.engine, seq, is_idle);
+            due.await;
+            let Some(()) = self.gather(&mut requests).await else {
+                break;
+            };
+        }
+        let seq = self.last_seq();
+        self.checkpointer.close(&mut self.engine, seq).await;
+        if let Some(journal) = self.journal.take() {
+            tokio::task::spawn_blocking(move || journal.close()).await??;
+        }
+        Ok(())
+    }
+
+    fn last_seq(&self) -> u64 {
+        let journal = self.journal.as_ref();
+        journal.map_or(0, |journal| journal.last_seq())
+    }
+
+    /// Waits for commands or a deadline. `None` when there will be no more commands.
+    async fn gather(&mut self, requests: &mut Vec<Request>) -> Option<()> {
+        let due = self.engine.next_due();
+        let advancing = self.may_advance();
+        let clock = self.clock.clone();
+        tokio::select! {
+            received = self.requests.recv_many(requests, BATCH_COMMANDS_MAX) => {
+                (received > 0).then_some(())
+            }
+            () = async { clock.sleep_until(due.unwrap_or(Timestamp::MAX)).await }, if due.is_some() => Some(()),
+            () = std::future::ready(()), if advancing => Some(()),
+        }
+    }
+
+    /// What is due and what is asked for, as entries, applied.
+    fn decide(&mut self, requests: &mut Vec<Request>) -> Batch {
+        let mut batch = Batch::default();
+        let now = self.clock.now();
+        self.engine
+            .fire(now, BATCH_DUE_MAX, &mut batch.entries, &mut batch.effects);
+        let is_behind = self.requests.len() >= BATCH_COMMANDS_MAX;
+        let elapsed = self.clock.elapsed();
+        for request in requests.drain(..) {
+            match request {
+                Request::Command(asked)
+                    if is_behind && elapsed.saturating_sub(asked.since()) > SHED_AFTER =>
+                {
+                    batch.replies.push((asked, Some(Failure::Overloaded)));
+                }
+                Request::Command(mut asked) => {
+                    asked.carry_out(&mut self.engine, now, &mut batch);
+                    batch.replies.push((asked, None));
+                }
+                Request::Advance(by, reply) => {
+                    let advancing = self.advancing.get_or_insert(Advancing {
+                        target: now,
+                        replies: Vec::new(),
+                    });
+                    advancing.target = advancing.target + by;
+                    advancing.replies.push(reply);
+                }
+            }
+        }
+        // What has just been made may begin at once, and then its beginning is in the same append: an idle disk would
+        // otherwise be busy with it when the next create comes.
+        self.engine
+            .fire(now, BATCH_DUE_MAX, &mut batch.entries, &mut batch.effects);
+        if self.courier.is_some() {
+            self.engine.dispatch(now, &mut batch.effects);
+        }
+        self.arrive(now, &mut batch);
+        batch
+    }
+
+    /// Notes where the manual clock stands, where it has been advanced as far as was asked: a restart goes on from there.
+    fn arrive(&mut self, now: Timestamp, batch: &mut Batch) {
+        let is_there = self.may_advance()
+            && self.advancing.as_ref().is_some_and(|advancing| {
+                advancing.target <= now && self.engine.next_due().is_none_or(|due| due > now)
+            });
+        if let Some(advancing) = self.advancing.take_if(|_| is_there) {
+            let entry = Entry::Clock { at: now };
+            self.engine.apply(&entry, &mut batch.effects);
+            batch.entries.push(entry);
+            batch.arrived = advancing.replies;
+        }
+    }
+
+    /// Makes the batch durable, then tells of it.
+    async fn write_and_tell(&mut self, mut batch: Batch) -> Result<(), DriverError> {
+        let bytes = Arc::new(encode(&batch.entries));
+        let count = bytes.len() as u64;
+        let last_seq = loop {
+            match self.append(bytes.clone()).await? {
+                Ok(last_seq) => {
+                    self.failing.store(false, Ordering::Relaxed);
+                    break last_seq;
+                }
+                Err(error) if error.is_retryable() => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        entries = count,
+                        "the journal can't write; trying again"
+                    );
+                    self.failing.store(true, Ordering::Relaxed);
+                    self.metrics.append_failed();
+                    for (asked, _) in batch.replies.drain(..) {
+                        asked.reply(Some(Failure::Storage));
+                    }
+                    self.refuse_for_a_while().await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        self.board
+            .publish(&batch.effects, last_seq + 1 - count.min(last_seq));
+        for (asked, failure) in batch.replies {
+            asked.reply(failure);
+        }
+        for effect in batch.effects {
+            if let (Effect::Webhook(Notice::Send(send)), Some(courier)) = (effect, &self.courier) {
+                // A courier that has gone leaves it to the next start: the delivery is still due.
+                let _gone = courier.send(*send);
+            }
+        }
+        for reply in batch.arrived {
+            let _gone = reply.send(self.clock.now());
+        }
+        Ok(())
+    }
+
+    async fn append(
+        &mut self,
+        bytes: Arc<Vec<Vec<u8>>>,
+    ) -> Result<Result<u64, JournalError>, DriverError> {
+        let mut journal = self
+            .journal
+            .take()
+            .expect("the journal is back after every append");
+        let (entries, begun) = (bytes.len(), self.clock.elapsed());
+        let result = if bytes.is_empty() {
+            Ok(journal.last_seq())
+        } else if journal.is_blocking() {
+            let (back, result) = tokio::task::spawn_blocking(move || {
+                let result = journal.append(&bytes);
+                (journal, result)
+            })
+            .await?;
+            journal = back;
+            result
+        } else {
+            journal.append(&bytes)
+        };
+        self.journal = Some(journal);
+        if entries > 0 {
+            self.metrics.appended(entries, self.clock.elapsed() - begun);
+        }
+        Ok(result)
+    }
+
+    /// Refuses whatever comes until it is time to try the journal again.
+    async fn refuse_for_a_while(&mut self) {
+        let clock = self.clock.clone();
+        let mut pause = std::pin::pin!(clock.hold(APPEND_RETRY));
+        loop {
+            tokio::select! {
+                () = &mut pause => return,
+                request = self.requests.recv() => match request {
+                    Some(Request::Command(asked)) => asked.reply(Some(Failure::Storage)),
+                    Some(Request::Advance(..)) => {}
+                    None => return pause.await,
+                },
+            }
+        }
+    }
+
+    /// Whether a manual clock is being advanced and may go on. It stands still while receivers are being called, so that
+    /// a schedule of days runs attempt by attempt.
+    fn may_advance(&self) -> bool {
+        self.advancing.is_some()
+            && (self.courier.is_none() || self.engine.webhooks().in_flight() == 0)
+    }
+
+    /// Takes a manual clock one deadline further, where it is being advanced.
+    fn step_clock(&mut self) {
+        if self.may_advance()
+            && let Some(advancing) = &self.advancing
+        {
+            let target = advancing.target;
+            let next = self.engine.next_due().filter(|due| *due <= target);
+            // Fails only where the clock runs by itself, and nobody can ask for that.
+            let _runs = self.clock.advance_to(next.unwrap_or(target));
+        }
+    }
+}
+
+fn encode(entries: &[Entry]) -> Vec<Vec<u8>> {
+    entries.iter().map(Entry::encode).collect()
+}
