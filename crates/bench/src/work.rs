@@ -22,10 +22,10 @@ use abide_engine::{Create, Created};
 use abide_server::clock::Clock;
 use abide_server::config::Layers;
 use abide_server::connection::connection;
-use abide_server::driver::Driver;
 use abide_server::http::{AppState, Gate};
 use abide_server::journal::MemoryJournal;
-use abide_server::metrics::Metrics;
+use abide_server::{Fresh, Server};
+use abide_wire::webhook::Secret;
 use abide_wire::{NewJob, Timestamp};
 
 use crate::contestant::{KEY, get, post};
@@ -135,16 +135,13 @@ impl House {
             Sort::Timer => Clock::manual(start),
             _ => Clock::running(start, NonZeroU32::MIN),
         };
-        let (driver, commands, board) = Driver::open(
-            Box::new(MemoryJournal::forgetful(1)),
-            clock.clone(),
-            config.policy(),
-            Some(7),
-            7,
-        )?;
-        let metrics = Arc::new(Metrics::new());
-        tokio::spawn(driver.counted(metrics.clone()).run());
-        let state = AppState::new(board, commands, clock, config, metrics);
+        let journal = Box::new(MemoryJournal::forgetful(1));
+        let fresh = Fresh {
+            seed: 7,
+            secret: Secret::generate([7; 32]),
+        };
+        let server = Server::assemble(config, clock, journal, |_| None, fresh);
+        let state = server.await?.state;
         let address = Some([127, 0, 0, 1].into());
         let gate = Gate::new(state.clone(), address);
         Ok(Self { state, gate })

@@ -19,4 +19,4 @@ pub mod server;
 mod sharded;
 
 pub use config::Config;
-pub use server::{Server, ServerError};
+pub use server::{Assembly, Fresh, Server, ServerError};

@@ -15,8 +15,9 @@ use abide_wire::webhook::Secret;
 
 use crate::clock::Clock;
 use crate::config::{ClockSort, Config, JobStart};
-use crate::courier::{Courier, HttpCarrier};
+use crate::courier::{Carrier, Courier, HttpCarrier};
 use crate::driver::{Driver, DriverError, Failure};
+use crate::guard::Guard;
 use crate::http::{AppState, Gate};
 use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal, View};
 use crate::metrics::Metrics;
@@ -39,9 +40,25 @@ const MANUAL_START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 pub struct Server {
     address: SocketAddr,
     listener: TcpListener,
-    state: AppState,
+    assembly: Assembly,
+}
+
+/// The parts of a server, running and connected, without a socket.
+#[derive(Debug)]
+pub struct Assembly {
+    /// What handlers may reach.
+    pub state: AppState,
     driver: JoinHandle<Result<(), DriverError>>,
-    courier: JoinHandle<()>,
+    courier: Option<JoinHandle<()>>,
+}
+
+/// What a server makes of chance, unless its journal has it already.
+#[derive(Clone, Debug)]
+pub struct Fresh {
+    /// The seed of all simulated jobs, unless the configuration says another.
+    pub seed: u64,
+    /// The secret from which those of webhook endpoints are derived.
+    pub secret: Secret,
 }
 
 /// Why a server doesn't start, or ends badly.
@@ -57,7 +74,7 @@ pub enum ServerError {
     /// The loop failed.
     #[error(transparent)]
     Driver(#[from] DriverError),
-    /// The loop didn't take its settings.
+    /// The loop refused its settings.
     #[error("the settings were refused: {0}")]
     Settings(#[from] Failure),
     /// The system has no randomness to make secrets of.
@@ -69,8 +86,8 @@ pub enum ServerError {
 }
 
 impl Server {
-    /// Opens the journal, catches up with what was due while nobody looked, and listens. `fresh_seed` seeds all luck where
-    /// neither the configuration nor the journal has a seed.
+    /// Opens the journal, catches up with what was due while the server was down, and listens. `fresh_seed` is the seed if
+    /// neither the configuration nor the journal has one.
     ///
     /// # Errors
     ///
@@ -83,38 +100,72 @@ impl Server {
             ClockSort::Real if config.speed.get() == 1 => Clock::real(),
             ClockSort::Real => Clock::scaled(config.speed),
         };
-        let (driver, commands, board) = {
-            let (config, clock) = (config.clone(), clock.clone());
-            tokio::task::spawn_blocking(move || {
-                // Below 2^63, as the files keep it.
-                let life = fresh_seed >> 1;
-                let journal: Box<dyn Journal> = if config.ephemeral {
-                    Box::new(MemoryJournal::forgetful(life))
-                } else {
-                    Box::new(SqliteJournal::open(&config.data, VIEWS, life)?)
-                };
-                let policy = config.policy();
-                Driver::open(journal, clock, policy, config.seed, fresh_seed)
-            })
-            .await??
+        // Below 2^63, as the files keep it.
+        let life = fresh_seed >> 1;
+        let journal: Box<dyn Journal> = if config.ephemeral {
+            Box::new(MemoryJournal::forgetful(life))
+        } else {
+            let directory = config.data.clone();
+            let open = move || SqliteJournal::open(&directory, VIEWS, life);
+            Box::new(tokio::task::spawn_blocking(open).await??)
         };
-        let metrics = Arc::new(Metrics::new());
-        let (courier, sends) = mpsc::unbounded_channel();
-        let driver = driver.counted(metrics.clone()).with_courier(courier);
-        let driver = tokio::spawn(driver.run());
-        commands.ask(SetMasterSecret(fresh_secret()?)).await?;
-        commands.ask(SetDefaults(config.defaults())).await?;
+        let fresh = Fresh {
+            seed: fresh_seed,
+            secret: fresh_secret()?,
+        };
+        let carrier = |guard: &Arc<Guard>| -> Option<Arc<dyn Carrier>> {
+            Some(Arc::new(HttpCarrier::new(guard.clone())))
+        };
+        let assembly = Self::assemble(config, clock, journal, carrier, fresh).await?;
+        let (commands, config) = (&assembly.state.commands, &assembly.state.config);
         if config.default_job_start == JobStart::Boot {
             commands.ask(config.default_job(true)).await?;
         }
-        let state = AppState::new(board, commands, clock, config, metrics);
-        let carrier = Arc::new(HttpCarrier::new(state.guard.clone()));
-        let courier = Courier::new(carrier, state.clock.clone(), &state.commands, sends);
-        let courier = courier.counted(state.metrics.clone());
-        let courier = tokio::spawn(courier.run(state.stop.clone()));
         Ok(Self {
             address,
             listener,
+            assembly,
+        })
+    }
+
+    /// Connects the parts of a server and starts them: the loop on that journal and clock, and the courier, which delivers
+    /// webhooks by what `carrier` makes. Without a carrier webhooks wait. The default job isn't started, so that tests begin
+    /// without jobs.
+    ///
+    /// # Errors
+    ///
+    /// The journal can't be read, or is of a newer version.
+    pub async fn assemble(
+        config: Config,
+        clock: Clock,
+        journal: Box<dyn Journal>,
+        carrier: impl FnOnce(&Arc<Guard>) -> Option<Arc<dyn Carrier>>,
+        fresh: Fresh,
+    ) -> Result<Assembly, ServerError> {
+        let is_blocking = journal.is_blocking();
+        let (policy, seed) = (config.policy(), config.seed);
+        let at = clock.clone();
+        let open = move || Driver::open(journal, at, policy, seed, fresh.seed);
+        let (driver, commands, board) = if is_blocking {
+            tokio::task::spawn_blocking(open).await??
+        } else {
+            open()?
+        };
+        let metrics = Arc::new(Metrics::new());
+        let mut driver = driver.counted(metrics.clone());
+        let state = AppState::new(board, commands, clock, config, metrics);
+        let courier = carrier(&state.guard).map(|carrier| {
+            let (courier, sends) = mpsc::unbounded_channel();
+            driver.set_courier(courier);
+            let courier = Courier::new(carrier, state.clock.clone(), &state.commands, sends);
+            let courier = courier.counted(state.metrics.clone());
+            tokio::spawn(courier.run(state.stop.clone()))
+        });
+        let driver = tokio::spawn(driver.run());
+        let commands = &state.commands;
+        commands.ask(SetMasterSecret(fresh.secret)).await?;
+        commands.ask(SetDefaults(state.config.defaults())).await?;
+        Ok(Assembly {
             state,
             driver,
             courier,
@@ -130,7 +181,7 @@ impl Server {
     /// What handlers may reach; for tests and for programs that embed the server.
     #[must_use]
     pub const fn state(&self) -> &AppState {
-        &self.state
+        &self.assembly.state
     }
 
     /// Serves until `stop` is canceled, then drains: what is held answers, streams end, the journal closes last.
@@ -143,13 +194,12 @@ impl Server {
     ///
     /// Dropping it cuts every connection. What was acknowledged is safe.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServerError> {
-        let Self {
-            listener,
+        let Assembly {
             state,
             mut driver,
             courier,
-            ..
-        } = self;
+        } = self.assembly;
+        let listener = self.listener;
         let held = state.clone();
         let options = ServeOptions {
             connections_max: state.config.connections_max.get(),
@@ -177,7 +227,9 @@ impl Server {
             Some(ended) => ended??,
             None => driver.await??,
         }
-        courier.await?;
+        if let Some(courier) = courier {
+            courier.await?;
+        }
         Ok(())
     }
 }

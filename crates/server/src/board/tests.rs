@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::future::Future as _;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use abide_engine::{Cancel, Command, Create, Entry, Policy};
-use abide_wire::NewJob;
+use abide_engine::{Cancel, Command, Create, Effect, Engine, Entry, JobKey, Owner, Policy};
+use abide_wire::{NewJob, Timestamp, Until};
 
 use super::waiters::ring;
 use super::{Board, Channel, Look, Watcher};

@@ -137,10 +137,8 @@ impl Driver {
 
     /// Hands webhooks to that courier; without one they wait. The channel needs no limit of its own, because the engine has
     /// never more deliveries under way than [`RetryPolicy::flying_max`](abide_engine::delivery::RetryPolicy::flying_max).
-    #[must_use]
-    pub fn with_courier(mut self, courier: mpsc::UnboundedSender<Send>) -> Self {
+    pub fn set_courier(&mut self, courier: mpsc::UnboundedSender<Send>) {
         self.courier = Some(courier);
-        self
     }
 
     /// Runs until every [`Commands`] has been dropped; then writes a checkpoint and closes the journal.

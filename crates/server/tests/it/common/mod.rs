@@ -9,22 +9,19 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide_engine::SetDefaults;
 use abide_server::clock::Clock;
 use abide_server::config::{Config, Layers};
-use abide_server::courier::{Carrier, Courier};
-use abide_server::driver::Driver;
+use abide_server::courier::Carrier;
 use abide_server::http::answer::{self, Body};
 use abide_server::http::{AppState, Gate};
 use abide_server::journal::{Journal, MemoryJournal};
-use abide_server::metrics::Metrics;
+use abide_server::{Fresh, Server};
 use abide_wire::Timestamp;
+use abide_wire::webhook::Secret;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyDataStream, BodyExt as _};
 use serde_json::Value;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -83,22 +80,12 @@ impl House {
                 layers.flag(*name, *value)
             });
         let config: Config = layers.resolve().unwrap().config;
-        let policy = config.policy();
-        let (driver, commands, board) =
-            Driver::open(journal, clock.clone(), policy, Some(7), 7).unwrap();
-        let metrics = Arc::new(Metrics::new());
-        let mut driver = driver.counted(metrics.clone());
-        let stop = CancellationToken::new();
-        if let Some(carrier) = carrier {
-            let (courier, sends) = mpsc::unbounded_channel();
-            driver = driver.with_courier(courier);
-            let courier = Courier::new(carrier, clock.clone(), &commands, sends);
-            tokio::spawn(courier.counted(metrics.clone()).run(stop));
-        }
-        tokio::spawn(driver.run());
-        let settings = SetDefaults(config.defaults());
-        commands.ask(settings).await.unwrap();
-        let state = AppState::new(board, commands, clock.clone(), config, metrics);
+        let fresh = Fresh {
+            seed: 7,
+            secret: Secret::generate([7; 32]),
+        };
+        let server = Server::assemble(config, clock.clone(), journal, |_| carrier, fresh).await;
+        let state = server.unwrap().state;
         Self {
             state,
             clock,
