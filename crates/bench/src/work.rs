@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 use abide_engine::{Create, Created};
 use abide_server::clock::Clock;
 use abide_server::config::Layers;
-use abide_server::connection::connection;
 use abide_server::http::{AppState, Gate};
 use abide_server::journal::MemoryJournal;
+use abide_server::net::connection;
 use abide_server::{Fresh, Server};
 use abide_wire::webhook::Secret;
 use abide_wire::{NewJob, Timestamp};
@@ -222,8 +222,8 @@ impl AsyncRead for Pipe {
         match self.left {
             0 if self.stays => Poll::Pending,
             0 => Poll::Ready(Ok(())),
-            // It is answered first: whoever reads now only looks whether this end is still there.
-            _ if buffer.remaining() < 4_096 => Poll::Pending,
+            // It is answered first: small reads only look whether this end is still there.
+            _ if buffer.remaining() <= 1_024 => Poll::Pending,
             _ => {
                 self.left -= 1;
                 buffer.put_slice(&self.request);

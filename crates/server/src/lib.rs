@@ -5,16 +5,15 @@ pub mod board;
 pub mod check;
 pub mod clock;
 pub mod config;
-pub mod connection;
 pub mod courier;
 pub mod driver;
 pub mod guard;
 pub mod http;
 pub mod journal;
 pub mod metrics;
+pub mod net;
 mod recent;
 pub mod scenario;
-pub mod serve;
 pub mod server;
 mod sharded;
 

@@ -21,7 +21,7 @@ use crate::guard::Guard;
 use crate::http::{AppState, Gate};
 use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal, View};
 use crate::metrics::Metrics;
-use crate::serve::{BindError, Peer, ServeOptions, bind, serve};
+use crate::net::{BindError, Peer, ServeOptions, bind, serve};
 
 /// What `sqlite3` on the checkpoint shows a person.
 const VIEWS: &[View] = &[View {

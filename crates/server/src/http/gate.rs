@@ -27,7 +27,7 @@ use super::route::{Counts, Row};
 use super::state::AppState;
 use super::table::{Found, TABLE};
 use super::trace::Trace;
-use crate::serve::Reset;
+use crate::net::{Answers, Reset};
 
 /// How long a body may take to come.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
@@ -78,12 +78,6 @@ impl Gate {
     pub fn with_reset(mut self, reset: Reset) -> Self {
         self.reset = Some(reset);
         self
-    }
-
-    /// The machine's time since some moment.
-    #[must_use]
-    pub fn elapsed(&self) -> Duration {
-        self.state.clock.elapsed()
     }
 
     /// Answers one request.
@@ -203,6 +197,12 @@ impl Gate {
                 )))
             }
         }
+    }
+}
+
+impl Answers for Gate {
+    fn answer(&self, request: Request<Body>) -> Outcome {
+        Self::answer(self, request)
     }
 }
 

@@ -114,11 +114,11 @@ fn door_of_unknown(path: &str) -> Door {
         path.strip_prefix(*tree)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    if OPEN.iter().any(|tree| is_under(tree)) {
+    if OPEN.iter().any(&is_under) {
         return Door::Open;
     }
     let mut dialects = DIALECTS.iter();
-    match dialects.find(|dialect| dialect.trees.iter().any(|tree| is_under(tree))) {
+    match dialects.find(|dialect| dialect.trees.iter().any(&is_under)) {
         Some(dialect) => Door::Dialect(dialect.words),
         None => Door::Native,
     }

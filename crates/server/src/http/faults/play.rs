@@ -20,7 +20,7 @@ use crate::http::door::{Door, Words};
 use crate::http::error::ApiError;
 use crate::http::route::{Meets, Row, Subject};
 use crate::http::state::AppState;
-use crate::serve::Reset;
+use crate::net::Reset;
 
 /// The status of an answer that is never sent, as it is counted.
 const NEVER_SENT: u16 = 499;

@@ -1,11 +1,10 @@
-//! From a listening socket to requests: the accept loop and the care of connections.
+//! The accept loop: listening, the limit of connections, draining.
 //!
-//! A connection speaks HTTP/1.1 or cleartext HTTP/2, whichever its first bytes say. It is given up when its first request, or the
-//! head of a later one, doesn't come in time, and when its other end has vanished without a word. There are never more
-//! than so many; others wait in the system's queue.
+//! At most [`ServeOptions::connections_max`] connections are open; others wait in the system's queue. A peer that has
+//! vanished without a word is found by the system.
 //!
-//! Stopping is in three steps: nothing new is accepted and idle connections close; requests in flight go on, and what is held ends by
-//! itself because it watches the same token; after the drain time whatever is left is cut.
+//! Stopping is in three steps: nothing new is accepted and idle connections close; requests in flight go on, and what is
+//! held ends by itself because it watches the same token; after the drain time whatever is left is cut.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +21,7 @@ use tokio_util::future::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::connection::{Answers, connection};
+use super::connection::{Answers, connection};
 
 /// After so long without a sign from the other end it is asked for one.
 pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
@@ -278,92 +277,4 @@ fn watch_for_life(stream: &TcpStream) {
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_user_timeout(Some(SIGN_OF_LIFE_WAIT));
     let _ = stream.set_nodelay(true);
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::IpAddr;
-
-    use axum::body::Body;
-    use axum::response::Response;
-    use http::Request;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::sync::Notify;
-
-    use super::*;
-    use crate::clock::Clock;
-    use crate::connection::{Answering, Head, Quick};
-
-    /// Never answers `/never`, and says when it is asked.
-    #[derive(Clone)]
-    struct Fine {
-        peer: IpAddr,
-        never: Arc<Notify>,
-        clock: Clock,
-    }
-
-    impl Answers for Fine {
-        fn quick(&self, _: &Head<'_>, _: &[u8], _: bool, _: &mut Vec<u8>) -> Quick {
-            Quick::Ordinary
-        }
-
-        fn ordinary(&self, request: Request<Body>) -> Answering {
-            let Self { peer, never, .. } = self.clone();
-            Box::pin(async move {
-                if request.uri().path() == "/never" {
-                    never.notify_one();
-                    std::future::pending::<()>().await;
-                }
-                Response::new(Body::from(format!("{peer} fine")))
-            })
-        }
-
-        fn elapsed(&self) -> Duration {
-            self.clock.elapsed()
-        }
-    }
-
-    #[tokio::test]
-    async fn an_address_in_use_is_told_as_that() {
-        let first = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
-        let address = first.local_addr().unwrap();
-        let error = bind(address).await.unwrap_err();
-        assert!(matches!(error, BindError::InUse { .. }), "{error}");
-    }
-
-    #[tokio::test]
-    async fn the_accept_loop_answers_drains_and_ends() {
-        let listener = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let options = ServeOptions {
-            connections_max: 2,
-            drain: Duration::from_millis(50),
-        };
-        let never = Arc::new(Notify::new());
-        let make = {
-            let (never, clock) = (never.clone(), Clock::real());
-            move |peer: Peer| Fine {
-                peer: peer.address.ip(),
-                never: never.clone(),
-                clock: clock.clone(),
-            }
-        };
-        let server = tokio::spawn(serve(listener, make, options, stop.clone()));
-        let mut streams = Vec::new();
-        for path in ["/", "/never"] {
-            let mut stream = TcpStream::connect(address).await.unwrap();
-            stream
-                .write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes())
-                .await
-                .unwrap();
-            streams.push(stream);
-        }
-        let mut bytes = vec![0; 1024];
-        let n = streams[0].read(&mut bytes).await.unwrap();
-        assert!(String::from_utf8_lossy(&bytes[..n]).ends_with("127.0.0.1 fine"));
-        never.notified().await;
-        stop.cancel();
-        assert_eq!(server.await.unwrap(), 1);
-    }
 }
