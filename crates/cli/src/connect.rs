@@ -7,16 +7,53 @@ use std::time::Duration;
 
 use abide::{Client, Error};
 use anyhow::Context as _;
+use clap::Args;
 
-use crate::args::Common;
 use crate::exit::{FAILED, Failure, STILL_RUNNING, UNREACHABLE, USAGE};
 
+/// Where a server listens unless it is told otherwise.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 /// How long making a connection may take before the server counts as not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pauses after each look for a server that may just be starting, in milliseconds: half a second in all.
 const START_PAUSES: [u64; 6] = [10, 20, 50, 100, 150, 170];
 
+/// What every command that talks to a server takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Common {
+    /// The server to talk to
+    #[arg(
+        long,
+        global = true,
+        env = "ABIDE_SERVER",
+        default_value = DEFAULT_SERVER,
+        value_name = "URL"
+    )]
+    pub(crate) server: String,
+    /// The key to show to it
+    #[arg(
+        long = "api-key",
+        id = "api-key",
+        global = true,
+        env = "ABIDE_API_KEY",
+        value_name = "KEY",
+        hide_env_values = true
+    )]
+    pub(crate) api_key: Vec<String>,
+    /// Writes JSON, one object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
 impl Common {
+    /// The flag that names the same server again; nothing for the default one.
+    pub(crate) fn server_flag(&self) -> String {
+        match self.server.as_str() {
+            DEFAULT_SERVER => String::new(),
+            server => format!(" --server {server}"),
+        }
+    }
+
     /// A client of the server that the flags name. Nothing is sent yet.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         self.client_with_memory(None)

@@ -9,7 +9,7 @@ use abide_wire::endpoint::{Endpoint, NewEndpoint};
 use anyhow::Context as _;
 use http::{Request, header};
 
-use crate::args::Common;
+use crate::connect::Common;
 use crate::exit::{Failure, UNREACHABLE};
 use crate::output;
 

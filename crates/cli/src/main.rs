@@ -1,6 +1,6 @@
 //! The binary `abide`: a job-status server and the client that waits for it.
 
-mod args;
+mod cli;
 mod commands;
 mod connect;
 mod endpoint;
@@ -14,10 +14,8 @@ mod telemetry;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    match commands::run(args::Cli::parse()) {
+    match cli::run() {
         Ok(code) => code,
         Err(error) => exit::report(&error),
     }

@@ -9,11 +9,19 @@ use abide_wire::Span;
 use clap::Args;
 use serde::Serialize;
 
-use crate::args::Common;
-use crate::connect::block_on;
+use crate::connect::{Common, block_on};
 use crate::exit::{self, Failure, UNREACHABLE, USAGE};
 use crate::interrupt::unless_interrupted;
 use crate::{output, show};
+
+/// Examples, below the flags.
+pub(crate) const HELP: &str = "\
+Examples:
+  abide attack http://127.0.0.1:3000/hook --secret whsec_...
+  abide attack http://127.0.0.1:3000/hook --only old_timestamp --only forged_signature
+  abide attack $URL --strict --json | jq 'select(.grade == \"fail\")'
+
+Exit codes: 0 every check passed, 1 one failed (with --strict, or has a warning), 3 the receiver can't be reached.";
 
 /// What `abide attack` takes.
 #[derive(Debug, Args)]

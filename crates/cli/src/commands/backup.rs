@@ -8,6 +8,12 @@ use clap::Args;
 use super::serve::fresh_seed;
 use crate::output;
 
+/// Examples, below the flags.
+pub(crate) const HELP: &str = "\
+Examples:
+  abide backup jobs copy && abide check copy
+  abide serve --data copy                            goes on from the copy";
+
 /// What `abide backup` takes.
 #[derive(Debug, Args)]
 pub(crate) struct BackupArgs {

@@ -6,8 +6,13 @@ use abide::{Outcome, Status};
 use clap::Args;
 
 use super::status::ask;
-use crate::args::Common;
+use crate::connect::Common;
 use crate::{output, show};
+
+/// Examples, below the flags.
+pub(crate) const HELP: &str = "\
+Examples:
+  abide cancel job_...";
 
 /// What `abide cancel` takes.
 #[derive(Debug, Args)]

@@ -9,6 +9,14 @@ use serde::Serialize;
 use crate::exit::FAILED;
 use crate::output;
 
+/// Examples, below the flags.
+pub(crate) const HELP: &str = "\
+Examples:
+  abide check jobs
+  abide check jobs --json | jq -r .damage[]
+
+Exit codes: 0 everything is whole, 1 something is damaged or can't be read.";
+
 /// What `abide check` takes.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {

@@ -5,11 +5,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::args::Cli;
 use crate::output;
+
+/// Examples, below the flags.
+pub(crate) const HELP: &str = "\
+Examples:
+  abide completions bash > ~/.local/share/bash-completion/completions/abide
+  abide completions zsh > ~/.zfunc/_abide
+  abide completions fish > ~/.config/fish/completions/abide.fish";
 
 /// What `abide completions` takes.
 #[derive(Debug, Args)]
@@ -18,6 +24,11 @@ pub(crate) struct CompletionsArgs {
     #[arg(value_enum)]
     shell: Shell,
 }
+
+/// Examples, below the flags.
+pub(crate) const MAN_HELP: &str = "\
+Examples:
+  abide man man && man man/abide.1";
 
 /// What `abide man` takes.
 #[derive(Debug, Args)]
@@ -28,10 +39,13 @@ pub(crate) struct ManArgs {
 }
 
 /// Writes what a shell needs to complete our commands.
-pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn completions(
+    args: &CompletionsArgs,
+    mut program: Command,
+) -> anyhow::Result<ExitCode> {
     // Made in memory, because the generator panics where the pipe is closed.
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "abide", &mut script);
+    clap_complete::generate(args.shell, &mut program, "abide", &mut script);
     let mut out = std::io::stdout().lock();
     out.write_all(&script)?;
     out.flush()?;
@@ -39,11 +53,11 @@ pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Writes a manual page for the program and for each command.
-pub(crate) fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn man(args: &ManArgs, program: Command) -> anyhow::Result<ExitCode> {
     let directory = &args.directory;
     std::fs::create_dir_all(directory)
         .with_context(|| format!("failed to make {}", directory.display()))?;
-    clap_mangen::generate_to(Cli::command(), directory)
+    clap_mangen::generate_to(program, directory)
         .with_context(|| format!("failed to write to {}", directory.display()))?;
     output::say(&format!(
         "abide: wrote the manual; try `man {}/abide.1`",

@@ -7,6 +7,13 @@ use serde_json::{Map, Value, json};
 use super::serve::SettingFlags;
 use crate::output;
 
+/// Examples, below the flags.
+pub(crate) const HELP: &str = "\
+Examples:
+  abide config                          a TOML file that says the same
+  abide config --speed 60 --json
+  abide config > abide.toml && abide serve --config abide.toml";
+
 /// Shows the configuration, and where each value comes from.
 pub(crate) fn run(flags: &SettingFlags, as_json: bool) -> anyhow::Result<ExitCode> {
     let resolved = flags.resolve()?;

@@ -11,12 +11,19 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::wait;
-use crate::args::Common;
-use crate::connect::block_on;
+use crate::connect::{Common, block_on};
 use crate::exit::{self, Failure, USAGE};
 use crate::how::How;
 use crate::interrupt::unless_interrupted;
 use crate::output;
+
+/// Examples, below the flags.
+pub(crate) const HELP: &str = "\
+Examples:
+  abide create
+  abide create --kind dub --input '{\"language\": \"es\"}' --metadata user=42
+  abide create --duration 5s --error-chance 0 --wait
+  abide wait $(abide create)";
 
 /// What `abide create` takes.
 #[derive(Debug, Args)]

@@ -7,9 +7,16 @@ use abide_wire::limits::PAGE_JOBS_MAX;
 use clap::Args;
 
 use super::create::pair;
-use crate::args::Common;
-use crate::connect::block_on;
+use crate::connect::{Common, block_on};
 use crate::{output, show};
+
+/// Examples, below the flags.
+pub(crate) const HELP: &str = "\
+Examples:
+  abide list
+  abide list --status failed --kind dub --limit 10
+  abide list --metadata user=42 --json | jq -r .id
+  abide wait $(abide list --status running --json | jq -r .id)";
 
 /// What `abide list` takes.
 #[derive(Debug, Args)]

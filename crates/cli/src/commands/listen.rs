@@ -14,8 +14,7 @@ use http::{Request, header};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::args::Common;
-use crate::connect::block_on;
+use crate::connect::{Common, block_on};
 use crate::endpoint;
 use crate::exit::{self, Failure, UNREACHABLE};
 use crate::interrupt::Signals;
@@ -27,6 +26,16 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 const CLOSING_MAX: Duration = Duration::from_secs(2);
 /// The most deliveries that wait to be written or forwarded; the sender repeats what finds no place.
 const WAITING_MAX: usize = 256;
+
+/// Examples, below the flags.
+pub(crate) const HELP: &str = "\
+Examples:
+  abide listen                                       every event of the server's jobs, until Ctrl-C
+  abide listen --events job.failed --json | jq .body.data.error
+  abide listen --forward http://127.0.0.1:3000/hook  to a handler in the making
+  abide listen --no-register --secret whsec_...      for a sender that knows the address
+
+Exit codes: 0 ended as asked, 3 refused or unreachable, 4 not --count deliveries within --timeout.";
 
 /// What `abide listen` takes.
 #[derive(Debug, Args)]

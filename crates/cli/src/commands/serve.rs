@@ -20,6 +20,13 @@ use crate::telemetry::Telemetry;
 /// The flag that the server's table and the client have in common.
 const API_KEY: &str = "api-key";
 
+/// Examples, below the flags.
+pub(crate) const HELP: &str = "\
+Examples:
+  abide serve --data jobs                          keeps its jobs in ./jobs
+  abide serve --ephemeral --listen :0 --speed 60   forgets them; any free port; a minute a second
+  abide serve --clock manual --seed 7              time that you advance yourself";
+
 /// The settings that were given as flags. Made from the server's own table, so that there is one list of them.
 #[derive(Clone, Debug)]
 pub(crate) struct SettingFlags {

@@ -5,10 +5,16 @@ use std::process::ExitCode;
 use abide::{Job, JobHandle};
 use clap::Args;
 
-use crate::args::Common;
-use crate::connect::block_on;
+use crate::connect::{Common, block_on};
 use crate::exit;
 use crate::{output, show};
+
+/// Examples, below the flags.
+pub(crate) const HELP: &str = "\
+Examples:
+  abide status job_...
+  abide status job_... --json | jq .progress
+  until abide status job_... --exit-status; do sleep 5; done   (but see `abide wait`)";
 
 /// What `abide status` takes.
 #[derive(Debug, Args)]

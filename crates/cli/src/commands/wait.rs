@@ -12,14 +12,26 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 
-use crate::args::Common;
-use crate::connect::{block_on, exit_code};
+use crate::connect::{Common, block_on, exit_code};
 use crate::endpoint::Ends;
 use crate::exit::{self, Failure};
 use crate::how::{How, Plan};
 use crate::interrupt::Signals;
 use crate::progress::Bars;
 use crate::{output, show};
+
+/// Examples, below the flags.
+pub(crate) const HELP: &str = "\
+Examples:
+  abide wait job_...                                        as well as the server can do it
+  abide wait job_... job_... --timeout 10m --json           several: a line each, in order of completion
+  abide wait job_... --strategy poll --interval 200ms       polls, five times a second
+  abide wait job_... --schedule backoff --factor 2 --max-interval 15s
+  abide wait job_... --strategy webhook --listen 0.0.0.0:9000 --public-url http://me.example:9000/
+  abide create | abide wait -
+
+Exit codes: 0 completed, 1 failed or canceled, 3 refused or unreachable, 4 still running at the deadline;
+of several jobs the highest.";
 
 /// What `abide wait` takes.
 #[derive(Debug, Args)]

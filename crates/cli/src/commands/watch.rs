@@ -5,12 +5,18 @@ use std::process::ExitCode;
 use abide::{Change, Client, Error, Event, Job, JobHandle};
 use clap::Args;
 
-use crate::args::Common;
-use crate::connect::block_on;
+use crate::connect::{Common, block_on};
 use crate::exit;
 use crate::interrupt::unless_interrupted;
 use crate::progress::Bars;
 use crate::{output, show};
+
+/// Examples, below the flags.
+pub(crate) const HELP: &str = "\
+Examples:
+  abide watch                                               every change of every job
+  abide watch job_...
+  abide watch job_... --json | jq -c '[.revision, .status, .progress.percent]'";
 
 /// What `abide watch` takes.
 #[derive(Debug, Args)]

@@ -24,6 +24,18 @@ use crate::output;
 /// The most jobs that are read or drawn: more would only make the same figures slower.
 const JOBS_MOST: usize = 100_000;
 
+/// Examples, below the flags.
+pub(crate) const HELP: &str = "\
+Examples:
+  abide simulate                                               learned against twelve well-known clients
+  abide simulate --law uniform:10s:30s --observe polls
+  abide simulate --durations past.txt --schedule learned --schedule fixed:5s --plot picture.svg
+  abide simulate --law pareto:10s:1.5 --price 2 --json
+
+Laws:
+  20s  uniform:10s:30s  exponential:20s  lognormal:20s:0.5  weibull:20s:1.5  pareto:10s:1.5  empirical:3s:41s
+  shifted:5s:LAW  mixture:0.3:LAW+0.7:LAW";
+
 /// What `abide simulate` takes.
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {

@@ -1,0 +1,161 @@
+//! The command line as a whole: its commands, and how one is found and run.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::commands::attack::{self, AttackArgs};
+use crate::commands::backup::{self, BackupArgs};
+use crate::commands::cancel::{self, CancelArgs};
+use crate::commands::check::{self, CheckArgs};
+use crate::commands::completions::{self, CompletionsArgs, ManArgs};
+use crate::commands::config;
+use crate::commands::create::{self, CreateArgs};
+use crate::commands::demo::{self, DemoArgs};
+use crate::commands::list::{self, ListArgs};
+use crate::commands::listen::{self, ListenArgs};
+use crate::commands::serve::{self, SettingFlags};
+use crate::commands::simulate::{self, SimulateArgs};
+use crate::commands::status::{self, StatusArgs};
+use crate::commands::wait::{self, WaitArgs};
+use crate::commands::watch::{self, WatchArgs};
+use crate::connect::Common;
+use crate::exit;
+
+/// The flags for all commands that do nothing in some of them, where they aren't shown.
+const HIDDEN: [(&str, &[&str]); 9] = [
+    ("serve", &["server", "json"]),
+    ("config", &["server"]),
+    ("demo", &["server", "api-key"]),
+    ("simulate", &["server", "api-key"]),
+    ("attack", &["server", "api-key"]),
+    ("check", &["server", "api-key"]),
+    ("backup", &["server", "api-key"]),
+    ("completions", &["server", "api-key", "json"]),
+    ("man", &["server", "api-key", "json"]),
+];
+
+/// Waits for long-running jobs without wasting a request or a second
+#[derive(Debug, Parser)]
+#[command(
+    name = "abide",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
+#[command(
+    after_help = "Exit codes: 0 completed, 1 failed or canceled, 2 usage, 3 refused or unreachable, \
+                        4 still running at the deadline, 130 interrupted."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts the server
+    #[command(after_help = serve::HELP)]
+    Serve(SettingFlags),
+    /// Waits for the same jobs in every way side by side, and shows what each way costs
+    #[command(after_help = demo::HELP)]
+    Demo(DemoArgs),
+    /// Creates a job and writes its id
+    #[command(after_help = create::HELP)]
+    Create(CreateArgs),
+    /// Shows how a job stands
+    #[command(after_help = status::HELP)]
+    Status(StatusArgs),
+    /// Lists jobs, the newest first
+    #[command(after_help = list::HELP)]
+    List(ListArgs),
+    /// Waits until jobs end, and tells of each when it does
+    #[command(after_help = wait::HELP)]
+    Wait(WaitArgs),
+    /// Shows every change of a job until it ends
+    #[command(after_help = watch::HELP)]
+    Watch(WatchArgs),
+    /// Cancels a job
+    #[command(after_help = cancel::HELP)]
+    Cancel(CancelArgs),
+    /// Tries schedules on a virtual clock, against a law of durations or your own past ones
+    #[command(after_help = simulate::HELP)]
+    Simulate(SimulateArgs),
+    /// Receives webhooks, verifies them and writes them
+    #[command(after_help = listen::HELP)]
+    Listen(ListenArgs),
+    /// Tries a receiver of webhooks with deliveries that it must refuse, and with good ones
+    #[command(after_help = attack::HELP)]
+    Attack(AttackArgs),
+    /// Shows the configuration that `serve` would run with, and where each value comes from
+    #[command(after_help = config::HELP)]
+    Config(SettingFlags),
+    /// Reads a data directory and says what is damaged
+    #[command(after_help = check::HELP)]
+    Check(CheckArgs),
+    /// Copies a data directory, also while a server uses it
+    #[command(after_help = backup::HELP)]
+    Backup(BackupArgs),
+    /// Writes what a shell needs to complete these commands
+    #[command(after_help = completions::HELP)]
+    Completions(CompletionsArgs),
+    /// Writes manual pages
+    #[command(after_help = completions::MAN_HELP)]
+    Man(ManArgs),
+}
+
+/// Runs the command that the arguments of this process name.
+pub(crate) fn run() -> anyhow::Result<ExitCode> {
+    let parsed = command()
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let Cli {
+        command: given,
+        common,
+    } = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help is data, and a full disk is no success.
+            error.print()?;
+            let code = if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::COMPLETED
+            };
+            return Ok(ExitCode::from(code));
+        }
+    };
+    match given {
+        Command::Serve(flags) => serve::run(&flags),
+        Command::Demo(args) => demo::run(&args, common.json),
+        Command::Create(args) => create::run(&common, &args),
+        Command::Status(args) => status::run(&common, &args),
+        Command::List(args) => list::run(&common, &args),
+        Command::Wait(args) => wait::run(&common, &args),
+        Command::Watch(args) => watch::run(&common, &args),
+        Command::Cancel(args) => cancel::run(&common, &args),
+        Command::Simulate(args) => simulate::run(&args, common.json),
+        Command::Listen(args) => listen::run(&common, &args),
+        Command::Attack(args) => attack::run(&common, &args),
+        Command::Config(flags) => config::run(&flags, common.json),
+        Command::Check(args) => check::run(&args, common.json),
+        Command::Backup(args) => backup::run(&args, common.json),
+        Command::Completions(args) => completions::completions(&args, command()),
+        Command::Man(args) => completions::man(&args, command()),
+    }
+}
+
+/// The commands with their flags, each without those that do nothing in it.
+fn command() -> clap::Command {
+    let all = Cli::command();
+    let flags: Vec<_> = all.get_arguments().cloned().collect();
+    HIDDEN.iter().fold(all, |all, (name, hidden)| {
+        let hidden = flags
+            .iter()
+            .filter(|flag| hidden.contains(&flag.get_id().as_str()));
+        let hidden: Vec<_> = hidden.map(|flag| flag.clone().hide(true)).collect();
+        all.mut_subcommand(name, |command| command.args(hidden))
+    })
+}
