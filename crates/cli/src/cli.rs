@@ -20,7 +20,7 @@ use crate::commands::status::{self, StatusArgs};
 use crate::commands::wait::{self, WaitArgs};
 use crate::commands::watch::{self, WatchArgs};
 use crate::connect::Common;
-use crate::exit;
+use crate::{exit, output};
 
 /// The flags for all commands that do nothing in some of them, where they aren't shown.
 const HIDDEN: [(&str, &[&str]); 9] = [
@@ -118,7 +118,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         Ok(cli) => cli,
         Err(error) => {
             // Help is data, and a full disk is no success.
-            error.print()?;
+            output::written(error.print())?;
             let code = if error.use_stderr() {
                 exit::USAGE
             } else {

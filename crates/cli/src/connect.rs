@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use crate::exit::{FAILED, Failure, STILL_RUNNING, UNREACHABLE, USAGE};
+use crate::url;
 
 /// Where a server listens unless it is told otherwise.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
@@ -61,7 +62,8 @@ impl Common {
 
     /// The same, which keeps what it learns of durations in that directory.
     pub(crate) fn client_with_memory(&self, state: Option<PathBuf>) -> Result<Client, Failure> {
-        let mut builder = Client::builder(&self.server).connect_timeout(CONNECT_TIMEOUT);
+        let mut builder =
+            Client::builder(url::read_server(&self.server)?).connect_timeout(CONNECT_TIMEOUT);
         if let Some(key) = self.api_key.first() {
             builder = builder.api_key(key);
         }
@@ -76,7 +78,7 @@ impl Common {
     ///
     /// It looks for a moment rather than once, so that `abide serve & abide create` works as it is written.
     pub(crate) async fn check_listening(&self) -> Result<(), Failure> {
-        let Some(address) = loopback(&self.server) else {
+        let Some(address) = loopback(&url::read_server(&self.server)?) else {
             return Ok(());
         };
         for pause in START_PAUSES {

@@ -103,7 +103,7 @@ async fn ask(
         .uri(format!("{}{path}", common.server.trim_end_matches('/')))
         .header(header::CONTENT_TYPE, "application/json");
     if let Some(key) = common.api_key.first() {
-        request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        request = request.header(header::AUTHORIZATION, format!("Bearer {}", key.trim()));
     }
     let request = request.body(body.into()).context("the server's address")?;
     let exchange = async {

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM.
+//! Ctrl-C, SIGTERM and SIGHUP.
 
 use std::future::Future;
 use std::io;
@@ -10,6 +10,9 @@ pub(crate) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    /// The terminal or the connection to it is gone. `None` if that was ignored when the program started, as under `nohup`.
+    #[cfg(unix)]
+    hangup: Option<tokio::signal::unix::Signal>,
     #[cfg(windows)]
     interrupt: tokio::signal::windows::CtrlC,
 }
@@ -27,6 +30,10 @@ impl Signals {
             Ok(Self {
                 interrupt: signal(SignalKind::interrupt())?,
                 terminate: signal(SignalKind::terminate())?,
+                hangup: match is_hangup_ignored() {
+                    true => None,
+                    false => Some(signal(SignalKind::hangup())?),
+                },
             })
         }
         #[cfg(windows)]
@@ -41,6 +48,12 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            () = async {
+                match &mut self.hangup {
+                    Some(hangup) => drop(hangup.recv().await),
+                    None => std::future::pending().await,
+                }
+            } => {}
         }
         #[cfg(windows)]
         self.interrupt.recv().await;
@@ -58,6 +71,16 @@ impl Signals {
             () = self.heard() => None,
         }
     }
+}
+
+/// Whether SIGHUP is ignored, which only the kernel's list tells without unsafe code. Asked before we listen for it
+/// ourselves, which would be in that list too.
+#[cfg(unix)]
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // Signal 1 is the lowest bit.
+    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
 }
 
 /// Waits for the work, or for somebody to interrupt it from now on; then there is no answer, and the work has been dropped.

@@ -10,7 +10,9 @@ mod interrupt;
 mod output;
 mod progress;
 mod show;
+mod table;
 mod telemetry;
+mod url;
 
 use std::process::ExitCode;
 

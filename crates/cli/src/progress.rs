@@ -75,7 +75,8 @@ impl Bars {
                 .progress
                 .as_ref()
                 .and_then(|progress| progress.stage.clone());
-            bar.set_message(stage.unwrap_or_else(|| job.status.to_string()));
+            let message = stage.unwrap_or_else(|| job.status.to_string());
+            bar.set_message(show::plain(&message).into_owned());
         }
     }
 
@@ -149,7 +150,7 @@ fn style(columns: u16, expected: Shared) -> ProgressStyle {
 fn tail(id: &JobId) -> String {
     let text = id.as_str();
     let skip = text.chars().count().saturating_sub(ID_TAIL);
-    let tail: String = text.chars().skip(skip).collect();
+    let tail: String = show::plain(text).chars().skip(skip).collect();
     let mut shown = String::new();
     // Writing to a string can't fail.
     let _infallible = write!(shown, "{}{tail}", if skip > 0 { "…" } else { "" });

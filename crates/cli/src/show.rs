@@ -1,5 +1,6 @@
 //! How a job looks to a person.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use abide::{Job, Problem, Status, Timestamp};
@@ -22,6 +23,28 @@ pub(crate) fn styled(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// Text of another's making, without what could drive a terminal or reorder a line.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let kept = text.chars().filter_map(|char| match char {
+        '\n' | '\t' => Some(' '),
+        char => (!is_unsafe(char)).then_some(char),
+    });
+    Cow::Owned(kept.collect())
+}
+
+/// Whether a character does something else than to be seen: a control character, a line separator, or one that turns the
+/// direction of writing around.
+pub(crate) fn is_unsafe(char: char) -> bool {
+    char.is_control()
+        || matches!(
+            char,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
 /// The status, padded to the longest one, in its color.
 pub(crate) fn status(status: &Status) -> String {
     let style = match status {
@@ -30,12 +53,12 @@ pub(crate) fn status(status: &Status) -> String {
         Status::Canceled => ENDED,
         Status::Pending | Status::Running | Status::Other(_) => BUSY,
     };
-    styled(style, format!("{:<9}", status.as_str()))
+    styled(style, format!("{:<9}", plain(status.as_str())))
 }
 
 /// How a job stands, in a line: its id, its status and what there is to say.
 pub(crate) fn line(job: &Job) -> String {
-    let mut parts = vec![job.id.to_string(), status(&job.status)];
+    let mut parts = vec![plain(job.id.as_str()).into_owned(), status(&job.status)];
     parts.extend(remark(job));
     parts.join("  ").trim_end().to_owned()
 }
@@ -53,7 +76,8 @@ pub(crate) fn remark(job: &Job) -> Option<String> {
     let mut parts = Vec::new();
     if let Some(progress) = &job.progress {
         parts.push(format!("{:.0} %", progress.percent));
-        parts.extend(progress.stage.clone());
+        let stage = progress.stage.as_deref();
+        parts.extend(stage.map(|stage| plain(stage).into_owned()));
     }
     parts.extend(job.remaining_ms.as_ref().map(left));
     (!parts.is_empty()).then(|| parts.join(", "))
@@ -62,10 +86,11 @@ pub(crate) fn remark(job: &Job) -> Option<String> {
 /// What is wrong, in a line.
 pub(crate) fn problem_line(problem: &Problem) -> String {
     let text = problem.detail.as_deref().unwrap_or(&problem.title);
-    match text {
+    let line = match text {
         "" => problem.code.to_string(),
         text => format!("{}: {text}", problem.code),
-    }
+    };
+    plain(&line).into_owned()
 }
 
 /// What the server expects, as it learned it. The spread is part of it, because a point estimate misleads.
@@ -120,6 +145,19 @@ mod tests {
         ];
         for (seconds, said) in table {
             assert_eq!(duration(Duration::from_secs_f64(*seconds)), *said);
+        }
+    }
+
+    #[test]
+    fn what_drives_a_terminal_is_left_out_of_foreign_text() {
+        for (text, expected) in [
+            ("Übersetzung 日本語 👍", "Übersetzung 日本語 👍"),
+            ("a\nb\tc", "a b c"),
+            ("\x1b]0;title\x07\x1b[2Jx", "]0;title[2Jx"),
+            ("\u{9b}31m\u{7f}\r\0red", "31mred"),
+            ("a\u{202e}b\u{2066}c\u{200f}d\u{2028}e", "abcde"),
+        ] {
+            assert_eq!(plain(text), expected);
         }
     }
 

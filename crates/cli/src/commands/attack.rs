@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::connect::{Common, block_on};
 use crate::exit::{self, Failure, UNREACHABLE, USAGE};
 use crate::interrupt::unless_interrupted;
-use crate::{output, show};
+use crate::{output, show, url};
 
 /// Examples, below the flags.
 pub(crate) const HELP: &str = "\
@@ -70,9 +70,10 @@ struct Summary {
 pub(crate) fn run(common: &Common, args: &AttackArgs) -> anyhow::Result<ExitCode> {
     let secret: Secret = args
         .secret
+        .trim()
         .parse()
         .map_err(|error| Failure::new(USAGE, format!("--secret: {error}")))?;
-    let mut attack = Attack::new(&args.url, secret)
+    let mut attack = Attack::new(url::read("URL", &args.url)?.as_str(), secret)
         .map_err(|error| failure(&error))?
         .timeout(at_least_a_moment(args.timeout))
         .patience(at_least_a_moment(args.patience));
@@ -142,7 +143,11 @@ fn line(verdict: &Verdict) -> String {
         Grade::Fail => show::BAD,
     };
     let grade = show::styled(style, verdict.grade);
-    let mut text = format!("{grade}  {:<17} {}", verdict.check, verdict.seen);
+    let mut text = format!(
+        "{grade}  {:<17} {}",
+        verdict.check,
+        show::plain(&verdict.seen)
+    );
     if verdict.grade != Grade::Pass {
         text.push_str(&show::styled(
             show::DIM,

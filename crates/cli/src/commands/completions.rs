@@ -47,8 +47,7 @@ pub(crate) fn completions(
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut program, "abide", &mut script);
     let mut out = std::io::stdout().lock();
-    out.write_all(&script)?;
-    out.flush()?;
+    output::written(out.write_all(&script).and_then(|()| out.flush()))?;
     Ok(ExitCode::SUCCESS)
 }
 

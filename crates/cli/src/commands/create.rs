@@ -15,7 +15,7 @@ use crate::connect::{Common, block_on};
 use crate::exit::{self, Failure, USAGE};
 use crate::how::How;
 use crate::interrupt::unless_interrupted;
-use crate::output;
+use crate::{output, show, url};
 
 /// Examples, below the flags.
 pub(crate) const HELP: &str = "\
@@ -93,7 +93,7 @@ pub(crate) fn run(common: &Common, args: &CreateArgs) -> anyhow::Result<ExitCode
         }
         match job.snapshot() {
             Some(snapshot) if common.json => output::json(snapshot)?,
-            _ => output::line(job.id().as_str())?,
+            _ => output::line(&show::plain(job.id().as_str()))?,
         }
         if job.is_replayed() {
             output::say("abide: this job was there already, created under the same key");
@@ -117,16 +117,19 @@ impl CreateArgs {
             .iter()
             .map(|(name, text)| (name.clone(), Value::from(text.as_str())))
             .collect();
+        let webhook = self.webhook.as_deref().map(|text| {
+            Ok::<_, Failure>(WebhookTarget {
+                url: url::read("--webhook", text)?.into(),
+                events: None,
+                secret: self.webhook_secret.clone(),
+            })
+        });
         let mut new = NewJob {
             kind: self.kind.clone(),
             input: self.input.as_deref().map(read_json).transpose()?,
             metadata: (!metadata.is_empty()).then_some(Value::Object(metadata)),
             simulate: (simulate != Simulate::default()).then_some(simulate),
-            webhook: self.webhook.as_ref().map(|url| WebhookTarget {
-                url: url.clone(),
-                events: None,
-                secret: self.webhook_secret.clone(),
-            }),
+            webhook: webhook.transpose()?,
             deadline_s: self.deadline,
             worker: None,
         };

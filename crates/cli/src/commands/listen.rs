@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ::url::Url;
 use abide::webhook::{self, Delivery, Secret, seconds_of, sign};
 use abide::{Http, Receiver, Transport as _};
 use abide_wire::endpoint::NewEndpoint;
@@ -18,7 +19,7 @@ use crate::connect::{Common, block_on};
 use crate::endpoint;
 use crate::exit::{self, Failure, UNREACHABLE};
 use crate::interrupt::Signals;
-use crate::{output, show};
+use crate::{output, show, url};
 
 /// How long the server may take to answer, and whoever deliveries are forwarded to.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -76,17 +77,26 @@ type Arrived = (Delivery, oneshot::Sender<bool>);
 
 /// Receives webhooks, verifies them and writes them, until somebody interrupts it.
 pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode> {
+    let named = |flag, text: &Option<String>| {
+        text.as_deref()
+            .map(|text| url::read(flag, text))
+            .transpose()
+    };
+    let public_url = named("--public-url", &args.public_url)?;
+    let forward_to = named("--forward", &args.forward)?;
     block_on(async {
         // Before the server is told anything: whoever interrupts us then leaves no registration behind.
         let mut signals = Signals::listen()?;
         let (arrivals, mut arrived) = mpsc::channel::<Arrived>(WAITING_MAX);
         let receiver = open(args, arrivals).await?;
-        let url = args.public_url.clone().unwrap_or_else(|| receiver.url());
+        let url = public_url.map_or_else(|| receiver.url(), String::from);
         let http = Http::new(ANSWER_MAX);
         let registered = if args.no_register {
             None
         } else {
             common.check_listening().await?;
+            // It finds what is wrong with the key.
+            common.client()?;
             let new = NewEndpoint {
                 url: url.clone(),
                 events: Some(args.events.clone()),
@@ -108,7 +118,7 @@ pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode
             )),
         }
         let result = tokio::select! {
-            result = receive(common, args, &http, receiver.secret(), &mut arrived) => result.map(|()| exit::COMPLETED),
+            result = receive(common, args.count, forward_to.as_ref(), &http, receiver.secret(), &mut arrived) => result.map(|()| exit::COMPLETED),
             () = signals.heard() => Ok(if args.count.is_some() { exit::INTERRUPTED } else { exit::COMPLETED }),
             () = over(args.timeout) => Ok(if args.count.is_some() { exit::STILL_RUNNING } else { exit::COMPLETED }),
         };
@@ -133,6 +143,7 @@ async fn open(args: &ListenArgs, arrivals: mpsc::Sender<Arrived>) -> anyhow::Res
     });
     if let Some(secret) = &args.secret {
         let secret: Secret = secret
+            .trim()
             .parse()
             .map_err(|error| Failure::new(exit::USAGE, format!("--secret: {error}")))?;
         builder = builder.secret(secret);
@@ -143,14 +154,15 @@ async fn open(args: &ListenArgs, arrivals: mpsc::Sender<Arrived>) -> anyhow::Res
 
 async fn receive(
     common: &Common,
-    args: &ListenArgs,
+    count: Option<u64>,
+    forward_to: Option<&Url>,
     http: &Http,
     secret: &Secret,
     arrived: &mut mpsc::Receiver<Arrived>,
 ) -> anyhow::Result<()> {
     let mut taken = 0;
     while let Some((delivery, done)) = arrived.recv().await {
-        let is_taken = match &args.forward {
+        let is_taken = match forward_to {
             None => true,
             Some(to) => match forward(http, to, secret, &delivery).await {
                 Ok(()) => true,
@@ -169,7 +181,7 @@ async fn receive(
         // Whoever sent it may have given up; then it comes again and is forwarded again, under the same id.
         let _gone = done.send(is_taken);
         taken += u64::from(is_taken);
-        if args.count.is_some_and(|count| taken >= count) {
+        if count.is_some_and(|count| taken >= count) {
             break;
         }
     }
@@ -185,22 +197,22 @@ fn write(common: &Common, delivery: &Delivery) -> anyhow::Result<()> {
         return Ok(());
     }
     let what = delivery.job().map_or_else(
-        || String::from_utf8_lossy(&delivery.body).into_owned(),
+        || show::plain(&String::from_utf8_lossy(&delivery.body)).into_owned(),
         |job| show::line(&job),
     );
-    let kind = show::styled(show::DIM, format!("{:<13}", delivery.kind));
+    let kind = show::styled(show::DIM, format!("{:<13}", show::plain(&delivery.kind)));
     output::line(&format!("{kind}  {what}"))?;
     Ok(())
 }
 
 async fn forward(
     http: &Http,
-    to: &str,
+    to: &Url,
     secret: &Secret,
     delivery: &Delivery,
 ) -> anyhow::Result<()> {
     let now = webhook::now();
-    let request = Request::post(to)
+    let request = Request::post(to.as_str())
         .header(header::CONTENT_TYPE, "application/json")
         .header(headers::WEBHOOK_ID, &delivery.id)
         .header(headers::WEBHOOK_TIMESTAMP, seconds_of(now).to_string())

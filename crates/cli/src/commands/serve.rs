@@ -17,9 +17,6 @@ use crate::interrupt::Signals;
 use crate::output;
 use crate::telemetry::Telemetry;
 
-/// The flag that the server's table and the client have in common.
-const API_KEY: &str = "api-key";
-
 /// Examples, below the flags.
 pub(crate) const HELP: &str = "\
 Examples:
@@ -54,19 +51,16 @@ impl clap::Args for SettingFlags {
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
             .help("A TOML file of settings, under the names of these flags [env: ABIDE_CONFIG]");
-        let settings = SETTINGS
-            .iter()
-            // The client's flag of this name is there for every command.
-            .filter(|setting| setting.name != API_KEY);
-        command.arg(file).args(settings.map(|setting| {
+        command.arg(file).args(SETTINGS.iter().map(|setting| {
             let mut help = setting.help.trim().to_owned();
             if !setting.default.is_empty() {
                 help = format!("{help} [default: {}]", setting.default);
             }
+            let variables: Vec<_> = setting.variables().collect();
             let arg = Arg::new(setting.name)
                 .long(setting.name)
                 .value_name(setting.value_name)
-                .help(format!("{help} [env: {}]", setting.variable));
+                .help(format!("{help} [env: {}]", variables.join(", ")));
             match (setting.is_switch, setting.is_list) {
                 (true, _) => arg
                     .num_args(0..=1)
@@ -87,7 +81,7 @@ impl FromArgMatches for SettingFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut flags = Vec::new();
         for setting in SETTINGS {
-            // `ABIDE_API_KEY` is what a client shows; what a server accepts is in the configuration's own variable.
+            // What comes from the environment is the configuration's own to read.
             let is_given = matches.value_source(setting.name) == Some(ValueSource::CommandLine);
             let given = matches.try_get_many::<String>(setting.name).ok();
             let given = given.flatten().filter(|_| is_given);

@@ -67,7 +67,7 @@ fn lines(job: &Job) -> Vec<String> {
     let mut lines = vec![show::line(job)];
     let mut more = |name: &str, value: String| {
         let name = show::styled(show::DIM, format!("{name:<9}"));
-        lines.push(format!("  {name} {value}"));
+        lines.push(format!("  {name} {}", show::plain(&value)));
     };
     more("kind", job.kind.clone());
     more("created", job.created_at.to_string());

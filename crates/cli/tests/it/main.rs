@@ -5,6 +5,7 @@ mod bench;
 mod crash;
 mod demo;
 mod docs;
+mod edges;
 mod files;
 #[cfg(feature = "otel")]
 mod otel;

@@ -384,11 +384,7 @@ fn what_can_not_be_attacked_is_said_with_a_code_and_ctrl_c_ends_it() {
 
     let table: &[(&[&str], i32, &str)] = &[
         (&[&url, "--secret", SECRET], 3, "can't be reached"),
-        (
-            &["ftp://a.example/", "--secret", SECRET],
-            2,
-            "no http or https URL",
-        ),
+        (&["ftp://a.example/", "--secret", SECRET], 2, "not ftp://"),
         (&[&url, "--secret", "swordfish"], 2, "--secret"),
         (&[&url], 2, "--secret"),
         (

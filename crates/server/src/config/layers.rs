@@ -11,7 +11,6 @@ use super::value::{Secret, Value as _};
 /// Variables that begin like ours and belong to the command line's client side.
 const FOREIGN_VARIABLES: &[&str] = &[
     "ABIDE_SERVER",
-    "ABIDE_API_KEY",
     "ABIDE_CONFIG",
     "ABIDE_STATE_DIR",
     "ABIDE_WEBHOOK_SECRET",
@@ -25,8 +24,9 @@ const ALIKE: f64 = 0.7;
 type Alias = (&'static str, &'static str, fn(&str) -> String);
 
 /// Environment variables of the systems whose clients the classic routes serve, the setting each one stands for, and how
-/// its value is read. Our own variables win over them.
+/// its value is read, and the one under which a client knows its key. A setting's own variable wins over them.
 const ALIASES: &[Alias] = &[
+    ("ABIDE_API_KEY", "api-key", str::to_owned),
     ("PORT", "listen", |port| format!(":{}", port.trim())),
     ("STATUS_DELAY", "default-job-delay", |millis| {
         format!("{}ms", millis.trim())
@@ -208,6 +208,19 @@ impl Layers {
                 detail,
             })?;
         Ok(Resolved { config, sources })
+    }
+}
+
+impl Setting {
+    /// The environment variables of ours that it is read from, the one that wins first.
+    pub fn variables(&self) -> impl Iterator<Item = &'static str> {
+        let aliases = ALIASES
+            .iter()
+            .filter(|(_, setting, _)| *setting == self.name);
+        let ours = aliases
+            .map(|(alias, ..)| *alias)
+            .filter(|alias| alias.starts_with("ABIDE_"));
+        std::iter::once(self.variable).chain(ours)
     }
 }
 

@@ -9,8 +9,6 @@ use abide::schedule::{
 use abide::strategy::{LongPoll, Poll, Stream, Webhook};
 use abide::{Inbox, JobHandle, Wait};
 
-use super::{LONGEST, SHORTEST};
-
 /// One way of waiting.
 #[derive(Debug)]
 pub(super) struct Contender {
@@ -34,6 +32,9 @@ pub(super) enum Way {
     Set,
 }
 
+/// The shortest and the longest job. The slowest way of waiting sees the end of the longest one after 15 s.
+pub(super) const SHORTEST: Duration = Duration::from_millis(3_000);
+pub(super) const LONGEST: Duration = Duration::from_millis(9_200);
 const SECOND: Duration = Duration::from_secs(1);
 /// How many jobs the learned schedule has seen before the demonstration, where it has.
 const SEEN_BEFORE: u32 = 20;

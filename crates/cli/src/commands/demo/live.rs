@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-use super::Told;
 use super::contender::Contender;
 use super::meter::Meter;
+use super::stage::Told;
 use crate::{output, show};
 
 /// How often the counts move.

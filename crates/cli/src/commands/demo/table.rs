@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
 
-use super::{Score, Told};
-use crate::{output, show};
+use super::stage::{Score, Told};
+use crate::{output, show, table};
 
 /// One row.
 #[derive(Debug, Serialize)]
@@ -51,24 +50,10 @@ fn row(score: &Score) -> Row {
     }
 }
 
-fn table(rows: &[(bool, Row)]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(comfy_table::presets::UTF8_FULL_CONDENSED)
-        // What nobody would see of it is stripped where it is written.
-        .enforce_styling()
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header([
-            "strategy",
-            "requests",
-            "per job",
-            "pushes",
-            "late, mean",
-            "late, max",
-        ]);
-    for (is_ours, row) in rows {
-        let late = |seconds| show::duration(Duration::from_secs_f64(seconds));
-        let cells = [
+fn table(rows: &[(bool, Row)]) -> String {
+    let late = |seconds| show::duration(Duration::from_secs_f64(seconds));
+    let cells = |row: &Row| {
+        [
             row.strategy.to_owned(),
             row.requests.to_string(),
             format!("{:.1}", row.requests_per_job),
@@ -78,19 +63,20 @@ fn table(rows: &[(bool, Row)]) -> Table {
             },
             late(row.late_mean_s),
             late(row.late_max_s),
-        ];
-        table.add_row(cells.map(|text| {
-            let cell = Cell::new(text);
-            match is_ours {
-                true => cell.add_attribute(Attribute::Bold),
-                false => cell,
-            }
-        }));
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
+        ]
+    };
+    table::draw(
+        [
+            "strategy",
+            "requests",
+            "per job",
+            "pushes",
+            "late, mean",
+            "late, max",
+        ],
+        1,
+        rows.iter().map(|(is_ours, row)| (*is_ours, cells(row))),
+    )
 }
 
 /// What the best of ours saved against the classic ones taken together.

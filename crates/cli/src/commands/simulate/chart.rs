@@ -2,7 +2,7 @@
 
 use abide_simulate::Bound;
 
-use super::Place;
+use super::trial::Place;
 
 /// The size of the field, in characters.
 const WIDTH: usize = 64;

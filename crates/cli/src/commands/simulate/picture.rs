@@ -7,7 +7,8 @@ use abide_simulate::{Bound, Population, World};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::{Place, chart};
+use super::chart;
+use super::trial::Place;
 
 const SIZE: (u32, u32) = (1000, 700);
 const FONT: &str = "sans-serif";
@@ -79,26 +80,12 @@ pub(super) fn draw(
             .draw_series(LineSeries::new(fixed, FIXED.stroke_width(1)))?
             .label("a fixed interval of any length")
             .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], FIXED.stroke_width(1)));
-        for place in places
-            .iter()
-            .filter(|place| inside(&(place.requests, place.delay_s)))
-        {
-            let color = if place.is_ours { OURS } else { OTHERS };
-            let at = (place.requests, place.delay_s);
-            // Ours to the left, where nothing is: whoever is near it spends more.
-            let (side, offset) = if place.is_ours {
-                (HPos::Right, -9)
-            } else {
-                (HPos::Left, 9)
-            };
-            let style = (FONT, 15)
-                .into_font()
-                .color(&color)
-                .pos(Pos::new(side, VPos::Center));
-            let text = Text::new(place.name.to_owned(), (offset, 0), style);
-            chart.draw_series([EmptyElement::at(at)
+        let seen = |place: &&Place<'_>| inside(&(place.requests, place.delay_s));
+        for place in places.iter().filter(seen) {
+            let (color, style, offset) = label(place);
+            chart.draw_series([EmptyElement::at((place.requests, place.delay_s))
                 + Circle::new((0, 0), 5, color.filled())
-                + text])?;
+                + Text::new(place.name.to_owned(), offset, style)])?;
         }
         chart
             .configure_series_labels()
@@ -110,6 +97,17 @@ pub(super) fn draw(
         root.present()?;
     }
     Ok(svg)
+}
+
+/// The color of a schedule's point and the style and place of its name: ours to the left, where nothing is, because
+/// whatever is near it spends more.
+fn label(place: &Place<'_>) -> (RGBColor, TextStyle<'static>, (i32, i32)) {
+    let (color, side, offset) = match place.is_ours {
+        true => (OURS, HPos::Right, -9),
+        false => (OTHERS, HPos::Left, 9),
+    };
+    let style = (FONT, 15).into_font().color(&color);
+    (color, style.pos(Pos::new(side, VPos::Center)), (offset, 0))
 }
 
 /// The bound, from the left to the right, as far as it is in the picture.

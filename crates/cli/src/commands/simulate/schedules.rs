@@ -1,14 +1,13 @@
 //! Schedules by name.
 
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide::schedule::{Backoff, Countdown, Dial, Fixed, Learned, Schedule};
+use abide::schedule::{Dial, Learned, Schedule};
 use abide_simulate::known_clients;
-use abide_wire::Span;
 
 use crate::exit::{self, Failure};
+use crate::how::{FORMS, Recipe};
 
 /// What stands for all well-known clients.
 const KNOWN: &str = "known";
@@ -49,57 +48,19 @@ fn one(text: &str, price: Duration) -> Result<Candidate, Failure> {
     if let Some(client) = known_clients().iter().find(|client| client.name() == text) {
         return Ok(candidate(text, *client));
     }
-    let mut parts = text.split(':');
-    let name = parts.next().unwrap_or_default();
-    let parameters: Vec<&str> = parts.collect();
-    let wrong = || {
+    let recipe: Recipe = text.parse().map_err(|_| {
         let known: Vec<&str> = known_clients().iter().map(|client| client.name()).collect();
+        let known = known.join(", ");
         Failure::new(
             exit::USAGE,
-            format!(
-                "`{text}` is no schedule; there are learned[:eager|balanced|frugal|PRICE], fixed:PAUSE, \
-                 backoff[:INITIAL[:FACTOR[:MAX]]], countdown[:FIRST], known, {}",
-                known.join(", ")
-            ),
+            format!("`{text}` is no schedule; there are {FORMS}, {KNOWN}, {known}"),
         )
-    };
-    let pause = |text: &&str| -> Result<Duration, Failure> {
-        let span = Span::from_str(text).map_err(|_| wrong())?.get();
-        (!span.is_zero()).then_some(span).ok_or_else(wrong)
-    };
-    match (name, parameters.as_slice()) {
-        ("learned", []) => Ok(learned(text, Dial::Price(price))),
-        ("learned", ["eager"]) => Ok(learned(text, Dial::Eager)),
-        ("learned", ["balanced"]) => Ok(learned(text, Dial::Balanced)),
-        ("learned", ["frugal"]) => Ok(learned(text, Dial::Frugal)),
-        ("learned", [price]) => Ok(learned(text, Dial::Price(pause(price)?))),
-        ("fixed", []) => Ok(candidate("fixed:1s", Fixed::default())),
-        ("fixed", [interval]) => Ok(candidate(text, Fixed::new(pause(interval)?))),
-        ("backoff", parameters @ ([] | [_] | [_, _] | [_, _, _])) => {
-            let initial = parameters.first().map(pause).transpose()?;
-            let mut backoff = initial.map_or_else(Backoff::default, Backoff::new);
-            if let Some(factor) = parameters.get(1) {
-                let factor = factor
-                    .parse()
-                    .ok()
-                    .filter(|factor| (1.0..=100.0).contains(factor));
-                backoff = backoff.factor(factor.ok_or_else(wrong)?);
-            }
-            if let Some(max) = parameters.get(2) {
-                backoff = backoff.max(pause(max)?);
-            }
-            Ok(candidate(text, backoff))
-        }
-        ("countdown", parameters @ ([] | [_])) => {
-            let first = parameters.first().map(pause).transpose()?;
-            let first = first.unwrap_or(Duration::from_secs(4));
-            Ok(candidate(
-                text,
-                Countdown::new([(4, first), (3, first / 2)]).then(first / 4),
-            ))
-        }
-        _ => Err(wrong()),
-    }
+    })?;
+    Ok(match (recipe.build(), recipe) {
+        (Some(schedule), _) => candidate(text, schedule),
+        (None, Recipe::Learned(Some(dial))) => learned(text, dial),
+        (None, _) => learned(text, Dial::Price(price)),
+    })
 }
 
 fn candidate(name: &str, schedule: impl Schedule) -> Candidate {

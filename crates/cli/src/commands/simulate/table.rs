@@ -2,20 +2,29 @@
 
 use std::time::Duration;
 
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table};
-
-use super::{Summary, chart};
-use crate::show;
+use super::chart;
+use super::trial::Summary;
+use crate::{show, table};
 
 /// A row per schedule, each with its mark in the chart.
-pub(super) fn table(summaries: &[Summary<'_>], ours: &[bool]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(comfy_table::presets::UTF8_FULL_CONDENSED)
-        // What nobody would see of it is stripped where it is written.
-        .enforce_styling()
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header([
+pub(super) fn table(summaries: &[Summary<'_>], ours: &[bool]) -> String {
+    let time =
+        |seconds: f64| show::duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    let cells = |i: usize, summary: &Summary<'_>| {
+        let ratio = summary.cost_over_bound;
+        [
+            chart::mark(i).to_string(),
+            summary.schedule.to_owned(),
+            format!("{:.2}", summary.requests),
+            time(summary.delay_s),
+            time(summary.p95_delay_s),
+            time(summary.cost_s),
+            ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
+        ]
+    };
+    let rows = summaries.iter().zip(ours).enumerate();
+    table::draw(
+        [
             "",
             "schedule",
             "requests",
@@ -23,33 +32,10 @@ pub(super) fn table(summaries: &[Summary<'_>], ours: &[bool]) -> Table {
             "late, p95",
             "cost",
             "× bound",
-        ]);
-    for (i, (summary, is_ours)) in summaries.iter().zip(ours).enumerate() {
-        let time =
-            |seconds: f64| show::duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
-        let cells = [
-            chart::mark(i).to_string(),
-            summary.schedule.to_owned(),
-            format!("{:.2}", summary.requests),
-            time(summary.delay_s),
-            time(summary.p95_delay_s),
-            time(summary.cost_s),
-            summary
-                .cost_over_bound
-                .map_or_else(String::new, |ratio| format!("{ratio:.2}")),
-        ];
-        table.add_row(cells.map(|text| {
-            let cell = Cell::new(text);
-            match is_ours {
-                true => cell.add_attribute(Attribute::Bold),
-                false => cell,
-            }
-        }));
-    }
-    for column in table.column_iter_mut().skip(2) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
+        ],
+        2,
+        rows.map(|(i, (summary, is_ours))| (*is_ours, cells(i, summary))),
+    )
 }
 
 /// What the figures mean, and what is left out.

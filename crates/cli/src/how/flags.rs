@@ -1,20 +1,20 @@
-//! How to wait: from flags to a strategy and a schedule.
-//!
-//! A flag that would do nothing is refused, because whoever gave it believes that it does something.
+//! The flags, and what they come to together.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide::schedule::{Backoff, Countdown, Fixed, Schedule};
+use abide::schedule::Schedule;
 use abide::strategy::{Auto, LongPoll, Poll, Strategy, Stream, Webhook};
 use abide::{Inbox, JobHandle, Wait};
 use abide_wire::Span;
 use clap::{Args, ValueEnum};
 
+use super::schedule::{Recipe, is_factor};
 use crate::endpoint::Place;
 use crate::exit::{Failure, USAGE};
+use crate::url;
 
 /// The flags.
 #[derive(Debug, Args)]
@@ -26,9 +26,10 @@ pub(crate) struct How {
     /// How to learn of the end [default: auto, or poll where a schedule is named]
     #[arg(long, value_enum)]
     strategy: Option<Way>,
-    /// When to poll [default: learned, or what the other flags suggest]
-    #[arg(long, value_enum)]
-    schedule: Option<When>,
+    /// When to poll: learned, fixed, backoff or countdown, or with its numbers, such as backoff:1s:1.5:30s
+    /// [default: learned, or what the other flags suggest]
+    #[arg(long)]
+    schedule: Option<Recipe>,
     /// The pause between polls; of `backoff` and `countdown` the first one
     #[arg(long, value_name = "DURATION")]
     interval: Option<Span>,
@@ -64,19 +65,6 @@ enum Way {
     Webhook,
 }
 
-/// The schedules by their names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum When {
-    /// When earlier jobs of the kind suggest it
-    Learned,
-    /// At pauses that grow by a factor
-    Backoff,
-    /// At equal pauses
-    Fixed,
-    /// At pauses that shrink
-    Countdown,
-}
-
 /// A strategy and a schedule, made of the flags once, for any number of waits.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -108,8 +96,8 @@ impl How {
     ///
     /// Flags that would do nothing, or that have values they can't have.
     pub(crate) fn plan(&self) -> Result<Plan, Failure> {
-        let (when, schedule) = self.schedule()?;
-        let named = self.schedule.is_some() || when != When::Learned;
+        let schedule = self.recipe()?.build();
+        let named = self.schedule.is_some() || schedule.is_some();
         let way = self
             .strategy
             .unwrap_or(if named { Way::Poll } else { Way::Auto });
@@ -147,65 +135,53 @@ impl How {
                 )),
             };
         }
+        let public_url = self.public_url.as_deref();
+        let public_url = public_url.map(|text| url::read("--public-url", text));
         let place = Place {
             listen: self.listen.unwrap_or((Ipv4Addr::LOCALHOST, 0).into()),
-            public_url: self.public_url.clone(),
+            public_url: public_url.transpose()?.map(String::from),
         };
         Ok(Some((place, Inbox::new())))
     }
 
     /// The schedule that the flags name. The learned one is the client's own, which knows the server and the kind.
-    fn schedule(&self) -> Result<(When, Option<Arc<dyn Schedule>>), Failure> {
-        let when = self.when()?;
-        let interval = self.interval.map(Span::get);
-        let schedule: Arc<dyn Schedule> = match when {
-            When::Learned => return Ok((when, None)),
-            When::Fixed => Arc::new(interval.map_or_else(Fixed::default, Fixed::new)),
-            When::Backoff => {
-                let mut backoff = interval.map_or_else(Backoff::default, Backoff::new);
-                if let Some(factor) = self.factor {
-                    backoff = backoff.factor(factor);
-                }
-                if let Some(max) = self.max_interval {
-                    backoff = backoff.max(max.get());
-                }
-                Arc::new(backoff)
-            }
-            When::Countdown => {
-                let first = interval.unwrap_or(Duration::from_secs(4));
-                Arc::new(Countdown::new([(4, first), (3, first / 2)]).then(first / 4))
-            }
-        };
-        Ok((when, Some(schedule)))
-    }
-
-    fn when(&self) -> Result<When, Failure> {
+    fn recipe(&self) -> Result<Recipe, Failure> {
         let grows = self.factor.is_some() || self.max_interval.is_some();
-        let when = match self.schedule {
-            Some(when) => when,
-            None if grows => When::Backoff,
-            None if self.interval.is_some() => When::Fixed,
-            None => When::Learned,
-        };
         let zero = |pause: Option<Span>| pause.is_some_and(|pause| pause.get().is_zero());
-        if grows && when != When::Backoff {
-            Err(wrong(
-                "--max-interval and --factor are for --schedule backoff",
-            ))
-        } else if when == When::Learned && self.interval.is_some() {
-            Err(wrong(
-                "--interval is for --schedule fixed, backoff and countdown; learned finds its own",
-            ))
-        } else if zero(self.interval) || zero(self.max_interval) {
-            Err(wrong("--interval and --max-interval must be more than 0s"))
-        } else if self
-            .factor
-            .is_some_and(|factor| !(1.0..=100.0).contains(&factor))
-        {
-            Err(wrong("--factor must be 1 to 100"))
-        } else {
-            Ok(when)
+        if zero(self.interval) || zero(self.max_interval) {
+            return Err(wrong("--interval and --max-interval must be more than 0s"));
         }
+        if self.factor.is_some_and(|factor| !is_factor(&factor)) {
+            return Err(wrong("--factor must be 1 to 100"));
+        }
+        let mut recipe = match &self.schedule {
+            Some(recipe) => recipe.clone(),
+            None if grows => Recipe::BACKOFF,
+            None if self.interval.is_some() => Recipe::Fixed(None),
+            None => Recipe::Learned(None),
+        };
+        if grows && !matches!(recipe, Recipe::Backoff { .. }) {
+            return Err(wrong(
+                "--max-interval and --factor are for --schedule backoff",
+            ));
+        }
+        let interval = self.interval.map(Span::get);
+        match &mut recipe {
+            Recipe::Learned(Some(_)) => Err(wrong("--schedule learned takes no more here")),
+            Recipe::Learned(None) if interval.is_some() => Err(wrong(
+                "--interval is for --schedule fixed, backoff and countdown; learned finds its own",
+            )),
+            Recipe::Learned(None) => Ok(()),
+            Recipe::Fixed(first) | Recipe::Countdown(first) => fill("--interval", first, interval),
+            Recipe::Backoff {
+                initial,
+                factor,
+                max,
+            } => fill("--interval", initial, interval)
+                .and_then(|()| fill("--factor", factor, self.factor))
+                .and_then(|()| fill("--max-interval", max, self.max_interval.map(Span::get))),
+        }?;
+        Ok(recipe)
     }
 
     /// Where to keep what is learned; nowhere if that was asked for by an empty name, or if there is no place for it.
@@ -217,6 +193,18 @@ impl How {
         let state = variable("XDG_STATE_HOME").map(PathBuf::from);
         let home = || variable("HOME").map(|home| PathBuf::from(home).join(".local/state"));
         state.or_else(home).map(|state| state.join("abide"))
+    }
+}
+
+/// Puts a flag's value where the schedule has none yet.
+fn fill<T>(flag: &str, slot: &mut Option<T>, given: Option<T>) -> Result<(), Failure> {
+    match (&slot, given) {
+        (Some(_), Some(_)) => Err(wrong(&format!("{flag} is said by --schedule already"))),
+        (None, Some(value)) => {
+            *slot = Some(value);
+            Ok(())
+        }
+        (_, None) => Ok(()),
     }
 }
 
@@ -266,6 +254,10 @@ mod tests {
                 "--strategy long-poll --schedule learned",
                 Err("--strategy poll"),
             ),
+            ("--schedule backoff:1s:2:15s", Ok(("poll", "Backoff"))),
+            ("--schedule fixed:2s", Ok(("poll", "Fixed"))),
+            ("--schedule fixed:2s --interval 1s", Err("already")),
+            ("--schedule learned:eager", Err("takes no more")),
             ("--schedule fixed --factor 2", Err("--schedule backoff")),
             (
                 "--schedule learned --interval 1s",
