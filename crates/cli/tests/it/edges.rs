@@ -90,6 +90,8 @@ fn flags_of_the_client_are_shown_only_where_they_do_something() {
         "demo",
         "simulate",
         "attack",
+        "check",
+        "backup",
         "completions",
         "man",
     ] {
