@@ -1,7 +1,7 @@
 //! A request, parsed once.
 //!
-//! The gate makes one [`Call`] of each request. Handlers, faults, limits and the client report ask it, so that none of them
-//! reads a path, a query or a header in its own way.
+//! The gate makes one [`Call`] of each request. Handlers, faults, limits and the client report ask it, so that none
+//! of them reads a path, a query or a header in its own way.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -205,13 +205,6 @@ impl Tags {
     }
 }
 
-/// The entity tag of a revision.
-pub(super) fn tag_of_revision(revision: u64) -> HeaderValue {
-    value(|text| {
-        text.str("\"").number(revision).str("\"");
-    })
-}
-
 /// The items of a list that may go on over several fields of one name.
 fn words<'h>(headers: &'h HeaderMap, name: &'static str) -> impl Iterator<Item = &'h str> {
     let texts = headers.get_all(name).into_iter();
@@ -300,7 +293,6 @@ mod tests {
 
     #[test]
     fn tags_carry_revisions() {
-        assert_eq!(tag_of_revision(7), "\"7\"");
         let table: &[(&str, bool, &[u64], Option<u64>)] = &[
             ("\"7\"", false, &[7], Some(7)),
             (" W/\"7\" , \"5\"", false, &[7, 5], Some(7)),

@@ -1,12 +1,12 @@
 //! The dashboard: static files that are part of the binary.
 //!
-//! It is a client like any other and has no door of its own: everything it shows comes from the public interface, JSON and
-//! event streams, with the caller's API key where the server wants one. So its files need no key, and this file knows
-//! nothing of jobs.
+//! It is a client like any other and has no door of its own: everything it shows comes from the public interface,
+//! JSON and event streams, with the caller's API key where the server wants one. So its files need no key, and this
+//! file knows nothing of jobs.
 //!
-//! The files run in the browser as they lie in `assets/dashboard`; there is no build step. A debug build reads them from there on every
-//! request, so that an edit shows on reload. The policy that goes with them allows scripts, styles and connections of this host alone and
-//! nothing inline.
+//! The files run in the browser as they lie in `assets/dashboard`; there is no build step. A debug build reads them
+//! from there on every request, so that an edit shows on reload. The policy that goes with them allows scripts,
+//! styles and connections of this host alone and nothing inline.
 
 use std::borrow::Cow;
 
@@ -20,8 +20,8 @@ use super::error::ApiError;
 use super::route::Row;
 
 /// What the page may do: nothing but talk to the host it came from.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-     object-src 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'; object-src 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 /// What the page can't want of the browser.
 const PERMISSIONS_POLICY: &str = "camera=(), geolocation=(), microphone=(), payment=(), usb=()";
 
@@ -49,16 +49,11 @@ struct Files;
 
 /// The routes.
 pub(super) const ROUTES: &[Row] = &[
-    Row {
-        door: Door::Open,
-        ..Row::get("/", |_, call| serve("index.html", &call.headers))
-    },
-    Row {
-        door: Door::Open,
-        ..Row::get("/assets/{*path}", |_, call| {
-            serve(&call.param("path")?, &call.headers)
-        })
-    },
+    Row::get("/", |_, call| serve("index.html", &call.headers)).door(Door::Open),
+    Row::get("/assets/{*path}", |_, call| {
+        serve(&call.param("path")?, &call.headers)
+    })
+    .door(Door::Open),
 ];
 
 fn serve(path: &str, headers: &HeaderMap) -> Result<Outcome, ApiError> {
@@ -90,7 +85,8 @@ fn serve(path: &str, headers: &HeaderMap) -> Result<Outcome, ApiError> {
     Ok(Outcome::Now(answer))
 }
 
-/// The tag of what is in the file. A weak one: on its way out the body may be compressed, which leaves the tag as it is.
+/// The tag of what is in the file. A weak one: on its way out the body may be compressed, which leaves the tag as it
+/// is.
 fn tag_of(file: &EmbeddedFile) -> String {
     use std::fmt::Write as _;
     let mut tag = String::from("W/\"");

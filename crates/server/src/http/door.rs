@@ -83,8 +83,8 @@ pub(super) trait Words: std::fmt::Debug + Sync {
         problem_answer(problem)
     }
 
-    /// A job, shown otherwise than it is; `None` if the system has no words for that, or if the job's native form is altered
-    /// instead.
+    /// A job, shown otherwise than it is; `None` if the system has no words for that, or if the job's native form is
+    /// altered instead.
     fn altered(&self, _job: &Job, _altered: Altered<'_>) -> Option<Answer> {
         None
     }

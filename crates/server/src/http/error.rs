@@ -1,8 +1,8 @@
 //! What an answer says when something is wrong: problem details, always.
 //!
 //! A handler returns [`ApiError`]. As an answer it has its status and headers, and its [`Problem`] among the answer's
-//! extensions: the [gate](super::gate) adds the request's id and writes it, in the words of the route's door. A fault of the
-//! server's own is logged whole where it arises and shown as nothing.
+//! extensions: the [gate](super::gate) adds the request's id and writes it, in the words of the route's door. A fault
+//! of the server's own is logged whole where it arises and shown as nothing.
 
 use std::any::Any;
 use std::fmt::Display;
@@ -14,8 +14,7 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::answer::{Answer, Body, Later, Outcome};
-use super::call::tag_of_revision;
-use super::value::value;
+use super::value::{tag_of_revision, value};
 use crate::driver::Failure;
 
 /// Why there is no other answer.

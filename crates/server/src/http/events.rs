@@ -1,7 +1,8 @@
 //! The events of one job as a stream, resumable by revision.
 //!
-//! A stream holds a cursor and nothing else: what it sends next is made from the job when the connection has room for it. So a
-//! slow reader costs no more than a fast one, and one that falls too far behind gets a `reset` with the job as it is.
+//! A stream holds a cursor and nothing else: what it sends next is made from the job when the connection has room for
+//! it. So a slow reader costs no more than a fast one, and one that falls too far behind gets a `reset` with the job
+//! as it is.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use super::error::ApiError;
 use super::find::{find, key_of};
 use super::hold::refusal;
 use super::limits::Held;
-use super::route::{About, Counts, Field, Meets, Param, Place, Response, Row, Subject, named};
+use super::route::{Counts, Meets, Param, Response, Row, Subject, named};
 use super::state::AppState;
 use crate::attendance::Read;
 use crate::board::{Channel, Waiter, Watcher};
@@ -80,43 +81,34 @@ impl StreamQuery {
 
 /// The header by which a stream goes on, for the description.
 pub(super) const fn last_event_id(text: &'static str) -> Param {
-    Param::One(Field {
-        pattern: Some("^([0-9]{1,19})?$"),
-        is_checked: true,
-        ..Field::new(Place::Header, "Last-Event-ID", text)
-    })
+    Param::header("Last-Event-ID", text).checked("^([0-9]{1,19})?$")
+}
+
+/// A stream, for the description.
+pub(super) const fn stream_of(text: &'static str) -> Response {
+    Response::of(200, text, "text/event-stream", named::<StreamEvent>)
 }
 
 /// The routes.
-pub(super) const ROUTES: &[Row] = &[Row {
-    asks_to_hold: Some(|_| true),
-    subject: Some(Subject::in_path),
-    meets: Meets::Job(Purpose::Stream),
-    counts: Counts::Request,
-    about: Some(About {
-        text: "Server-sent events. `id:` is the revision, `data:` the job. `Last-Event-ID` resumes: each revision exactly once and in order, or one event `reset` with the job as it is. A comment comes every 15 s. After the end the server closes.",
-        params: &[
-            Param::JOB,
-            Param::query::<StreamQuery>(),
-            last_event_id("The last revision that the client has. Empty is as good as none."),
-        ],
-        responses: &[
-            Response {
-                body: Some(("text/event-stream", named::<StreamEvent>)),
-                ..Response::empty(
-                    200,
-                    "The stream: `job.created`, `job.started`, `job.progress`, `job.completed`, `job.failed`, `job.canceled`, `reset`.",
-                )
-            },
-            Response::empty(
-                204,
-                "The job is done and the client has everything: there is no need to connect again.",
-            ),
-        ],
-        ..About::new("Waiting", "streamJob", "Stream the events of a job")
-    }),
-    ..Row::get("/v1/jobs/{id}/events", stream)
-}];
+pub(super) const ROUTES: &[Row] = &[Row::get("/v1/jobs/{id}/events", stream)
+    .holds(|_| true)
+    .job(Subject::in_path)
+    .meets(Meets::Job(Purpose::Stream))
+    .counts(Counts::Request)
+    .about("Waiting", "streamJob", "Stream the events of a job")
+    .text("Server-sent events. `id:` is the revision, `data:` the job. `Last-Event-ID` resumes: each \
+        revision exactly once and in order, or one event `reset` with the job as it is. A comment comes \
+        every 15 s. After the end the server closes.")
+    .params(&[
+        Param::JOB,
+        last_event_id("The last revision that the client has. Empty is as good as none."),
+    ])
+    .query::<StreamQuery>()
+    .answers(&[
+        stream_of("The stream: `job.created`, `job.started`, `job.progress`, `job.completed`, \
+            `job.failed`, `job.canceled`, `reset`."),
+        Response::empty(204, "The job is done and the client has everything: there is no need to connect again."),
+    ])];
 
 /// `GET /v1/jobs/{id}/events`
 fn stream(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
@@ -223,7 +215,8 @@ impl JobStream {
 #[derive(Debug)]
 pub(super) struct Pace {
     _held: Held,
-    /// After how many milliseconds a client that was cut off should connect again; said before anything else, and then gone.
+    /// After how many milliseconds a client that was cut off should connect again; said before anything else, and
+    /// then gone.
     retry_ms: Option<u16>,
     /// When the stream ends because the server does, by the machine's time.
     ends_at: Option<Duration>,
@@ -303,7 +296,8 @@ impl Pace {
                         return if is_last { Woken::End } else { Woken::Heartbeat };
                     }
                     () = state.stop.cancelled(), if left.is_none() => {
-                        // Half of the drain time: the rest is for slow readers, and for the journal to close on a busy disk.
+                        // Half of the drain time: the rest is for slow readers, and for the journal to close on a
+                        // busy disk.
                         let drain = state.config.drain.get().mul_f64(0.5 * state.spread());
                         self.ends_at = Some(state.clock.elapsed() + drain);
                     }
@@ -328,7 +322,8 @@ pub(super) fn answer(events: impl Stream<Item = Bytes> + Send + 'static) -> Answ
     answer
 }
 
-/// Writes the change that made that revision, as the event with that id. A change that is no longer remembered is left out.
+/// Writes the change that made that revision, as the event with that id. A change that is no longer remembered is
+/// left out.
 pub(super) fn write_change(out: &mut String, id: u64, state: &AppState, job: &Job, revision: u64) {
     if let (Some(kind), Some(mut seen)) = (kind_of_change(job, revision), job.as_of(revision)) {
         // What is expected is about now, so it goes with the newest change and no other.

@@ -1,7 +1,8 @@
 //! The events of all of the caller's jobs as one stream.
 //!
-//! Its ids are places in the feed, not revisions. It begins with what happens next unless the client says where it was. What it has
-//! forgotten it doesn't make up: an event `reset` says that there is a gap, and up to where, and the client lists its jobs.
+//! Its ids are places in the feed, not revisions. It begins with what happens next unless the client says where it
+//! was. What it has forgotten it doesn't make up: an event `reset` says that there is a gap, and up to where, and the
+//! client lists its jobs.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -12,10 +13,10 @@ use super::answer::Outcome;
 use super::call::Call;
 use super::error::ApiError;
 use super::events::{
-    Pace, StreamEvent, StreamQuery, Woken, answer, last_event_id, write_change, write_event,
+    Pace, StreamQuery, Woken, answer, last_event_id, stream_of, write_change, write_event,
 };
 use super::find::find;
-use super::route::{About, Meets, Param, Response, Row, named};
+use super::route::{Meets, Row};
 use super::state::AppState;
 
 /// How many changes are looked at in one go.
@@ -30,25 +31,15 @@ struct Reset {
 }
 
 /// The routes.
-pub(super) const ROUTES: &[Row] = &[Row {
-    asks_to_hold: Some(|_| true),
-    meets: Meets::Feed,
-    about: Some(About {
-        text: "The same for all of the caller's jobs. `id:` is a place in the feed; a `reset` has no job, and means that the jobs must be listed.",
-        params: &[
-            Param::query::<StreamQuery>(),
-            last_event_id(
-                "The last place in the feed that the client has. Empty is as good as none.",
-            ),
-        ],
-        responses: &[Response {
-            body: Some(("text/event-stream", named::<StreamEvent>)),
-            ..Response::empty(200, "The stream, which doesn't end by itself.")
-        }],
-        ..About::new("Waiting", "streamJobs", "Stream the events of all jobs")
-    }),
-    ..Row::get("/v1/events", stream)
-}];
+pub(super) const ROUTES: &[Row] = &[Row::get("/v1/events", stream)
+    .holds(|_| true)
+    .meets(Meets::Feed)
+    .about("Waiting", "streamJobs", "Stream the events of all jobs")
+    .text("The same for all of the caller's jobs. `id:` is a place in the feed; a `reset` has no job, and \
+        means that the jobs must be listed.")
+    .params(&[last_event_id("The last place in the feed that the client has. Empty is as good as none.")])
+    .query::<StreamQuery>()
+    .answers(&[stream_of("The stream, which doesn't end by itself.")])];
 
 /// `GET /v1/events`
 fn stream(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
@@ -74,7 +65,8 @@ struct Feed {
     caller: Caller,
     /// The last place that was looked at.
     cursor: u64,
-    /// Whether the client was further than this feed has ever been: it followed another server, or one that has forgotten.
+    /// Whether the client was further than this feed has ever been: it followed another server, or one that has
+    /// forgotten.
     is_ahead: bool,
     newest: watch::Receiver<u64>,
     pace: Pace,

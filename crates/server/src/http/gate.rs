@@ -1,8 +1,9 @@
 //! What happens around every request, whatever it asks for.
 //!
-//! In this order: the route is found, the request gets its id, its key is checked, its client's limits are; the body is read;
-//! the handler answers, or a fault does. Then the id, the time and the limits are put on the answer, a problem is completed
-//! with the id, and all of it is counted. What can be decided from the head is decided before the body is read.
+//! In this order: the route is found, the request gets its id, its key is checked, its client's limits are; the body
+//! is read; the handler answers, or a fault does. Then the id, the time and the limits are put on the answer, a
+//! problem is completed with the id, and all of it is counted. What can be decided from the head is decided before
+//! the body is read.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -243,7 +244,8 @@ impl Exchange {
         }
     }
 
-    /// Without keys, a script on any page in the visitor's browser could change things here. Browsers say where it is from.
+    /// Without keys, a script on any page in the visitor's browser could change things here. Browsers say where it is
+    /// from.
     fn refuse_foreign_page(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let foreign = headers
             .get("sec-fetch-site")
@@ -380,7 +382,7 @@ async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes
 /// Leaves out the body of an answer to `HEAD`, and says how long it would be.
 fn leave_out_body(answer: &mut Answer) {
     let body = std::mem::take(answer.body_mut());
-    if let Some(length) = body.length().filter(|length| *length > 0) {
+    if let Some(length) = body.length() {
         let out = answer.headers_mut();
         out.entry(header::CONTENT_LENGTH)
             .or_insert_with(|| HeaderValue::from(length));

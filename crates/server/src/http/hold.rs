@@ -1,8 +1,8 @@
 //! Holding a request until there is news.
 //!
-//! The order is what makes it safe: room is taken, the waiter is registered, and only then is the job looked at; see [`crate::board`].
-//! A hold ends by news, by its time, by the server going down or by the client going away, whichever is first, and the
-//! answer is always the job as it is at that moment.
+//! The order is what makes it safe: room is taken, the waiter is registered, and only then is the job looked at; see
+//! [`crate::board`]. A hold ends by news, by its time, by the server going down or by the client going away,
+//! whichever is first, and the answer is always the job as it is at that moment.
 
 use std::sync::Arc;
 use std::time::Duration;

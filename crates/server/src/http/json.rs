@@ -40,7 +40,8 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
             "it is nested more than {DEPTH_MAX} deep"
         )));
     }
-    // A body with nothing wrong needs no name for it, and keeping track of the way to each member costs as much as reading it.
+    // A body with nothing wrong needs no name for it, and keeping track of the way to each member costs as much as
+    // reading it.
     let mut json = serde_json::Deserializer::from_str(text);
     if let Ok(value) = T::deserialize(Strict(&mut json))
         && json.end().is_ok()
@@ -64,8 +65,8 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     Ok(value)
 }
 
-/// An upper bound on the nesting depth; exact above [`DEPTH_MAX`]. Free-form members are passed on unread, so the parser's own
-/// recursion limit doesn't see them, and the programs that read them in the end may not stand any depth.
+/// An upper bound on the nesting depth; exact above [`DEPTH_MAX`]. Free-form members are passed on unread, so the
+/// parser's own recursion limit doesn't see them, and the programs that read them in the end may not stand any depth.
 fn depth(text: &str) -> usize {
     // Brackets can't go deeper than there are of them, and counting them is quick.
     let count = memchr::memchr2_iter(b'[', b'{', text.as_bytes()).count();

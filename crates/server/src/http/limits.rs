@@ -1,11 +1,12 @@
 //! How much one client may ask for: requests per time, and requests held at the same time.
 //!
-//! Rates are kept by the generic cell rate algorithm: per client one instant, the one at which all that it has asked for would have
-//! been allowed at an even pace. A request is allowed while that instant is less than a window ahead. So a client may spend its
-//! whole quota at once and then goes on at the even pace, and what is remembered of it is a single number.
+//! Rates are kept by the generic cell rate algorithm: per client one instant, the one at which all that it has asked
+//! for would have been allowed at an even pace. A request is allowed while that instant is less than a window ahead.
+//! So a client may spend its whole quota at once and then goes on at the even pace, and what is remembered of it is a
+//! single number.
 //!
-//! The well-kept crate for this takes another clock, but keeps a record of every client it has ever seen until somebody sweeps, and
-//! the sweeping, bounded and on our clock, would have been as long as the algorithm.
+//! The well-kept crate for this takes another clock, but keeps a record of every client it has ever seen until
+//! somebody sweeps, and the sweeping, bounded and on our clock, would have been as long as the algorithm.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

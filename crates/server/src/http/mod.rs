@@ -1,11 +1,12 @@
 //! The HTTP surface: one way from a request to its answer.
 //!
-//! A request becomes one [`Call`](call::Call). A [row](route::Row) of the one route [table] says what it is, and the row's
-//! handler answers it with one [`Answer`](answer::Answer), at once or later. The [`Gate`] is what happens around every request,
-//! whatever it asks for. Rows stand beside their handlers, in the rooms of this folder; another system's routes and words
-//! are in a folder of [`dialect`].
+//! A request becomes one [`Call`](call::Call). A [row](route::Row) of the one route [table] says what it is, and the
+//! row's handler answers it with one [`Answer`](answer::Answer), at once or later. The [`Gate`] is what happens
+//! around every request, whatever it asks for. Rows stand beside their handlers, in the rooms of this folder; another
+//! system's routes and words are in a folder of [`dialect`].
 //!
-//! Handlers see the board and the door to the loop, by [`AppState`]; never the engine's decisions, the journal or the courier.
+//! Handlers see the board and the door to the loop, by [`AppState`]; never the engine's decisions, the journal or the
+//! courier.
 
 pub mod access;
 pub mod answer;
@@ -26,6 +27,7 @@ mod json;
 pub mod limits;
 mod openapi;
 mod ops;
+mod ordinals;
 mod paging;
 mod represent;
 mod route;

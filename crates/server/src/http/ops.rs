@@ -6,47 +6,41 @@ use super::answer::{Outcome, text};
 use super::call::Call;
 use super::door::Door;
 use super::error::ApiError;
-use super::route::{About, Response, Row};
+use super::route::{Response, Row, inline};
 use super::state::AppState;
 use crate::metrics::{CONTENT_TYPE, Levels};
 
 /// The routes.
 pub(super) const ROUTES: &[Row] = &[
-    Row {
-        door: Door::Open,
-        about: Some(About {
-            responses: &[Response::text(200, "It does.", "text/plain")],
-            ..About::new("Operations", "readHealth", "Whether the process lives")
-        }),
-        ..Row::get("/healthz", healthz)
-    },
-    Row {
-        door: Door::Open,
-        about: Some(About {
-            responses: &[
-                Response::text(200, "Yes.", "text/plain"),
-                Response::problem(503, "No: the server goes down, or can't write."),
-            ],
-            ..About::new(
-                "Operations",
-                "readReadiness",
-                "Whether to send requests here",
-            )
-        }),
-        ..Row::get("/readyz", readyz)
-    },
-    Row {
-        door: Door::Operator,
-        about: Some(About {
-            responses: &[Response::text(
-                200,
-                "The metrics.",
-                "application/openmetrics-text",
-            )],
-            ..About::new("Operations", "readMetrics", "Metrics for Prometheus")
-        }),
-        ..Row::get("/metrics", metrics)
-    },
+    Row::get("/healthz", healthz)
+        .door(Door::Open)
+        .about("Operations", "readHealth", "Whether the process lives")
+        .answers(&[Response::of(
+            200,
+            "It does.",
+            "text/plain",
+            inline::<String>,
+        )]),
+    Row::get("/readyz", readyz)
+        .door(Door::Open)
+        .about(
+            "Operations",
+            "readReadiness",
+            "Whether to send requests here",
+        )
+        .answers(&[
+            Response::of(200, "Yes.", "text/plain", inline::<String>),
+            Response::problem(503, "No: the server goes down, or can't write."),
+        ]),
+    Row::get("/metrics", metrics)
+        .door(Door::Operator)
+        .about("Operations", "readMetrics", "Metrics for Prometheus")
+        .answers(&[Response::of(
+            200,
+            "The metrics.",
+            "application/openmetrics-text",
+            inline::<String>,
+        )]),
 ];
 
 /// `GET /healthz`: the process answers. It says nothing more, so that a slow disk doesn't get it restarted.

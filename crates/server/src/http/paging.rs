@@ -1,7 +1,7 @@
 //! Lists, page by page.
 //!
-//! A page goes on from the last item of the one before (keyset paging), so an item is neither shown twice nor missed because
-//! others come and go. The token that says where is opaque.
+//! A page goes on from the last item of the one before (keyset paging), so an item is neither shown twice nor missed
+//! because others come and go. The token that says where is opaque.
 
 use std::fmt::Display;
 
@@ -10,27 +10,17 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use super::error::ApiError;
-use super::route::{Field, Param, Place, inline};
+use super::route::{Param, inline};
 
 /// How many items on a page, for the description.
-pub(super) const LIMIT: Param = Param::One(Field {
-    schema: inline::<usize>,
-    bounds: Some((1, limits::PAGE_JOBS_MAX)),
-    ..Field::new(
-        Place::Query,
-        "limit",
-        "How many on a page; 100 where nothing is said.",
-    )
-});
+pub(super) const LIMIT: Param =
+    Param::query("limit", "How many on a page; 100 where nothing is said.")
+        .schema(inline::<usize>)
+        .bounds(1, limits::PAGE_JOBS_MAX);
 /// Where a page goes on, for the description.
-pub(super) const PAGE_TOKEN: Param = Param::One(Field {
-    pattern: Some("^[A-Za-z0-9_-]{21}[AQgw]$"),
-    ..Field::new(
-        Place::Query,
-        "page_token",
-        "The `next_page_token` of the page before.",
-    )
-});
+pub(super) const PAGE_TOKEN: Param =
+    Param::query("page_token", "The `next_page_token` of the page before.")
+        .pattern("^[A-Za-z0-9_-]{21}[AQgw]$");
 
 /// Checks how many items are wanted. A wrong number is shown as it was sent.
 ///

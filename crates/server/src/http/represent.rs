@@ -9,10 +9,9 @@ use abide_engine::Job;
 use abide_wire::{Remaining, Timestamp, headers};
 
 use super::answer::{Answer, Body, empty};
-use super::call::tag_of_revision;
 use super::error::ApiError;
 use super::state::AppState;
-use super::value::value;
+use super::value::{tag_of_revision, value};
 
 /// The longest pause that is recommended between two reads.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
@@ -114,7 +113,8 @@ pub(super) fn add_age(out: &mut HeaderMap, job: &Job, now: Timestamp) -> bool {
     true
 }
 
-/// When a look is worth while: when one job in ten of this kind would have ended, in whole seconds, as the header has them.
+/// When a look is worth while: when one job in ten of this kind would have ended, in whole seconds, as the header has
+/// them.
 fn retry_after(remaining: Option<Remaining>) -> u32 {
     let soon = remaining.map_or(1, |remaining| remaining.p10 / 1_000);
     let seconds = soon.clamp(1, RETRY_AFTER_MAX.as_secs());

@@ -1,8 +1,8 @@
 //! Routes as rows: one for each method of each path.
 //!
-//! A row is the one place that says what a request to it is: who may make it, whether it may be held, which job it is about,
-//! what it counts as, which function answers it, and how it is described. Rows stand beside their handlers; the
-//! [table](super::table) is all of them.
+//! A row is the one place that says what a request to it is: who may make it, whether it may be held, which job it is
+//! about, what it counts as, which function answers it, and how it is described. Rows stand beside their handlers;
+//! the [table](super::table) is all of them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -38,8 +38,8 @@ pub(super) struct Row {
     pub handler: Handler,
     /// The most bytes of its body; `None` if no body is read.
     pub body_bytes_max: Option<usize>,
-    /// Whether that request asks to be held; `None` if none of this route can be. It decides which limit the request counts
-    /// against, and must agree with the handler.
+    /// Whether that request asks to be held; `None` if none of this route can be. It decides which limit the request
+    /// counts against, and must agree with the handler.
     pub asks_to_hold: Option<fn(&Call) -> bool>,
     /// Which job it is about.
     pub subject: Option<fn(&AppState, &Call) -> Option<Subject>>,
@@ -47,8 +47,22 @@ pub(super) struct Row {
     pub meets: Meets,
     /// What it counts as in its client's report.
     pub counts: Counts,
-    /// Its description; `None` if it isn't part of the described interface.
-    pub about: Option<About>,
+    /// The part of the described interface that it belongs to; `None` if it isn't described.
+    pub tag: Option<&'static str>,
+    /// The operation's id in the description.
+    pub id: &'static str,
+    /// What it does, in a few words.
+    pub summary: &'static str,
+    /// The same in full; empty if the summary says it all.
+    pub text: &'static str,
+    /// Parameters that are described one by one.
+    pub params: &'static [Param],
+    /// Those of a query that is read into a struct.
+    pub query: Option<fn() -> Vec<Parameter>>,
+    /// Its body.
+    pub request: Option<Request>,
+    /// What it is answered with, problems that many routes have aside.
+    pub answers: &'static [Response],
 }
 
 /// A method that routes may have. `HEAD` belongs to `Get`.
@@ -99,37 +113,9 @@ pub(super) enum Counts {
     Create,
 }
 
-/// What the description says of a route.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct About {
-    /// The part of the interface that it belongs to.
-    pub tag: &'static str,
-    /// The operation's id.
-    pub id: &'static str,
-    /// In a few words.
-    pub summary: &'static str,
-    /// In full; empty if the summary says it all.
-    pub text: &'static str,
-    /// What it may be asked with.
-    pub params: &'static [Param],
-    /// Its body.
-    pub request: Option<Request>,
-    /// What it is answered with, problems that many routes have aside.
-    pub responses: &'static [Response],
-}
-
-/// Parameters.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Param {
-    /// One.
-    One(Field),
-    /// Those of a query.
-    Query(fn() -> Vec<Parameter>),
-}
-
 /// One parameter.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Field {
+pub(super) struct Param {
     /// Where it is.
     pub place: Place,
     /// Its name.
@@ -202,7 +188,14 @@ impl Row {
             subject: None,
             meets: Meets::Nothing,
             counts: Counts::Nothing,
-            about: None,
+            tag: None,
+            id: "",
+            summary: "",
+            text: "",
+            params: &[],
+            query: None,
+            request: None,
+            answers: &[],
         }
     }
 
@@ -211,29 +204,90 @@ impl Row {
         Self::new(Verb::Get, path, handler)
     }
 
-    /// A `POST` without a body.
+    /// A command, or a create.
     pub(super) const fn post(path: &'static str, handler: Handler) -> Self {
         Self::new(Verb::Post, path, handler)
     }
 
-    /// A `POST` whose body is read.
-    pub(super) const fn post_body(path: &'static str, handler: Handler) -> Self {
-        Self::new(Verb::Post, path, handler).with_body()
-    }
-
-    /// A change, whose body is read.
+    /// A change.
     pub(super) const fn patch(path: &'static str, handler: Handler) -> Self {
-        Self::new(Verb::Patch, path, handler).with_body()
+        Self::new(Verb::Patch, path, handler)
     }
 
-    /// A `DELETE` without a body.
+    /// A removal.
     pub(super) const fn delete(path: &'static str, handler: Handler) -> Self {
         Self::new(Verb::Delete, path, handler)
     }
 
-    /// The same with a body of the usual size.
-    pub(super) const fn with_body(mut self) -> Self {
+    /// Another door than the native one.
+    pub(super) const fn door(mut self, door: Door) -> Self {
+        self.door = door;
+        self
+    }
+
+    /// May be held, if a request asks for it in that way.
+    pub(super) const fn holds(mut self, asks_to_hold: fn(&Call) -> bool) -> Self {
+        self.asks_to_hold = Some(asks_to_hold);
+        self
+    }
+
+    /// Is about that job.
+    pub(super) const fn job(mut self, subject: fn(&AppState, &Call) -> Option<Subject>) -> Self {
+        self.subject = Some(subject);
+        self
+    }
+
+    /// May be met by those faults.
+    pub(super) const fn meets(mut self, meets: Meets) -> Self {
+        self.meets = meets;
+        self
+    }
+
+    /// Counts as that.
+    pub(super) const fn counts(mut self, counts: Counts) -> Self {
+        self.counts = counts;
+        self
+    }
+
+    /// Is described under that tag, by that id and summary.
+    pub(super) const fn about(
+        mut self,
+        tag: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        (self.tag, self.id, self.summary) = (Some(tag), id, summary);
+        self
+    }
+
+    /// Is described in full.
+    pub(super) const fn text(mut self, text: &'static str) -> Self {
+        self.text = text;
+        self
+    }
+
+    /// Has those parameters.
+    pub(super) const fn params(mut self, params: &'static [Param]) -> Self {
+        self.params = params;
+        self
+    }
+
+    /// Has the parameters of a query that is read into `T`.
+    pub(super) const fn query<T: IntoParams>(mut self) -> Self {
+        self.query = Some(|| T::into_params(|| Some(ParameterIn::Query)));
+        self
+    }
+
+    /// Has that body, of the usual size.
+    pub(super) const fn body(mut self, request: Request) -> Self {
         self.body_bytes_max = Some(BODY_BYTES_MAX);
+        self.request = Some(request);
+        self
+    }
+
+    /// Is answered like that.
+    pub(super) const fn answers(mut self, answers: &'static [Response]) -> Self {
+        self.answers = answers;
         self
     }
 
@@ -281,51 +335,11 @@ impl Subject {
     }
 }
 
-impl About {
-    /// A route that is described by a few words.
-    pub(super) const fn new(tag: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self {
-            tag,
-            id,
-            summary,
-            text: "",
-            params: &[],
-            request: None,
-            responses: &[],
-        }
-    }
-}
-
 impl Param {
     /// A job's id in the path.
-    pub(super) const JOB: Self = Self::path("id", "The job's id, `job_…`.");
+    pub(super) const JOB: Self = Self::path("The job's id, `job_…`.");
 
-    /// What stands for `{name}` in the path.
-    pub(super) const fn path(name: &'static str, text: &'static str) -> Self {
-        Self::One(Field::new(Place::Path, name, text))
-    }
-
-    /// A header that is passed over if it isn't understood.
-    pub(super) const fn header(
-        name: &'static str,
-        text: &'static str,
-        example: &'static str,
-    ) -> Self {
-        Self::One(Field {
-            example: Some(example),
-            ..Field::new(Place::Header, name, text)
-        })
-    }
-
-    /// The parameters of the query that is read into `T`.
-    pub(super) const fn query<T: IntoParams>() -> Self {
-        Self::Query(|| T::into_params(|| Some(ParameterIn::Query)))
-    }
-}
-
-impl Field {
-    /// A text.
-    pub(super) const fn new(place: Place, name: &'static str, text: &'static str) -> Self {
+    const fn new(place: Place, name: &'static str, text: &'static str) -> Self {
         Self {
             place,
             name,
@@ -336,6 +350,51 @@ impl Field {
             example: None,
             is_checked: matches!(place, Place::Query),
         }
+    }
+
+    /// What stands for `{id}` in the path.
+    pub(super) const fn path(text: &'static str) -> Self {
+        Self::new(Place::Path, "id", text)
+    }
+
+    /// A parameter of the query.
+    pub(super) const fn query(name: &'static str, text: &'static str) -> Self {
+        Self::new(Place::Query, name, text)
+    }
+
+    /// A header that is passed over if it isn't understood.
+    pub(super) const fn header(name: &'static str, text: &'static str) -> Self {
+        Self::new(Place::Header, name, text)
+    }
+
+    /// A header whose text fits that pattern, or is refused.
+    pub(super) const fn checked(mut self, pattern: &'static str) -> Self {
+        self.is_checked = true;
+        self.pattern(pattern)
+    }
+
+    /// A text that fits that pattern.
+    pub(super) const fn pattern(mut self, pattern: &'static str) -> Self {
+        self.pattern = Some(pattern);
+        self
+    }
+
+    /// Of that length, or of that size.
+    pub(super) const fn bounds(mut self, min: usize, max: usize) -> Self {
+        self.bounds = Some((min, max));
+        self
+    }
+
+    /// Of another type than text.
+    pub(super) const fn schema(mut self, schema: SchemaOf) -> Self {
+        self.schema = schema;
+        self
+    }
+
+    /// An example of it.
+    pub(super) const fn example(mut self, example: &'static str) -> Self {
+        self.example = Some(example);
+        self
     }
 }
 
@@ -371,36 +430,42 @@ impl Response {
         }
     }
 
+    /// An answer of that content type.
+    pub(super) const fn of(
+        status: u16,
+        text: &'static str,
+        kind: &'static str,
+        schema: SchemaOf,
+    ) -> Self {
+        Self {
+            body: Some((kind, schema)),
+            ..Self::empty(status, text)
+        }
+    }
+
     /// An answer of JSON.
     pub(super) const fn json<T: ToSchema>(status: u16, text: &'static str) -> Self {
-        Self {
-            body: Some(("application/json", named::<T>)),
-            ..Self::empty(status, text)
-        }
-    }
-
-    /// One job.
-    pub(super) const fn job<T: ToSchema>(status: u16, text: &'static str) -> Self {
-        Self {
-            is_job: true,
-            ..Self::json::<T>(status, text)
-        }
-    }
-
-    /// A text of that content type.
-    pub(super) const fn text(status: u16, text: &'static str, kind: &'static str) -> Self {
-        Self {
-            body: Some((kind, inline::<String>)),
-            ..Self::empty(status, text)
-        }
+        Self::of(status, text, "application/json", named::<T>)
     }
 
     /// A problem that only this route has, or has for a reason of its own.
     pub(super) const fn problem(status: u16, text: &'static str) -> Self {
-        Self {
-            body: Some((PROBLEM_JSON, named::<Problem>)),
-            ..Self::empty(status, text)
-        }
+        Self::of(status, text, PROBLEM_JSON, named::<Problem>)
+    }
+
+    /// It shows one job.
+    pub(super) const fn job(mut self) -> Self {
+        self.is_job = true;
+        self
+    }
+
+    /// With those headers: name and meaning.
+    pub(super) const fn headers(
+        mut self,
+        headers: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        self.headers = headers;
+        self
     }
 }
 

@@ -13,7 +13,7 @@ use super::answer::Outcome;
 use super::call::Call;
 use super::error::{ApiError, soon};
 use super::json;
-use super::route::{About, Request, Response, Row};
+use super::route::{Request, Response, Row};
 use super::state::AppState;
 use crate::scenario::Scenario;
 
@@ -93,62 +93,42 @@ struct Advance {
 
 /// The routes.
 pub(super) const ROUTES: &[Row] = &[
-    Row {
-        about: Some(About {
-            responses: &[Response::json::<Settings>(200, "The defaults.")],
-            ..About::new(
-                "Simulator",
-                "readSimulator",
-                "Read the simulator's defaults",
-            )
-        }),
-        ..Row::get("/v1/simulator", read)
-    },
-    Row {
-        about: Some(About {
-            text: "What isn't named stays. It is carried out whole or not at all.",
-            request: Some(Request::json::<SettingsChange>()),
-            responses: &[Response::json::<Settings>(
-                200,
-                "The defaults as they are now.",
-            )],
-            ..About::new(
-                "Simulator",
-                "changeSimulator",
-                "Change the simulator's defaults",
-            )
-        }),
-        ..Row::patch("/v1/simulator", change)
-    },
-    Row {
-        about: Some(About {
-            responses: &[Response::json::<Scenarios>(
-                200,
-                "What can be put on by name.",
-            )],
-            ..About::new("Simulator", "listScenarios", "List scenarios")
-        }),
-        ..Row::get("/v1/simulator/scenarios", scenarios)
-    },
-    Row {
-        about: Some(About {
-            responses: &[Response::json::<Clock>(200, "What time it is.")],
-            ..About::new("Simulator", "readClock", "Read the server's clock")
-        }),
-        ..Row::get("/v1/clock", clock)
-    },
-    Row {
-        about: Some(About {
-            text: "Everything that is due on the way happens, in order, before the answer.",
-            request: Some(Request::json::<Advance>()),
-            responses: &[
-                Response::json::<Clock>(200, "What time it is now."),
-                Response::problem(409, "The clock runs by itself."),
-            ],
-            ..About::new("Simulator", "advanceClock", "Advance the manual clock")
-        }),
-        ..Row::post_body("/v1/clock/advance", advance)
-    },
+    Row::get("/v1/simulator", read)
+        .about(
+            "Simulator",
+            "readSimulator",
+            "Read the simulator's defaults",
+        )
+        .answers(&[Response::json::<Settings>(200, "The defaults.")]),
+    Row::patch("/v1/simulator", change)
+        .about(
+            "Simulator",
+            "changeSimulator",
+            "Change the simulator's defaults",
+        )
+        .text("What isn't named stays. It is carried out whole or not at all.")
+        .body(Request::json::<SettingsChange>())
+        .answers(&[Response::json::<Settings>(
+            200,
+            "The defaults as they are now.",
+        )]),
+    Row::get("/v1/simulator/scenarios", scenarios)
+        .about("Simulator", "listScenarios", "List scenarios")
+        .answers(&[Response::json::<Scenarios>(
+            200,
+            "What can be put on by name.",
+        )]),
+    Row::get("/v1/clock", clock)
+        .about("Simulator", "readClock", "Read the server's clock")
+        .answers(&[Response::json::<Clock>(200, "What time it is.")]),
+    Row::post("/v1/clock/advance", advance)
+        .about("Simulator", "advanceClock", "Advance the manual clock")
+        .text("Everything that is due on the way happens, in order, before the answer.")
+        .body(Request::json::<Advance>())
+        .answers(&[
+            Response::json::<Clock>(200, "What time it is now."),
+            Response::problem(409, "The clock runs by itself."),
+        ]),
 ];
 
 /// `GET /v1/simulator`
@@ -241,7 +221,8 @@ fn settings(state: &AppState) -> Settings {
     }
 }
 
-/// The defaults of that scenario, or of none: those of the configuration, its own scenario aside, with what the scenario says.
+/// The defaults of that scenario, or of none: those of the configuration, its own scenario aside, with what the
+/// scenario says.
 fn scenario(state: &AppState, name: Option<&str>) -> Result<Defaults, ApiError> {
     let mut config = state.config.as_ref().clone();
     let configured = config.scenario.take();

@@ -1,5 +1,5 @@
-//! What handlers may reach: the board, the door to the loop, the clock, the configuration and what is counted. Never the
-//! engine, the journal or the courier.
+//! What handlers may reach: the board, the door to the loop, the clock, the configuration and what is counted. Never
+//! the engine, the journal or the courier.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use abide_wire::Timestamp;
 
 use super::access::{Access, Caller};
 use super::call::RequestId;
-use super::faults::Ordinals;
 use super::limits::{Holds, Rates};
+use super::ordinals::Ordinals;
 use crate::attendance::{Attendance, PendingCreate};
 use crate::board::Board;
 use crate::clock::Clock;
@@ -39,7 +39,8 @@ pub struct Shared {
     pub config: Arc<Config>,
     /// Where webhooks may go.
     pub guard: Arc<Guard>,
-    /// Canceled when the server goes down: whatever is held answers then. By [`AppState::end_holds`], which tells it to them.
+    /// Canceled when the server goes down: whatever is held answers then. By [`AppState::end_holds`], which tells it
+    /// to them.
     pub stop: CancellationToken,
     /// What is counted for operators.
     pub metrics: Arc<Metrics>,
@@ -97,8 +98,8 @@ impl AppState {
         }))
     }
 
-    /// A number from 0 up to 1, another each time, such that any run of them lies evenly: what happens at the same moment to
-    /// many is moved apart by it. It is no luck and needs no seed.
+    /// A number from 0 up to 1, another each time, such that any run of them lies evenly: what happens at the same
+    /// moment to many is moved apart by it. It is no luck and needs no seed.
     #[must_use]
     pub fn spread(&self) -> f64 {
         // Multiples of the golden ratio leave the most even gaps.

@@ -1,7 +1,7 @@
 //! The span of a request, for programs that collect spans.
 //!
-//! It is made only if something listens to its target, and else costs a comparison. It is never entered: what is logged of a
-//! request carries the request's id as a field, and a held request would keep its thread's log in it.
+//! It is made only if something listens to its target, and else costs a comparison. It is never entered: what is
+//! logged of a request carries the request's id as a field, and a held request would keep its thread's log in it.
 
 use std::fmt::Display;
 

@@ -23,6 +23,13 @@ pub(super) fn value(write: impl FnOnce(&mut Text<'_>)) -> HeaderValue {
     })
 }
 
+/// The entity tag of a revision.
+pub(super) fn tag_of_revision(revision: u64) -> HeaderValue {
+    value(|text| {
+        text.str("\"").number(revision).str("\"");
+    })
+}
+
 impl Text<'_> {
     /// Adds that text.
     pub(super) fn str(&mut self, text: &str) -> &mut Self {
@@ -61,5 +68,6 @@ mod tests {
         });
         assert_eq!(made, "n=0;h=abc01230");
         assert_eq!(value(|_| ()), "");
+        assert_eq!(tag_of_revision(7), "\"7\"");
     }
 }

@@ -1,8 +1,9 @@
 //! Who may ask for how much, and what an answer says when something is wrong.
 
+use abide_server::http::answer::Body;
 use serde_json::json;
 
-use crate::common::House;
+use crate::common::{Answer, House};
 
 #[tokio::test(start_paused = true)]
 async fn whatever_is_wrong_is_a_problem() {
@@ -350,4 +351,94 @@ async fn asking_to_be_held_gives_no_second_allowance_where_nothing_is_held() {
     }
     let preferring = house.with_header("prefer", "wait=0");
     assert_eq!(preferring.get("/v1/jobs").await.status, 429);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_has_its_limits_however_it_comes() {
+    let house = House::with(&[]).await;
+    let send = async |path: &str, body: Body| {
+        let request = http::Request::post(path).header("content-type", "application/json");
+        let answer = house.send(request.body(body).unwrap()).await;
+        Answer::read(answer).await
+    };
+    let pieces = |pieces: Vec<&'static [u8]>| {
+        let pieces = pieces.into_iter().map(|piece| Ok(piece.into()));
+        Body::stream(futures_util::stream::iter(pieces))
+    };
+    let blank: &'static [u8] = &[b' '; 100_000];
+    let table = [
+        ("/v1/jobs", pieces(vec![b"{\"kind\":", b"\"a\"}"]), 202),
+        ("/v1/jobs", pieces(vec![]), 202),
+        ("/v1/jobs", pieces(vec![blank, blank, b"{}"]), 202),
+        ("/v1/jobs", pieces(vec![blank, blank, blank]), 413),
+        ("/v1/jobs", Body::from(vec![b' '; 300_000]), 413),
+        ("/register-webhook", pieces(vec![blank, blank, blank]), 413),
+        (
+            "/v1/jobs",
+            Body::stream(futures_util::stream::pending()),
+            408,
+        ),
+        // A route without a body doesn't wait for one.
+        (
+            "/v1/jobs/x/cancel",
+            Body::stream(futures_util::stream::pending()),
+            404,
+        ),
+    ];
+    for (n, (path, body, status)) in table.into_iter().enumerate() {
+        let answer = send(path, body).await;
+        assert_eq!(answer.status, status, "{n}: {}", answer.text);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn queries_and_paths_are_read_strictly() {
+    let house = House::with(&[]).await;
+    let path = format!("/v1/jobs/{}", house.job(60_000).await);
+    let table = [
+        (format!("{path}?wait=-1"), 422, "wait"),
+        (format!("{path}?wiat=1"), 422, "unknown field `wiat`"),
+        (
+            format!("{path}?wait=1&wait=2"),
+            422,
+            "duplicate field `wait`",
+        ),
+        ("/v1/jobs/%ff".to_owned(), 404, "Invalid UTF-8 in `id`"),
+        (path.replacen('_', "%5f", 1), 200, "\"revision\""),
+        (
+            path.replacen("jobs", "%6aobs", 1),
+            404,
+            "there is nothing at this path",
+        ),
+        (format!("{path}/"), 404, "there is nothing at this path"),
+    ];
+    for (path, status, words) in table {
+        let answer = house.get(&path).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text);
+        assert!(answer.text.contains(words), "{path}: {}", answer.text);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_is_answered_like_a_get_without_its_body() {
+    let house = House::with(&[]).await;
+    let path = format!("/v1/jobs/{}", house.job(60_000).await);
+    for path in [
+        path.as_str(),
+        "/v1/jobs",
+        "/healthz",
+        "/v1/jobs/nonsense",
+        "/nothing",
+    ] {
+        let (get, head) = (house.get(path).await, house.ask("HEAD", path, None).await);
+        assert_eq!(
+            (head.status, head.text.as_str()),
+            (get.status, ""),
+            "{path}"
+        );
+        let length = head.header("content-length").parse::<usize>().unwrap();
+        // The request's id is another, and as long.
+        assert_eq!(length, get.text.len(), "{path}");
+        assert_eq!(head.header("etag"), get.header("etag"), "{path}");
+    }
 }

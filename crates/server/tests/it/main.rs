@@ -7,6 +7,7 @@ mod connections;
 mod docs;
 mod driver;
 mod faults;
+mod house;
 mod jobs;
 mod limits;
 mod openapi;

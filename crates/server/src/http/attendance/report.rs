@@ -1,4 +1,5 @@
-//! The report card: how the clients that were seen waited, against how little it could have taken, with verdicts for a test to fail by.
+//! The report card: how the clients that were seen waited, against how little it could have taken, with verdicts for
+//! a test to fail by.
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};

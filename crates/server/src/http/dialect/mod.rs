@@ -1,7 +1,8 @@
 //! Dialects: other systems' ways to ask for the same jobs.
 //!
-//! A dialect translates at the edge, both ways, and nothing behind it knows that dialects exist. It is a folder of this one
-//! and a row in [`DIALECTS`]: it brings rows for the route table and [`Words`] for what the gate says on all of them.
+//! A dialect translates at the edge, both ways, and nothing behind it knows that dialects exist. It is a folder of
+//! this one and a row in [`DIALECTS`]: it brings rows for the route table and [`Words`] for what the gate says on all
+//! of them.
 
 mod classic;
 

@@ -1,5 +1,5 @@
-//! Answers that show a job otherwise than it is: before its end although it has ended, in a word that nobody knows, without
-//! its result.
+//! Answers that show a job otherwise than it is: before its end although it has ended, in a word that nobody knows,
+//! without its result.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -12,9 +12,10 @@ use abide_wire::{Fault, FaultKind, Status, WaitResponse, headers};
 use super::decisions::Decisions;
 use crate::board::Look;
 use crate::http::answer::{Answer, Body};
-use crate::http::call::{Tags, tag_of_revision};
+use crate::http::call::Tags;
 use crate::http::door::{Altered, Words};
 use crate::http::state::AppState;
+use crate::http::value::tag_of_revision;
 
 /// The largest answer that is looked into, in bytes; a larger one is left as it is.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;

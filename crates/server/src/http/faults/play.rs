@@ -248,7 +248,8 @@ impl Play {
     }
 }
 
-/// A set meets what meets any of its jobs. The faults of every job count once for the whole set, by the oldest of its jobs.
+/// A set meets what meets any of its jobs. The faults of every job count once for the whole set, by the oldest of its
+/// jobs.
 fn of_set(state: &AppState, call: &Call) -> What {
     let wanted = serde_json::from_slice::<WaitRequest>(&call.body);
     let items = wanted.map_or_else(|_| Vec::new(), |wanted| wanted.jobs);

@@ -18,7 +18,8 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     match key_in(value.as_bytes().trim_ascii()) {
         Some(key) => Ok(Some(key.to_owned())),
         None => Err(ApiError::invalid_member(format!(
-            "the header `Idempotency-Key` must be 1 to {} visible ASCII characters, with spaces between them or a string in double quotes",
+            "the header `Idempotency-Key` must be 1 to {} visible ASCII characters, with spaces between \
+                them or a string in double quotes",
             limits::IDEMPOTENCY_KEY_BYTES_MAX
         ))),
     }

@@ -1,7 +1,7 @@
 //! The caller's jobs, the newest first, page by page.
 //!
-//! A filter that few jobs pass doesn't make a page slow: a page scans a bounded number of jobs, so it may be short or empty
-//! and still have a token for the next page.
+//! A filter that few jobs pass doesn't make a page slow: a page scans a bounded number of jobs, so it may be short or
+//! empty and still have a token for the next page.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -87,7 +87,8 @@ impl Wanted {
                     let states = states.filter(|states| !states.is_empty());
                     wanted.states = Some(states.ok_or_else(|| {
                         wrong(format!(
-                            "must be among pending, running, completed, failed, canceled, with commas between them, but is {value:?}"
+                            "must be among pending, running, completed, failed, canceled, with commas \
+                                between them, but is {value:?}"
                         ))
                     })?);
                 }
@@ -126,7 +127,9 @@ impl Wanted {
                     }
                     None => {
                         return Err(ApiError::invalid_member(format!(
-                            "in the query: unknown parameter `{name}`, expected one of `status`, `kind`, `created_after`, `created_before`, `metadata.NAME`, `ids`, `limit`, `page_token`"
+                            "in the query: unknown parameter `{name}`, expected one of `status`, `kind`, \
+                                `created_after`, `created_before`, `metadata.NAME`, `ids`, `limit`, \
+                                `page_token`"
                         )));
                     }
                 },

@@ -1,8 +1,8 @@
 //! The description of the interface for machines, made from the rows of the route table.
 //!
-//! A row says what is its own: its parameters, its body, its answers. What all routes of a sort have in common (who must show
-//! a key, which problems may come, which headers every answer has) follows from the row's door, body and job. So the
-//! description can't drift from what the server does.
+//! A row says what is its own: its parameters, its body, its answers. What all routes of a sort have in common (who
+//! must show a key, which problems may come, which headers every answer has) follows from the row's door, body and
+//! job. So the description can't drift from what the server does.
 //!
 //! If the server has no API keys the description asks for none.
 
@@ -30,10 +30,12 @@ use abide_wire::{Event, Problem};
 use super::route::{Row, Schemas, named};
 
 /// What stands above everything.
-const ABOUT: &str = "Long-running jobs, and every way to learn of their end without wasting a request or a second: ask, hold, \
-    hold for many, listen, be told.\n\nDecide on `done` and `outcome`; `status` is an open list, for people. `revision` counts a job's changes, and is its \
-    ETag, the cursor of a long poll, the id of an event and `data.revision` of a webhook.\n\nAn answer with the header `Sim-Decision` was tampered with because \
-    the simulator was asked to: it may be any status from 400 to 599, late, or half.";
+const ABOUT: &str = "Long-running jobs, and every way to learn of their end without wasting a request or a second: \
+    ask, hold, hold for many, listen, be told.\n\n\
+    Decide on `done` and `outcome`; `status` is an open list, for people. `revision` counts a job's changes, and is \
+    its ETag, the cursor of a long poll, the id of an event and `data.revision` of a webhook.\n\n\
+    An answer with the header `Sim-Decision` was tampered with because the simulator was asked to: it may be any \
+    status from 400 to 599, late, or half.";
 
 /// The parts of the native interface, in the order in which they are shown.
 const TAGS: &[(&str, &str)] = &[
@@ -49,7 +51,8 @@ const TAGS: &[(&str, &str)] = &[
     ("Operations", "For operators and their probes."),
 ];
 
-/// The description of those rows, and of the tags that dialects add, for a server that asks for a key or for one that doesn't.
+/// The description of those rows, and of the tags that dialects add, for a server that asks for a key or for one that
+/// doesn't.
 pub(super) fn describe(
     rows: impl Iterator<Item = &'static Row>,
     tags: impl Iterator<Item = (&'static str, &'static str)>,
@@ -58,8 +61,8 @@ pub(super) fn describe(
     let mut schemas = Schemas::new();
     let mut paths = PathsBuilder::new();
     for row in rows {
-        if let Some(about) = &row.about {
-            let operation = operation::of(row, about, has_keys, &mut schemas);
+        if let Some(tag) = row.tag {
+            let operation = operation::of(row, tag, has_keys, &mut schemas);
             let item = PathItem::new(operation::method(row.verb), operation);
             paths = paths.path(row.path, item);
         }

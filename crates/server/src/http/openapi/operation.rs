@@ -9,12 +9,9 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, SchemaType, Type};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, Schema};
 
-use super::problems::{
-    BAD_JSON, FORBIDDEN, GONE, HEAD, INTERNAL, INVALID, LIMITED, NOT_FOUND, NOT_JSON, Problem,
-    SLOW, TOO_LARGE, UNAUTHORIZED, UNAVAILABLE,
-};
+use super::problems::{self, Problem};
 use super::schemas::{bound, header, leave_out_null};
-use crate::http::route::{About, Field, Param, Place, Request, Response, Row, Schemas, Verb};
+use crate::http::route::{Param, Place, Request, Response, Row, Schemas, Verb};
 
 /// The headers of every answer that shows one job.
 const OF_A_JOB: &[(&str, &str)] = &[
@@ -32,38 +29,41 @@ const OF_A_STREAM: &[(&str, &str)] = &[
     ("Incremental", "`?1`"),
 ];
 
-/// The operation of that row.
-pub(super) fn of(row: &Row, about: &About, has_keys: bool, schemas: &mut Schemas) -> Operation {
+/// The operation of that row, under that tag.
+pub(super) fn of(row: &Row, tag: &str, has_keys: bool, schemas: &mut Schemas) -> Operation {
     let mut operation = OperationBuilder::new()
-        .tag(about.tag)
-        .operation_id(Some(about.id))
-        .summary(Some(about.summary))
-        .description(Some(about.text).filter(|text| !text.is_empty()));
-    for param in about.params {
-        match param {
-            Param::One(field) => operation = operation.parameter(parameter(field, schemas)),
-            Param::Query(all) => {
-                for mut one in all() {
-                    if let Some(schema) = &mut one.schema {
-                        leave_out_null(schema);
-                        bound(schema);
-                    }
-                    operation = operation.parameter(one);
-                }
-            }
-        }
-    }
-    operation = operation.request_body(about.request.map(|request| body(&request, schemas)));
-    for told in about.responses {
-        operation = operation.response(told.status.to_string(), response(row, told, schemas));
-    }
-    let is_told = |problem: &Problem| {
-        let mut told = about.responses.iter();
-        told.any(|told| told.status.to_string() == problem.status)
-    };
-    for problem in problems(row, about)
+        .tag(tag)
+        .operation_id(Some(row.id))
+        .summary(Some(row.summary))
+        .description(Some(row.text).filter(|text| !text.is_empty()))
+        .request_body(row.request.map(|request| body(&request, schemas)));
+    let (headers, others): (Vec<&Param>, Vec<&Param>) = row
+        .params
         .iter()
-        .filter(|problem| !is_told(problem))
+        .partition(|param| param.place == Place::Header);
+    for param in others {
+        operation = operation.parameter(parameter(param, schemas));
+    }
+    for mut param in row.query.map(|params| params()).unwrap_or_default() {
+        if let Some(schema) = &mut param.schema {
+            leave_out_null(schema);
+            bound(schema);
+        }
+        operation = operation.parameter(param);
+    }
+    for param in headers {
+        operation = operation.parameter(parameter(param, schemas));
+    }
+    for answer in row.answers {
+        operation = operation.response(answer.status.to_string(), response(row, answer, schemas));
+    }
+    let is_own = |status: &str| {
+        let mut answers = row.answers.iter();
+        answers.any(|answer| answer.status.to_string() == status)
+    };
+    for problem in problems(row)
+        .into_iter()
+        .filter(|problem| !is_own(problem.status))
     {
         let response = Ref::from_response_name(problem.name);
         operation = operation.response(problem.status, response);
@@ -84,16 +84,16 @@ pub(super) const fn method(verb: Verb) -> HttpMethod {
     }
 }
 
-fn parameter(field: &Field, schemas: &mut Schemas) -> Parameter {
-    let (place, required) = match field.place {
+fn parameter(param: &Param, schemas: &mut Schemas) -> Parameter {
+    let (place, required) = match param.place {
         Place::Path => (ParameterIn::Path, Required::True),
         Place::Query => (ParameterIn::Query, Required::False),
         Place::Header => (ParameterIn::Header, Required::False),
     };
-    let mut schema = (field.schema)(schemas);
+    let mut schema = (param.schema)(schemas);
     if let RefOr::T(Schema::Object(object)) = &mut schema {
-        object.pattern = field.pattern.map(str::to_owned);
-        if let Some((min, max)) = field.bounds {
+        object.pattern = param.pattern.map(str::to_owned);
+        if let Some((min, max)) = param.bounds {
             if object.schema_type == SchemaType::Type(Type::String) {
                 (object.min_length, object.max_length) = (Some(min), Some(max));
             } else {
@@ -103,12 +103,12 @@ fn parameter(field: &Field, schemas: &mut Schemas) -> Parameter {
         }
     }
     ParameterBuilder::new()
-        .name(field.name)
+        .name(param.name)
         .parameter_in(place)
         .required(required)
-        .description(Some(field.text))
+        .description(Some(param.text))
         .schema(Some(schema))
-        .example(field.example.map(Into::into))
+        .example(param.example.map(Into::into))
         .build()
 }
 
@@ -170,37 +170,33 @@ fn response(
 }
 
 /// The problems that any request of that sort may meet.
-fn problems(row: &Row, about: &About) -> Vec<Problem> {
-    let mut met = Vec::new();
-    if let Some(request) = &about.request {
-        met.extend([SLOW, TOO_LARGE]);
+fn problems(row: &Row) -> Vec<&'static Problem> {
+    let mut met = vec!["431"];
+    if let Some(request) = &row.request {
+        met.extend(["408", "413"]);
         if request.is_strict {
-            met.extend([BAD_JSON, NOT_JSON, INVALID]);
+            met.extend(["400", "415", "422"]);
         }
     }
-    let is_refusable = |param: &Param| match param {
-        Param::One(field) => field.is_checked,
-        Param::Query(_) => true,
-    };
-    if about.params.iter().any(is_refusable) {
-        met.push(INVALID);
+    if row.query.is_some() || row.params.iter().any(|param| param.is_checked) {
+        met.push("422");
     }
     if row.subject.is_some() {
-        met.extend([NOT_FOUND, GONE]);
+        met.extend(["404", "410"]);
     } else if row.path.contains("{id}") {
-        met.push(NOT_FOUND);
+        met.push("404");
     }
     if !row.door.is_open() {
-        met.push(UNAUTHORIZED);
+        met.push("401");
         if row.verb != Verb::Get {
-            met.push(FORBIDDEN);
+            met.push("403");
         }
     }
     if row.door.is_limited() {
-        met.extend([LIMITED, INTERNAL, UNAVAILABLE]);
+        met.extend(["429", "500", "503"]);
     }
-    met.push(HEAD);
-    met.sort_by_key(|problem| problem.status);
-    met.dedup_by_key(|problem| problem.status);
-    met
+    let problems = problems::ALL.iter();
+    problems
+        .filter(|problem| met.contains(&problem.status))
+        .collect()
 }

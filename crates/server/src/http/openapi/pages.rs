@@ -1,7 +1,8 @@
-//! The interface to try out in a browser: Swagger UI, which is part of the binary, with the description that this server gives.
+//! The interface to try out in a browser: Swagger UI, which is part of the binary, with the description that this
+//! server gives.
 //!
-//! Nothing comes from another host, and the policy that goes with the pages says so to the browser. It is looser than the dashboard's in one
-//! thing: Swagger UI puts text into the page in ways that trusted types forbid.
+//! Nothing comes from another host, and the policy that goes with the pages says so to the browser. It is looser than
+//! the dashboard's in one thing: Swagger UI puts text into the page in ways that trusted types forbid.
 
 use std::sync::Arc;
 
@@ -13,8 +14,9 @@ use crate::http::door::Door;
 use crate::http::error::ApiError;
 use crate::http::route::Row;
 
-/// What the pages may do: talk to the host they came from, show the small pictures that their style sheet has in it, and add the one style
-/// that Swagger UI adds, known by its hash. `checks/docs.sh` sees in a browser that nothing else is asked for.
+/// What the pages may do: talk to the host they came from, show the small pictures that their style sheet has in it,
+/// and add the one style that Swagger UI adds, known by its hash. `checks/docs.sh` sees in a browser that nothing
+/// else is asked for.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:; \
      style-src 'self' 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'; object-src 'none'";
@@ -29,20 +31,12 @@ const HEADERS: [(HeaderName, &str); 4] = [
 /// `GET /docs` and what the page loads.
 pub(in crate::http) const ROUTES: &[Row] = &[
     // The page names its files relative to itself.
-    Row {
-        door: Door::Open,
-        ..Row::get("/docs", |_, _| Ok(Outcome::Now(moved())))
-    },
-    Row {
-        door: Door::Open,
-        ..Row::get("/docs/", |_, _| serve("").map(Outcome::Now))
-    },
-    Row {
-        door: Door::Open,
-        ..Row::get("/docs/{*path}", |_, call| {
-            serve(&call.param("path")?).map(Outcome::Now)
-        })
-    },
+    Row::get("/docs", |_, _| Ok(Outcome::Now(moved()))).door(Door::Open),
+    Row::get("/docs/", |_, _| serve("").map(Outcome::Now)).door(Door::Open),
+    Row::get("/docs/{*path}", |_, call| {
+        serve(&call.param("path")?).map(Outcome::Now)
+    })
+    .door(Door::Open),
 ];
 
 fn moved() -> Answer {

@@ -15,67 +15,53 @@ pub(super) struct Problem {
     text: &'static str,
 }
 
-pub(super) const BAD_JSON: Problem = Problem::new("400", "InvalidJson", "The body is not JSON.");
-pub(super) const UNAUTHORIZED: Problem = Problem::new(
-    "401",
-    "Unauthorized",
-    "A key is needed, or this one isn't known.",
-);
-pub(super) const FORBIDDEN: Problem = Problem::new(
-    "403",
-    "Forbidden",
-    "Without keys a page of another site may not change anything.",
-);
-pub(super) const NOT_FOUND: Problem = Problem::new(
-    "404",
-    "NotFound",
-    "There is no such thing, or it is somebody else's.",
-);
-pub(super) const SLOW: Problem = Problem::new("408", "SlowBody", "The body came too slowly.");
-pub(super) const GONE: Problem = Problem::new("410", "Gone", "Its record has been deleted.");
-pub(super) const TOO_LARGE: Problem =
-    Problem::new("413", "TooLarge", "The body is larger than 256 KiB.");
-pub(super) const NOT_JSON: Problem = Problem::new(
-    "415",
-    "UnsupportedType",
-    "The body isn't JSON by its content type.",
-);
-pub(super) const INVALID: Problem = Problem::new(
-    "422",
-    "InvalidMember",
-    "A member, parameter or header is unknown or out of its bound; the detail names both.",
-);
-pub(super) const LIMITED: Problem =
-    Problem::new("429", "RateLimited", "More requests than the limit allows.");
-pub(super) const HEAD: Problem = Problem::new(
-    "431",
-    "HeadTooLarge",
-    "The head of the request is larger than 8 KiB or has more than 64 headers.",
-);
-pub(super) const INTERNAL: Problem = Problem::new(
-    "500",
-    "Internal",
-    "The server has a fault, which it has logged under the request's id.",
-);
-pub(super) const UNAVAILABLE: Problem = Problem::new(
-    "503",
-    "Unavailable",
-    "As many requests are held as may be, the disk is full, or the server goes down.",
-);
+/// All of them, by status.
 pub(super) const ALL: [Problem; 13] = [
-    BAD_JSON,
-    UNAUTHORIZED,
-    FORBIDDEN,
-    NOT_FOUND,
-    SLOW,
-    GONE,
-    TOO_LARGE,
-    NOT_JSON,
-    INVALID,
-    LIMITED,
-    HEAD,
-    INTERNAL,
-    UNAVAILABLE,
+    Problem::new("400", "InvalidJson", "The body is not JSON."),
+    Problem::new(
+        "401",
+        "Unauthorized",
+        "A key is needed, or this one isn't known.",
+    ),
+    Problem::new(
+        "403",
+        "Forbidden",
+        "Without keys a page of another site may not change anything.",
+    ),
+    Problem::new(
+        "404",
+        "NotFound",
+        "There is no such thing, or it is somebody else's.",
+    ),
+    Problem::new("408", "SlowBody", "The body came too slowly."),
+    Problem::new("410", "Gone", "Its record has been deleted."),
+    Problem::new("413", "TooLarge", "The body is larger than 256 KiB."),
+    Problem::new(
+        "415",
+        "UnsupportedType",
+        "The body isn't JSON by its content type.",
+    ),
+    Problem::new(
+        "422",
+        "InvalidMember",
+        "A member, parameter or header is unknown or out of its bound; the detail names both.",
+    ),
+    Problem::new("429", "RateLimited", "More requests than the limit allows."),
+    Problem::new(
+        "431",
+        "HeadTooLarge",
+        "The head of the request is larger than 8 KiB or has more than 64 headers.",
+    ),
+    Problem::new(
+        "500",
+        "Internal",
+        "The server has a fault, which it has logged under the request's id.",
+    ),
+    Problem::new(
+        "503",
+        "Unavailable",
+        "As many requests are held as may be, the disk is full, or the server goes down.",
+    ),
 ];
 
 impl Problem {

@@ -74,7 +74,8 @@ fn is_null(schema: &RefOr<Schema>) -> bool {
     }
 }
 
-/// Says that there are no other members, in every object that is written out in it, and how many samples or parts there may be.
+/// Says that there are no other members, in every object that is written out in it, and how many samples or parts
+/// there may be.
 fn close(schema: &mut RefOr<Schema>) {
     match schema {
         RefOr::T(Schema::OneOf(one_of)) => one_of.items.iter_mut().for_each(close),

@@ -22,14 +22,18 @@ pub(super) fn webhooks() -> Paths {
         ),
         (
             headers::WEBHOOK_SIGNATURE,
-            "`v1,` and base64 of the HMAC-SHA256 of `id.timestamp.body`; several with spaces between them while a secret is being replaced.",
+            "`v1,` and base64 of the HMAC-SHA256 of `id.timestamp.body`; several with spaces between them \
+                while a secret is being replaced.",
         ),
     ];
     let mut operation = OperationBuilder::new()
         .tag("Webhooks")
         .operation_id(Some("receiveEvent"))
         .summary(Some("Something happened to a job"))
-        .description(Some("`job.created`, `job.started`, `job.progress`, `job.completed`, `job.failed`, `job.canceled`. At least once; drop what comes twice by `webhook-id`."))
+        .description(Some(
+            "`job.created`, `job.started`, `job.progress`, `job.completed`, `job.failed`, \
+            `job.canceled`. At least once; drop what comes twice by `webhook-id`.",
+        ))
         .request_body(Some(
             RequestBodyBuilder::new()
                 .content(
@@ -42,8 +46,17 @@ pub(super) fn webhooks() -> Paths {
                 .build(),
         ))
         .response("2XX", Response::new("Taken; within 15 s."))
-        .response("410", Response::new("Not wanted: the endpoint is disabled."))
-        .response("default", Response::new("Not taken: it is tried again, after `Retry-After` where a 429 or 503 says so."));
+        .response(
+            "410",
+            Response::new("Not wanted: the endpoint is disabled."),
+        )
+        .response(
+            "default",
+            Response::new(
+                "Not taken: it is tried again, after `Retry-After` where a 429 \
+            or 503 says so.",
+            ),
+        );
     for (name, about) in signed {
         operation = operation.parameter(
             ParameterBuilder::new()

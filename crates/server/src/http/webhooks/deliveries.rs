@@ -16,7 +16,6 @@ use crate::http::answer::{Answer, Outcome};
 use crate::http::call::Call;
 use crate::http::error::{ApiError, soon};
 use crate::http::find::{find, key_of as job_key_of};
-use crate::http::route::{Field, Param, Place};
 use crate::http::state::AppState;
 use crate::http::{json, paging};
 
@@ -24,16 +23,6 @@ use crate::http::{json, paging};
 const ANSWER_IN_LISTS_MAX: usize = 1_024;
 /// The most deliveries of a job that are listed; a job has few events.
 const OF_JOB_MAX: usize = 1_000;
-
-/// Which deliveries a list has, for the description.
-pub(super) const STATUS: Param = Param::One(Field {
-    pattern: Some("^(pending|queued|held|delivered|failed)$"),
-    ..Field::new(
-        Place::Query,
-        "status",
-        "Only those that stand like this: `pending`, `queued`, `held`, `delivered` or `failed`.",
-    )
-});
 
 /// What to send again.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]

@@ -34,8 +34,8 @@ pub(in crate::http) fn check_webhook_of<J>(
     Ok(())
 }
 
-/// Lets a webhook that the simulator sends before the create's answer go first, for as long as an exchange may take to be
-/// noticed as the receiver's doing.
+/// Lets a webhook that the simulator sends before the create's answer go first, for as long as an exchange may take
+/// to be noticed as the receiver's doing.
 pub(in crate::http) async fn wait_for_early_webhook(state: &AppState, job: JobKey) {
     if !state.board.plays_faults() {
         return;

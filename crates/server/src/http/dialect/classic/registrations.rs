@@ -1,9 +1,9 @@
 //! The webhook registrations of the classic systems. What they say and how they say it is theirs; what is done is ours.
 //!
 //! Two of the systems have them. One says `{"url"}` to `/webhooks/register` and gets a message, wants to be told
-//! `{"result", "timestamp"}`, and unregisters by a `DELETE` with a body. The other says `{"url"}` to `/register-webhook`,
-//! wants exactly `200` with nothing in it, and to be told `{"status"}` and nothing that isn't a string. Both mean the
-//! default job. Their clients send whatever content type their library sends.
+//! `{"result", "timestamp"}`, and unregisters by a `DELETE` with a body. The other says `{"url"}` to
+//! `/register-webhook`, wants exactly `200` with nothing in it, and to be told `{"status"}` and nothing that isn't a
+//! string. Both mean the default job. Their clients send whatever content type their library sends.
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ struct Registration {
 
 /// What is registered no longer, whatever it is.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
-pub(super) struct Unregistration {
+struct Unregistration {
     /// Where was posted.
     url: String,
 }
@@ -47,9 +47,14 @@ pub(super) struct Complaint {
 }
 
 /// The body of a registration, for the description.
-pub(super) const REQUEST: Request = Request {
+pub(super) const REGISTRATION: Request = Request {
     is_strict: false,
     ..Request::json::<Registration>()
+};
+/// The same of what ends one.
+pub(super) const UNREGISTRATION: Request = Request {
+    is_strict: false,
+    ..Request::json::<Unregistration>()
 };
 
 /// `POST /webhooks/register`

@@ -22,8 +22,8 @@ use crate::http::represent::add_age;
 use crate::http::route::Subject;
 use crate::http::state::AppState;
 
-/// How long `mode=long` holds at most, with what a hold is stretched by. The clients of these routes have time limits of
-/// their own, which were chosen for a server that holds for 5 s.
+/// How long `mode=long` holds at most, with what a hold is stretched by. The clients of these routes have time limits
+/// of their own, which were chosen for a server that holds for 5 s.
 const LONG_HOLD: Duration = Duration::from_millis(4_700);
 
 /// Which job, and whether to hold until it has ended.

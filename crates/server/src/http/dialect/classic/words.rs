@@ -8,11 +8,10 @@ use abide_engine::Job;
 use abide_engine::job::State as JobState;
 
 use crate::http::answer::Answer;
-use crate::http::call::tag_of_revision;
 use crate::http::door::{Altered, Words};
 use crate::http::limits::Verdict;
 use crate::http::represent::of_json;
-use crate::http::value::value;
+use crate::http::value::{tag_of_revision, value};
 
 /// About as long is the body of an answer, in bytes.
 const BODY_BYTES: usize = 128;

@@ -13,7 +13,7 @@ const JOBS_MAX: usize = 8_192;
 
 /// How often each job was asked for, by purpose, by all clients together. Only jobs that may meet a fault are counted.
 #[derive(Debug)]
-pub(in crate::http) struct Ordinals(Sharded<JobKey, Recent<JobKey, Counts>>);
+pub(super) struct Ordinals(Sharded<JobKey, Recent<JobKey, Counts>>);
 
 type Counts = [u32; Purpose::ALL.len()];
 
