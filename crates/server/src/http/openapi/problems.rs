@@ -50,7 +50,7 @@ pub(super) const ALL: [Problem; 13] = [
     Problem::new(
         "431",
         "HeadTooLarge",
-        "The head of the request is larger than 8 KiB or has more than 64 headers.",
+        "The head of the request is larger than 8 KiB or has more than 100 headers.",
     ),
     Problem::new(
         "500",
