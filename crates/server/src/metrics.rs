@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -13,6 +14,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::board::{Channel, WebhookCounts};
+use crate::journal::Files;
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -66,6 +68,11 @@ metrics! {
         "journal_append" in Seconds, "Time of one append to the journal, the sync included";
     append_failures: Counter,
         "journal_append_failures", "Appends that failed and were tried again";
+    journal_files: Family<FileLabels, Gauge>,
+        "journal_file" in Bytes, "Size of a file of the journal, as of its last checkpoint";
+    journal_blocked: Counter,
+        "journal_wal_blocked",
+        "Write-ahead files that could not be emptied because another program was reading";
     webhook_attempts: Family<OutcomeLabels, Counter>,
         "webhook_attempts", "Attempts to deliver a webhook, by how the exchange ended";
     webhook_exchange_seconds: Histogram = seconds(0.000_1),
@@ -114,6 +121,8 @@ pub struct Metrics {
     known: RwLock<Vec<Known>>,
     /// Those of [`Rows::end_to_wake_seconds`], in the order of [`Channel::ALL`].
     wakes: [Histogram; Channel::ALL.len()],
+    /// The files of the journal, once they are open.
+    files: OnceLock<Arc<Files>>,
     /// The resident memory when hardly any request was held.
     idle_bytes: AtomicI64,
 }
@@ -174,6 +183,11 @@ struct ChannelLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct FileLabels {
+    file: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OutcomeLabels {
     outcome: &'static str,
 }
@@ -217,6 +231,7 @@ impl Metrics {
             rows,
             known: RwLock::default(),
             wakes,
+            files: OnceLock::new(),
             idle_bytes: AtomicI64::new(0),
         }
     }
@@ -253,6 +268,12 @@ impl Metrics {
     /// A client that waited for a job's end is answered that long after it.
     pub fn woken(&self, channel: Channel, after: Duration) {
         self.wakes[channel as usize].observe(after.as_secs_f64());
+    }
+
+    /// Shows the sizes of these files from now on.
+    pub fn measure(&self, files: Arc<Files>) {
+        // Each server has one journal and its own metrics.
+        let _is_first = self.files.set(files);
     }
 
     /// Entries were appended to the journal, all of them in that time.
@@ -305,6 +326,18 @@ impl Metrics {
         self.rows
             .commands_waiting
             .set(count(levels.commands_waiting));
+        if let Some(files) = self.files.get() {
+            for (file, bytes) in files.sizes() {
+                let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+                self.rows
+                    .journal_files
+                    .get_or_create(&FileLabels { file })
+                    .set(bytes);
+            }
+            self.rows
+                .journal_blocked
+                .inc_by(files.blocked.swap(0, Relaxed));
+        }
         let webhooks = &levels.webhooks;
         for (status, standing) in webhooks.deliveries() {
             self.rows

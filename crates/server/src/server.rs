@@ -2,21 +2,22 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use abide_engine::SetDefaults;
 use abide_engine::delivery::SetMasterSecret;
+use abide_engine::{Command, SetDefaults};
 use abide_wire::Timestamp;
 use abide_wire::webhook::Secret;
 
 use crate::clock::Clock;
 use crate::config::{ClockSort, Config, JobStart};
 use crate::courier::{Carrier, Courier, HttpCarrier};
-use crate::driver::{Driver, DriverError, Failure};
+use crate::driver::{Commands, Driver, DriverError, Failure};
 use crate::guard::Guard;
 use crate::http::{AppState, Gate};
 use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal, View};
@@ -34,6 +35,9 @@ const VIEWS: &[View] = &[View {
 }];
 /// Where a manual clock begins: 2026-01-01T00:00:00Z.
 const MANUAL_START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// How long to wait before what a start begins with is tried again.
+const START_RETRY: Duration = Duration::from_millis(250);
 
 /// A server that has everything it needs and listens; [`Server::run`] serves.
 #[derive(Debug)]
@@ -119,7 +123,7 @@ impl Server {
         let assembly = Self::assemble(config, clock, journal, carrier, fresh).await?;
         let (commands, config) = (&assembly.state.commands, &assembly.state.config);
         if config.default_job_start == JobStart::Boot {
-            commands.ask(config.default_job(true)).await?;
+            at_start(commands, &assembly.state.clock, config.default_job(true)).await?;
         }
         Ok(Self {
             address,
@@ -163,8 +167,8 @@ impl Server {
         });
         let driver = tokio::spawn(driver.run());
         let commands = &state.commands;
-        commands.ask(SetMasterSecret(fresh.secret)).await?;
-        commands.ask(SetDefaults(state.config.defaults())).await?;
+        at_start(commands, &state.clock, SetMasterSecret(fresh.secret)).await?;
+        at_start(commands, &state.clock, SetDefaults(state.config.defaults())).await?;
         Ok(Assembly {
             state,
             driver,
@@ -205,6 +209,7 @@ impl Server {
             connections_max: state.config.connections_max.get(),
             drain: state.config.drain.get(),
         };
+        let drain = options.drain;
         let make = move |peer: Peer| {
             Gate::new(state.clone(), Some(peer.address.ip())).with_reset(peer.reset)
         };
@@ -225,13 +230,52 @@ impl Server {
         // The loop ends once the last handler is gone, and writes what is left.
         match ended {
             Some(ended) => ended??,
-            None => driver.await??,
+            None => match tokio::time::timeout(drain, driver).await {
+                Ok(ended) => ended??,
+                // A disk that hangs doesn't keep a stop from ending.
+                Err(_) => {
+                    tracing::warn!(
+                        "the journal didn't close within the drain time; what was acknowledged is safe, and the next start has more of the log to read"
+                    );
+                    return Ok(());
+                }
+            },
         }
         if let Some(courier) = courier {
             courier.await?;
         }
         Ok(())
     }
+}
+
+/// Runs a command that a start begins with. If the journal can't be written at the moment it is run once it can be, and reads are served meanwhile.
+async fn at_start<C: Command + Clone>(
+    commands: &Commands,
+    clock: &Clock,
+    command: C,
+) -> Result<(), Failure> {
+    match commands.ask(command.clone()).await {
+        Err(Failure::Storage) => {}
+        answer => return answer.map(|_| ()),
+    }
+    let (door, clock) = (commands.downgrade(), clock.clone());
+    tokio::spawn(async move {
+        loop {
+            clock.hold(START_RETRY).await;
+            let Some(commands) = door.upgrade() else {
+                return;
+            };
+            match commands.ask(command.clone()).await {
+                Err(Failure::Storage) => {}
+                Ok(_) => return,
+                Err(failure) => {
+                    tracing::error!(%failure, "what the server starts with was refused");
+                    return;
+                }
+            }
+        }
+    });
+    Ok(())
 }
 
 /// A secret from the system's source of randomness, from which those of endpoints are derived. The journal keeps it; one

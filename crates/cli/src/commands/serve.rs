@@ -112,7 +112,10 @@ pub(crate) fn run(flags: &SettingFlags) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    runtime.block_on(serve(config))
+    let ended = runtime.block_on(serve(config));
+    // Where a disk hangs, a call to it is still under way and would be waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {

@@ -73,3 +73,63 @@ fn damage_is_told_by_a_check_and_refused_by_a_start() {
     assert!(ran.err.contains("was acknowledged"), "{ran:?}");
     assert_eq!(bench.run(&["check", "nowhere"]).code, 1);
 }
+
+/// Starts a server on a small disk of its own that is full or read-only, and answers with what it was told, a word each. Needs the right to mount in a namespace of
+/// its own; without it the answer is `None`.
+#[cfg(target_os = "linux")]
+fn on_a_small_disk(bench: &Bench, name: &str, spoil: &str, mend: &str) -> Option<String> {
+    let script = format!(
+        r#"mount -t tmpfs -o size=2m none disk || exit 99
+           cp jobs/* disk/ && {spoil}
+           timeout 60 "$0" serve --listen 127.0.0.1:0 --log error --data disk 2>{name}.log &
+           until grep -q listening {name}.log; do kill -0 $! || exit 1; sleep 0.05; done
+           url=$(sed -n 's/.*listening on //p' {name}.log)
+           list() {{ curl -s $url/v1/jobs | grep -o '"id"' | wc -l; }}
+           create() {{ curl -s -o answer -w '%{{http_code}} ' -H 'content-type: application/json' -d '{{"input": "'$(head -c 9000 /dev/zero | tr '\0' x)'"}}' $url/v1/jobs; }}
+           list; create; list; curl -s -o answer -w '%{{http_code}} ' $url/readyz
+           {mend}
+           kill -TERM $!; wait $!; echo "exit $?""#
+    );
+    let mut command = Command::new("unshare");
+    bench.clean(&mut command);
+    command.args(["-rm", "sh", "-c", &script, crate::bench::ABIDE]);
+    let ran = Ran::of(&command.output().ok()?);
+    let words = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    (ran.code != 99 && !ran.err.contains("unshare")).then_some(words)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_start_on_a_full_or_read_only_disk_serves_reads_and_goes_on_when_it_can() {
+    let bench = Bench::new();
+    fs::create_dir(bench.join("disk")).unwrap();
+    let server = bench.serve(&["--data", "jobs"]);
+    for _ in 0..3 {
+        server.create(&bench, "1h", "0");
+    }
+    // The default job is the fourth.
+    server.kill();
+    let fill = "dd if=/dev/zero of=disk/ballast bs=1k 2>dd.log; true";
+    let again = "until [ \"$(create)\" = '202 ' ]; do kill -0 $! || exit 1; sleep 0.1; done; list";
+    for name in ["killed", "stopped"] {
+        if name == "stopped" {
+            assert_eq!(bench.serve(&["--data", "jobs"]).terminate().0, 0);
+        }
+        let full = on_a_small_disk(&bench, name, fill, &format!("rm disk/ballast; {again}"));
+        let Some(full) = full else { return };
+        // The job that was refused may have been kept and be there as well.
+        assert!(
+            full.starts_with("4 503 4 503 ") && full.ends_with(" exit 0"),
+            "{name}: {full}"
+        );
+        let stuck = on_a_small_disk(&bench, name, fill, "true");
+        assert_eq!(stuck.as_deref(), Some("4 503 4 503 exit 3"), "{name}");
+        let read_only = "mount -o remount,ro disk";
+        let writable = format!("mount -o remount,rw disk; {again}");
+        let held = on_a_small_disk(&bench, name, read_only, &writable).unwrap_or_default();
+        assert!(
+            held.starts_with("4 503 4 503 ") && held.ends_with(" exit 0"),
+            "{name}: {held}"
+        );
+    }
+}

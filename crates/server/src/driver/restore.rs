@@ -9,23 +9,16 @@ pub(super) fn load(engine: &mut Engine, journal: &mut dyn Journal) -> Result<u64
     let checkpointed = journal.load(&mut |name, bytes| {
         engine
             .restore(name, bytes)
-            .map_err(|error| unreadable(format!("the part {name}"), &error))
+            .map_err(|error| JournalError::unreadable(format!("the part {name}"), &error))
     })?;
     engine.restored();
     let mut effects = Vec::new();
     journal.replay(checkpointed, &mut |seq, bytes| {
-        let entry =
-            Entry::decode(bytes).map_err(|error| unreadable(format!("entry {seq}"), &error))?;
+        let entry = Entry::decode(bytes)
+            .map_err(|error| JournalError::unreadable(format!("entry {seq}"), &error))?;
         engine.apply(&entry, &mut effects);
         effects.clear();
         Ok(())
     })?;
     Ok(checkpointed)
-}
-
-fn unreadable(what: String, error: &dyn std::error::Error) -> JournalError {
-    let detail = error
-        .source()
-        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-    JournalError::Unreadable { what, detail }
 }

@@ -75,7 +75,8 @@ pub(super) struct Batch {
 }
 
 impl Driver {
-    /// Reads the journal and has everything ready: what was due while the server was down has happened when this returns.
+    /// Reads the journal and has everything ready: what was due while the server was down has happened when this returns. If the journal
+    /// can be read and not be written at the moment, it happens once it can be.
     ///
     /// `seed` is the seed from now on; `None` keeps that of the journal, or takes `fresh_seed` if the journal has none. Blocks on
     /// the journal; call it through `spawn_blocking` if that waits for a disk.
@@ -90,7 +91,7 @@ impl Driver {
         seed: Option<u64>,
         fresh_seed: u64,
     ) -> Result<(Self, Commands, Arc<Board>), DriverError> {
-        let mut engine = Engine::new(policy);
+        let mut engine = Engine::new(policy.clone());
         let checkpointed = load(&mut engine, journal.as_mut())?;
         let mut batch = Batch::default();
         let is_fresh = engine.jobs_made() == 0 && engine.luck().seed() == 0;
@@ -109,7 +110,16 @@ impl Driver {
             &mut batch.entries,
             &mut batch.effects,
         );
-        let last_seq = journal.append(&encode(&batch.entries))?;
+        let last_seq = match journal.append(&encode(&batch.entries)) {
+            Ok(last_seq) => last_seq,
+            Err(error) if error.is_retryable() => {
+                // Nothing is told before it is durable, so the state is to be what the journal has.
+                engine = Engine::new(policy);
+                load(&mut engine, journal.as_mut())?;
+                journal.last_seq()
+            }
+            Err(error) => return Err(error.into()),
+        };
         let board = Arc::new(Board::new(&engine, last_seq));
         let failing = Arc::default();
         let (commands, requests) = Commands::open(Arc::clone(&failing), clock.clone());
@@ -131,6 +141,9 @@ impl Driver {
     /// Where batches and syncs are counted.
     #[must_use]
     pub fn counted(mut self, metrics: Arc<Metrics>) -> Self {
+        if let Some(journal) = &self.journal {
+            metrics.measure(journal.files());
+        }
         self.metrics = metrics;
         self
     }
@@ -145,7 +158,8 @@ impl Driver {
     ///
     /// # Errors
     ///
-    /// The journal failed in a way that trying again doesn't mend. Everything that was acknowledged is safe.
+    /// The journal failed in a way that trying again doesn't mend, or it can't be written and nobody can ask any more. Everything that
+    /// was acknowledged is safe.
     pub async fn run(mut self) -> Result<(), DriverError> {
         let mut requests = Vec::new();
         loop {
@@ -264,7 +278,9 @@ impl Driver {
                     for (asked, _) in batch.replies.drain(..) {
                         asked.reply(Some(Failure::Storage));
                     }
-                    self.refuse_for_a_while().await;
+                    if !self.refuse_for_a_while().await {
+                        return Err(error.into());
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -315,17 +331,18 @@ impl Driver {
         Ok(result)
     }
 
-    /// Refuses whatever comes until it is time to try the journal again.
-    async fn refuse_for_a_while(&mut self) {
+    /// Refuses whatever comes until it is time to try the journal again. `false` if there will be no more commands: a stop doesn't wait
+    /// for a disk.
+    async fn refuse_for_a_while(&mut self) -> bool {
         let clock = self.clock.clone();
         let mut pause = std::pin::pin!(clock.hold(APPEND_RETRY));
         loop {
             tokio::select! {
-                () = &mut pause => return,
+                () = &mut pause => return true,
                 request = self.requests.recv() => match request {
                     Some(Request::Command(asked)) => asked.reply(Some(Failure::Storage)),
                     Some(Request::Advance(..)) => {}
-                    None => return pause.await,
+                    None => return false,
                 },
             }
         }

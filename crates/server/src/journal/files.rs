@@ -15,7 +15,7 @@ pub struct Files {
     pub state: AtomicU64,
     /// The checkpoint's write-ahead file, in bytes.
     pub state_wal: AtomicU64,
-    /// How often a write-ahead file could not be emptied, because another program was reading.
+    /// How often since it was last read a write-ahead file could not be emptied, because another program was reading.
     pub blocked: AtomicU64,
 }
 
@@ -23,6 +23,19 @@ pub struct Files {
 const WARN_BYTES: u64 = 64 * 1024 * 1024;
 
 impl Files {
+    /// The files' names and sizes in bytes, but for those that aren't there.
+    pub fn sizes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let sizes = [
+            ("journal.db", &self.log),
+            ("journal.db-wal", &self.log_wal),
+            ("state.db", &self.state),
+            ("state.db-wal", &self.state_wal),
+        ];
+        let is_there = self.log.load(Ordering::Relaxed) > 0;
+        let sizes = sizes.map(|(file, bytes)| (file, bytes.load(Ordering::Relaxed)));
+        sizes.into_iter().filter(move |_| is_there)
+    }
+
     /// Notes the size of the file at that path.
     pub(super) fn measure(size: &AtomicU64, path: &Path) {
         let bytes = fs::metadata(path).map_or(0, |metadata| metadata.len());

@@ -65,6 +65,11 @@ pub(super) struct State {
     told: u64,
 }
 
+/// What stands in for a file between two openings.
+fn nothing() -> Result<Connection, JournalError> {
+    Connection::open_in_memory().map_err(|error| of_sqlite(Path::new("memory"), error))
+}
+
 /// Both files, open, and found to fit together.
 struct Opened {
     log: Connection,
@@ -140,16 +145,23 @@ impl SqliteJournal {
 
     /// Opens the files for writing, if they are open for reading only. Nobody else has changed them: the lock is ours.
     fn reopen(&mut self) -> Result<(), JournalError> {
-        if self.writing.is_none() {
-            let Shared {
-                directory, files, ..
-            } = &*self.shared;
-            let opened = Opened::to_write(directory, &self.views, self.life, files)?;
-            self.log = opened.log;
-            self.writing = opened.writing;
-            *self.shared.state() = opened.state;
+        if self.writing.is_some() {
+            return Ok(());
         }
-        Ok(())
+        // A process's connections to one file share its index, so those that only read have to go first.
+        self.log = nothing()?;
+        self.shared.state().file = nothing()?;
+        let Shared {
+            directory, files, ..
+        } = &*self.shared;
+        let (opened, written) = match Opened::to_write(directory, &self.views, self.life, files) {
+            Ok(opened) => (opened, Ok(())),
+            Err(error) => (Opened::to_read(directory)?, Err(error)),
+        };
+        self.log = opened.log;
+        self.writing = opened.writing;
+        *self.shared.state() = opened.state;
+        written
     }
 }
 

@@ -19,6 +19,8 @@ const APPLICATION_ID: i32 = 0x6162_6964;
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// What a write-ahead file is cut back to once it has been emptied, in bytes.
 const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
+/// Pages that may be written to give a few free ones back.
+const SHRINK_PAGES: u64 = 256;
 /// What a failed write is tried again with elsewhere, in bytes: as much as a row of the log may have.
 const PROBE_BYTES: usize = 64 * 1024;
 
@@ -119,7 +121,13 @@ pub(super) fn sync_directory(directory: &Path) -> Result<(), JournalError> {
 }
 
 /// Opens a file of ours for writing, and makes it with these tables if it is new. It is closed as it was until [`keep_wal`] says otherwise.
-pub(super) fn open_to_write(path: &Path, tables: &str) -> Result<Connection, JournalError> {
+///
+/// `erase` is SQLite's `secure_delete`: `on` overwrites what is deleted at once, `fast` unless that takes a write more.
+pub(super) fn open_to_write(
+    path: &Path,
+    tables: &str,
+    erase: &str,
+) -> Result<Connection, JournalError> {
     let fail = |error| of_sqlite(path, error);
     private(path).map_err(|error| JournalError::of_io(path, error))?;
     for suffix in ["-wal", "-shm"] {
@@ -136,8 +144,7 @@ pub(super) fn open_to_write(path: &Path, tables: &str) -> Result<Connection, Jou
     let settings = [
         ("journal_mode", "wal"),
         ("synchronous", "full"),
-        // What is deleted is overwritten, in pages and in pages that are free.
-        ("secure_delete", "on"),
+        ("secure_delete", erase),
     ];
     for (name, value) in settings {
         file.pragma_update(None, name, value).map_err(fail)?;
@@ -232,12 +239,12 @@ pub(super) fn pragma<T: FromSql>(file: &Connection, name: &str) -> rusqlite::Res
     file.pragma_query_value(None, name, |row| row.get(0))
 }
 
-/// Gives the space of deleted rows back if it is more than half of the file, and empties the write-ahead file. Whether that was possible: it
+/// Gives the space of deleted rows back if that is cheap or saves half of the file, and empties the write-ahead file. Whether that was possible: it
 /// isn't while another program is reading.
 pub(super) fn shrink(file: &Connection) -> rusqlite::Result<bool> {
     let free: u64 = pragma(file, "freelist_count")?;
     let pages: u64 = pragma(file, "page_count")?;
-    if free > pages / 2 {
+    if free > pages / 2 || (free > 0 && pages - free <= SHRINK_PAGES) {
         file.execute_batch("VACUUM")?;
     }
     file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {

@@ -63,7 +63,8 @@ impl<'a> Row<'a> {
 
 /// Opens the file, makes it where it isn't there as the log of `fresh_life`, and gives the life that it belongs to.
 pub(super) fn open(path: &Path, fresh_life: u64) -> Result<(Connection, u64), JournalError> {
-    let log = open_to_write(path, TABLES)?;
+    // Overwriting the pages of rows that were forgotten would double what is written. They are used again, and a clean stop gives them back.
+    let log = open_to_write(path, TABLES, "fast")?;
     let life = if let Some(life) = life_of(path, &log)? {
         life
     } else {

@@ -81,7 +81,7 @@ pub(super) fn open(
     life: u64,
     views: &[View],
 ) -> Result<(Connection, Checkpoint), JournalError> {
-    let state = open_to_write(path, TABLES)?;
+    let state = open_to_write(path, TABLES, "on")?;
     let fail = |error| of_sqlite(path, error);
     let checkpoint = if let Some(found) = Checkpoint::read(path, &state)? {
         found
