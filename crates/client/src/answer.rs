@@ -126,9 +126,8 @@ impl Origin {
             .header(headers::SERVER_TIMING)
             .and_then(since_end)
             .map(|age| age.saturating_add(half_way));
-        let accepted_for = reply
-            .date()
-            .map(|date| date.since(job.created_at).saturating_add(half_way));
+        // Not by this answer's `Date` alone, which has whole seconds.
+        let accepted_for = self.memory.age(job.created_at, self.clock.wall());
         let told = self.told(job, channel);
         Answer {
             hint: retry_after(&reply.headers).filter(|_| !told.done),

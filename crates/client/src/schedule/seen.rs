@@ -1,7 +1,7 @@
 //! What a schedule is told: at the start of a job, after each poll, and at the end.
 
 use super::History;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// What is known when a job's schedule begins.
 ///
@@ -19,6 +19,11 @@ pub struct Start {
     pub size: Option<f64>,
     /// Whether a push (webhook) is expected to bring the news first.
     pub push: Push,
+    /// Which job it is, as a hash of its id; none unless known. Several waits for one job then count as one observation of
+    /// its duration.
+    pub job: Option<u64>,
+    /// The time of day; none unless known. It puts what several processes learn in order.
+    pub began: Option<SystemTime>,
     /// What the caller has learned so far; none leaves a schedule that learns to its own memory.
     pub history: Option<History>,
 }
@@ -31,6 +36,8 @@ impl Start {
             seed,
             size: None,
             push: Push::None,
+            job: None,
+            began: None,
             history: None,
         }
     }
@@ -46,6 +53,20 @@ impl Start {
     #[must_use]
     pub fn push(mut self, push: Push) -> Self {
         self.push = push;
+        self
+    }
+
+    /// Tells the job's id, so that several waits for it count as one.
+    #[must_use]
+    pub fn job(mut self, id: &str) -> Self {
+        self.job = Some(super::learned::hash(id));
+        self
+    }
+
+    /// Tells the time of day.
+    #[must_use]
+    pub fn began(mut self, now: SystemTime) -> Self {
+        self.began = Some(now);
         self
     }
 

@@ -26,7 +26,10 @@ pub(super) fn begin(
     let known = &job.known;
     let schedule = options.schedule.clone();
     let schedule = schedule.unwrap_or_else(|| core.schedule(known.kind.as_deref()));
-    let mut start = Start::new(origin.rng.seed()).history(&core.history);
+    let mut start = Start::new(origin.rng.seed())
+        .history(&core.history)
+        .job(job.id().as_str())
+        .began(origin.clock.time_of_day());
     if let Some(size) = options.size {
         start = start.size(size);
     }

@@ -66,7 +66,12 @@ impl<V: Clone> Findings<V> {
         if answer.done {
             let view = answer.view?;
             self.channel = Some(answer.channel);
-            self.detection = answer.age;
+            // An end is never older than the last "not yet", whatever the clocks say.
+            let since = now.saturating_duration_since(self.accepted + self.not_yet);
+            let bound = (!self.not_yet.is_zero()).then_some(since);
+            self.detection = answer
+                .age
+                .map(|age| bound.map_or(age, |bound| age.min(bound)));
             self.last = Some(view.clone());
             return Some(Step::Ended(view));
         }

@@ -133,7 +133,7 @@ where
         let Self {
             origin, options, ..
         } = self;
-        let mut start = Start::new(origin.rng.seed());
+        let mut start = Start::new(origin.rng.seed()).began(origin.clock.time_of_day());
         start.history = self.history;
         if let Some(size) = options.size {
             start = start.size(size);

@@ -1,56 +1,61 @@
-//! Ten experts, each a way to turn the same past into a law: two memories times five shapes.
+//! The experts, each a way to turn the same past into a law.
 //!
-//! An expert starts from the prior and repeats: spread each observation over the bins it covers in proportion to the
-//! current law (E), smooth the result by the expert's shape (M), and mix it with the prior. Four shapes are kernels of
-//! different widths on ln u, for laws with several peaks or none that has a name; the fifth is a lognormal, which needs
-//! the fewest jobs where it is right. The long memory serves a stationary law, the short one a law that drifts.
+//! An expert starts from what was believed before and repeats: spread each end over the bins it may have happened in, in
+//! proportion to the current law (E), turn the counts into probabilities by the [rate of ends among those at
+//! risk](super::risk), the prior among them, and smooth the result by the expert's shape (M). Five shapes are kernels of
+//! different widths on ln u, for laws with several peaks or none that has a name: the narrowest expects exactly what
+//! was there before. The sixth is a [lognormal](super::parametric). Each comes with a long memory, for a law that stays,
+//! and with a short one. Two more [follow a level](super::parametric::level).
 //!
 //! All experts go through the grid side by side, one lane each: the filters are recursions, and eight recursions in
 //! step run as fast as one or two.
 
 use super::grid::{BINS, Law, STEP, ln_middle, normalize, student};
+use super::parametric::{self, PACES};
 use super::ring::Span;
-
-/// How many experts there are.
-pub(crate) const EXPERTS: usize = MEMORIES.len() * SHAPES;
-
-/// Four kernels and the lognormal.
-const SHAPES: usize = KERNELS.len() + 1;
+use super::risk::{MEMORIES, Risk, Seen, Weight};
 
 /// The standard deviations of the kernels, in ln u.
-const KERNELS: [f64; 4] = [0.01, 0.04, 0.15, 0.4];
+const KERNELS: [f64; 5] = [0.0, 0.01, 0.04, 0.15, 0.4];
 
-/// How an expert forgets, and how many jobs the prior is worth to it.
-struct Memory {
-    /// The weight of an observation in terms of that of the job after it.
-    fade: f64,
-    /// The weight of the prior, in jobs.
-    prior: f64,
-}
+/// The lanes: first the kernels, each in the long and in the short memory, then the lognormals, then the levels.
+const KERNEL_LANES: usize = KERNELS.len() * MEMORIES;
+const LOGNORMAL_LANES: usize = KERNEL_LANES + MEMORIES;
 
-const MEMORIES: [Memory; 2] = [
-    Memory {
-        fade: 1.0 - 1.0 / 100.0,
-        prior: 0.3,
-    },
-    Memory {
-        fade: 1.0 - 1.0 / 12.0,
-        prior: 1.0,
-    },
-];
+/// How many experts there are.
+pub(crate) const EXPERTS: usize = LOGNORMAL_LANES + PACES.len();
 
-/// How often E and M are repeated when some observations are enclosures.
-const ROUNDS: usize = 3;
+/// The experts with a long memory, each followed by its twin with a short one.
+pub(crate) const TWINS: std::ops::Range<usize> = 0..LOGNORMAL_LANES / MEMORIES;
 
-/// The lognormal's own prior: its weights in the mean and in the spread, and the spread itself.
-const LOGNORMAL_MEAN_WEIGHT: f64 = 0.5;
-const LOGNORMAL_SHAPE: f64 = 0.75;
-const LOGNORMAL_SPREAD: f64 = 0.3;
+/// The kernels that expect exactly what was there before.
+pub(crate) const EXACT: std::ops::Range<usize> = 0..MEMORIES;
 
-/// The narrowest lognormal, in ln u.
-const LOGNORMAL_LEAST_SCALE: f64 = 0.005;
+/// How far each expert is believed before it has shown anything: the exact kernels and the levels are right for special
+/// laws only, and have to earn it.
+pub(crate) const FIRST_WEIGHTS: Lanes = {
+    let mut weights = [COMMON; EXPERTS];
+    weights[0] = SPECIAL;
+    weights[1] = SPECIAL;
+    weights[LOGNORMAL_LANES] = SPECIAL;
+    weights[LOGNORMAL_LANES + 1] = SPECIAL;
+    weights
+};
+const SPECIAL: f64 = 0.015;
+const COMMON: f64 = (1.0 - 4.0 * SPECIAL) / (EXPERTS - 4) as f64;
 
-/// One number per expert; expert `memory * SHAPES + shape`.
+/// How many jobs the prior is worth in each memory.
+const PRIORS: [f64; MEMORIES] = [0.3, 1.0];
+
+/// How often E and M are repeated when some ends are enclosures, and how often to find the way anew.
+const ROUNDS: usize = 2;
+const FIRST_ROUNDS: usize = 6;
+
+/// How much of what was believed before goes into the first E. The rest is the prior, so that durations that suddenly
+/// shrink are looked for where nothing was seen before.
+const KEPT: f64 = 0.9;
+
+/// One number per expert.
 pub(crate) type Lanes = [f64; EXPERTS];
 
 /// What is believed before any job was seen.
@@ -79,27 +84,75 @@ impl Prior {
 /// The experts' laws: for each bin, one mass per expert.
 pub(crate) type Opinions = [Lanes; BINS];
 
-/// Fits all experts to the spans, oldest first.
-pub(crate) fn fit(prior: &Prior, spans: &[Span], all_exact: bool) -> Box<Opinions> {
-    let mut laws: Box<Opinions> = boxed(|i| [prior.law[i]; EXPERTS]);
-    if spans.is_empty() {
+/// What the experts are fitted to.
+#[derive(Debug)]
+pub(crate) struct Evidence {
+    /// The jobs, in the order of their acceptance.
+    pub(crate) seen: Vec<Seen>,
+    /// About how long those took that have ended, in ln u, in the same order.
+    pub(crate) durations: Vec<f64>,
+    /// Whether all ends are known to the bin.
+    pub(crate) exact: bool,
+}
+
+/// Fits all experts, starting from what they believed before.
+pub(crate) fn fit(prior: &Prior, evidence: &Evidence, before: Option<&Opinions>) -> Box<Opinions> {
+    let mut laws: Box<Opinions> = match before {
+        Some(before) if !evidence.exact => {
+            boxed(|i| before[i].map(|mass| KEPT * mass + (1.0 - KEPT) * prior.law[i]))
+        }
+        _ => boxed(|i| [prior.law[i]; EXPERTS]),
+    };
+    if evidence.seen.is_empty() {
         return laws;
     }
-    let weights = weights(spans.len());
-    let total: Lanes = lanes(|e| weights.iter().map(|weight| weight[e / SHAPES]).sum());
+    let risk = Risk::new(&evidence.seen);
     let mut counts: Box<Opinions> = boxed(|_| [0.0; EXPERTS]);
-    for _ in 0..if all_exact { 1 } else { ROUNDS } {
-        spread(&laws, spans, &weights, &mut counts);
-        smooth(&mut counts, &total);
-        lognormal(&mut counts, &total, prior.ln_median);
-        let scale: Lanes = lanes(|e| 1.0 / (MEMORIES[e / SHAPES].prior + total[e]));
-        for (i, (law, count)) in laws.iter_mut().zip(counts.iter()).enumerate() {
-            for e in 0..EXPERTS {
-                law[e] = (MEMORIES[e / SHAPES].prior * prior.law[i] + count[e]) * scale[e];
+    let rounds = match before {
+        _ if evidence.exact => 1,
+        Some(_) => ROUNDS,
+        None => FIRST_ROUNDS,
+    };
+    for round in 1..=rounds {
+        spread(&laws, &risk.ends, &mut counts);
+        rates(prior, &risk, &mut counts, &mut laws);
+        if round == rounds {
+            // Until then, their lanes are one more kernel that expects exactly what was there before.
+            lognormals(prior, &risk, &mut counts, &mut laws);
+        }
+        smooth(&mut counts);
+        for (law, count) in laws.iter_mut().zip(counts.iter()) {
+            for e in 0..LOGNORMAL_LANES {
+                law[e] += count[e];
             }
         }
     }
+    levels(prior, &evidence.durations, &mut laws);
     laws
+}
+
+/// Turns counts of ends into probabilities, by the rate of ends among those at risk. What the prior contributes, which
+/// counts as some jobs more, is put into `laws`.
+fn rates(prior: &Prior, risk: &Risk, counts: &mut Opinions, laws: &mut Opinions) {
+    let worth: Lanes = lanes(|e| PRIORS[e % MEMORIES]);
+    let mut beyond = [0.0; EXPERTS];
+    for i in (0..BINS).rev() {
+        let others: Lanes = lanes(|e| risk.others[i][e % MEMORIES]);
+        for e in 0..EXPERTS {
+            beyond[e] += worth[e] * prior.law[i] + counts[i][e];
+            laws[i][e] = beyond[e] + others[e];
+        }
+    }
+    let mut left = [1.0; EXPERTS];
+    for i in 0..BINS {
+        for e in 0..EXPERTS {
+            let share = left[e] / laws[i][e];
+            let (prior, count) = (share * worth[e] * prior.law[i], share * counts[i][e]);
+            laws[i][e] = prior;
+            counts[i][e] = count;
+            left[e] = (left[e] - prior - count).max(0.0);
+        }
+    }
 }
 
 /// How much each expert believes in a span.
@@ -123,31 +176,16 @@ pub(crate) fn mix(laws: &Opinions, weights: &Lanes) -> Box<Law> {
     mixed
 }
 
-/// The weight of each observation in each memory, oldest first.
-fn weights(count: usize) -> Vec<[f64; MEMORIES.len()]> {
-    (0..count)
-        .map(|k| {
-            let age = (count - 1 - k) as i32;
-            std::array::from_fn(|memory| MEMORIES[memory].fade.powi(age))
-        })
-        .collect()
-}
-
 /// E: spreads every observation over its bins in proportion to the current laws.
 ///
 /// What a long span adds to a bin is the same multiple of the bin's law everywhere in the span, so it is noted at the
 /// two ends only and summed up on the way.
-fn spread(
-    laws: &Opinions,
-    spans: &[Span],
-    weights: &[[f64; MEMORIES.len()]],
-    counts: &mut Opinions,
-) {
+fn spread(laws: &Opinions, ends: &[(Span, Weight)], counts: &mut Opinions) {
     counts.fill([0.0; EXPERTS]);
     let sums = cumulative(laws);
     let mut single = Vec::new();
     let mut past_end = [0.0; EXPERTS];
-    for (span, weight) in spans.iter().zip(weights) {
+    for (span, weight) in ends {
         if span.first == span.last {
             single.push((span.first, weight));
             continue;
@@ -156,7 +194,7 @@ fn spread(
             let mass = sums[span.last + 1][e] - sums[span.first][e];
             // The prior is never nothing, so only a law that has lost its meaning gets here; it stays unmoved.
             let multiple = if mass > 0.0 {
-                weight[e / SHAPES] / mass
+                weight[e % MEMORIES] / mass
             } else {
                 0.0
             };
@@ -176,7 +214,7 @@ fn spread(
     }
     for (i, weight) in single {
         for e in 0..EXPERTS {
-            counts[i][e] += weight[e / SHAPES];
+            counts[i][e] += weight[e % MEMORIES];
         }
     }
 }
@@ -195,8 +233,9 @@ fn cumulative(laws: &Opinions) -> Box<[Lanes]> {
 }
 
 /// M for the kernels: two passes of a two-sided exponential filter; the lognormals' lanes pass unchanged.
-fn smooth(counts: &mut Opinions, total: &Lanes) {
-    let keep: Lanes = lanes(|e| KERNELS.get(e % SHAPES).map_or(0.0, |width| pole(*width)));
+fn smooth(counts: &mut Opinions) {
+    let total = sums(counts);
+    let keep: Lanes = lanes(|e| KERNELS.get(e / MEMORIES).map_or(0.0, |width| pole(*width)));
     let mut carry = [0.0; EXPERTS];
     for _ in 0..2 {
         // Each sweep starts from where the one before ended, which gives back the mass that one pushed off the grid.
@@ -208,18 +247,21 @@ fn smooth(counts: &mut Opinions, total: &Lanes) {
             .rev()
             .for_each(|count| sweep(count, &mut carry, &keep));
     }
-    rescale(counts, total);
+    rescale(counts, &total);
 }
 
 fn sweep(count: &mut Lanes, carry: &mut Lanes, keep: &Lanes) {
-    for e in 0..EXPERTS {
+    for e in 0..KERNEL_LANES {
         carry[e] = keep[e] * carry[e] + (1.0 - keep[e]) * count[e];
+        count[e] = carry[e];
     }
-    *count = *carry;
 }
 
 /// The filter's pole for which two passes have the standard deviation `width` in ln u.
 fn pole(width: f64) -> f64 {
+    if width == 0.0 {
+        return 0.0;
+    }
     let ratio = width / (2.0 * STEP);
     let v = ratio * ratio;
     (2.0 * v + 1.0 - (4.0 * v + 1.0).sqrt()) / (2.0 * v)
@@ -227,12 +269,7 @@ fn pole(width: f64) -> f64 {
 
 /// Makes every lane sum to its total.
 fn rescale(counts: &mut Opinions, total: &Lanes) {
-    let mut sum = [0.0; EXPERTS];
-    for count in counts.iter() {
-        for e in 0..EXPERTS {
-            sum[e] += count[e];
-        }
-    }
+    let sum = sums(counts);
     let factor: Lanes = lanes(|e| if sum[e] > 0.0 { total[e] / sum[e] } else { 0.0 });
     for count in counts.iter_mut() {
         for e in 0..EXPERTS {
@@ -241,34 +278,67 @@ fn rescale(counts: &mut Opinions, total: &Lanes) {
     }
 }
 
-/// M for the lognormals: their lanes become the predictive law of a conjugate normal-inverse-gamma fit.
-fn lognormal(counts: &mut Opinions, total: &Lanes, ln_median: f64) {
-    for memory in 0..MEMORIES.len() {
-        let lane = memory * SHAPES + KERNELS.len();
-        let n = total[lane];
-        let moment = |power: &dyn Fn(f64) -> f64| -> f64 {
-            counts
-                .iter()
-                .enumerate()
-                .map(|(i, count)| count[lane] * power(ln_middle(i)))
-                .sum()
-        };
-        let mean = moment(&|y| y) / n;
-        let squares = moment(&|y| (y - mean) * (y - mean));
-        let kappa = LOGNORMAL_MEAN_WEIGHT + n;
-        let alpha = LOGNORMAL_SHAPE + 0.5 * n;
-        let center = (LOGNORMAL_MEAN_WEIGHT * ln_median + n * mean) / kappa;
-        let off = mean - ln_median;
-        let beta = LOGNORMAL_SHAPE * LOGNORMAL_SPREAD * LOGNORMAL_SPREAD
-            + 0.5 * squares
-            + 0.5 * LOGNORMAL_MEAN_WEIGHT * n * off * off / kappa;
-        let scale = (beta * (kappa + 1.0) / (alpha * kappa))
-            .sqrt()
-            .max(LOGNORMAL_LEAST_SCALE);
-        let law = student(2.0 * alpha, center, scale);
-        for (count, mass) in counts.iter_mut().zip(law) {
-            count[lane] = n * mass;
+fn sums(counts: &Opinions) -> Lanes {
+    let mut sum = [0.0; EXPERTS];
+    for count in counts {
+        for e in 0..EXPERTS {
+            sum[e] += count[e];
         }
+    }
+    sum
+}
+
+/// M for the lognormals: their laws become the predictive one, mixed with the prior.
+fn lognormals(prior: &Prior, risk: &Risk, counts: &mut Opinions, laws: &mut Opinions) {
+    for (memory, worth) in PRIORS.into_iter().enumerate() {
+        let lane = KERNEL_LANES + memory;
+        let all = risk.total[memory] + worth;
+        // What is known of jobs, without what the prior says of those that were seen to end. Of those that run it is all
+        // there is beyond their age.
+        let (mut ended, mut known, mut first, mut second) = (0.0, 0.0, 0.0, 0.0);
+        for i in 0..BINS {
+            ended += counts[i][lane];
+            let mass = (counts[i][lane] + laws[i][lane] - worth / all * prior.law[i]).max(0.0);
+            let off = ln_middle(i) - prior.ln_median;
+            known += mass;
+            first += mass * off;
+            second += mass * off * off;
+        }
+        let n = ended * all;
+        if n <= 0.0 || known <= 0.0 {
+            laws.iter_mut()
+                .zip(prior.law.iter())
+                .for_each(|(law, prior)| law[lane] = *prior);
+            continue;
+        }
+        let off = first / known;
+        let squares = n * (second / known - off * off).max(0.0);
+        let law = parametric::lognormal(prior, n, prior.ln_median + off, squares);
+        put(prior, worth, n, &law, lane, laws);
+    }
+    for count in counts.iter_mut() {
+        count[KERNEL_LANES..LOGNORMAL_LANES].fill(0.0);
+    }
+}
+
+/// The experts that follow a level.
+fn levels(prior: &Prior, durations: &[f64], laws: &mut Opinions) {
+    for (k, pace) in PACES.into_iter().enumerate() {
+        let lane = LOGNORMAL_LANES + k;
+        match parametric::level(durations, pace) {
+            Some((n, law)) => put(prior, PRIORS[1], n, &law, lane, laws),
+            None => laws
+                .iter_mut()
+                .zip(prior.law.iter())
+                .for_each(|(law, prior)| law[lane] = *prior),
+        }
+    }
+}
+
+/// Makes a law worth `n` jobs, mixed with the prior, the opinion of an expert.
+fn put(prior: &Prior, worth: f64, n: f64, law: &Law, lane: usize, laws: &mut Opinions) {
+    for i in 0..BINS {
+        laws[i][lane] = (worth * prior.law[i] + n * law[i]) / (worth + n);
     }
 }
 

@@ -1,26 +1,41 @@
-//! The form in which a kind is kept on disk: one small JSON object per kind.
+//! The form in which a kind is kept on disk: a log of lines in JSON, to which every process adds its own.
 //!
-//! Only the memory is written; everything derived is made anew after reading. A record that can't be understood, whether
-//! damaged, foreign or of another version, is no record: history is worth a few slow jobs and never an error.
+//! Two sorts of line: an object with what the kind believes beside its durations, of which the latest counts, and an
+//! array per observation, of which those that are newest by their place in the order count. Nothing is overwritten, so
+//! processes that learn side by side lose nothing of each other. A line that can't be understood, whether torn, damaged
+//! or of another version, is no line: history is worth a few slow jobs and never an error. Everything derived is made
+//! anew after reading.
+//!
+//! The same form serves clients in other languages.
+//!
+//! ```text
+//! {"version":2,"kind":"translate","saved_at":1700000000,"prior":{"median":15.0,"scale":1.0},"ln_price":-0.693,…}
+//! [1700000000,3735928559,18.5,20.25,0.0]
+//! ```
+//!
+//! An observation is `[second, key, after, at_most, ln_size]`: when the wait began in seconds since 1970, a number that
+//! tells the job from others, the bounds of its duration in seconds since its acceptance (`at_most` is null for a job
+//! that was given up), and the logarithm of its relative size.
 
 use super::experts::{EXPERTS, Prior};
 use super::kind::{Kind, Memory};
 use super::model::Model;
-use super::ring::{Observation, RING};
+use super::ring::{Observation, Place, RING};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The version of the form. A reader ignores every other.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The age beyond which only the newer half of a history counts, in seconds: a week.
 const STALE_S: u64 = 7 * 24 * 3600;
 
-/// One kind, as kept on disk.
+/// What a kind believes beside its durations.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Record {
+struct Beliefs {
     version: u32,
     kind: String,
-    /// Seconds since 1970, by the clock of whoever wrote it.
+    /// Seconds since 1970, by the clock of the process that wrote it.
     saved_at: u64,
     prior: PriorRecord,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,12 +44,9 @@ pub(crate) struct Record {
     reference: Option<f64>,
     ln_price: f64,
     pushes: (f64, f64),
-    /// Records from before there was this say nothing of it; the first push that comes puts it right.
-    #[serde(default = "all")]
     silent: f64,
     advantage: f64,
     weights: [f64; EXPERTS],
-    jobs: Vec<JobRecord>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -43,81 +55,118 @@ struct PriorRecord {
     scale: f64,
 }
 
-/// `(after, at_most, ln_size)` in seconds; `at_most` is null for a job that was given up.
+/// See the module.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct JobRecord(f64, Option<f64>, f64);
+struct JobRecord(u32, u32, f64, Option<f64>, f64);
+
+/// What a file says of a kind.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Record {
+    beliefs: Beliefs,
+    jobs: BTreeMap<Place, Observation>,
+}
+
+/// The lines to add to a kind's file, each after the end of a line that may have been torn.
+pub(crate) fn lines<'a>(
+    kind: &str,
+    now: u64,
+    model: &Model,
+    memory: &Memory,
+    jobs: impl Iterator<Item = &'a Observation>,
+) -> Vec<u8> {
+    let (prior, slope) = model.beliefs();
+    let beliefs = Beliefs {
+        version: VERSION,
+        kind: kind.to_owned(),
+        saved_at: now,
+        prior: PriorRecord {
+            median: round(prior.ln_median.exp()),
+            scale: round(prior.scale),
+        },
+        slope,
+        reference: memory.reference,
+        ln_price: round(memory.ln_price),
+        pushes: (round(memory.lost), round(memory.pushes)),
+        silent: round(memory.silent),
+        advantage: round(memory.advantage),
+        weights: model.weights().map(|weight| (weight * 1e6).round() / 1e6),
+    };
+    written(&beliefs, jobs)
+}
+
+fn written<'a>(beliefs: &Beliefs, jobs: impl Iterator<Item = &'a Observation>) -> Vec<u8> {
+    // Finite numbers and strings always have a JSON form.
+    let mut text = vec![b'\n'];
+    text.extend(serde_json::to_vec(beliefs).unwrap_or_default());
+    text.push(b'\n');
+    for job in jobs {
+        text.extend(serde_json::to_vec(&JobRecord::new(job)).unwrap_or_default());
+        text.push(b'\n');
+    }
+    text
+}
 
 impl Record {
-    pub(crate) fn new(kind: &str, now: u64, model: &Model, memory: &Memory) -> Self {
-        let (prior, slope) = model.beliefs();
-        Self {
-            version: VERSION,
-            kind: kind.to_owned(),
-            saved_at: now,
-            prior: PriorRecord {
-                median: round(prior.ln_median.exp()),
-                scale: round(prior.scale),
-            },
-            slope,
-            reference: memory.reference,
-            ln_price: round(memory.ln_price),
-            pushes: (round(memory.lost), round(memory.pushes)),
-            silent: round(memory.silent),
-            advantage: round(memory.advantage),
-            weights: model.weights().map(|weight| (weight * 1e6).round() / 1e6),
-            jobs: model.ring().map(JobRecord::new).collect(),
+    /// Reads a file, if it is about a kind.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let (mut beliefs, mut jobs) = (None, BTreeMap::new());
+        for line in bytes.split(|byte| *byte == b'\n') {
+            if let Ok(job) = serde_json::from_slice::<JobRecord>(line) {
+                if job.is_sound() {
+                    let seen = job.observation();
+                    jobs.insert(seen.place(), seen);
+                }
+            } else if let Ok(found) = serde_json::from_slice::<Beliefs>(line)
+                && found.is_sound()
+            {
+                beliefs = Some(found);
+            }
         }
+        while jobs.len() > RING {
+            jobs.pop_first();
+        }
+        beliefs.map(|beliefs| Self { beliefs, jobs })
     }
 
-    /// Writes the record; it stays under five kilobytes.
-    pub(crate) fn to_json(&self) -> Vec<u8> {
-        // Finite numbers and strings always have a JSON form.
-        serde_json::to_vec(self).unwrap_or_default()
-    }
-
-    /// Reads a record for the kind of this name, if it is one.
-    pub(crate) fn from_json(bytes: &[u8]) -> Option<Self> {
-        let record: Self = serde_json::from_slice(bytes).ok()?;
-        record.is_sound().then_some(record)
+    /// The shortest file that says the same.
+    pub(crate) fn to_lines(&self) -> Vec<u8> {
+        written(&self.beliefs, self.jobs.values())
     }
 
     /// The kind it is about.
     pub(crate) fn kind(&self) -> &str {
-        &self.kind
+        &self.beliefs.kind
     }
 
     /// The learner it describes, as of `now`.
     pub(crate) fn into_kind(self, now: u64) -> Kind {
-        let jobs = self.jobs.len();
-        let stale = now.saturating_sub(self.saved_at) > STALE_S;
-        let skip = if stale {
-            jobs / 2
-        } else {
-            jobs.saturating_sub(RING)
-        };
-        let ring = self.jobs[skip..]
-            .iter()
-            .map(JobRecord::observation)
-            .collect();
-        let prior = Prior::new(self.prior.median, self.prior.scale);
-        let model = Model::restore(prior, self.slope, ring, self.weights);
+        let Beliefs {
+            prior,
+            slope,
+            weights,
+            ..
+        } = self.beliefs;
+        let stale = now.saturating_sub(self.beliefs.saved_at) > STALE_S;
+        let skip = if stale { self.jobs.len() / 2 } else { 0 };
+        let ended = self.jobs.into_values().skip(skip).collect();
+        let model = Model::restore(Prior::new(prior.median, prior.scale), slope, ended, weights);
         let memory = Memory {
-            reference: self.reference,
-            ln_price: self.ln_price,
-            lost: self.pushes.0,
-            pushes: self.pushes.1,
-            silent: self.silent,
-            advantage: self.advantage,
+            reference: self.beliefs.reference,
+            ln_price: self.beliefs.ln_price,
+            lost: self.beliefs.pushes.0,
+            pushes: self.beliefs.pushes.1,
+            silent: self.beliefs.silent,
+            advantage: self.beliefs.advantage,
         };
         Kind::from_parts(model, memory)
     }
+}
 
+impl Beliefs {
     fn is_sound(&self) -> bool {
         let positive = |number: f64| number.is_finite() && number > 0.0;
         let weights: f64 = self.weights.iter().sum();
         self.version == VERSION
-            && self.jobs.len() <= 2 * RING
-            && self.jobs.iter().all(JobRecord::is_sound)
             && positive(self.prior.median)
             && positive(self.prior.scale)
             && self.slope.is_none_or(f64::is_finite)
@@ -138,33 +187,26 @@ impl Record {
 
 impl JobRecord {
     fn new(seen: &Observation) -> Self {
-        Self(
-            round(seen.after),
-            seen.at_most.is_finite().then(|| round(seen.at_most)),
-            round(seen.ln_size),
-        )
+        let at_most = (!seen.is_censored()).then(|| round(f64::from(seen.at_most)));
+        let (after, ln_size) = (f64::from(seen.after), f64::from(seen.ln_size));
+        Self(seen.second, seen.key, round(after), at_most, round(ln_size))
     }
 
-    fn observation(&self) -> Observation {
+    fn observation(self) -> Observation {
         Observation {
-            after: self.0,
-            at_most: self.1.unwrap_or(f64::INFINITY),
-            ln_size: self.2,
+            second: self.0,
+            key: self.1,
+            after: self.2 as f32,
+            at_most: self.3.unwrap_or(f64::INFINITY) as f32,
+            ln_size: self.4 as f32,
         }
     }
 
-    fn is_sound(&self) -> bool {
-        self.0.is_finite()
-            && self.0 >= 0.0
-            && self
-                .1
-                .is_none_or(|at_most| at_most.is_finite() && at_most >= self.0)
-            && self.2.abs() < 100.0
+    fn is_sound(self) -> bool {
+        let Self(_, _, after, at_most, ln_size) = self;
+        let ends = at_most.is_none_or(|at_most| at_most.is_finite() && at_most >= after);
+        after.is_finite() && after >= 0.0 && ends && ln_size.abs() < 100.0
     }
-}
-
-const fn all() -> f64 {
-    1.0
 }
 
 /// To the thousandth: a tenth of the finest bin, and few digits.
@@ -174,6 +216,7 @@ fn round(number: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::past::Whose;
     use super::*;
 
     const NOW: u64 = 1_700_000_000;
@@ -182,74 +225,119 @@ mod tests {
     fn full(shortest: f64) -> Kind {
         let kind = Kind::of_durations(15.0);
         for i in 0..RING {
-            let after = shortest + (i * 37 % RING) as f64;
-            kind.observe(after, after + 12.3456, Some(1000.0 + i as f64));
+            let after = shortest + (0.618_034 * i as f64).fract() * RING as f64;
+            let whose = Whose {
+                second: Some(NOW as u32 + i as u32),
+                job: Some(i as u32 * 7_919),
+                random: 0,
+            };
+            kind.observe(whose, after, after + 12.3456, Some(1000.0 + (i % 7) as f64));
         }
         kind
     }
 
-    fn record(kind: &Kind) -> Record {
-        kind.not_saved();
+    fn text(kind: &Kind) -> Vec<u8> {
         kind.take_unsaved("translate", NOW)
-            .expect("it was just marked")
+            .expect("it has changed")
+            .0
     }
 
     #[test]
-    fn a_full_record_is_under_five_kilobytes_and_reads_back() {
-        let kind = full(6_000.123_456);
-        let written = record(&kind);
-        let bytes = written.to_json();
-        assert!(bytes.len() < 5 * 1024, "{}", bytes.len());
-        let read = Record::from_json(&bytes).unwrap();
-        assert_eq!(read, written);
-        assert_eq!(record(&read.into_kind(NOW)).jobs, written.jobs);
+    fn a_full_record_is_under_eight_kilobytes_and_reads_back() {
+        let written = text(&full(6_000.123_456));
+        assert!(written.len() < 8 * 1024, "{}", written.len());
+        let read = Record::read(&written).unwrap();
+        assert_eq!(read.jobs.len(), RING);
+        assert_eq!(read.to_lines(), written);
     }
 
     #[test]
     fn the_form_is_stable() {
         let kind = Kind::of_durations(15.0);
-        kind.observe(20.0, 20.0, None);
-        kind.observe(18.5, 20.25, Some(30.0));
-        kind.observe(60.0, f64::INFINITY, Some(60.0));
-        let mut record = record(&kind);
-        record.weights = [0.1; EXPERTS];
+        let whose = |second, key| Whose {
+            second: Some(second),
+            job: Some(key),
+            random: 0,
+        };
+        kind.observe(whose(7, 1), 20.0, 20.0, None);
+        kind.observe(whose(8, 2), 18.5, 20.25, Some(30.0));
+        kind.observe(whose(9, 3), 60.0, f64::INFINITY, Some(60.0));
+        let mut record = Record::read(&text(&kind)).unwrap();
+        record.beliefs.weights = [1.0 / 16.0; EXPERTS];
+        record.beliefs.weights[0] = 3.0 / 16.0;
         let golden = concat!(
-            r#"{"version":1,"kind":"translate","saved_at":1700000000,"prior":{"median":15.0,"scale":1.0},"#,
+            "\n",
+            r#"{"version":2,"kind":"translate","saved_at":1700000000,"prior":{"median":15.0,"scale":1.0},"#,
             r#""reference":30.0,"ln_price":-0.693,"pushes":[0.0,0.0],"silent":1.0,"advantage":0.0,"#,
-            r#""weights":[0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1],"#,
-            r#""jobs":[[20.0,20.0,0.0],[18.5,20.25,0.0],[60.0,null,0.693]]}"#
+            r#""weights":[0.1875,0.0625,0.0625,0.0625,0.0625,0.0625,0.0625,0.0625,0.0625,0.0625,0.0625,0.0625,"#,
+            "0.0625,0.0625]}\n",
+            "[7,1,20.0,20.0,0.0]\n[8,2,18.5,20.25,0.0]\n[9,3,60.0,null,0.693]\n",
         );
-        assert_eq!(String::from_utf8(record.to_json()).unwrap(), golden);
-        assert_eq!(Record::from_json(golden.as_bytes()).unwrap(), record);
+        assert_eq!(String::from_utf8(record.to_lines()).unwrap(), golden);
+        assert_eq!(Record::read(golden.as_bytes()).unwrap(), record);
+    }
+
+    #[test]
+    fn what_processes_add_side_by_side_is_all_there() {
+        let one = |key: u32, after: f64, at_most: f64| {
+            let kind = Kind::of_durations(15.0);
+            let whose = Whose {
+                second: Some(key),
+                job: Some(key),
+                random: 0,
+            };
+            kind.observe(whose, after, at_most, None);
+            text(&kind)
+        };
+        // The second was given up by one process and seen to its end by another.
+        let given_up = one(2, 5.0, f64::INFINITY);
+        let mut all = [
+            one(3, 1.0, 2.0),
+            given_up,
+            one(1, 3.0, 4.0),
+            one(2, 6.0, 7.0),
+        ]
+        .concat();
+        // The last one was torn.
+        let torn = one(4, 1.0, 1.0);
+        all.extend(&torn[..torn.len() - 9]);
+        let record = Record::read(&all).unwrap();
+        let ends: Vec<f32> = record.jobs.values().map(|seen| seen.at_most).collect();
+        assert_eq!(ends, [4.0, 7.0, 2.0]);
+        all.extend(one(5, 8.0, 9.0));
+        assert_eq!(Record::read(&all).unwrap().jobs.len(), 4);
     }
 
     #[test]
     fn of_an_old_history_the_newer_half_is_kept() {
-        let written = record(&full(1.0));
+        let record = Record::read(&text(&full(1.0))).unwrap();
         let week = 7 * 24 * 3600;
-        assert_eq!(written.clone().into_kind(NOW + week).jobs(), RING);
-        let kept = record(&written.clone().into_kind(NOW + week + 1));
-        assert_eq!(kept.jobs, written.jobs[RING / 2..]);
+        assert_eq!(record.clone().into_kind(NOW + week).jobs(), RING);
+        assert_eq!(record.into_kind(NOW + week + 1).jobs(), RING / 2);
     }
 
     #[test]
-    fn what_is_not_a_record_is_ignored() {
-        let good = String::from_utf8(record(&full(1.0)).to_json()).unwrap();
-        assert!(Record::from_json(good.as_bytes()).is_some());
+    fn what_is_not_a_line_is_ignored() {
+        let good = String::from_utf8(text(&full(1.0))).unwrap();
         for (from, to) in [
-            ("\"version\":1", "\"version\":2"),
+            ("\"version\":2", "\"version\":3"),
             ("\"median\":15.0", "\"median\":-15.0"),
             ("\"weights\":[0.", "\"weights\":[7."),
-            ("[1.0,13.346,", "[1.0,0.5,"),
-            ("\"jobs\"", "\"jabs\""),
             ("\"ln_price\":", "\"ln_price\":1"),
-            ("}", ""),
         ] {
             let bad = good.replacen(from, to, 1);
             assert_ne!(bad, good, "{from} is not there");
-            assert!(Record::from_json(bad.as_bytes()).is_none(), "{to}");
+            assert!(Record::read(bad.as_bytes()).is_none(), "{to}");
         }
-        assert!(Record::from_json(b"").is_none());
-        assert!(Record::from_json(&[0xff; 64]).is_none());
+        for (from, to) in [
+            (",1.0,13.346,", ",1.0,0.5,"),
+            (",1.0,13.346,", ",-1.0,13.346,"),
+        ] {
+            let bad = good.replacen(from, to, 1);
+            assert_ne!(bad, good, "{from} is not there");
+            assert_eq!(Record::read(bad.as_bytes()).unwrap().jobs.len(), RING - 1);
+        }
+        assert!(Record::read(b"").is_none());
+        assert!(Record::read(&[0xff; 64]).is_none());
     }
 }

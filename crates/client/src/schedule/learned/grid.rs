@@ -1,12 +1,11 @@
 //! The axis of durations: bins of equal width in ln u.
 //!
-//! A bin is 1 % wide, so that a plan's polls are placed to within half a percent and a whole law fits into nine
-//! kilobytes. Everything shorter than the first edge falls into the first bin, everything longer into the last.
+//! A bin is 1 % wide, so that a whole law fits into twelve kilobytes. Everything shorter than the first edge falls into the first bin, everything longer into the last.
 
 use std::sync::LazyLock;
 
 /// How many bins there are.
-pub(crate) const BINS: usize = 1119;
+pub(crate) const BINS: usize = 1536;
 
 /// The lower edge of the first bin, in seconds.
 pub(crate) const FIRST: f64 = 0.1;
@@ -17,7 +16,7 @@ pub(crate) const STEP: f64 = 0.01;
 /// A probability per bin.
 pub(crate) type Law = [f64; BINS];
 
-/// The edges in seconds: bin `i` lies between `EDGES[i]` and `EDGES[i + 1]`; the last is about two hours.
+/// The edges in seconds: bin `i` lies between `EDGES[i]` and `EDGES[i + 1]`; the last is about five days.
 pub(crate) static EDGES: LazyLock<[f64; BINS + 1]> =
     LazyLock::new(|| std::array::from_fn(|i| FIRST * (STEP * i as f64).exp()));
 
@@ -43,7 +42,7 @@ pub(crate) fn student(freedom: f64, center: f64, scale: f64) -> Law {
     let inverse = 1.0 / (scale * scale * freedom);
     let mut law: Law = std::array::from_fn(|i| {
         let distance = ln_middle(i) - center;
-        (exponent * (distance * distance * inverse).ln_1p()).exp()
+        (exponent * (1.0 + distance * distance * inverse).ln()).exp()
     });
     normalize(&mut law, 1.0);
     law
@@ -79,9 +78,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grid_spans_a_tenth_of_a_second_to_two_hours() {
+    fn the_grid_spans_a_tenth_of_a_second_to_five_days() {
         assert_eq!(EDGES[0], 0.1);
-        assert!(EDGES[BINS - 1] < 7200.0 && EDGES[BINS] >= 7200.0);
+        assert!(EDGES[BINS] > 5.0 * 86_400.0);
         assert_eq!(bin(f64::NEG_INFINITY), 0);
         assert_eq!(bin(f64::INFINITY), BINS - 1);
         assert_eq!(bin(ln_middle(700)), 700);

@@ -7,6 +7,7 @@
 
 use super::history::History;
 use super::kind::{Kind, log_score};
+use super::past::Whose;
 use crate::schedule::Seen;
 use std::sync::Arc;
 
@@ -127,7 +128,14 @@ impl Heard {
 
     /// Learns how the estimate turned out for a job that ended within `(after, at_most]`, and compares the learner with
     /// the plain one of durations.
-    pub(crate) fn learn(&self, after: f64, at_most: f64, plain: &Kind, size: Option<f64>) {
+    pub(crate) fn learn(
+        &self,
+        after: f64,
+        at_most: f64,
+        plain: &Kind,
+        size: Option<f64>,
+        whose: Whose,
+    ) {
         let Estimate { at, seconds, .. } = self.kept;
         let (low, high) = if after == at_most {
             (after * (1.0 - EXACT_WIDTH), after * (1.0 + EXACT_WIDTH))
@@ -141,6 +149,6 @@ impl Heard {
         }
         let at_most = (at_most - at).max(LEAST);
         let after = (after - at).clamp(0.0, at_most);
-        self.learner.observe(after, at_most, Some(seconds));
+        self.learner.observe(whose, after, at_most, Some(seconds));
     }
 }

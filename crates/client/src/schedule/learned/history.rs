@@ -3,22 +3,36 @@
 use super::file::Record;
 use super::kind::Kind;
 use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
-use std::{fmt, fs, io, process};
+use std::time::{Duration, SystemTime};
+use std::{fmt, process};
 
-/// How many kinds a history holds; the one that was used longest ago makes room.
-const KINDS_MOST: usize = 1024;
+/// How many kinds a history holds in memory; the one that was used longest ago makes room, once it is on disk.
+const KINDS_MAX: usize = 1024;
 
-/// The greatest file that is read as a record, in bytes.
-const RECORD_BYTES_MOST: u64 = 64 * 1024;
+/// How many kinds are read when a directory is opened, the latest first; others are when they are first used.
+const OPENED_MAX: usize = 128;
 
-/// The longest file name that is written, in bytes; kinds with longer names are learned but not kept.
-const FILE_NAME_BYTES_MOST: usize = 200;
+/// The greatest file that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Counts the temporary files of the process, so that two histories in one directory never write the same one.
+/// The size from which on a file is made as short as it can be, in bytes.
+const COMPACT_BYTES: u64 = 48 * 1024;
+
+/// The longest file name that is written, in bytes; of longer ones the rest is hashed.
+const FILE_NAME_BYTES_MAX: usize = 200;
+
+/// How the name of every file of this form ends.
+const ENDING: &str = ".jsonl";
+
+/// After how long a kind that nobody learned of is deleted.
+const UNUSED: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Counts the temporary files of the process, so that no two are one.
 static TEMPORARY_FILES: AtomicU64 = AtomicU64::new(0);
 
 /// The prior's median where nothing at all is known, in seconds.
@@ -30,10 +44,11 @@ const PRIOR_MEDIAN: f64 = 15.0;
 /// type of job and whatever else changes the speed. Beside each kind stands what was learned of the server's estimates
 /// about it.
 ///
-/// With a directory, each kind is one file of a few kilobytes, replaced atomically, so that processes can share the
-/// directory: the last writer wins, and all that can be lost is the memory of some jobs. Files that can't be read or
-/// understood are ignored. Reading ([`open`](Self::open)) and writing ([`save`](Self::save)) block for a file system
-/// access per kind: in asynchronous code, call them through `spawn_blocking`.
+/// With a directory, each kind is one small file, to which every process adds what it has learned: processes that share
+/// a directory lose nothing of each other. What can't be read or understood is ignored, and a kind that nothing was
+/// learned of for 90 days is deleted. Reading ([`open`](Self::open)) and writing ([`save`](Self::save)) block for a file
+/// system access per kind: in asynchronous code, call them through `spawn_blocking`. The file of a kind that is first
+/// used later is read then.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -55,6 +70,8 @@ pub struct History {
 #[derive(Default)]
 struct Shared {
     directory: Option<PathBuf>,
+    /// When it was opened, in seconds since 1970.
+    opened: u64,
     kinds: Mutex<HashMap<String, Entry>>,
     /// Counts uses, to tell which kind was used longest ago.
     uses: AtomicU64,
@@ -79,24 +96,30 @@ impl History {
     #[must_use]
     pub fn open(directory: impl Into<PathBuf>, now: SystemTime) -> Self {
         let directory = directory.into();
-        let now = unix_seconds(now);
-        let kinds = records(&directory)
+        let opened = unix_seconds(now);
+        let mut files = files(&directory, now);
+        files.sort_by_key(|(modified, _)| std::cmp::Reverse(*modified));
+        let kinds = files
+            .into_iter()
+            .take(OPENED_MAX)
+            .filter_map(|(_, path)| read(&path))
             .map(|record| {
                 let name = record.kind().to_owned();
-                let kind = Arc::new(record.into_kind(now));
+                let kind = Arc::new(record.into_kind(opened));
                 (name, Entry { kind, used: 0 })
             })
             .collect();
         Self {
             shared: Arc::new(Shared {
                 directory: Some(directory),
+                opened,
                 kinds: Mutex::new(kinds),
                 ..Shared::default()
             }),
         }
     }
 
-    /// Writes what changed since the last call, and says how many kinds that were.
+    /// Adds what was learned since the last call to the directory, and says of how many kinds that was.
     ///
     /// Without a directory there is nothing to write.
     ///
@@ -118,16 +141,13 @@ impl History {
         let mut written = 0;
         let mut first_error = Ok(());
         for (name, kind) in kinds {
-            let Some(file_name) = file_name(&name) else {
+            let Some((lines, unsaved)) = kind.take_unsaved(&name, now) else {
                 continue;
             };
-            let Some(record) = kind.take_unsaved(&name, now) else {
-                continue;
-            };
-            match Self::replace(directory, &file_name, &record.to_json()) {
+            match append(directory, &file_name(&name), &lines) {
                 Ok(()) => written += 1,
                 Err(error) => {
-                    kind.not_saved();
+                    kind.not_saved(unsaved);
                     first_error = first_error.and(Err(error));
                 }
             }
@@ -138,26 +158,26 @@ impl History {
     /// How many jobs a kind remembers; 0 for a kind that was never seen.
     #[must_use]
     pub fn jobs(&self, kind: &str) -> usize {
-        self.lock().get(kind).map_or(0, |entry| entry.kind.jobs())
+        self.find(&mut self.lock(), kind)
+            .map_or(0, |kind| kind.jobs())
     }
 
-    /// The memory in bytes that a kind must keep, without what can be derived from it; 0 for a kind that was never seen.
+    /// The memory in bytes that a kind must keep at most, without what can be derived from it; 0 for a kind that was
+    /// never seen.
     #[must_use]
     pub fn state_bytes(&self, kind: &str) -> usize {
-        self.lock()
-            .get(kind)
-            .map_or(0, |entry| entry.kind.state_bytes())
+        self.find(&mut self.lock(), kind)
+            .map_or(0, |kind| kind.state_bytes())
     }
 
     /// The learner of the durations of a kind, made if there is none.
     pub(crate) fn durations(&self, name: &str, expected: Option<f64>) -> Arc<Kind> {
         let mut kinds = self.lock();
-        if let Some(entry) = kinds.get_mut(name) {
-            entry.used = self.shared.uses.fetch_add(1, Ordering::Relaxed);
+        if let Some(kind) = self.find(&mut kinds, name) {
             if let Some(median) = expected {
-                entry.kind.expect(median);
+                kind.expect(median);
             }
-            return entry.kind.clone();
+            return kind;
         }
         let median = expected
             .or_else(|| siblings(&kinds))
@@ -168,18 +188,29 @@ impl History {
     /// The learner of one sort of estimate about a kind, made if there is none.
     pub(crate) fn estimates(&self, name: &str, make: impl FnOnce() -> Kind) -> Arc<Kind> {
         let mut kinds = self.lock();
-        match kinds.get_mut(name) {
-            Some(entry) => {
-                entry.used = self.shared.uses.fetch_add(1, Ordering::Relaxed);
-                entry.kind.clone()
-            }
+        match self.find(&mut kinds, name) {
+            Some(kind) => kind,
             None => self.insert(&mut kinds, name, make()),
         }
     }
 
+    /// A kind that is in memory, or on disk.
+    fn find(&self, kinds: &mut HashMap<String, Entry>, name: &str) -> Option<Arc<Kind>> {
+        if let Some(entry) = kinds.get_mut(name) {
+            entry.used = self.shared.uses.fetch_add(1, Ordering::Relaxed);
+            return Some(entry.kind.clone());
+        }
+        let path = self.shared.directory.as_ref()?.join(file_name(name));
+        let record = read(&path).filter(|record| record.kind() == name)?;
+        Some(self.insert(kinds, name, record.into_kind(self.shared.opened)))
+    }
+
     fn insert(&self, kinds: &mut HashMap<String, Entry>, name: &str, kind: Kind) -> Arc<Kind> {
-        if kinds.len() >= KINDS_MOST {
-            let oldest = kinds.iter().min_by_key(|(_, entry)| entry.used);
+        if kinds.len() >= KINDS_MAX {
+            // What isn't on disk yet stays until it is.
+            let kept = |entry: &Entry| self.shared.directory.is_none() || !entry.kind.is_unsaved();
+            let idle = kinds.iter().filter(|(_, entry)| kept(entry));
+            let oldest = idle.min_by_key(|(_, entry)| entry.used);
             if let Some(name) = oldest.map(|(name, _)| name.clone()) {
                 kinds.remove(&name);
             }
@@ -191,20 +222,6 @@ impl History {
         };
         kinds.insert(name.to_owned(), entry);
         kind
-    }
-
-    /// Replaces a file in one step, so that a reader sees the old or the new content and never a part.
-    fn replace(directory: &Path, file_name: &str, content: &[u8]) -> io::Result<()> {
-        fs::create_dir_all(directory)?;
-        let count = TEMPORARY_FILES.fetch_add(1, Ordering::Relaxed);
-        let temporary = directory.join(format!(".{file_name}.{}.{count}.tmp", process::id()));
-        let written = fs::write(&temporary, content)
-            .and_then(|()| fs::rename(&temporary, directory.join(file_name)));
-        if written.is_err() {
-            // The failure above is what the caller must know; a leftover file is ignored by every reader.
-            let _ = fs::remove_file(&temporary);
-        }
-        written
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
@@ -235,31 +252,90 @@ fn siblings(kinds: &HashMap<String, Entry>) -> Option<f64> {
     medians.get(medians.len() / 2).copied()
 }
 
-/// The records in a directory, at most as many as a history holds.
-fn records(directory: &Path) -> impl Iterator<Item = Record> {
-    fs::read_dir(directory)
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok)
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let record = read(&entry.path(), &name)?;
-            // A file that was copied under another name would make two kinds of one.
-            (file_name(record.kind())? == name).then_some(record)
-        })
-        .take(KINDS_MOST)
+/// The files of this form in a directory and when they were last added to. Those that are too old are deleted.
+fn files(directory: &Path, now: SystemTime) -> Vec<(SystemTime, PathBuf)> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let files = entries.filter_map(|entry| {
+        let path = entry.path();
+        let modified = entry.metadata().and_then(|file| file.modified()).ok()?;
+        if !path.to_str()?.ends_with(ENDING) {
+            return None;
+        }
+        if now.duration_since(modified).is_ok_and(|age| age > UNUSED) {
+            // What can't be deleted does no harm.
+            let _ = fs::remove_file(&path);
+            return None;
+        }
+        Some((modified, path))
+    });
+    files.collect()
 }
 
-fn read(path: &Path, name: &str) -> Option<Record> {
-    if !name.ends_with(".json") || fs::metadata(path).ok()?.len() > RECORD_BYTES_MOST {
+/// What a file says, if it is about the kind that its name is made of.
+fn read(path: &Path) -> Option<Record> {
+    if fs::metadata(path).ok()?.len() > FILE_BYTES_MAX {
         return None;
     }
-    Record::from_json(&fs::read(path).ok()?)
+    let record = Record::read(&fs::read(path).ok()?)?;
+    // A file that was copied under another name would make two kinds of one.
+    (file_name(record.kind()) == path.file_name()?.to_str()?).then_some(record)
+}
+
+/// Adds lines to a file.
+fn append(directory: &Path, file_name: &str, lines: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    let path = directory.join(file_name);
+    let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
+    // In one write, which the system puts at the end of the file whatever others do.
+    file.write_all(lines)?;
+    if file.metadata()?.len() > COMPACT_BYTES {
+        compact(&path)?;
+    }
+    Ok(())
+}
+
+/// Makes a file as short as it can be. What others add meanwhile is carried over.
+fn compact(path: &Path) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let Some(record) = Record::read(&bytes) else {
+        return Ok(());
+    };
+    let count = TEMPORARY_FILES.fetch_add(1, Ordering::Relaxed);
+    let temporary = path.with_extension(format!("{}.{count}.tmp", process::id()));
+    let mut new = OpenOptions::new()
+        .append(true)
+        .create_new(true)
+        .open(&temporary)?;
+    let mut late = Vec::new();
+    let replaced = new
+        .write_all(&record.to_lines())
+        .and_then(|()| file.read_to_end(&mut late))
+        .and_then(|_| new.write_all(&late))
+        .and_then(|()| fs::rename(&temporary, path));
+    if replaced.is_err() {
+        // The failure above is what the caller must know; a leftover file is ignored by every reader.
+        let _ = fs::remove_file(&temporary);
+        return replaced;
+    }
+    // Those who had opened the file before it was replaced have written by now, or nearly all of them.
+    let mut late = Vec::new();
+    file.read_to_end(&mut late)?;
+    new.write_all(&late)
+}
+
+/// The FNV-1a hash of 64 bits, which every language has in three lines.
+pub(crate) fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// The name of a kind's file: letters, digits, `-` and `_` stand for themselves, everything else for its bytes in hex.
-fn file_name(kind: &str) -> Option<String> {
-    let mut name = String::with_capacity(kind.len() + 5);
+/// What is too long ends in `~` and the FNV-1a hash of the whole name instead.
+fn file_name(kind: &str) -> String {
+    let mut name = String::with_capacity(kind.len() + ENDING.len());
     for byte in kind.bytes() {
         match byte {
             b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(byte)),
@@ -267,8 +343,11 @@ fn file_name(kind: &str) -> Option<String> {
             _ => name.push_str(&format!("%{byte:02x}")),
         }
     }
-    name.push_str(".json");
-    (name.len() <= FILE_NAME_BYTES_MOST).then_some(name)
+    if name.len() + ENDING.len() > FILE_NAME_BYTES_MAX {
+        name.truncate(FILE_NAME_BYTES_MAX - ENDING.len() - 17);
+        name.push_str(&format!("~{:016x}", hash(kind)));
+    }
+    name + ENDING
 }
 
 /// Seconds since 1970; a clock before that counts as 1970.
@@ -279,16 +358,25 @@ fn unix_seconds(now: SystemTime) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::past::Whose;
     use super::*;
-    use std::time::Duration;
 
     fn day(days: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs((20_000 + days) * 24 * 3600)
     }
 
+    /// As if each job had a seed of its own.
+    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+
     fn learn(history: &History, kind: &str, seconds: impl IntoIterator<Item = f64>) {
         let kind = history.durations(kind, None);
-        seconds.into_iter().for_each(|t| kind.observe(t, t, None));
+        for t in seconds {
+            let whose = Whose {
+                random: COUNT.fetch_add(1, Ordering::Relaxed),
+                ..Whose::default()
+            };
+            kind.observe(whose, t, t, None);
+        }
     }
 
     #[test]
@@ -318,12 +406,12 @@ mod tests {
         let history = History::open(directory.path(), day(0));
         learn(&history, "good", [20.0]);
         history.save(day(0)).unwrap();
-        let good = fs::read(directory.path().join("good.json")).unwrap();
-        fs::write(directory.path().join("copy.json"), &good).unwrap();
-        fs::write(directory.path().join("cut.json"), &good[..good.len() / 2]).unwrap();
-        fs::write(directory.path().join("empty.json"), b"").unwrap();
+        let good = fs::read(directory.path().join("good.jsonl")).unwrap();
+        fs::write(directory.path().join("copy.jsonl"), &good).unwrap();
+        fs::write(directory.path().join("cut.jsonl"), &good[..good.len() / 2]).unwrap();
+        fs::write(directory.path().join("empty.jsonl"), b"").unwrap();
         fs::write(directory.path().join("README"), b"hello").unwrap();
-        fs::create_dir(directory.path().join("folder.json")).unwrap();
+        fs::create_dir(directory.path().join("folder.jsonl")).unwrap();
         let again = History::open(directory.path(), day(0));
         assert_eq!(again.lock().len(), 1);
         assert_eq!(again.jobs("good"), 1);
@@ -350,7 +438,7 @@ mod tests {
         std::thread::scope(|scope| {
             for history in &histories {
                 scope.spawn(|| {
-                    for _ in 0..40 {
+                    for _ in 0..30 {
                         learn(history, "shared", [20.0]);
                         history.save(day(0)).unwrap();
                         assert!(History::open(directory.path(), day(0)).jobs("shared") > 0);
@@ -358,8 +446,47 @@ mod tests {
                 });
             }
         });
-        assert_eq!(History::open(directory.path(), day(0)).jobs("shared"), 40);
+        assert_eq!(History::open(directory.path(), day(0)).jobs("shared"), 120);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_long_log_is_made_short_and_loses_nothing_that_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let history = History::open(directory.path(), day(0));
+        let path = directory.path().join("k.jsonl");
+        let mut longest = 0;
+        for i in 0..400 {
+            learn(&history, "k", [10.0 + f64::from(i % 20)]);
+            history.save(day(0)).unwrap();
+            longest = longest.max(fs::metadata(&path).unwrap().len());
+        }
+        assert!(longest < 2 * COMPACT_BYTES, "{longest}");
+        assert_eq!(
+            History::open(directory.path(), day(0)).jobs("k"),
+            history.jobs("k")
+        );
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn any_number_of_kinds_is_kept_under_any_name_until_it_is_unused_for_long() {
+        let directory = tempfile::tempdir().unwrap();
+        let now = fs::metadata(directory.path()).unwrap().modified().unwrap();
+        let long = "日本語".repeat(40);
+        let name = |i: usize| format!("{long} {i}");
+        let history = History::open(directory.path(), now);
+        for i in 0..OPENED_MAX + 20 {
+            learn(&history, &name(i), [20.0]);
+        }
+        history.save(now).unwrap();
+        let again = History::open(directory.path(), now);
+        assert_eq!(again.lock().len(), OPENED_MAX);
+        assert!((0..OPENED_MAX + 20).all(|i| again.jobs(&name(i)) == 1));
+        let later = now + UNUSED + Duration::from_secs(60);
+        let later = History::open(directory.path(), later);
+        assert_eq!(later.jobs(&name(7)), 0);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]
@@ -380,13 +507,25 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_that_is_not_on_disk_yet_makes_no_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let history = History::open(directory.path(), day(0));
+        learn(&history, "unsaved", [20.0]);
+        for i in 0..KINDS_MAX {
+            history.durations(&format!("kind {i}"), None);
+        }
+        assert_eq!(history.lock().len(), KINDS_MAX);
+        assert!(history.lock().contains_key("unsaved"));
+    }
+
+    #[test]
     fn the_number_of_kinds_is_bounded() {
         let history = History::new();
-        for i in 0..KINDS_MOST + 5 {
+        for i in 0..KINDS_MAX + 5 {
             history.durations(&format!("kind {i}"), None);
         }
         let kinds = history.lock();
-        assert_eq!(kinds.len(), KINDS_MOST);
+        assert_eq!(kinds.len(), KINDS_MAX);
         assert!(!kinds.contains_key("kind 0") && kinds.contains_key("kind 1028"));
     }
 }

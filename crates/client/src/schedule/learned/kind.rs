@@ -5,13 +5,14 @@
 //! notices a new state by its version, without taking the lock.
 
 use super::experts::{Lanes, Prior};
-use super::file::Record;
+use super::file;
 use super::forecast;
 use super::grid::{Law, STEP, shift};
 use super::model::Model;
-use super::plan::{Path, Plan};
+use super::past::{UNDER_WAY_MAX, Whose};
+use super::plan::{Path, Plan, Tick};
 use super::planner::Terms;
-use super::ring::Observation;
+use super::ring::{Observation, Place, RING};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -36,6 +37,9 @@ const SCORE_MOST: f64 = 3.0;
 const PRIOR_LOST: f64 = 0.5;
 const PRIOR_PUSHES: f64 = 10.0;
 
+/// A job that runs although this share of its kind would have ended makes room for another to be followed.
+const OVERDUE: f64 = 0.99;
+
 /// How likely a way that pushes come by breaks from one job to the next.
 const BREAK: f64 = 0.002;
 
@@ -55,6 +59,8 @@ struct State {
     memory: Memory,
     /// Made from the model when first needed.
     outlook: Option<Outlook>,
+    /// What was learned since it was last written to disk.
+    unsaved: Vec<Place>,
 }
 
 /// What a kind remembers beside its durations.
@@ -114,6 +120,7 @@ impl Memory {
 struct Outlook {
     law: Box<Law>,
     slope: f64,
+    ticks: Vec<Tick>,
     /// Plans for jobs of the reference size, on different terms.
     plans: Vec<Plan>,
 }
@@ -148,6 +155,7 @@ impl Kind {
                 model,
                 memory,
                 outlook: None,
+                unsaved: Vec::new(),
             }),
         }
     }
@@ -172,7 +180,7 @@ impl Kind {
         let path = if bins == 0.0 {
             outlook.shared_plan(terms).path(from, greatest)
         } else {
-            Plan::new(&shift(&outlook.law, bins), terms).path(from, greatest)
+            Plan::new(&shift(&outlook.law, bins), &[], terms).path(from, greatest)
         };
         Planned { version, path }
     }
@@ -189,26 +197,55 @@ impl Kind {
         }
     }
 
-    /// Learns from one job of the given size: it ended within `(after, at_most]` seconds.
-    pub(crate) fn observe(&self, after: f64, at_most: f64, size: Option<f64>) {
+    /// Follows a job from its acceptance; see [`Past`](super::past::Past).
+    pub(crate) fn accept(&self, whose: Whose, size: Option<f64>) -> Option<Place> {
         let mut state = self.lock();
-        let reference = match (state.memory.reference, size) {
-            (None, Some(size)) => {
-                state.memory.reference = Some(size);
-                Some(size)
+        let ln_size = state.ln_size(size);
+        if let Some(job) = state.model.past().in_the_way() {
+            let after = f64::from(job.after);
+            let bins = state.bins_of(f64::from(job.ln_size));
+            let ended = forecast::ended_by(&state.outlook().law, after / (bins * STEP).exp());
+            if ended > OVERDUE {
+                let seen = state.model.close(job.place(), after, f64::INFINITY);
+                self.learned(&mut state, seen);
             }
-            (known, _) => known,
-        };
-        let ln_size = match (size, reference) {
-            (Some(size), Some(reference)) => (size / reference).ln(),
-            _ => 0.0,
-        };
-        state.model.observe(Observation {
-            after,
-            at_most,
-            ln_size,
-        });
-        self.changed(&mut state);
+        }
+        state.model.past_mut().accept(whose, ln_size)
+    }
+
+    /// A job that is followed still ran then.
+    pub(crate) fn running(&self, place: Place, after: f64) {
+        self.lock().model.past_mut().running(place, after);
+    }
+
+    /// Stops following a job without having learned anything.
+    pub(crate) fn forget(&self, place: Place) {
+        self.lock().model.past_mut().forget(place);
+    }
+
+    /// Learns from a job that was followed: it ended within `(after, at_most]` seconds.
+    pub(crate) fn close(&self, place: Place, after: f64, at_most: f64) {
+        let mut state = self.lock();
+        let seen = state.model.close(place, after, at_most);
+        self.learned(&mut state, seen);
+    }
+
+    /// Learns from one job of the given size that wasn't followed.
+    pub(crate) fn observe(&self, whose: Whose, after: f64, at_most: f64, size: Option<f64>) {
+        let mut state = self.lock();
+        let ln_size = state.ln_size(size);
+        let seen = state.model.observe(whose, after, at_most, ln_size);
+        self.learned(&mut state, Some(seen));
+    }
+
+    fn learned(&self, state: &mut State, seen: Option<Observation>) {
+        if let Some(seen) = seen {
+            if state.unsaved.len() >= RING {
+                state.unsaved.remove(0);
+            }
+            state.unsaved.push(seen.place());
+            self.changed(state);
+        }
     }
 
     /// Replaces the prior's median, as long as nothing was seen.
@@ -281,28 +318,41 @@ impl Kind {
 
     /// How many jobs are remembered.
     pub(crate) fn jobs(&self) -> usize {
-        self.lock().model.ring().len()
+        self.lock().model.past().ended().len()
     }
 
     /// The memory that must be kept, in bytes.
     pub(crate) fn state_bytes(&self) -> usize {
-        let ring = self.jobs() * size_of::<Observation>();
+        let past = (RING + UNDER_WAY_MAX) * size_of::<Observation>();
         // Of the prior only median and scale; its law is derived.
-        ring + size_of::<Lanes>() + size_of::<Memory>() + 2 * size_of::<f64>()
+        past + size_of::<Lanes>() + size_of::<Memory>() + 2 * size_of::<f64>()
     }
 
-    /// What to write to disk if anything changed since that was last asked.
-    pub(crate) fn take_unsaved(&self, name: &str, now: u64) -> Option<Record> {
-        let state = self.lock();
+    /// What to add to the file of this name if anything changed since that was last asked, and what to take back if that
+    /// fails.
+    pub(crate) fn take_unsaved(&self, name: &str, now: u64) -> Option<(Vec<u8>, Vec<Place>)> {
+        let mut state = self.lock();
         let version = self.version();
-        (self.saved.swap(version, Ordering::AcqRel) != version)
-            .then(|| Record::new(name, now, &state.model, &state.memory))
+        if self.saved.swap(version, Ordering::AcqRel) == version {
+            return None;
+        }
+        let unsaved = std::mem::take(&mut state.unsaved);
+        let ended = state.model.past().ended().iter();
+        let fresh = ended.filter(|seen| unsaved.contains(&seen.place()));
+        let lines = file::lines(name, now, &state.model, &state.memory, fresh);
+        Some((lines, unsaved))
     }
 
     /// Takes back that it was saved.
-    pub(crate) fn not_saved(&self) {
+    pub(crate) fn not_saved(&self, unsaved: Vec<Place>) {
+        self.lock().unsaved.extend(unsaved);
         // No version ever equals this one, so the next attempt writes.
         self.saved.store(u64::MAX, Ordering::Release);
+    }
+
+    /// Whether something was learned that isn't on disk.
+    pub(crate) fn is_unsaved(&self) -> bool {
+        self.saved.load(Ordering::Acquire) != self.version()
     }
 
     fn changed(&self, state: &mut State) {
@@ -319,9 +369,11 @@ impl Kind {
 impl State {
     fn outlook(&mut self) -> &mut Outlook {
         self.outlook.get_or_insert_with(|| {
+            let ticks = self.model.ticks();
             let (law, slope) = self.model.predict();
             Outlook {
                 law,
+                ticks,
                 slope,
                 plans: Vec::new(),
             }
@@ -331,9 +383,23 @@ impl State {
     /// By how many bins the law of a job of this size is shifted.
     fn bins(&mut self, size: Option<f64>) -> f64 {
         match (size, self.memory.reference) {
-            (Some(size), Some(reference)) => self.outlook().slope * (size / reference).ln() / STEP,
+            (Some(size), Some(reference)) => self.bins_of((size / reference).ln()),
             _ => 0.0,
         }
+    }
+
+    fn bins_of(&mut self, ln_size: f64) -> f64 {
+        if ln_size == 0.0 {
+            return 0.0;
+        }
+        self.outlook().slope * ln_size / STEP
+    }
+
+    /// The logarithm of the job's relative size; the first size seen counts as 1.
+    fn ln_size(&mut self, size: Option<f64>) -> f64 {
+        size.map_or(0.0, |size| {
+            (size / *self.memory.reference.get_or_insert(size)).ln()
+        })
     }
 }
 
@@ -344,7 +410,7 @@ impl Outlook {
             if self.plans.len() == SHARED_PLANS {
                 self.plans.remove(0);
             }
-            self.plans.push(Plan::new(&self.law, terms));
+            self.plans.push(Plan::new(&self.law, &self.ticks, terms));
             self.plans.len() - 1
         });
         &self.plans[place]

@@ -3,19 +3,32 @@
 //! The memory is the ring of observations and one weight per expert, three kilobytes in all. Everything else (the
 //! experts' laws, their mixture) is a pure function of the memory and can be thrown away and made anew.
 
-use super::experts::{EXPERTS, Lanes, Opinions, Prior, evidence, fit, mix};
-use super::grid::Law;
-use super::ring::{Observation, RING, Span};
+use super::experts::{
+    EXACT, EXPERTS, Evidence, FIRST_WEIGHTS, Lanes, Opinions, Prior, TWINS, evidence, fit, mix,
+};
+use super::grid::{EDGES, Law, bin};
+use super::past::{Past, Whose};
+use super::plan::Tick;
+use super::ring::{Observation, Place};
+use super::risk::Seen;
 use std::collections::VecDeque;
 
 /// How much weight the experts share out among themselves before each job, so that none is ever beyond recall.
 const SHARE: f64 = 0.02;
 
-/// The change-point rule: when the short memory holds this much of the weight, after more than this many jobs, only
-/// the latest few are kept.
-const CHANGE_WEIGHT: f64 = 0.95;
+/// The change-point rule: when the short memory holds this much of the weight of both, and this much of all, after more
+/// than this many jobs, only the latest few are kept.
+const CHANGE_WEIGHT: f64 = 0.995;
+const CHANGE_WEIGHT_MIN: f64 = 0.2;
 const CHANGE_LEAST_JOBS: usize = 12;
 const CHANGE_KEEP: usize = 8;
+
+/// How far around a single end the next one is expected where ends fall together, in seconds.
+const TICK_MIN: f64 = 0.02;
+
+/// A job hangs when this expert, the long kernel of middle width, gave it no more than this to run on.
+const OVERDUE_BY: usize = 6;
+const OVERDUE: f64 = 0.02;
 
 /// The learner of one kind.
 #[derive(Debug, Clone)]
@@ -23,10 +36,11 @@ pub(crate) struct Model {
     prior: Prior,
     /// The exponent that is not to be learned: an estimate of the remaining time scales with it by definition.
     fixed_slope: Option<f64>,
-    ring: VecDeque<Observation>,
+    past: Past,
     weights: Lanes,
     /// The experts' laws; none when the memory has changed since they were made.
     fitted: Option<Fitted>,
+    before: Option<Box<Opinions>>,
 }
 
 #[derive(Debug, Clone)]
@@ -41,9 +55,10 @@ impl Model {
         Self {
             prior,
             fixed_slope,
-            ring: VecDeque::new(),
-            weights: [1.0 / EXPERTS as f64; EXPERTS],
+            past: Past::default(),
+            weights: FIRST_WEIGHTS,
             fitted: None,
+            before: None,
         }
     }
 
@@ -51,11 +66,11 @@ impl Model {
     pub(crate) fn restore(
         prior: Prior,
         fixed_slope: Option<f64>,
-        ring: VecDeque<Observation>,
+        ended: Vec<Observation>,
         weights: Lanes,
     ) -> Self {
         Self {
-            ring,
+            past: Past::new(ended),
             weights,
             ..Self::new(prior, fixed_slope)
         }
@@ -71,14 +86,14 @@ impl Model {
         self.weights
     }
 
-    /// The jobs remembered, oldest first.
-    pub(crate) fn ring(&self) -> impl ExactSizeIterator<Item = &Observation> {
-        self.ring.iter()
+    /// The jobs that are remembered and followed.
+    pub(crate) fn past(&self) -> &Past {
+        &self.past
     }
 
     /// Moves the prior's median as long as nothing was seen; returns whether it did.
     pub(crate) fn expect(&mut self, median: f64) -> bool {
-        let moved = self.ring.is_empty() && self.prior.ln_median != median.ln();
+        let moved = self.past.ended().is_empty() && self.prior.ln_median != median.ln();
         if moved {
             self.prior = Prior::new(median, self.prior.scale);
             self.fitted = None;
@@ -88,23 +103,51 @@ impl Model {
 
     /// The median of the durations seen; none if there were none.
     pub(crate) fn median_seen(&self) -> Option<f64> {
-        let mut seen: Vec<f64> = self.ring.iter().filter_map(|seen| seen.middle()).collect();
+        let ended = self.past.ended().iter();
+        let mut seen: Vec<f64> = ended.filter_map(|seen| seen.middle()).collect();
         seen.sort_by(f64::total_cmp);
         seen.get(seen.len() / 2).copied()
     }
 
-    /// Learns from one job.
-    pub(crate) fn observe(&mut self, observation: Observation) {
+    /// The jobs that are remembered and followed, to be changed where that teaches nothing.
+    pub(crate) fn past_mut(&mut self) -> &mut Past {
+        &mut self.past
+    }
+
+    /// Learns how a job ended that was followed; returns the observation if it was.
+    pub(crate) fn close(&mut self, place: Place, after: f64, at_most: f64) -> Option<Observation> {
+        let seen = self.past.close(place, after, at_most)?;
+        self.learn(seen);
+        Some(seen)
+    }
+
+    /// Learns from one job that wasn't followed.
+    pub(crate) fn observe(
+        &mut self,
+        whose: Whose,
+        after: f64,
+        at_most: f64,
+        ln_size: f64,
+    ) -> Observation {
+        let seen = self.past.observation(whose, after, at_most, ln_size);
+        self.learn(seen);
+        seen
+    }
+
+    fn learn(&mut self, seen: Observation) {
         let fitted = self.fitted();
-        let evidence = evidence(&fitted.laws, observation.span(fitted.slope));
+        let evidence = evidence(&fitted.laws, seen.span(fitted.slope));
         self.reweigh(&evidence);
-        if self.ring.len() == RING {
-            self.ring.pop_front();
-        }
-        self.ring.push_back(observation);
+        self.past.remember(seen);
         self.forget_after_a_change();
-        self.fitted = None;
-        // At the end of a job nobody waits for an answer; at the next plan somebody would.
+        self.refit();
+    }
+
+    /// Fits the experts to what is known now.
+    ///
+    /// At the end of a job nobody waits for an answer; at the next plan somebody would.
+    pub(crate) fn refit(&mut self) {
+        self.before = self.fitted.take().map(|f| f.laws);
         self.fitted();
     }
 
@@ -115,18 +158,82 @@ impl Model {
         (mix(&fitted.laws, &weights), fitted.slope)
     }
 
+    /// Where within their bins ends have fallen together, as far as the experts who expect exactly what was there before
+    /// are believed.
+    pub(crate) fn ticks(&mut self) -> Vec<Tick> {
+        let weights = self.weights;
+        let slope = self.fitted().slope;
+        let exact = self.past.ended().iter().filter(|seen| seen.is_exact());
+        let mut ends: Vec<f64> = exact
+            .map(|seen| f64::from(seen.after) / (slope * f64::from(seen.ln_size)).exp())
+            .filter(|end| *end > EDGES[0])
+            .collect();
+        ends.sort_by(f64::total_cmp);
+        let mut ticks: Vec<Tick> = Vec::new();
+        let fitted = self.fitted();
+        for ends in ends.chunk_by(|one, other| bin(one.ln()) == bin(other.ln())) {
+            let bin = bin(ends[0].ln());
+            let laws = &fitted.laws[bin];
+            let all: f64 = (0..EXPERTS).map(|e| weights[e] * laws[e]).sum();
+            let exact: f64 = EXACT.map(|e| weights[e] * laws[e]).sum();
+            let (first, last) = (ends[0], ends[ends.len() - 1]);
+            // The next may lie as far outside of those seen as they are from each other.
+            let beyond = TICK_MIN + (last - first) / ends.len() as f64;
+            ticks.push(Tick {
+                bin,
+                share: exact / all,
+                from: (first - beyond).max(EDGES[bin]),
+                to: (last + beyond).min(EDGES[bin + 1]),
+            });
+        }
+        ticks
+    }
+
     /// Fits the experts if the memory has changed.
     fn fitted(&mut self) -> &Fitted {
         if self.fitted.is_none() {
-            let slope = self.fixed_slope.unwrap_or_else(|| slope(&self.ring));
-            let spans: Vec<Span> = self.ring.iter().map(|seen| seen.span(slope)).collect();
-            let all_exact = self.ring.iter().all(|seen| seen.is_exact());
+            let slope = self.fixed_slope.unwrap_or_else(|| slope(self.past.ended()));
             self.fitted = Some(Fitted {
                 slope,
-                laws: fit(&self.prior, &spans, all_exact),
+                laws: fit(&self.prior, &self.evidence(slope), self.before.as_deref()),
             });
         }
         self.fitted.as_ref().expect("it was made just above")
+    }
+
+    fn evidence(&self, slope: f64) -> Evidence {
+        let mut jobs: Vec<Observation> = self.past.ended().iter().copied().collect();
+        jobs.extend(self.past.under_way());
+        jobs.sort_by_key(|job| job.place());
+        let seen = jobs.iter().map(|job| Seen {
+            span: job.span(slope),
+            ended: !job.is_censored(),
+        });
+        // Of jobs begun together the first to end are the shortest: no level to follow.
+        let oldest = self.oldest_under_way(slope);
+        let durations = jobs
+            .iter()
+            .take_while(|job| oldest.is_none_or(|oldest| job.place() < oldest))
+            .filter_map(|job| Some(job.middle()?.ln() - slope * f64::from(job.ln_size)));
+        Evidence {
+            seen: seen.collect(),
+            durations: durations.collect(),
+            exact: jobs.iter().all(|job| job.is_exact() || job.is_censored()),
+        }
+    }
+
+    /// The place in the order of the oldest job that may be taken to go on as jobs do, and not to hang.
+    fn oldest_under_way(&self, slope: f64) -> Option<Place> {
+        let before = self.before.as_ref()?;
+        let mut left = 1.0;
+        let overdue = before.iter().position(|laws| {
+            left -= laws[OVERDUE_BY];
+            left < OVERDUE
+        });
+        let overdue = overdue.unwrap_or(usize::MAX);
+        let jobs = self.past.under_way().iter();
+        let going = jobs.filter(|job| job.span(slope).first < overdue);
+        going.map(|job| job.place()).min()
     }
 
     /// Bayes among the experts, with a little of everything shared out.
@@ -137,32 +244,38 @@ impl Model {
         }
         let sum: f64 = weights.iter().sum();
         if sum > 0.0 && sum.is_finite() {
-            self.weights =
-                weights.map(|weight| (1.0 - SHARE) * weight / sum + SHARE / EXPERTS as f64);
+            for e in 0..EXPERTS {
+                self.weights[e] = (1.0 - SHARE) * weights[e] / sum + SHARE * FIRST_WEIGHTS[e];
+            }
         }
     }
 
     /// Drops the past when only the short memory can explain the present.
     fn forget_after_a_change(&mut self) {
-        let half = EXPERTS / 2;
-        let short: f64 = self.weights[half..].iter().sum();
-        if short <= CHANGE_WEIGHT || self.ring.len() <= CHANGE_LEAST_JOBS {
+        let short: f64 = TWINS.map(|twin| self.weights[2 * twin + 1]).sum();
+        let long: f64 = TWINS.map(|twin| self.weights[2 * twin]).sum();
+        // Levels may know it, too; where they alone do there is no change but a drift.
+        let changed = short > CHANGE_WEIGHT * (short + long) && short > CHANGE_WEIGHT_MIN;
+        if !changed || self.past.ended().len() <= CHANGE_LEAST_JOBS {
             return;
         }
-        self.ring.drain(..self.ring.len() - CHANGE_KEEP);
-        for shape in 0..half {
-            let both = 0.5 * (self.weights[shape] + self.weights[half + shape]);
-            self.weights[shape] = both;
-            self.weights[half + shape] = both;
+        self.past.keep_latest(CHANGE_KEEP);
+        for twin in TWINS {
+            let both = 0.5 * (self.weights[2 * twin] + self.weights[2 * twin + 1]);
+            self.weights[2 * twin] = both;
+            self.weights[2 * twin + 1] = both;
         }
     }
 }
 
 /// The exponent b of the size in T = u·size^b: a ridge slope of ln T on ln size, drawn towards 1.
-fn slope(ring: &VecDeque<Observation>) -> f64 {
-    let points: Vec<(f64, f64)> = ring
+fn slope(ended: &VecDeque<Observation>) -> f64 {
+    let points: Vec<(f64, f64)> = ended
         .iter()
-        .filter_map(|seen| seen.middle().map(|middle| (seen.ln_size, middle.ln())))
+        .filter_map(|seen| {
+            seen.middle()
+                .map(|middle| (f64::from(seen.ln_size), middle.ln()))
+        })
         .collect();
     if points.is_empty() {
         return 1.0;
@@ -181,8 +294,10 @@ fn slope(ring: &VecDeque<Observation>) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::forecast;
     use super::super::plan::Plan;
     use super::super::planner::Terms;
+    use super::super::ring::RING;
     use super::*;
 
     const KNOWN: [f64; 5] = [18.0, 22.0, 19.0, 25.0, 21.0];
@@ -190,11 +305,7 @@ mod tests {
     fn model(seen: impl IntoIterator<Item = (f64, f64)>) -> Model {
         let mut model = Model::new(Prior::new(15.0, 1.0), None);
         for (after, at_most) in seen {
-            model.observe(Observation {
-                after,
-                at_most,
-                ln_size: 0.0,
-            });
+            model.observe(Whose::default(), after, at_most, 0.0);
         }
         model
     }
@@ -207,7 +318,7 @@ mod tests {
             gap: 0.25,
             loss: 1.0,
         };
-        let plan = Plan::new(&law, terms);
+        let plan = Plan::new(&law, &[], terms);
         for (planned, poll) in plan.path(0.0, f64::INFINITY).iter().zip(polls) {
             assert!(
                 (planned.at - poll).abs() < 6e-4,
@@ -224,7 +335,7 @@ mod tests {
         given_up.push((60.0, f64::INFINITY));
         check(
             vec![],
-            [5.352, 9.751, 13.977, 18.309, 22.815, 27.589, 32.701, 38.375],
+            [5.405, 9.849, 14.117, 18.493, 23.044, 27.866, 33.030, 38.761],
         );
         check(
             known,
@@ -235,13 +346,13 @@ mod tests {
         check(
             enclosed,
             [
-                16.734, 19.637, 21.920, 23.985, 25.982, 28.146, 30.490, 33.362,
+                16.567, 19.442, 21.702, 23.746, 25.724, 27.866, 30.187, 32.701,
             ],
         );
         check(
             given_up,
             [
-                12.902, 19.057, 22.363, 25.724, 29.295, 34.036, 39.941, 46.872,
+                11.675, 18.679, 22.141, 25.468, 29.003, 33.362, 39.151, 46.405,
             ],
         );
     }
@@ -261,16 +372,17 @@ mod tests {
         let sum: f64 = law.iter().sum();
         assert!((sum - 1.0).abs() < 1e-9 && law.iter().all(|mass| *mass > 0.0));
         assert!(slope.is_finite());
-        assert_eq!(model.ring().len(), RING);
+        assert_eq!(model.past().ended().len(), RING);
     }
 
     #[test]
-    fn a_jump_empties_the_memory_and_steadiness_does_not() {
+    fn after_a_jump_the_next_job_is_expected_where_the_latest_were() {
         let steady = (0..100).map(|i| 20.0 + f64::from(i % 7));
         let same = |t: f64| (t, t);
-        assert_eq!(model(steady.clone().map(same)).ring().len(), 100);
-        let jump = steady.chain([200.0; 6]);
-        assert!(model(jump.map(same)).ring().len() < 20);
+        assert_eq!(model(steady.clone().map(same)).past().ended().len(), 100);
+        let (law, _) = model(steady.chain([200.0; 20]).map(same)).predict();
+        let median = forecast::quantile(&law, 0.5, 0.0);
+        assert!((150.0..250.0).contains(&median), "{median}");
     }
 
     #[test]
@@ -280,11 +392,7 @@ mod tests {
             for i in 0..100 {
                 let size = 1.0 + f64::from(i % 10);
                 let t = 10.0 * size.powf(truth);
-                model.observe(Observation {
-                    after: t,
-                    at_most: t,
-                    ln_size: size.ln(),
-                });
+                model.observe(Whose::default(), t, t, size.ln());
             }
             let (_, slope) = model.predict();
             assert!((slope - truth).abs() < 0.05, "{slope} is not {truth}");

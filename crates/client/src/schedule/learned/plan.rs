@@ -1,14 +1,22 @@
 //! A plan on the grid: the planner's solution for a learned law, and the way along it.
 
-use super::grid::{BINS, EDGES, Law, position};
+use super::grid::{BINS, EDGES, Law};
 use super::planner::{Ladder, Terms, solve};
-use std::sync::LazyLock;
 
-/// How many states a plan knows: acceptance, and each bin's upper edge.
-const STATES: usize = BINS + 1;
+/// The least pause beyond the grid, in seconds.
+const PAUSE_MIN_BEYOND: f64 = 60.0;
 
-/// The greatest pause beyond the grid, in seconds.
-const GREATEST_PAUSE_BEYOND: f64 = 60.0;
+/// How far apart the candidates for a poll are at most, in terms of the best pause where ends are as likely as there.
+const FINENESS: f64 = 0.125;
+
+/// A bin is not made finer if less than this is to be gained, in terms of the price.
+const GAIN_MIN: f64 = 0.01;
+
+/// In how many parts a bin is cut at most.
+const PARTS_MAX: f64 = 16.0;
+
+/// Candidates are not nearer to each other than this, in terms of the least pause.
+const NEAREST: f64 = 0.1;
 
 /// How many polls are looked ahead at once. A wait keeps these and not the plan.
 const AHEAD: usize = 8;
@@ -20,18 +28,120 @@ const GIVE: f64 = 0.08;
 const TRIES: u32 = 20;
 const SHRINK: f64 = 0.85;
 
-/// The instants of the states, in seconds since acceptance.
-static INSTANTS: LazyLock<[f64; STATES]> =
-    LazyLock::new(|| std::array::from_fn(|state| if state == 0 { 0.0 } else { EDGES[state] }));
+/// What a law knows of the inside of a bin: that ends fall together there, as those of a server that works in ticks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Tick {
+    pub(crate) bin: usize,
+    /// Which share of the bin's probability it has.
+    pub(crate) share: f64,
+    /// Where it lies, in seconds.
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+}
 
 /// The best next poll from every state.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plan {
     terms: Terms,
     next: Box<[u16]>,
-    /// What has happened by each state: the probability of the end, and the part of the mean that lies below.
-    ended: Box<[f64; STATES]>,
-    mean: Box<[f64; STATES]>,
+    states: States,
+}
+
+/// Where polls may be placed, in seconds since acceptance, and what has happened by then.
+#[derive(Debug, Clone, PartialEq)]
+struct States {
+    instants: Vec<f64>,
+    /// The probability of the end, and the part of the mean duration that lies below.
+    ended: Vec<f64>,
+    mean: Vec<f64>,
+}
+
+impl States {
+    /// The bins' upper edges, more of them where polls are worth placing exactly, and fewer where they are nearer to each
+    /// other than polls may be.
+    fn new(law: &Law, ticks: &[Tick], terms: Terms) -> Self {
+        let mut states = Self {
+            instants: Vec::with_capacity(2 * BINS),
+            ended: Vec::with_capacity(2 * BINS),
+            mean: Vec::with_capacity(2 * BINS),
+        };
+        states.push(0.0, 0.0, 0.0);
+        let (mut ended, mut mean) = (0.0_f64, 0.0);
+        let mut ticks = ticks.iter().peekable();
+        for (i, mass) in law.iter().enumerate() {
+            let (from, to) = (EDGES[i], EDGES[i + 1]);
+            let width = to - from;
+            let tick = ticks.next_if(|tick| tick.bin == i);
+            let sharp = tick.map_or(0.0, |tick| tick.share * mass);
+            let even = mass - sharp;
+            // What has happened by an instant within the bin.
+            let by = |at: f64| {
+                let part = (at - from) / width;
+                let (mut by, mut below) = (even * part, even * part * 0.5 * (from + at));
+                if let Some(tick) = tick {
+                    let part = ((at - tick.from) / (tick.to - tick.from)).clamp(0.0, 1.0);
+                    let middle = tick.from + 0.5 * part * (tick.to - tick.from);
+                    by += sharp * part;
+                    below += sharp * part * middle;
+                }
+                (by, below)
+            };
+            let worth = GAIN_MIN * terms.price;
+            let mut cuts = [f64::INFINITY; 2];
+            if let Some(tick) = tick.filter(|tick| sharp * (to - tick.to) > worth) {
+                cuts = [tick.from, tick.to];
+            }
+            let rate = even / width / (1.0 - ended).max(1e-12);
+            let pause = FINENESS * (2.0 * terms.price / rate.max(1e-12)).sqrt();
+            let parts = (width / pause)
+                .min(even * width / worth)
+                .min(PARTS_MAX)
+                .ceil();
+            for part in 1..=parts.max(1.0) as u32 {
+                let at = from + width * f64::from(part) / parts.max(1.0);
+                for cut in &mut cuts {
+                    if *cut < at {
+                        let (by, below) = by(*cut);
+                        states.push(*cut, ended + by, mean + below);
+                        *cut = f64::INFINITY;
+                    }
+                }
+                let far = at - states.last() >= NEAREST * terms.gap;
+                if far || i + 1 == BINS && f64::from(part) >= parts {
+                    let (by, below) = by(at.min(to));
+                    states.push(at.min(to), ended + by, mean + below);
+                }
+            }
+            (ended, mean) = {
+                let (by, below) = by(to);
+                (ended + by, mean + below)
+            };
+        }
+        states
+    }
+
+    fn push(&mut self, instant: f64, ended: f64, mean: f64) {
+        if self.instants.last().is_none_or(|last| *last < instant) {
+            self.instants.push(instant);
+            self.ended.push(ended);
+            self.mean.push(mean);
+        }
+    }
+
+    /// The last instant.
+    fn last(&self) -> f64 {
+        self.instants.last().copied().unwrap_or_default()
+    }
+
+    /// The state nearest to an instant.
+    fn at(&self, seconds: f64) -> usize {
+        let after = self.instants.partition_point(|instant| *instant < seconds);
+        let before = after.saturating_sub(1);
+        match self.instants.get(after) {
+            Some(instant) if instant - seconds <= seconds - self.instants[before] => after,
+            _ => before,
+        }
+    }
 }
 
 /// One planned poll, in seconds since acceptance.
@@ -60,23 +170,18 @@ struct Look {
 }
 
 impl Plan {
-    /// Plans for a law.
-    pub(crate) fn new(law: &Law, terms: Terms) -> Self {
-        let (mut ended, mut mean) = (Box::new([0.0; STATES]), Box::new([0.0; STATES]));
-        for i in 0..BINS {
-            ended[i + 1] = ended[i] + law[i];
-            mean[i + 1] = mean[i] + law[i] * 0.5 * (EDGES[i] + EDGES[i + 1]);
-        }
+    /// Plans for a law and the ticks in it, which are in the order of their bins.
+    pub(crate) fn new(law: &Law, ticks: &[Tick], terms: Terms) -> Self {
+        let states = States::new(law, ticks, terms);
         let ladder = Ladder {
-            instants: &*INSTANTS,
-            ended: &*ended,
-            mean: &*mean,
+            instants: &states.instants,
+            ended: &states.ended,
+            mean: &states.mean,
         };
         Self {
             next: solve(ladder, terms).next,
             terms,
-            ended,
-            mean,
+            states,
         }
     }
 
@@ -106,11 +211,14 @@ impl Plan {
 
     /// When to look again after having looked in vain at `now`.
     fn after(&self, now: f64) -> f64 {
-        let state = state_at(now);
-        if state >= BINS {
-            return now + (INSTANTS[BINS] - INSTANTS[BINS - 1]).min(GREATEST_PAUSE_BEYOND);
+        let state = self.states.at(now);
+        let last = self.next.len() - 1;
+        if state >= last {
+            // Where all jobs known have ended, the rate of ends is taken to be that of a law without a scale.
+            let pause = (2.0 * self.terms.price * now).sqrt();
+            return now + pause.clamp(PAUSE_MIN_BEYOND, EDGES[BINS] - EDGES[BINS - 1]);
         }
-        INSTANTS[usize::from(self.next[state])]
+        self.states.instants[usize::from(self.next[state])]
     }
 
     /// How much of `room` (negative: to earlier) is left to jitter so that its cost stays small: all of it where the law
@@ -139,35 +247,34 @@ impl Plan {
         let Terms { price, loss, .. } = self.terms;
         let missed = loss * (to.ended - from.ended);
         let late = to.at * missed - loss * (to.mean - from.mean);
-        price * (self.ended[BINS] - to.ended + missed) + late
+        price * (self.total() - to.ended + missed) + late
     }
 
-    /// What has happened by an instant, evenly within a bin.
+    fn total(&self) -> f64 {
+        self.states.ended.last().copied().unwrap_or_default()
+    }
+
+    /// What has happened by an instant, evenly between two states.
     fn look(&self, at: f64) -> Look {
-        let position = if at > 0.0 {
-            position(at.ln()).clamp(0.0, BINS as f64)
-        } else {
-            0.0
-        };
-        let whole = (position as usize).min(BINS - 1);
-        let share = position - whole as f64;
-        let between = |sums: &[f64; STATES]| sums[whole] + share * (sums[whole + 1] - sums[whole]);
+        let States {
+            instants,
+            ended,
+            mean,
+        } = &self.states;
+        let after = instants.partition_point(|instant| *instant < at);
+        let after = after.clamp(1, instants.len() - 1);
+        let before = after - 1;
+        let share = (at - instants[before]) / (instants[after] - instants[before]);
+        let share = share.clamp(0.0, 1.0);
+        let between = |sums: &[f64]| sums[before] + share * (sums[after] - sums[before]);
         Look {
             at,
-            ended_before: self.ended[whole],
-            mean_before: self.mean[whole],
-            ended: between(&self.ended),
-            mean: between(&self.mean),
+            ended_before: ended[before],
+            mean_before: mean[before],
+            ended: between(ended),
+            mean: between(mean),
         }
     }
-}
-
-/// The state nearest to an instant, on the logarithmic axis.
-fn state_at(seconds: f64) -> usize {
-    if seconds <= 0.0 {
-        return 0;
-    }
-    (position(seconds.ln()).round() as usize).min(BINS)
 }
 
 #[cfg(test)]
@@ -185,22 +292,25 @@ mod tests {
     fn a_duration_known_exactly_is_one_poll_at_its_end() {
         let mut law = [0.0; BINS];
         law[530] = 1.0;
-        let plan = Plan::new(&law, PURE);
+        let plan = Plan::new(&law, &[], PURE);
         assert_eq!(plan.after(0.0), EDGES[531]);
     }
 
     #[test]
-    fn beyond_the_grid_the_plan_goes_on_every_minute() {
-        let plan = Plan::new(&student(3.0, 15f64.ln(), 1.0), PURE);
-        assert_eq!(plan.after(EDGES[BINS]), EDGES[BINS] + 60.0);
-        assert_eq!(plan.after(1e9), 1e9 + 60.0);
+    fn beyond_the_grid_pauses_grow_with_the_root_of_the_age() {
+        let plan = Plan::new(&student(3.0, 15f64.ln(), 1.0), &[], PURE);
+        let pause = |now: f64| plan.after(now) - now;
+        let end = EDGES[BINS];
+        assert!((pause(end) - end.sqrt()).abs() < 1.0);
+        assert!((pause(4.0 * end) - 2.0 * end.sqrt()).abs() < 1.0);
+        assert!(pause(1e12) < 5_000.0);
     }
 
     #[test]
     fn trusted_pushes_stretch_the_pauses_by_the_root_of_the_loss() {
         let law = student(3.0, 30f64.ln(), 1.0);
-        let pure = Plan::new(&law, PURE);
-        let pushed = Plan::new(&law, Terms { loss: 0.04, ..PURE });
+        let pure = Plan::new(&law, &[], PURE);
+        let pushed = Plan::new(&law, &[], Terms { loss: 0.04, ..PURE });
         let pause = |plan: &Plan| plan.after(20.0) - 20.0;
         let stretch = pause(&pushed) / pause(&pure);
         assert!((3.0..8.0).contains(&stretch), "{stretch}");
@@ -208,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_path_is_the_plan_step_by_step() {
-        let plan = Plan::new(&student(3.0, 15f64.ln(), 1.0), PURE);
+        let plan = Plan::new(&student(3.0, 15f64.ln(), 1.0), &[], PURE);
         let mut now = 0.0;
         for poll in plan.path(0.0, f64::INFINITY) {
             now = plan.after(now);
@@ -221,14 +331,14 @@ mod tests {
 
     #[test]
     fn jitter_has_room_on_a_smooth_law_and_none_at_an_edge() {
-        let smooth = Plan::new(&student(3.0, 15f64.ln(), 1.0), PURE);
+        let smooth = Plan::new(&student(3.0, 15f64.ln(), 1.0), &[], PURE);
         for pair in smooth.path(0.0, f64::INFINITY).windows(2) {
             let room = pair[0].pause.min(pair[1].pause);
             assert!(pair[0].earlier > 0.7 * room && pair[0].later > 0.7 * room);
         }
         let mut law = [0.0; BINS];
         law[530] = 1.0;
-        let [poll, ..] = Plan::new(&law, PURE).path(0.0, f64::INFINITY);
+        let [poll, ..] = Plan::new(&law, &[], PURE).path(0.0, f64::INFINITY);
         assert!(poll.earlier < 0.1 && poll.later < 1.0, "{poll:?}");
     }
 }

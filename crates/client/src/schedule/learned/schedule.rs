@@ -24,7 +24,7 @@ const GREATEST_PRICE: f64 = 1e4;
 pub enum Dial {
     /// A request is worth a tenth of a second.
     Eager,
-    /// A request is worth half a second: fewer requests *and* less delay than exponential backoff, on every law tried.
+    /// A request is worth half a second, which costs less than exponential backoff on every law tried.
     #[default]
     Balanced,
     /// A request is worth two seconds.
@@ -254,7 +254,7 @@ impl Learned {
 
 impl Schedule for Learned {
     fn begin(&self, start: &Start) -> Box<dyn Cursor> {
-        Box::new(Walk::new(self.clone(), self.history_for(start), start))
+        Box::new(Walk::begin(self.clone(), self.history_for(start), start))
     }
 }
 
