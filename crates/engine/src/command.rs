@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use abide_wire::{Revision, Timestamp};
 
-use crate::engine::{Effect, Engine};
+use crate::effect::Effect;
+use crate::engine::Engine;
 use crate::entry::Entry;
-use crate::job::Job;
-use crate::{Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey};
+use crate::{Delivery, DeliveryKey, Endpoint, EndpointKey, Job, JobKey};
 
 /// A request to change the state.
 pub trait Command: fmt::Debug + Send + 'static {
@@ -160,7 +160,7 @@ impl Answer for Arc<Job> {
     type Key = JobKey;
 
     fn read(engine: &Engine, key: JobKey) -> Result<Self, Refusal> {
-        engine.job(key).cloned().ok_or(Refusal::NotFound)
+        engine.jobs.get(key).cloned().ok_or(Refusal::NotFound)
     }
 }
 
@@ -177,7 +177,7 @@ impl Answer for Arc<Endpoint> {
     type Key = EndpointKey;
 
     fn read(engine: &Engine, key: EndpointKey) -> Result<Self, Refusal> {
-        let found = engine.webhooks().endpoint(key).cloned();
+        let found = engine.deliveries.endpoint(key).cloned();
         found.ok_or(Refusal::NoSuchEndpoint)
     }
 }
@@ -186,7 +186,7 @@ impl Answer for Arc<Delivery> {
     type Key = DeliveryKey;
 
     fn read(engine: &Engine, key: DeliveryKey) -> Result<Self, Refusal> {
-        let found = engine.webhooks().delivery(key).cloned();
+        let found = engine.deliveries.get(key).cloned();
         found.ok_or(Refusal::NoSuchDelivery)
     }
 }

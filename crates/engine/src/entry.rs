@@ -1,15 +1,16 @@
 //! The facts, in their stored form.
 //!
-//! An entry says what is so, never what somebody wished: it holds everything that clock, luck or a caller decided.
-//! Its JSON is the journal's own and differs from what goes over the wire; the golden files in `tests/it/golden` hold it fast, and
-//! entries of every released version must stay readable.
+//! An entry says what is so, never what was asked for: it holds everything that the clock, the seed or a caller decided.
+//! Its JSON is the journal's own and differs from what goes over the wire. The golden files in `tests/it/golden` hold it
+//! fast, and entries of every released version must stay readable.
 
 use serde::{Deserialize, Serialize};
 
-use abide_wire::{Outcome, Problem, Simulate, Timestamp, WebhookTarget, Worker};
+use abide_wire::Timestamp;
 
-use crate::model::{Defaults, Plan};
-use crate::{JobKey, Json, Owner};
+use crate::JobKey;
+use crate::delivery::Fact;
+use crate::jobs::{Created, Defaults, Finished, Named};
 
 /// Few entries are longer, in bytes.
 const ENTRY_BYTES: usize = 1_024;
@@ -18,7 +19,7 @@ const ENTRY_BYTES: usize = 1_024;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Entry {
-    /// All luck is drawn from this seed from now on.
+    /// All draws are made from this seed from now on.
     Seeded {
         /// The seed.
         seed: u64,
@@ -63,96 +64,16 @@ pub enum Entry {
         /// What it shows.
         at: Timestamp,
     },
-    /// The job of the routes that name none is this one.
-    DefaultJob(Box<DefaultJobSet>),
+    /// A name stands for this job from now on.
+    Named(Box<Named>),
     /// Something about webhooks.
-    Webhook(Box<crate::delivery::Fact>),
+    Webhook(Box<Fact>),
 }
 
-impl From<crate::delivery::Fact> for Entry {
-    fn from(fact: crate::delivery::Fact) -> Self {
+impl From<Fact> for Entry {
+    fn from(fact: Fact) -> Self {
         Self::Webhook(Box::new(fact))
     }
-}
-
-/// A job was accepted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Created {
-    /// Its name.
-    pub job: JobKey,
-    /// When.
-    pub at: Timestamp,
-    /// Whose it is.
-    #[serde(default)]
-    pub owner: Owner,
-    /// What sort of work it is.
-    pub kind: String,
-    /// Who does the work.
-    #[serde(default)]
-    pub worker: Worker,
-    /// What it was given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub input: Option<Json>,
-    /// What its creator noted on it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Json>,
-    /// What the simulator has decided about it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plan: Option<Plan>,
-    /// When it fails if it hasn't ended by then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deadline_at: Option<Timestamp>,
-    /// Where to tell of its events.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub webhook: Option<WebhookTarget>,
-    /// Under which idempotency key it was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency: Option<Idempotency>,
-    /// The digest of what was said, where luck is drawn by how often that was said before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub said: Option<u64>,
-}
-
-/// An idempotency key, and what it was used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Idempotency {
-    /// The digest of owner and key.
-    pub key: u64,
-    /// The digest of what was asked for under it.
-    pub asked: u64,
-    /// Until when it is remembered.
-    pub until: Timestamp,
-}
-
-/// A job ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Finished {
-    /// Which.
-    pub job: JobKey,
-    /// When.
-    pub at: Timestamp,
-    /// How.
-    pub outcome: Outcome,
-    /// What it made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub result: Option<Json>,
-    /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<Problem>,
-    /// When its record will be removed.
-    pub expires_at: Timestamp,
-}
-
-/// The job of the routes that name none is this one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DefaultJobSet {
-    /// Which.
-    pub job: JobKey,
-    /// How it, and those after it, are played.
-    pub simulate: Simulate,
-    /// How long after its end it starts again as a new job, in milliseconds; never where `None`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reset_ms: Option<u64>,
 }
 
 impl Entry {
@@ -169,7 +90,7 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// Where the bytes are not an entry of this version.
+    /// The bytes are not an entry of this version.
     pub fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
     }

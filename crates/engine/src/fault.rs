@@ -1,7 +1,7 @@
 //! Whether a fault meets the n-th occasion.
 //!
 //! An occasion is a request for a job, a stream of its events or a delivery about it. Occasions are counted from 1, per job and per
-//! [`Purpose`], whoever makes them; whether a fault meets one is drawn by `hash(seed, fate, fault, purpose, ordinal)`. So what a job's
+//! [`Purpose`], for all clients together; whether a fault meets one is drawn by `hash(server's seed, job's seed, fault, purpose, ordinal)`. So what a job's
 //! clients meet depends on what they do with that job and on nothing else: not on other jobs, not on how many requests are
 //! under way at the same time, not on the node that answers.
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use abide_wire::{Fault, FaultKind, FaultTarget};
 
-use crate::Luck;
+use crate::Rng;
 
 /// What an occasion is, as far as it matters for faults. Each is counted apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,15 +66,15 @@ impl Purpose {
     }
 }
 
-/// The faults that meet the `ordinal`-th occasion of that purpose of the job with that fate, in the order in which they were
-/// listed, counted from 1. `own` are the job's faults, `all` those of every job.
+/// The faults that meet the `ordinal`-th occasion of that purpose, counted from 1, of the job with that seed, in the order
+/// in which they were listed. `own` are the job's faults, `all` those of every job.
 pub fn meet<'a>(
     own: &'a [Fault],
     all: &'a [Fault],
-    fate: u64,
+    seed: u64,
     purpose: Purpose,
     ordinal: u32,
-    luck: Luck,
+    rng: Rng,
 ) -> impl Iterator<Item = &'a Fault> + 'a {
     own.iter()
         .chain(all)
@@ -85,7 +85,7 @@ pub fn meet<'a>(
                 && fault.chance.is_none_or(|chance| {
                     let place = (purpose.index() << 8) | n;
                     let nth = (u64::from(ordinal) << 16) | place as u64;
-                    luck.unit(fate, fault.fault.as_str(), nth) < chance
+                    rng.unit(seed, fault.fault.as_str(), nth) < chance
                 })
         })
         .map(|(_, fault)| fault)
@@ -93,7 +93,7 @@ pub fn meet<'a>(
 
 /// What happens to one delivery of a webhook.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WebhookFate {
+pub struct WebhookFaults {
     /// It counts as delivered and is never sent.
     pub is_lost: bool,
     /// It is sent twice.
@@ -104,18 +104,18 @@ pub struct WebhookFate {
     pub late: Option<Duration>,
 }
 
-impl WebhookFate {
-    /// What happens to the `ordinal`-th delivery about the job with that fate, counted from 1; attempts at the same delivery
-    /// share its ordinal.
+impl WebhookFaults {
+    /// What happens to the `ordinal`-th delivery about the job with that seed, counted from 1. Attempts at the same
+    /// delivery share its ordinal.
     #[must_use]
-    pub fn of(own: &[Fault], all: &[Fault], fate: u64, ordinal: u32, luck: Luck) -> Self {
+    pub fn of(own: &[Fault], all: &[Fault], seed: u64, ordinal: u32, rng: Rng) -> Self {
         let mut it = Self::default();
-        for fault in meet(own, all, fate, Purpose::Webhook, ordinal, luck) {
+        for fault in meet(own, all, seed, Purpose::Webhook, ordinal, rng) {
             match fault.fault {
                 FaultKind::WebhookLost => it.is_lost = true,
                 FaultKind::WebhookDoubled => it.is_doubled = true,
                 FaultKind::WebhookEarly => it.is_early = true,
-                FaultKind::WebhookLate => it.late = it.late.max(Some(delay_of(fault))),
+                FaultKind::WebhookLate => it.late = it.late.max(Some(fault.delay())),
                 _ => {}
             }
         }
@@ -123,29 +123,14 @@ impl WebhookFate {
     }
 }
 
-/// How long a fault lasts; what its sort says where it says nothing itself.
-#[must_use]
-pub fn delay_of(fault: &Fault) -> Duration {
-    let seconds = match fault.fault {
-        FaultKind::Latency => 1,
-        FaultKind::Stall => 30,
-        FaultKind::Stale | FaultKind::LateResult => 2,
-        FaultKind::WebhookLate => 5,
-        _ => 0,
-    };
-    fault
-        .delay
-        .map_or(Duration::from_secs(seconds), abide_wire::Span::get)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ordinals_met(fault: &Fault, purpose: Purpose, fate: u64, seed: u64) -> Vec<u32> {
+    fn ordinals_met(fault: &Fault, purpose: Purpose, job: u64, seed: u64) -> Vec<u32> {
         let faults = std::slice::from_ref(fault);
         (1..=1_000)
-            .filter(|n| meet(&[], faults, fate, purpose, *n, Luck::new(seed)).count() == 1)
+            .filter(|n| meet(&[], faults, job, purpose, *n, Rng::new(seed)).count() == 1)
             .collect()
     }
 
@@ -225,23 +210,23 @@ mod tests {
             Fault::new(FaultKind::Error),
         ];
         let all = [fault(FaultKind::WebhookLate, 3)];
-        let of = |ordinal| WebhookFate::of(&own, &all, 7, ordinal, Luck::new(1));
+        let of = |ordinal| WebhookFaults::of(&own, &all, 7, ordinal, Rng::new(1));
         assert_eq!(
             of(1),
-            WebhookFate {
+            WebhookFaults {
                 is_lost: true,
-                ..WebhookFate::default()
+                ..WebhookFaults::default()
             }
         );
         assert_eq!(
             of(2),
-            WebhookFate {
+            WebhookFaults {
                 is_doubled: true,
                 late: Some(Duration::from_secs(5)),
-                ..WebhookFate::default()
+                ..WebhookFaults::default()
             }
         );
         assert_eq!(of(3).late, Some(Duration::from_secs(9)));
-        assert_eq!(of(4), WebhookFate::default());
+        assert_eq!(of(4), WebhookFaults::default());
     }
 }

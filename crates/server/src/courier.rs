@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use abide_engine::delivery::{Dialect, ReportAttempt, Send};
+use abide_engine::delivery::{ReportAttempt, Send};
 use abide_wire::{headers, webhook};
 
 use crate::clock::Clock;
@@ -41,10 +41,14 @@ pub struct Courier {
     round: Round,
 }
 
+/// Says a native event in the form that an endpoint was registered with; `None` if it can't.
+pub type Render = fn(form: &str, event: &str) -> Option<String>;
+
 /// What every exchange needs.
 #[derive(Clone, Debug)]
 struct Round {
     carrier: Arc<dyn Carrier>,
+    render: Render,
     clock: Clock,
     commands: WeakCommands,
     cut: CancellationToken,
@@ -53,10 +57,12 @@ struct Round {
 }
 
 impl Courier {
-    /// A courier that carries what it is handed by `carrier`, and reports to that loop.
+    /// A courier that carries what it is handed by `carrier`, said by `render` if its endpoint wants another form than the
+    /// native one, and reports to that loop.
     #[must_use]
     pub fn new(
         carrier: Arc<dyn Carrier>,
+        render: Render,
         clock: Clock,
         commands: &Commands,
         sends: mpsc::UnboundedReceiver<Send>,
@@ -65,6 +71,7 @@ impl Courier {
             sends,
             round: Round {
                 carrier,
+                render,
                 clock,
                 // A strong one would keep the loop from ever ending.
                 commands: commands.downgrade(),
@@ -167,10 +174,17 @@ impl Round {
     }
 
     async fn post(&self, send: &Send) -> Result<Answered, SendError> {
+        let event = &send.delivery.body;
+        let body = match &send.endpoint.rendering {
+            None => Bytes::from_owner(Arc::<[u8]>::from(event.clone())),
+            Some(form) => (self.render)(form, event)
+                .ok_or_else(|| SendError::Form(form.as_ref().to_owned()))?
+                .into(),
+        };
         let post = Post {
             url: send.endpoint.url.as_ref().to_owned(),
-            headers: self.headers(send),
-            body: Bytes::from_owner(Arc::<[u8]>::from(send.delivery.body.clone())),
+            headers: self.headers(send, &body),
+            body,
         };
         for _copy in 1..send.delivery.copies {
             // The simulator's doubling: the same delivery once more, whatever is answered.
@@ -179,7 +193,7 @@ impl Round {
         self.carrier.post(post).await
     }
 
-    fn headers(&self, send: &Send) -> HeaderMap {
+    fn headers(&self, send: &Send, body: &[u8]) -> HeaderMap {
         let id = send.delivery.key.to_string();
         // Receivers compare this with clocks of their own, so it is the system's time whatever ours shows.
         let now = self.clock.system();
@@ -193,9 +207,9 @@ impl Round {
             headers::WEBHOOK_TIMESTAMP,
             &webhook::seconds_of(now).to_string(),
         );
-        if send.endpoint.dialect == Dialect::Standard {
+        if send.endpoint.secret.is_some() {
             let secrets = send.endpoint.secrets(send.at);
-            let signature = webhook::sign(secrets, &id, now, send.delivery.body.as_bytes());
+            let signature = webhook::sign(secrets, &id, now, body);
             put(headers::WEBHOOK_SIGNATURE, &signature);
         }
         if let Some(fault) = &send.delivery.fault {

@@ -19,7 +19,7 @@ use crate::config::{ClockSort, Config, JobStart};
 use crate::courier::{Carrier, Courier, HttpCarrier};
 use crate::driver::{Commands, Driver, DriverError, Failure};
 use crate::guard::Guard;
-use crate::http::{AppState, Gate};
+use crate::http::{AppState, Gate, render_webhook};
 use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal, View};
 use crate::metrics::Metrics;
 use crate::net::{BindError, Peer, ServeOptions, bind, serve};
@@ -161,7 +161,8 @@ impl Server {
         let courier = carrier(&state.guard).map(|carrier| {
             let (courier, sends) = mpsc::unbounded_channel();
             driver.set_courier(courier);
-            let courier = Courier::new(carrier, state.clock.clone(), &state.commands, sends);
+            let (clock, commands) = (state.clock.clone(), &state.commands);
+            let courier = Courier::new(carrier, render_webhook, clock, commands, sends);
             let courier = courier.counted(state.metrics.clone());
             tokio::spawn(courier.run(state.stop.clone()))
         });

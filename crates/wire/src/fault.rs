@@ -1,5 +1,7 @@
 //! The asynchronous faults that the simulator can play.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Span, limits};
@@ -62,6 +64,20 @@ impl FaultKind {
             Self::WebhookLate => "webhook_late",
             Self::WebhookEarly => "webhook_early",
         }
+    }
+}
+
+impl FaultKind {
+    /// How long such a fault lasts if [`Fault::delay`] isn't given; zero for those that don't last.
+    #[must_use]
+    pub const fn delay(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Latency => 1,
+            Self::Stall => 30,
+            Self::Stale | Self::LateResult => 2,
+            Self::WebhookLate => 5,
+            _ => 0,
+        })
     }
 }
 
@@ -142,6 +158,12 @@ impl Fault {
             retry_after: None,
             word: None,
         }
+    }
+
+    /// How long it lasts: its own delay, or its [kind's](FaultKind::delay).
+    #[must_use]
+    pub fn delay(&self) -> Duration {
+        self.delay.map_or_else(|| self.fault.delay(), Span::get)
     }
 
     /// Whether the fault may meet the `ordinal`-th occasion, counted from 1, luck aside.

@@ -53,8 +53,9 @@ impl clap::Args for SettingFlags {
             .help("A TOML file of settings, under the names of these flags [env: ABIDE_CONFIG]");
         command.arg(file).args(SETTINGS.iter().map(|setting| {
             let mut help = setting.help.trim().to_owned();
-            if !setting.default.is_empty() {
-                help = format!("{help} [default: {}]", setting.default);
+            let default = (setting.default)();
+            if !default.is_empty() {
+                help = format!("{help} [default: {default}]");
             }
             let variables: Vec<_> = setting.variables().collect();
             let arg = Arg::new(setting.name)

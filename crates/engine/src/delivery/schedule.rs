@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use abide_wire::Timestamp;
 
-use super::Endpoint;
+use super::endpoint::Endpoint;
 
-/// The longest that a receiver's `Retry-After` is obeyed.
+/// The longest `Retry-After` of a receiver that is obeyed.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long a replaced secret still signs.
 pub const OLD_SECRET_SIGNS: Duration = Duration::from_secs(24 * 3600);
@@ -14,29 +14,32 @@ pub const OLD_SECRET_SIGNS: Duration = Duration::from_secs(24 * 3600);
 /// for a week is not a week of failure.
 const FAILURES_APART: Duration = Duration::from_secs(12 * 3600);
 
+/// The pause before each attempt, in seconds: 0, 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h.
+pub const PAUSES_S: [u64; 10] = [
+    0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400,
+];
+
 /// How often, when, and for how long a delivery is tried.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
     /// The pause before each attempt, counted from the end of the one before; its length is the number of attempts.
     pub pauses: Vec<Duration>,
-    /// By which part of itself a pause may be longer or shorter, so that what failed together isn't tried together.
+    /// Jitter as a fraction of each pause, to spread retries that failed together.
     pub jitter: f64,
-    /// After how long without a success an endpoint is disabled.
+    /// How long every attempt must fail before an endpoint is disabled.
     pub disable_after: Duration,
     /// The most exchanges that are under way at a time, over all endpoints.
     pub flying_max: usize,
-    /// The most deliveries that wait, over all endpoints. Beyond it the endpoint for which most wait has its oldest given away.
+    /// The most deliveries that wait, over all endpoints. Beyond it the
+    /// endpoint for which most wait has its oldest dropped.
     pub open_max: usize,
 }
 
 impl Default for RetryPolicy {
-    /// 0, 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h, each ±20 %; disabled after 5 days.
+    /// [`PAUSES_S`], each ±20 %; disabled after 5 days.
     fn default() -> Self {
-        const PAUSES: [u64; 10] = [
-            0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400,
-        ];
         Self {
-            pauses: PAUSES.map(Duration::from_secs).to_vec(),
+            pauses: PAUSES_S.map(Duration::from_secs).to_vec(),
             jitter: 0.2,
             disable_after: Duration::from_secs(5 * 86_400),
             flying_max: 512,
@@ -54,12 +57,12 @@ impl RetryPolicy {
 
     /// How long after the end of a failed attempt the next one is made; `None` when it was the last.
     ///
-    /// `steps` counts the attempts made, `luck` lies in `0.0..1.0`. What the receiver asks for is a floor: a pause is never
+    /// `steps` counts the attempts made, `draw` lies in `0.0..1.0`. What the receiver asks for is a floor: a pause is never
     /// cut short by it, because the receiver knows its own load and not how often it has failed before.
     #[must_use]
-    pub fn after(&self, steps: u32, luck: f64, retry_after: Option<Duration>) -> Option<Duration> {
+    pub fn after(&self, steps: u32, draw: f64, retry_after: Option<Duration>) -> Option<Duration> {
         let pause = self.pauses.get(usize::try_from(steps).ok()?)?;
-        let factor = 1.0 + self.jitter * (2.0 * luck - 1.0);
+        let factor = 1.0 + self.jitter * (2.0 * draw - 1.0);
         let pause = pause.mul_f64(factor.max(0.0));
         let floor = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
         Some(pause.max(floor))
@@ -105,9 +108,9 @@ mod tests {
             (1, 0.5, Some(10_000_000), Some(86_400.0)),
             (10, 0.5, Some(60), None),
         ];
-        for (steps, luck, retry_after, expected) in table {
+        for (steps, draw, retry_after, expected) in table {
             let retry_after = retry_after.map(Duration::from_secs);
-            let pause = policy.after(*steps, *luck, retry_after);
+            let pause = policy.after(*steps, *draw, retry_after);
             assert_eq!(pause.map(|pause| pause.as_secs_f64()), *expected, "{steps}");
         }
         let whole: Duration = policy.pauses.iter().sum();

@@ -1,161 +1,167 @@
-//! From a change of a job to deliveries.
+//! From a change of a job to deliveries, and the one place that writes the native event.
 
 use std::sync::Arc;
 
-use abide_wire::{EventKind, FaultKind, Timestamp, WebhookTarget};
+use serde_json::json;
 
-use super::book::Touch;
-use super::payload::{body_of, event_of};
-use super::wish::derived_secret;
-use super::{Delivery, Dialect, Endpoint, Events, Scope, Standing};
-use crate::engine::{Effect, Engine};
-use crate::fault::WebhookFate;
-use crate::job::Job;
-use crate::{DeliveryKey, EndpointKey, JobKey};
+use abide_wire::{Event, EventKind, FaultKind, Timestamp, WebhookTarget};
 
-impl Engine {
-    /// Makes the deliveries of a job's last change. Part of applying the change, so there is no outbox to keep in step.
-    pub(crate) fn tell_endpoints(&mut self, job: &Job, effects: &mut Vec<Effect>) {
-        if self.book.is_quiet() {
+use super::delivery::{Delivery, Standing};
+use super::due::Send;
+use super::endpoint::{Endpoint, Scope};
+use super::events::Events;
+use super::lanes::Breaker;
+use super::state::Deliveries;
+use crate::effect::Touch;
+use crate::fault::WebhookFaults;
+use crate::jobs::{Job, Jobs, State};
+use crate::{DeliveryKey, EndpointKey, Rng};
+
+/// The `type` of a test delivery.
+pub const TEST_EVENT: &str = "webhook.test";
+
+/// What readers are told of webhooks once an entry is durable.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// An endpoint is new or has changed.
+    Endpoint(Arc<Endpoint>),
+    /// An endpoint is gone.
+    EndpointGone(EndpointKey),
+    /// A delivery is new or has changed.
+    Delivery(Arc<Delivery>),
+    /// A delivery's record is gone.
+    DeliveryGone(DeliveryKey),
+    /// A delivery is to be sent now.
+    Send(Box<Send>),
+    /// How an endpoint is being called has changed.
+    Breaker(EndpointKey, Breaker),
+}
+
+impl Deliveries {
+    /// Makes the deliveries of a job's last change.
+    pub(crate) fn tell(&mut self, job: &Job, jobs: &Jobs, touch: &mut Touch<'_>) {
+        if let Some(target) = job.webhook().filter(|_| job.revision == 1) {
+            let endpoint = self.endpoint_of_job(job, target, jobs.rng());
+            self.put_endpoint(endpoint, touch);
+        }
+        if self.endpoints.is_empty() {
             return;
         }
         let kind = event_of(job);
-        let is_default = self.default_job().is_some_and(|set| set.job == job.key);
-        let is_early = kind == EventKind::Created && self.webhook_fate(job, 1).is_early;
-        let listeners = self
-            .book
-            .listeners(job.owner, job.key, &kind, is_default, is_early);
-        // Written once for all who are told in the same words; there may be thousands.
-        let mut bodies: [Option<Option<Arc<str>>>; Dialect::COUNT] = Default::default();
+        let is_early = kind == EventKind::Created && faults_of(job, jobs, 1).is_early;
+        let name = jobs.names().find(|named| named.job == job.key);
+        let name = name.map(|named| named.name.as_ref());
+        let listeners = self.endpoints.listeners(job, &kind, name, is_early);
+        if listeners.is_empty() {
+            return;
+        }
+        // Written once for all who are told; there may be thousands.
+        let body = event_body(job, &kind);
         for endpoint in listeners {
-            let body = bodies[endpoint.dialect as usize]
-                .get_or_insert_with(|| body_of(job, &kind, endpoint.dialect));
-            let Some(body) = body.clone() else {
-                continue;
-            };
-            let delivery = self.delivery_of(job, &kind, &endpoint, body, is_early);
-            let (book, mut touch) = self.book_and_touch(effects);
-            book.put(delivery, &mut touch);
+            let mut delivery = self.delivery_of(job, &kind, &endpoint, body.clone(), jobs);
+            if is_early && delivery.fault.is_none() {
+                delivery.fault = Some(FaultKind::WebhookEarly.as_str().into());
+            }
+            self.put(delivery, touch);
         }
     }
 
-    /// Makes the endpoint that a job brings along.
-    pub(crate) fn add_endpoint_of_job(
-        &mut self,
-        job: &Job,
-        target: &WebhookTarget,
-        effects: &mut Vec<Effect>,
-    ) {
+    /// The endpoint that a job brings along.
+    fn endpoint_of_job(&self, job: &Job, target: &WebhookTarget, rng: Rng) -> Endpoint {
         let key = EndpointKey::of_job(job.key);
         let given = target.secret.as_deref();
         let secret = given
             .and_then(|text| text.parse().ok())
-            .unwrap_or_else(|| derived_secret(&self.book, self.luck(), key, 0));
+            .unwrap_or_else(|| self.derived_secret(key, 0, rng));
+        // What it says was checked when the job was asked for.
         let events = target.events.as_deref().map(Events::parse);
-        let endpoint = Endpoint {
-            key,
-            owner: job.owner,
-            url: target.url.as_str().into(),
-            // What it says was checked when the job was asked for.
+        let (url, scope) = (target.url.as_str().into(), Scope::Job(job.key));
+        Endpoint {
             events: events.and_then(Result::ok).unwrap_or(Events::ENDS),
-            scope: Scope::Job(job.key),
-            dialect: Dialect::Standard,
-            ordered: false,
-            description: None,
             secret: Some(secret),
-            old_secret: None,
-            rotations: 0,
-            created_at: job.created_at,
-            updated_at: job.created_at,
-            disabled: None,
-            failing_since: None,
-            failed_at: None,
-            dropped: 0,
-            is_orphan: false,
-        };
-        let (book, mut touch) = self.book_and_touch(effects);
-        book.apply(&super::Fact::Endpoint(Box::new(endpoint)), &mut touch);
+            ..Endpoint::new(key, job.owner, url, scope, job.created_at)
+        }
     }
 
-    /// The delivery of a job's last change to that endpoint, as the simulator has it.
+    /// The delivery of a job's last change to that endpoint, as the simulator's faults have it.
     pub(super) fn delivery_of(
         &self,
         job: &Job,
         kind: &EventKind,
         endpoint: &Endpoint,
         body: Arc<str>,
-        is_early: bool,
+        jobs: &Jobs,
     ) -> Delivery {
         let at = job.updated_at();
-        let key = delivery_key(endpoint.key, job.key, job.revision, at);
-        let mut delivery = Delivery {
-            key,
-            endpoint: endpoint.key,
+        let key = delivery_key(endpoint.key, job, at);
+        let ordinal = self.queue.of_job(job.key).count() + 1;
+        let faults = faults_of(job, jobs, u32::try_from(ordinal).unwrap_or(u32::MAX));
+        let due_at = at + self.first_pause + faults.late.unwrap_or_default();
+        let played = [
+            (faults.is_lost, FaultKind::WebhookLost),
+            (faults.is_doubled, FaultKind::WebhookDoubled),
+            (faults.late.is_some(), FaultKind::WebhookLate),
+        ];
+        let fault = played.into_iter().find(|(is_met, _)| *is_met);
+        Delivery {
             job: Some(job.key),
             revision: job.revision,
-            event: kind.as_str().into(),
-            body,
-            created_at: at,
-            standing: Standing::Pending {
-                due_at: at + self.policy().webhooks.first(),
+            standing: match faults.is_lost {
+                true => Standing::Delivered { at },
+                false => Standing::Pending { due_at },
             },
-            steps: 0,
-            made: 0,
-            attempts: Vec::new(),
-            fault: is_early.then(|| FaultKind::WebhookEarly.as_str().into()),
-            copies: 1,
-        };
-        let ordinal = self.book.of_job(job.key).count() + 1;
-        let fate = self.webhook_fate(job, u32::try_from(ordinal).unwrap_or(u32::MAX));
-        if let (Some(late), Standing::Pending { due_at }) = (fate.late, &mut delivery.standing) {
-            *due_at = *due_at + late;
-            delivery.fault = Some(FaultKind::WebhookLate.as_str().into());
+            fault: fault.map(|(_, fault)| fault.as_str().into()),
+            copies: if faults.is_doubled { 2 } else { 1 },
+            ..Delivery::new(key, endpoint.key, kind.as_str().into(), body, at)
         }
-        if fate.is_doubled {
-            delivery.copies = 2;
-            delivery.fault = Some(FaultKind::WebhookDoubled.as_str().into());
-        }
-        if fate.is_lost {
-            delivery.standing = Standing::Delivered { at };
-            delivery.fault = Some(FaultKind::WebhookLost.as_str().into());
-        }
-        delivery
-    }
-
-    fn webhook_fate(&self, job: &Job, ordinal: u32) -> WebhookFate {
-        let all = &self.defaults().faults;
-        WebhookFate::of(job.faults(), all, job.fate(), ordinal, self.luck())
-    }
-
-    /// The book, and what a change of it reaches beyond it.
-    pub(crate) fn book_and_touch<'a>(
-        &'a mut self,
-        effects: &'a mut Vec<Effect>,
-    ) -> (&'a mut super::Book, Touch<'a>) {
-        (
-            &mut self.book,
-            Touch {
-                due: &mut self.due,
-                dirty: &mut self.dirty,
-                effects,
-            },
-        )
     }
 }
 
+/// The event that the last change of a job is.
+pub(super) fn event_of(job: &Job) -> EventKind {
+    let mut states = job.changes.iter().rev().map(|change| change.state);
+    match (states.next().unwrap_or(job.state), states.next()) {
+        (State::Completed, _) => EventKind::Completed,
+        (State::Failed, _) => EventKind::Failed,
+        (State::Canceled, _) => EventKind::Canceled,
+        (State::Pending, _) => EventKind::Created,
+        (State::Running, Some(State::Running)) => EventKind::Progress,
+        (State::Running, _) => EventKind::Started,
+    }
+}
+
+/// The native event of a job's last change.
+pub(super) fn event_body(job: &Job, kind: &EventKind) -> Arc<str> {
+    let event = Event {
+        kind: kind.clone(),
+        timestamp: job.updated_at(),
+        data: job.to_wire(None),
+    };
+    serde_json::to_string(&event)
+        .expect("a job has no map with keys that are not text")
+        .into()
+}
+
+/// The native event of a test.
+pub(super) fn test_body(endpoint: EndpointKey, at: Timestamp) -> Arc<str> {
+    json!({"type": TEST_EVENT, "timestamp": at, "data": {"endpoint": endpoint}})
+        .to_string()
+        .into()
+}
+
+fn faults_of(job: &Job, jobs: &Jobs, ordinal: u32) -> WebhookFaults {
+    let all = &jobs.defaults().faults;
+    WebhookFaults::of(job.faults(), all, job.seed(), ordinal, jobs.rng())
+}
+
 /// The name of a delivery follows from what it tells to whom, so that a replay of the entries gives the same.
-pub(super) fn delivery_key(
-    endpoint: EndpointKey,
-    job: JobKey,
-    revision: u64,
-    at: Timestamp,
-) -> DeliveryKey {
+fn delivery_key(endpoint: EndpointKey, job: &Job, at: Timestamp) -> DeliveryKey {
     DeliveryKey::of(
         at,
         &[
             &endpoint.as_u128().to_le_bytes(),
-            &job.as_u128().to_le_bytes(),
-            &revision.to_le_bytes(),
+            &job.key.as_u128().to_le_bytes(),
+            &job.revision.to_le_bytes(),
         ],
     )
 }

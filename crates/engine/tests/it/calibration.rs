@@ -11,9 +11,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use abide_engine::luck::fate_of_occurrence;
-use abide_engine::model::Defaults;
-use abide_engine::{Create, Effect, Engine, JobKey, Luck, Owner, Policy};
+use abide_engine::jobs::plan::Defaults;
+use abide_engine::rng::seed_of_occurrence;
+use abide_engine::{Create, Effect, Engine, JobKey, Owner, Policy, Rng};
 use abide_wire::{DurationLaw, NewJob, OutcomePlan, Simulate, Span, Stage, Timestamp};
 
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -33,10 +33,10 @@ fn seconds(seconds: f64) -> Span {
 }
 
 fn laws() -> [(&'static str, DurationLaw); 6] {
-    let luck = Luck::new(5);
+    let rng = Rng::new(5);
     // A quick preview or a long film, and neither exactly as long as another.
     let bimodal = (0..400_u64).map(|n| {
-        let wide = 0.8 + 0.4 * luck.unit(0, "bimodal", n);
+        let wide = 0.8 + 0.4 * rng.unit(0, "bimodal", n);
         seconds(if n % 5 < 3 { 4.0 * wide } else { 40.0 * wide })
     });
     [
@@ -91,8 +91,14 @@ struct Tally {
 
 impl Tally {
     fn look(&mut self, engine: &Engine, kind: &str, key: JobKey, now: Timestamp, left: Duration) {
-        let (_, cohort) = engine.kinds().find(|(name, _)| &***name == kind).unwrap();
-        let elapsed = now.since(engine.job(key).unwrap().created_at).as_millis() as u64;
+        let (_, cohort) = engine
+            .jobs()
+            .kinds()
+            .find(|(name, _)| &***name == kind)
+            .unwrap();
+        let elapsed = now
+            .since(engine.jobs().get(key).unwrap().created_at)
+            .as_millis() as u64;
         let Some(remaining) = cohort.curve(now).remaining(elapsed) else {
             return;
         };
@@ -111,7 +117,7 @@ impl Tally {
 
 /// Plays jobs of that law and looks at each at random moments while it runs.
 fn play(law: &DurationLaw, arrivals: Arrivals, seed: u64) -> Tally {
-    let luck = Luck::new(seed);
+    let rng = Rng::new(seed);
     let mut engine = Engine::new(Policy::default());
     let mut tally = Tally::default();
     let (mut entries, mut effects) = (Vec::new(), Vec::new());
@@ -131,7 +137,7 @@ fn play(law: &DurationLaw, arrivals: Arrivals, seed: u64) -> Tally {
         match arrivals {
             Arrivals::WhenTheLastEnds => now = ends.last().copied().unwrap_or(START),
             Arrivals::PerSecond(rate) => {
-                let pause = -luck.unit(n, "pause", 0).ln() / rate;
+                let pause = -rng.unit(n, "pause", 0).ln() / rate;
                 now = now + Duration::from_secs_f64(pause);
             }
             Arrivals::Bursts(size) if n % size == 0 => {
@@ -168,7 +174,7 @@ fn play(law: &DurationLaw, arrivals: Arrivals, seed: u64) -> Tally {
         // Looks come at random, whatever the job does: on average one in ten seconds.
         let (mut at, mut nth) = (now, 0);
         loop {
-            let pause = -luck.unit(fate_of_occurrence(n, 1), "look", nth).ln() * 10.0;
+            let pause = -rng.unit(seed_of_occurrence(n, 1), "look", nth).ln() * 10.0;
             (at, nth) = (at + Duration::from_secs_f64(pause), nth + 1);
             if at >= end {
                 break;
@@ -246,6 +252,6 @@ fn plans_are_those_of_the_law() {
         duration: Some(law.clone()),
         ..Simulate::default()
     };
-    let plan = Defaults::default().plan(Some(&own), 1, Luck::new(1));
+    let plan = Defaults::default().plan(Some(&own), 1, Rng::new(1));
     assert_eq!(plan.duration_ms, 20_000);
 }

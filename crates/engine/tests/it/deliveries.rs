@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use abide_engine::delivery::{
-    ChangeEndpoint, CreateEndpoint, DeleteEndpoint, Dialect, Fact, Notice, Reason, Register,
-    ReplayDeliveries, ReportAttempt, RetryDelivery, RotateSecret, Send, SetMasterSecret, Standing,
-    TestEndpoint, Unregister,
+    ChangeEndpoint, CreateEndpoint, DeleteEndpoint, Fact, Notice, Reason, ReplayDeliveries,
+    ReportAttempt, RetryDelivery, RotateSecret, Send, SetMasterSecret, Standing, Subscribe,
+    TestEndpoint, Unsubscribe,
 };
 use abide_engine::{
     Cancel, Command, Create, Delete, Delivery, DeliveryKey, Effect, Endpoint, EndpointKey, Engine,
@@ -159,8 +159,8 @@ impl World {
     fn deliveries(&self, endpoint: EndpointKey) -> Vec<&Delivery> {
         let mut found: Vec<&Delivery> = self
             .engine
-            .webhooks()
             .deliveries()
+            .iter()
             .map(AsRef::as_ref)
             .filter(|delivery| delivery.endpoint == endpoint)
             .collect();
@@ -175,7 +175,7 @@ impl World {
     }
 
     fn record(&self, endpoint: EndpointKey) -> &Endpoint {
-        self.engine.webhooks().endpoint(endpoint).unwrap()
+        self.engine.deliveries().endpoint(endpoint).unwrap()
     }
 }
 
@@ -241,7 +241,11 @@ fn the_whole_schedule_runs_attempt_by_attempt_within_its_jitter() {
     assert!((planned * 0.8..=planned * 1.2).contains(&whole));
     let delivery = world.only(endpoint);
     assert_eq!(delivery.standing, Standing::Failed { at: last });
-    let next: Vec<_> = delivery.attempts.iter().map(|made| made.next_at).collect();
+    let next: Vec<_> = delivery
+        .attempts
+        .iter()
+        .map(|made| made.next.retry_at())
+        .collect();
     assert!(next[..9].iter().all(Option::is_some) && next[9].is_none());
     assert!(delivery.attempts[0].answer.as_deref() == Some("an answer"));
 }
@@ -540,7 +544,7 @@ fn a_rotated_secret_signs_beside_the_old_one_for_a_day() {
 }
 
 #[test]
-fn what_is_told_follows_the_filter_and_the_dialect() {
+fn what_is_told_follows_the_filter() {
     let mut world = World::new();
     let all = world.endpoint_with(&CreateEndpoint {
         events: Some(vec!["*".to_owned()]),
@@ -600,63 +604,80 @@ fn what_is_told_follows_the_filter_and_the_dialect() {
     assert_eq!(body(world.only(ends))["data"]["result"]["ok"], true);
 }
 
-fn default_job(world: &mut World, seconds: u64) -> JobKey {
-    let default_job = abide_engine::DefaultJob {
+const NAME: &str = "daily";
+
+fn named_job(world: &mut World, seconds: u64) -> JobKey {
+    let named = abide_engine::PlayNamed {
+        name: NAME,
         simulate: Simulate::fixed(Duration::from_secs(seconds)),
         reset_after: Some(Duration::from_secs(20)),
         is_new: false,
     };
-    world.ask(&default_job).unwrap().key
+    world.ask(&named).unwrap().key
 }
 
-fn register(world: &mut World, dialect: Dialect) -> EndpointKey {
-    let url = "http://receiver.example/classic".to_owned();
-    world.ask(&Register { dialect, url }).unwrap().key
+fn subscribe(world: &mut World, rendering: &'static str) -> EndpointKey {
+    let subscribe = Subscribe {
+        name: NAME,
+        rendering,
+        url: "http://receiver.example/named".to_owned(),
+    };
+    world.ask(&subscribe).unwrap().key
+}
+
+fn unsubscribe(url: &str) -> Unsubscribe {
+    Unsubscribe {
+        name: NAME,
+        renderings: &["one", "other"],
+        url: url.to_owned(),
+    }
 }
 
 #[test]
-fn classic_registrations_hear_of_the_default_job_in_their_own_words() {
+fn subscribers_hear_of_every_end_under_the_name_in_their_own_form() {
     let mut world = World::new();
-    default_job(&mut world, 5);
-    let result = register(&mut world, Dialect::Result);
-    let status = register(&mut world, Dialect::Status);
-    assert_eq!(register(&mut world, Dialect::Status), status);
+    named_job(&mut world, 5);
+    let one = subscribe(&mut world, "one");
+    let other = subscribe(&mut world, "other");
+    assert_eq!(subscribe(&mut world, "other"), other);
     world.external();
     let sent = world.run_to(START + Duration::from_secs(6), 200);
+    let forms = sent
+        .iter()
+        .map(|(_, send)| send.endpoint.rendering.as_deref());
+    assert_eq!(
+        forms.collect::<BTreeSet<_>>(),
+        [Some("one"), Some("other")].into()
+    );
     assert_eq!(sent.len(), 2);
-    let ended_at = (START + Duration::from_secs(5)).as_millis();
-    assert_eq!(
-        body(world.only(result)),
-        serde_json::json!({"result": "completed", "timestamp": ended_at})
-    );
-    assert_eq!(
-        body(world.only(status)),
-        serde_json::json!({"status": "completed"})
-    );
-    assert!(
-        world.record(result).secret.is_none(),
-        "they know no signatures"
-    );
+    let told = body(world.only(one));
+    assert_eq!(told["type"], "job.completed");
+    assert_eq!(told, body(world.only(other)), "the edge translates");
+    assert!(world.record(one).secret.is_none());
 
     // Its next life ends too, and is told too.
     let sent = world.run_to(START + Duration::from_secs(31), 200);
     assert_eq!(sent.len(), 2);
-    let url = "http://receiver.example/classic".to_owned();
-    world.ask(&Unregister { url }).unwrap();
+    world
+        .ask(&unsubscribe("http://receiver.example/named"))
+        .unwrap();
     assert!(world.run_to(START + HOUR, 200).is_empty());
-    let unknown = "http://receiver.example/unknown".to_owned();
-    assert!(world.ask(&Unregister { url: unknown }).is_ok());
+    assert!(
+        world
+            .ask(&unsubscribe("http://receiver.example/unknown"))
+            .is_ok()
+    );
 }
 
 #[test]
-fn whoever_registers_too_late_is_told_at_once_and_once() {
-    for dialect in [Dialect::Result, Dialect::Status] {
+fn a_late_subscriber_is_told_at_once_and_once() {
+    for rendering in ["one", "other"] {
         let mut world = World::new();
-        default_job(&mut world, 5);
+        named_job(&mut world, 5);
         world.run_to(START + Duration::from_secs(6), 200);
-        let endpoint = register(&mut world, dialect);
-        assert_eq!(world.answer_all(200).len(), 1, "{dialect:?}");
-        register(&mut world, dialect);
+        let endpoint = subscribe(&mut world, rendering);
+        assert_eq!(world.answer_all(200).len(), 1, "{rendering}");
+        subscribe(&mut world, rendering);
         assert!(world.answer_all(200).is_empty());
         assert!(matches!(
             world.only(endpoint).standing,
@@ -722,16 +743,16 @@ fn what_a_job_brought_along_goes_with_it() {
         job,
     };
     world.ask(&delete).unwrap();
-    let book = world.engine.webhooks();
+    let deliveries = world.engine.deliveries();
     assert_eq!(
-        book.endpoints().count(),
+        deliveries.endpoints().count(),
         1,
         "its delivery is still under way"
     );
     world.answer_all(200);
-    let book = world.engine.webhooks();
+    let deliveries = world.engine.deliveries();
     assert_eq!(
-        (book.endpoints().count(), book.deliveries().count()),
+        (deliveries.endpoints().count(), deliveries.iter().count()),
         (0, 0)
     );
 }
@@ -747,10 +768,10 @@ fn deleting_an_endpoint_deletes_its_deliveries_and_ends_what_is_under_way_quietl
         endpoint,
     };
     world.ask(&delete).unwrap();
-    assert_eq!(world.engine.webhooks().in_flight(), 1);
+    assert_eq!(world.engine.deliveries().in_flight(), 1);
     world.answer_all(200);
-    assert_eq!(world.engine.webhooks().in_flight(), 0);
-    assert_eq!(world.engine.webhooks().deliveries().count(), 0);
+    assert_eq!(world.engine.deliveries().in_flight(), 0);
+    assert_eq!(world.engine.deliveries().iter().count(), 0);
     assert_eq!(world.ask(&delete), Err(Refusal::NoSuchEndpoint));
     assert!(world.run_to(START + 100 * HOUR, 200).is_empty());
 }
@@ -871,7 +892,7 @@ fn play_with_crash(crash_at: usize) -> usize {
         }
     }
     let mut expected = BTreeSet::new();
-    for job in world.engine.jobs() {
+    for job in world.engine.jobs().iter() {
         assert!(job.is_done());
         for revision in 1..=job.revision {
             for endpoint in [plain, ordered] {
@@ -879,7 +900,7 @@ fn play_with_crash(crash_at: usize) -> usize {
             }
         }
     }
-    assert_eq!(world.engine.len(), 3);
+    assert_eq!(world.engine.jobs().len(), 3);
     let seen: Vec<_> = receivers.seen.values().copied().collect();
     let distinct: BTreeSet<_> = seen.iter().copied().collect();
     assert_eq!(
@@ -918,8 +939,8 @@ fn a_replay_and_a_checkpoint_give_the_same_webhooks() {
         secret: None,
     };
     world.ask(&rotate).unwrap();
-    default_job(&mut world, 3);
-    register(&mut world, Dialect::Result);
+    named_job(&mut world, 3);
+    subscribe(&mut world, "one");
     for status in [200, 500, 0, 410, 200] {
         let job = world.external();
         world.finish(job);
@@ -959,7 +980,7 @@ fn waiting_deliveries_are_bounded_and_what_is_given_away_is_counted() {
     };
     world.ask(&test).unwrap();
     let first = world.only(endpoint).clone();
-    let limit = abide_engine::delivery::book::OPEN_PER_ENDPOINT_MAX;
+    let limit = abide_engine::delivery::queue::OPEN_PER_ENDPOINT_MAX;
     let mut effects = Vec::new();
     for n in 1..limit + 5 {
         let another = Delivery {

@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use abide_engine::delivery::{
-    Attempted, Dialect, Disabled, Events, Fact, Next, OldSecret, Reason, Replayed, Scope, Standing,
+    Attempt, Attempted, Disabled, Events, Fact, Next, OldSecret, Reason, Replayed, Scope,
 };
-use abide_engine::entry::{Created, DefaultJobSet, Finished, Idempotency};
-use abide_engine::model::Defaults;
+use abide_engine::jobs::{Created, Finished, Idempotency, Named};
 use abide_engine::{
-    Delivery, DeliveryKey, Endpoint, EndpointKey, Entry, JobKey, Json, Luck, Owner,
+    Defaults, Delivery, DeliveryKey, Endpoint, EndpointKey, Entry, JobKey, Json, Owner, Rng,
 };
 use abide_wire::webhook::Secret;
 use abide_wire::{
@@ -35,7 +34,7 @@ fn entries() -> Vec<Entry> {
         worker: Worker::Simulator,
         input: Some(Json::from(&serde_json::json!({"language": "es"}))),
         metadata: Some(Json::from(&serde_json::json!({"n": 1}))),
-        plan: Some(defaults.plan(Some(&simulate), 5, Luck::new(1))),
+        plan: Some(defaults.plan(Some(&simulate), 5, Rng::new(1))),
         deadline_at: Some(at + Duration::from_secs(60)),
         webhook: Some(WebhookTarget {
             url: "http://127.0.0.1:9/hook".to_owned(),
@@ -47,7 +46,7 @@ fn entries() -> Vec<Entry> {
             asked: 12,
             until: at + Duration::from_secs(86_400),
         }),
-        said: Some(13),
+        body_digest: Some(13),
     };
     let plain = Created {
         owner: Owner::ANYONE,
@@ -58,7 +57,7 @@ fn entries() -> Vec<Entry> {
         deadline_at: None,
         webhook: None,
         idempotency: None,
-        said: None,
+        body_digest: None,
         ..created.clone()
     };
     vec![
@@ -92,7 +91,8 @@ fn entries() -> Vec<Entry> {
         Entry::Forgotten { key: 11 },
         Entry::Settings(Box::new(defaults)),
         Entry::Clock { at },
-        Entry::DefaultJob(Box::new(DefaultJobSet {
+        Entry::Named(Box::new(Named {
+            name: "default".into(),
             job,
             simulate,
             reset_ms: Some(20_000),
@@ -107,13 +107,8 @@ fn webhook_facts(at: Timestamp, job: JobKey) -> [Fact; 10] {
     let key = EndpointKey::of(at, &[b"endpoint"]);
     let delivery = DeliveryKey::of(at, &[b"delivery"]);
     let secret = Secret::generate([7; 32]);
+    let url: std::sync::Arc<str> = "https://receiver.example/hook".into();
     let endpoint = Endpoint {
-        key,
-        owner: Owner(3),
-        url: "https://receiver.example/hook".into(),
-        events: Events::ENDS,
-        scope: Scope::Owner,
-        dialect: Dialect::Standard,
         ordered: true,
         description: Some("a note".into()),
         secret: Some(secret.clone()),
@@ -122,8 +117,6 @@ fn webhook_facts(at: Timestamp, job: JobKey) -> [Fact; 10] {
             until: at,
         }),
         rotations: 1,
-        created_at: at,
-        updated_at: at,
         disabled: Some(Disabled {
             at,
             reason: Reason::Gone,
@@ -131,57 +124,43 @@ fn webhook_facts(at: Timestamp, job: JobKey) -> [Fact; 10] {
         failing_since: Some(at),
         failed_at: Some(at),
         dropped: 2,
-        is_orphan: false,
+        ..Endpoint::new(key, Owner(3), url.clone(), Scope::Owner, at)
     };
-    let classic = Endpoint {
+    let named = Endpoint {
+        rendering: Some("classic/result".into()),
         events: Events::ENDS,
-        scope: Scope::DefaultJob,
-        dialect: Dialect::Result,
-        ordered: false,
-        description: None,
-        secret: None,
-        old_secret: None,
-        disabled: None,
-        failing_since: None,
-        failed_at: None,
-        ..endpoint.clone()
+        ..Endpoint::new(key, Owner(3), url, Scope::Named("default".into()), at)
     };
     let announced = Delivery {
-        key: delivery,
-        endpoint: key,
         job: Some(job),
         revision: 4,
-        event: "job.completed".into(),
-        body: "{}".into(),
-        created_at: at,
-        standing: Standing::Pending { due_at: at },
-        steps: 0,
-        made: 0,
-        attempts: Vec::new(),
         fault: Some("webhook_doubled".into()),
         copies: 2,
+        ..Delivery::new(delivery, key, "job.completed".into(), "{}".into(), at)
     };
-    let attempted = Attempted {
-        delivery,
+    let attempt = Attempt {
         number: 1,
         at,
-        ended_at: at,
         took_ms: 12,
         status: Some(503),
         error: None,
         answer: Some("busy".into()),
         truncated: true,
-        pause_ms: Some(1_000),
         next: Next::RetryAt(at),
     };
-    let unanswered = Attempted {
+    let unanswered = Attempt {
         status: None,
         error: Some("refused".into()),
         answer: None,
         truncated: false,
-        pause_ms: None,
         next: Next::GaveUp,
-        ..attempted
+        ..attempt
+    };
+    let attempted = |attempt, pause_ms| Attempted {
+        delivery,
+        attempt,
+        ended_at: at,
+        pause_ms,
     };
     let replayed = Replayed {
         endpoint: key,
@@ -192,11 +171,11 @@ fn webhook_facts(at: Timestamp, job: JobKey) -> [Fact; 10] {
     [
         Fact::Keyed { secret },
         Fact::Endpoint(Box::new(endpoint)),
-        Fact::Endpoint(Box::new(classic)),
+        Fact::Endpoint(Box::new(named)),
         Fact::Deleted { endpoint: key },
         Fact::Announced(Box::new(announced)),
-        Fact::Attempted(Box::new(attempted)),
-        Fact::Attempted(Box::new(unanswered)),
+        Fact::Attempted(Box::new(attempted(attempt, Some(1_000)))),
+        Fact::Attempted(Box::new(attempted(unanswered, None))),
         Fact::Resent { delivery, at },
         Fact::Replayed(Box::new(replayed)),
         Fact::Disabled {

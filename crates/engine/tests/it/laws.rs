@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use abide_engine::{
     Cancel, ChangeDefaults, Command, Create, Created, Delete, Effect, Engine, Entry, JobKey, Json,
-    Luck, Owner, Policy, Refusal, Report, State, Work,
+    Owner, Policy, Refusal, Report, Rng, State, Work,
 };
 use abide_wire::{
     DurationLaw, NewJob, OutcomePlan, Problem, Progress, Simulate, Span, Timestamp, Worker,
@@ -76,8 +76,7 @@ struct Played {
 }
 
 fn play(seed: u64) -> Played {
-    let luck = Luck::new(seed);
-    let mut rng = luck.rng(0, "history", 0);
+    let mut rng = Rng::new(seed).stream(0, "history", 0);
     let mut engine = Engine::new(policy());
     let mut log = vec![Entry::Seeded { seed }];
     let mut effects = Vec::new();
@@ -347,7 +346,7 @@ fn what_nobody_watched_is_dated_when_it_was_due() {
         &mut fired,
         &mut effects,
     );
-    let job = engine.jobs().next().unwrap();
+    let job = engine.jobs().iter().next().unwrap();
     assert_eq!(job.finished_at, Some(START + Duration::from_secs(5)));
     assert_eq!(job.state, State::Completed);
 }

@@ -5,11 +5,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use abide_engine::engine::REMOVED_MAX;
 use abide_engine::hash::{FastMap, FastSet};
-use abide_engine::job::ByKey;
-use abide_engine::model::Defaults;
-use abide_engine::{Effect, Engine, Job, JobKey, Luck, Owner};
+use abide_engine::jobs::{ByKey, REMOVED_MAX};
+use abide_engine::{Defaults, Effect, Engine, Job, JobKey, Owner, Rng};
 use abide_wire::{Remaining, Timestamp, Until};
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -39,9 +37,9 @@ pub struct Board {
     count: AtomicUsize,
     removed: RwLock<Recent<JobKey, ()>>,
     kinds: Kinds,
-    settings: RwLock<(Arc<Defaults>, Luck)>,
+    settings: RwLock<(Arc<Defaults>, Rng)>,
     webhooks: WebhookBoard,
-    default_job: RwLock<Option<JobKey>>,
+    named: RwLock<BTreeMap<Arc<str>, JobKey>>,
     /// Whether any job, or the defaults, have had a fault since the start. Most servers have none, and needn't look for them.
     plays_faults: AtomicBool,
     feed: Feed,
@@ -72,19 +70,20 @@ impl Board {
     #[must_use]
     pub fn new(engine: &Engine, last_seq: u64) -> Self {
         let mut removed = Recent::new(REMOVED_MAX);
-        for key in engine.removed() {
+        for key in engine.jobs().removed() {
             removed.get_or_add(key);
         }
+        let names = engine.jobs().names();
         let board = Self {
             shards: Sharded::new(SHARDS, Shard::default),
             index: RwLock::default(),
-            count: AtomicUsize::new(engine.len()),
+            count: AtomicUsize::new(engine.jobs().len()),
             removed: RwLock::new(removed),
             kinds: Kinds::new(engine),
-            settings: RwLock::new((engine.defaults().clone(), engine.luck())),
-            webhooks: WebhookBoard::new(engine.webhooks()),
-            default_job: RwLock::new(engine.default_job().map(|set| set.job)),
-            plays_faults: AtomicBool::new(!engine.defaults().faults.is_empty()),
+            settings: RwLock::new((engine.jobs().defaults().clone(), engine.jobs().rng())),
+            webhooks: WebhookBoard::new(engine.deliveries()),
+            named: RwLock::new(names.map(|named| (named.name.clone(), named.job)).collect()),
+            plays_faults: AtomicBool::new(!engine.jobs().defaults().faults.is_empty()),
             feed: Feed::new(last_seq),
         };
         board.put_all(engine);
@@ -117,14 +116,16 @@ impl Board {
                 }
                 Effect::Removed(key) => self.remove(*key, &mut rung),
                 Effect::Learned(kind, step) => self.kinds.note(kind, *step),
-                Effect::Settings(defaults, luck) => {
+                Effect::Settings(defaults, rng) => {
                     if !defaults.faults.is_empty() {
                         self.plays_faults.store(true, Ordering::Relaxed);
                     }
-                    *self.settings.write() = (defaults.clone(), *luck);
+                    *self.settings.write() = (defaults.clone(), *rng);
                 }
                 Effect::Webhook(notice) => self.webhooks.publish(notice),
-                Effect::DefaultJob(key) => *self.default_job.write() = Some(*key),
+                Effect::Named(name, key) => {
+                    self.named.write().insert(name.clone(), *key);
+                }
             }
         }
         self.feed.add(changes);
@@ -135,12 +136,12 @@ impl Board {
     /// sorted once instead of being inserted one by one.
     fn put_all(&self, engine: &Engine) {
         // A key belongs to a shard by chance, so some have up to a sixteenth more than the average.
-        let jobs_per_shard = engine.len() / SHARDS * 17 / 16;
+        let jobs_per_shard = engine.jobs().len() / SHARDS * 17 / 16;
         for shard in self.shards.all() {
             shard.write().jobs.reserve(jobs_per_shard);
         }
-        let mut keys = Vec::with_capacity(engine.len());
-        for job in engine.jobs() {
+        let mut keys = Vec::with_capacity(engine.jobs().len());
+        for job in engine.jobs().iter() {
             self.note_faults(job);
             keys.push((job.owner, job.key));
             let mut shard = self.shards.write(&job.key);
@@ -306,7 +307,7 @@ impl Board {
 
     /// The simulator's defaults and its seed.
     #[must_use]
-    pub fn settings(&self) -> (Arc<Defaults>, Luck) {
+    pub fn settings(&self) -> (Arc<Defaults>, Rng) {
         self.settings.read().clone()
     }
 
@@ -316,10 +317,10 @@ impl Board {
         &self.webhooks
     }
 
-    /// The default job: the one that routes without an id refer to. Its record may have been removed.
+    /// The job that a name stands for. Its record may have been removed.
     #[must_use]
-    pub fn default_job(&self) -> Option<JobKey> {
-        *self.default_job.read()
+    pub fn named(&self, name: &str) -> Option<JobKey> {
+        self.named.read().get(name).copied()
     }
 
     /// Whether there may be a fault to play. If not, no job has any.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use abide_engine::hash::FastMap;
-use abide_engine::learn::Step;
+use abide_engine::jobs::Step;
 use abide_engine::{Cohort, Curve, Engine, Job};
 use abide_wire::{Remaining, Timestamp};
 use parking_lot::RwLock;
@@ -21,7 +21,7 @@ struct Kind {
 
 impl Kinds {
     pub(super) fn new(engine: &Engine) -> Self {
-        let kinds = engine.kinds().map(|(kind, cohort)| {
+        let kinds = engine.jobs().kinds().map(|(kind, cohort)| {
             let cohort = cohort.as_ref().clone();
             (
                 kind.clone(),

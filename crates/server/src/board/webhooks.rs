@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
-use abide_engine::delivery::{Book, Breaker, Notice, Scope, Standing};
+use abide_engine::delivery::{Breaker, Deliveries, Notice, Scope, Standing};
 use abide_engine::{Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey, Owner};
 
 /// The part of the board that shows webhooks.
@@ -33,16 +33,16 @@ struct Shown {
 }
 
 impl WebhookBoard {
-    /// A board that shows what is in the book.
+    /// A board that shows the state of webhooks.
     #[must_use]
-    pub fn new(book: &Book) -> Self {
+    pub fn new(deliveries: &Deliveries) -> Self {
         let board = Self::default();
         {
             let mut shown = board.shown.write();
-            for endpoint in book.endpoints() {
+            for endpoint in deliveries.endpoints() {
                 shown.put_endpoint(endpoint);
             }
-            for delivery in book.deliveries() {
+            for delivery in deliveries.iter() {
                 shown.put_delivery(delivery);
             }
         }

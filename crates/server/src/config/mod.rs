@@ -18,7 +18,7 @@ mod settings;
 mod value;
 
 pub use layers::{ConfigError, Layers, Resolved, Source};
-pub use settings::{Config, SETTINGS, Setting};
+pub use settings::{Config, DEFAULT_JOB, SETTINGS, Setting};
 pub use value::{
     ClockSort, JobStart, ListenAddr, LogFormat, Quota, RateLimit, Secret, WebhookAllow,
 };

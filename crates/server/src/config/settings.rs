@@ -4,7 +4,9 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use abide_engine::model::Defaults;
+use abide_engine::delivery::RetryPolicy;
+use abide_engine::jobs::plan::DURATION_S;
+use abide_engine::{Defaults, PlayNamed, Policy};
 use abide_wire::{DurationLaw, Simulate, Span};
 
 use super::value::{
@@ -12,6 +14,8 @@ use super::value::{
 };
 use crate::scenario::Scenario;
 
+/// The engine's name for the default job: what a classic `/status` without an id refers to.
+pub const DEFAULT_JOB: &str = "default";
 /// The shortest pause before the default job starts again: without any, one that takes no time would start for ever.
 const DEFAULT_JOB_RESET_MIN: Duration = Duration::from_millis(10);
 
@@ -22,8 +26,8 @@ pub struct Setting {
     pub name: &'static str,
     /// What stands for the value in a help text.
     pub value_name: &'static str,
-    /// The default, as it would be written.
-    pub default: &'static str,
+    /// The default, as it would be written; empty if there is none.
+    pub default: fn() -> String,
     /// What it does, in what unit, between what bounds.
     pub help: &'static str,
     /// Whether it may be given several times, or several values with commas between them.
@@ -36,10 +40,29 @@ pub struct Setting {
     pub(super) show: fn(&Config) -> String,
 }
 
+/// A row's default: a text as it would be written, or in braces the value that the engine has for it.
+macro_rules! default_value {
+    ($text:literal) => {
+        Value::parse($text).expect("the table's defaults are tested")
+    };
+    ({ $value:expr }) => {
+        $value
+    };
+}
+
+macro_rules! default_text {
+    ($text:literal, $ty:ty) => {
+        $text.to_owned()
+    };
+    ({ $value:expr }, $ty:ty) => {
+        <$ty as Value>::show(&$value)
+    };
+}
+
 macro_rules! settings {
     ($(
         $(#[doc = $doc:literal])+
-        $name:literal $variable:literal $value_name:literal $field:ident: $ty:ty = $default:literal;
+        $name:literal $variable:literal $value_name:literal $field:ident: $ty:ty = $default:tt;
     )*) => {
         /// What the server does. Made by [`Layers::resolve`](super::Layers::resolve), or by [`Default`] and changed field by
         /// field in a test.
@@ -53,7 +76,7 @@ macro_rules! settings {
             Setting {
                 name: $name,
                 value_name: $value_name,
-                default: $default,
+                default: || default_text!($default, $ty),
                 help: concat!($($doc, "\n"),+),
                 is_list: <$ty as Value>::IS_LIST,
                 is_switch: <$ty as Value>::IS_SWITCH,
@@ -69,7 +92,7 @@ macro_rules! settings {
         impl Default for Config {
             fn default() -> Self {
                 Self {
-                    $($field: Value::parse($default).expect("the table's defaults are tested"),)*
+                    $($field: default_value!($default),)*
                 }
             }
         }
@@ -107,14 +130,14 @@ settings! {
     /// The most open connections; further ones wait to be accepted.
     "connections-max" "ABIDE_CONNECTIONS_MAX" "N" connections_max: NonZeroUsize = "250000";
     /// The most jobs whose records are kept; a create beyond them is refused.
-    "jobs-max" "ABIDE_JOBS_MAX" "N" jobs_max: NonZeroUsize = "2000000";
+    "jobs-max" "ABIDE_JOBS_MAX" "N" jobs_max: NonZeroUsize = { jobs_max() };
     /// How long the record of a job is kept after its end, 1 s to 366 days.
-    "retention" "ABIDE_RETENTION" "DURATION" retention: Span = "24h";
+    "retention" "ABIDE_RETENTION" "DURATION" retention: Span = { Span::new(Policy::default().retention) };
 
     /// Where webhooks may go although it is a private address: a network, a host name, or `none` to refuse even loopback; may be repeated.
     "webhook-allow" "ABIDE_WEBHOOK_ALLOW" "CIDR|HOST|none" webhook_allow: Vec<WebhookAllow> = "";
     /// The pause before each attempt to deliver a webhook, the first included; each is stretched or shrunk by up to a fifth.
-    "webhook-retry" "ABIDE_WEBHOOK_RETRY" "DURATION,…" webhook_retry: Vec<Span> = "0s,5s,5m,30m,2h,5h,10h,14h,20h,24h";
+    "webhook-retry" "ABIDE_WEBHOOK_RETRY" "DURATION,…" webhook_retry: Vec<Span> = { webhook_retry() };
 
     /// What decides every draw of the simulator. The same seed gives the same jobs and the same faults; without one, each start has its own.
     "seed" "ABIDE_SEED" "N" seed: Option<u64> = "";
@@ -123,13 +146,13 @@ settings! {
     /// How many times faster than real time the server lives, 1 to 100000.
     "speed" "ABIDE_SPEED" "N" speed: NonZeroU32 = "1";
     /// How long a simulated job runs where it doesn't say: `20s`, `uniform:10s:30s`, `exponential:20s`, `lognormal:20s:0.5`, `weibull:20s:1.5`, `pareto:10s:1.5`, `empirical:3s:41s`, `shifted:5s:LAW`, `mixture:0.3:LAW+0.7:LAW`.
-    "duration" "ABIDE_DURATION" "LAW" duration: DurationLaw = "uniform:10s:30s";
+    "duration" "ABIDE_DURATION" "LAW" duration: DurationLaw = { Defaults::default().duration };
     /// The shortest run of a simulated job that doesn't say its own; makes the law uniform.
     "min-delay" "ABIDE_MIN_DELAY" "DURATION" min_delay: Option<Span> = "";
     /// The longest run of a simulated job that doesn't say its own; makes the law uniform.
     "max-delay" "ABIDE_MAX_DELAY" "DURATION" max_delay: Option<Span> = "";
     /// How likely a simulated job fails where it doesn't say, 0 to 1.
-    "error-chance" "ABIDE_ERROR_CHANCE" "CHANCE" error_chance: f64 = "0.05";
+    "error-chance" "ABIDE_ERROR_CHANCE" "CHANCE" error_chance: f64 = { Defaults::default().error_chance };
     /// Further defaults of the simulator: a TOML file of durations, outcomes, stages and faults, or the name of a built-in one such as `flaky`.
     "scenario" "ABIDE_SCENARIO" "FILE|NAME" scenario: Option<Scenario> = "";
     /// When the default job of the classic routes starts: `boot` or `first-poll`.
@@ -150,14 +173,14 @@ settings! {
 impl Config {
     /// What the engine allows and how often it tries.
     #[must_use]
-    pub fn policy(&self) -> abide_engine::Policy {
+    pub fn policy(&self) -> Policy {
         let pauses = self.webhook_retry.iter().map(|pause| pause.get());
-        abide_engine::Policy {
+        Policy {
             retention: self.retention.get(),
             jobs_max: self.jobs_max.get(),
-            webhooks: abide_engine::delivery::RetryPolicy {
+            webhooks: RetryPolicy {
                 pauses: pauses.collect(),
-                ..abide_engine::delivery::RetryPolicy::default()
+                ..RetryPolicy::default()
             },
         }
     }
@@ -205,8 +228,9 @@ impl Config {
 
     /// The default job of the classic routes. `is_new` says that one that has ended counts as none.
     #[must_use]
-    pub fn default_job(&self, is_new: bool) -> abide_engine::DefaultJob {
-        abide_engine::DefaultJob {
+    pub fn default_job(&self, is_new: bool) -> PlayNamed {
+        PlayNamed {
+            name: DEFAULT_JOB,
             simulate: self.simulate_default_job(),
             reset_after: self.default_job_reset.map(Span::get),
             is_new,
@@ -277,13 +301,22 @@ impl Config {
         }
         let (min, max) = match self.duration {
             DurationLaw::Uniform { min, max } => (min, max),
-            _ => (seconds_span(10), seconds_span(30)),
+            _ => (seconds_span(DURATION_S.0), seconds_span(DURATION_S.1)),
         };
         DurationLaw::Uniform {
             min: self.min_delay.unwrap_or(min),
             max: self.max_delay.unwrap_or(max),
         }
     }
+}
+
+fn jobs_max() -> NonZeroUsize {
+    NonZeroUsize::new(Policy::default().jobs_max).expect("the engine's default is more than none")
+}
+
+fn webhook_retry() -> Vec<Span> {
+    let pauses = RetryPolicy::default().pauses.into_iter();
+    pauses.map(Span::new).collect()
 }
 
 fn seconds_span(seconds: u64) -> Span {

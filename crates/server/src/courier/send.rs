@@ -64,6 +64,9 @@ pub enum SendError {
     /// The guard refused the address, or the URL can't be called.
     #[error("refused: {0}")]
     Refused(String),
+    /// The endpoint wants a form that this server can't say the event in.
+    #[error("the event can't be said as {0}")]
+    Form(String),
     /// The name has no address.
     #[error("name not resolved: {0}")]
     Resolve(String),

@@ -94,9 +94,9 @@ impl Driver {
         let mut engine = Engine::new(policy.clone());
         let checkpointed = load(&mut engine, journal.as_mut())?;
         let mut batch = Batch::default();
-        let is_fresh = engine.jobs_made() == 0 && engine.luck().seed() == 0;
+        let is_fresh = engine.jobs().made() == 0 && engine.jobs().rng().seed() == 0;
         let seed = seed.or(is_fresh.then_some(fresh_seed));
-        if let Some(seed) = seed.filter(|seed| *seed != engine.luck().seed()) {
+        if let Some(seed) = seed.filter(|seed| *seed != engine.jobs().rng().seed()) {
             batch.entries.push(Entry::Seeded { seed });
             engine.apply(&batch.entries[0], &mut batch.effects);
         }
@@ -352,7 +352,7 @@ impl Driver {
     /// a schedule of days runs attempt by attempt.
     fn may_advance(&self) -> bool {
         self.advancing.is_some()
-            && (self.courier.is_none() || self.engine.webhooks().in_flight() == 0)
+            && (self.courier.is_none() || self.engine.deliveries().in_flight() == 0)
     }
 
     /// Takes a manual clock one deadline further, where it is being advanced.

@@ -5,8 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use abide_engine::model::Defaults;
-use abide_engine::{ChangeDefaults, SetDefaults, SetSeed};
+use abide_engine::{ChangeDefaults, Defaults, SetDefaults, SetSeed};
 use abide_wire::{Code, DurationLaw, Fault, OutcomePlan, Simulate, Span, Stage, Timestamp};
 
 use super::answer::Outcome;
@@ -207,10 +206,10 @@ fn advance(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
 }
 
 fn settings(state: &AppState) -> Settings {
-    let (defaults, luck) = state.board.settings();
+    let (defaults, rng) = state.board.settings();
     Settings {
         scenario: defaults.scenario.clone(),
-        seed: luck.seed(),
+        seed: rng.seed(),
         duration: defaults.duration.clone(),
         outcome: OutcomePlan {
             error_chance: Some(defaults.error_chance),

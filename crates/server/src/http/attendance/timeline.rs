@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde::Serialize;
 
-use abide_engine::compact::Percent;
+use abide_engine::intern::Percent;
 use abide_wire::{Status, Timestamp};
 
 use super::POLL;

@@ -18,9 +18,20 @@ pub(super) struct Dialect {
     pub words: &'static dyn Words,
     /// Paths whose unknown sub-paths are answered in its words, too.
     pub trees: &'static [&'static str],
+    /// How it says a native webhook event, for an endpoint that was registered with that form; `None` if it doesn't know
+    /// the form, or has no words for the event.
+    pub render: fn(form: &str, event: &str) -> Option<String>,
     /// The part of the description that its routes are; `None` if they aren't described.
     pub tag: Option<(&'static str, &'static str)>,
 }
 
 /// All of them.
 pub(super) const DIALECTS: &[Dialect] = &[classic::DIALECT];
+
+/// Says a native webhook event in the form that a dialect has registered an endpoint with; `None` if none can.
+#[must_use]
+pub fn render_webhook(form: &str, event: &str) -> Option<String> {
+    DIALECTS
+        .iter()
+        .find_map(|dialect| (dialect.render)(form, event))
+}

@@ -5,7 +5,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use abide_engine::fault::delay_of;
 use abide_engine::{Job, JobKey};
 use abide_wire::{Fault, FaultKind, Status, WaitResponse, headers};
 
@@ -159,7 +158,7 @@ fn show(
 /// Whether the job has ended so recently that the fault counts.
 fn is_fresh(state: &AppState, job: &Job, fault: &Fault) -> bool {
     job.finished_at
-        .is_some_and(|finished_at| state.clock.now().since(finished_at) < delay_of(fault))
+        .is_some_and(|finished_at| state.clock.now().since(finished_at) < fault.delay())
 }
 
 /// The job before its last change.

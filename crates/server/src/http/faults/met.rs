@@ -1,8 +1,8 @@
 //! Which faults meet an occasion.
 
 use abide_engine::fault::{Purpose, meet};
-use abide_engine::luck::digest;
-use abide_engine::{Job, JobKey, Luck, Owner};
+use abide_engine::rng::digest;
+use abide_engine::{Job, JobKey, Owner, Rng};
 use abide_wire::{Fault, FaultKind};
 
 use crate::http::state::AppState;
@@ -10,9 +10,9 @@ use crate::http::state::AppState;
 /// The faults that meet one occasion.
 #[derive(Debug)]
 pub(super) struct Met {
-    plan: u64,
+    seed: u64,
     ordinal: u32,
-    rng: Luck,
+    rng: Rng,
     /// They, in the order in which they were listed.
     pub faults: Vec<Fault>,
 }
@@ -21,21 +21,21 @@ impl Met {
     /// Counts an occasion of that job if there are faults that may meet it, and gives those that do.
     pub(super) fn of_job(state: &AppState, job: &Job, purpose: Purpose) -> Self {
         let (defaults, rng) = state.board.settings();
-        let plan = job.fate();
+        let seed = job.seed();
         let (own, all) = (job.faults(), &defaults.faults);
         let may = own.iter().chain(all.iter()).any(|it| purpose.is_met_by(it));
         if !may {
             return Self {
-                plan,
+                seed,
                 ordinal: 0,
                 rng,
                 faults: Vec::new(),
             };
         }
         let ordinal = state.ordinals.next(job.key, purpose);
-        let faults = meet(own, all, plan, purpose, ordinal, rng);
+        let faults = meet(own, all, seed, purpose, ordinal, rng);
         Self {
-            plan,
+            seed,
             ordinal,
             rng,
             faults: faults.cloned().collect(),
@@ -45,12 +45,12 @@ impl Met {
     /// The same for the stream of all of an owner's jobs. It has no job; its owner stands in for one.
     pub(super) fn of_feed(state: &AppState, owner: Owner) -> Self {
         let (defaults, rng) = state.board.settings();
-        let plan = digest(&[b"feed", &owner.0.to_le_bytes()]);
-        let key = JobKey::from_u128(u128::from(plan));
+        let seed = digest(&[b"feed", &owner.0.to_le_bytes()]);
+        let key = JobKey::from_u128(u128::from(seed));
         let ordinal = state.ordinals.next(key, Purpose::Stream);
-        let faults = meet(&[], &defaults.faults, plan, Purpose::Stream, ordinal, rng);
+        let faults = meet(&[], &defaults.faults, seed, Purpose::Stream, ordinal, rng);
         Self {
-            plan,
+            seed,
             ordinal,
             rng,
             faults: faults.cloned().collect(),
@@ -72,7 +72,7 @@ impl Met {
     pub(super) fn events_before(&self) -> usize {
         let place = self
             .rng
-            .unit(self.plan, "stream place", u64::from(self.ordinal));
+            .unit(self.seed, "stream place", u64::from(self.ordinal));
         (place * 3.0) as usize
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide_engine::fault::{Purpose, delay_of};
+use abide_engine::fault::Purpose;
 use abide_engine::{Job, JobKey};
 use abide_wire::{Code, Fault, FaultKind, WaitRequest};
 use http::{HeaderValue, StatusCode, header};
@@ -159,7 +159,7 @@ impl Play {
     async fn instead(&self, met: &Met, decisions: &mut Decisions) -> Option<Answer> {
         if let Some(fault) = met.first(FaultKind::Latency) {
             decisions.note(fault.fault);
-            self.wait(delay_of(fault)).await;
+            self.wait(fault.delay()).await;
         }
         if met.first(FaultKind::Reset).is_some() {
             if let Some(reset) = &self.reset {
@@ -216,7 +216,7 @@ impl Play {
         if let Some(fault) = met.first(FaultKind::Stall) {
             decisions.note(FaultKind::Stall);
             let stop = self.state.stop.clone();
-            let hold = self.state.clock.hold(delay_of(fault));
+            let hold = self.state.clock.hold(fault.delay());
             answer = body::stall(answer, hold, stop);
         }
         answer

@@ -187,6 +187,6 @@ fn show_attempt(attempt: &Attempt, answer_max: usize) -> wire::Attempt {
         error: attempt.error.as_deref().map(str::to_owned),
         answer: attempt.answer.as_ref().map(|_| shown.to_owned()),
         answer_truncated: attempt.truncated || shown.len() < answer.len(),
-        next_attempt_at: attempt.next_at,
+        next_attempt_at: attempt.next.retry_at(),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use abide_engine::Job;
 
 use crate::board::Look;
+use crate::config::DEFAULT_JOB;
 use crate::http::error::ApiError;
 use crate::http::state::AppState;
 
@@ -13,7 +14,7 @@ pub(super) fn known(state: &AppState) -> Option<Arc<Job>> {
     if !state.default_job_asked() {
         return None;
     }
-    match state.board.look(state.board.default_job()?) {
+    match state.board.look(state.board.named(DEFAULT_JOB)?) {
         Look::Found(job) => Some(job),
         _ => None,
     }

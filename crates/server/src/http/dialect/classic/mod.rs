@@ -12,6 +12,7 @@ mod create;
 mod default_job;
 mod registrations;
 mod status;
+mod webhooks;
 mod words;
 
 use abide_engine::fault::Purpose;
@@ -31,6 +32,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     rows: ROUTES,
     words: &words::Classic,
     trees: &["/webhooks", "/status/"],
+    render: webhooks::render,
     tag: Some((
         TAG,
         "The routes of five earlier systems, as their clients speak them.",

@@ -9,8 +9,10 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use abide_engine::Command;
-use abide_engine::delivery::{Dialect, Register, Unregister};
+use abide_engine::delivery::{Subscribe, Unsubscribe};
 
+use super::webhooks::{RESULT, STATUS};
+use crate::config::DEFAULT_JOB;
 use crate::guard::Target;
 use crate::http::answer::{Answer, Outcome, empty, text};
 use crate::http::call::Call;
@@ -60,10 +62,7 @@ pub(super) const UNREGISTRATION: Request = Request {
 /// `POST /webhooks/register`
 pub(super) fn register_result(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     match url_of(state, call) {
-        Ok(url) => {
-            let dialect = Dialect::Result;
-            carry_out(state, Register { dialect, url }, registered)
-        }
+        Ok(url) => carry_out(state, subscribe(RESULT, url), registered),
         Err(error) => json::now(StatusCode::BAD_REQUEST, &Complaint { error }),
     }
 }
@@ -77,8 +76,12 @@ pub(super) fn unregister(state: &AppState, call: &Call) -> Result<Outcome, ApiEr
     // As it was written when it was registered. What can't have been registered needs no unregistering.
     match Target::parse(&url, &state.guard) {
         Ok(target) => {
-            let url = target.as_str().to_owned();
-            carry_out(state, Unregister { url }, unregistered)
+            let unsubscribe = Unsubscribe {
+                name: DEFAULT_JOB,
+                renderings: &[RESULT, STATUS],
+                url: target.as_str().to_owned(),
+            };
+            carry_out(state, unsubscribe, unregistered)
         }
         Err(_) => Ok(Outcome::Now(unregistered())),
     }
@@ -87,16 +90,20 @@ pub(super) fn unregister(state: &AppState, call: &Call) -> Result<Outcome, ApiEr
 /// `POST /register-webhook`
 pub(super) fn register_status(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     match url_of(state, call) {
-        Ok(url) => {
-            let dialect = Dialect::Status;
-            let done = || empty(StatusCode::OK);
-            carry_out(state, Register { dialect, url }, done)
-        }
+        Ok(url) => carry_out(state, subscribe(STATUS, url), || empty(StatusCode::OK)),
         Err(why) => {
             let mut answer = text(why);
             *answer.status_mut() = StatusCode::BAD_REQUEST;
             Ok(Outcome::Now(answer))
         }
+    }
+}
+
+const fn subscribe(rendering: &'static str, url: String) -> Subscribe {
+    Subscribe {
+        name: DEFAULT_JOB,
+        rendering,
+        url,
     }
 }
 

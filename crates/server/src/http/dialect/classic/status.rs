@@ -12,6 +12,7 @@ use super::default_job;
 use super::words::{show, word};
 use crate::attendance::Read;
 use crate::board::Channel;
+use crate::config::DEFAULT_JOB;
 use crate::http::access::Caller;
 use crate::http::answer::{Answer, Outcome};
 use crate::http::call::Call;
@@ -70,7 +71,7 @@ pub(super) fn subject(state: &AppState, call: &Call) -> Option<Subject> {
     let query: StatusQuery = call.query().ok()?;
     match query.job_id {
         Some(id) => Subject::of(call, &id),
-        None => state.board.default_job().map(|job| Subject {
+        None => state.board.named(DEFAULT_JOB).map(|job| Subject {
             job,
             owner: Owner::ANYONE,
         }),

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Serialize;
 
 use abide_engine::Job;
-use abide_engine::job::State as JobState;
+use abide_engine::State as JobState;
 
 use crate::http::answer::Answer;
 use crate::http::door::{Altered, Words};

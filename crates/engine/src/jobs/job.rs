@@ -12,9 +12,9 @@ use abide_wire::{
     WebhookTarget, Worker,
 };
 
-use crate::compact::{Percent, Word};
-use crate::luck::digest;
-use crate::model::Plan;
+use super::plan::Plan;
+use crate::intern::{Percent, Word, read_kind, read_stages};
+use crate::rng::digest;
 use crate::{JobKey, Json, Owner};
 
 /// The most changes that are remembered per job. Older ones are forgotten; a stream that asks for them is told so.
@@ -102,6 +102,7 @@ pub struct Job {
     /// Whose it is.
     pub owner: Owner,
     /// What sort of work it is. Shared between jobs of a kind.
+    #[serde(deserialize_with = "read_kind")]
     pub kind: Arc<str>,
     /// Who does the work.
     pub worker: Worker,
@@ -122,11 +123,15 @@ pub struct Job {
     /// When its record will be deleted, once it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// What the simulator has decided about it; `None` where somebody else works.
+    /// What the simulator has decided about it; `None` if a worker of its own is at work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Arc<Plan>>,
-    /// The stages that it goes through, and how many of them have begun.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The stages that it goes through. Shared between jobs that have the same.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "read_stages"
+    )]
     pub stages: Option<Arc<[Stage]>>,
     /// How many of its stages have begun.
     #[serde(default)]
@@ -215,12 +220,12 @@ impl Job {
         self.extra.as_ref().and_then(|extra| extra.deadline_at)
     }
 
-    /// The name under which its luck is drawn. A job that somebody else works on has none of its own; its key stands in.
+    /// The seed of its draws. A job that isn't simulated has none of its own; its key stands in.
     #[must_use]
-    pub fn fate(&self) -> u64 {
+    pub fn seed(&self) -> u64 {
         self.plan.as_ref().map_or_else(
             || digest(&[&self.key.as_u128().to_le_bytes()]),
-            |plan| plan.fate,
+            |plan| plan.seed,
         )
     }
 
@@ -228,6 +233,14 @@ impl Job {
     #[must_use]
     pub fn faults(&self) -> &[Fault] {
         self.plan.as_ref().map_or(&[], |plan| &plan.faults)
+    }
+
+    /// The webhook that it brought along.
+    #[must_use]
+    pub fn webhook(&self) -> Option<&WebhookTarget> {
+        self.extra
+            .as_ref()
+            .and_then(|extra| extra.webhook.as_deref())
     }
 
     /// What its creator noted on it.

@@ -17,15 +17,20 @@
 //! nothing. There a quantile is moved a millisecond to the one side or the other, as often as its rank demands. So also for a law with atoms,
 //! even a constant, the job ends before `p10` in 10 of 100 looks and before `p90` in 90.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use abide_wire::{Remaining, Timestamp};
 
+use super::job::Job;
 use crate::JobKey;
+use crate::effect::{Effect, Touch};
 use crate::hash::FastMap;
+use crate::intern::KINDS_MAX;
+use crate::snapshot::PartKey;
 
 /// The most jobs that are followed per kind. The oldest is forgotten for the next.
 pub const FOLLOWED_MAX: usize = 1_024;
@@ -38,6 +43,43 @@ const RUNNING_PER_HALVING: usize = 32;
 const HALVINGS_MAX: usize = 8;
 /// How many of the last ends say how it goes on beyond the longest.
 const TAIL: usize = 8;
+
+/// The cohorts of all kinds, the first [`KINDS_MAX`].
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kinds(BTreeMap<Arc<str>, Arc<Cohort>>);
+
+impl Kinds {
+    pub(super) fn get(&self, kind: &str) -> Option<&Arc<Cohort>> {
+        self.0.get(kind)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Cohort>)> {
+        self.0.iter()
+    }
+
+    pub(super) fn restore(&mut self, kind: Arc<str>, cohort: Cohort) {
+        self.0.insert(kind, Arc::new(cohort));
+    }
+
+    /// Notes what a job's step says about its kind, if the job is followed.
+    pub(super) fn note(&mut self, job: &Job, step: Step, touch: &mut Touch<'_>) {
+        if self.0.len() < KINDS_MAX && !self.0.contains_key(&job.kind) {
+            self.0.insert(job.kind.clone(), Arc::default());
+        }
+        let Some(cohort) = self.0.get_mut(&job.kind) else {
+            return;
+        };
+        let is_followed = match step {
+            Step::Began(key) => cohort.wants(key),
+            Step::Ended(key, _) | Step::Left(key, _) => cohort.follows(key),
+        };
+        if is_followed {
+            Arc::make_mut(cohort).note(step);
+            touch.dirty(PartKey::Kind(job.kind.clone()));
+            touch.tell(Effect::Learned(job.kind.clone(), step));
+        }
+    }
+}
 
 /// The last jobs of one kind: how long each took, or has taken so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +129,7 @@ impl Cohort {
     #[must_use]
     pub fn wants(&self, job: JobKey) -> bool {
         let halvings = (self.running.len() / RUNNING_PER_HALVING).min(HALVINGS_MAX);
-        // The last bits of a name are luck.
+        // The last bits of a name are random.
         job.as_u128() & ((1 << halvings) - 1) == 0
     }
 
@@ -151,7 +193,7 @@ impl Cohort {
             Followed::Ended(millis) => Some((*millis, false)),
             Followed::Left(millis) => Some((*millis, true)),
         });
-        // An end comes before whoever left at the same age: the latter was at risk of it.
+        // An end comes before a job that left at the same age: the latter was at risk of it.
         let mut exits: Vec<(u64, bool)> = gone
             .chain(self.running.keys().map(|key| (age(key), true)))
             .collect();
@@ -204,7 +246,7 @@ impl Cohort {
     }
 }
 
-/// How many jobs last how long: what a [`Cohort`] says, in a form that answers fast.
+/// A survival curve: the share of jobs still running after a given time, precomputed from a [`Cohort`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Curve {
     /// At which ages jobs ended, in milliseconds, ascending.
@@ -228,8 +270,8 @@ impl Curve {
         if self.ages.len() - from < LONGER_MIN {
             return None;
         }
-        let luck = unit(elapsed_ms, self.built_at.as_millis().unsigned_abs());
-        let quantile = |p| (self.quantile(p, from, elapsed_ms, luck)).saturating_sub(elapsed_ms);
+        let draw = unit(elapsed_ms, self.built_at.as_millis().unsigned_abs());
+        let quantile = |p| (self.quantile(p, from, elapsed_ms, draw)).saturating_sub(elapsed_ms);
         Some(Remaining {
             p10: quantile(0.1),
             p50: quantile(0.5),
@@ -238,7 +280,7 @@ impl Curve {
     }
 
     /// The age that a share `p` of the jobs doesn't reach, of those that reached `elapsed`. `from` is the first end after it.
-    fn quantile(&self, p: f64, from: usize, elapsed: u64, luck: f64) -> u64 {
+    fn quantile(&self, p: f64, from: usize, elapsed: u64, draw: f64) -> u64 {
         let before = |place: usize| match place.checked_sub(1) {
             Some(place) if place >= from => (self.ages[place], self.survival[place]),
             Some(place) => (elapsed, self.survival[place]),
@@ -263,7 +305,7 @@ impl Curve {
         let first = self.ages.partition_point(|other| other < age);
         let last = self.ages.partition_point(|other| other <= age) - 1;
         let (top, bottom) = (self.survival[first], self.survival[last]);
-        if luck < (top - target) / (top - bottom) {
+        if draw < (top - target) / (top - bottom) {
             age + 1
         } else {
             age - 1
@@ -285,7 +327,7 @@ fn late_rate(ages: &[u64], exits: &[(u64, bool)]) -> f64 {
     (ends as f64).max(0.5) / lasted.sum::<f64>()
 }
 
-/// A number from 0 up to 1 that looks like luck, by what it is for.
+/// A number in `0.0..1.0` that looks random, by what it is for.
 fn unit(a: u64, b: u64) -> f64 {
     // The finalizer of a well-known generator (splitmix64); it need not be unpredictable.
     let mut mixed = a

@@ -1,4 +1,7 @@
 //! What the simulator decides about a job, once, when it is created.
+//!
+//! [`Defaults`] and what the job says of itself give a [`Plan`]: how long it runs, how it ends, what it goes through and
+//! what goes wrong. From then on the plan is only carried out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +16,16 @@ use abide_wire::{
     Code, DurationLaw, Fault, FaultKind, OutcomePlan, Problem, Simulate, Span, Stage,
 };
 
-use crate::Luck;
+use crate::Rng;
 
-/// The fate of one simulated job.
+/// The plan of one simulated job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The name under which all its luck is drawn.
-    pub fate: u64,
+    /// The seed of its draws, beside the server's.
+    pub seed: u64,
     /// How long it runs, in milliseconds.
     pub duration_ms: u64,
-    /// Why it will fail; `None` where it will complete.
+    /// Why it will fail; `None` if it will complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Box<Problem>>,
     /// What it goes through; `None` stands for the defaults in force when it was created.
@@ -39,6 +42,11 @@ pub struct Plan {
 fn no_faults(faults: &Arc<[Fault]>) -> bool {
     faults.is_empty()
 }
+
+/// How likely a simulated job fails.
+pub const ERROR_CHANCE: f64 = 0.05;
+/// How long a simulated job runs: anything between these two, in seconds.
+pub const DURATION_S: (u64, u64) = (10, 30);
 
 /// The server's defaults for simulated jobs, each of which `simulate` on a job overrides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,7 +69,7 @@ pub struct Defaults {
 }
 
 impl Default for Defaults {
-    /// Uniform 10 to 30 s, 5 % errors, the stages of a video translation.
+    /// Uniform over [`DURATION_S`], [`ERROR_CHANCE`], the stages of a video translation.
     fn default() -> Self {
         let stage = |name: &str, share: f64| Stage {
             name: name.to_owned(),
@@ -69,10 +77,10 @@ impl Default for Defaults {
         };
         Self {
             duration: DurationLaw::Uniform {
-                min: Span::new(Duration::from_secs(10)),
-                max: Span::new(Duration::from_secs(30)),
+                min: Span::new(Duration::from_secs(DURATION_S.0)),
+                max: Span::new(Duration::from_secs(DURATION_S.1)),
             },
-            error_chance: 0.05,
+            error_chance: ERROR_CHANCE,
             error: None,
             stages: Arc::new([
                 stage("transcribing", 2.0),
@@ -127,9 +135,9 @@ impl Defaults {
         }
     }
 
-    /// Draws the fate of a job that says `own` of itself.
+    /// Draws the plan of the job with that seed, which says `own` of itself.
     #[must_use]
-    pub fn plan(&self, own: Option<&Simulate>, fate: u64, luck: Luck) -> Plan {
+    pub fn plan(&self, own: Option<&Simulate>, seed: u64, rng: Rng) -> Plan {
         let own_outcome = own.and_then(|simulate| simulate.outcome.as_ref());
         let law = own
             .and_then(|simulate| simulate.duration.as_ref())
@@ -150,11 +158,11 @@ impl Defaults {
             .enumerate()
             // There is one occasion to get stuck, so ordinals other than the first never come.
             .filter(|(_, fault)| fault.fault == FaultKind::Stuck && fault.may_meet(1))
-            .any(|(n, fault)| luck.unit(fate, "stuck", n as u64) < fault.chance.unwrap_or(1.0));
+            .any(|(n, fault)| rng.unit(seed, "stuck", n as u64) < fault.chance.unwrap_or(1.0));
         Plan {
-            fate,
-            duration_ms: draw(law, luck, fate),
-            error: (error_chance > 0.0 && luck.unit(fate, "outcome", 0) < error_chance)
+            seed,
+            duration_ms: draw(law, rng, seed),
+            error: (error_chance > 0.0 && rng.unit(seed, "outcome", 0) < error_chance)
                 .then(|| Box::new(error.cloned().unwrap_or_else(simulated_error))),
             stages: own
                 .and_then(|simulate| simulate.stages.as_deref())
@@ -173,11 +181,11 @@ fn simulated_error() -> Problem {
 }
 
 /// Draws a length in milliseconds, at most [`Span::MAX`].
-fn draw(law: &DurationLaw, luck: Luck, fate: u64) -> u64 {
+fn draw(law: &DurationLaw, rng: Rng, seed: u64) -> u64 {
     let mut dice = Dice {
-        luck,
-        fate,
-        rng: None,
+        rng,
+        seed,
+        stream: None,
     };
     // A float saturates when it is cast, and no law gives a negative number.
     let millis = (law.length(&mut dice) * 1_000.0).round() as u64;
@@ -186,48 +194,41 @@ fn draw(law: &DurationLaw, luck: Luck, fate: u64) -> u64 {
 
 /// The random numbers of one job's duration, from a generator that is made for the first of them.
 struct Dice {
-    luck: Luck,
-    fate: u64,
-    rng: Option<ChaCha8Rng>,
+    rng: Rng,
+    seed: u64,
+    stream: Option<ChaCha8Rng>,
 }
 
 impl Dice {
-    fn rng(&mut self) -> &mut ChaCha8Rng {
-        self.rng
-            .get_or_insert_with(|| self.luck.rng(self.fate, "duration", 0))
+    fn stream(&mut self) -> &mut ChaCha8Rng {
+        self.stream
+            .get_or_insert_with(|| self.rng.stream(self.seed, "duration", 0))
     }
 }
 
 impl Draws for Dice {
     fn unit(&mut self) -> f64 {
-        self.rng().random()
+        self.stream().random()
     }
 
     fn exponential(&mut self) -> f64 {
-        self.rng().sample(Exp1)
+        self.stream().sample(Exp1)
     }
 
     fn normal(&mut self) -> f64 {
-        self.rng().sample(StandardNormal)
+        self.stream().sample(StandardNormal)
     }
 
     fn index(&mut self, length: usize) -> usize {
-        self.rng().random_range(0..length)
+        self.stream().random_range(0..length)
     }
 }
 
-/// The share of the whole at which each stage begins, the first at 0.
-#[must_use]
-pub fn stage_begins(stages: &[Stage]) -> Vec<f64> {
-    let whole: f64 = stages.iter().map(|stage| stage.share).sum();
-    stages
-        .iter()
-        .scan(0.0, |sum, stage| {
-            let begin = *sum / whole;
-            *sum += stage.share;
-            Some(begin)
-        })
-        .collect()
+/// The share of the whole at which the `n`-th stage begins, counted from 0; `None` if it has fewer.
+pub(super) fn begin_of(stages: &[Stage], n: usize) -> Option<f64> {
+    let share = |stages: &[Stage]| stages.iter().map(|stage| stage.share).sum::<f64>();
+    let before = stages.get(..n).filter(|_| n < stages.len())?;
+    Some(share(before) / share(stages))
 }
 
 #[cfg(test)]
@@ -236,12 +237,12 @@ mod tests {
 
     fn mean_and_median(law: &DurationLaw) -> (f64, f64) {
         let mut drawn: Vec<f64> = (0..20_000)
-            .map(|fate| {
+            .map(|seed| {
                 let plan = Defaults {
                     duration: law.clone(),
                     ..Defaults::default()
                 }
-                .plan(None, fate, Luck::new(1));
+                .plan(None, seed, Rng::new(1));
                 plan.duration_ms as f64 / 1_000.0
             })
             .collect();
@@ -284,7 +285,7 @@ mod tests {
             ("empirical:1s:3s:8s", [3_000, 3_000, 8_000]),
         ] {
             let law = law.parse().unwrap();
-            let drawn = [0, 1, 2].map(|fate| draw(&law, Luck::new(7), fate));
+            let drawn = [0, 1, 2].map(|seed| draw(&law, Rng::new(7), seed));
             assert_eq!(drawn, expected, "{law}");
         }
     }
@@ -296,16 +297,17 @@ mod tests {
             ..Defaults::default()
         };
         let failed = (0..20_000)
-            .filter(|fate| defaults.plan(None, *fate, Luck::new(3)).error.is_some())
+            .filter(|seed| defaults.plan(None, *seed, Rng::new(3)).error.is_some())
             .count();
         assert!((5_700..6_300).contains(&failed), "{failed}");
     }
 
     #[test]
     fn stages_begin_where_the_shares_before_them_end() {
-        let begins = stage_begins(&Defaults::default().stages);
-        let rounded: Vec<i64> = begins.iter().map(|b| (b * 100.0).round() as i64).collect();
+        let stages = &Defaults::default().stages;
+        let begins = (0..=stages.len()).map_while(|n| begin_of(stages, n));
+        let rounded: Vec<i64> = begins.map(|begin| (begin * 100.0).round() as i64).collect();
         assert_eq!(rounded, [0, 20, 30, 60, 90]);
-        assert!(stage_begins(&[]).is_empty());
+        assert_eq!(begin_of(&[], 0), None);
     }
 }

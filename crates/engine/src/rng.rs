@@ -1,21 +1,22 @@
-//! Luck: every random draw of the simulator, by a hash of what it is for.
+//! Every random draw of the simulator, by a hash of what it is for.
 //!
 //! A generator that is shared gives other numbers as soon as two requests swap places. Here each draw has its own
-//! generator, seeded by `hash(seed, fate, purpose, ordinal)`, so that the same seed gives the same jobs and the same
-//! faults under any concurrency.
+//! generator, seeded by `hash(server's seed, job's seed, purpose, ordinal)`, so that the same seeds give the same jobs
+//! and the same faults under any concurrency. A job's seed is its [key](seed_of_key), or what it was created with and
+//! [how often that came before](seed_of_occurrence).
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
-/// The seed of all luck. `main` makes it once; the journal keeps it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Luck {
+/// The source of all draws, made from the server's seed. `main` makes the seed once; the journal keeps it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rng {
     seed: u64,
 }
 
-impl Luck {
-    /// Luck with that seed.
+impl Rng {
+    /// The source with that seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { seed }
@@ -27,12 +28,12 @@ impl Luck {
         self.seed
     }
 
-    /// The generator for the `ordinal`-th draw of that purpose in that fate.
+    /// The generator for the `ordinal`-th draw of that purpose for the job with that seed.
     #[must_use]
-    pub fn rng(self, fate: u64, purpose: &str, ordinal: u64) -> ChaCha8Rng {
+    pub fn stream(self, job: u64, purpose: &str, ordinal: u64) -> ChaCha8Rng {
         let mut hash = Sha256::new();
         hash.update(self.seed.to_le_bytes());
-        hash.update(fate.to_le_bytes());
+        hash.update(job.to_le_bytes());
         hash.update(ordinal.to_le_bytes());
         hash.update(purpose.as_bytes());
         ChaCha8Rng::from_seed(hash.finalize().into())
@@ -40,21 +41,21 @@ impl Luck {
 
     /// A number in `0.0..1.0`.
     #[must_use]
-    pub fn unit(self, fate: u64, purpose: &str, ordinal: u64) -> f64 {
-        self.rng(fate, purpose, ordinal).random()
+    pub fn unit(self, job: u64, purpose: &str, ordinal: u64) -> f64 {
+        self.stream(job, purpose, ordinal).random()
     }
 }
 
-/// The fate of jobs with that key.
+/// The seed of the job with that key.
 #[must_use]
-pub fn fate_of_key(key: &str) -> u64 {
+pub fn seed_of_key(key: &str) -> u64 {
     digest(&[b"key", key.as_bytes()])
 }
 
-/// The fate of the `n`-th job that said the same.
+/// The seed of the `n`-th job that was created with a body of that digest.
 #[must_use]
-pub fn fate_of_occurrence(fingerprint: u64, n: u32) -> u64 {
-    digest(&[b"nth", &fingerprint.to_le_bytes(), &n.to_le_bytes()])
+pub fn seed_of_occurrence(body_digest: u64, n: u32) -> u64 {
+    digest(&[b"nth", &body_digest.to_le_bytes(), &n.to_le_bytes()])
 }
 
 /// A digest of several byte strings, each told apart from the next by its length.
@@ -76,14 +77,14 @@ mod tests {
 
     #[test]
     fn draws_depend_on_what_they_are_for_and_on_nothing_else() {
-        let luck = Luck::new(7);
-        let base = luck.unit(1, "outcome", 0);
-        assert_eq!(base.to_bits(), luck.unit(1, "outcome", 0).to_bits());
+        let rng = Rng::new(7);
+        let base = rng.unit(1, "outcome", 0);
+        assert_eq!(base.to_bits(), rng.unit(1, "outcome", 0).to_bits());
         for other in [
-            luck.unit(2, "outcome", 0),
-            luck.unit(1, "duration", 0),
-            luck.unit(1, "outcome", 1),
-            Luck::new(8).unit(1, "outcome", 0),
+            rng.unit(2, "outcome", 0),
+            rng.unit(1, "duration", 0),
+            rng.unit(1, "outcome", 1),
+            Rng::new(8).unit(1, "outcome", 0),
         ] {
             assert_ne!(base.to_bits(), other.to_bits());
         }

@@ -8,7 +8,7 @@ use abide_wire::Timestamp;
 
 use crate::{DeliveryKey, EndpointKey, JobKey};
 
-/// The most attempts that are remembered per delivery. Older ones are forgotten; retries by hand can make so many.
+/// The most attempts that are remembered per delivery, the last ones. Retries by hand can make more.
 pub const ATTEMPTS_MAX: usize = 20;
 
 /// One event, for one endpoint.
@@ -26,7 +26,7 @@ pub struct Delivery {
     pub revision: u64,
     /// What happened, such as `job.completed`.
     pub event: Arc<str>,
-    /// What is posted: the same bytes at every attempt.
+    /// The event as the native wire tells it, the same at every attempt.
     pub body: Arc<str>,
     /// When it happened.
     pub created_at: Timestamp,
@@ -47,6 +47,34 @@ pub struct Delivery {
     /// How many copies each attempt sends.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub copies: u32,
+}
+
+impl Delivery {
+    /// A delivery that is due when its event happens.
+    #[must_use]
+    pub const fn new(
+        key: DeliveryKey,
+        endpoint: EndpointKey,
+        event: Arc<str>,
+        body: Arc<str>,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            key,
+            endpoint,
+            job: None,
+            revision: 0,
+            event,
+            body,
+            created_at: at,
+            standing: Standing::Pending { due_at: at },
+            steps: 0,
+            made: 0,
+            attempts: Vec::new(),
+            fault: None,
+            copies: 1,
+        }
+    }
 }
 
 const fn one() -> u32 {
@@ -127,7 +155,29 @@ pub struct Attempt {
     /// Whether the body was longer, or is no longer kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
-    /// When the next attempt was planned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_at: Option<Timestamp>,
+    /// What comes of it.
+    pub next: Next,
+}
+
+/// What comes of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Next {
+    /// The delivery is delivered.
+    Delivered,
+    /// The next attempt is made then.
+    RetryAt(Timestamp),
+    /// The schedule is at its end, or the receiver is gone.
+    GaveUp,
+}
+
+impl Next {
+    /// When the next attempt is planned.
+    #[must_use]
+    pub const fn retry_at(self) -> Option<Timestamp> {
+        match self {
+            Self::RetryAt(at) => Some(at),
+            Self::Delivered | Self::GaveUp => None,
+        }
+    }
 }

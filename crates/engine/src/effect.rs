@@ -1,0 +1,51 @@
+//! What a change reaches beyond the half that it changes: deadlines, parts of the checkpoint, and who is told.
+
+use std::sync::Arc;
+
+use crate::delivery::Notice;
+use crate::due::DueSet;
+use crate::hash::FastSet;
+use crate::jobs::{Defaults, Job, Step};
+use crate::snapshot::PartKey;
+use crate::{JobKey, Rng};
+
+/// What readers are told once an entry is durable.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// A job is new or has changed.
+    Changed(Arc<Job>),
+    /// A job's record is gone.
+    Removed(JobKey),
+    /// A job of that kind says something about how long such jobs take.
+    Learned(Arc<str>, Step),
+    /// The simulator's defaults or its seed have changed.
+    Settings(Arc<Defaults>, Rng),
+    /// The name stands for this job from now on.
+    Named(Arc<str>, JobKey),
+    /// An endpoint or a delivery has changed, or is to be sent.
+    Webhook(Notice),
+}
+
+/// Where a change leaves what it means for the rest of the engine.
+pub(crate) struct Touch<'a> {
+    pub(crate) due: &'a mut DueSet,
+    /// The parts that the next checkpoint writes again.
+    pub(crate) dirty: &'a mut FastSet<PartKey>,
+    pub(crate) effects: &'a mut Vec<Effect>,
+}
+
+impl Touch<'_> {
+    pub(crate) fn dirty(&mut self, part: PartKey) {
+        self.dirty.insert(part);
+    }
+
+    pub(crate) fn tell(&mut self, effect: impl Into<Effect>) {
+        self.effects.push(effect.into());
+    }
+}
+
+impl From<Notice> for Effect {
+    fn from(notice: Notice) -> Self {
+        Self::Webhook(notice)
+    }
+}

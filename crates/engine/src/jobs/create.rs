@@ -1,0 +1,350 @@
+//! From a request to a job, once per idempotency key.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand::RngExt as _;
+use serde::{Deserialize, Serialize};
+
+use abide_wire::webhook::Secret;
+use abide_wire::{NewJob, Timestamp, WebhookTarget, Worker, limits};
+
+use super::job::{Change, Extra, Job, State};
+use super::learn::Step;
+use super::plan::Plan;
+use super::table::Jobs;
+use crate::command::{self, Command, Refusal};
+use crate::delivery::Events;
+use crate::due::{Due, DueSet};
+use crate::effect::Touch;
+use crate::engine::{Engine, Policy};
+use crate::entry::Entry;
+use crate::hash::FastMap;
+use crate::rng::{digest, seed_of_key, seed_of_occurrence};
+use crate::snapshot::PartKey;
+use crate::{JobKey, Json, Owner};
+
+/// The kind of a job whose creator gives none.
+pub const KIND_DEFAULT: &str = "video_translation";
+/// The most different bodies of creates whose occurrences are counted.
+pub const BODIES_MAX: usize = 65_536;
+
+/// Creates a job.
+#[derive(Clone, Debug)]
+pub struct Create {
+    /// Who asks, and whose job it is.
+    pub owner: Owner,
+    /// What is asked for.
+    pub new: NewJob<Json>,
+    /// A repeat under the same key within [`limits::IDEMPOTENCY_KEPT`] is answered with the same job.
+    pub idempotency_key: Option<String>,
+}
+
+/// A job was accepted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Created {
+    /// Its name.
+    pub job: JobKey,
+    /// When.
+    pub at: Timestamp,
+    /// Whose it is.
+    #[serde(default)]
+    pub owner: Owner,
+    /// What sort of work it is.
+    pub kind: String,
+    /// Who does the work.
+    #[serde(default)]
+    pub worker: Worker,
+    /// What it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Json>,
+    /// What its creator noted on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Json>,
+    /// What the simulator has decided about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+    /// When it fails if it hasn't ended by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_at: Option<Timestamp>,
+    /// Where to tell of its events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookTarget>,
+    /// The idempotency key that it was created under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<Idempotency>,
+    /// The digest of the body, if the job's draws depend on how often that came before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_digest: Option<u64>,
+}
+
+/// An idempotency key, and what it was used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Idempotency {
+    /// The digest of owner and key.
+    pub key: u64,
+    /// The digest of the request that it came with.
+    pub asked: u64,
+    /// When it is forgotten.
+    pub until: Timestamp,
+}
+
+/// What is remembered of creates, beside their jobs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Creates {
+    /// How many jobs were ever created.
+    pub(super) made: u64,
+    pub(super) idempotency: FastMap<u64, (JobKey, Idempotency)>,
+    /// How often each body came. Sorted, so that what is forgotten depends on the entries alone.
+    pub(super) bodies: BTreeMap<u64, u32>,
+}
+
+impl Creates {
+    pub(super) fn remember(&mut self, job: JobKey, memory: Idempotency, due: &mut DueSet) {
+        if let Some((_, before)) = self.idempotency.insert(memory.key, (job, memory)) {
+            due.remove(before.until, Due::Forget(memory.key));
+        }
+        due.insert(memory.until, Due::Forget(memory.key));
+    }
+
+    pub(super) fn forget(&mut self, key: u64, touch: &mut Touch<'_>) {
+        if let Some((_, memory)) = self.idempotency.remove(&key) {
+            touch.due.remove(memory.until, Due::Forget(key));
+            touch.dirty(PartKey::Idempotency(key));
+        }
+    }
+
+    /// Forgets all bodies: under another seed they count as never seen.
+    pub(super) fn forget_bodies(&mut self, touch: &mut Touch<'_>) {
+        let bodies = std::mem::take(&mut self.bodies).into_keys();
+        touch.dirty.extend(bodies.map(PartKey::Body));
+    }
+
+    fn count_body(&mut self, digest: u64, touch: &mut Touch<'_>) {
+        *self.bodies.entry(digest).or_default() += 1;
+        touch.dirty(PartKey::Body(digest));
+        if self.bodies.len() > BODIES_MAX
+            && let Some((forgotten, _)) = self.bodies.pop_first()
+        {
+            touch.dirty(PartKey::Body(forgotten));
+        }
+    }
+}
+
+impl Command for Create {
+    type Answer = command::Created;
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(JobKey, bool), Refusal> {
+        engine
+            .jobs
+            .decide_create(self, now, &engine.policy, entries)
+    }
+}
+
+impl Jobs {
+    pub(super) fn decide_create(
+        &self,
+        create: &Create,
+        now: Timestamp,
+        policy: &Policy,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(JobKey, bool), Refusal> {
+        let new = &create.new;
+        validate(new)?;
+        let body_digest = body_digest(new);
+        let idempotency = create.idempotency_key.as_ref().map(|key| Idempotency {
+            key: digest(&[&create.owner.0.to_le_bytes(), key.as_bytes()]),
+            asked: digest(&[
+                &body_digest.to_le_bytes(),
+                &serde_json::to_vec(&(&new.webhook, &new.deadline_s)).unwrap_or_default(),
+            ]),
+            until: now + limits::IDEMPOTENCY_KEPT,
+        });
+        if let Some(asked) = &idempotency
+            && let Some((job, before)) = self.creates.idempotency.get(&asked.key)
+            && before.until > now
+        {
+            if before.asked != asked.asked {
+                return Err(Refusal::IdempotencyMismatch { job: *job });
+            }
+            self.owned(create.owner, *job)?;
+            return Ok((*job, true));
+        }
+        self.make_room(policy, entries)?;
+        let job = self.next_key(now);
+        let own = new.simulate.as_ref();
+        let worker = new.worker.unwrap_or_default();
+        let (seed, counted) = match own.and_then(|simulate| simulate.key.as_deref()) {
+            Some(key) => (seed_of_key(key), None),
+            None => {
+                let before = self.creates.bodies.get(&body_digest).copied();
+                let seed = seed_of_occurrence(body_digest, before.unwrap_or(0));
+                (seed, Some(body_digest))
+            }
+        };
+        entries.push(Entry::Created(Box::new(Created {
+            job,
+            at: now,
+            owner: create.owner,
+            kind: new.kind.clone().unwrap_or_else(|| KIND_DEFAULT.to_owned()),
+            worker,
+            input: new.input.clone(),
+            metadata: new.metadata.clone(),
+            plan: (worker == Worker::Simulator)
+                .then(|| self.defaults().plan(own, seed, self.rng())),
+            deadline_at: new.deadline_s.map(|span| now + span.get()),
+            webhook: new.webhook.clone(),
+            idempotency,
+            body_digest: counted.filter(|_| worker == Worker::Simulator),
+        })));
+        Ok((job, false))
+    }
+
+    /// Removes the ended job that expires next, if there are as many as the policy allows.
+    fn make_room(&self, policy: &Policy, entries: &mut Vec<Entry>) -> Result<(), Refusal> {
+        let limit = policy.jobs_max;
+        if self.len() >= limit {
+            let job = self.next_expiry().ok_or(Refusal::TooManyJobs { limit })?;
+            entries.push(Entry::Removed { job });
+        }
+        Ok(())
+    }
+
+    fn next_key(&self, now: Timestamp) -> JobKey {
+        let mut random = [0; 10];
+        self.rng()
+            .stream(now.as_millis().unsigned_abs(), "job key", self.made())
+            .fill(&mut random);
+        JobKey::new(now, random)
+    }
+
+    pub(super) fn created(&mut self, created: &Created, touch: &mut Touch<'_>) -> Option<Arc<Job>> {
+        if self.get(created.job).is_some() {
+            return None;
+        }
+        let mut plan = created.plan.clone();
+        let stages = plan.as_mut().map(|plan| match plan.stages.take() {
+            Some(own) if *own != *self.defaults().stages => self.intern.stages(own),
+            _ => self.defaults().stages.clone(),
+        });
+        let extra = Extra {
+            input: created.input.clone(),
+            metadata: created.metadata.clone(),
+            result: None,
+            error: None,
+            deadline_at: created.deadline_at,
+            webhook: created.webhook.clone().map(Box::new),
+        };
+        let job = Arc::new(Job {
+            key: created.job,
+            owner: created.owner,
+            kind: self.intern.kind(&created.kind),
+            worker: created.worker,
+            state: State::Pending,
+            revision: 1,
+            changes: Box::new([Change {
+                at: created.at,
+                state: State::Pending,
+                percent: None,
+                stage: None,
+            }]),
+            created_at: created.at,
+            started_at: None,
+            finished_at: None,
+            expires_at: None,
+            plan: plan.map(Arc::new),
+            stages,
+            stages_begun: 0,
+            extra: (extra != Extra::default()).then(|| Arc::new(extra)),
+        });
+        if let Some(digest) = created.body_digest {
+            self.creates.count_body(digest, touch);
+        }
+        if let Some(memory) = created.idempotency {
+            self.creates.remember(created.job, memory, touch.due);
+            touch.dirty(PartKey::Idempotency(memory.key));
+        }
+        self.creates.made += 1;
+        touch.dirty(PartKey::Made);
+        self.put(&job, touch);
+        self.kinds.note(&job, Step::Began(job.key), touch);
+        Some(job)
+    }
+}
+
+/// A digest of everything that a create says about the job itself.
+fn body_digest(new: &NewJob<Json>) -> u64 {
+    let simulate = new
+        .simulate
+        .as_ref()
+        .and_then(|simulate| serde_json::to_vec(simulate).ok())
+        .unwrap_or_default();
+    fn text(json: &Option<Json>) -> &[u8] {
+        json.as_ref().map_or(b"", |json| json.get().as_bytes())
+    }
+    digest(&[
+        new.kind.as_deref().unwrap_or(KIND_DEFAULT).as_bytes(),
+        text(&new.input),
+        text(&new.metadata),
+        &simulate,
+        &[u8::from(new.worker == Some(Worker::External))],
+    ])
+}
+
+fn validate(new: &NewJob<Json>) -> Result<(), Refusal> {
+    if let Some(kind) = &new.kind
+        && (kind.is_empty() || kind.chars().count() > limits::WORD_CHARS_MAX)
+    {
+        return Err(Refusal::Invalid(format!(
+            "`kind` must be 1 to {} characters long, but is {}",
+            limits::WORD_CHARS_MAX,
+            kind.chars().count()
+        )));
+    }
+    if let Some(metadata) = &new.metadata {
+        let members = metadata
+            .members()
+            .ok_or_else(|| Refusal::Invalid("`metadata` must be an object".to_owned()))?;
+        if members > limits::METADATA_MEMBERS_MAX {
+            return Err(Refusal::Invalid(format!(
+                "`metadata` must have at most {} members, but has {members}",
+                limits::METADATA_MEMBERS_MAX,
+            )));
+        }
+    }
+    if let Some(simulate) = &new.simulate {
+        if new.worker == Some(Worker::External) {
+            return Err(Refusal::Invalid(
+                "`simulate` must not be given where `worker` is \"external\"".to_owned(),
+            ));
+        }
+        simulate.validate().map_err(Refusal::Invalid)?;
+    }
+    if let Some(webhook) = &new.webhook {
+        validate_webhook(webhook)?;
+    }
+    Ok(())
+}
+
+fn validate_webhook(webhook: &WebhookTarget) -> Result<(), Refusal> {
+    if webhook.url.is_empty() || webhook.url.len() > limits::URL_BYTES_MAX {
+        return Err(Refusal::Invalid(format!(
+            "`url` of `webhook` must be 1 to {} bytes long",
+            limits::URL_BYTES_MAX
+        )));
+    }
+    if let Some(events) = &webhook.events {
+        Events::parse(events).map_err(Refusal::Invalid)?;
+    }
+    if let Some(secret) = &webhook.secret {
+        secret
+            .parse::<Secret>()
+            .map_err(|error| Refusal::Invalid(format!("`secret` of `webhook`: {error}")))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! Jobs: from a create to the removal of the record.
+//!
+//! [`Jobs`] is the state: the records, what is found by what, and what outlives a record. A command ([`create`],
+//! [`change`], [`named`], [`simulator`]) becomes entries; [`Jobs::apply`] turns an entry into a new record and returns
+//! it, so that the deliveries can tell of it. What a simulated job will do is drawn once, as its [`plan`], when it is
+//! created; [`due`] only reads it. Ends teach how long jobs of a kind take ([`learn`]).
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | [`job`] | the record of one job |
+//! | [`table`] | the state, and which entry changes it how |
+//! | [`create`] | from a request to a job, once per idempotency key |
+//! | [`change`] | cancel, delete, a worker's report, and every later change |
+//! | [`named`] | jobs under a fixed name that start again after their end |
+//! | [`simulator`] | the seed and the defaults of simulated jobs |
+//! | [`plan`] | duration, outcome, stages and faults, drawn once |
+//! | [`due`] | from a deadline to entries |
+//! | [`learn`] | how long jobs of a kind take |
+//! | [`snapshot`] | the jobs' parts of a checkpoint |
+
+pub mod change;
+pub mod create;
+pub mod due;
+pub mod job;
+pub mod learn;
+pub mod named;
+pub mod plan;
+pub mod simulator;
+pub mod snapshot;
+pub mod table;
+
+pub use change::{Cancel, Delete, Finished, Report, Work};
+pub use create::{Create, Created, Idempotency};
+pub use job::{ByKey, Change, Extra, Job, State};
+pub use learn::{Cohort, Curve, Step};
+pub use named::{Named, PlayNamed};
+pub use plan::{Defaults, Plan};
+pub use simulator::{ChangeDefaults, SetDefaults, SetSeed};
+pub use table::{Jobs, REMOVED_MAX};
+
+pub(crate) use table::News;

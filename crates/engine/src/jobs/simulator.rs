@@ -1,0 +1,114 @@
+//! The seed and the defaults of simulated jobs, and the commands that change them.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use abide_wire::{Simulate, Timestamp};
+
+use super::plan::Defaults;
+use crate::command::{Command, Refusal};
+use crate::effect::{Effect, Touch};
+use crate::engine::Engine;
+use crate::entry::Entry;
+use crate::rng::Rng;
+use crate::snapshot::PartKey;
+
+/// What all simulated jobs are drawn with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Simulator {
+    pub(crate) rng: Rng,
+    pub(crate) defaults: Arc<Defaults>,
+}
+
+/// The stored form of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Settings {
+    seed: u64,
+    defaults: Arc<Defaults>,
+}
+
+impl Simulator {
+    pub(super) fn seed(&mut self, seed: u64, touch: &mut Touch<'_>) {
+        self.rng = Rng::new(seed);
+        self.tell(touch);
+    }
+
+    pub(super) fn set(&mut self, defaults: &Defaults, touch: &mut Touch<'_>) {
+        self.defaults = Arc::new(defaults.clone());
+        self.tell(touch);
+    }
+
+    fn tell(&self, touch: &mut Touch<'_>) {
+        touch.dirty(PartKey::Simulator);
+        touch.tell(Effect::Settings(self.defaults.clone(), self.rng));
+    }
+
+    pub(super) fn to_stored(&self) -> Settings {
+        Settings {
+            seed: self.rng.seed(),
+            defaults: self.defaults.clone(),
+        }
+    }
+}
+
+impl From<Settings> for Simulator {
+    fn from(stored: Settings) -> Self {
+        Self {
+            rng: Rng::new(stored.seed),
+            defaults: stored.defaults,
+        }
+    }
+}
+
+/// Changes those of the simulator's defaults that are given.
+#[derive(Clone, Debug)]
+pub struct ChangeDefaults(pub Simulate);
+
+/// Replaces all of the simulator's defaults.
+#[derive(Clone, Debug)]
+pub struct SetDefaults(pub Defaults);
+
+/// Begins all random draws anew with this seed, even if it is the same as before.
+#[derive(Clone, Copy, Debug)]
+pub struct SetSeed(pub u64);
+
+impl Command for ChangeDefaults {
+    type Answer = ();
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), Refusal> {
+        self.0.validate().map_err(Refusal::Invalid)?;
+        SetDefaults(engine.jobs.defaults().with(&self.0)).decide(engine, now, entries)
+    }
+}
+
+impl Command for SetDefaults {
+    type Answer = ();
+
+    fn decide(
+        &self,
+        engine: &Engine,
+        _: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), Refusal> {
+        self.0.to_wire().validate().map_err(Refusal::Invalid)?;
+        if self.0 != **engine.jobs.defaults() {
+            entries.push(Entry::Settings(Box::new(self.0.clone())));
+        }
+        Ok(())
+    }
+}
+
+impl Command for SetSeed {
+    type Answer = ();
+
+    fn decide(&self, _: &Engine, _: Timestamp, entries: &mut Vec<Entry>) -> Result<(), Refusal> {
+        entries.push(Entry::Seeded { seed: self.0 });
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! The jobs' parts of a checkpoint.
+
+use std::sync::Arc;
+
+use abide_wire::Timestamp;
+
+use super::create::Idempotency;
+use super::job::{ByKey, Job};
+use super::simulator::Settings;
+use super::table::Jobs;
+use super::{due, named::Named};
+use crate::JobKey;
+use crate::due::{Due, DueSet};
+use crate::snapshot::{Part, PartKey, RestoreError, Stored};
+
+/// What a restore gathers, to put it in at its end: one by one would take a million searches.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Restoring {
+    due: Vec<(Timestamp, Due)>,
+    expiries: Vec<(Timestamp, JobKey)>,
+}
+
+impl Jobs {
+    /// The names of all parts.
+    pub(crate) fn part_keys(&self) -> impl Iterator<Item = PartKey> + '_ {
+        let jobs = self.iter().map(|job| PartKey::Job(job.key));
+        jobs.chain(self.kinds().map(|(kind, _)| PartKey::Kind(kind.clone())))
+            .chain(self.names().map(|named| PartKey::Named(named.name.clone())))
+            .chain(self.removed().map(PartKey::Removed))
+            .chain(
+                self.creates
+                    .idempotency
+                    .keys()
+                    .copied()
+                    .map(PartKey::Idempotency),
+            )
+            .chain(self.creates.bodies.keys().copied().map(PartKey::Body))
+            .chain([PartKey::Simulator, PartKey::Made])
+    }
+
+    /// A part as it is now, if it is one of the jobs'.
+    pub(crate) fn part(&self, key: &PartKey) -> Option<Part> {
+        match key {
+            PartKey::Job(key) => self.get(*key).cloned().map(Part::Job),
+            PartKey::Kind(kind) => self.kinds.get(kind).cloned().map(Part::Kind),
+            PartKey::Named(name) => self.named(name).cloned().map(Box::new).map(Part::Named),
+            PartKey::Removed(key) => self.was_removed(*key).then_some(Part::Removed),
+            PartKey::Idempotency(key) => {
+                let (job, memory) = self.creates.idempotency.get(key)?;
+                Some(Part::Idempotency(*job, *memory))
+            }
+            PartKey::Body(digest) => self.creates.bodies.get(digest).copied().map(Part::Body),
+            PartKey::Simulator => Some(Part::Simulator(Box::new(self.simulator.to_stored()))),
+            PartKey::Made => Some(Part::Made(self.made())),
+            _ => None,
+        }
+    }
+
+    /// Puts a stored part back. `false` if it is none of the jobs'.
+    pub(crate) fn restore(
+        &mut self,
+        stored: &Stored<'_>,
+        due: &mut DueSet,
+    ) -> Result<bool, RestoreError> {
+        match stored.sort {
+            "job" => {
+                let job: Job = self.intern.reading(|| stored.read())?;
+                let gathered = self.restoring.get_or_insert_default();
+                gathered.due.extend(due::of_job(&job));
+                gathered
+                    .expiries
+                    .extend(job.expires_at.map(|at| (at, job.key)));
+                self.by_key.insert(ByKey(Arc::new(job)));
+            }
+            "kind" => {
+                let kind = self.intern.kind(stored.name);
+                self.kinds.restore(kind, stored.read()?);
+            }
+            "named" => {
+                let named: Named = stored.read()?;
+                self.named.insert(named.name.clone(), named);
+            }
+            "removed" => {
+                self.removed.insert(stored.key()?);
+            }
+            "idempotency" => {
+                let (job, memory): (JobKey, Idempotency) = stored.read()?;
+                self.creates.remember(job, memory, due);
+            }
+            "body" => {
+                self.creates.bodies.insert(stored.number()?, stored.read()?);
+            }
+            "simulator" => self.simulator = stored.read::<Settings>()?.into(),
+            "made" => self.creates.made = stored.read()?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Ends a restore: what follows from several parts together.
+    pub(crate) fn restored(&mut self, due: &mut DueSet) {
+        if let Some(gathered) = self.restoring.take() {
+            due.add_all(gathered.due);
+            self.expiries.extend(gathered.expiries);
+        }
+        for named in self.names() {
+            if let Some((at, reset)) = self.get(named.job).and_then(|job| self.reset(job)) {
+                due.insert(at, reset);
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The state of the jobs: the records, what is found by what, and which entry changes it how.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use abide_wire::Timestamp;
+
+use super::create::Creates;
+use super::due;
+use super::job::{ByKey, Job};
+use super::learn::{Cohort, Kinds};
+use super::named::Named;
+use super::plan::Defaults;
+use super::simulator::Simulator;
+use super::snapshot::Restoring;
+use crate::effect::{Effect, Touch};
+use crate::entry::Entry;
+use crate::hash::FastSet;
+use crate::intern::Interner;
+use crate::snapshot::PartKey;
+use crate::{JobKey, Rng};
+
+/// The most removed jobs that are remembered, to answer `410` for them rather than `404`.
+pub const REMOVED_MAX: usize = 100_000;
+
+/// All jobs. Changed by [`Engine::apply`](crate::Engine::apply) alone.
+#[derive(Clone, Debug, Default)]
+pub struct Jobs {
+    pub(super) by_key: FastSet<ByKey>,
+    /// Ended jobs by the time of their removal, to make room for new ones.
+    pub(super) expiries: BTreeSet<(Timestamp, JobKey)>,
+    pub(super) removed: Removed,
+    pub(super) creates: Creates,
+    pub(super) named: BTreeMap<Arc<str>, Named>,
+    pub(super) kinds: Kinds,
+    pub(super) simulator: Simulator,
+    pub(super) intern: Interner,
+    /// What a restore has gathered; `None` at any other time.
+    pub(super) restoring: Option<Box<Restoring>>,
+}
+
+/// What an entry did to a job.
+pub(crate) enum News {
+    /// It is new or has changed.
+    Changed(Arc<Job>),
+    /// Its record is gone.
+    Removed(JobKey),
+}
+
+/// The names of removed jobs, the oldest first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Removed {
+    order: VecDeque<JobKey>,
+    set: FastSet<JobKey>,
+}
+
+impl Removed {
+    /// Remembers a name, and returns the oldest if it is forgotten for that.
+    pub(super) fn insert(&mut self, key: JobKey) -> Option<JobKey> {
+        if self.set.insert(key) {
+            self.order.push_back(key);
+        }
+        let forgotten = (self.order.len() > REMOVED_MAX)
+            .then(|| self.order.pop_front())
+            .flatten()?;
+        self.set.remove(&forgotten);
+        Some(forgotten)
+    }
+}
+
+impl Jobs {
+    /// A job by its name.
+    #[must_use]
+    pub fn get(&self, key: JobKey) -> Option<&Arc<Job>> {
+        self.by_key.get(&key).map(|ByKey(job)| job)
+    }
+
+    /// All jobs, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Job>> {
+        self.by_key.iter().map(|ByKey(job)| job)
+    }
+
+    /// How many jobs there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Whether there is no job.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    /// Whether the record of that job has been removed, as far as that is remembered.
+    #[must_use]
+    pub fn was_removed(&self, key: JobKey) -> bool {
+        self.removed.set.contains(&key)
+    }
+
+    /// The names of removed jobs, the oldest first.
+    pub fn removed(&self) -> impl Iterator<Item = JobKey> + '_ {
+        self.removed.order.iter().copied()
+    }
+
+    /// What is known of how long jobs take, by kind.
+    pub fn kinds(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Cohort>)> {
+        self.kinds.iter()
+    }
+
+    /// How many jobs were ever created.
+    #[must_use]
+    pub const fn made(&self) -> u64 {
+        self.creates.made
+    }
+
+    /// The source of the simulator's draws.
+    #[must_use]
+    pub const fn rng(&self) -> Rng {
+        self.simulator.rng
+    }
+
+    /// The simulator's defaults.
+    #[must_use]
+    pub const fn defaults(&self) -> &Arc<Defaults> {
+        &self.simulator.defaults
+    }
+
+    pub(super) fn next_expiry(&self) -> Option<JobKey> {
+        self.expiries.first().map(|(_, key)| *key)
+    }
+
+    /// Changes the jobs by one fact.
+    pub(crate) fn apply(&mut self, entry: &Entry, touch: &mut Touch<'_>) -> Option<News> {
+        let changed = match entry {
+            Entry::Created(created) => self.created(created, touch),
+            Entry::Started { job, at } => self.started(*job, *at, touch),
+            Entry::Progressed {
+                job,
+                at,
+                percent,
+                stage,
+            } => self.progressed(*job, *at, *percent, stage.as_deref(), touch),
+            Entry::Finished(finished) => self.finished(finished, touch),
+            Entry::Removed { job } => return self.remove(*job, touch),
+            Entry::Forgotten { key } => {
+                self.creates.forget(*key, touch);
+                None
+            }
+            Entry::Seeded { seed } => {
+                self.creates.forget_bodies(touch);
+                self.simulator.seed(*seed, touch);
+                None
+            }
+            Entry::Settings(defaults) => {
+                self.simulator.set(defaults, touch);
+                None
+            }
+            Entry::Named(named) => {
+                self.name(named, touch);
+                None
+            }
+            Entry::Clock { .. } | Entry::Webhook(_) => None,
+        };
+        changed.map(News::Changed)
+    }
+
+    fn remove(&mut self, key: JobKey, touch: &mut Touch<'_>) -> Option<News> {
+        self.get(key).filter(|job| job.is_done())?;
+        self.take(key, touch);
+        touch.dirty(PartKey::Job(key));
+        touch.dirty(PartKey::Removed(key));
+        if let Some(forgotten) = self.removed.insert(key) {
+            touch.dirty(PartKey::Removed(forgotten));
+        }
+        touch.tell(Effect::Removed(key));
+        Some(News::Removed(key))
+    }
+
+    /// Puts a job in, with its deadlines, and tells of it.
+    pub(super) fn put(&mut self, job: &Arc<Job>, touch: &mut Touch<'_>) {
+        for (at, due) in due::of_job(job) {
+            touch.due.insert(at, due);
+        }
+        if let Some(at) = job.expires_at {
+            self.expiries.insert((at, job.key));
+        }
+        self.by_key.insert(ByKey(job.clone()));
+        touch.dirty(PartKey::Job(job.key));
+        touch.tell(Effect::Changed(job.clone()));
+    }
+
+    /// Takes a job out, with its deadlines.
+    pub(super) fn take(&mut self, key: JobKey, touch: &mut Touch<'_>) {
+        let Some(ByKey(job)) = self.by_key.take(&key) else {
+            return;
+        };
+        for (at, due) in due::of_job(&job) {
+            touch.due.remove(at, due);
+        }
+        if let Some(at) = job.expires_at {
+            self.expiries.remove(&(at, key));
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What the classic systems' webhooks say: a word for an end, and nothing that they don't know.
+
+use abide_wire::{Event, EventKind};
+use serde_json::json;
+
+/// `{"result": "completed" | "error", "timestamp": <milliseconds>}`.
+pub(super) const RESULT: &str = "classic/result";
+/// `{"status": "completed" | "error"}`, and nothing that isn't a string.
+pub(super) const STATUS: &str = "classic/status";
+
+/// Says a native event in that form; `None` if the form is none of these, or the event is no end.
+pub(super) fn render(form: &str, event: &str) -> Option<String> {
+    let event: Event = serde_json::from_str(event).ok()?;
+    let word = match event.kind {
+        EventKind::Completed => "completed",
+        EventKind::Failed | EventKind::Canceled => "error",
+        _ => return None,
+    };
+    let body = match form {
+        RESULT => json!({"result": word, "timestamp": event.timestamp.as_millis()}),
+        STATUS => json!({"status": word}),
+        _ => return None,
+    };
+    Some(body.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_a_word_in_either_form_and_other_events_have_none() {
+        let table = [
+            (
+                "job.completed",
+                RESULT,
+                Some(r#"{"result":"completed","timestamp":5}"#),
+            ),
+            (
+                "job.failed",
+                RESULT,
+                Some(r#"{"result":"error","timestamp":5}"#),
+            ),
+            ("job.canceled", STATUS, Some(r#"{"status":"error"}"#)),
+            ("job.started", STATUS, None),
+            ("job.completed", "other", None),
+        ];
+        for (kind, form, expected) in table {
+            let at = "1970-01-01T00:00:00.005Z";
+            let job = json!({
+                "id": "job_1", "kind": "film", "status": "completed", "done": true, "revision": 3,
+                "created_at": at, "updated_at": at, "metadata": {},
+                "links": {"self": "", "events": "", "cancel": ""},
+            });
+            let event = json!({"type": kind, "timestamp": at, "data": job});
+            let body = render(form, &event.to_string());
+            assert_eq!(body.as_deref(), expected, "{kind} as {form}");
+        }
+    }
+}
