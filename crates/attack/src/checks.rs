@@ -262,7 +262,7 @@ impl<'a> Field<'a> {
         })
     }
 
-    /// Makes sure that somebody listens, by a request that promises nothing.
+    /// Makes sure that the receiver listens, by a request without consequences.
     pub(super) async fn reach(&self) -> Result<(), AttackError> {
         let request = self.client.head(self.attack.url.clone());
         match tokio::time::timeout(self.attack.timeout, request.send()).await {
@@ -442,7 +442,7 @@ fn accepted(seen: &Seen) -> (Grade, String) {
     (grade, seen.to_string())
 }
 
-/// A refusal is meant only where it is a 4xx: whoever crashes, redirects or hangs up has noticed nothing.
+/// A refusal is meant only where it is a 4xx: a receiver that crashes, redirects or hangs up has noticed nothing.
 fn refused(seen: &Seen) -> (Grade, String) {
     let grade = match seen {
         Seen::Status(400..=499) => Grade::Pass,

@@ -1,6 +1,6 @@
 //! An attack suite for receivers of webhooks.
 //!
-//! A receiver that works is one that takes what it should; whether it refuses what it must shows only when somebody tries.
+//! A receiver that works is one that takes what it should; whether it refuses what it must shows only under attack.
 //! [`Attack::run`] tries: forged and altered deliveries, old ones, repeated and reordered ones, a secret being replaced,
 //! bodies that are too large, too slow or no JSON. Each check has a verdict of its own.
 //!
@@ -38,7 +38,7 @@ pub enum AttackError {
     /// The URL isn't one of http or https.
     #[error("{0:?} is no http or https URL")]
     Url(String),
-    /// Nobody listens there.
+    /// Nothing listens there.
     #[error("the receiver can't be reached: {0}")]
     Unreachable(String),
     /// The system has no randomness to make secrets of.

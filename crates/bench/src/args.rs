@@ -51,7 +51,7 @@ pub(crate) enum Suite {
     Creates,
     /// A million live jobs: memory, reads, restart (P9).
     Jobs,
-    /// Restart time by what there is to read.
+    /// Restart time by the size of the checkpoint and of the log.
     Restart,
     /// A million deadlines over a minute (P10).
     Timers,
@@ -66,7 +66,7 @@ pub(crate) enum Suite {
     /// Runs what is compared with; for the benchmark itself.
     #[command(hide = true)]
     Limit(LimitArgs),
-    /// Measures a server that somebody else has started.
+    /// Measures a server that is already running.
     Probe(ProbeArgs),
     /// Does bits of the server's work in this process, for counting instructions.
     Work(WorkArgs),

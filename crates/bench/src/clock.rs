@@ -10,7 +10,7 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// How long this thread has been on the processor: what work costs, whoever else has the machine.
+/// This thread's processor time: what work costs, whatever else the machine does.
 pub(crate) fn worked() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(

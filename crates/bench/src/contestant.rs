@@ -116,7 +116,7 @@ impl Contestant {
         })
     }
 
-    /// A server that somebody else has started, as this contestant.
+    /// A server that is already running, as this contestant.
     pub(crate) const fn attach(self, server: Server) -> Running {
         Running {
             server,
@@ -164,7 +164,7 @@ impl Running {
         self.contestant == Contestant::Ours
     }
 
-    /// A read, of topic 0 where there are topics.
+    /// A read, of topic 0 if the contestant has topics.
     pub(crate) fn read(&self) -> Vec<u8> {
         match self.contestant {
             Contestant::Ours => get(&format!("/v1/jobs/{}", self.job(0))),

@@ -9,7 +9,7 @@ use serde::Serialize;
 /// One line of the table: our figure beside the limit's.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figure {
-    /// The goal that it belongs to, `P1` to `P12`, where there is one.
+    /// The goal that it belongs to, `P1` to `P12`, if any.
     pub(crate) goal: &'static str,
     /// What was measured.
     pub(crate) what: String,
@@ -38,9 +38,9 @@ pub(crate) enum Aim {
     AtMost(f64),
     /// Ours is at least that.
     AtLeast(f64),
-    /// Ours is at most so many times the limit's.
+    /// Ours is at most this multiple of the limit's.
     TimesAtMost(f64),
-    /// Ours is at least so many times the limit's.
+    /// Ours is at least this multiple of the limit's.
     TimesAtLeast(f64),
 }
 
@@ -183,7 +183,7 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// The value that so many of the others are below or at. The order of the list changes.
+/// A quantile of the values. Reorders them.
 pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
     if values.is_empty() {
         return f64::NAN;
@@ -215,7 +215,7 @@ pub(crate) fn in_turns<C, const N: usize>(
 
 /// Says something on the side.
 pub(crate) fn say(text: &str) {
-    // Where nobody listens there is nobody to tell.
+    // A closed pipe is no error.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 

@@ -100,7 +100,7 @@ impl Common {
                 return Failure::new(
                     UNREACHABLE,
                     format!(
-                        "nobody answers at {}; check the address and the network, or name another server with --server",
+                        "nothing answers at {}; check the address and the network, or name another server with --server",
                         self.server
                     ),
                 );

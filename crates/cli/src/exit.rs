@@ -17,7 +17,7 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const UNREACHABLE: u8 = 3;
 /// A job was still running at the deadline.
 pub(crate) const STILL_RUNNING: u8 = 4;
-/// Somebody pressed Ctrl-C.
+/// Interrupted by Ctrl-C.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// An error that knows with which code the program ends.
@@ -47,7 +47,7 @@ pub(crate) const fn of_outcome(outcome: Outcome) -> u8 {
     }
 }
 
-/// Says on stderr what is wrong, and gives the code. A closed pipe is success: whoever read has had enough.
+/// Says on stderr what is wrong, and gives the code. A closed pipe is success: the reader has had enough.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::from(COMPLETED);

@@ -83,7 +83,7 @@ fn is_hangup_ignored() -> bool {
     ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
 }
 
-/// Waits for the work, or for somebody to interrupt it from now on; then there is no answer, and the work has been dropped.
+/// Waits for the work, or for an interrupt from now on; then there is no answer, and the work has been dropped.
 ///
 /// # Errors
 ///

@@ -49,6 +49,6 @@ pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
 pub(crate) fn say(text: &str) {
     let lines: Vec<_> = text.lines().map(show::plain).collect();
     let text = lines.join("\n");
-    // Nobody may be listening to stderr, and that is fine.
+    // A closed stderr is fine.
     let _closed = writeln!(anstream::stderr().lock(), "{text}");
 }

@@ -32,7 +32,7 @@ pub(crate) struct Bars {
 }
 
 impl Bars {
-    /// Bars for these jobs; none where nobody would see them.
+    /// Bars for these jobs; none unless stderr is a terminal.
     pub(crate) fn of_jobs(ids: &[JobId]) -> Option<Self> {
         let terminal = console::Term::stderr();
         if !terminal.is_term() || !terminal.features().is_attended() {

@@ -13,12 +13,12 @@ pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default();
 /// What goes on.
 const BUSY: Style = AnsiColor::Cyan.on_default();
-/// What was ended by somebody.
+/// A canceled job.
 pub(crate) const ENDED: Style = AnsiColor::Yellow.on_default();
 /// What matters less.
 pub(crate) const DIM: Style = Style::new().dimmed();
 
-/// The text in that style. Whoever writes it strips the style where nobody would see it.
+/// The text in that style. The writer strips the style unless it writes to a terminal.
 pub(crate) fn styled(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
 }
@@ -56,7 +56,7 @@ pub(crate) fn status(status: &Status) -> String {
     styled(style, format!("{:<9}", plain(status.as_str())))
 }
 
-/// How a job stands, in a line: its id, its status and what there is to say.
+/// A job in one line: its id, its status and its progress or error.
 pub(crate) fn line(job: &Job) -> String {
     let mut parts = vec![plain(job.id.as_str()).into_owned(), status(&job.status)];
     parts.extend(remark(job));

@@ -11,7 +11,7 @@ pub(crate) fn draw<const N: usize>(
     let mut table = Table::new();
     table
         .load_style(comfy_table::presets::UTF8_FULL_CONDENSED)
-        // The writer strips styles that nobody would see.
+        // The writer strips styles unless it writes to a terminal.
         .enforce_styling()
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(header);

@@ -49,7 +49,7 @@ impl Telemetry {
     }
 }
 
-/// Whether colors are seen by somebody: a file that the log goes into is read by programs, too.
+/// Whether the log goes to a terminal, which shows colors; a file is read by programs, too.
 fn is_colored() -> bool {
     anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
 }

@@ -39,7 +39,7 @@ struct State {
     filled: Option<Instant>,
     /// Which part of the rate the server has been seen to bear.
     bearable: f64,
-    /// The tag of whoever was served last: time as the queue counts it.
+    /// The tag that was served last: time as the queue counts it.
     virtual_time: f64,
     /// Who waits, in order of tags. The number tells equals apart.
     queue: BTreeMap<(Tag, u64), Arc<Notify>>,
@@ -133,7 +133,7 @@ impl Budget {
         }
     }
 
-    /// Takes a turn without waiting for it: whoever comes later waits the longer.
+    /// Takes a turn without waiting for it: later ones wait the longer.
     pub(crate) fn overdraw(&self) {
         let mut state = self.lock();
         state.tokens = (state.tokens - 1.0).max(-self.0.burst);
@@ -217,7 +217,7 @@ impl Account {
     }
 }
 
-/// A place in the queue. Whoever leaves it, served or not, rings for the next.
+/// A place in the queue. Leaving it, served or not, rings for the next.
 struct Place<'a> {
     budget: &'a Budget,
     key: (Tag, u64),

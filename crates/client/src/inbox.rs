@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use abide_wire::{Job, JobId};
 
-/// How many jobs that nobody waits for (yet) an inbox remembers. A push may come before the create's answer.
+/// How many jobs without a waiter an inbox remembers. A push may come before the create's answer.
 const REMEMBERED_MAX: usize = 1_024;
 
 /// A place for pushed jobs: whatever receives and verifies webhooks [delivers](Self::deliver) to it, and waits with
@@ -55,7 +55,7 @@ impl Inbox {
     pub(crate) fn subscribe(&self, id: &JobId) -> Subscription {
         Subscription(self.with(|state| {
             let mut listener = state.entry(id).subscribe();
-            // What came before is news to whoever comes now.
+            // What came before is news to a new waiter.
             listener.mark_changed();
             listener
         }))
@@ -83,7 +83,7 @@ impl State {
             .or_insert_with(|| watch::channel(None).0)
     }
 
-    /// Makes room for one more. Jobs that somebody waits for are kept, however many they are.
+    /// Makes room for one more. Jobs with a waiter are kept, however many they are.
     fn forget(&mut self) {
         // A few tries are enough: what is waited for now is seldom at the front.
         for _ in 0..self.order.len().min(64) {

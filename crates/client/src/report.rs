@@ -75,7 +75,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// How many requests more than the one that nobody can do without.
+    /// The requests beyond the first, which is unavoidable.
     #[must_use]
     pub const fn excess_requests(&self) -> u32 {
         self.requests.saturating_sub(1)

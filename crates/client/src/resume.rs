@@ -14,7 +14,7 @@ const TOKEN_BYTES_MAX: usize = 4 * 1024;
 /// Every handle and every error has one. Write it down with [`ToString`] and read it back with [`str::parse`]; hand it
 /// to [`Client::resume`](crate::Client::resume). The API key is not in it.
 ///
-/// An error of a `create` whose answer never came has a token without an id: nobody knows whether the job exists. Such
+/// An error of a `create` whose answer never came has a token without an id: whether the job exists is unknown. Such
 /// a token carries the idempotency key; send the same create with it again,
 /// [`client.create(the_same).resume(&token)`](crate::Create::resume), and there will be one job, not two.
 ///

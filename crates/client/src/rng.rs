@@ -15,7 +15,7 @@ pub(crate) struct Rng {
 }
 
 impl Rng {
-    /// Numbers that nobody can foresee, or that a seed repeats.
+    /// Random numbers: unforeseeable, or repeated by a seed.
     pub(crate) fn new(seed: Option<u64>) -> Self {
         let rng = match seed {
             Some(seed) => ChaCha8Rng::seed_from_u64(seed),

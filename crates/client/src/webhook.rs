@@ -1,6 +1,6 @@
 //! Receiving webhooks in a server of your own.
 //!
-//! Whoever knows a receiver's address can post to it, so nothing that a request says is to be believed before its signature
+//! Anyone who knows a receiver's address can post to it, so nothing that a request says is to be believed before its signature
 //! has been checked over the very bytes that came:
 //!
 //! ```
@@ -45,7 +45,7 @@ pub fn now() -> Timestamp {
     rt::system_time()
 }
 
-/// Whether these headers and exactly these bytes come from somebody who has the secret, at the system's time.
+/// Whether the sender of these headers and exactly these bytes has the secret, at the system's time.
 ///
 /// It wraps [`Verifier::verify_at`], which takes the time as an argument.
 ///

@@ -5,14 +5,14 @@
 //!
 //! - **real**: the system's time;
 //! - **scaled**: the system's time at the start, and from then on so many times faster (`--speed 60`);
-//! - **manual**: stands still until somebody advances it (`--clock manual`, `POST /v1/clock/advance`).
+//! - **manual**: stands still until it is advanced (`--clock manual`, `POST /v1/clock/advance`).
 //!
 //! None ever goes back. Real and scaled time run on tokio's timer, so a test that pauses tokio has them paused too.
 //!
 //! Two things are *not* told by these clocks. [`elapsed`](Clock::elapsed) measures how long the server itself took for
 //! something. And [`hold`](Clock::hold) bounds how long a connection is kept waiting: there are people and programs with
 //! timeouts of their own at its other end, and their time isn't simulated. On a manual clock a hold ends by either, so that a test may
-//! advance past it and a client that nobody advances for isn't kept for ever.
+//! advance past it and a client is released even if the clock is never advanced.
 
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -209,7 +209,7 @@ impl Clock {
         }))
     }
 
-    /// Advances a manual clock and wakes whoever has slept until then. Returns what it shows.
+    /// Advances a manual clock and wakes what has slept until then. Returns what it shows.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! The guard against requests forged on the server's behalf.
 //!
-//! Whoever may register a webhook may make this server send a request to an address of their choice, from inside the
+//! A client that may register a webhook can make this server send a request to an address of its choice, from inside the
 //! network that the server stands in. So every address is judged, and by one rule only: **what counts is the address
 //! that is about to be dialled**. A name is judged by none of its spellings and by no earlier answer of the name
 //! server; each answer is judged at each dial, and an address that leads to another one (mapped, 6to4, Teredo, NAT64)
@@ -112,7 +112,7 @@ pub enum Refused {
     /// Neither `http` nor `https`.
     #[error("the URL must begin with http:// or https://")]
     Scheme,
-    /// `http://user:password@host`, which hides the host from a reader and the password from nobody.
+    /// `http://user:password@host`, which hides the host from a reader and not the password.
     #[error("the URL must not hold a user name or a password")]
     UserInfo,
     /// An address that may not be called.

@@ -127,7 +127,7 @@ pub struct Metrics {
     idle_bytes: AtomicI64,
 }
 
-/// What is read off the server when somebody asks.
+/// Levels that are read when `/metrics` is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Levels {
     /// Jobs whose records are kept.
@@ -149,9 +149,9 @@ pub enum Exchange {
     Delivered,
     /// It was answered with anything else.
     Refused,
-    /// There was no answer: nobody there, no handshake, no HTTP, no time left.
+    /// There was no answer: no connection, no handshake, no HTTP, or no time left.
     Unanswered,
-    /// The guard let nobody be called.
+    /// The guard refused the address.
     Blocked,
 }
 

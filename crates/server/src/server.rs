@@ -220,7 +220,7 @@ impl Server {
             tokio::select! {
                 _ = serving.as_mut() => None,
                 ended = &mut driver => Some(ended),
-                // It goes with the block, because the loop below ends only when nobody can ask it any more.
+                // It goes with the block, because the loop below ends only when no sender of commands is left.
                 () = async move {
                     stop.cancelled().await;
                     held.end_holds();

@@ -121,7 +121,7 @@ impl Bound {
         }
     }
 
-    /// The fewest requests per job at so many seconds of delay; infinite below the least delay there can be.
+    /// The fewest requests per job at this delay in seconds; infinite below the least possible delay.
     #[must_use]
     pub fn requests_at(&self, delay_s: f64) -> f64 {
         let frontier = self.frontier();

@@ -23,7 +23,7 @@ impl InProcess {
         Self(Arc::new(RwLock::new(Some(gate))))
     }
 
-    /// Closes the door: from now on nobody answers, as where nobody listens.
+    /// Closes the door: from now on requests fail as if nothing listened.
     pub fn close(&self) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
     }

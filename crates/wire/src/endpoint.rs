@@ -101,7 +101,7 @@ impl fmt::Debug for Rotation {
     }
 }
 
-/// Somebody who is told of jobs by a request.
+/// A receiver of webhooks.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Endpoint {

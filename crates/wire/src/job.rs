@@ -89,7 +89,7 @@ pub enum Status {
     Completed,
     /// Ended with an error.
     Failed,
-    /// Ended because somebody asked for it.
+    /// Ended on request.
     Canceled,
     /// A status this version has no name for. It says nothing about whether the job is done.
     Other(String),

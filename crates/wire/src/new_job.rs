@@ -33,7 +33,7 @@ pub struct NewJob<J = Value> {
     /// Where to tell of this job's events, apart from the registered endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<WebhookTarget>,
-    /// After so many seconds the job fails with the code `deadline_exceeded`.
+    /// After this many seconds the job fails with the code `deadline_exceeded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_s: Option<Span>,
 }
@@ -82,7 +82,7 @@ impl NewJob {
         self
     }
 
-    /// Leaves the work to whoever reports by `PATCH`.
+    /// Leaves the work to an external worker, which reports by `PATCH`.
     #[must_use]
     pub const fn external(mut self) -> Self {
         self.worker = Some(Worker::External);
@@ -105,7 +105,7 @@ pub enum Worker {
     /// The server's simulator.
     #[default]
     Simulator,
-    /// Somebody who reports by `PATCH`.
+    /// An external worker, which reports by `PATCH`.
     External,
 }
 

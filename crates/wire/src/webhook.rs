@@ -2,7 +2,7 @@
 //!
 //! A sender signs `id.timestamp.body` with HMAC-SHA256 and sends three headers; a receiver recomputes the signature from
 //! the bytes it received, before it parses them. What goes wrong in practice is everything around that: a body
-//! that was parsed and written again, a timestamp that nobody looks at, a comparison that leaks, a secret that can't be
+//! that was parsed and written again, a timestamp that isn't checked, a comparison that leaks, a secret that can't be
 //! changed without an outage, a delivery that is taken twice. So here is the whole of it:
 //!
 //! - [`Secret`] is a key that knows its own bounds and never shows itself in a log.
@@ -83,7 +83,7 @@ impl Secret {
         Self(Box::new(random))
     }
 
-    /// Another secret that follows from this one and the label: whoever knows it knows nothing of this one or its other
+    /// Another secret that follows from this one and the label: knowing it tells nothing of this one or its other
     /// children.
     #[must_use]
     pub fn derive(&self, label: &str) -> Self {
@@ -106,7 +106,7 @@ impl Secret {
         }
     }
 
-    /// The text, `whsec_…`. Whoever has it can sign: show it once, to the endpoint's owner.
+    /// The text, `whsec_…`. Anyone who has it can sign: show it once, to the endpoint's owner.
     #[must_use]
     pub fn expose(&self) -> String {
         format!("{SECRET_PREFIX}{}", BASE64.encode(&self.0))
@@ -250,7 +250,7 @@ pub enum VerifyError {
     Signature,
 }
 
-/// Decides whether a delivery comes from somebody who has the secret.
+/// Decides whether the sender of a delivery has the secret.
 #[derive(Clone, Debug)]
 pub struct Verifier {
     /// All that are good at the moment: the new one and, while it is being replaced, the old one.
@@ -259,7 +259,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Believes whoever signs with any of these. Without a secret it believes nobody.
+    /// Accepts signatures made with any of these. Without a secret it accepts none.
     pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
         Self {
             secrets: secrets.into_iter().collect(),
@@ -343,7 +343,7 @@ fn decode_mac(text: &str) -> Option<[u8; 32]> {
 /// Remembers which deliveries have been taken, so that each is taken once.
 ///
 /// A sender that gets no answer sends again with the same id, and an attacker who overheard a delivery can repeat it within
-/// the tolerance. Ask after verifying, so that nobody without a secret can fill the memory: `SeenId` is 16 bytes of
+/// the tolerance. Ask after verifying, so that only senders with a secret can fill the memory: `SeenId` is 16 bytes of
 /// a hash however long the id is, and beyond the capacity the oldest is forgotten.
 ///
 /// It forgets with the process. Where a delivery must have its effect once across restarts, keep the ids with the effect.

@@ -32,7 +32,7 @@ impl Commits {
             while receiver.blocking_recv_many(&mut batch, BATCH) > 0 {
                 writer.commit(batch.iter().map(|(record, _)| record.as_ref()))?;
                 for (_, done) in batch.drain(..) {
-                    // Whoever asked may have gone.
+                    // The client may have gone.
                     let _gone = done.send(());
                 }
             }

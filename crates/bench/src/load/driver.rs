@@ -104,7 +104,7 @@ impl Latencies {
         self.0.len()
     }
 
-    /// The value that so many of the others are below or at, in milliseconds.
+    /// A quantile, in milliseconds.
     pub(crate) fn quantile_ms(&mut self, share: f64) -> f64 {
         quantile(&mut self.0, share) / 1e3
     }

@@ -83,7 +83,7 @@ impl Receiver {
         let tally: Arc<Mutex<Tally>> = Arc::default();
         let stop: Arc<AtomicBool> = Arc::default();
         let (shared, is_over) = (tally.clone(), stop.clone());
-        // On the load's core, like whoever starts it.
+        // On the load's core, like the thread that starts it.
         tokio::runtime::Handle::current().spawn_blocking(move || {
             if let Err(error) = receive(poll, &listener, dated, &shared, &is_over) {
                 crate::figures::say(&format!("the receiver failed: {error}"));
@@ -202,7 +202,7 @@ fn receive(
                     && let Some(caller) = callers.get_mut(*place)
                 {
                     *last = now();
-                    // Whoever is gone is noticed when they are read from.
+                    // A closed connection is noticed when it is read.
                     let _ = caller.stream.write(part);
                 }
             }

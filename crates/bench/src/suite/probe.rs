@@ -1,4 +1,4 @@
-//! A server that somebody else has started: for comparing with others. `crates/bench/peers.sh` uses it.
+//! A server that is already running, for comparing with others. `crates/bench/peers.sh` uses it.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -221,7 +221,7 @@ fn beside_other_work(setup: &Setup, body_bytes: usize) -> anyhow::Result<Vec<Fig
     ])
 }
 
-/// What a read costs where there are that many jobs, of which some are read: for [`super::jobs`].
+/// What a read costs beside that many jobs: for [`super::jobs`].
 pub(crate) fn of_many(running: &Running, ids: &[String], length: Duration) -> anyhow::Result<f64> {
     let requests = ids
         .iter()

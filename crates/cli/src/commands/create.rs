@@ -43,7 +43,7 @@ pub(crate) struct CreateArgs {
     /// How likely it fails, 0 to 1 [default: the server's]
     #[arg(long, value_name = "CHANCE")]
     error_chance: Option<f64>,
-    /// Leaves the work to whoever reports progress and result by PATCH
+    /// Leaves the work to an external worker, which reports by PATCH
     #[arg(long, conflicts_with_all = ["duration", "error_chance"])]
     external: bool,
     /// Has the server fail it after so long
@@ -145,7 +145,7 @@ fn again(key: &str) -> String {
     format!("To send it again without making a second job, add:\n  --idempotency-key {key}")
 }
 
-/// A key that nobody has used: 128 bits of the luck that the standard library seeds its hash maps with.
+/// A fresh key: 128 bits of the randomness that seeds the standard library's hash maps.
 fn fresh_key() -> String {
     let half = || RandomState::new().hash_one("idempotency key");
     format!("{:016x}{:016x}", half(), half())

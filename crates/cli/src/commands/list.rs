@@ -50,7 +50,7 @@ pub(crate) fn run(common: &Common, args: &ListArgs) -> anyhow::Result<ExitCode> 
         for (name, text) in &args.metadata {
             list = list.metadata(name, text.as_str());
         }
-        // Written as they come: there may be more than whoever reads them wants.
+        // Written as they come: the reader may want only the first few.
         while left > 0
             && let Some(page) = list
                 .next_page()

@@ -21,7 +21,7 @@ use crate::exit::{self, Failure, UNREACHABLE};
 use crate::interrupt::Signals;
 use crate::{output, show, url};
 
-/// How long the server may take to answer, and whoever deliveries are forwarded to.
+/// How long the server, and the handler that deliveries are forwarded to, may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long the last answers may take to leave.
 const CLOSING_MAX: Duration = Duration::from_secs(2);
@@ -58,7 +58,7 @@ pub(crate) struct ListenArgs {
     /// The address by which the server reaches this machine [default: the one that is listened at]
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
-    /// Only listens; somebody else tells the server of it
+    /// Only listens, without registering an endpoint
     #[arg(long)]
     no_register: bool,
     /// Passes each delivery on, signed anew with the same secret, and acknowledges it only once that was
@@ -75,7 +75,7 @@ pub(crate) struct ListenArgs {
 /// A delivery, and where its sender waits to hear whether it was taken.
 type Arrived = (Delivery, oneshot::Sender<bool>);
 
-/// Receives webhooks, verifies them and writes them, until somebody interrupts it.
+/// Receives webhooks, verifies them and writes them until it is interrupted.
 pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode> {
     let named = |flag, text: &Option<String>| {
         text.as_deref()
@@ -85,7 +85,7 @@ pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode
     let public_url = named("--public-url", &args.public_url)?;
     let forward_to = named("--forward", &args.forward)?;
     block_on(async {
-        // Before the server is told anything: whoever interrupts us then leaves no registration behind.
+        // Before the endpoint is registered, so that an interrupt leaves no registration behind.
         let mut signals = Signals::listen()?;
         let (arrivals, mut arrived) = mpsc::channel::<Arrived>(WAITING_MAX);
         let receiver = open(args, arrivals).await?;
@@ -102,7 +102,7 @@ pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode
                 events: Some(args.events.clone()),
                 secret: Some(receiver.secret().expose()),
                 description: Some("abide listen".to_owned()),
-                // Somebody reads along, and wants a job's events as they happened.
+                // For a reader, a job's events come in the order in which they happened.
                 ordered: Some(true),
             };
             Some(endpoint::register(common, &http, &new).await?)
@@ -122,7 +122,7 @@ pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode
             () = signals.heard() => Ok(if args.count.is_some() { exit::INTERRUPTED } else { exit::COMPLETED }),
             () = over(args.timeout) => Ok(if args.count.is_some() { exit::STILL_RUNNING } else { exit::COMPLETED }),
         };
-        // What else has come is refused, and what was taken is answered; nobody is kept waiting for the rest.
+        // What else has come is refused, and what was taken is answered; no sender is kept waiting for the rest.
         drop(arrived);
         let _late = tokio::time::timeout(CLOSING_MAX, receiver.close()).await;
         if let Some(id) = registered {
@@ -178,7 +178,7 @@ async fn receive(
         if is_taken {
             write(common, &delivery)?;
         }
-        // Whoever sent it may have given up; then it comes again and is forwarded again, under the same id.
+        // The sender may have given up; then it comes again and is forwarded again, under the same id.
         let _gone = done.send(is_taken);
         taken += u64::from(is_taken);
         if count.is_some_and(|count| taken >= count) {

@@ -32,7 +32,7 @@ pub(crate) fn run(common: &Common, args: &WatchArgs) -> anyhow::Result<ExitCode>
         common.check_listening().await?;
         let client = common.client()?;
         let Some(id) = &args.id else {
-            // Whoever follows all of them has no other way to end it.
+            // There is no other way to end a watch of all jobs.
             let followed = unless_interrupted(all(common, &client)).await?;
             return followed.unwrap_or(Ok(ExitCode::SUCCESS));
         };

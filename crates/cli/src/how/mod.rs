@@ -1,6 +1,6 @@
 //! How to wait: from flags to a strategy and a schedule.
 //!
-//! A flag that would do nothing is refused, because whoever gave it believes that it does something.
+//! A flag that would do nothing is refused, because its user believes that it does something.
 
 mod flags;
 mod schedule;

@@ -81,7 +81,7 @@ async fn send(
     Ok((answer, granted))
 }
 
-/// A set is refused as such, or its answer is too large: whoever is in it holds alone.
+/// A set is refused as such, or its answer is too large: each of its waiters holds alone.
 pub(super) fn is_no_set(failure: &Failure) -> bool {
     let refused = matches!(
         failure.status,

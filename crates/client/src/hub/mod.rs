@@ -266,7 +266,7 @@ async fn run(hub: Arc<Hub>) {
     }
 }
 
-/// Says that the task is running, and lets nobody wait for one that was killed with its runtime.
+/// Marks the task as running; no waiter waits for one that was killed with its runtime.
 struct Running(Arc<Hub>);
 
 impl Running {

@@ -116,7 +116,7 @@ impl State {
         if lane.pending.is_empty() {
             None
         } else if want == Want::Now {
-            // Whoever wants to know at once is at its deadline, and is not held back.
+            // A waiter that wants to know at once is at its deadline, and is not held back.
             Some(at)
         } else {
             Some(at.max(self.bucket.ready(now, self.members.len())))
@@ -371,7 +371,7 @@ impl State {
         };
         member.flight = None;
         if let Some(tell) = member.tell.take() {
-            // Whoever left in this instant isn't there to be told.
+            // A waiter may have left in this instant.
             let _ = tell.send(told);
         }
     }

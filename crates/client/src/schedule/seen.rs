@@ -82,7 +82,7 @@ impl Start {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Push {
-    /// Nobody pushes; polling is all there is.
+    /// No pushes: polling is the only source.
     #[default]
     None,
     /// A push is expected; schedules that learn plan for the share of lost pushes that they have counted.

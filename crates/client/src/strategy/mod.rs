@@ -188,7 +188,7 @@ pub enum Happened {
     Paused,
     /// The stream has been open for a while and not one byte has come.
     Quiet,
-    /// The stream was silent for so long that it must be dead, or was caught not telling what had happened; it is closed.
+    /// The stream was silent beyond its limit, or was caught not telling what had happened; it is closed.
     Muted,
     /// The server closed the stream, or said that there will be no events.
     Closed,
@@ -247,7 +247,7 @@ impl Observed {
 /// Whether a server can do something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ability {
-    /// Nobody has tried.
+    /// Not tried yet.
     #[default]
     Unknown,
     /// It was seen.

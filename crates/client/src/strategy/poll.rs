@@ -8,7 +8,7 @@ use crate::schedule::{Ended, Pacer, Schedule};
 
 /// Asks now and then, as a schedule says; the wait's own schedule unless one is given.
 ///
-/// A job that this process didn't create is asked for once at the beginning, because nobody knows how long it has been
+/// A job that this process didn't create is asked for once at the beginning, because it is unknown how long it has been
 /// running.
 #[derive(Clone, Debug, Default)]
 pub struct Poll {

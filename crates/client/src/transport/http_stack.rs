@@ -20,7 +20,7 @@ pub struct Http {
     secure: OnceLock<Result<reqwest::Client, String>>,
 }
 
-/// How long a connection that nobody uses is kept.
+/// How long an idle connection is kept.
 const IDLE_KEPT: Duration = Duration::from_secs(90);
 
 impl Http {
@@ -149,7 +149,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_listening_is_a_connect_error() {
-        // A port that was just given back: nobody listens on it.
+        // A port that was just given back: nothing listens on it.
         let port = {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             listener.local_addr().unwrap().port()

@@ -58,7 +58,7 @@ enum TransportErrorKind {
 }
 
 impl TransportError {
-    /// No connection could be made: nobody listens, the name is unknown, the handshake failed.
+    /// No connection could be made: nothing listens, the name is unknown, or the handshake failed.
     pub fn connect(source: impl Into<Source>) -> Self {
         Self::of(
             TransportErrorKind::Connect,

@@ -142,7 +142,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                 }
                 Move::Listen { check } => Box::pin(self.listen(check)).await?,
                 Move::Inbox { until } => self.await_push(until).await,
-                // Nothing is claimed of a job that nobody has looked at.
+                // Nothing is claimed of a job that hasn't been read.
                 Move::Stop if self.findings.answered.is_none() => self.ask().await?,
                 Move::Stop => {
                     return Err(self.still_running("the schedule's attempts were used up", false));

@@ -39,7 +39,7 @@ pub enum OnDeadline {
 /// | [`schedule`](Self::schedule) | that of the client |
 /// | [`retry`](Self::retry), [`attempt_timeout`](Self::attempt_timeout) | those of the client |
 /// | [`size`](Self::size) | unknown |
-/// | [`on_update`](Self::on_update) | nobody is told |
+/// | [`on_update`](Self::on_update) | no callback |
 /// | [`on_deadline`](Self::on_deadline) | the job goes on |
 ///
 /// # Errors

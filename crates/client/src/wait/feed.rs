@@ -164,7 +164,7 @@ impl Following {
                         self.events = Some(events);
                         let lost = self.place.load(Ordering::Relaxed) == NOWHERE;
                         if std::mem::replace(&mut self.was_open, true) && lost {
-                            // Nobody knows what happened since the last connection broke.
+                            // What happened since the last connection broke is unknown.
                             return Ok(Some(Change::Gap));
                         }
                     }

@@ -28,7 +28,7 @@ pub(super) enum Heard {
     Failed(Failure),
     /// Not one byte has come since it was opened, and it is time to check.
     Quiet,
-    /// It was silent for so long that it must be dead.
+    /// It was silent beyond its limit and counts as dead.
     Dead,
     /// The time is over.
     TimeUp,

@@ -192,7 +192,7 @@ impl WebhookBoard {
 pub struct WebhookCounts {
     /// Endpoints of every sort.
     pub endpoints: usize,
-    /// Those that aren't called until somebody enables them.
+    /// Those that are disabled until they are enabled by hand.
     pub disabled: usize,
     /// Those that aren't called for a while because they failed or asked for time.
     pub open_breakers: usize,

@@ -59,7 +59,7 @@ pub struct Resolved {
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Nobody said anything.
+    /// The default.
     Default,
     /// The file.
     File(PathBuf),

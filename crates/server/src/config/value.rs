@@ -43,7 +43,7 @@ pub enum ClockSort {
 pub enum JobStart {
     /// With the server.
     Boot,
-    /// When somebody asks for its status for the first time.
+    /// At the first request for its status.
     FirstPoll,
 }
 
@@ -80,7 +80,7 @@ pub enum WebhookAllow {
     Host(String),
 }
 
-/// A text that nobody should see: it is neither printed nor logged.
+/// A secret text: it is neither printed nor logged.
 #[derive(Clone)]
 pub struct Secret(String);
 

@@ -70,7 +70,7 @@ pub enum SendError {
     /// The name has no address.
     #[error("name not resolved: {0}")]
     Resolve(String),
-    /// Nobody listens there, or nobody answered the dial.
+    /// Nothing listens there, or the dial wasn't answered.
     #[error("not connected: {0}")]
     Connect(String),
     /// The certificate, or the handshake.

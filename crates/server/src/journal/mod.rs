@@ -45,7 +45,7 @@ pub trait Journal: Send + std::fmt::Debug {
     /// The sequence number of the last entry, 0 if there has never been one.
     fn last_seq(&self) -> u64;
 
-    /// Makes the entries durable, all or none, and returns the sequence number of the last one. Nothing happens where there are none.
+    /// Makes the entries durable, all or none, and returns the sequence number of the last one. Without entries nothing happens.
     ///
     /// # Errors
     ///

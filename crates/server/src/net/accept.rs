@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::{Answers, connection};
 
-/// After so long without a sign from the other end it is asked for one.
+/// After this long without a sign from the peer, the system probes it.
 pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 /// How long the answer to that may take, and how long bytes that were sent may stay unacknowledged.
 pub(crate) const SIGN_OF_LIFE_WAIT: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ pub struct ServeOptions {
     pub drain: Duration,
 }
 
-/// Why nobody can listen there.
+/// Why the server can't listen there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
@@ -82,7 +82,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }?;
-    // Elsewhere than on Unix it would let somebody else listen there, too.
+    // Elsewhere than on Unix it would let another program listen there, too.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;

@@ -275,7 +275,7 @@ impl Future for Serving {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         while let Some(outcome) = this.outcome.take() {
-            // Where the body isn't read to its end, nobody but hyper knows where the next request begins.
+            // If the body isn't read to its end, only hyper knows where the next request begins.
             let may_leave = this.asked.filter(|_| this.turn.is_read());
             let later = match outcome {
                 Outcome::Soon(mut soon) => {

@@ -1,4 +1,4 @@
-//! What is seen while it runs: a bar for each way of waiting, or plain lines where nobody looks at a terminal.
+//! What is seen while it runs: a bar for each way of waiting, or plain lines unless stderr is a terminal.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -179,7 +179,7 @@ impl Stage {
 }
 
 /// A job whose luck is drawn under its number, so that every way of waiting has the same ones. The kind is the way's own, so
-/// that nobody learns from the jobs of the others.
+/// that none learns from the jobs of the others.
 fn new_job(contender: &Contender, number: u16) -> NewJob {
     NewJob::new(contender.kind).simulate(Simulate {
         duration: Some(DurationLaw::Uniform {

@@ -14,7 +14,7 @@ const NEAR: f64 = 1.3;
 /// The mark of the bound.
 const BOUND: char = '·';
 
-/// The marks of the schedules, in order; whoever comes later shares the last.
+/// The marks of the schedules, in order; later ones share the last.
 const MARKS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ*";
 
 /// The range of an axis, in powers of ten.
