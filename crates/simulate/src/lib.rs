@@ -27,6 +27,7 @@
 
 mod bound;
 mod clients;
+mod crowd;
 mod durations;
 mod population;
 mod world;

@@ -43,8 +43,8 @@ pub enum Estimates {
 /// counted from the job's end to the arrival of the answer that says so.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct World {
-    rtt: Duration,
-    observe: Observe,
+    pub(crate) rtt: Duration,
+    pub(crate) observe: Observe,
     floor: Option<Duration>,
     estimates: Estimates,
     push_loss: Option<f64>,
@@ -258,7 +258,7 @@ impl Spent {
 /// What a schedule spent on a series of jobs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    spent: Vec<Spent>,
+    pub(crate) spent: Vec<Spent>,
 }
 
 impl Run {

@@ -7,6 +7,7 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its purpose")]
 
+mod batches;
 mod change;
 mod crowd;
 mod expense;
@@ -41,6 +42,8 @@ const GOALS: &[(&str, bool, Goal)] = &[
     ("G11", true, hints::g11),
     ("G12", true, hints::g12),
     ("G13", true, expense::g13),
+    ("L1", true, batches::l1),
+    ("L2", true, batches::l2),
 ];
 
 fn main() -> ExitCode {
@@ -51,7 +54,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let only: Vec<String> = std::env::args()
-        .filter(|argument| argument.starts_with('G'))
+        .filter(|argument| argument.starts_with(['G', 'L']))
         .collect();
     let effort = Effort {
         histories: if quick { 12 } else { 40 },

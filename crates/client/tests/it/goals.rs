@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use abide::schedule::Learned;
-use abide_simulate::{Bound, Estimates, Observe, Point, Population, World, known_clients};
+use abide_simulate::{Bound, Estimates, Job, Observe, Point, Population, World, known_clients};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 /// What a request is worth, in seconds of delay.
@@ -103,4 +103,31 @@ fn estimates_and_pushes_are_used_for_what_they_are_worth() {
         pushed.requests <= 1.6 && pushed.delay_s <= 0.7,
         "{pushed:?}"
     );
+}
+
+#[test]
+fn jobs_begun_together_teach_as_jobs_in_a_row_do() {
+    for (law, modes) in [
+        (LAWS[0], &[Observe::Known, Observe::Polls][..]),
+        (LAWS[2], &[Observe::Known, Observe::Polls]),
+        (LAWS[3], &[Observe::Known]),
+    ] {
+        let population = population(law);
+        for observe in modes {
+            let world = World::new().observe(*observe);
+            let schedule = Learned::new("goals");
+            let mut cost = 0.0;
+            for batch in 0..3 {
+                let jobs = population.draw(batch, 200);
+                let begun = |job| (Duration::ZERO, job);
+                let jobs: Vec<(Duration, Job)> = jobs.into_iter().map(begun).collect();
+                let run = world.run_at(&schedule, &jobs, batch);
+                assert_eq!(run.given_up(), 0);
+                cost = run.mean().cost_s(PRICE);
+            }
+            // In the order of their ends the third batch costs up to three times the best.
+            let ratio = cost / best(&population);
+            assert!(ratio <= 1.2, "{law}, {observe:?}: {ratio}");
+        }
+    }
 }
