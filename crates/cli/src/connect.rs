@@ -5,17 +5,24 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use abide::{Client, Error};
+use abide::{Client, Error, JobHandle};
+use abide_engine::JobKey;
+use abide_wire::limits::PAGE_JOBS_MAX;
 use anyhow::Context as _;
 use clap::Args;
 
 use crate::exit::{FAILED, Failure, STILL_RUNNING, UNREACHABLE, USAGE};
+use crate::reach::Reach;
 use crate::url;
 
 /// Where a server listens unless it is told otherwise.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 /// How long making a connection may take before the server counts as not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The fewest characters that stand for an id.
+const PART_MIN: usize = 4;
+/// The most pages of jobs, the newest first, that are searched for an id.
+const PART_PAGES_MAX: usize = 10;
 /// The pauses after each look for a server that may just be starting, in milliseconds: half a second in all.
 const START_PAUSES: [u64; 6] = [10, 20, 50, 100, 150, 170];
 
@@ -57,20 +64,63 @@ impl Common {
 
     /// A client of the server that the flags name. Nothing is sent yet.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        self.client_with_memory(None)
+        Ok(self.client_with_memory(None)?.0)
     }
 
-    /// The same, which keeps what it learns of durations in that directory.
-    pub(crate) fn client_with_memory(&self, state: Option<PathBuf>) -> Result<Client, Failure> {
-        let mut builder =
-            Client::builder(url::read_server(&self.server)?).connect_timeout(CONNECT_TIMEOUT);
+    /// The same, which keeps what it learns of durations in that directory, and what tells whether the server answers.
+    pub(crate) fn client_with_memory(
+        &self,
+        state: Option<PathBuf>,
+    ) -> Result<(Client, Reach), Failure> {
+        let reach = Reach::new(CONNECT_TIMEOUT);
+        let mut builder = Client::builder(url::read_server(&self.server)?).transport(reach.clone());
         if let Some(key) = self.api_key.first() {
             builder = builder.api_key(key);
         }
         if let Some(directory) = state {
             builder = builder.state_dir(directory);
         }
-        builder.build().map_err(|error| self.failure(&error))
+        let client = builder.build().map_err(|error| self.failure(&error))?;
+        Ok((client, reach))
+    }
+
+    /// The job that a whole id names, or the first or the last characters of one, if there is only one such job.
+    ///
+    /// # Errors
+    ///
+    /// Several jobs have such an id, or they can't be listed.
+    pub(crate) async fn job(&self, client: &Client, text: &str) -> Result<JobHandle, Failure> {
+        let is_part = text.len() >= PART_MIN
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_part || text.parse::<JobKey>().is_ok() {
+            return Ok(client.job(text));
+        }
+        let mut found: Vec<String> = Vec::new();
+        let mut list = client.list().page_size(PAGE_JOBS_MAX);
+        for _ in 0..PART_PAGES_MAX {
+            let page = match list.next_page().await {
+                Ok(Some(page)) => page,
+                Err(error) if error.is_unreachable() => return Err(self.failure(&error)),
+                // A server that can't list jobs may still know this one.
+                Ok(None) | Err(_) => break,
+            };
+            let ids = page.iter().map(|job| job.id.as_str());
+            found.extend(ids.filter(|id| is_part_of(text, id)).map(str::to_owned));
+        }
+        match found.as_slice() {
+            // Where nothing is like it, the server says so best.
+            [] => Ok(client.job(text)),
+            [id] => Ok(client.job(id.as_str())),
+            [one, two, ..] => Err(Failure::new(
+                USAGE,
+                format!(
+                    "{text} is a part of {} ids, such as {one} and {two}; write more of it",
+                    found.len()
+                ),
+            )),
+        }
     }
 
     /// Makes sure that somebody listens where the server should be, if that is this machine: there a server that isn't
@@ -166,6 +216,12 @@ pub(crate) fn exit_code(error: &Error) -> u8 {
     } else {
         UNREACHABLE
     }
+}
+
+/// Whether a text is the beginning of an id, with or without `job_`, or its end, as progress bars show it.
+fn is_part_of(text: &str, id: &str) -> bool {
+    let digits = id.strip_prefix("job_").unwrap_or(id);
+    id.starts_with(text) || digits.starts_with(text) || id.ends_with(text)
 }
 
 /// Runs a command that talks to a server. One thread is plenty: it mostly waits.

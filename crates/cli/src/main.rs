@@ -9,6 +9,7 @@ mod how;
 mod interrupt;
 mod output;
 mod progress;
+mod reach;
 mod show;
 mod table;
 mod telemetry;

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Map, Value};
 
-use super::wait;
+use super::wait::{self, Until};
 use crate::connect::{Common, block_on};
 use crate::exit::{self, Failure, USAGE};
 use crate::how::How;
@@ -72,7 +72,8 @@ pub(crate) fn run(common: &Common, args: &CreateArgs) -> anyhow::Result<ExitCode
     let key = args.idempotency_key.clone().unwrap_or_else(fresh_key);
     block_on(async {
         common.check_listening().await?;
-        let client = common.client_with_memory(args.how.state_dir().filter(|_| args.wait))?;
+        let (client, reach) =
+            common.client_with_memory(args.how.state_dir().filter(|_| args.wait))?;
         let create = client.create(new).idempotency_key(&key);
         let Some(result) = unless_interrupted(async { create.await }).await? else {
             output::say(&format!(
@@ -89,7 +90,7 @@ pub(crate) fn run(common: &Common, args: &CreateArgs) -> anyhow::Result<ExitCode
             failure
         })?;
         if args.wait {
-            return wait::wait_for(common, &client, vec![job], &plan).await;
+            return wait::wait_for(common, (&client, &reach), vec![job], &plan, Until::Done).await;
         }
         match job.snapshot() {
             Some(snapshot) if common.json => output::json(snapshot)?,

@@ -55,7 +55,7 @@ pub(crate) fn ask(
 ) -> anyhow::Result<Job> {
     block_on(async {
         common.check_listening().await?;
-        let job = common.client()?.job(id);
+        let job = common.job(&common.client()?, id).await?;
         Ok(question(job)
             .await
             .map_err(|error| common.failure(&error))?)

@@ -5,19 +5,24 @@ use std::io::BufRead as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use abide::{Channel, Client, Error, Finished, JobHandle, JobId, Problem, Report};
+use abide::{
+    Channel, Client, Error, Finished, Job, JobHandle, JobId, Outcome, Problem, Report, Status,
+    Watch,
+};
 use abide_wire::problem::Code;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 
+use super::create::pair;
 use crate::connect::{Common, block_on, exit_code};
 use crate::endpoint::Ends;
 use crate::exit::{self, Failure};
 use crate::how::{How, Plan};
 use crate::interrupt::Signals;
 use crate::progress::Bars;
+use crate::reach::Reach;
 use crate::{output, show};
 
 /// Examples, below the flags.
@@ -29,6 +34,8 @@ Examples:
   abide wait job_... --schedule backoff --factor 2 --max-interval 15s
   abide wait job_... --strategy webhook --listen 0.0.0.0:9000 --public-url http://me.example:9000/
   abide create | abide wait -
+  abide wait --kind dub --metadata user=42                  all such jobs that haven't ended
+  abide wait 5ff5c58e --for running                         a part of an id will do
 
 Exit codes: 0 completed, 1 failed or canceled, 3 refused or unreachable, 4 still running at the deadline;
 of several jobs the highest.";
@@ -36,11 +43,46 @@ of several jobs the highest.";
 /// What `abide wait` takes.
 #[derive(Debug, Args)]
 pub(crate) struct WaitArgs {
-    /// The jobs to wait for; `-` reads ids from stdin, one a line
-    #[arg(required = true, value_name = "ID")]
+    /// The jobs to wait for, by id or a part of it; `-` reads ids from stdin, one a line
+    #[arg(required_unless_present_any = ["kind", "metadata"], value_name = "ID")]
     ids: Vec<String>,
+    /// All jobs of this kind that haven't ended
+    #[arg(long, value_name = "KIND", conflicts_with = "ids")]
+    kind: Option<String>,
+    /// All jobs with this metadata that haven't ended (repeatable, matches all)
+    #[arg(long, value_name = "NAME=TEXT", value_parser = pair, conflicts_with = "ids")]
+    metadata: Vec<(String, String)>,
+    /// What to wait for
+    #[arg(long = "for", value_enum, default_value_t = Until::Done)]
+    until: Until,
     #[command(flatten)]
     how: How,
+}
+
+/// What to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Until {
+    /// The job's start, or its end without one
+    Running,
+    /// The job's end
+    Done,
+}
+
+/// What became of one job's wait.
+#[derive(Debug)]
+enum Seen {
+    /// It is running.
+    Running(Box<Job>),
+    Ended(Box<Finished>),
+}
+
+impl Seen {
+    fn job(&self) -> &Job {
+        match self {
+            Self::Running(job) => job,
+            Self::Ended(finished) => finished.job(),
+        }
+    }
 }
 
 /// What is written of each job with `--json`.
@@ -54,44 +96,94 @@ struct Line<'a> {
     detection_ms: Option<f64>,
     elapsed_ms: f64,
     transport: Option<&'static str>,
+    /// As it was seen last; none if it wasn't.
+    job: Option<&'a Job>,
 }
 
 /// Waits for jobs, and tells of each when it ends.
 pub(crate) fn run(common: &Common, args: &WaitArgs) -> anyhow::Result<ExitCode> {
     let plan = args.how.plan()?;
-    let ids = read_ids(&args.ids)?;
+    let ids = read_ids(args)?;
+    if args.until == Until::Running && plan.webhook.is_some() {
+        return Err(Failure::new(
+            exit::USAGE,
+            "--strategy webhook is for the end, not for --for running",
+        )
+        .into());
+    }
     block_on(async {
         common.check_listening().await?;
-        let client = common.client_with_memory(args.how.state_dir())?;
-        let jobs = ids.into_iter().map(|id| client.job(id)).collect();
-        wait_for(common, &client, jobs, &plan).await
+        let (client, reach) = common.client_with_memory(args.how.state_dir())?;
+        let mut jobs = Vec::with_capacity(ids.len());
+        for id in &ids {
+            jobs.push(common.job(&client, id).await?);
+        }
+        if args.ids.is_empty() {
+            jobs = open_jobs(common, &client, args).await?;
+        }
+        if jobs.is_empty() {
+            output::say("abide: no such job is open");
+        }
+        wait_for(common, (&client, &reach), jobs, &plan, args.until).await
     })
+}
+
+/// The jobs of the kind and with the metadata that haven't ended.
+async fn open_jobs(
+    common: &Common,
+    client: &Client,
+    args: &WaitArgs,
+) -> Result<Vec<JobHandle>, Failure> {
+    let mut list = client
+        .list()
+        .status(Status::Pending)
+        .status(Status::Running);
+    if let Some(kind) = &args.kind {
+        list = list.kind(kind.as_str());
+    }
+    for (name, text) in &args.metadata {
+        list = list.metadata(name, text.as_str());
+    }
+    let mut jobs = Vec::new();
+    while let Some(page) = list
+        .next_page()
+        .await
+        .map_err(|error| common.failure(&error))?
+    {
+        jobs.extend(page.into_iter().map(|job| client.job(job.id)));
+    }
+    Ok(jobs)
 }
 
 /// Waits for these jobs, writes a line for each, and says with which code to end: the highest of theirs.
 pub(crate) async fn wait_for(
     common: &Common,
-    client: &Client,
+    (client, reach): (&Client, &Reach),
     jobs: Vec<JobHandle>,
     plan: &Plan,
+    until: Until,
 ) -> anyhow::Result<ExitCode> {
     let mut open: Vec<JobId> = jobs.iter().map(|job| job.id().clone()).collect();
     // Whoever sees a bar may press Ctrl-C, so listening for it comes first.
     let mut signals = Signals::listen()?;
     let bars = Bars::of_jobs(&open);
     let mut code = exit::COMPLETED;
+    let mut lost = Vec::new();
     let ends = match &plan.webhook {
         Some((place, inbox)) => Some(Ends::open(common, place, inbox).await?),
         None => None,
     };
     let all = async {
-        let mut waits = begin(&jobs, plan, bars.as_ref());
+        let mut waits = begin(&jobs, plan, until, bars.as_ref());
         while let Some((id, result)) = waits.next().await {
             open.retain(|other| *other != id);
             code = code.max(match &result {
-                Ok(finished) => exit::of_outcome(finished.outcome()),
+                Ok(seen) => seen.job().outcome.map_or(exit::COMPLETED, exit::of_outcome),
                 Err(error) => exit_code(error),
             });
+            if result.as_ref().is_err_and(Error::is_unreachable) {
+                lost.push(id.clone());
+            }
             let say = || tell(common, &id, &result);
             match &bars {
                 Some(bars) => bars.end(&id, say)?,
@@ -100,16 +192,32 @@ pub(crate) async fn wait_for(
         }
         anyhow::Ok(())
     };
-    let ended = signals.unless_heard(all).await;
+    let say = |text: &str| match &bars {
+        Some(bars) => bars.suspend(|| output::say(text)),
+        None => output::say(text),
+    };
+    let ended = signals
+        .unless_heard(async {
+            tokio::select! {
+                all = all => all,
+                never = reach.tell(common, plan.is_patient, say) => Err(never.into()),
+            }
+        })
+        .await;
     drop(bars);
     if let Some(ends) = ends {
         ends.close(common).await;
     }
     save(client);
     match ended {
-        Some(result) => result?,
+        Some(Ok(())) if lost.is_empty() => {}
+        Some(Ok(())) => say_how_to_resume(common, "the server is out of reach", &lost),
+        Some(Err(error)) => {
+            say_how_to_resume(common, "given up", &open);
+            return Err(error);
+        }
         None => {
-            say_how_to_resume(common, &open);
+            say_how_to_resume(common, "interrupted", &open);
             code = exit::INTERRUPTED;
         }
     }
@@ -120,8 +228,9 @@ pub(crate) async fn wait_for(
 fn begin(
     jobs: &[JobHandle],
     plan: &Plan,
+    until: Until,
     bars: Option<&Bars>,
-) -> FuturesUnordered<impl Future<Output = (JobId, Result<Finished, Error>)>> {
+) -> FuturesUnordered<impl Future<Output = (JobId, Result<Seen, Error>)>> {
     jobs.iter()
         .map(|job| {
             let mut wait = plan.wait(job);
@@ -129,16 +238,36 @@ fn begin(
             if let Some(bars) = bars {
                 wait = wait.on_update(bars.updater(job.id()));
             }
+            let watch = plan.watch(job);
             let id = job.id().clone();
-            async move { (id, wait.await) }
+            async move {
+                let result = match until {
+                    Until::Done => wait.await.map(|finished| Seen::Ended(Box::new(finished))),
+                    Until::Running => begun(watch).await,
+                };
+                (id, result)
+            }
         })
         .collect()
 }
 
+/// Watches a job until it is no longer pending.
+async fn begun(mut watch: Watch) -> Result<Seen, Error> {
+    let mut latest = None;
+    while let Some(job) = watch.next().await {
+        let job = latest.insert(job?);
+        if job.done || job.status != Status::Pending {
+            break;
+        }
+    }
+    let job = latest.expect("a watch has a state or an error");
+    Ok(Seen::Running(Box::new(job)))
+}
+
 /// The ids that were given, those on stdin included, each once.
-fn read_ids(given: &[String]) -> anyhow::Result<Vec<String>> {
+fn read_ids(args: &WaitArgs) -> anyhow::Result<Vec<String>> {
     let mut ids = Vec::new();
-    for id in given {
+    for id in &args.ids {
         if id != "-" {
             ids.push(id.clone());
             continue;
@@ -150,19 +279,20 @@ fn read_ids(given: &[String]) -> anyhow::Result<Vec<String>> {
     }
     let mut seen = HashSet::new();
     ids.retain(|id| seen.insert(id.clone()));
-    if ids.is_empty() {
+    if ids.is_empty() && !args.ids.is_empty() {
         return Err(Failure::new(exit::USAGE, "there is no job to wait for").into());
     }
     Ok(ids)
 }
 
 /// Writes what became of one job: what is data to stdout, what is talk to stderr.
-fn tell(common: &Common, id: &JobId, result: &Result<Finished, Error>) -> std::io::Result<()> {
+fn tell(common: &Common, id: &JobId, result: &Result<Seen, Error>) -> std::io::Result<()> {
     if common.json {
         return tell_json(id, result);
     }
     match result {
-        Ok(finished) => {
+        Ok(Seen::Running(job)) => output::line(&show::line(job)),
+        Ok(Seen::Ended(finished)) => {
             let cost = show::styled(show::DIM, cost(finished.report()));
             output::line(&format!("{}  {cost}", show::line(finished.job())))
         }
@@ -180,32 +310,33 @@ fn tell(common: &Common, id: &JobId, result: &Result<Finished, Error>) -> std::i
     }
 }
 
-fn tell_json(id: &JobId, result: &Result<Finished, Error>) -> std::io::Result<()> {
+fn tell_json(id: &JobId, result: &Result<Seen, Error>) -> std::io::Result<()> {
     let unknown = Report::default();
     let problem;
-    let (outcome, error, report) = match result {
-        Ok(finished) => (
-            Some(finished.outcome().as_str()),
-            finished.job().error.as_ref(),
-            finished.report(),
-        ),
+    let (error, report, job) = match result {
+        Ok(seen) => {
+            let report = match seen {
+                Seen::Running(_) => &unknown,
+                Seen::Ended(finished) => finished.report(),
+            };
+            (seen.job().error.as_ref(), report, Some(seen.job()))
+        }
         Err(error) => {
             problem = problem_of(error);
-            (
-                None,
-                Some(&problem),
-                error.wait_report().unwrap_or(&unknown),
-            )
+            let report = error.wait_report().unwrap_or(&unknown);
+            (Some(&problem), report, error.job())
         }
     };
+    let outcome = result.as_ref().ok().and_then(|seen| seen.job().outcome);
     output::json(&Line {
         id: id.as_str(),
-        outcome,
+        outcome: outcome.map(Outcome::as_str),
         error,
         requests: report.requests,
         detection_ms: report.detection.map(millis),
         elapsed_ms: millis(report.elapsed),
         transport: report.channel.map(Channel::as_str),
+        job,
     })
 }
 
@@ -238,6 +369,8 @@ fn cost(report: &Report) -> String {
         more => format!("{more} requests"),
     };
     match report.detection {
+        // Older than the wait.
+        Some(late) if late > report.elapsed => format!("{requests}, had already ended"),
         Some(late) => format!("{requests}, {} late", show::duration(late)),
         None => requests,
     }
@@ -257,14 +390,17 @@ fn save(client: &Client) {
     }
 }
 
-fn say_how_to_resume(common: &Common, open: &[JobId]) {
+fn say_how_to_resume(common: &Common, why: &str, open: &[JobId]) {
+    if open.is_empty() {
+        return;
+    }
     let ids: Vec<_> = open.iter().map(JobId::as_str).collect();
     let goes = match ids.len() {
         1 => "the job goes on",
         _ => "the jobs go on",
     };
     output::say(&format!(
-        "abide: interrupted; {goes}. To wait again:\n  abide wait {}{}",
+        "abide: {why}; {goes}. To wait again:\n  abide wait {}{}",
         ids.join(" "),
         common.server_flag()
     ));

@@ -36,7 +36,7 @@ pub(crate) fn run(common: &Common, args: &WatchArgs) -> anyhow::Result<ExitCode>
             let followed = unless_interrupted(all(common, &client)).await?;
             return followed.unwrap_or(Ok(ExitCode::SUCCESS));
         };
-        let job = client.job(id.as_str());
+        let job = common.job(&client, id).await?;
         match unless_interrupted(one(common, &job)).await? {
             Some(code) => Ok(ExitCode::from(code?)),
             None => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use abide::schedule::Schedule;
 use abide::strategy::{Auto, LongPoll, Poll, Strategy, Stream, Webhook};
-use abide::{Inbox, JobHandle, Wait};
+use abide::{Inbox, JobHandle, RetryPolicy, Wait, Watch};
 use abide_wire::Span;
 use clap::{Args, ValueEnum};
 
@@ -23,6 +23,9 @@ pub(crate) struct How {
     /// Gives up after so long; the jobs go on [default: never]
     #[arg(long, value_name = "DURATION")]
     timeout: Option<Span>,
+    /// Gives up after this long without an answer of the server [default: never before --timeout]
+    #[arg(long, value_name = "DURATION")]
+    give_up: Option<Span>,
     /// How to learn of the end [default: auto, or poll where a schedule is named]
     #[arg(long, value_enum)]
     strategy: Option<Way>,
@@ -71,6 +74,9 @@ pub(crate) struct Plan {
     strategy: Arc<dyn Strategy>,
     schedule: Option<Arc<dyn Schedule>>,
     timeout: Option<Duration>,
+    retry: RetryPolicy,
+    /// Whether it was said how long to wait for a server that doesn't answer.
+    pub(crate) is_patient: bool,
     /// Where to listen for webhooks, and where they go.
     pub(crate) webhook: Option<(Place, Inbox)>,
 }
@@ -78,7 +84,10 @@ pub(crate) struct Plan {
 impl Plan {
     /// A wait for that job.
     pub(crate) fn wait(&self, job: &JobHandle) -> Wait {
-        let mut wait = job.wait().strategy(self.strategy.clone());
+        let mut wait = job
+            .wait()
+            .strategy(self.strategy.clone())
+            .retry(self.retry.clone());
         if let Some(schedule) = &self.schedule {
             wait = wait.schedule(schedule.clone());
         }
@@ -86,6 +95,21 @@ impl Plan {
             wait = wait.deadline(timeout);
         }
         wait
+    }
+
+    /// A watch of that job.
+    pub(crate) fn watch(&self, job: &JobHandle) -> Watch {
+        let mut watch = job
+            .watch()
+            .strategy(self.strategy.clone())
+            .retry(self.retry.clone());
+        if let Some(schedule) = &self.schedule {
+            watch = watch.schedule(schedule.clone());
+        }
+        if let Some(timeout) = self.timeout {
+            watch = watch.deadline(timeout);
+        }
+        watch
     }
 }
 
@@ -122,6 +146,8 @@ impl How {
             strategy,
             schedule,
             timeout: self.timeout.map(Span::get),
+            retry: RetryPolicy::default().patience(self.give_up.map_or(Duration::MAX, Span::get)),
+            is_patient: self.give_up.is_some(),
             webhook,
         })
     }

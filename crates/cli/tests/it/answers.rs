@@ -284,6 +284,7 @@ fn waiting_writes_one_object_per_job_in_order_of_completion() {
                 "elapsed_ms",
                 "error",
                 "id",
+                "job",
                 "outcome",
                 "requests",
                 "transport"

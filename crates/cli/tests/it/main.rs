@@ -13,5 +13,6 @@ mod pipes;
 mod starts;
 mod stop;
 mod terminal;
+mod waits;
 mod webhook_crash;
 mod webhooks;

@@ -1,0 +1,130 @@
+//! Whether the server answers while a command waits for it, for the person who sees nothing happen.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use abide::{Body, BoxFuture, Http, Timestamp, Transport, TransportError, webhook};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+
+use crate::connect::Common;
+use crate::exit::{Failure, UNREACHABLE};
+use crate::show;
+
+/// How long a server may be silent before that is said.
+const SILENCE_MIN: Duration = Duration::from_secs(3);
+/// How long a server that has never answered is tried: its address is more likely wrong than its deployment this slow.
+const FIRST_ANSWER_MAX: Duration = Duration::from_secs(30);
+/// How often the silence is measured.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A transport that notes whether answers come. Clones note together.
+#[derive(Clone, Debug)]
+pub(crate) struct Reach {
+    http: Arc<Http>,
+    noted: Arc<Mutex<Noted>>,
+}
+
+/// What has been noted.
+#[derive(Debug, Default)]
+struct Noted {
+    has_answered: bool,
+    /// Since when there is no answer, and why.
+    silence: Option<(Timestamp, String)>,
+}
+
+impl Reach {
+    /// A transport over HTTP.
+    pub(crate) fn new(connect_timeout: Duration) -> Self {
+        Self {
+            http: Arc::new(Http::new(connect_timeout)),
+            noted: Arc::default(),
+        }
+    }
+
+    fn note(&self, failure: Option<String>) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        match failure {
+            None => {
+                noted.has_answered = true;
+                noted.silence = None;
+            }
+            Some(why) => {
+                noted.silence.get_or_insert_with(|| (webhook::now(), why));
+            }
+        }
+    }
+
+    /// Says when the server falls silent and when it is back, through `say`, until dropped. Ends only if a server has
+    /// never answered at all, unless `is_patient`.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped at any time.
+    pub(crate) async fn tell(
+        &self,
+        common: &Common,
+        is_patient: bool,
+        say: impl Fn(&str),
+    ) -> Failure {
+        let mut told: Option<Timestamp> = None;
+        loop {
+            tokio::time::sleep(TICK).await;
+            let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = webhook::now();
+            match &noted.silence {
+                None => {
+                    if let Some(since) = told.take() {
+                        let silent = show::duration(now.since(since));
+                        say(&format!(
+                            "abide: {} answers again, after {silent}",
+                            common.server
+                        ));
+                    }
+                }
+                Some((since, why)) => {
+                    let silent = now.since(*since);
+                    if !noted.has_answered && !is_patient && silent >= FIRST_ANSWER_MAX {
+                        let message = format!(
+                            "{} has never answered: {why}; is it the right address, and is the server running?",
+                            common.server
+                        );
+                        return Failure::new(UNREACHABLE, message);
+                    }
+                    if told.is_none() && silent >= SILENCE_MIN {
+                        let at = show::time_of_day(*since);
+                        say(&format!(
+                            "abide: no answer from {} since {at} UTC ({why}); still waiting",
+                            common.server
+                        ));
+                        told = Some(*since);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Transport for Reach {
+    fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> BoxFuture<'_, Result<Response<Body>, TransportError>> {
+        Box::pin(async move {
+            let result = self.http.send(request).await;
+            self.note(match &result {
+                Ok(answer) => is_gateway(answer.status()).then(|| answer.status().to_string()),
+                Err(error) => Some(error.to_string()),
+            });
+            result
+        })
+    }
+}
+
+/// Whether it is the answer of a proxy whose server is away.
+fn is_gateway(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    )
+}
