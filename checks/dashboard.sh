@@ -28,7 +28,7 @@ ASSETS=$PWD/crates/server/assets/dashboard node --no-warnings --test --test-repo
 program
 
 limits=(--listen 127.0.0.1:0 --ephemeral --rate-limit off)
-start "$work/keyed.log" serve "${limits[@]}" --api-key a-key-for-the-test --clock manual
+start "$work/keyed.log" serve "${limits[@]}" --api-key test:admin:a-key-for-the-test-of-it --clock manual
 keyed=$url
 start "$work/full.log" serve "${limits[@]}"
 full=$url

@@ -12,7 +12,7 @@ import { Receiver } from './receiver.mjs';
 import { api, createMany, untilTrue } from './server.mjs';
 
 const [base, keyed, full, images] = process.argv.slice(2);
-const API_KEY = 'a-key-for-the-test';
+const API_KEY = 'a-key-for-the-test-of-it';
 const began = Date.now();
 const step = (text) => console.log(`${((Date.now() - began) / 1000).toFixed(1).padStart(6)} s  ${text}`);
 

@@ -157,7 +157,7 @@ impl EndpointKey {
     }
 }
 
-/// Whose a job is: a digest of the API key that created it, so that the key itself is stored nowhere.
+/// Whose a job is: a digest of its owner's name, or of the API key that created it, which is itself stored nowhere.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -167,6 +167,17 @@ pub struct Owner(pub u64);
 impl Owner {
     /// The owner of all jobs while the server has no API keys.
     pub const ANYONE: Self = Self(0);
+
+    /// The owner of that name. Sixteen hex digits are the owner of that number: so an owner without a name can be named.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if name.len() == 16 && name.bytes().all(is_digit) {
+            return Self(u64::from_str_radix(name, 16).map_or(1, |number| number.max(1)));
+        }
+        // No API key has a space in it, so none has a name's digest.
+        Self::of_api_key(&format!("owner {name}"))
+    }
 
     /// The owner with that API key.
     #[must_use]

@@ -146,7 +146,7 @@ fn a_server_that_is_not_there_is_named_with_the_command_that_starts_it() {
     ] {
         let ran = bench.run(&["status", "job_1", "--server", url]);
         assert_eq!(ran.code, 2, "{ran:?}");
-        assert!(!ran.err.contains("swordfish"), "{ran:?}");
+        assert!(!ran.err.contains("swordfish-swordfish-1"), "{ran:?}");
     }
 }
 
@@ -207,19 +207,25 @@ fn a_server_of_another_kind_is_told_from_one_that_is_not_there() {
 #[test]
 fn keys_are_asked_for_and_shown_to_nobody() {
     let bench = Bench::new();
-    let server = bench.serve(&["--ephemeral", "--api-key", "swordfish"]);
+    let server = bench.serve(&["--ephemeral", "--api-key", "swordfish-swordfish-1"]);
     let none = server.run(&bench, &["create"]);
     assert_eq!(none.code, 3);
     assert!(none.err.contains("--api-key"), "{none:?}");
-    let wrong = server.run(&bench, &["create", "--api-key", "tunafish"]);
+    let wrong = server.run(
+        &bench,
+        &["create", "--api-key", "tunafish-tunafish-tunafish"],
+    );
     assert_eq!(wrong.code, 3);
-    assert!(!wrong.err.contains("tunafish"), "{wrong:?}");
-    let right = server.run(&bench, &["create", "--api-key", "swordfish"]);
+    assert!(
+        !wrong.err.contains("tunafish-tunafish-tunafish"),
+        "{wrong:?}"
+    );
+    let right = server.run(&bench, &["create", "--api-key", "swordfish-swordfish-1"]);
     assert_eq!(right.code, 0, "{right:?}");
     let mut with_variable = bench.command(&server.args(&["create"]));
     let ran = Ran::of(
         &with_variable
-            .env("ABIDE_API_KEY", "swordfish")
+            .env("ABIDE_API_KEY", "swordfish-swordfish-1")
             .output()
             .unwrap(),
     );
@@ -482,7 +488,14 @@ fn a_wait_can_be_told_by_a_webhook() {
 #[test]
 fn the_configuration_tells_where_each_value_comes_from() {
     let bench = Bench::new();
-    let mut command = bench.command(&["config", "--json", "--speed", "60", "--api-key", "fish"]);
+    let mut command = bench.command(&[
+        "config",
+        "--json",
+        "--speed",
+        "60",
+        "--api-key",
+        "fish-fish-fish-fish-fish",
+    ]);
     let ran = Ran::of(&command.env("MIN_DELAY", "1").output().unwrap());
     let config = &ran.json()[0];
     assert_eq!(config["speed"], json!({"value": "60", "source": "flag"}));

@@ -5,8 +5,9 @@ use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::key::ApiKey;
 use super::settings::{Config, SETTINGS, Setting};
-use super::value::{Secret, Value as _};
+use super::value::Value as _;
 
 /// Variables that begin like ours and belong to the command line's client side.
 const FOREIGN_VARIABLES: &[&str] = &[
@@ -308,11 +309,20 @@ fn of_variables(
 ) -> Result<Said, ConfigError> {
     let mut said = Said::new();
     for (name, value) in pairs {
-        if let Some((_, setting, read)) = ALIASES.iter().find(|(alias, ..)| alias == name) {
-            // Before the others, so that they win.
-            said.insert(0, (setting, (source(name.clone()), read(value))));
-        } else if let Some(setting) = SETTINGS.iter().find(|s| s.variable == name) {
-            said.push((setting.name, (source(name.clone()), value.clone())));
+        let alias = ALIASES.iter().find(|(alias, ..)| alias == name);
+        let own = SETTINGS.iter().find(|s| s.variable == name);
+        if let Some(setting) = alias.map(|alias| alias.1).or(own.map(|own| own.name)) {
+            let value = alias.map_or_else(|| value.clone(), |(.., read)| read(value));
+            let said_before = said.iter_mut().find(|(known, _)| *known == setting);
+            match said_before.filter(|_| find(setting).is_some_and(|setting| setting.is_list)) {
+                Some((_, (Source::Environment(names) | Source::DotEnv(names), text))) => {
+                    *names = format!("{names} and {name}");
+                    *text = format!("{text},{value}");
+                }
+                // Aliases before the others, so that they lose.
+                _ if alias.is_some() => said.insert(0, (setting, (source(name.clone()), value))),
+                _ => said.push((setting, (source(name.clone()), value))),
+            }
         } else if name.starts_with("ABIDE_")
             && !name.starts_with(TEST_PREFIX)
             && !FOREIGN_VARIABLES.contains(&name.as_str())
@@ -357,14 +367,26 @@ fn unknown<'a>(key: &str, source: &Source, known: impl Iterator<Item = &'a str>)
     }
 }
 
-fn read_keys(path: &Path) -> Result<Vec<Secret>, ConfigError> {
+fn read_keys(path: &Path) -> Result<Vec<ApiKey>, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(unreadable(path))?;
-    text.lines()
-        .map(|line| line.split('#').next().unwrap_or_default().trim())
+    let lines = text.strip_prefix('\u{feff}').unwrap_or(&text).lines();
+    let is_comment = |(at, _): &(usize, &str), line: &str| {
+        line[..*at]
+            .chars()
+            .next_back()
+            .is_none_or(char::is_whitespace)
+    };
+    lines
+        .map(|line| {
+            let comment = line
+                .match_indices('#')
+                .find(|found| is_comment(found, line));
+            comment.map_or(line, |(at, _)| &line[..at]).trim()
+        })
         .enumerate()
         .filter(|(_, line)| !line.is_empty())
         .map(|(index, line)| {
-            Secret::parse(line).map_err(|detail| ConfigError::Invalid {
+            ApiKey::parse(line).map_err(|detail| ConfigError::Invalid {
                 key: "api-key-file".to_owned(),
                 place: format!("{} line {}", path.display(), index + 1),
                 detail,
@@ -544,8 +566,8 @@ mod tests {
     #[test]
     fn what_is_shown_is_a_file_that_says_the_same_but_for_secrets() {
         let resolved = Layers::default()
-            .flag("api-key", "swordfish")
-            .flag("api-key", "tunafish")
+            .flag("api-key", "swordfish-swordfish-1")
+            .flag("api-key", "tunafish-tunafish-tunafish")
             .flag("webhook-allow", "10.0.0.0/8")
             .file("a.toml", "duration = { lognormal = { median = '20s', sigma = 0.5 } }\nwebhook_retry = ['0s', 5]")
             .resolve()
@@ -562,6 +584,9 @@ mod tests {
         );
         assert!(!shown.contains("fish"), "{shown}");
         assert!(!format!("{resolved:?}").contains("fish"));
+        // A secret that isn't there is no key.
+        assert!(Layers::default().file("b.toml", &shown).resolve().is_err());
+        let shown = shown.replace("api-key =", "# api-key =");
         let again = Layers::default().file("b.toml", &shown).resolve().unwrap();
         let mut expected = resolved.config;
         expected.api_keys = again.config.api_keys.clone();
@@ -570,20 +595,50 @@ mod tests {
 
     #[test]
     fn keys_come_from_a_file_too() {
+        const FILE: &str = "\u{feff}# ours\r\nann:admin:alpha-0123456789-#-alpha\r\n\r\nbeta-0123456789-beta # the other\r\n";
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("keys");
-        std::fs::write(&path, "# ours\nalpha\n\nbeta # the other\n").unwrap();
+        std::fs::write(&path, FILE).unwrap();
         let layers = Layers::default()
             .flag("listen", "0.0.0.0:80")
             .flag("api-key-file", path.to_str().unwrap());
         let keys = layers.resolve().unwrap().config.api_keys;
-        let keys: Vec<_> = keys.iter().map(Secret::reveal).collect();
-        assert_eq!(keys, ["alpha", "beta"]);
-        std::fs::write(&path, "alpha beta\n").unwrap();
+        let keys: Vec<_> = keys.iter().map(|key| key.secret.reveal()).collect();
+        assert_eq!(keys, ["alpha-0123456789-#-alpha", "beta-0123456789-beta"]);
+        std::fs::write(&path, "alpha-0123456789 beta\n").unwrap();
         let error = layers.resolve().unwrap_err().to_string();
         assert!(
             error.contains("line 1") && !error.contains("alpha"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn both_variables_of_keys_count_and_a_wrong_one_is_named() {
+        let keys = "ann:admin:alpha-0123456789-alpha";
+        let layers = Layers::default()
+            .variable("ABIDE_API_KEYS", keys)
+            .variable("ABIDE_API_KEY", "beta-0123456789-beta");
+        let resolved = layers.resolve().unwrap();
+        assert_eq!(resolved.config.api_keys.len(), 2);
+        let place = resolved.source("api-key").to_string();
+        assert_eq!(place, "environment ABIDE_API_KEYS and ABIDE_API_KEY");
+        for (name, key) in [
+            ("ABIDE_API_KEY", "short"),
+            ("ABIDE_API_KEYS", "ann:user:short"),
+        ] {
+            let error = Layers::default().variable(name, key).resolve().unwrap_err();
+            let error = error.to_string();
+            assert!(
+                error.contains(name) && error.contains("20 to 256"),
+                "{error}"
+            );
+        }
+        let twice = format!("{keys},bob:user:alpha-0123456789-alpha");
+        let error = Layers::default()
+            .flag("api-key", twice)
+            .resolve()
+            .unwrap_err();
+        assert!(error.to_string().contains("under two names"), "{error}");
     }
 }

@@ -13,10 +13,12 @@
 //! # Ok::<(), abide_server::config::ConfigError>(())
 //! ```
 
+mod key;
 mod layers;
 mod settings;
 mod value;
 
+pub use key::{ApiKey, Role};
 pub use layers::{ConfigError, Layers, Resolved, Source};
 pub use settings::{Config, DEFAULT_JOB, SETTINGS, Setting};
 pub use value::{

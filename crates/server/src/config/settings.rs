@@ -9,9 +9,8 @@ use abide_engine::jobs::plan::DURATION_S;
 use abide_engine::{Defaults, PlayNamed, Policy};
 use abide_wire::{DurationLaw, Simulate, Span};
 
-use super::value::{
-    ClockSort, JobStart, ListenAddr, LogFormat, RateLimit, Secret, Value, WebhookAllow,
-};
+use super::key::ApiKey;
+use super::value::{ClockSort, JobStart, ListenAddr, LogFormat, RateLimit, Value, WebhookAllow};
 use crate::scenario::Scenario;
 
 /// The engine's name for the default job: what a classic `/status` without an id refers to.
@@ -107,10 +106,10 @@ settings! {
     /// Keeps everything in memory and forgets it at the end.
     "ephemeral" "ABIDE_EPHEMERAL" "BOOL" ephemeral: bool = "false";
 
-    /// An API key, 1 to 256 printable ASCII characters; may be repeated. With one, requests need `Authorization: Bearer KEY`, and jobs
-    /// belong to the key that created them.
-    "api-key" "ABIDE_API_KEYS" "KEY" api_keys: Vec<Secret> = "";
-    /// A file of API keys, one a line; `#` begins a comment.
+    /// An API key; may be repeated. With one, requests need `Authorization: Bearer SECRET`, and jobs belong to the name. The role is
+    /// `admin`, `user` or `read`; a bare secret is a user's. A secret has 20 to 256 printable ASCII characters.
+    "api-key" "ABIDE_API_KEYS" "NAME:ROLE:SECRET" api_keys: Vec<ApiKey> = "";
+    /// A file of API keys, one a line; `#` at the beginning of a line or after white space begins a comment.
     "api-key-file" "ABIDE_API_KEY_FILE" "FILE" api_key_file: Option<PathBuf> = "";
     /// Listens beyond loopback although there are no API keys.
     "allow-anonymous" "ABIDE_ALLOW_ANONYMOUS" "BOOL" allow_anonymous: bool = "false";
@@ -282,6 +281,11 @@ impl Config {
                 "webhook-allow",
                 "is either none, or what is allowed".to_owned(),
             ));
+        }
+        let named = || self.api_keys.iter().filter(|key| key.is_named());
+        if named().any(|key| named().any(|other| key.secret == other.secret && key != other)) {
+            let said = "has one secret under two names or roles".to_owned();
+            return Err(("api-key", said));
         }
         if self.api_keys.is_empty() && !self.allow_anonymous && !self.listen.0.ip().is_loopback() {
             return Err((

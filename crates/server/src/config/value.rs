@@ -10,6 +10,7 @@ use abide_wire::{DurationLaw, Span};
 use ipnet::IpNet;
 use subtle::ConstantTimeEq as _;
 
+use super::key::Role;
 use crate::scenario::Scenario;
 
 /// A value that is read from text and shown as text again.
@@ -115,21 +116,6 @@ impl Eq for Secret {}
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
-    }
-}
-
-impl Value for Secret {
-    fn parse(text: &str) -> Result<Self, String> {
-        let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
-        if text.is_empty() || text.len() > 256 || !printable {
-            // The text itself is not repeated: it may be most of a secret.
-            return Err("must be 1 to 256 printable ASCII characters without spaces".to_owned());
-        }
-        Ok(Self::new(text))
-    }
-
-    fn show(&self) -> String {
-        "[redacted]".to_owned()
     }
 }
 
@@ -388,6 +374,7 @@ words! {
     ClockSort { "real" => Real, "manual" => Manual }
     JobStart { "boot" => Boot, "first-poll" => FirstPoll }
     LogFormat { "text" => Text, "json" => Json }
+    Role { "admin" => Admin, "user" => User, "read" => Read }
 }
 
 #[cfg(test)]
@@ -460,20 +447,5 @@ mod tests {
         refuse::<ClockSort>(&[("fake", "none of real, manual")]);
         refuse::<bool>(&[("maybe", "neither")]);
         refuse::<NonZeroU32>(&[("0", "such as 1"), ("-1", "such as 1"), ("x", "such as 1")]);
-    }
-
-    #[test]
-    fn secrets_are_not_shown() {
-        let keys = Vec::<Secret>::parse("alpha,beta").unwrap();
-        assert_eq!(keys[1].reveal(), "beta");
-        assert_eq!(
-            format!("{keys:?} {}", keys.show()),
-            "[[redacted], [redacted]] [redacted],[redacted]"
-        );
-        assert!(
-            !Secret::parse("swordfish with spaces")
-                .unwrap_err()
-                .contains("sword")
-        );
     }
 }

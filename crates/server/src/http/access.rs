@@ -1,18 +1,37 @@
 //! Who asks: keys, owners and clients.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::time::Duration;
 
 use abide_engine::Owner;
+use abide_engine::hash::FastMap;
 use http::{HeaderMap, header};
 
 use super::error::ApiError;
+use super::limits::{Class, Rates};
 use crate::attendance::{self, Agent};
-use crate::config::Secret;
+use crate::config::{ApiKey, Quota, RateLimit, Role, Secret};
+
+/// How many wrong keys an address may try in a minute. After them its keys aren't looked at until the pace allows one.
+const GUESSES_MAX: NonZeroU32 = NonZeroU32::new(30).expect("it isn't 0");
 
 /// The API keys, and whose each one is.
 #[derive(Debug)]
 pub struct Access {
-    keys: Vec<(Secret, Owner)>,
+    /// By digest, so that finding one takes as long for one key as for thousands.
+    keys: FastMap<u64, (Secret, Pass)>,
+    has_admin: bool,
+    guesses: Rates,
+}
+
+/// What a key opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// Whose jobs.
+    pub owner: Owner,
+    /// What may be done.
+    pub role: Role,
 }
 
 /// Who counts as one client for limits: a key, else an address.
@@ -37,15 +56,28 @@ pub struct Caller {
     pub agent: Agent,
 }
 
+impl Pass {
+    /// What is open to a client without a key.
+    pub const OPEN: Self = Self {
+        owner: Owner::ANYONE,
+        role: Role::Admin,
+    };
+}
+
 impl Access {
     /// Access by those keys, or for every client if there are none.
     #[must_use]
-    pub fn new(keys: &[Secret]) -> Self {
-        let keys = keys
-            .iter()
-            .map(|key| (key.clone(), Owner::of_api_key(key.reveal())));
+    pub fn new(keys: &[ApiKey]) -> Self {
+        let (named, bare): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.is_named());
+        let quota = Quota {
+            requests: GUESSES_MAX,
+            window: Duration::from_mins(1),
+        };
         Self {
-            keys: keys.collect(),
+            // The later one stays: a name says more than a bare secret.
+            keys: bare.into_iter().chain(named).map(entry).collect(),
+            has_admin: keys.iter().any(|key| key.role == Role::Admin),
+            guesses: Rates::new(RateLimit(Some(quota))),
         }
     }
 
@@ -55,38 +87,69 @@ impl Access {
         self.keys.is_empty()
     }
 
-    /// The owner whose key is in these headers. Takes as long for one wrong key as for another.
+    /// Whether a key opens what is everybody's.
+    #[must_use]
+    pub const fn has_admin(&self) -> bool {
+        self.has_admin
+    }
+
+    /// What the key in these headers opens. `now` is the machine's time.
     ///
     /// # Errors
     ///
-    /// A key is needed, and none that we know was sent.
-    pub fn owner(&self, headers: &HeaderMap) -> Result<Owner, ApiError> {
+    /// A key is needed, and none that we know was sent; or the address has tried too many.
+    pub fn pass(
+        &self,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+        now: Duration,
+    ) -> Result<Pass, ApiError> {
         if self.is_open() {
-            return Ok(Owner::ANYONE);
+            return Ok(Pass::OPEN);
         }
-        let Some(sent) = headers.get(header::AUTHORIZATION) else {
+        let mut lines = headers.get_all(header::AUTHORIZATION).iter();
+        let Some(sent) = lines.next() else {
             return Err(ApiError::unauthorized(
                 "send the header `Authorization: Bearer KEY`",
             ));
         };
+        if lines.next().is_some() {
+            return Err(ApiError::unauthorized(
+                "send the header `Authorization` only once",
+            ));
+        }
         let sent = sent.to_str().ok().and_then(|sent| {
             let (scheme, key) = sent.split_once(' ')?;
-            scheme
-                .eq_ignore_ascii_case("bearer")
-                .then(|| key.trim().as_bytes())
+            scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
         });
         let sent = sent.ok_or_else(|| {
             ApiError::unauthorized("the header must be `Authorization: Bearer KEY`")
         })?;
-        // Every key is compared, whichever is the one.
-        let found = self.keys.iter().fold(
-            None,
-            |found, (key, owner)| {
-                if key.is(sent) { Some(*owner) } else { found }
-            },
-        );
-        found.ok_or_else(|| ApiError::unauthorized("the server doesn't know this key"))
+        let guesser = Client::of_address(address);
+        if let Some(wait) = self.guesses.refused(guesser, Class::Request, now) {
+            return Err(ApiError::rate_limited(wait));
+        }
+        match self.keys.get(&digest(sent)) {
+            Some((key, pass)) if key.is(sent.as_bytes()) => Ok(*pass),
+            _ => {
+                self.guesses.take(guesser, Class::Request, now);
+                Err(ApiError::unauthorized("the server doesn't know this key"))
+            }
+        }
     }
+}
+
+fn entry(key: &ApiKey) -> (u64, (Secret, Pass)) {
+    let pass = Pass {
+        owner: key.owner(),
+        role: key.role,
+    };
+    (digest(key.secret.reveal()), (key.secret.clone(), pass))
+}
+
+/// A key's place; what it opens is decided by the whole key.
+fn digest(key: &str) -> u64 {
+    Owner::of_api_key(key).0
 }
 
 impl Client {
@@ -143,37 +206,83 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::config::Layers;
+
+    const ALPHA: &str = "alpha-alpha-alpha-alpha";
+    const ADMIN: &str = "admin-admin-admin-admin";
+
+    fn access() -> Access {
+        let layers = Layers::default()
+            .flag("api-key", ALPHA)
+            .flag("api-key", format!("ann:admin:{ADMIN}"))
+            .flag("api-key", "ann:read:reads-reads-reads-reads");
+        Access::new(&layers.resolve().unwrap().config.api_keys)
+    }
+
+    fn ask(access: &Access, lines: &[&str], address: &str, second: u64) -> Result<Pass, u16> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_str(line).unwrap());
+        }
+        let address = Some(address.parse().unwrap());
+        let pass = access.pass(&headers, address, Duration::from_secs(second));
+        pass.map_err(|error| error.problem().status)
+    }
 
     #[test]
-    fn a_key_opens_its_own_jobs() {
-        let access = Access::new(&[Secret::new("alpha"), Secret::new("beta")]);
-        let owner = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
-            access.owner(&headers)
-        };
-        let (alpha, beta) = (
-            owner("Bearer alpha").unwrap(),
-            owner("bearer  beta").unwrap(),
-        );
-        assert_ne!(alpha, beta);
-        assert_eq!(alpha, Owner::of_api_key("alpha"));
+    fn a_key_opens_what_is_its_owners() {
+        let access = access();
+        let pass = |line: &str| ask(&access, &[line], "10.0.0.1", 0);
+        let (owner, role) = (Owner::of_api_key(ALPHA), Role::User);
+        let alpha = pass(&format!("bearer  {ALPHA}"));
+        assert_eq!(alpha, Ok(Pass { owner, role }));
+        let (owner, role) = (Owner::named("ann"), Role::Admin);
+        let ann = pass(&format!("Bearer {ADMIN}"));
+        assert_eq!(ann, Ok(Pass { owner, role }));
+        let reads = pass("Bearer reads-reads-reads-reads").unwrap();
+        assert_eq!((reads.owner, reads.role), (owner, Role::Read));
         for wrong in [
-            "Bearer gamma",
-            "Bearer alph",
+            "Bearer alpha-alpha-alpha",
             "Bearer",
-            "Basic alpha",
             "alpha",
             "",
+            "Basic alpha",
         ] {
-            assert_eq!(owner(wrong).unwrap_err().problem().status, 401, "{wrong:?}");
+            assert_eq!(pass(wrong), Err(401), "{wrong:?}");
         }
-        assert!(access.owner(&HeaderMap::new()).is_err());
-        assert_eq!(
-            Access::new(&[]).owner(&HeaderMap::new()).unwrap(),
-            Owner::ANYONE
-        );
+        let line = format!("Bearer {ALPHA}");
+        assert_eq!(ask(&access, &[&line, &line], "10.0.0.1", 0), Err(401));
+        assert_eq!(ask(&access, &[], "10.0.0.1", 0), Err(401));
+        assert_eq!(ask(&Access::new(&[]), &[], "10.0.0.1", 0), Ok(Pass::OPEN));
         assert!(!format!("{access:?}").contains("alpha"));
+    }
+
+    #[test]
+    fn guesses_are_refused_by_address_and_dont_harm_others() {
+        let access = access();
+        let right = format!("Bearer {ALPHA}");
+        let ask = |line: &str, address, second| ask(&access, &[line], address, second);
+        for n in 0..GUESSES_MAX.get() {
+            let guess = format!("Bearer guess-guess-guess-{n}");
+            assert_eq!(ask(&guess, "2001:db8::1", 0), Err(401), "{n}");
+        }
+        // The right key isn't told from a wrong one there, nor in the same network.
+        for address in ["2001:db8::1", "2001:db8::2"] {
+            assert_eq!(ask(&right, address, 0), Err(429));
+            assert_eq!(ask("Bearer guess", address, 0), Err(429));
+        }
+        assert!(ask(&right, "2001:db8:0:1::1", 0).is_ok());
+        assert!(ask(&right, "2001:db8::1", 2).is_ok());
+    }
+
+    #[test]
+    fn a_name_says_more_than_the_same_secret_alone() {
+        let layers = Layers::default()
+            .variable("ABIDE_API_KEYS", format!("ann:admin:{ADMIN}"))
+            .variable("ABIDE_API_KEY", ADMIN);
+        let access = Access::new(&layers.resolve().unwrap().config.api_keys);
+        let pass = ask(&access, &[&format!("Bearer {ADMIN}")], "10.0.0.1", 0);
+        assert_eq!(pass.unwrap().owner, Owner::named("ann"));
     }
 
     #[test]

@@ -88,6 +88,17 @@ impl ApiError {
             .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
+    /// `403`: only a key of the role `admin` may do that.
+    #[must_use]
+    pub fn admin_key_needed(has_admin: bool) -> Self {
+        let detail = if has_admin {
+            "this is everybody's: it needs a key of the role `admin`"
+        } else {
+            "this is everybody's, and no key of the server has the role `admin`: start it with `--api-key NAME:admin:SECRET`"
+        };
+        Self::of(403, Code::new("admin_key_needed"), "An admin key is needed").detail(detail)
+    }
+
     /// `404`: there is no such thing, or it is another owner's.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {

@@ -10,13 +10,13 @@ use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, UNIX_EPOCH};
 
-use abide_engine::{JobKey, Owner};
+use abide_engine::JobKey;
 use abide_wire::{Code, Problem, Timestamp, headers};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 
-use super::access::{Caller, Client};
+use super::access::{Caller, Client, Pass};
 use super::answer::{Answer, Body, CollectError, Outcome};
 use super::attendance;
 use super::call::{Call, RequestId};
@@ -28,6 +28,7 @@ use super::route::{Counts, Row};
 use super::state::AppState;
 use super::table::{Found, TABLE};
 use super::trace::Trace;
+use crate::config::Role;
 use crate::net::{Answers, Reset};
 
 /// How long a body may take to come.
@@ -96,16 +97,14 @@ impl Gate {
             params,
         } = TABLE.find(&head.method, head.uri.path());
         let (begun, now) = self.state.clock.both();
-        let owner = if door.is_open() {
-            Ok(Owner::ANYONE)
+        let pass = if door.is_open() {
+            Ok(Pass::OPEN)
         } else {
-            self.state.access.owner(&head.headers)
+            let access = &self.state.access;
+            access.pass(&head.headers, self.address, begun)
         };
-        let caller = Caller::new(
-            *owner.as_ref().unwrap_or(&Owner::ANYONE),
-            self.address,
-            &head.headers,
-        );
+        let owner = pass.as_ref().unwrap_or(&Pass::OPEN).owner;
+        let caller = Caller::new(owner, self.address, &head.headers);
         let call = Call {
             method: head.method,
             uri: head.uri,
@@ -134,7 +133,7 @@ impl Gate {
             trace: Trace::begin(call.method.as_str(), route, call.uri.path()),
         };
         let known = row.as_ref().ok().copied();
-        let admitted = exchange.admit(owner.map(|_| ()), known, &call);
+        let admitted = exchange.admit(pass, known, &call);
         match admitted.and(row) {
             Ok(row) => self.read_body(row, call, body, exchange),
             Err(error) => exchange.now(known, &call, error.into()),
@@ -211,22 +210,25 @@ impl Exchange {
     /// Lets the request in, or says why not.
     fn admit(
         &mut self,
-        key: Result<(), ApiError>,
+        pass: Result<Pass, ApiError>,
         row: Option<&Row>,
         call: &Call,
     ) -> Result<(), ApiError> {
         let counts = row.map_or(Counts::Nothing, |row| row.counts);
         if !self.door.is_open() {
             self.refuse_foreign_page(&call.headers)?;
-            if let Err(error) = key {
-                // Guessing keys has the limit that everything has.
-                self.take(Client::of_address(call.caller.address))?;
-                return Err(error);
-            }
+            let pass = match pass {
+                Ok(pass) => pass,
+                Err(error) => {
+                    self.take(Client::of_address(call.caller.address))?;
+                    return Err(error);
+                }
+            };
             if self.door.is_limited() {
                 self.counts = counts;
                 self.take(call.caller.client)?;
             }
+            self.refuse_beyond_role(pass.role)?;
         }
         self.counts = match counts {
             Counts::Refusals => Counts::Nothing,
@@ -236,12 +238,25 @@ impl Exchange {
     }
 
     fn take(&mut self, client: Client) -> Result<(), ApiError> {
-        let now = self.state.clock.now();
+        let now = self.begun;
         self.verdict = self.state.rates.take(client, self.class, now);
         match self.verdict {
             Some(verdict) if !verdict.allowed => Err(ApiError::rate_limited(verdict.wait)),
             _ => Ok(()),
         }
+    }
+
+    /// What is everybody's is an admin's alone, and a key that reads changes nothing.
+    fn refuse_beyond_role(&self, role: Role) -> Result<(), ApiError> {
+        if matches!(self.door, Door::Operator) && role != Role::Admin {
+            let has_admin = self.state.access.has_admin();
+            return Err(ApiError::admin_key_needed(has_admin));
+        }
+        if role == Role::Read && !self.method.is_safe() {
+            return Err(ApiError::of(403, Code::FORBIDDEN, "This key only reads")
+                .detail("a key of the role `read` may be used with GET and HEAD"));
+        }
+        Ok(())
     }
 
     /// Without keys, a script on any page in the visitor's browser could change things here. Browsers say where it is

@@ -6,13 +6,11 @@
 //! single number.
 //!
 //! The well-kept crate for this takes another clock, but keeps a record of every client it has ever seen until
-//! somebody sweeps, and the sweeping, bounded and on our clock, would have been as long as the algorithm.
+//! somebody sweeps, and the sweeping, bounded, would have been as long as the algorithm.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-
-use abide_wire::Timestamp;
 
 use super::access::Client;
 use crate::config::{Quota, RateLimit};
@@ -52,7 +50,8 @@ pub struct Rates {
     clients: Sharded<(Client, Class), Evens>,
 }
 
-/// Per client, when all it has asked for would have been allowed at an even pace, in microseconds since the epoch.
+/// Per client, when all it has asked for would have been allowed at an even pace, in microseconds of the machine's time: a clock
+/// that stands still would lock every client out.
 type Evens = FastMap<(Client, Class), i64>;
 
 /// What was found about a request.
@@ -79,10 +78,10 @@ impl Rates {
         }
     }
 
-    /// Counts a request, if it is allowed. `None` where nothing is limited.
-    pub fn take(&self, client: Client, class: Class, now: Timestamp) -> Option<Verdict> {
+    /// Counts a request, if it is allowed. `None` where nothing is limited. `now` is the machine's time.
+    pub fn take(&self, client: Client, class: Class, now: Duration) -> Option<Verdict> {
         let quota = self.quota?;
-        let now = now.as_millis().saturating_mul(1_000);
+        let now = micros(now);
         let window = micros(quota.window);
         let step = (window / i64::from(quota.requests.get())).max(1);
         let key = (client, class);
@@ -112,6 +111,19 @@ impl Rates {
             allowed,
             quota,
         })
+    }
+
+    /// How long until that client may ask again; `None` where it may now. Counts nothing.
+    pub(super) fn refused(&self, client: Client, class: Class, now: Duration) -> Option<Duration> {
+        let quota = self.quota?;
+        let key = (client, class);
+        let even = *self.clients.read(&key).get(&key)?;
+        let window = micros(quota.window);
+        let over = even + window / i64::from(quota.requests.get()) - micros(now) - window;
+        u64::try_from(over)
+            .ok()
+            .filter(|over| *over > 0)
+            .map(Duration::from_micros)
     }
 }
 
@@ -229,7 +241,7 @@ mod tests {
 
     use super::*;
 
-    const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+    const START: Duration = Duration::from_secs(1_000);
 
     fn rates(requests: u32, seconds: u64) -> Rates {
         Rates::new(RateLimit(Some(Quota {

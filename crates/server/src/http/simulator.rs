@@ -10,6 +10,7 @@ use abide_wire::{Code, DurationLaw, Fault, OutcomePlan, Simulate, Span, Stage, T
 
 use super::answer::Outcome;
 use super::call::Call;
+use super::door::Door;
 use super::error::{ApiError, soon};
 use super::json;
 use super::route::{Request, Response, Row};
@@ -93,6 +94,7 @@ struct Advance {
 /// The routes.
 pub(super) const ROUTES: &[Row] = &[
     Row::get("/v1/simulator", read)
+        .door(Door::Operator)
         .about(
             "Simulator",
             "readSimulator",
@@ -100,6 +102,7 @@ pub(super) const ROUTES: &[Row] = &[
         )
         .answers(&[Response::json::<Settings>(200, "The defaults.")]),
     Row::patch("/v1/simulator", change)
+        .door(Door::Operator)
         .about(
             "Simulator",
             "changeSimulator",
@@ -112,15 +115,18 @@ pub(super) const ROUTES: &[Row] = &[
             "The defaults as they are now.",
         )]),
     Row::get("/v1/simulator/scenarios", scenarios)
+        .door(Door::Operator)
         .about("Simulator", "listScenarios", "List scenarios")
         .answers(&[Response::json::<Scenarios>(
             200,
             "What can be put on by name.",
         )]),
     Row::get("/v1/clock", clock)
+        .door(Door::Operator)
         .about("Simulator", "readClock", "Read the server's clock")
         .answers(&[Response::json::<Clock>(200, "What time it is.")]),
     Row::post("/v1/clock/advance", advance)
+        .door(Door::Operator)
         .about("Simulator", "advanceClock", "Advance the manual clock")
         .text("Everything that is due on the way happens, in order, before the answer.")
         .body(Request::json::<Advance>())

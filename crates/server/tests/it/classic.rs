@@ -228,8 +228,9 @@ async fn jobs_by_query_keep_their_contract() {
         assert!(!refused.text("detail").is_empty(), "{body}");
     }
 
-    // The limit is one client's and counts what advanced the clock too. It says when to come again.
-    let mut allowed = 15;
+    // The limit is one client's and is kept by the machine's time, so what advanced the clock
+    // doesn't count. It says when to come again.
+    let mut allowed = 13;
     let limited = loop {
         let answer = server.send(&short).await;
         if answer.status != 200 {
@@ -237,8 +238,9 @@ async fn jobs_by_query_keep_their_contract() {
         }
         allowed += 1;
     };
-    // One came back in the two and a half seconds that have passed.
-    assert_eq!((limited.status, allowed), (429, 26));
+    // One comes back every two and a half seconds, which this may take on a busy machine.
+    assert_eq!(limited.status, 429);
+    assert!((25..=27).contains(&allowed), "{allowed}");
     let seconds: u32 = limited.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=60).contains(&seconds), "{seconds}");
     assert_eq!(limited.header("x-ratelimit-limit"), Some("25"));

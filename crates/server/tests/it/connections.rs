@@ -66,7 +66,10 @@ struct Manner<'p> {
 
 /// One after the other each of these connections; and what came back on each, until its end.
 async fn play(way: Way, connections: &[Vec<u8>], manner: Manner<'_>) -> Vec<String> {
-    let flags = [("rate-limit", "40/min"), ("api-key", "alpha")];
+    let flags = [
+        ("rate-limit", "40/min"),
+        ("api-key", "alpha-alpha-alpha-alpha"),
+    ];
     let house = House::with(&flags).await;
     let mut answers = Vec::new();
     for (n, bytes) in (1..).zip(connections) {
@@ -171,7 +174,9 @@ fn normal(answers: &str) -> String {
 
 /// A request with the key, these further lines, and that body.
 fn request(line: &str, fields: &str, body: &str) -> String {
-    format!("{line} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer alpha\r\n{fields}\r\n{body}")
+    format!(
+        "{line} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer alpha-alpha-alpha-alpha\r\n{fields}\r\n{body}"
+    )
 }
 
 fn get(target: &str) -> String {
@@ -279,9 +284,9 @@ fn table(running: &str, done: &str) -> Vec<Vec<u8>> {
         get("/status/%2e"),
         get("/status?mode=odd"),
         format!("GET {r} HTTP/1.1\r\nhost: x\r\n\r\n"),
-        format!("GET {r} HTTP/1.1\r\nauthorization: Bearer beta\r\n\r\n"),
+        format!("GET {r} HTTP/1.1\r\nauthorization: Bearer beta-beta-beta-beta-beta\r\n\r\n"),
         format!(
-            "GET {r} HTTP/1.1\r\nauthorization: Basic alpha\r\nauthorization: Bearer alpha\r\n\r\n"
+            "GET {r} HTTP/1.1\r\nauthorization: Basic alpha\r\nauthorization: Bearer alpha-alpha-alpha-alpha\r\n\r\n"
         ),
         // Other requests.
         request(&format!("HEAD {r}"), "", ""),
@@ -379,9 +384,9 @@ fn table(running: &str, done: &str) -> Vec<Vec<u8>> {
             "{}",
         ),
         "POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n".to_owned(),
-        "POST /v1/jobs HTTP/1.1\r\nauthorization: Bearer alpha\r\ncontent-length: 0\r\n\r\n"
+        "POST /v1/jobs HTTP/1.1\r\nauthorization: Bearer alpha-alpha-alpha-alpha\r\ncontent-length: 0\r\n\r\n"
             .to_owned(),
-        "POST /v1/jobs HTTP/1.1\r\nauthorization: Bearer beta\r\ncontent-length: 0\r\n\r\n"
+        "POST /v1/jobs HTTP/1.1\r\nauthorization: Bearer beta-beta-beta-beta-beta\r\ncontent-length: 0\r\n\r\n"
             .to_owned(),
         // More of them than the limit allows, at once.
         post("/v1/jobs", r#"{"kind":"many"}"#).repeat(45),
@@ -401,9 +406,9 @@ fn table(running: &str, done: &str) -> Vec<Vec<u8>> {
         request(&format!("GET {d}/events"), "last-event-id: 4\r\n", ""),
         get(&format!("{d}/watchers")),
         // Other ways to say it.
-        format!("GET {d} HTTP/1.0\r\nauthorization: Bearer alpha\r\n\r\n"),
+        format!("GET {d} HTTP/1.0\r\nauthorization: Bearer alpha-alpha-alpha-alpha\r\n\r\n"),
         format!(
-            "GET {d} HTTP/1.0\r\nauthorization: Bearer alpha\r\nconnection: keep-alive\r\n\r\n"
+            "GET {d} HTTP/1.0\r\nauthorization: Bearer alpha-alpha-alpha-alpha\r\nconnection: keep-alive\r\n\r\n"
         ),
         request(&format!("GET http://x{d}"), "", ""),
         with("connection: Keep-Alive\r\n"),

@@ -173,9 +173,13 @@ async fn held_requests_are_bounded_and_others_dont_notice() {
 
 #[tokio::test(start_paused = true)]
 async fn jobs_are_seen_by_their_own_key_alone() {
-    let house = House::with(&[("api-key", "alpha"), ("api-key", "beta")]).await;
-    let alpha = house.with_header("authorization", "Bearer alpha");
-    let beta = house.with_header("authorization", "Bearer beta");
+    let house = House::with(&[
+        ("api-key", "alpha-alpha-alpha-alpha"),
+        ("api-key", "beta-beta-beta-beta-beta"),
+    ])
+    .await;
+    let alpha = house.with_header("authorization", "Bearer alpha-alpha-alpha-alpha");
+    let beta = house.with_header("authorization", "Bearer beta-beta-beta-beta-beta");
     let id = alpha.job(2_000).await;
     let path = format!("/v1/jobs/{id}");
     assert_eq!(alpha.get(&path).await.status, 200);
@@ -226,7 +230,8 @@ async fn jobs_are_seen_by_their_own_key_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_key_nothing_but_probes_is_answered() {
-    let house = House::with(&[("api-key", "alpha"), ("rate-limit", "3/min")]).await;
+    let key = "ops:admin:alpha-alpha-alpha-alpha";
+    let house = House::with(&[("api-key", key), ("rate-limit", "3/min")]).await;
     for path in [
         "/v1/jobs",
         "/v1/jobs/x",
@@ -252,8 +257,55 @@ async fn without_a_key_nothing_but_probes_is_answered() {
         .await;
     assert_eq!(wrong.status, 401);
     assert!(!wrong.text.contains("alph"));
-    let right = house.with_header("authorization", "Bearer alpha");
+    let right = house.with_header("authorization", "Bearer alpha-alpha-alpha-alpha");
     assert_eq!(right.get("/metrics").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_does_what_its_role_allows() {
+    let keys = [
+        "ann:admin:admin-admin-admin-admin",
+        "ann:user:user-user-user-user-user",
+        "ann:read:read-read-read-read-read",
+    ];
+    let house = House::with(&keys.map(|key| ("api-key", key))).await;
+    let of = |secret: &str| house.with_header("authorization", &format!("Bearer {secret}"));
+    let admin = of("admin-admin-admin-admin");
+    let user = of("user-user-user-user-user");
+    let read = of("read-read-read-read-read");
+    // The owner is the name: what one of its keys makes, all of them see.
+    let path = format!("/v1/jobs/{}", user.job(2_000).await);
+    for keyed in [&admin, &user, &read] {
+        assert_eq!(keyed.get(&path).await.status, 200);
+        assert_eq!(keyed.ask("HEAD", &path, None).await.status, 200);
+    }
+    let refused = read.ask("DELETE", &path, None).await;
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (403, "forbidden")
+    );
+    for path in [
+        "/metrics",
+        "/v1/simulator",
+        "/v1/simulator/scenarios",
+        "/v1/clock",
+    ] {
+        assert_eq!(admin.get(path).await.status, 200, "{path}");
+        for keyed in [&user, &read] {
+            let refused = keyed.get(path).await;
+            assert_eq!(refused.status, 403, "{path}");
+            assert_eq!(refused.code(), "admin_key_needed");
+        }
+    }
+    let bare = House::with(&[("api-key", "user-user-user-user-user")]).await;
+    let bare = bare.with_header("authorization", "Bearer user-user-user-user-user");
+    let refused = bare.post("/v1/clock/advance", json!({"seconds": 1})).await;
+    assert_eq!(refused.code(), "admin_key_needed");
+    assert!(
+        refused.text.contains("NAME:admin:SECRET"),
+        "{}",
+        refused.text
+    );
 }
 
 #[tokio::test(start_paused = true)]

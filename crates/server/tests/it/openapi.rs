@@ -83,7 +83,7 @@ async fn keys_are_asked_for_where_there_are_some() {
     let open = description(&House::with(&[]).await).await;
     assert_eq!(security(&open, "/v1/jobs"), Value::Null);
     // Whoever wants a key must first be able to read how it is shown.
-    let keyed = description(&House::with(&[("api-key", "alpha")]).await).await;
+    let keyed = description(&House::with(&[("api-key", "alpha-alpha-alpha-alpha")]).await).await;
     assert_eq!(
         security(&keyed, "/v1/jobs"),
         serde_json::json!([{"key": []}])
@@ -119,7 +119,7 @@ async fn every_reference_leads_somewhere() {
 
 #[tokio::test(start_paused = true)]
 async fn the_pages_are_there_and_come_from_nowhere_else() {
-    let house = House::with(&[("api-key", "alpha")]).await;
+    let house = House::with(&[("api-key", "alpha-alpha-alpha-alpha")]).await;
     let answer = house.get("/docs").await;
     assert_eq!((answer.status, answer.header("location")), (308, "/docs/"));
     let page = Request::get("/docs/").body(Body::Empty).unwrap();

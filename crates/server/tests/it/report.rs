@@ -245,9 +245,17 @@ async fn failed_reads_and_refusals_count_and_whoever_ignores_them_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_sees_the_clients_of_its_own_jobs() {
-    let house = House::with(&[("api-key", "alpha"), ("api-key", "beta")]).await;
-    let alpha = house.with_header("authorization", "Bearer alpha").by("a");
-    let beta = house.with_header("authorization", "Bearer beta").by("b");
+    let house = House::with(&[
+        ("api-key", "alpha-alpha-alpha-alpha"),
+        ("api-key", "beta-beta-beta-beta-beta"),
+    ])
+    .await;
+    let alpha = house
+        .with_header("authorization", "Bearer alpha-alpha-alpha-alpha")
+        .by("a");
+    let beta = house
+        .with_header("authorization", "Bearer beta-beta-beta-beta-beta")
+        .by("b");
     let id = alpha.job(1_000).await;
     alpha.get(&format!("/v1/jobs/{id}")).await;
     assert_eq!(beta.get(&format!("/v1/jobs/{id}")).await.status, 404);

@@ -163,9 +163,13 @@ async fn a_silent_stream_shows_that_it_lives() {
 
 #[tokio::test(start_paused = true)]
 async fn the_feed_tells_of_all_the_callers_jobs_and_of_no_others() {
-    let house = House::with(&[("api-key", "alpha"), ("api-key", "beta")]).await;
-    let alpha = house.with_header("authorization", "Bearer alpha");
-    let beta = house.with_header("authorization", "Bearer beta");
+    let house = House::with(&[
+        ("api-key", "alpha-alpha-alpha-alpha"),
+        ("api-key", "beta-beta-beta-beta-beta"),
+    ])
+    .await;
+    let alpha = house.with_header("authorization", "Bearer alpha-alpha-alpha-alpha");
+    let beta = house.with_header("authorization", "Bearer beta-beta-beta-beta-beta");
     let mut feed = alpha.events("/v1/events").await;
     let one = alpha.job(2_000).await;
     beta.job(2_000).await;

@@ -11,6 +11,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, Schema};
 
 use super::problems::{self, Problem};
 use super::schemas::{bound, header, leave_out_null};
+use crate::http::door::Door;
 use crate::http::route::{Param, Place, Request, Response, Row, Schemas, Verb};
 
 /// The headers of every answer that shows one job.
@@ -188,11 +189,9 @@ fn problems(row: &Row) -> Vec<&'static Problem> {
     }
     if !row.door.is_open() {
         met.push("401");
-        if row.verb != Verb::Get {
+        if row.verb != Verb::Get || matches!(row.door, Door::Operator) {
             met.push("403");
         }
-    }
-    if row.door.is_limited() {
         met.extend(["429", "500", "503"]);
     }
     let problems = problems::ALL.iter();

@@ -26,7 +26,7 @@ pub(super) const ALL: [Problem; 13] = [
     Problem::new(
         "403",
         "Forbidden",
-        "Without keys a page of another site may not change anything.",
+        "The key's role doesn't allow it, or, without keys, a page of another site asks.",
     ),
     Problem::new(
         "404",

@@ -108,7 +108,6 @@ mod tests {
     use std::time::Duration;
 
     use abide_engine::Owner;
-    use abide_wire::Timestamp;
 
     use super::*;
     use crate::config::{Quota, RateLimit};
@@ -121,7 +120,7 @@ mod tests {
             requests: 600.try_into().unwrap(),
             window: Duration::from_mins(1),
         })));
-        let now = Timestamp::from_millis(1_800_000_000_000);
+        let now = Duration::from_secs(1_000);
         let verdict = rates
             .take(Client::Key(Owner(1)), Class::Request, now)
             .unwrap();
