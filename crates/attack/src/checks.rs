@@ -5,6 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
+use http::{Request, request};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::Frame;
+use hyper_util::client::legacy::Client;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -216,6 +221,9 @@ pub(super) const ALL: &[Check] = &[
     },
 ];
 
+/// The body of a delivery: whole, or dripping.
+type Sent = UnsyncBoxBody<Bytes, std::io::Error>;
+
 /// What is sent.
 #[derive(Clone, Debug)]
 struct Shot {
@@ -249,25 +257,28 @@ impl std::fmt::Display for Seen {
 pub(super) struct Field<'a> {
     attack: &'a Attack,
     stranger: Secret,
-    client: &'a reqwest::Client,
+    url: http::Uri,
+    client: Client<abide::Connector, Sent>,
 }
 
 impl<'a> Field<'a> {
     pub(super) fn new(attack: &'a Attack, stranger: Secret) -> Result<Self, AttackError> {
-        let client = attack.http.stack(attack.url.scheme());
+        let url: http::Uri = attack.url.as_str().parse().map_err(unreachable)?;
         Ok(Self {
             attack,
             stranger,
-            client: client.map_err(|error| AttackError::Unreachable(error.to_string()))?,
+            client: attack.http.unpooled(&url).map_err(unreachable)?,
+            url,
         })
     }
 
     /// Makes sure that the receiver listens, by a request without consequences.
     pub(super) async fn reach(&self) -> Result<(), AttackError> {
-        let request = self.client.head(self.attack.url.clone());
-        match tokio::time::timeout(self.attack.timeout, request.send()).await {
+        let request = Request::head(&self.url).body(Sent::default());
+        let request = self.client.request(request.map_err(unreachable)?);
+        match tokio::time::timeout(self.attack.timeout, request).await {
             Ok(Err(error)) if error.is_connect() => {
-                Err(AttackError::Unreachable(error.without_url().to_string()))
+                Err(AttackError::Unreachable(innermost(&error)))
             }
             // Whatever else it answers, it is there.
             _ => Ok(()),
@@ -333,10 +344,8 @@ impl<'a> Field<'a> {
         shot
     }
 
-    fn request(&self, shot: &Shot) -> reqwest::RequestBuilder {
-        let mut request = self
-            .client
-            .post(self.attack.url.clone())
+    fn request(&self, shot: &Shot) -> request::Builder {
+        let mut request = Request::post(&self.url)
             .header(headers::WEBHOOK_ID, &shot.id)
             .header(headers::WEBHOOK_TIMESTAMP, &shot.timestamp)
             .header(http::header::CONTENT_TYPE, shot.content_type);
@@ -347,39 +356,38 @@ impl<'a> Field<'a> {
     }
 
     async fn send(&self, shot: Shot) -> Seen {
-        let request = self.request(&shot).body(shot.body.clone());
-        self.see(request, self.attack.timeout).await
+        self.send_within(shot, self.attack.timeout).await
     }
 
-    async fn see(&self, request: reqwest::RequestBuilder, limit: Duration) -> Seen {
-        match tokio::time::timeout(limit, request.send()).await {
+    async fn send_within(&self, shot: Shot, limit: Duration) -> Seen {
+        let whole = Sent::new(Full::new(shot.body.clone()).map_err(|never| match never {}));
+        self.see(&shot, whole, limit).await
+    }
+
+    async fn see(&self, shot: &Shot, body: Sent, limit: Duration) -> Seen {
+        let request = match self.request(shot).body(body) {
+            Ok(request) => self.client.request(request),
+            Err(error) => return Seen::Broken(error.to_string()),
+        };
+        match tokio::time::timeout(limit, request).await {
             Ok(Ok(response)) => Seen::Status(response.status().as_u16()),
-            Ok(Err(error)) => {
-                let error = error.without_url();
-                let mut cause: &dyn std::error::Error = &error;
-                while let Some(source) = cause.source() {
-                    cause = source;
-                }
-                Seen::Broken(cause.to_string())
-            }
+            Ok(Err(error)) => Seen::Broken(innermost(&error)),
             Err(_elapsed) => Seen::Timeout(limit),
         }
     }
 
     async fn slow_body(&self) -> (Grade, String) {
         let shot = self.good();
-        let drops = stream::unfold(0_usize, |at| async move {
+        let drops = stream::unfold((), |()| async {
             tokio::time::sleep(DRIP).await;
-            Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), at + 1))
+            Some((Ok(Frame::data(Bytes::from_static(b" "))), ()))
         });
-        let slow = self.request(&shot).body(reqwest::Body::wrap_stream(drops));
-        let slow = self.see(slow, self.attack.patience);
+        let drops = Sent::new(StreamBody::new(drops));
+        let slow = self.see(&shot, drops, self.attack.patience);
         let beside = async {
             // Given the slow one time to get hold of whatever it can get hold of.
             tokio::time::sleep(DRIP * 4).await;
-            let good = self.good();
-            let request = self.request(&good).body(good.body.clone());
-            self.see(request, BESIDE_MAX).await
+            self.send_within(self.good(), BESIDE_MAX).await
         };
         let (slow, beside) = tokio::join!(slow, beside);
         if accepted(&beside).0 != Grade::Pass {
@@ -394,6 +402,19 @@ impl<'a> Field<'a> {
             ended => (Grade::Pass, ended.to_string()),
         }
     }
+}
+
+fn unreachable(error: impl std::error::Error) -> AttackError {
+    AttackError::Unreachable(innermost(&error))
+}
+
+/// What an error is about in the end.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }
 
 /// The only place of this crate that reads a clock: a verdict says how long its check took.

@@ -13,7 +13,7 @@ use clap::Args;
 
 use crate::exit::{FAILED, Failure, STILL_RUNNING, UNREACHABLE, USAGE};
 use crate::reach::Reach;
-use crate::url;
+use crate::{output, url};
 
 /// Where a server listens unless it is told otherwise.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
@@ -140,6 +140,14 @@ impl Common {
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
         Err(self.not_running())
+    }
+
+    /// Has the server forget a webhook endpoint, and says so if it still knows it.
+    pub(crate) async fn unregister(&self, client: &Client, id: &str) {
+        if let Err(error) = client.webhooks().delete(id).await {
+            let why = self.failure(&error);
+            output::say(&format!("abide: {id} is still registered: {why}"));
+        }
     }
 
     fn not_running(&self) -> Failure {

@@ -3,7 +3,7 @@
 mod cli;
 mod commands;
 mod connect;
-mod endpoint;
+mod ends;
 mod exit;
 mod how;
 mod interrupt;

@@ -203,7 +203,7 @@ impl ClientBuilder {
         let clock = Clock::start();
         let transport = match self.transport {
             Some(transport) => transport,
-            None => default_transport(self.connect_timeout)?,
+            None => default_transport(&base, self.connect_timeout)?,
         };
         let history = match &self.state_dir {
             Some(directory) => History::open(directory, clock.time_of_day()),
@@ -270,20 +270,22 @@ fn key_header(remote: Option<&Remote>, key: &str) -> Result<(HeaderName, HeaderV
     Ok((name, value))
 }
 
-#[cfg(feature = "http")]
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "without the feature it is an error"
-)]
-fn default_transport(connect_timeout: Duration) -> Result<Arc<dyn Transport>, Error> {
-    Ok(Arc::new(crate::transport::Http::new(connect_timeout)))
-}
-
-#[cfg(not(feature = "http"))]
-fn default_transport(_: Duration) -> Result<Arc<dyn Transport>, Error> {
-    Err(Error::usage(
-        "without the feature `http` a client needs a `transport`",
-    ))
+/// The transport of a client that names none.
+fn default_transport(base: &Url, connect_timeout: Duration) -> Result<Arc<dyn Transport>, Error> {
+    if cfg!(not(feature = "tls")) && base.scheme() == "https" {
+        return Err(Error::usage(
+            "https needs the feature `tls-ring` of abide, or `tls` and a provider of cryptography of your own",
+        ));
+    }
+    #[cfg(feature = "http")]
+    return Ok(Arc::new(crate::transport::Http::new(connect_timeout)));
+    #[cfg(not(feature = "http"))]
+    {
+        let _ = connect_timeout;
+        Err(Error::usage(
+            "without the feature `http` a client needs a `transport`",
+        ))
+    }
 }
 
 fn address(text: &str) -> Result<Url, Error> {

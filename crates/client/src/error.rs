@@ -275,8 +275,28 @@ impl fmt::Display for Error {
     }
 }
 
+/// The sentence, and what caused it: this is what `fn main() -> Result<(), abide::Error>` shows. `{:#?}` shows the parts.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return self.parts(f);
+        }
+        let text = self.to_string();
+        let mut cause: &dyn std::error::Error = self;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        let cause = cause.to_string();
+        // Most sentences say the cause themselves.
+        match text.contains(&cause) {
+            true => f.write_str(&text),
+            false => write!(f, "{text}: {cause}"),
+        }
+    }
+}
+
+impl Error {
+    fn parts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &self.inner;
         let mut out = f.debug_struct("Error");
         out.field("kind", &inner.kind).field("what", &inner.what);
@@ -324,5 +344,23 @@ impl FromStr for ResumeToken {
             NoToken::Garbled(source) => Error::usage("this is not a resume token").because(source),
             why => Error::usage(why.to_string()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_main_shows_a_sentence() {
+        let source = "expected value".parse::<u8>().unwrap_err();
+        let error = Error::new(Kind::Garbled, "the answer holds no job").because(source);
+        assert_eq!(
+            format!("{error:?}"),
+            "the answer holds no job: invalid digit found in string"
+        );
+        let error = Error::usage("a key has 1 to 255 characters");
+        assert_eq!(format!("{error:?}"), error.to_string());
+        assert!(format!("{error:#?}").starts_with("Error {"));
     }
 }

@@ -35,6 +35,7 @@
 //! | wait for anything that a closure can look at | [`poll_until`](poll_until()) |
 //! | hear of webhooks | [`Inbox`] with [`strategy::Webhook`]; the listener `Receiver` with the feature `inbox` |
 //! | check webhooks in a server of your own | [`webhook`] |
+//! | register webhook endpoints, and see what became of deliveries | [`Client::webhooks`] |
 //! | keep all waits of a process under one limit | [`Budget`] |
 //! | know what a wait cost and how late it was | [`Report`] |
 //! | try a schedule on your own past before using it | the crate `abide-simulate`, or `abide simulate` |
@@ -77,11 +78,16 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `http` | yes | [`Http`], the transport that is used unless another is given: HTTP/1.1 and 2, TLS by rustls |
+//! | `http` | yes | [`Http`], the transport that is used unless another is given: HTTP/1.1, with proxies |
+//! | `tls-ring` | no | `https` and HTTP/2, by rustls with ring |
+//! | `tls` | no | the same with the provider of cryptography that the program has installed in rustls |
 //! | `tracing` | yes | a span for every wait and an event for every failure |
 //! | `metrics` | no | requests by purpose, waits, retries and lateness, for the program's recorder: see `describe_metrics` |
 //! | `blocking` | no | `blocking`: the same without async |
 //! | `inbox` | no | `Receiver`: a listener that verifies webhooks, drops duplicates and wakes the waits |
+//!
+//! Nothing that the crate turns on in others changes what they do for the rest of the program: it doesn't use reqwest, and
+//! only `tls-ring` turns a provider of rustls on.
 //!
 //! The crate needs a tokio runtime with its timer enabled (and I/O, for the default transport). It logs by `tracing`, at
 //! `debug`, and never prints; every wait is a span `abide.wait` whose fields are those of its [`Report`]. It sets up neither
@@ -122,6 +128,7 @@ mod testing;
 mod transport;
 mod wait;
 pub mod webhook;
+pub mod webhooks;
 
 pub use abide_wire::{
     Event, EventKind, Job, JobId, NewJob, Outcome, Problem, Progress, Revision, Simulate, Status,
@@ -145,6 +152,9 @@ pub use retry::RetryPolicy;
 pub use target::Look;
 #[cfg(feature = "metrics")]
 pub use telemetry::describe_metrics;
+#[doc(hidden)]
+#[cfg(feature = "http")]
+pub use transport::Connector;
 #[cfg(feature = "http")]
 pub use transport::Http;
 pub use transport::{Body, BoxFuture, Transport, TransportError};

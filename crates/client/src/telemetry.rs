@@ -26,6 +26,8 @@ pub(crate) enum Purpose {
     Cancel,
     Delete,
     List,
+    /// To see or change webhook endpoints and deliveries.
+    Webhooks,
 }
 
 #[cfg(feature = "metrics")]
@@ -41,6 +43,7 @@ impl Purpose {
             Self::Cancel => "cancel",
             Self::Delete => "delete",
             Self::List => "list",
+            Self::Webhooks => "webhooks",
         }
     }
 }
@@ -64,7 +67,7 @@ mod names {
 ///
 /// | metric | kind | labels | what |
 /// |---|---|---|---|
-/// | `abide_requests_total` | counter | `purpose` | requests sent: `create`, `look`, `hold`, `shared`, `stream`, `feed`, `cancel`, `delete`, `list` |
+/// | `abide_requests_total` | counter | `purpose` | requests sent: `create`, `look`, `hold`, `shared`, `stream`, `feed`, `cancel`, `delete`, `list`, `webhooks` |
 /// | `abide_request_failures_total` | counter | `purpose`, `failure` | those without a good answer: `not_now`, `timed_out`, `garbled`, `refused`, `too_large`, `unsendable` |
 /// | `abide_request_seconds` | histogram | `purpose` | how long an exchange took, the time that it was held included |
 /// | `abide_retries_total` | counter | | pauses after a failure, each followed by another attempt |

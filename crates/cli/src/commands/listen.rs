@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ::url::Url;
 use abide::webhook::{self, Delivery, Secret, seconds_of, sign};
+use abide::webhooks::NewEndpoint;
 use abide::{Http, Receiver, Transport as _};
-use abide_wire::endpoint::NewEndpoint;
 use abide_wire::{Span, headers};
 use anyhow::Context as _;
 use clap::Args;
@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::connect::{Common, block_on};
-use crate::endpoint;
 use crate::exit::{self, Failure, UNREACHABLE};
 use crate::interrupt::Signals;
 use crate::{output, show, url};
@@ -91,6 +90,7 @@ pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode
         let receiver = open(args, arrivals).await?;
         let url = public_url.map_or_else(|| receiver.url(), String::from);
         let http = Http::new(ANSWER_MAX);
+        let client = common.client()?;
         let registered = if args.no_register {
             None
         } else {
@@ -105,7 +105,8 @@ pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode
                 // For a reader, a job's events come in the order in which they happened.
                 ordered: Some(true),
             };
-            Some(endpoint::register(common, &http, &new).await?)
+            let made = client.webhooks().create(&new).await;
+            Some(made.map_err(|error| common.failure(&error))?.id)
         };
         match &registered {
             Some(id) => output::say(&format!(
@@ -126,7 +127,7 @@ pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode
         drop(arrived);
         let _late = tokio::time::timeout(CLOSING_MAX, receiver.close()).await;
         if let Some(id) = registered {
-            endpoint::say_if_left(&id, endpoint::unregister(common, &http, &id).await);
+            common.unregister(&client, &id).await;
         }
         Ok(ExitCode::from(result?))
     })

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::create::pair;
 use crate::connect::{Common, block_on, exit_code};
-use crate::endpoint::Ends;
+use crate::ends::Ends;
 use crate::exit::{self, Failure};
 use crate::how::{How, Plan};
 use crate::interrupt::Signals;
@@ -170,7 +170,7 @@ pub(crate) async fn wait_for(
     let mut code = exit::COMPLETED;
     let mut lost = Vec::new();
     let ends = match &plan.webhook {
-        Some((place, inbox)) => Some(Ends::open(common, place, inbox).await?),
+        Some((place, inbox)) => Some(Ends::open(common, client, place, inbox).await?),
         None => None,
     };
     let all = async {
@@ -206,7 +206,7 @@ pub(crate) async fn wait_for(
         .await;
     drop(bars);
     if let Some(ends) = ends {
-        ends.close(common).await;
+        ends.close(common, client).await;
     }
     save(client);
     match ended {

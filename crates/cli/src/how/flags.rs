@@ -12,9 +12,16 @@ use abide_wire::Span;
 use clap::{Args, ValueEnum};
 
 use super::schedule::{Recipe, is_factor};
-use crate::endpoint::Place;
 use crate::exit::{Failure, USAGE};
 use crate::url;
+
+/// Where a command listens for webhooks.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) listen: SocketAddr,
+    /// The address by which the server reaches it, where that is another.
+    pub(crate) public_url: Option<String>,
+}
 
 /// The flags.
 #[derive(Debug, Args)]

@@ -5,5 +5,5 @@
 mod flags;
 mod schedule;
 
-pub(crate) use self::flags::{How, Plan};
+pub(crate) use self::flags::{How, Place, Plan};
 pub(crate) use self::schedule::{FORMS, Recipe};

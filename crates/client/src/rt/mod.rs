@@ -8,7 +8,7 @@
 #[cfg(feature = "blocking")]
 pub(crate) mod blocking;
 mod clock;
-#[cfg(feature = "inbox")]
+#[cfg(any(feature = "http", feature = "inbox"))]
 pub(crate) mod net;
 mod skew;
 

@@ -1,6 +1,12 @@
-//! What the listener for webhooks needs beside time: sockets, tasks, and their adaptors for the HTTP library.
+//! Sockets and tasks, and what the HTTP library needs to run on them.
 
-pub(crate) use hyper_util::rt::{TokioIo as Io, TokioTimer as Timer};
-pub(crate) use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-pub(crate) use tokio::task::{JoinHandle, JoinSet};
-pub(crate) use tokio::time::sleep;
+#[cfg(feature = "http")]
+pub(crate) use hyper_util::rt::TokioExecutor as Executor;
+pub(crate) use hyper_util::rt::TokioTimer as Timer;
+#[cfg(feature = "inbox")]
+pub(crate) use {
+    hyper_util::rt::TokioIo as Io,
+    tokio::net::{TcpListener, TcpStream, ToSocketAddrs},
+    tokio::task::{JoinHandle, JoinSet},
+    tokio::time::sleep,
+};

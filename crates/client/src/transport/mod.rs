@@ -4,15 +4,15 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use ::http::{Request, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
-use http::{Request, Response};
 
 #[cfg(feature = "http")]
-mod http_stack;
+mod http;
 
 #[cfg(feature = "http")]
-pub use self::http_stack::Http;
+pub use self::http::{Connector, Http};
 
 use crate::error::Source;
 
@@ -79,6 +79,16 @@ impl TransportError {
             "the request can't be sent",
             source,
         )
+    }
+
+    /// The same, with the name of the proxy that the request was sent through.
+    #[cfg(feature = "http")]
+    fn through(mut self, proxy: &::http::Uri) -> Self {
+        let host = proxy.host().unwrap_or_default();
+        let port = proxy.port().map(|port| format!(":{port}"));
+        let port = port.unwrap_or_default();
+        self.what = format!("{} (through the proxy {host}{port})", self.what);
+        self
     }
 
     fn too_large(limit: usize) -> Self {

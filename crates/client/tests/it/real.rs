@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use abide::strategy::Webhook;
+use abide::webhooks::{EndpointChange, NewEndpoint, Rotation};
 use abide::{
     Body, BoxFuture, Change, Client, EventKind, Http, JobHandle, Receiver, Transport,
     TransportError,
@@ -232,5 +233,49 @@ async fn a_webhook_and_a_wait_meet_in_the_inbox() {
     assert_eq!(done.report().channel, Some(abide::Channel::Push));
     assert_eq!(done.report().requests, 0);
     drop(receiver);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn webhook_endpoints_are_made_shown_changed_tried_and_removed() {
+    let server = TestServer::start(TestServer::config()).await.unwrap();
+    let client = server.client();
+    let webhooks = client.webhooks();
+    let receiver = Receiver::bind("127.0.0.1:0").await.unwrap();
+    let new = NewEndpoint {
+        url: receiver.url(),
+        secret: Some(receiver.secret().expose()),
+        ..NewEndpoint::default()
+    };
+    let made = webhooks.create(&new).await.unwrap();
+    assert_eq!(made.secret, new.secret, "it is shown to its maker");
+    let id = made.id.as_str();
+    assert_eq!(webhooks.read(id).await.unwrap().secret, None);
+    let page = webhooks.list(None).await.unwrap();
+    assert_eq!(page.webhooks.len(), 1);
+    assert!(webhooks.list(Some("nonsense")).await.is_err());
+
+    let sent = webhooks.test(id).await.unwrap();
+    let again = webhooks.retry(&sent.id).await.unwrap();
+    assert_eq!(again.id, sent.id);
+    assert_eq!(webhooks.delivery(&sent.id).await.unwrap().endpoint_id, id);
+    let page = webhooks.deliveries(id, None).await.unwrap();
+    assert_eq!(page.deliveries[0].id, sent.id);
+    let replay = webhooks.replay(id, Some(made.created_at)).await.unwrap();
+    assert!(replay.replayed <= 1, "{replay:?}");
+
+    let off = EndpointChange {
+        enabled: Some(false),
+        ..EndpointChange::default()
+    };
+    assert!(!webhooks.update(id, &off).await.unwrap().enabled);
+    assert_eq!(webhooks.test(id).await.unwrap_err().status(), Some(409));
+    let rotated = webhooks.rotate(id, &Rotation::default()).await.unwrap();
+    assert!(rotated.secret.is_some() && rotated.secret != new.secret);
+
+    webhooks.delete(id).await.unwrap();
+    webhooks.delete(id).await.unwrap();
+    assert!(webhooks.read(id).await.unwrap_err().is_not_found());
+    assert!(webhooks.read("..").await.unwrap_err().is_usage());
     server.stop().await.unwrap();
 }
