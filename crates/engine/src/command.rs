@@ -11,7 +11,7 @@ use abide_wire::{Revision, Timestamp};
 
 use crate::effect::Effect;
 use crate::engine::Engine;
-use crate::entry::Entry;
+use crate::entry::Entries;
 use crate::{Delivery, DeliveryKey, Endpoint, EndpointKey, Job, JobKey};
 
 /// A request to change the state.
@@ -24,16 +24,11 @@ pub trait Command: fmt::Debug + Send + 'static {
     /// # Errors
     ///
     /// A [`Refusal`] says why; then there are no entries.
-    fn decide(
-        &self,
-        engine: &Engine,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<AnswerKey<Self>, Refusal>;
+    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self>;
 }
 
-/// What names the answer of a command.
-pub type AnswerKey<C> = <<C as Command>::Answer as Answer>::Key;
+/// What names the answer of a command, or why it is refused.
+pub type Decided<C> = Result<<<C as Command>::Answer as Answer>::Key, Refusal>;
 
 /// What a command can be answered with, read from the state after its entries were applied.
 pub trait Answer: fmt::Debug + Sized + Send + 'static {
@@ -128,7 +123,7 @@ impl Engine {
         &mut self,
         command: &C,
         now: Timestamp,
-        entries: &mut Vec<Entry>,
+        entries: &mut Entries,
         effects: &mut Vec<Effect>,
     ) -> Result<C::Answer, Refusal> {
         let before = entries.len();

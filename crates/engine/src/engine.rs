@@ -4,39 +4,16 @@
 //! what is due in it. The engine routes between them: an entry to the half it changes, a changed job to the deliveries
 //! that tell of it, a due deadline to the half that knows what it means.
 
-use std::time::Duration;
-
 use abide_wire::Timestamp;
 
-use crate::delivery::{Deliveries, RetryPolicy};
+use crate::delivery::Deliveries;
 use crate::due::DueSet;
 use crate::effect::{Effect, Touch};
 use crate::entry::Entry;
 use crate::hash::FastSet;
 use crate::jobs::{Jobs, News};
+use crate::policy::Policy;
 use crate::snapshot::PartKey;
-
-/// What the server allows, from its configuration. Its consequences are written into entries, so that a later change of
-/// the policy changes nothing that has happened.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Policy {
-    /// How long the record of an ended job is kept; 24 hours by default.
-    pub retention: Duration,
-    /// The most jobs, ended ones included; 2,000,000 by default.
-    pub jobs_max: usize,
-    /// When, how often and for how long a delivery is attempted.
-    pub webhooks: RetryPolicy,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            retention: Duration::from_secs(24 * 3600),
-            jobs_max: 2_000_000,
-            webhooks: RetryPolicy::default(),
-        }
-    }
-}
 
 /// The state of all jobs and deliveries. A clone shares the records and goes its own way from there.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! The facts, in their stored form.
 //!
-//! An entry says what is so, never what was asked for: it holds everything that the clock, the seed or a caller decided.
-//! Its JSON is the journal's own and differs from what goes over the wire. The golden files in `tests/it/golden` hold it
-//! fast, and entries of every released version must stay readable.
+//! An entry says what is so, never what was asked for: it holds everything that the clock, the seed or a caller
+//! decided. Its JSON is the journal's own and differs from what goes over the wire. The golden files in
+//! `tests/it/golden` hold it fast, and entries of every released version must stay readable.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,9 @@ use crate::jobs::{Created, Defaults, Finished, Named};
 
 /// Few entries are longer, in bytes.
 const ENTRY_BYTES: usize = 1_024;
+
+/// Facts, in the order in which they are applied.
+pub type Entries = Vec<Entry>;
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,9 +1,10 @@
 //! Whether a fault meets the n-th occasion.
 //!
-//! An occasion is a request for a job, a stream of its events or a delivery about it. Occasions are counted from 1, per job and per
-//! [`Purpose`], for all clients together; whether a fault meets one is drawn by `hash(server's seed, job's seed, fault, purpose, ordinal)`. So what a job's
-//! clients meet depends on what they do with that job and on nothing else: not on other jobs, not on how many requests are
-//! under way at the same time, not on the node that answers.
+//! An occasion is a request for a job, a stream of its events or a delivery about it. Occasions are counted from 1,
+//! per job and per [`Purpose`], for all clients together; whether a fault meets one is drawn by `hash(server's seed,
+//! job's seed, fault, purpose, ordinal)`. So what a job's clients meet depends on what they do with that job and on
+//! nothing else: not on other jobs, not on how many requests are under way at the same time, not on the node that
+//! answers.
 
 use std::time::Duration;
 
@@ -66,8 +67,8 @@ impl Purpose {
     }
 }
 
-/// The faults that meet the `ordinal`-th occasion of that purpose, counted from 1, of the job with that seed, in the order
-/// in which they were listed. `own` are the job's faults, `all` those of every job.
+/// The faults that meet the `ordinal`-th occasion of that purpose, counted from 1, of the job with that seed, in the
+/// order in which they were listed. `own` are the job's faults, `all` those of every job.
 pub fn meet<'a>(
     own: &'a [Fault],
     all: &'a [Fault],

@@ -2,11 +2,13 @@
 //!
 //! A job's life is a list of facts. Whatever the clock, the seed or a caller decides is decided once
 //! ([`Command::decide`], [`Engine::fire`]), written down as an [`Entry`], and from then on only applied
-//! ([`Engine::apply`]): the same entries in the same order give the same state after a restart, on a replica, in a test.
+//! ([`Engine::apply`]): the same entries in the same order give the same state after a restart, on a replica, in a
+//! test.
 //!
 //! | module | what it is about |
 //! |---|---|
 //! | [`engine`] | the state, and the one function that changes it |
+//! | [`policy`] | the limits and lengths that decisions follow |
 //! | [`jobs`] | the one half: jobs, from create to removal |
 //! | [`delivery`] | the other half: webhook endpoints and what they are told |
 //! | [`command`] | what callers ask, and are answered |
@@ -30,13 +32,14 @@ pub mod intern;
 pub mod jobs;
 pub mod json;
 pub mod key;
+pub mod policy;
 pub mod rng;
 pub mod snapshot;
 
 pub use command::{Command, Created, Refusal};
 pub use delivery::{Delivery, Endpoint};
 pub use effect::Effect;
-pub use engine::{Engine, Policy};
+pub use engine::Engine;
 pub use entry::Entry;
 pub use jobs::{
     Cancel, Change, ChangeDefaults, Cohort, Create, Curve, Defaults, Delete, Job, PlayNamed,
@@ -44,4 +47,5 @@ pub use jobs::{
 };
 pub use json::Json;
 pub use key::{DeliveryKey, EndpointKey, JobKey, Owner};
+pub use policy::Policy;
 pub use rng::Rng;

@@ -7,13 +7,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use abide_wire::Timestamp;
 use abide_wire::webhook::Secret;
 
 use crate::engine::Engine;
-use crate::jobs::simulator::Settings;
+use crate::jobs::simulator::Simulator;
 use crate::jobs::{Cohort, Idempotency, Job, Named};
 use crate::{Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey};
 
@@ -66,13 +66,13 @@ impl fmt::Display for PartKey {
 }
 
 /// A part, shared with the state as it was when it was taken, so that encoding it needs no lock.
-#[derive(Clone, Debug)]
-
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
 pub enum Part {
     /// The manual clock.
     Clock(Timestamp),
     /// The simulator's seed and defaults.
-    Simulator(Box<Settings>),
+    Simulator(Simulator),
     /// The number of jobs ever created.
     Made(u64),
     /// The job of a name.
@@ -99,21 +99,7 @@ impl Part {
     /// The stored form.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let bytes = match self {
-            Self::Clock(at) => serde_json::to_vec(at),
-            Self::Simulator(settings) => serde_json::to_vec(settings),
-            Self::Made(count) => serde_json::to_vec(count),
-            Self::Named(named) => serde_json::to_vec(named),
-            Self::Job(job) => serde_json::to_vec(job),
-            Self::Idempotency(job, memory) => serde_json::to_vec(&(job, memory)),
-            Self::Body(times) => serde_json::to_vec(times),
-            Self::Removed => Ok(b"{}".to_vec()),
-            Self::Kind(cohort) => serde_json::to_vec(cohort),
-            Self::WebhookMaster(secret) => serde_json::to_vec(secret),
-            Self::Endpoint(endpoint) => serde_json::to_vec(endpoint),
-            Self::Delivery(delivery) => serde_json::to_vec(delivery),
-        };
-        bytes.expect("a part has no map with keys that are not text")
+        serde_json::to_vec(self).expect("a part has no map with keys that are not text")
     }
 }
 

@@ -10,9 +10,9 @@ use super::endpoint::{Disabled, Reason};
 use super::fact::{Attempted, Fact};
 use super::schedule::RETRY_AFTER_MAX;
 use crate::DeliveryKey;
-use crate::command::{Command, Refusal};
+use crate::command::{Command, Decided};
 use crate::engine::Engine;
-use crate::entry::Entry;
+use crate::entry::Entries;
 use crate::rng::digest;
 
 /// The longest answer that is kept of an attempt, in bytes.
@@ -44,12 +44,7 @@ pub struct ReportAttempt {
 impl Command for ReportAttempt {
     type Answer = ();
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<(), Refusal> {
+    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
         let deliveries = &engine.deliveries;
         let known = deliveries.get(self.delivery).and_then(|delivery| {
             let endpoint = deliveries.endpoint(delivery.endpoint)?;

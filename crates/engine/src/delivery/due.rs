@@ -71,8 +71,8 @@ impl Deliveries {
     }
 }
 
-/// The lane that an endpoint's deliveries take. Endpoints that jobs brought along share the lane of their URL, because a
-/// receiver that hangs hangs for all of them.
+/// The lane that an endpoint's deliveries take. Endpoints that jobs brought along share the lane of their URL,
+/// because a receiver that hangs hangs for all of them.
 pub(super) fn lane_of(endpoint: &Endpoint) -> LaneKey {
     match endpoint.scope {
         Scope::Job(_) => {

@@ -1,16 +1,18 @@
 //! Who is called next: a window and a breaker per receiver, and fairness between them.
 //!
-//! Deliveries that are due queue up in the lane of their receiver. A lane has a **window**, the most exchanges under way
-//! with it: it begins small, grows with every quick success, shrinks with every failure or slow answer, and is one exchange
-//! after a timeout. So a receiver that hangs holds at most a few of the places that all receivers share, and then one,
-//! while a quick one gets as many as it can use. Free places go round the lanes in turn.
+//! Deliveries that are due queue up in the lane of their receiver. A lane has a **window**, the most exchanges under
+//! way with it: it begins small, grows with every quick success, shrinks with every failure or slow answer, and is
+//! one exchange after a timeout. So a receiver that hangs holds at most a few of the places that all receivers share,
+//! and then one, while a quick one gets as many as it can use. Free places go round the lanes in turn.
 //!
 //! Two more rules keep those who answer from those who don't, however many these are. Receivers that have not
-//! **proven** themselves, because their last exchange wasn't quick or there was none yet, share one half of the places among them. And no
-//! lane takes more than half of what is free, so several that were quick and hang all at once still leave some to others.
+//! **proven** themselves, because their last exchange wasn't quick or there was none yet, share one half of the
+//! places among them. And no lane takes more than half of what is free, so several that were quick and hang all at
+//! once still leave some to others.
 //!
-//! After [`BREAKER_FAILURES`] failures in a row the lane's **breaker** opens: nothing is sent for a pause that doubles with each further
-//! failure, then one delivery is sent to see. What waits meanwhile uses up no step of its schedule.
+//! After [`BREAKER_FAILURES`] failures in a row the lane's **breaker** opens: nothing is sent for a pause that
+//! doubles with each further failure, then one delivery is sent to see. What waits meanwhile uses up no step of its
+//! schedule.
 //!
 //! Nothing of this is written down: it is learned from the attempts, and learned anew after a restart.
 
@@ -62,9 +64,9 @@ impl Default for Breaker {
 /// How an exchange ended, as far as the lane is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Landing {
-    /// It was taken, after so long.
+    /// Delivered; carries the time it took.
     Taken(Duration),
-    /// It failed, after so long, and the receiver wants so long a pause.
+    /// Failed.
     Failed {
         /// How long the exchange took.
         took: Duration,
@@ -200,7 +202,7 @@ impl Lanes {
         }
     }
 
-    /// Ends a lane's pause, because somebody who knows better asks for it.
+    /// Ends a lane's pause, because its owner asks for it.
     pub fn reopen(&mut self, key: LaneKey) {
         if let Some(lane) = self.lanes.get_mut(&key) {
             lane.breaker.open_until = None;
@@ -235,7 +237,8 @@ impl Lanes {
         None
     }
 
-    /// Whose turn it is: now one that has proven itself, now one that hasn't, the latter while their half isn't used up.
+    /// Whose turn it is: now one that has proven itself, now one that hasn't, the latter while their half isn't used
+    /// up.
     fn next_turn(&mut self) -> Option<(LaneKey, Trust)> {
         for trust in [self.next, self.next.other()] {
             if trust == Trust::Unproven && self.unproven >= self.flying_max.div_ceil(2) {
@@ -249,7 +252,8 @@ impl Lanes {
         None
     }
 
-    /// Notes that an exchange is over. Returns its lane and, where the lane is paused, until when: give it its turn then.
+    /// Notes that an exchange is over. Returns its lane and, where the lane is paused, until when: give it its turn
+    /// then.
     ///
     /// A delivery that isn't under way, as in a replay of the entries, changes nothing.
     pub fn landed(
@@ -364,7 +368,8 @@ mod tests {
         assert_eq!(sent, [1_000, 2_000, 3_000, 1_001, 2_001, 3_001]);
         assert_eq!(lanes.flying(), 6, "the half of those who are not known");
         lanes.landed(delivery(2_000), QUICKLY, NOW);
-        // The second has proven itself: it takes turns with the others, up to its share, and needs none of their places.
+        // The second has proven itself: it takes turns with the others, up to its share, and needs none of their
+        // places.
         assert_eq!(drain(&mut lanes, NOW), [2_002, 1_002]);
     }
 

@@ -13,9 +13,9 @@ use super::fact::{Fact, Replayed};
 use super::schedule::OLD_SECRET_SIGNS;
 use super::state::Deliveries;
 use super::tell::{TEST_EVENT, test_body};
-use crate::command::{Command, Refusal};
+use crate::command::{Command, Decided, Refusal};
 use crate::engine::Engine;
-use crate::entry::Entry;
+use crate::entry::Entries;
 use crate::{DeliveryKey, EndpointKey, Owner, Rng};
 
 /// The longest description, in characters.
@@ -115,12 +115,7 @@ pub struct ReplayDeliveries {
 impl Command for SetMasterSecret {
     type Answer = ();
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        _: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<(), Refusal> {
+    fn decide(&self, engine: &Engine, _: Timestamp, entries: &mut Entries) -> Decided<Self> {
         if engine.deliveries.master.is_none() {
             let secret = self.0.clone();
             entries.push(Fact::Keyed { secret }.into());
@@ -132,12 +127,7 @@ impl Command for SetMasterSecret {
 impl Command for CreateEndpoint {
     type Answer = Arc<Endpoint>;
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<EndpointKey, Refusal> {
+    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
         let endpoint = engine
             .deliveries
             .new_endpoint(self, engine.jobs.rng(), now)?;
@@ -150,12 +140,7 @@ impl Command for CreateEndpoint {
 impl Command for ChangeEndpoint {
     type Answer = Arc<Endpoint>;
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<EndpointKey, Refusal> {
+    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
         let endpoint = engine.deliveries.changed_endpoint(self, now)?;
         entries.push(Fact::Endpoint(Box::new(endpoint)).into());
         Ok(self.endpoint)
@@ -165,12 +150,7 @@ impl Command for ChangeEndpoint {
 impl Command for DeleteEndpoint {
     type Answer = ();
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        _: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<(), Refusal> {
+    fn decide(&self, engine: &Engine, _: Timestamp, entries: &mut Entries) -> Decided<Self> {
         let endpoint = engine.deliveries.owned(self.owner, self.endpoint)?.key;
         entries.push(Fact::Deleted { endpoint }.into());
         Ok(())
@@ -180,12 +160,7 @@ impl Command for DeleteEndpoint {
 impl Command for RotateSecret {
     type Answer = Arc<Endpoint>;
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<EndpointKey, Refusal> {
+    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
         let mut rotated = engine.deliveries.owned(self.owner, self.endpoint)?.clone();
         rotated.rotations += 1;
         let fresh = self.secret.clone().unwrap_or_else(|| {
@@ -207,12 +182,7 @@ impl Command for RotateSecret {
 impl Command for TestEndpoint {
     type Answer = Arc<Delivery>;
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<DeliveryKey, Refusal> {
+    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
         let endpoint = engine.deliveries.owned(self.owner, self.endpoint)?;
         enabled(endpoint)?;
         let test = engine.deliveries.test_of(endpoint, now);
@@ -225,12 +195,7 @@ impl Command for TestEndpoint {
 impl Command for RetryDelivery {
     type Answer = Arc<Delivery>;
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<DeliveryKey, Refusal> {
+    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
         let found = engine.deliveries.get(self.delivery);
         let endpoint = found
             .and_then(|found| engine.deliveries.endpoint(found.endpoint))
@@ -246,12 +211,7 @@ impl Command for RetryDelivery {
 impl Command for ReplayDeliveries {
     type Answer = usize;
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<usize, Refusal> {
+    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
         let endpoint = engine.deliveries.owned(self.owner, self.endpoint)?;
         enabled(endpoint)?;
         let replayed = Replayed {

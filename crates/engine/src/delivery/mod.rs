@@ -1,11 +1,11 @@
 //! Webhooks: endpoints, deliveries, attempts.
 //!
-//! A change of a job makes its deliveries due in the same entry: [`Engine::apply`](crate::Engine::apply) puts them into the
-//! [`queue`] when it applies the change, so there is no moment at which the one is durable and the other isn't. That is the
-//! outbox, and it needs no table of its own. A delivery that is [`due`] waits in its receiver's lane ([`lanes`]) and is
-//! handed out as an effect, after the append like every effect; what became of it returns as a command ([`attempt`]) and is
-//! journaled as [`Fact::Attempted`]. Until then it is due, and after a restart it is handed out again, under the same id.
-//! So every event arrives at least once, by construction.
+//! A change of a job makes its deliveries due in the same entry: [`Engine::apply`](crate::Engine::apply) puts them
+//! into the [`queue`] when it applies the change, so there is no moment at which the one is durable and the other
+//! isn't. That is the outbox, and it needs no table of its own. A delivery that is [`due`] waits in its receiver's
+//! lane ([`lanes`]) and is handed out as an effect, after the append like every effect; what became of it returns as
+//! a command ([`attempt`]) and is journaled as [`Fact::Attempted`]. Until then it is due, and after a restart it is
+//! handed out again, under the same id. So every event arrives at least once, by construction.
 //!
 //! ```text
 //!             ┌── the predecessor ended ──┐

@@ -186,8 +186,8 @@ impl Queue {
         self.open = self.open + after - before;
     }
 
-    /// What must go next, after something was put in for that endpoint: what is old or too many. Of those that wait, the
-    /// oldest goes, of that endpoint or of the one for which most wait.
+    /// What must go next, after something was put in for that endpoint: what is old or too many. Of those that wait,
+    /// the oldest goes, of that endpoint or of the one for which most wait.
     pub(super) fn surplus(
         &self,
         endpoint: EndpointKey,

@@ -57,8 +57,8 @@ impl RetryPolicy {
 
     /// How long after the end of a failed attempt the next one is made; `None` when it was the last.
     ///
-    /// `steps` counts the attempts made, `draw` lies in `0.0..1.0`. What the receiver asks for is a floor: a pause is never
-    /// cut short by it, because the receiver knows its own load and not how often it has failed before.
+    /// `steps` counts the attempts made, `draw` lies in `0.0..1.0`. What the receiver asks for is a floor: a pause is
+    /// never cut short by it, because the receiver knows its own load and not how often it has failed before.
     #[must_use]
     pub fn after(&self, steps: u32, draw: f64, retry_after: Option<Duration>) -> Option<Duration> {
         let pause = self.pauses.get(usize::try_from(steps).ok()?)?;

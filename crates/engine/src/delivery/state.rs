@@ -312,7 +312,8 @@ impl Deliveries {
         }
         self.lanes.reopen(lane_of(&endpoint));
         if !matches!(again.standing, Standing::Pending { .. }) {
-            // One that was settled or held begins anew; one that waits keeps its place in the schedule and only hurries.
+            // One that was settled or held begins anew; one that waits keeps its place in the schedule and only
+            // hurries.
             again.steps = 0;
         }
         again.standing = Standing::Pending { due_at: at };
@@ -322,7 +323,8 @@ impl Deliveries {
         self.change(key, touch, |delivery| *delivery = again);
     }
 
-    /// Forgets settled deliveries that are old or too many, and drops the oldest of those that wait if they are too many.
+    /// Forgets settled deliveries that are old or too many, and drops the oldest of those that wait if they are too
+    /// many.
     fn make_room(&mut self, endpoint: EndpointKey, now: Timestamp, touch: &mut Touch<'_>) {
         while let Some(surplus) = self.queue.surplus(endpoint, now, self.open_max) {
             match surplus {

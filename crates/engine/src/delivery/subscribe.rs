@@ -9,9 +9,9 @@ use super::endpoint::{Endpoint, Scope};
 use super::fact::Fact;
 use super::manage::{check_count, checked_url};
 use super::tell::{event_body, event_of};
-use crate::command::{Command, Refusal};
+use crate::command::{Command, Decided};
 use crate::engine::Engine;
-use crate::entry::Entry;
+use crate::entry::Entries;
 use crate::{EndpointKey, Owner};
 
 /// Tells a URL of the ends of a name's jobs. If its job has ended already, the URL is told at once, unless it was told.
@@ -39,12 +39,7 @@ pub struct Unsubscribe {
 impl Command for Subscribe {
     type Answer = Arc<Endpoint>;
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<EndpointKey, Refusal> {
+    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
         let (jobs, deliveries) = (&engine.jobs, &engine.deliveries);
         let key = key_of(self.name, self.rendering, &self.url);
         let known = deliveries.endpoint(key).filter(|known| known.is_enabled());
@@ -79,12 +74,7 @@ impl Command for Subscribe {
 impl Command for Unsubscribe {
     type Answer = ();
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        _: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<(), Refusal> {
+    fn decide(&self, engine: &Engine, _: Timestamp, entries: &mut Entries) -> Decided<Self> {
         for rendering in self.renderings {
             let endpoint = key_of(self.name, rendering, &self.url);
             if engine.deliveries.endpoint(endpoint).is_some() {

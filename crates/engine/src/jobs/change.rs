@@ -9,11 +9,12 @@ use abide_wire::{Code, Outcome, Problem, Progress, Revision, Stage, Timestamp, W
 use super::job::{CHANGES_MAX, Change, Job, State};
 use super::learn::Step;
 use super::table::Jobs;
-use crate::command::{Command, Refusal};
+use crate::command::{Command, Decided, Refusal};
 use crate::effect::Touch;
-use crate::engine::{Engine, Policy};
-use crate::entry::Entry;
+use crate::engine::Engine;
+use crate::entry::{Entries, Entry};
 use crate::intern::Percent;
+use crate::policy::Policy;
 use crate::{JobKey, Json, Owner};
 
 /// Ends a job without an outcome of its own. Does nothing to an ended job.
@@ -108,12 +109,7 @@ impl Finished {
 impl Command for Cancel {
     type Answer = Arc<Job>;
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<JobKey, Refusal> {
+    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
         let job = engine.jobs.owned(self.owner, self.job)?;
         if !job.is_done() {
             let finished = Finished::new(job, now, Outcome::Canceled, &engine.policy);
@@ -126,12 +122,7 @@ impl Command for Cancel {
 impl Command for Delete {
     type Answer = ();
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        _: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<(), Refusal> {
+    fn decide(&self, engine: &Engine, _: Timestamp, entries: &mut Entries) -> Decided<Self> {
         let job = match engine.jobs.owned(self.owner, self.job) {
             Err(Refusal::Gone) => return Ok(()),
             found => found?,
@@ -147,12 +138,7 @@ impl Command for Delete {
 impl Command for Report {
     type Answer = Arc<Job>;
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<JobKey, Refusal> {
+    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
         let (job, policy) = (engine.jobs.owned(self.owner, self.job)?, &engine.policy);
         if job.worker != Worker::External {
             return Err(Refusal::NotExternal);

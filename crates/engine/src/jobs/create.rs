@@ -13,13 +13,14 @@ use super::job::{Change, Extra, Job, State};
 use super::learn::Step;
 use super::plan::Plan;
 use super::table::Jobs;
-use crate::command::{self, Command, Refusal};
+use crate::command::{self, Command, Decided, Refusal};
 use crate::delivery::Events;
 use crate::due::{Due, DueSet};
 use crate::effect::Touch;
-use crate::engine::{Engine, Policy};
-use crate::entry::Entry;
+use crate::engine::Engine;
+use crate::entry::{Entries, Entry};
 use crate::hash::FastMap;
+use crate::policy::Policy;
 use crate::rng::{digest, seed_of_key, seed_of_occurrence};
 use crate::snapshot::PartKey;
 use crate::{JobKey, Json, Owner};
@@ -134,12 +135,7 @@ impl Creates {
 impl Command for Create {
     type Answer = command::Created;
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<(JobKey, bool), Refusal> {
+    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
         engine
             .jobs
             .decide_create(self, now, &engine.policy, entries)
@@ -152,7 +148,7 @@ impl Jobs {
         create: &Create,
         now: Timestamp,
         policy: &Policy,
-        entries: &mut Vec<Entry>,
+        entries: &mut Entries,
     ) -> Result<(JobKey, bool), Refusal> {
         let new = &create.new;
         validate(new)?;
@@ -206,7 +202,7 @@ impl Jobs {
     }
 
     /// Removes the ended job that expires next, if there are as many as the policy allows.
-    fn make_room(&self, policy: &Policy, entries: &mut Vec<Entry>) -> Result<(), Refusal> {
+    fn make_room(&self, policy: &Policy, entries: &mut Entries) -> Result<(), Refusal> {
         let limit = policy.jobs_max;
         if self.len() >= limit {
             let job = self.next_expiry().ok_or(Refusal::TooManyJobs { limit })?;

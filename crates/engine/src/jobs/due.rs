@@ -10,8 +10,8 @@ use super::plan::begin_of;
 use super::table::Jobs;
 use crate::Json;
 use crate::due::Due;
-use crate::engine::Policy;
-use crate::entry::Entry;
+use crate::entry::{Entries, Entry};
+use crate::policy::Policy;
 
 /// The deadlines that a job has in the state it is in.
 pub(super) fn of_job(job: &Job) -> impl Iterator<Item = (Timestamp, Due)> {
@@ -44,13 +44,7 @@ fn next_step(job: &Job) -> Option<Timestamp> {
 
 impl Jobs {
     /// What a deadline means, in entries; nothing if it no longer fits.
-    pub(crate) fn fall_due(
-        &self,
-        due: Due,
-        at: Timestamp,
-        policy: &Policy,
-        entries: &mut Vec<Entry>,
-    ) {
+    pub(crate) fn fall_due(&self, due: Due, at: Timestamp, policy: &Policy, entries: &mut Entries) {
         match due {
             Due::Step(key) => {
                 entries.extend(self.get(key).and_then(|job| step(job, at, policy)));

@@ -2,20 +2,22 @@
 //!
 //! # Running jobs count too
 //!
-//! Learning from ended jobs alone goes wrong where jobs overlap: when the first hundred jobs of a kind have been started together
-//! and fifty of them have ended, those are the fifty shortest. So a [`Cohort`] follows jobs from their creation on, and a job
-//! that still runs (or was canceled, or ran into its creator's deadline) says what it can say: that it took longer than so long.
-//! This is the product-limit estimate of Kaplan and Meier, with the job that is looked at counted among those
-//! at risk, which makes it right on average for few jobs too: of `n` past jobs and this one, each is as likely to be the shortest.
+//! Learning from ended jobs alone goes wrong where jobs overlap: when the first hundred jobs of a kind have been
+//! started together and fifty of them have ended, those are the fifty shortest. So a [`Cohort`] follows jobs from
+//! their creation on, and a job that still runs (or was canceled, or ran into its creator's deadline) says what it
+//! can say: that it took longer than its age. This is the product-limit estimate of Kaplan and Meier, with the job
+//! that is looked at counted among those at risk, which makes it right on average for few jobs too: of `n` past jobs
+//! and this one, each is as likely to be the shortest.
 //!
-//! Which jobs are followed is decided by their names, never by how long they take; a kind with thousands of jobs at the same time has
-//! fewer of them followed, so that the memory reaches back over several of their lifetimes.
+//! Which jobs are followed is decided by their names, never by how long they take; a kind with thousands of jobs at
+//! the same time has fewer of them followed, so that the memory reaches back over several of their lifetimes.
 //!
 //! # Jobs that all take the same time
 //!
-//! Where many past jobs took the very same time, a quantile falls on that time, and whether the next job takes *less* is all or
-//! nothing. There a quantile is moved a millisecond to the one side or the other, as often as its rank demands. So also for a law with atoms,
-//! even a constant, the job ends before `p10` in 10 of 100 looks and before `p90` in 90.
+//! Where many past jobs took the very same time, a quantile falls on that time, and whether the next job takes *less*
+//! is all or nothing. There a quantile is moved a millisecond to the one side or the other, as often as its rank
+//! demands. So also for a law with atoms, even a constant, the job ends before `p10` in 10 of 100 looks and before
+//! `p90` in 90.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -37,7 +39,7 @@ pub const FOLLOWED_MAX: usize = 1_024;
 /// With fewer than this many past jobs that took longer there is nothing to say.
 pub const LONGER_MIN: usize = 5;
 
-/// For every so many jobs that are followed and run, half as many new ones are followed.
+/// The number of followed running jobs that halves the share of new jobs that are followed.
 const RUNNING_PER_HALVING: usize = 32;
 /// At least one in `2^8` is followed, so that jobs that never end don't end the learning.
 const HALVINGS_MAX: usize = 8;
@@ -98,9 +100,9 @@ pub struct Cohort {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Followed {
     Running,
-    /// It ended after so many milliseconds.
+    /// It ended, after this many milliseconds.
     Ended(u64),
-    /// After so many milliseconds it was ended from outside, or forgotten.
+    /// It was ended from outside or forgotten, after this many milliseconds.
     Left(u64),
 }
 
@@ -109,9 +111,9 @@ enum Followed {
 pub enum Step {
     /// It was created.
     Began(JobKey),
-    /// It ended by itself after so many milliseconds.
+    /// It ended by itself, after this many milliseconds.
     Ended(JobKey, u64),
-    /// It was ended from outside after so many milliseconds.
+    /// It was ended from outside, after this many milliseconds.
     Left(JobKey, u64),
 }
 
@@ -257,13 +259,13 @@ pub struct Curve {
     late_rate: f64,
     version: u64,
     built_at: Timestamp,
-    /// After so long it differs, because the jobs that run have grown older.
+    /// How long it holds: running jobs grow older, and then it differs.
     good_for: Option<Duration>,
 }
 
 impl Curve {
-    /// How long a job that has run for `elapsed_ms` will still take; `None` where fewer than [`LONGER_MIN`] jobs are known that
-    /// took longer.
+    /// How long a job that has run for `elapsed_ms` will still take; `None` if fewer than [`LONGER_MIN`] jobs
+    /// are known that took longer.
     #[must_use]
     pub fn remaining(&self, elapsed_ms: u64) -> Option<Remaining> {
         let from = self.ages.partition_point(|age| *age <= elapsed_ms);
@@ -279,7 +281,8 @@ impl Curve {
         })
     }
 
-    /// The age that a share `p` of the jobs doesn't reach, of those that reached `elapsed`. `from` is the first end after it.
+    /// The age that a share `p` of the jobs doesn't reach, of those that reached `elapsed`. `from` is the first end
+    /// after it.
     fn quantile(&self, p: f64, from: usize, elapsed: u64, draw: f64) -> u64 {
         let before = |place: usize| match place.checked_sub(1) {
             Some(place) if place >= from => (self.ages[place], self.survival[place]),
@@ -313,7 +316,8 @@ impl Curve {
     }
 }
 
-/// How many jobs end per millisecond of one, by the last few ends and by all who have lasted longer than the ends before.
+/// How many jobs end per millisecond of one, by the last few ends and by all who have lasted longer than the ends
+/// before.
 fn late_rate(ages: &[u64], exits: &[(u64, bool)]) -> f64 {
     let since = ages
         .len()
@@ -444,8 +448,8 @@ mod tests {
         let mut cohort = Cohort::default();
         let mut followed = 0;
         for n in 0..100_000_u128 {
-            let luck = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7;
-            let job = JobKey::from_u128(JobKey::first_at(START).as_u128() + (luck & 0xffff_ffff));
+            let random = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7;
+            let job = JobKey::from_u128(JobKey::first_at(START).as_u128() + (random & 0xffff_ffff));
             if !cohort.wants(job) {
                 continue;
             }

@@ -13,11 +13,12 @@ use abide_wire::{NewJob, Simulate, Timestamp};
 use super::create::Create;
 use super::job::Job;
 use super::table::Jobs;
-use crate::command::{Command, Refusal};
+use crate::command::{Command, Decided, Refusal};
 use crate::due::Due;
 use crate::effect::{Effect, Touch};
-use crate::engine::{Engine, Policy};
-use crate::entry::Entry;
+use crate::engine::Engine;
+use crate::entry::{Entries, Entry};
+use crate::policy::Policy;
 use crate::snapshot::PartKey;
 use crate::{JobKey, Owner};
 
@@ -51,12 +52,7 @@ pub struct Named {
 impl Command for PlayNamed {
     type Answer = Arc<Job>;
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<JobKey, Refusal> {
+    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
         self.simulate.validate().map_err(Refusal::Invalid)?;
         let reset_ms = self
             .reset_after
@@ -95,7 +91,7 @@ impl Jobs {
         reset_ms: Option<u64>,
         at: Timestamp,
         policy: &Policy,
-        entries: &mut Vec<Entry>,
+        entries: &mut Entries,
     ) -> Result<JobKey, Refusal> {
         let create = Create {
             owner: Owner::ANYONE,
@@ -121,7 +117,7 @@ impl Jobs {
         job: JobKey,
         at: Timestamp,
         policy: &Policy,
-        entries: &mut Vec<Entry>,
+        entries: &mut Entries,
     ) {
         if let Some(named) = self.names().find(|named| named.job == job) {
             let (name, reset_ms) = (named.name.clone(), named.reset_ms);

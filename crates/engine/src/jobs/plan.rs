@@ -1,7 +1,7 @@
 //! What the simulator decides about a job, once, when it is created.
 //!
-//! [`Defaults`] and what the job says of itself give a [`Plan`]: how long it runs, how it ends, what it goes through and
-//! what goes wrong. From then on the plan is only carried out.
+//! [`Defaults`] and what the job says of itself give a [`Plan`]: how long it runs, how it ends, what it goes through
+//! and what goes wrong. From then on the plan is only carried out.
 
 use std::sync::Arc;
 use std::time::Duration;

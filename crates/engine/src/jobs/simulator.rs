@@ -7,25 +7,19 @@ use serde::{Deserialize, Serialize};
 use abide_wire::{Simulate, Timestamp};
 
 use super::plan::Defaults;
-use crate::command::{Command, Refusal};
+use crate::command::{Command, Decided, Refusal};
 use crate::effect::{Effect, Touch};
 use crate::engine::Engine;
-use crate::entry::Entry;
+use crate::entry::{Entries, Entry};
 use crate::rng::Rng;
 use crate::snapshot::PartKey;
 
 /// What all simulated jobs are drawn with.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Simulator {
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Simulator {
+    #[serde(rename = "seed")]
     pub(crate) rng: Rng,
     pub(crate) defaults: Arc<Defaults>,
-}
-
-/// The stored form of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Settings {
-    seed: u64,
-    defaults: Arc<Defaults>,
 }
 
 impl Simulator {
@@ -42,22 +36,6 @@ impl Simulator {
     fn tell(&self, touch: &mut Touch<'_>) {
         touch.dirty(PartKey::Simulator);
         touch.tell(Effect::Settings(self.defaults.clone(), self.rng));
-    }
-
-    pub(super) fn to_stored(&self) -> Settings {
-        Settings {
-            seed: self.rng.seed(),
-            defaults: self.defaults.clone(),
-        }
-    }
-}
-
-impl From<Settings> for Simulator {
-    fn from(stored: Settings) -> Self {
-        Self {
-            rng: Rng::new(stored.seed),
-            defaults: stored.defaults,
-        }
     }
 }
 
@@ -76,12 +54,7 @@ pub struct SetSeed(pub u64);
 impl Command for ChangeDefaults {
     type Answer = ();
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<(), Refusal> {
+    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
         self.0.validate().map_err(Refusal::Invalid)?;
         SetDefaults(engine.jobs.defaults().with(&self.0)).decide(engine, now, entries)
     }
@@ -90,12 +63,7 @@ impl Command for ChangeDefaults {
 impl Command for SetDefaults {
     type Answer = ();
 
-    fn decide(
-        &self,
-        engine: &Engine,
-        _: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) -> Result<(), Refusal> {
+    fn decide(&self, engine: &Engine, _: Timestamp, entries: &mut Entries) -> Decided<Self> {
         self.0.to_wire().validate().map_err(Refusal::Invalid)?;
         if self.0 != **engine.jobs.defaults() {
             entries.push(Entry::Settings(Box::new(self.0.clone())));
@@ -107,7 +75,7 @@ impl Command for SetDefaults {
 impl Command for SetSeed {
     type Answer = ();
 
-    fn decide(&self, _: &Engine, _: Timestamp, entries: &mut Vec<Entry>) -> Result<(), Refusal> {
+    fn decide(&self, _: &Engine, _: Timestamp, entries: &mut Entries) -> Decided<Self> {
         entries.push(Entry::Seeded { seed: self.0 });
         Ok(())
     }

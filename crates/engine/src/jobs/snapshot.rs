@@ -6,7 +6,6 @@ use abide_wire::Timestamp;
 
 use super::create::Idempotency;
 use super::job::{ByKey, Job};
-use super::simulator::Settings;
 use super::table::Jobs;
 use super::{due, named::Named};
 use crate::JobKey;
@@ -50,7 +49,7 @@ impl Jobs {
                 Some(Part::Idempotency(*job, *memory))
             }
             PartKey::Body(digest) => self.creates.bodies.get(digest).copied().map(Part::Body),
-            PartKey::Simulator => Some(Part::Simulator(Box::new(self.simulator.to_stored()))),
+            PartKey::Simulator => Some(Part::Simulator(self.simulator.clone())),
             PartKey::Made => Some(Part::Made(self.made())),
             _ => None,
         }
@@ -90,7 +89,7 @@ impl Jobs {
             "body" => {
                 self.creates.bodies.insert(stored.number()?, stored.read()?);
             }
-            "simulator" => self.simulator = stored.read::<Settings>()?.into(),
+            "simulator" => self.simulator = stored.read()?,
             "made" => self.creates.made = stored.read()?,
             _ => return Ok(false),
         }

@@ -7,9 +7,11 @@
 
 use std::collections::BTreeMap;
 
+use abide_engine::delivery::schedule::PAUSES_S;
 use abide_server::clock::Clock;
 use abide_server::http::answer::Body;
 use abide_server::journal::MemoryJournal;
+use abide_wire::FaultKind;
 use http::Request;
 use serde_json::Value;
 
@@ -245,4 +247,35 @@ fn split(command: &str, variables: &BTreeMap<String, String>) -> Vec<String> {
         }
     }
     words
+}
+
+#[test]
+fn the_pages_name_the_defaults_as_the_code_has_them() {
+    const WEBHOOKS: &str = include_str!("../../../../docs/webhooks.md");
+    let delays = [
+        FaultKind::Latency,
+        FaultKind::Stall,
+        FaultKind::Stale,
+        FaultKind::LateResult,
+        FaultKind::WebhookLate,
+    ];
+    for fault in delays {
+        let row = format!("| `{}` |", fault.as_str());
+        let row = PAGE.lines().find(|line| line.starts_with(&row)).unwrap();
+        let delay = format!("`delay`, {} s", fault.delay().as_secs());
+        assert!(row.contains(&delay), "{row} doesn't say {delay}");
+    }
+    let words = PAUSES_S.map(|seconds| match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3_600),
+    });
+    let (last, first) = words.split_last().unwrap();
+    let schedule = format!("{} and {last}", first.join(", "));
+    assert!(WEBHOOKS.contains(&schedule), "{schedule}");
+    let hours = PAUSES_S.iter().sum::<u64>() / 3_600;
+    assert!(
+        WEBHOOKS.contains(&format!("tries for {hours} hours")),
+        "{hours}"
+    );
 }
