@@ -1,5 +1,5 @@
 # A small, static image that runs as nobody.
-#   docker build -t abide . && docker run -p 8080:8080 -v abide:/data abide serve --listen 0.0.0.0:8080 --api-key "$KEY"
+#   docker build -t abide . && docker run -p 8080:8080 -v abide:/data -e ABIDE_API_KEYS abide serve --listen 0.0.0.0:8080
 FROM rust:1.95-alpine AS build
 RUN apk add --no-cache musl-dev ca-certificates
 WORKDIR /src

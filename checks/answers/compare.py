@@ -19,9 +19,10 @@ EXPECTED = [
     (r"(?is)^\w+ (/metrics|/v1/simulator|/v1/clock)\b.*authorization:", "these need a key of the role admin"),
     (r"(?is)^\w+ (/v1/simulator|/v1/clock|/v1/report)\b", "these aren't limited any more, so their answers don't tell of limits"),
     (r"^\w+ /openapi.json", "it describes what changed"),
+    (r"(?is)^(?!.*\r\nhost: localhost\r\n)", "a request says once where it goes"),
 ]
 
-HOST = "abide.test"
+HOST = "localhost"
 ROUTES = [
     "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/", "/", "/assets/app.css", "/favicon.ico",
     "/jobs", "/status", "/status/{job}", "/webhooks/register", "/webhooks/unregister", "/register-webhook",
@@ -202,15 +203,15 @@ def plan(known):
         request("HEAD", f"/v1/jobs/{known['done0']}/events"),
         request("GET", f"/v1/jobs/{known['done0']}/events?last_event_id=1"), request("GET", "/v1/events?after=x"),
         request("GET", f"/v1/jobs/{known['done0']}/events", [("Last-Event-ID", "x")]),
-        b"POST /v1/jobs HTTP/1.1\r\nHost: abide.test\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-        b"POST /v1/jobs HTTP/1.1\r\nHost: abide.test\r\nContent-Length: 2\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{}",
-        b"GET /healthz HTTP/1.1\r\n\r\n", b"GET /healthz HTTP/2.0\r\nHost: a\r\n\r\n", b"GET healthz HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET http://abide.test/healthz HTTP/1.1\r\nHost: abide.test\r\nConnection: close\r\n\r\n", b"nonsense\r\n\r\n",
-        b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 40_000 + b"\r\nConnection: close\r\n\r\n",
-        b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
-        b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
-        b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\nConnection: close\r\n\r\n",
+        b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{}",
+        b"GET /healthz HTTP/1.1\r\n\r\n", b"GET /healthz HTTP/2.0\r\nHost: localhost\r\n\r\n", b"GET healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", b"nonsense\r\n\r\n",
+        b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 40_000 + b"\r\nConnection: close\r\n\r\n",
+        b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000\r\nConnection: close\r\n\r\n",
     ):
         yield raw
 

@@ -12,14 +12,14 @@
 //! ```
 //!
 //! What is refused is what isn't the public internet ([`class`]). [`Allow`] opens more: networks, and names whose
-//! answers are trusted whatever they are. A server that itself listens on loopback may call loopback, because whoever
-//! can reach it could do the same.
+//! answers are trusted whatever they are. A server without keys that listens on loopback may call loopback, because every
+//! client that can reach it could do the same. None calls itself.
 
 pub mod class;
 pub mod resolve;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use abide_wire::limits;
@@ -60,7 +60,7 @@ impl Allow {
     /// What the configuration opens: loopback where the server listens on it, and what `--webhook-allow` says.
     #[must_use]
     pub fn of(config: &Config) -> Self {
-        let mut allow = if config.listen.0.ip().is_loopback() {
+        let mut allow = if config.listen.0.ip().is_loopback() && config.api_keys.is_empty() {
             Self::loopback()
         } else {
             Self::none()
@@ -115,6 +115,9 @@ pub enum Refused {
     /// `http://user:password@host`, which hides the host from a reader and not the password.
     #[error("the URL must not hold a user name or a password")]
     UserInfo,
+    /// This server, which would be told of its own jobs without end.
+    #[error("{0} leads to this server itself")]
+    Own(String),
     /// An address that may not be called.
     #[error("{host} leads to {address}, a {class} address that this server doesn't call")]
     Address {
@@ -151,13 +154,14 @@ impl Target {
             return Err(Refused::UserInfo);
         }
         url.set_fragment(None);
+        let port = url.port_or_known_default().unwrap_or_default();
         let host = url
             .host()
             .ok_or_else(|| Refused::Url("it has no host".to_owned()))?
             .to_owned();
         match host {
-            Host::Ipv4(address) => guard.check(&address.to_string(), address.into())?,
-            Host::Ipv6(address) => guard.check(&address.to_string(), address.into())?,
+            Host::Ipv4(address) => guard.check_port(&address.to_string(), address.into(), port)?,
+            Host::Ipv6(address) => guard.check_port(&address.to_string(), address.into(), port)?,
             Host::Domain(name) => {
                 let bare = without_dot(&name);
                 // `127.0.0.1..` is a name, and would become an address once its dot is dropped.
@@ -166,7 +170,7 @@ impl Target {
                 }
                 if bare == "localhost" || bare.ends_with(".localhost") {
                     // The one name whose answer is fixed, by RFC 6761; said now, it needn't be found out later.
-                    guard.check(bare, Ipv4Addr::LOCALHOST.into())?;
+                    guard.check_port(bare, Ipv4Addr::LOCALHOST.into(), port)?;
                 }
                 if bare.len() != name.len() {
                     url.set_host(Some(bare))
@@ -194,6 +198,8 @@ impl fmt::Display for Target {
 #[derive(Clone, Debug)]
 pub struct Guard {
     allow: Allow,
+    /// Where this server listens itself, which it never calls.
+    own: Option<SocketAddr>,
     resolver: Arc<dyn Resolve>,
 }
 
@@ -223,7 +229,33 @@ impl Guard {
     /// A guard that opens that much and asks that resolver.
     #[must_use]
     pub fn with_resolver(allow: Allow, resolver: Arc<dyn Resolve>) -> Self {
-        Self { allow, resolver }
+        Self {
+            allow,
+            own: None,
+            resolver,
+        }
+    }
+
+    /// The same, of a server that listens there.
+    #[must_use]
+    pub fn of_server(mut self, own: SocketAddr) -> Self {
+        self.own = Some(own);
+        self
+    }
+
+    /// Whether that host may be called at that address and port.
+    fn check_port(&self, host: &str, address: IpAddr, port: u16) -> Result<(), Refused> {
+        let plain = |address: IpAddr| address.to_canonical();
+        let is_own = |own: SocketAddr| {
+            let (there, here) = (plain(address), plain(own.ip()));
+            // A listener on every address is met at each loopback address too.
+            let is_met = there.is_unspecified() || here.is_unspecified() && there.is_loopback();
+            own.port() == port && (there == here || is_met)
+        };
+        if self.own.is_some_and(is_own) {
+            return Err(Refused::Own(host.to_owned()));
+        }
+        self.check(host, address)
     }
 
     /// Whether that host may be called at that address.
@@ -259,7 +291,7 @@ impl Guard {
         Ok(())
     }
 
-    /// The addresses at which that host may be called now: an IP literal itself, or what of the resolver's answer passes.
+    /// The addresses at which that host may be called now, at that port: an IP literal itself, or what of the resolver's answer passes.
     ///
     /// # Errors
     ///
@@ -268,15 +300,15 @@ impl Guard {
     /// # Cancel safety
     ///
     /// Nothing is lost by dropping the future.
-    pub async fn dialable(&self, host: &str) -> Result<Vec<IpAddr>, DialError> {
+    pub async fn dialable(&self, host: &str, port: u16) -> Result<Vec<IpAddr>, DialError> {
         let parsed = Host::parse(host).map_err(|error| Refused::Url(error.to_string()))?;
         let name = match parsed {
             Host::Ipv4(address) => {
-                self.check(host, address.into())?;
+                self.check_port(host, address.into(), port)?;
                 return Ok(vec![address.into()]);
             }
             Host::Ipv6(address) => {
-                self.check(host, address.into())?;
+                self.check_port(host, address.into(), port)?;
                 return Ok(vec![address.into()]);
             }
             Host::Domain(name) => without_dot(&name).to_owned(),
@@ -289,7 +321,7 @@ impl Guard {
         let mut passed = Vec::new();
         let mut refusal = None;
         for address in answers.into_iter().take(resolve::ADDRESSES_MAX) {
-            match self.check(&name, address) {
+            match self.check_port(&name, address, port) {
                 Ok(()) => passed.push(address),
                 Err(error) => refusal = refusal.or(Some(error)),
             }

@@ -15,7 +15,7 @@ use abide_wire::Timestamp;
 use abide_wire::webhook::Secret;
 
 use crate::clock::Clock;
-use crate::config::{ClockSort, Config, JobStart};
+use crate::config::{ClockSort, Config, JobStart, ListenAddr};
 use crate::courier::{Carrier, Courier, HttpCarrier};
 use crate::driver::{Commands, Driver, DriverError, Failure};
 use crate::guard::Guard;
@@ -96,9 +96,10 @@ impl Server {
     /// # Errors
     ///
     /// The address is taken, or the directory can't be used; nothing has been changed then.
-    pub async fn start(config: Config, fresh_seed: u64) -> Result<Self, ServerError> {
+    pub async fn start(mut config: Config, fresh_seed: u64) -> Result<Self, ServerError> {
         let listener = bind(config.listen.0).await?;
         let address = listener.local_addr().unwrap_or(config.listen.0);
+        config.listen = ListenAddr(address);
         let clock = match config.clock {
             ClockSort::Manual => Clock::manual(MANUAL_START),
             ClockSort::Real if config.speed.get() == 1 => Clock::real(),

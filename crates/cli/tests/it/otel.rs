@@ -71,7 +71,7 @@ fn a_collector_gets_the_span_of_every_request() {
         stream.read_to_string(&mut answer).unwrap();
         answer
     };
-    let rest = "host: x\r\nconnection: close\r\n";
+    let rest = "host: localhost\r\nconnection: close\r\n";
     let made = ask(format!(
         "POST /v1/jobs HTTP/1.1\r\n{rest}x-request-id: the-create\r\ncontent-length: 0\r\n\r\n"
     ));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::bench::Bench;
 
 const HELD: usize = 1_000;
-const REST: &str = "host: x\r\nconnection: close\r\n";
+const REST: &str = "host: localhost\r\nconnection: close\r\n";
 
 fn send(address: &str, request: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("the server listens");

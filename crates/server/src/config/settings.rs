@@ -113,9 +113,13 @@ settings! {
     "api-key-file" "ABIDE_API_KEY_FILE" "FILE" api_key_file: Option<PathBuf> = "";
     /// Listens beyond loopback although there are no API keys.
     "allow-anonymous" "ABIDE_ALLOW_ANONYMOUS" "BOOL" allow_anonymous: bool = "false";
+    /// A name, beside loopback ones, that a server without API keys answers to; may be repeated. Any other `Host` is refused.
+    "allow-host" "ABIDE_ALLOW_HOST" "NAME" allow_host: Vec<String> = "";
+    /// A page's origin, such as `https://example.com`, whose scripts may ask and read; `*` for all; may be repeated.
+    "cors-origin" "ABIDE_CORS_ORIGIN" "ORIGIN|*" cors_origin: Vec<String> = "";
 
-    /// How many requests a client may make: `600/min`, `10/s`, `off`. By API key, else by address.
-    "rate-limit" "ABIDE_RATE_LIMIT" "RATE" rate_limit: RateLimit = "600/min";
+    /// How many requests a client may make: `3000/min`, `10/s`, `off`. By API key, else by address.
+    "rate-limit" "ABIDE_RATE_LIMIT" "RATE" rate_limit: RateLimit = "3000/min";
     /// The longest time a request is held, 1 s to 10 min; longer wishes are cut to it.
     "hold-max" "ABIDE_HOLD_MAX" "DURATION" hold_max: Span = "60s";
     /// The most held requests of one client.
@@ -281,6 +285,14 @@ impl Config {
                 "webhook-allow",
                 "is either none, or what is allowed".to_owned(),
             ));
+        }
+        let is_origin = |text: &String| {
+            let origin = url::Url::parse(text).map(|url| url.origin().ascii_serialization());
+            text == "*" || origin.is_ok_and(|origin| origin == *text)
+        };
+        if let Some(wrong) = self.cors_origin.iter().find(|text| !is_origin(text)) {
+            let said = format!("{wrong:?} is not an origin such as https://example.com, nor *");
+            return Err(("cors-origin", said));
         }
         let named = || self.api_keys.iter().filter(|key| key.is_named());
         if named().any(|key| named().any(|other| key.secret == other.secret && key != other)) {

@@ -72,7 +72,7 @@ impl Dialer {
             80
         };
         let port = uri.port_u16().unwrap_or(default);
-        let addresses = self.guard.dialable(host).await?;
+        let addresses = self.guard.dialable(host, port).await?;
         let mut last = None;
         for address in addresses.into_iter().take(DIALS_MAX) {
             let address = SocketAddr::new(address, port);

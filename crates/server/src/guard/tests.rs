@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::Layers;
 
 fn closed() -> Guard {
     Guard::with_resolver(Allow::none(), Arc::new(ScriptedResolver::default()))
@@ -266,7 +267,7 @@ async fn a_name_is_judged_by_each_answer_at_each_dial() {
         Allow::none(),
     );
     assert!(Target::parse("http://receiver.example/", &guard).is_ok());
-    let dial = || guard.dialable("receiver.example");
+    let dial = || guard.dialable("receiver.example", 80);
     assert_eq!(dial().await.unwrap(), [public]);
     assert!(
         matches!(
@@ -281,7 +282,7 @@ async fn a_name_is_judged_by_each_answer_at_each_dial() {
         "the private answer is left out"
     );
     assert!(matches!(dial().await, Err(DialError::Resolve { .. })));
-    assert!(guard.dialable("elsewhere.example").await.is_err());
+    assert!(guard.dialable("elsewhere.example", 80).await.is_err());
 }
 
 #[tokio::test]
@@ -295,11 +296,17 @@ async fn literals_are_judged_at_the_dial_too() {
         "169.254.169.254",
     ] {
         assert!(
-            matches!(closed().dialable(host).await, Err(DialError::Refused(_))),
+            matches!(
+                closed().dialable(host, 80).await,
+                Err(DialError::Refused(_))
+            ),
             "{host}"
         );
     }
-    assert_eq!(closed().dialable("1.1.1.1").await.unwrap(), [ip("1.1.1.1")]);
+    assert_eq!(
+        closed().dialable("1.1.1.1", 80).await.unwrap(),
+        [ip("1.1.1.1")]
+    );
 }
 
 fn networks(values: &[&str]) -> Allow {
@@ -399,7 +406,7 @@ proptest! {
         for host in spellings(address) {
             let registered = Target::parse(&format!("http://{host}/hook"), &closed());
             prop_assert!(registered.is_err(), "{host} was registered as {registered:?}");
-            let dialed = runtime.block_on(closed().dialable(&host));
+            let dialed = runtime.block_on(closed().dialable(&host, 80));
             prop_assert!(dialed.is_err(), "{host} was dialed at {dialed:?}");
         }
     }
@@ -412,7 +419,7 @@ proptest! {
             let bare = host.trim_start_matches('[').trim_end_matches(']');
             let Ok(answer) = bare.parse::<IpAddr>() else { continue };
             let guard = resolves(&[&[answer]], Allow::none());
-            let dialed = runtime.block_on(guard.dialable("receiver.example"));
+            let dialed = runtime.block_on(guard.dialable("receiver.example", 80));
             prop_assert!(dialed.is_err(), "{answer} was dialed");
         }
     }
@@ -448,4 +455,57 @@ proptest! {
             prop_assert_eq!(bits >> 125, 1, "{}", address);
         }
     }
+}
+
+#[test]
+fn a_server_never_calls_itself_however_it_is_spelled() {
+    let guard = Guard::new(Allow::loopback()).of_server("127.0.0.1:8080".parse().unwrap());
+    let refused =
+        |guard: &Guard, url: &str| matches!(Target::parse(url, guard), Err(Refused::Own(_)));
+    for url in [
+        "http://127.0.0.1:8080/",
+        "http://localhost:8080/jobs",
+        "http://LOCALHOST.:8080/",
+        "http://2130706433:8080/",
+        "http://0x7f.1:8080/",
+        "http://[::ffff:127.0.0.1]:8080/",
+        "http://0.0.0.0:8080/",
+    ] {
+        assert!(refused(&guard, url), "{url}");
+    }
+    assert!(Target::parse("http://127.0.0.1:8081/", &guard).is_ok());
+    let everywhere = Guard::new(Allow::loopback()).of_server("0.0.0.0:80".parse().unwrap());
+    assert!(refused(&everywhere, "http://127.0.0.9/"));
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_the_server_isnt_dialed_even_if_it_is_trusted() {
+    let here: &[IpAddr] = &[ip("127.0.0.1")];
+    let guard = resolves(&[here, here], Allow::none().host("receiver.example"))
+        .of_server("127.0.0.1:8080".parse().unwrap());
+    let own = guard.dialable("receiver.example", 8080).await;
+    assert!(matches!(own, Err(DialError::Refused(Refused::Own(_)))));
+    assert!(guard.dialable("receiver.example", 8081).await.is_ok());
+}
+
+#[test]
+fn loopback_is_open_to_a_server_on_loopback_without_keys_alone() {
+    let allow = |flags: &[(&str, &str)]| {
+        let layers = flags
+            .iter()
+            .fold(Layers::default(), |layers, (name, value)| {
+                layers.flag(*name, *value)
+            });
+        Guard::new(Allow::of(&layers.resolve().unwrap().config))
+    };
+    let may = |flags: &[(&str, &str)]| allow(flags).check("x", ip("127.0.0.1")).is_ok();
+    let key = ("api-key", "alpha-0123456789-alpha");
+    assert!(may(&[]));
+    assert!(!may(&[key]));
+    assert!(may(&[key, ("webhook-allow", "127.0.0.0/8")]));
+    assert!(!may(&[
+        ("listen", "0.0.0.0:80"),
+        ("allow-anonymous", "true")
+    ]));
+    assert!(!may(&[("webhook-allow", "none")]));
 }

@@ -1,6 +1,6 @@
 //! Who asks: keys, owners and clients.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use abide_engine::hash::FastMap;
 use http::{HeaderMap, header};
 
 use super::error::ApiError;
-use super::limits::{Class, Rates};
+use super::limits::{Class, Client, Rates};
 use crate::attendance::{self, Agent};
 use crate::config::{ApiKey, Quota, RateLimit, Role, Secret};
 
@@ -32,15 +32,6 @@ pub struct Pass {
     pub owner: Owner,
     /// What may be done.
     pub role: Role,
-}
-
-/// Who counts as one client for limits: a key, else an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Client {
-    /// The owner of that key.
-    Key(Owner),
-    /// A network address. Of an IPv6 address only the network part counts, because hosts change the rest as they like.
-    Address(IpAddr),
 }
 
 /// Who asks, as handlers see it.
@@ -152,32 +143,6 @@ fn digest(key: &str) -> u64 {
     Owner::of_api_key(key).0
 }
 
-impl Client {
-    /// The client identity: the API key, or the address if there is none.
-    #[must_use]
-    pub fn new(owner: Owner, address: Option<IpAddr>) -> Self {
-        if owner == Owner::ANYONE {
-            Self::of_address(address)
-        } else {
-            Self::Key(owner)
-        }
-    }
-
-    /// The client identity of an address, whatever key its requests have.
-    #[must_use]
-    pub fn of_address(address: Option<IpAddr>) -> Self {
-        Self::Address(match address {
-            // Nothing but a test has no address.
-            None => Ipv6Addr::UNSPECIFIED.into(),
-            Some(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
-                Some(address) => address.into(),
-                None => Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX)).into(),
-            },
-            Some(address) => address,
-        })
-    }
-}
-
 impl Caller {
     /// A client at that address that sent these headers, and may see that owner's jobs.
     pub(super) fn new(owner: Owner, address: Option<IpAddr>, headers: &HeaderMap) -> Self {
@@ -283,18 +248,5 @@ mod tests {
         let access = Access::new(&layers.resolve().unwrap().config.api_keys);
         let pass = ask(&access, &[&format!("Bearer {ADMIN}")], "10.0.0.1", 0);
         assert_eq!(pass.unwrap().owner, Owner::named("ann"));
-    }
-
-    #[test]
-    fn a_client_is_a_key_or_else_a_network() {
-        let of = |text: &str| Client::new(Owner::ANYONE, Some(text.parse().unwrap()));
-        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff"));
-        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
-        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
-        assert_ne!(of("10.0.0.2"), of("10.0.0.1"));
-        assert_eq!(
-            Client::new(Owner(7), Some("10.0.0.1".parse().unwrap())),
-            Client::new(Owner(7), None)
-        );
     }
 }

@@ -140,8 +140,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Quota, RateLimit};
-    use crate::http::access::Client;
-    use crate::http::limits::{Class, Rates};
+    use crate::http::limits::{Class, Client, Rates};
 
     #[test]
     fn the_native_limits_are_told_as_the_draft_has_them() {

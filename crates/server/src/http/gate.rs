@@ -14,16 +14,18 @@ use abide_engine::JobKey;
 use abide_wire::{Code, Problem, Timestamp, headers};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 
-use super::access::{Caller, Client, Pass};
+use super::access::{Caller, Pass};
 use super::answer::{Answer, Body, CollectError, Outcome};
 use super::attendance;
 use super::call::{Call, RequestId};
 use super::door::Door;
 use super::error::ApiError;
 use super::faults::Play;
-use super::limits::{Class, Verdict};
+use super::limits::{Class, Client, Verdict};
+use super::near;
 use super::route::{Counts, Row};
 use super::state::AppState;
 use super::table::{Found, TABLE};
@@ -61,6 +63,8 @@ struct Exchange {
     counts: Counts,
     caller: Caller,
     job: Option<JobKey>,
+    /// The page that asks, if it may read the answer.
+    cors: Option<HeaderValue>,
     trace: Trace,
 }
 
@@ -130,10 +134,15 @@ impl Gate {
             counts: Counts::Nothing,
             caller,
             job: None,
+            cors: near::allowed_origin(&self.state, &call.headers),
             trace: Trace::begin(call.method.as_str(), route, call.uri.path()),
         };
         let known = row.as_ref().ok().copied();
-        let admitted = exchange.admit(pass, known, &call);
+        if let Some(answer) = near::preflight(&self.state, &call) {
+            return exchange.now(known, &call, answer);
+        }
+        let host = near::host(&call, head.version, self.reset.is_some());
+        let admitted = host.and_then(|host| exchange.admit(pass, known, &call, host.as_ref()));
         match admitted.and(row) {
             Ok(row) => self.read_body(row, call, body, exchange),
             Err(error) => exchange.now(known, &call, error.into()),
@@ -213,10 +222,11 @@ impl Exchange {
         pass: Result<Pass, ApiError>,
         row: Option<&Row>,
         call: &Call,
+        host: Option<&Authority>,
     ) -> Result<(), ApiError> {
         let counts = row.map_or(Counts::Nothing, |row| row.counts);
         if !self.door.is_open() {
-            self.refuse_foreign_page(&call.headers)?;
+            near::refuse_strangers(&self.state, call, host)?;
             let pass = match pass {
                 Ok(pass) => pass,
                 Err(error) => {
@@ -255,19 +265,6 @@ impl Exchange {
         if role == Role::Read && !self.method.is_safe() {
             return Err(ApiError::of(403, Code::FORBIDDEN, "This key only reads")
                 .detail("a key of the role `read` may be used with GET and HEAD"));
-        }
-        Ok(())
-    }
-
-    /// Without keys, a script on any page in the visitor's browser could change things here. Browsers say where it is
-    /// from.
-    fn refuse_foreign_page(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        let foreign = headers
-            .get("sec-fetch-site")
-            .is_some_and(|site| site == "cross-site" || site == "same-site");
-        if foreign && !self.method.is_safe() && self.state.access.is_open() {
-            return Err(ApiError::of(403, Code::FORBIDDEN, "Not from there")
-                .detail("a page of another site may not change anything here"));
         }
         Ok(())
     }
@@ -319,6 +316,13 @@ impl Exchange {
         let out = answer.headers_mut();
         out.insert(REQUEST_ID, self.id.value());
         out.insert(header::DATE, date(now));
+        out.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        if let Some(origin) = self.cors.take() {
+            near::expose(origin, out);
+        }
         if let Some(verdict) = &self.verdict {
             self.door.words().write_limits(verdict, out);
         }

@@ -8,13 +8,14 @@
 //! The well-kept crate for this takes another clock, but keeps a record of every client it has ever seen until
 //! somebody sweeps, and the sweeping, bounded, would have been as long as the algorithm.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::access::Client;
 use crate::config::{Quota, RateLimit};
 use crate::sharded::Sharded;
+use abide_engine::Owner;
 use abide_engine::hash::FastMap;
 use parking_lot::Mutex;
 
@@ -40,6 +41,41 @@ impl Class {
             Self::Request => "requests",
             Self::Hold => "holds",
         }
+    }
+}
+
+/// Who counts as one client for limits: a key, else an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Client {
+    /// The owner of that key.
+    Key(Owner),
+    /// A network address. Of an IPv6 address only the network part counts, because hosts change the rest as they like.
+    Address(IpAddr),
+}
+
+impl Client {
+    /// The client identity: the API key, or the address if there is none.
+    #[must_use]
+    pub fn new(owner: Owner, address: Option<IpAddr>) -> Self {
+        if owner == Owner::ANYONE {
+            Self::of_address(address)
+        } else {
+            Self::Key(owner)
+        }
+    }
+
+    /// The client identity of an address, whatever key its requests have.
+    #[must_use]
+    pub fn of_address(address: Option<IpAddr>) -> Self {
+        Self::Address(match address {
+            // Nothing but a test has no address.
+            None => Ipv6Addr::UNSPECIFIED.into(),
+            Some(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
+                Some(address) => address.into(),
+                None => Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX)).into(),
+            },
+            Some(address) => address,
+        })
     }
 }
 
@@ -237,8 +273,6 @@ fn micros(span: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use abide_engine::Owner;
-
     use super::*;
 
     const START: Duration = Duration::from_secs(1_000);
@@ -252,6 +286,19 @@ mod tests {
 
     fn client(n: u64) -> Client {
         Client::Key(Owner(n))
+    }
+
+    #[test]
+    fn a_client_is_a_key_or_else_a_network() {
+        let of = |text: &str| Client::new(Owner::ANYONE, Some(text.parse().unwrap()));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
+        assert_ne!(of("10.0.0.2"), of("10.0.0.1"));
+        assert_eq!(
+            Client::new(Owner(7), Some("10.0.0.1".parse().unwrap())),
+            Client::new(Owner(7), None)
+        );
     }
 
     #[test]

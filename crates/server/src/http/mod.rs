@@ -25,6 +25,7 @@ mod hold;
 mod jobs;
 mod json;
 pub mod limits;
+mod near;
 mod openapi;
 mod ops;
 mod ordinals;

@@ -80,7 +80,7 @@ impl AppState {
         Self(Arc::new(Shared {
             board,
             commands,
-            guard: Arc::new(Guard::new(Allow::of(&config))),
+            guard: Arc::new(Guard::new(Allow::of(&config)).of_server(config.listen.0)),
             stop: CancellationToken::new(),
             metrics,
             access: Access::new(&config.api_keys),

@@ -250,6 +250,28 @@ async fn jobs_by_query_keep_their_contract() {
 }
 
 #[tokio::test]
+async fn a_request_that_says_wrongly_where_it_goes_is_refused() {
+    let server = Running::with(&[], &[]).await;
+    for (fields, status) in [
+        ("Host: HOST\r\n", 200),
+        ("", 400),
+        ("Host: HOST\r\nHost: HOST\r\n", 400),
+        ("Host: a b\r\n", 400),
+        ("Host: evil.example\r\n", 421),
+    ] {
+        let answer = server
+            .send(&format!("GET /status HTTP/1.1\r\n{fields}\r\n"))
+            .await;
+        assert_eq!(answer.status, status, "{fields:?}");
+    }
+    assert_eq!(
+        server.send("GET /status HTTP/1.0\r\n\r\n").await.status,
+        200
+    );
+    server.end().await;
+}
+
+#[tokio::test]
 async fn a_long_poll_by_query_ends_with_the_job_or_after_five_seconds() {
     let server = Running::with(&[], &[]).await;
     let body = r#"{"processing_duration":7,"should_error":false}"#;

@@ -6,7 +6,9 @@ use crate::common::House;
 
 #[tokio::test(start_paused = true)]
 async fn a_create_says_where_the_job_is_and_what_it_is() {
-    let house = House::with(&[]).await.with_header("host", "here:1");
+    let house = House::with(&[("allow-host", "here")])
+        .await
+        .with_header("host", "here:1");
     let answer = house
         .post("/v1/jobs", json!({"kind": "dub", "metadata": {"a": 1}}))
         .await;

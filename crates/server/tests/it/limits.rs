@@ -320,6 +320,108 @@ async fn a_page_of_another_site_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_without_keys_answers_to_its_own_names_and_pages() {
+    let flags = [
+        ("allow-host", "abide.internal"),
+        ("cors-origin", "https://app.example"),
+    ];
+    let house = House::with(&flags).await;
+    let get = async |house: &House| house.get("/v1/jobs").await.status;
+    for (host, status) in [
+        ("localhost:8080", 200),
+        ("LOCALHOST.", 200),
+        ("127.0.0.1:1", 200),
+        ("[::1]:8080", 200),
+        ("abide.internal", 200),
+        ("evil.example:8080", 421),
+        ("localhost.evil.example", 421),
+        ("10.0.0.1", 421),
+        ("a b", 400),
+        ("u@localhost", 400),
+        ("", 400),
+    ] {
+        assert_eq!(
+            get(&house.with_header("host", host)).await,
+            status,
+            "{host:?}"
+        );
+    }
+    let twice = house
+        .with_header("host", "localhost")
+        .with_header("host", "localhost");
+    assert_eq!(get(&twice).await, 400);
+    for (origin, status) in [
+        ("http://localhost:3000", 200),
+        ("https://abide.internal", 200),
+        ("https://app.example", 200),
+        ("https://app.example:444", 403),
+        ("http://evil.example", 403),
+        ("null", 403),
+    ] {
+        assert_eq!(
+            get(&house.with_header("origin", origin)).await,
+            status,
+            "{origin:?}"
+        );
+    }
+    // Probes come under any name, and what has a key needs no other proof.
+    let strange = house.with_header("host", "evil.example");
+    assert_eq!(strange.get("/healthz").await.status, 200);
+    let keyed = House::with(&[("api-key", "alpha-alpha-alpha-alpha")]).await;
+    let keyed = keyed.with_header("authorization", "Bearer alpha-alpha-alpha-alpha");
+    assert_eq!(get(&keyed.with_header("host", "evil.example")).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_is_allowed_asks_first_without_a_key_and_may_read_the_answer() {
+    let flags = [
+        ("api-key", "alpha-alpha-alpha-alpha"),
+        ("cors-origin", "https://app.example"),
+    ];
+    let house = House::with(&flags).await;
+    let of = |origin| {
+        house
+            .with_header("origin", origin)
+            .with_header("access-control-request-method", "POST")
+    };
+    let answer = of("https://app.example")
+        .ask("OPTIONS", "/v1/jobs", None)
+        .await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(
+        answer.header("access-control-allow-origin"),
+        "https://app.example"
+    );
+    assert!(
+        answer
+            .header("access-control-allow-headers")
+            .contains("authorization")
+    );
+    let other = of("https://other.example")
+        .ask("OPTIONS", "/v1/jobs", None)
+        .await;
+    assert_eq!(other.status, 401);
+    assert!(!other.headers.contains_key("access-control-allow-origin"));
+    // The page reads even what is refused.
+    let page = house.with_header("origin", "https://app.example");
+    let refused = page.get("/v1/jobs").await;
+    assert_eq!(refused.status, 401);
+    assert_eq!(
+        refused.header("access-control-allow-origin"),
+        "https://app.example"
+    );
+    let page = page.with_header("authorization", "Bearer alpha-alpha-alpha-alpha");
+    let answer = page.get("/v1/jobs").await;
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer
+            .header("access-control-expose-headers")
+            .contains("retry-after")
+    );
+    assert_eq!(answer.header("x-content-type-options"), "nosniff");
+}
+
+#[tokio::test(start_paused = true)]
 async fn metrics_count_what_happened() {
     let house = House::with(&[]).await;
     let id = house.job(2_000).await;

@@ -46,7 +46,11 @@ async fn no_key_and_no_secret_is_in_a_log_an_error_or_debugging_output() {
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _logging = tracing::subscriber::set_default(subscriber);
 
-    let house = House::with(&[("api-key", &format!("ann:admin:{KEY}"))]).await;
+    let house = House::with(&[
+        ("api-key", &format!("ann:admin:{KEY}")),
+        ("webhook-allow", "127.0.0.0/8"),
+    ])
+    .await;
     let keyed = house.with_header("authorization", &format!("Bearer {KEY}"));
     let endpoint = json!({"url": "http://127.0.0.1:9/", "secret": SECRET});
     let made = keyed.post("/v1/webhooks", endpoint.clone()).await;

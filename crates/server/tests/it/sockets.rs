@@ -42,7 +42,7 @@ impl Running {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let length = body.len();
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         stream.write_all(head.as_bytes()).await.unwrap();
         stream
@@ -157,7 +157,7 @@ async fn nobody_notices_a_reader_that_doesnt_read() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
     let mut stalled = socket.connect(server.address).await.unwrap();
-    let head = format!("GET {path}/events HTTP/1.1\r\nhost: x\r\n\r\n");
+    let head = format!("GET {path}/events HTTP/1.1\r\nhost: localhost\r\n\r\n");
     stalled.write_all(head.as_bytes()).await.unwrap();
     let reader = server.send("GET", &format!("{path}/events"), "").await;
     let reader = tokio::spawn(read(reader));
@@ -185,7 +185,7 @@ async fn what_is_no_request_is_refused_by_a_problem() {
     let many: String = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
     let table = [
         (
-            format!("GET / HTTP/1.1\r\nhost: x\r\nbig: {large}\r\n\r\n"),
+            format!("GET / HTTP/1.1\r\nhost: localhost\r\nbig: {large}\r\n\r\n"),
             "431",
             "too_large",
         ),

@@ -341,6 +341,7 @@ async fn endpoints_and_deliveries_belong_to_the_key_that_made_them() {
     let flags = [
         ("api-key", "key-of-ann-0123456789"),
         ("api-key", "key-of-bob-0123456789"),
+        ("webhook-allow", "127.0.0.0/8"),
     ];
     let house = house(&clock, &receivers, &flags).await;
     let ann = house.with_header("authorization", "Bearer key-of-ann-0123456789");
