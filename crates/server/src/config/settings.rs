@@ -9,6 +9,8 @@ use abide_engine::jobs::plan::DURATION_S;
 use abide_engine::{Defaults, PlayNamed, Policy};
 use abide_wire::{DurationLaw, Simulate, Span};
 
+use ipnet::IpNet;
+
 use super::key::ApiKey;
 use super::value::{ClockSort, JobStart, ListenAddr, LogFormat, RateLimit, Value, WebhookAllow};
 use crate::scenario::Scenario;
@@ -117,6 +119,8 @@ settings! {
     "allow-host" "ABIDE_ALLOW_HOST" "NAME" allow_host: Vec<String> = "";
     /// A page's origin, such as `https://example.com`, whose scripts may ask and read; `*` for all; may be repeated.
     "cors-origin" "ABIDE_CORS_ORIGIN" "ORIGIN|*" cors_origin: Vec<String> = "";
+    /// A network of reverse proxies whose `X-Forwarded-For` is believed; may be repeated.
+    "trusted-proxy" "ABIDE_TRUSTED_PROXY" "CIDR" trusted_proxy: Vec<IpNet> = "";
 
     /// How many requests a client may make: `3000/min`, `10/s`, `off`. By API key, else by address.
     "rate-limit" "ABIDE_RATE_LIMIT" "RATE" rate_limit: RateLimit = "3000/min";

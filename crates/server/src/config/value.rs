@@ -183,17 +183,29 @@ impl Value for RateLimit {
     }
 }
 
+impl Value for IpNet {
+    /// An address is the network that has no other.
+    fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let address = || text.parse::<IpAddr>().map(Self::from);
+        text.parse()
+            .or_else(|_| address())
+            .map_err(|_| format!("{text:?} is neither a network such as 10.0.0.0/8 nor an address"))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl Value for WebhookAllow {
     fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text == "none" {
             return Ok(Self::None);
         }
-        if let Ok(network) = text.parse::<IpNet>() {
+        if let Ok(network) = IpNet::parse(text) {
             return Ok(Self::Network(network));
-        }
-        if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Self::Network(address.into()));
         }
         let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
         if text.is_empty() || text.len() > 253 || !text.chars().all(is_host) {

@@ -1,18 +1,20 @@
 //! Who asks: keys, owners and clients.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use abide_engine::Owner;
 use abide_engine::hash::FastMap;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
+use ipnet::IpNet;
 
 use super::error::ApiError;
 use super::limits::{Class, Client, Rates};
 use crate::attendance::{self, Agent};
 use crate::config::{ApiKey, Quota, RateLimit, Role, Secret};
 
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// How many wrong keys an address may try in a minute. After them its keys aren't looked at until the pace allows one.
 const GUESSES_MAX: NonZeroU32 = NonZeroU32::new(30).expect("it isn't 0");
 
@@ -143,6 +145,32 @@ fn digest(key: &str) -> u64 {
     Owner::of_api_key(key).0
 }
 
+/// Where a request comes from, if proxies pass it on: the last address that none of the trusted ones has.
+///
+/// `X-Forwarded-For` is read from the right, because each proxy adds on that side, and what is left of the first address
+/// that isn't trusted is what that client says.
+pub(super) fn origin_of(
+    peer: Option<IpAddr>,
+    trusted: &[IpNet],
+    headers: &HeaderMap,
+) -> Option<IpAddr> {
+    let mut address = peer?.to_canonical();
+    let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
+    let hops = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+    for hop in hops {
+        if !trusted.iter().any(|network| network.contains(&address)) {
+            break;
+        }
+        let hop = hop.trim();
+        let with_port = || hop.parse::<SocketAddr>().ok().map(|address| address.ip());
+        match hop.parse::<IpAddr>().ok().or_else(with_port) {
+            Some(hop) => address = hop.to_canonical(),
+            None => break,
+        }
+    }
+    Some(address)
+}
+
 impl Caller {
     /// A client at that address that sent these headers, and may see that owner's jobs.
     pub(super) fn new(owner: Owner, address: Option<IpAddr>, headers: &HeaderMap) -> Self {
@@ -248,5 +276,27 @@ mod tests {
         let access = Access::new(&layers.resolve().unwrap().config.api_keys);
         let pass = ask(&access, &[&format!("Bearer {ADMIN}")], "10.0.0.1", 0);
         assert_eq!(pass.unwrap().owner, Owner::named("ann"));
+    }
+
+    #[test]
+    fn the_address_behind_trusted_proxies_is_read_from_the_right() {
+        let trusted: [IpNet; 2] = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+        for (peer, lines, address) in [
+            ("10.0.0.1", &["1.2.3.4"][..], "1.2.3.4"),
+            ("10.0.0.1", &["6.6.6.6, 1.2.3.4, 10.0.0.2"], "1.2.3.4"),
+            ("10.0.0.1", &["6.6.6.6", "1.2.3.4", "10.0.0.2"], "1.2.3.4"),
+            ("::ffff:10.0.0.1", &["1.2.3.4:5678"], "1.2.3.4"),
+            ("::1", &["[2001:db8::1]:5678"], "2001:db8::1"),
+            ("10.0.0.1", &["1.2.3.4, nonsense"], "10.0.0.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("9.9.9.9", &["1.2.3.4"], "9.9.9.9"),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(X_FORWARDED_FOR, HeaderValue::from_static(line));
+            }
+            let found = origin_of(Some(peer.parse().unwrap()), &trusted, &headers);
+            assert_eq!(found, Some(address.parse().unwrap()), "{peer} {lines:?}");
+        }
     }
 }

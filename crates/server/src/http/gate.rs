@@ -17,7 +17,7 @@ use futures_util::FutureExt as _;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 
-use super::access::{Caller, Pass};
+use super::access::{Caller, Pass, origin_of};
 use super::answer::{Answer, Body, CollectError, Outcome};
 use super::attendance;
 use super::call::{Call, RequestId};
@@ -101,14 +101,16 @@ impl Gate {
             params,
         } = TABLE.find(&head.method, head.uri.path());
         let (begun, now) = self.state.clock.both();
+        let trusted = &self.state.config.trusted_proxy;
+        let address = origin_of(self.address, trusted, &head.headers);
         let pass = if door.is_open() {
             Ok(Pass::OPEN)
         } else {
             let access = &self.state.access;
-            access.pass(&head.headers, self.address, begun)
+            access.pass(&head.headers, address, begun)
         };
         let owner = pass.as_ref().unwrap_or(&Pass::OPEN).owner;
-        let caller = Caller::new(owner, self.address, &head.headers);
+        let caller = Caller::new(owner, address, &head.headers);
         let call = Call {
             method: head.method,
             uri: head.uri,
