@@ -40,6 +40,6 @@ pub mod trace;
 mod value;
 mod webhooks;
 
-pub use dialect::render_webhook;
 pub use gate::Gate;
 pub use state::AppState;
+pub use table::render_webhook;

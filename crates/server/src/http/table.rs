@@ -64,6 +64,14 @@ pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
         .flatten()
 }
 
+/// Says a native webhook event in the form that a dialect has registered an endpoint with; `None` if none can.
+#[must_use]
+pub fn render_webhook(form: &str, event: &str) -> Option<String> {
+    DIALECTS
+        .iter()
+        .find_map(|dialect| (dialect.render)(form, event))
+}
+
 /// The parts of the interface that dialects add.
 fn tags() -> impl Iterator<Item = (&'static str, &'static str)> {
     DIALECTS.iter().filter_map(|dialect| dialect.tag)

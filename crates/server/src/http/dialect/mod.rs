@@ -27,11 +27,3 @@ pub(super) struct Dialect {
 
 /// All of them.
 pub(super) const DIALECTS: &[Dialect] = &[classic::DIALECT];
-
-/// Says a native webhook event in the form that a dialect has registered an endpoint with; `None` if none can.
-#[must_use]
-pub fn render_webhook(form: &str, event: &str) -> Option<String> {
-    DIALECTS
-        .iter()
-        .find_map(|dialect| (dialect.render)(form, event))
-}
