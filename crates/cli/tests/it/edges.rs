@@ -97,7 +97,7 @@ fn flags_of_the_client_are_shown_only_where_they_do_something() {
     ] {
         let help = bench.run(&[name, "--help"]).out;
         assert!(!help.contains("--server <URL>"), "{name}: {help}");
-        let has_key = help.contains("--api-key <KEY>");
+        let has_key = help.contains("--api-key <");
         assert_eq!(
             has_key,
             matches!(name, "serve" | "config"),
