@@ -16,7 +16,7 @@ async fn main() -> Result<(), Failure> {
 }
 
 pub(crate) async fn run(server: &str) -> Result<(), Failure> {
-    // Where the status stands and what its words mean; `Remote::heygen()` and others come with the crate.
+    // Where the status stands and what its words mean; `Remote::preset("heygen")` and others come with the crate.
     let remote = Remote::new("classic", "/status/{id}", "/result")
         .create("/jobs", "/job_id")
         .running(["pending"])

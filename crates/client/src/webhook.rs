@@ -45,27 +45,6 @@ pub fn now() -> Timestamp {
     rt::system_time()
 }
 
-/// Whether the sender of these headers and exactly these bytes has the secret, at the system's time.
-///
-/// It wraps [`Verifier::verify_at`], which takes the time as an argument.
-///
-/// # Errors
-///
-/// Why they are not to be believed.
-pub fn verify(verifier: &Verifier, headers: &HeaderMap, body: &[u8]) -> Result<(), VerifyError> {
-    verify_at(verifier, headers, body, now())
-}
-
-fn verify_at(
-    verifier: &Verifier,
-    headers: &HeaderMap,
-    body: &[u8],
-    now: Timestamp,
-) -> Result<(), VerifyError> {
-    let signed = Signed::read(|name| headers.get(name)?.to_str().ok())?;
-    verifier.verify_at(signed, body, now)
-}
-
 /// A delivery whose signature has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -96,7 +75,8 @@ impl Delivery {
         body: impl AsRef<[u8]>,
     ) -> Result<Self, VerifyError> {
         let body = body.as_ref();
-        verify(verifier, headers, body)?;
+        let signed = Signed::read(|name| headers.get(name)?.to_str().ok())?;
+        verifier.verify_at(signed, body, now())?;
         let id = headers.get(abide_wire::headers::WEBHOOK_ID);
         let id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
         let kind: Option<Kind> = serde_json::from_slice(body).ok();

@@ -1,26 +1,22 @@
 //! Who is joined, what is on its way, and who is told what.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{AbortHandle, AbortRegistration};
+use futures_util::future::AbortHandle;
 use tokio::sync::oneshot;
 
-use abide_wire::{Job, JobId, Revision, Span, Until, WaitItem, WaitRequest, WaitResponse, limits};
+use abide_wire::{Job, JobId, Revision, Until, WaitResponse};
 
 use super::bucket::Bucket;
-use crate::answer::{Answer, check};
+use crate::answer::Answer;
 use crate::budget::Cost;
 use crate::exchange::Failure;
-use crate::origin::Origin;
-use crate::report::Channel;
 use crate::rt::{Instant, after};
 
 /// How long the first of a batch waits for others.
 const GATHER: Duration = Duration::from_millis(5);
-/// The most bytes of ids in one request; it leaves room below the server's limit for a body.
-const IDS_BYTES_MAX: usize = limits::BODY_BYTES_MAX / 2;
 /// The pauses after an answer that came at once and told nothing.
 const TURNAROUND: Duration = Duration::from_millis(250);
 const TURNAROUND_MAX: Duration = Duration::from_secs(15);
@@ -31,8 +27,8 @@ pub(super) struct State {
     pub(super) holding: usize,
     pub(super) asking: usize,
     pub(super) listening: usize,
-    pub(super) members: HashMap<u64, Member>,
-    pub(super) flights: HashMap<u64, Flight>,
+    pub(super) members: BTreeMap<u64, Member>,
+    pub(super) flights: BTreeMap<u64, Flight>,
     pub(super) lanes: [Lane; 3],
     pub(super) bucket: Bucket,
     /// Names members and flights.
@@ -84,6 +80,17 @@ pub(super) struct Member {
     pub(super) cost: Cost,
 }
 
+impl Member {
+    /// Whether the job, as it stands, is what the member waits for.
+    pub(super) fn is_news(&self, job: &Job) -> bool {
+        match self.want {
+            Want::Now => true,
+            Want::Any => job.done || self.after.is_none_or(|seen| job.revision > seen),
+            Want::Done => job.done,
+        }
+    }
+}
+
 /// What a member is told.
 #[derive(Debug)]
 pub(super) enum Told {
@@ -106,6 +113,18 @@ pub(super) struct Batch {
     pub(super) want: Want,
     pub(super) members: Vec<u64>,
     pub(super) sent: Instant,
+}
+
+impl Batch {
+    /// The members that are still aboard.
+    pub(super) fn aboard<'a>(
+        &'a self,
+        members: &'a BTreeMap<u64, Member>,
+    ) -> impl Iterator<Item = (u64, &'a Member)> {
+        let here = |member: &&Member| member.flight == Some(self.flight);
+        let member = move |name: &u64| Some((*name, members.get(name).filter(here)?));
+        self.members.iter().filter_map(member)
+    }
 }
 
 impl State {
@@ -169,198 +188,11 @@ impl State {
         }
     }
 
-    /// The next request of a lane: all that are pending, and those of smaller requests on their way, which it replaces.
-    pub(super) fn batch(
-        &mut self,
-        want: Want,
-        now: Instant,
-    ) -> Option<(Batch, WaitRequest, AbortRegistration)> {
-        let mut pending = std::mem::take(&mut self.lanes[want as usize].pending);
-        if pending.is_empty() {
-            return None;
-        }
-        let mut size = pending.len();
-        let mut swallowed = HashSet::new();
-        let mut small: Vec<(usize, u64)> = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| flight.want == want && want != Want::Now)
-            .map(|(name, flight)| (flight.members, *name))
-            .collect();
-        small.sort_unstable();
-        for (members, name) in small {
-            if members > 2 * size || size + members > limits::SET_JOBS_MAX {
-                break;
-            }
-            size += members;
-            swallowed.insert(name);
-        }
-        for (name, member) in &self.members {
-            if member
-                .flight
-                .is_some_and(|flight| swallowed.contains(&flight))
-            {
-                pending.push(*name);
-            }
-        }
-        for name in swallowed {
-            if let Some(flight) = self.flights.remove(&name) {
-                flight.abort.abort();
-            }
-        }
-        let mut items: HashMap<JobId, Option<Revision>> = HashMap::new();
-        let mut bytes = 0;
-        let mut aboard = Vec::new();
-        for name in pending {
-            let Some(member) = self.members.get(&name) else {
-                continue;
-            };
-            let is_new = !items.contains_key(&member.id);
-            let full = items.len() >= limits::SET_JOBS_MAX || bytes >= IDS_BYTES_MAX;
-            if is_new && full {
-                self.lanes[want as usize].pending.push(name);
-                continue;
-            }
-            if is_new {
-                bytes += member.id.as_str().len() + 40;
-            }
-            // Where two wait for one job the older knowledge counts; each is told only what is news to it.
-            let seen = if want == Want::Any {
-                member.after
-            } else {
-                None
-            };
-            items
-                .entry(member.id.clone())
-                .and_modify(|known| *known = (*known).min(seen))
-                .or_insert(seen);
-            aboard.push(name);
-        }
-        let flight = self.name();
-        let (abort, registration) = AbortHandle::new_pair();
-        let share = 1.0 / aboard.len().max(1) as f64;
-        for name in &aboard {
-            if let Some(member) = self.members.get_mut(name) {
-                member.flight = Some(flight);
-                member.cost.requests += 1;
-                member.cost.share += share;
-            }
-        }
-        self.flights.insert(
-            flight,
-            Flight {
-                want,
-                members: aboard.len(),
-                abort,
-            },
-        );
-        if want != Want::Now {
-            self.bucket.take();
-        }
-        let request = WaitRequest {
-            jobs: items
-                .into_iter()
-                .map(|(id, after)| WaitItem { id, after })
-                .collect(),
-            wait: Span::default(),
-            until: if want == Want::Done {
-                Until::Done
-            } else {
-                Until::Any
-            },
-        };
-        let batch = Batch {
-            flight,
-            want,
-            members: aboard,
-            sent: now,
-        };
-        Some((batch, request, registration))
-    }
-
-    pub(super) fn hand_out(
-        &mut self,
-        origin: &Origin,
-        batch: &Batch,
-        answer: WaitResponse,
-        now: Instant,
-    ) {
-        let mut waiting: HashMap<JobId, Vec<u64>> = HashMap::new();
-        for name in &batch.members {
-            if let Some(member) = self
-                .members
-                .get(name)
-                .filter(|member| member.flight == Some(batch.flight))
-            {
-                waiting.entry(member.id.clone()).or_default().push(*name);
-            }
-        }
-        for failed in answer.errors {
-            for name in waiting.remove(&failed.id).unwrap_or_default() {
-                self.tell(name, Told::Failure(Failure::refused(failed.error.clone())));
-            }
-        }
-        for job in answer.jobs {
-            let id = job.id.clone();
-            for name in waiting.get(&id).cloned().unwrap_or_default() {
-                let Some(member) = self.members.get(&name) else {
-                    continue;
-                };
-                let news = match member.want {
-                    Want::Now => true,
-                    Want::Any => job.done || member.after.is_none_or(|seen| job.revision > seen),
-                    Want::Done => job.done,
-                };
-                if !news {
-                    continue;
-                }
-                let not_yet = member.not_yet;
-                let told = match check(job.clone(), None) {
-                    Ok(job) => {
-                        let told = origin.told(job, Channel::Shared);
-                        let age = age(told.age, not_yet, batch.sent, now, origin);
-                        Told::Answer(Box::new(Answer {
-                            granted: true,
-                            age: age.filter(|_| told.done),
-                            ..told
-                        }))
-                    }
-                    Err(failure) => Told::Failure(failure),
-                };
-                self.tell(name, told);
-            }
-        }
-        for name in waiting.into_values().flatten() {
-            let Some(member) = self.members.get_mut(&name) else {
-                continue;
-            };
-            if member.tell.is_none() {
-                continue;
-            }
-            member.flight = None;
-            member.not_yet = Some(now);
-            let want = member.want;
-            if want == Want::Now {
-                self.tell(
-                    name,
-                    Told::Failure(Failure::garbled("the answer leaves the job out")),
-                );
-            } else {
-                self.pend(name, want, now);
-            }
-        }
-    }
-
-    pub(super) fn tell_all(&mut self, batch: &Batch, told: impl Fn(&Member) -> Told) {
-        for name in &batch.members {
-            if let Some(member) = self
-                .members
-                .get(name)
-                .filter(|member| member.flight == Some(batch.flight))
-            {
-                let told = told(member);
-                self.tell(*name, told);
-            }
+    /// Tells all members of a request the same.
+    pub(super) fn tell_all(&mut self, batch: &Batch, told: impl Fn() -> Told) {
+        let names: Vec<u64> = batch.aboard(&self.members).map(|(name, _)| name).collect();
+        for name in names {
+            self.tell(name, told());
         }
     }
 
@@ -374,26 +206,5 @@ impl State {
             // A waiter may have left in this instant.
             let _ = tell.send(told);
         }
-    }
-}
-
-/// How old the news of a shared answer is. One that was held came when it happened; of one that came at once nobody
-/// knows better than the clocks, but the news isn't older than the last answer that had none.
-fn age(
-    by_clocks: Option<Duration>,
-    not_yet: Option<Instant>,
-    sent: Instant,
-    now: Instant,
-    origin: &Origin,
-) -> Option<Duration> {
-    let rtt = origin.memory.rtt().unwrap_or_default();
-    let took = now.saturating_duration_since(sent);
-    if took > rtt * 4 + Duration::from_millis(50) {
-        return Some(rtt / 2);
-    }
-    let at_most = not_yet.map(|at| now.saturating_duration_since(at));
-    match (by_clocks, at_most) {
-        (Some(age), Some(most)) => Some(age.min(most)),
-        (age, _) => age,
     }
 }

@@ -1,11 +1,14 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use abide_wire::limits::BODY_BYTES_MAX;
 use abide_wire::{JobId, Timestamp};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::*;
+use super::Receiver;
+use crate::rt::net::TcpStream;
 use crate::rt::system_time;
-use crate::webhook::{seconds_of, sign};
+use crate::webhook::{Secret, seconds_of, sign};
 
 /// One delivery as it goes over the wire, with what a case changes of it.
 struct Case<'a> {

@@ -4,6 +4,11 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
+
+/// The vendors' APIs that come with the crate.
+const PRESETS: &str = include_str!("presets.json");
+
 /// Where a foreign job API has its things: enough to create, ask, wait, watch and cancel, without writing code for it.
 ///
 /// A value that can be read from a configuration file; unknown members are refused. Paths are below the client's address,
@@ -143,61 +148,31 @@ impl Remote {
         }
     }
 
-    /// Video translations of HeyGen, version 3 of its API, at `https://api.heygen.com`. One language per job.
-    #[must_use]
-    pub fn heygen() -> Self {
-        Self::new("heygen", "/v3/video-translations/{id}", "/data/status")
-            .running(["pending", "running"])
-            .completed(["completed", "success"])
-            .failed(["failed"])
-            .create("/v3/video-translations", "/data/video_translation_ids/0")
-            .result("/data")
-            .error("/data/failure_message")
-            .idempotency_header("idempotency-key")
-            .key_header("x-api-key", "")
-    }
-
-    /// Video translations of HeyGen, version 2 of its API.
-    #[must_use]
-    pub fn heygen_v2() -> Self {
-        Self::new("heygen_v2", "/v2/video_translate/{id}", "/data/status")
-            .running(["pending", "running"])
-            .completed(["success", "completed"])
-            .failed(["failed"])
-            .create("/v2/video_translate", "/data/video_translate_id")
-            .result("/data")
-            .error("/data/message")
-            .key_header("x-api-key", "")
-    }
-
-    /// Predictions of Replicate, at `https://api.replicate.com`.
-    #[must_use]
-    pub fn replicate() -> Self {
-        Self::new("replicate", "/v1/predictions/{id}", "/status")
-            .running(["starting", "processing"])
-            .completed(["succeeded"])
-            .failed(["failed"])
-            .canceled(["canceled", "aborted"])
-            .create("/v1/predictions", "/id")
-            .cancel("/v1/predictions/{id}/cancel")
-            .result("/output")
-            .error("/error")
-            .times("/created_at", "/completed_at")
-    }
-
-    /// Videos of OpenAI, at `https://api.openai.com`.
-    #[must_use]
-    pub fn openai_video() -> Self {
-        Self::new("openai_video", "/v1/videos/{id}", "/status")
-            .running(["queued", "in_progress"])
-            .completed(["completed"])
-            .failed(["failed"])
-            .create("/v1/videos", "/id")
-            .delete("/v1/videos/{id}")
-            .error("/error")
-            .progress("/progress", 100)
-            .times("/created_at", "/completed_at")
-            .hint_header("openai-poll-after-ms")
+    /// The description of a vendor's API that comes with the crate:
+    ///
+    /// | name | API | at |
+    /// |---|---|---|
+    /// | `heygen` | video translations of HeyGen, version 3; one language per job | `https://api.heygen.com` |
+    /// | `heygen_v2` | the same, version 2 | |
+    /// | `replicate` | predictions of Replicate | `https://api.replicate.com` |
+    /// | `openai_video` | videos of OpenAI | `https://api.openai.com` |
+    ///
+    /// # Errors
+    ///
+    /// Any other name is a mistake of [usage](Error::is_usage).
+    pub fn preset(name: &str) -> Result<Self, Error> {
+        let wrong = |why: String| Error::usage(why);
+        let mut presets: Vec<Self> = serde_json::from_str(PRESETS)
+            .map_err(|error| wrong(format!("the presets can't be read: {error}")))?;
+        let known = || presets.iter().map(|preset| preset.name.as_str());
+        match known().position(|known| known == name) {
+            Some(place) => Ok(presets.swap_remove(place)),
+            None => {
+                let known: Vec<&str> = known().collect();
+                let known = known.join(", ");
+                Err(wrong(format!("{name:?} is no preset; there are {known}")))
+            }
+        }
     }
 
     /// The words for a job that hasn't ended.
@@ -360,14 +335,13 @@ mod tests {
 
     #[test]
     fn the_presets_are_sound_and_mistakes_are_named() {
-        for remote in [
-            Remote::heygen(),
-            Remote::heygen_v2(),
-            Remote::replicate(),
-            Remote::openai_video(),
-        ] {
-            assert_eq!(remote.mistake(), None, "{}", remote.name);
+        for name in ["heygen", "heygen_v2", "replicate", "openai_video"] {
+            let remote = Remote::preset(name).unwrap();
+            assert_eq!(remote.mistake(), None, "{name}");
+            assert_eq!(remote.name, name);
         }
+        let unknown = Remote::preset("acme").unwrap_err();
+        assert!(unknown.is_usage() && unknown.to_string().contains("replicate"));
         let sound = Remote::new("r", "/jobs/{id}", "/state").completed(["ok"]);
         assert_eq!(sound.mistake(), None);
         let single = Remote::new("r", "/status", "/state").completed(["ok"]);

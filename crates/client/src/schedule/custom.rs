@@ -15,7 +15,7 @@ use std::time::Duration;
 /// let fibonacci = intervals([1, 1, 2, 3, 5, 8].map(Duration::from_secs));
 /// let for_ever = intervals(std::iter::repeat(Duration::from_millis(700)));
 /// ```
-pub fn intervals<I>(pauses: I) -> Intervals<I::IntoIter>
+pub fn intervals<I>(pauses: I) -> impl Schedule + Clone
 where
     I: IntoIterator<Item = Duration>,
     I::IntoIter: Clone + Send + Sync + 'static,
@@ -35,7 +35,7 @@ where
 ///     Some(seen.elapsed + remaining / 2)
 /// });
 /// ```
-pub fn from_fn<F>(next: F) -> FromFn<F>
+pub fn from_fn<F>(next: F) -> impl Schedule + Clone
 where
     F: Fn(&Seen) -> Option<Duration> + Clone + Send + Sync + 'static,
 {
@@ -44,7 +44,7 @@ where
 
 /// A schedule made by [`intervals`].
 #[derive(Clone)]
-pub struct Intervals<I>(I);
+struct Intervals<I>(I);
 
 impl<I> fmt::Debug for Intervals<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,7 +74,7 @@ where
 
 /// A schedule made by [`from_fn`].
 #[derive(Clone)]
-pub struct FromFn<F>(F);
+struct FromFn<F>(F);
 
 impl<F> fmt::Debug for FromFn<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

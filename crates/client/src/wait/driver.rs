@@ -13,27 +13,21 @@ use abide_wire::{Job, Revision, Until};
 
 use super::deadline::{Deadline, GRACE};
 use super::findings::{Findings, Step};
-use super::listening::{Heard, Listening};
+use super::listening::Listening;
 use super::trouble::Trouble;
 use crate::answer::Answer;
 use crate::budget::Account;
 use crate::error::{Error, Kind};
-use crate::exchange::{Failure, FailureKind};
+use crate::exchange::Failure;
 use crate::inbox::Subscription;
 use crate::origin::Origin;
 use crate::report::{Channel, Report};
 use crate::retry::RetryPolicy;
 use crate::rt::{Instant, after, sleep_until, timeout_at};
 use crate::schedule::{Ended, PAUSE_MIN};
-use crate::sse::{Item, Opened};
 use crate::strategy::{Happened, Move, Plan};
 use crate::target::{Exchange, Hold, Target};
 use crate::telemetry::{self, UnderWay};
-
-/// A wait that was given up sooner than this before its deadline hasn't used the time that it was given.
-const PROMPT: Duration = Duration::from_millis(50);
-/// Why a wait ends whose last look found the job running.
-const AT_THE_DEADLINE: &str = "still running at the deadline";
 
 /// How a wait is made.
 #[derive(Debug)]
@@ -53,18 +47,18 @@ pub(super) struct Terms {
 
 /// A wait under way.
 pub(super) struct Driver<'a, V> {
-    target: Box<dyn Target<View = V> + 'a>,
-    origin: Arc<Origin>,
-    terms: Terms,
-    account: Account,
-    deadline: Deadline,
-    findings: Findings<V>,
-    trouble: Trouble,
+    pub(super) target: Box<dyn Target<View = V> + 'a>,
+    pub(super) origin: Arc<Origin>,
+    pub(super) terms: Terms,
+    pub(super) account: Account,
+    pub(super) deadline: Deadline,
+    pub(super) findings: Findings<V>,
+    pub(super) trouble: Trouble,
     /// How many requests failed in all.
-    failures: u32,
-    stream: Option<Box<Listening>>,
+    pub(super) failures: u32,
+    pub(super) stream: Option<Box<Listening>>,
     /// What the wait came to, if there was still news to tell before it.
-    parting: Option<Error>,
+    pub(super) parting: Option<Error>,
     /// Whether the plan was told the end.
     finished: bool,
     /// Whether it was told what became of the wait.
@@ -73,7 +67,7 @@ pub(super) struct Driver<'a, V> {
 }
 
 /// What a move has come to: news or the end, if any.
-type Moved<V> = Result<Option<Step<V>>, Error>;
+pub(super) type Moved<V> = Result<Option<Step<V>>, Error>;
 
 impl<'a, V: Clone + Send> Driver<'a, V> {
     pub(super) fn new(
@@ -167,16 +161,16 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
         seen.abilities = self.origin.memory.abilities(now);
     }
 
-    fn look_at(&self) -> Option<Instant> {
+    pub(super) fn look_at(&self) -> Option<Instant> {
         self.deadline.look_at(&self.origin.memory)
     }
 
     /// That instant, or the last look if it comes first.
-    fn bounded(&self, instant: Instant) -> Instant {
+    pub(super) fn bounded(&self, instant: Instant) -> Instant {
         self.look_at().map_or(instant, |at| at.min(instant))
     }
 
-    fn round_trip(&self) -> Duration {
+    pub(super) fn round_trip(&self) -> Duration {
         self.findings.seen.time.rtt
     }
 
@@ -191,14 +185,14 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
     }
 
     /// Leaves the server alone for a moment after it had nothing new to say.
-    async fn turn_around(&mut self) {
+    pub(super) async fn turn_around(&mut self) {
         if let (true, Some(answered)) = (self.findings.stale, self.findings.answered) {
             sleep_until(self.bounded(after(answered, PAUSE_MIN))).await;
         }
     }
 
     /// How many turns at the request budget this wait gets in proportion to others.
-    fn weight(&self) -> f64 {
+    pub(super) fn weight(&self) -> f64 {
         let seen = &self.findings.seen;
         // Without an opinion of the schedule's: of jobs that have run for long few end in the next second.
         let hazard = self.terms.plan.hazard(seen);
@@ -207,7 +201,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
     }
 
     /// Looks, unless the inbox tells the end first: then that is the error.
-    async fn look(
+    pub(super) async fn look(
         &mut self,
         cut: Option<Instant>,
         limit: Duration,
@@ -257,7 +251,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
     }
 
     /// Takes in the answer to a look that was sent at that instant.
-    fn answered(&mut self, answer: Answer<V>, sent: Instant) -> Option<Step<V>> {
+    pub(super) fn answered(&mut self, answer: Answer<V>, sent: Instant) -> Option<Step<V>> {
         let middle = sent + self.now().saturating_duration_since(sent) / 2;
         self.findings.seen.happened = Happened::Answered;
         self.findings.seen.time.polls += u32::from(!answer.done);
@@ -314,101 +308,6 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
         self.absorb(Answer { hint, ..answer }, sampled)
     }
 
-    async fn listen(&mut self, check: Option<Duration>) -> Moved<V> {
-        if self.stream.is_none() {
-            self.turn_around().await;
-            let sent = self.now();
-            if let Err(failure) = self.open().await {
-                return Box::pin(self.fail(failure, sent)).await;
-            }
-        }
-        let check = check.map(|check| after(self.findings.accepted, check));
-        loop {
-            let look_at = self.look_at();
-            let Some(stream) = &mut self.stream else {
-                return Ok(None);
-            };
-            let Origin { clock, memory, .. } = &*self.origin;
-            let heard = stream.next(clock, memory, look_at, check).await;
-            let now = clock.now();
-            match heard {
-                Heard::Item(item) => match self.hear(item, now) {
-                    Ok(Some(step)) => return Ok(Some(step)),
-                    Ok(None) => {}
-                    Err(failure) => return Box::pin(self.break_off(failure, now)).await,
-                },
-                Heard::Failed(failure) => return Box::pin(self.break_off(failure, now)).await,
-                Heard::Closed => {
-                    let pause = stream.events.retry().mul_f64(self.origin.rng.share());
-                    self.stream = None;
-                    sleep_until(self.bounded(after(now, pause))).await;
-                    self.findings.seen.happened = Happened::Closed;
-                    return Ok(None);
-                }
-                Heard::Dead => {
-                    self.mute();
-                    return Ok(None);
-                }
-                Heard::Quiet => {
-                    self.findings.seen.happened = Happened::Quiet;
-                    return Ok(None);
-                }
-                Heard::TimeUp => return Ok(None),
-            }
-        }
-    }
-
-    /// Opens the stream, or notes why there is none.
-    async fn open(&mut self) -> Result<(), Failure> {
-        let look_at = self.look_at();
-        let exchange = Exchange {
-            limit: self.terms.attempt_timeout,
-            weight: Some(self.weight()),
-            account: &mut self.account,
-        };
-        let revision = self.findings.seen.revision;
-        let Some(opened) = before(look_at, self.target.listen(revision, exchange)).await else {
-            return Ok(());
-        };
-        match opened? {
-            Opened::Open(events) => self.stream = Some(Listening::new(events, self.now())),
-            Opened::Over => self.findings.seen.happened = Happened::Closed,
-            Opened::Absent => {
-                self.origin.memory.note_stream(false, self.now());
-                self.findings.seen.happened = Happened::NoStream;
-            }
-            Opened::Crowded => self.findings.seen.happened = Happened::NoStream,
-        }
-        Ok(())
-    }
-
-    /// Takes in what a stream told.
-    fn hear(&mut self, item: Item, now: Instant) -> Result<Option<Step<V>>, Failure> {
-        let Item::Event { event, data, .. } = item else {
-            return Ok(None);
-        };
-        self.account.cost.received += data.len() as u64;
-        let Some(answer) = self.target.read(&event, &data)? else {
-            return Ok(None);
-        };
-        self.findings.seen.happened = Happened::News;
-        let sampled = now.checked_sub(self.round_trip() / 2).unwrap_or(now);
-        Ok(self.absorb(answer, sampled))
-    }
-
-    /// Closes a stream that doesn't tell what happens.
-    fn mute(&mut self) {
-        self.stream = None;
-        self.origin.memory.note_stream(false, self.now());
-        self.findings.seen.happened = Happened::Muted;
-    }
-
-    /// Closes a stream that failed.
-    async fn break_off(&mut self, failure: Failure, now: Instant) -> Moved<V> {
-        self.stream = None;
-        self.fail(failure, now).await
-    }
-
     async fn await_push(&mut self, until: Duration) -> Option<Step<V>> {
         let at = self.bounded(after(self.findings.accepted, until));
         let Some(inbox) = &mut self.terms.inbox else {
@@ -423,7 +322,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
     }
 
     /// Takes in what the inbox was told.
-    fn told(&mut self, job: &Job) -> Option<Step<V>> {
+    pub(super) fn told(&mut self, job: &Job) -> Option<Step<V>> {
         self.findings.seen.happened = Happened::Pushed;
         let answer = self.target.pushed(job)?;
         let now = self.now();
@@ -431,7 +330,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
     }
 
     /// Takes in an answer that shows the state of the instant `sampled`.
-    fn absorb(&mut self, answer: Answer<V>, sampled: Instant) -> Option<Step<V>> {
+    pub(super) fn absorb(&mut self, answer: Answer<V>, sampled: Instant) -> Option<Step<V>> {
         let now = self.now();
         let Origin {
             retry_budget, rng, ..
@@ -454,7 +353,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
     }
 
     /// Meets a failure: gives up, or pauses as the retry policy wants.
-    async fn fail(&mut self, failure: Failure, sent: Instant) -> Moved<V> {
+    pub(super) async fn fail(&mut self, failure: Failure, sent: Instant) -> Moved<V> {
         if !failure.is_transient() {
             return Err(self.give_up(failure.into_error()));
         }
@@ -490,76 +389,13 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
         Ok(None)
     }
 
-    /// The look at the deadline. An end that it shows is a result. If it is answered so soon that there is time for
-    /// another one, nothing is returned, and the wait goes on until that.
-    async fn last_look(&mut self) -> Moved<V> {
-        let deadline = self.deadline.at.unwrap_or_else(|| self.now());
-        let cut = after(deadline, GRACE);
-        loop {
-            let sent = self.now();
-            let limit = cut.saturating_duration_since(sent);
-            let failure = match self.look(Some(cut), limit, None).await {
-                Err(job) => return Ok(self.told(&job)),
-                Ok(_) if limit.is_zero() => Failure::timed_out(limit),
-                Ok(Some(Ok(answer))) => return self.looked(answer, sent, deadline),
-                Ok(Some(Err(failure))) => failure,
-                Ok(None) => Failure::timed_out(limit),
-            };
-            self.failures += 1;
-            if !failure.is_transient() {
-                return Err(self.give_up(failure.into_error()));
-            }
-            let left = deadline.saturating_duration_since(self.now());
-            if left < PROMPT || failure.kind == FailureKind::TimedOut {
-                return Err(self.too_late(failure, deadline));
-            }
-            sleep_until(after(self.now(), left / 2)).await;
-        }
-    }
-
-    /// Takes in the answer to the last look.
-    fn looked(&mut self, answer: Answer<V>, sent: Instant, deadline: Instant) -> Moved<V> {
-        let step = self.answered(answer, sent);
-        if let Some(Step::Ended(_)) = step {
-            return Ok(step);
-        }
-        let may_look_again = !self.deadline.looked;
-        self.deadline.looked = true;
-        let next = self.look_at().unwrap_or(deadline);
-        if may_look_again && next > after(self.now(), PAUSE_MIN) {
-            return Ok(step);
-        }
-        let error = self.still_running(AT_THE_DEADLINE, true);
-        if step.is_none() {
-            return Err(error);
-        }
-        self.parting = Some(error);
-        Ok(step)
-    }
-
-    /// What a wait comes to whose last look failed when there was no time left for another one.
-    fn too_late(&mut self, failure: Failure, deadline: Instant) -> Error {
-        let look_at = self.look_at().unwrap_or(deadline);
-        let not_yet = after(self.findings.accepted, self.findings.not_yet);
-        if self.deadline.looked || not_yet >= look_at {
-            // A look that came late was the last one.
-            return self.still_running(AT_THE_DEADLINE, true);
-        }
-        // That there was no time left for an answer says less than the answers before it.
-        let failure = match self.trouble.latest.take() {
-            Some(before) if failure.kind == FailureKind::TimedOut => *before,
-            _ => failure,
-        };
-        self.give_up(failure.into_error().timed_out(true))
-    }
-
-    fn still_running(&mut self, what: &str, timed_out: bool) -> Error {
+    pub(super) fn still_running(&mut self, what: &str, timed_out: bool) -> Error {
         let elapsed = self.now().saturating_duration_since(self.deadline.begun);
         let what = format!("{what}, after {elapsed:.1?}");
         self.give_up(Error::new(Kind::StillRunning, what).timed_out(timed_out))
     }
 
-    fn give_up(&mut self, error: Error) -> Error {
+    pub(super) fn give_up(&mut self, error: Error) -> Error {
         self.finish(Ended::given_up(self.findings.not_yet));
         let error = error.report(self.report());
         self.target.complete(error, self.findings.last.as_ref())
@@ -584,7 +420,7 @@ impl<V> Driver<'_, V> {
         }
     }
 
-    fn now(&self) -> Instant {
+    pub(super) fn now(&self) -> Instant {
         self.origin.clock.now()
     }
 
@@ -601,7 +437,10 @@ impl<V> Driver<'_, V> {
 }
 
 /// Waits for the future until that instant, if there is one.
-async fn before<T>(instant: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn before<T>(
+    instant: Option<Instant>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
     match instant {
         Some(instant) => timeout_at(instant, future).await.ok(),
         None => Some(future.await),

@@ -127,7 +127,7 @@ async fn failed(name: &str, remote: Remote) -> abide::Error {
 
 #[tokio::test(start_paused = true)]
 async fn heygen_is_waited_for_by_description() {
-    let (job, seen, words) = from_create_to_end("heygen", Remote::heygen()).await;
+    let (job, seen, words) = from_create_to_end("heygen", Remote::preset("heygen").unwrap()).await;
     assert_eq!(
         job.result.unwrap()["video_url"],
         "https://files.example.test/vt_8f2a.mp4?Expires=1"
@@ -145,13 +145,14 @@ async fn heygen_is_waited_for_by_description() {
     );
     assert_eq!(seen[1].headers()["x-api-key"], "key-of-mine");
     assert!(!seen[1].headers().contains_key("authorization"));
-    let error = failed("heygen", Remote::heygen()).await;
+    let error = failed("heygen", Remote::preset("heygen").unwrap()).await;
     assert_eq!(
         error.problem().unwrap().detail.as_deref(),
         Some("The video has no speech.")
     );
 
-    let (job, seen, words) = from_create_to_end("heygen_v2", Remote::heygen_v2()).await;
+    let (job, seen, words) =
+        from_create_to_end("heygen_v2", Remote::preset("heygen_v2").unwrap()).await;
     assert_eq!(
         job.result.unwrap()["url"],
         "https://files.example.test/9b1c77.mp4?Expires=1"
@@ -161,12 +162,13 @@ async fn heygen_is_waited_for_by_description() {
         seen[1].uri(),
         "https://api.example.test/v2/video_translate/9b1c77"
     );
-    failed("heygen_v2", Remote::heygen_v2()).await;
+    failed("heygen_v2", Remote::preset("heygen_v2").unwrap()).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn replicate_is_waited_for_by_description() {
-    let (job, seen, words) = from_create_to_end("replicate", Remote::replicate()).await;
+    let (job, seen, words) =
+        from_create_to_end("replicate", Remote::preset("replicate").unwrap()).await;
     assert_eq!(
         job.result.unwrap(),
         json!(["https://files.example.test/out.mp4"])
@@ -177,7 +179,7 @@ async fn replicate_is_waited_for_by_description() {
         Duration::from_millis(12_500)
     );
     assert_eq!(seen[1].headers()["authorization"], "Bearer key-of-mine");
-    let error = failed("replicate", Remote::replicate()).await;
+    let error = failed("replicate", Remote::preset("replicate").unwrap()).await;
     assert_eq!(
         error.problem().unwrap().detail.as_deref(),
         Some("CUDA out of memory")
@@ -186,11 +188,12 @@ async fn replicate_is_waited_for_by_description() {
 
 #[tokio::test(start_paused = true)]
 async fn openai_videos_are_waited_for_by_description() {
-    let (job, _, words) = from_create_to_end("openai_video", Remote::openai_video()).await;
+    let (job, _, words) =
+        from_create_to_end("openai_video", Remote::preset("openai_video").unwrap()).await;
     assert_eq!(words, ["queued", "in_progress", "completed"]);
     assert_eq!(job.progress.unwrap().percent, 100.0);
     assert_eq!(job.finished_at.unwrap().since(job.created_at), 40 * SECOND);
-    let error = failed("openai_video", Remote::openai_video()).await;
+    let error = failed("openai_video", Remote::preset("openai_video").unwrap()).await;
     assert_eq!(
         error.problem().unwrap().detail.as_deref(),
         Some("The prompt was refused.")
@@ -209,7 +212,10 @@ async fn a_hint_is_read_anew_on_every_answer() {
         Ok(answer)
     });
     let began = now();
-    let client = server.builder(Remote::openai_video()).build().unwrap();
+    let client = server
+        .builder(Remote::preset("openai_video").unwrap())
+        .build()
+        .unwrap();
     let _ = client.job("video_123").wait().await.unwrap();
     // A floor under the schedule's two seconds: 2, 7 and 2.5 seconds, and a little jitter.
     let took = (now() - began).as_secs_f64();
@@ -219,7 +225,10 @@ async fn a_hint_is_read_anew_on_every_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_word_that_nobody_knows_is_an_error_in_the_end() {
     let server = Scripted::new(|_, _| ok(&json!({"id": "x", "status": "archiving"})));
-    let client = server.builder(Remote::replicate()).build().unwrap();
+    let client = server
+        .builder(Remote::preset("replicate").unwrap())
+        .build()
+        .unwrap();
     let error = client.job("x").wait().await.unwrap_err();
     assert!(error.is_garbled(), "{error:?}");
     assert!(error.to_string().contains("archiving"), "{error}");
@@ -228,11 +237,17 @@ async fn a_word_that_nobody_knows_is_an_error_in_the_end() {
 #[tokio::test(start_paused = true)]
 async fn a_create_without_a_key_is_not_sent_twice() {
     let server = Scripted::new(|_, _| Err(()));
-    let client = server.builder(Remote::replicate()).build().unwrap();
+    let client = server
+        .builder(Remote::preset("replicate").unwrap())
+        .build()
+        .unwrap();
     let error = client.create(NewJob::default()).await.unwrap_err();
     assert!(error.is_unreachable());
     assert_eq!(server.seen().len(), 1);
-    let client = server.builder(Remote::heygen()).build().unwrap();
+    let client = server
+        .builder(Remote::preset("heygen").unwrap())
+        .build()
+        .unwrap();
     let _ = client.create(NewJob::default()).await.unwrap_err();
     assert_eq!(server.seen().len(), 1 + 4);
 }

@@ -164,6 +164,7 @@ impl History {
 
     /// The memory in bytes that a kind must keep at most, without what can be derived from it; 0 for a kind that was
     /// never seen.
+    #[doc(hidden)]
     #[must_use]
     pub fn state_bytes(&self, kind: &str) -> usize {
         self.find(&mut self.lock(), kind)

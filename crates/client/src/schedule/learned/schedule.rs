@@ -59,7 +59,7 @@ impl Dial {
 /// let schedule = Learned::new("translate")
 ///     .dial(Dial::Frugal)
 ///     .expect_about(Duration::from_secs(90))
-///     .greatest(Duration::from_secs(30));
+///     .max(Duration::from_secs(30));
 /// ```
 #[derive(Debug, Clone)]
 pub struct Learned {
@@ -161,7 +161,7 @@ impl Learned {
 
     /// The least interval between two polls. Default: 250 ms. Anything from 100 ms to 1 s serves as well.
     #[must_use]
-    pub fn least(mut self, interval: Duration) -> Self {
+    pub fn min(mut self, interval: Duration) -> Self {
         self.least = interval.max(super::super::PAUSE_MIN);
         self
     }
@@ -169,7 +169,7 @@ impl Learned {
     /// The greatest interval between two polls, for those who promise a worst case. Default: none; 30 s costs up to 5 %,
     /// 10 s up to 26 %.
     #[must_use]
-    pub fn greatest(mut self, interval: Duration) -> Self {
+    pub fn max(mut self, interval: Duration) -> Self {
         self.greatest = Some(interval);
         self
     }

@@ -471,8 +471,8 @@ mod tests {
     fn greatest_and_least_bound_every_pause() {
         let schedule = Learned::new("k")
             .jitter(0.0)
-            .least(3 * SECOND)
-            .greatest(4 * SECOND);
+            .min(3 * SECOND)
+            .max(4 * SECOND);
         let polls = walk(begin(&schedule).as_mut(), 40);
         assert!(polls[0] <= 4.0);
         for pair in polls.windows(2) {
@@ -704,7 +704,7 @@ mod tests {
     fn absurd_times_do_no_harm() {
         let schedule = Learned::new("k")
             .dial(Dial::Price(Duration::MAX))
-            .least(Duration::MAX);
+            .min(Duration::MAX);
         for elapsed in [Duration::ZERO, Duration::MAX] {
             let seen = Seen::at(elapsed)
                 .rtt(Duration::MAX)

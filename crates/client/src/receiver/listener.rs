@@ -1,41 +1,33 @@
-//! A listener that receives webhooks, and wakes the waits.
+//! The listener: its settings, its sockets, its end.
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use tokio::sync::{Semaphore, watch};
 
-use abide_wire::limits::BODY_BYTES_MAX;
 use abide_wire::{WebhookTarget, webhook::TOLERANCE};
 
+use super::intake::{Intake, Taker};
 use crate::inbox::Inbox;
 use crate::rng;
 use crate::rt::net::{
     Io, JoinHandle, JoinSet, TcpListener, TcpStream, Timer, ToSocketAddrs, sleep,
 };
-use crate::rt::{spawn, timeout};
+use crate::rt::spawn;
 use crate::telemetry;
-use crate::webhook::{Delivery, ReplayGuard, Secret, Verifier};
+use crate::webhook::{Delivery, Secret, Verifier};
 
 /// The most connections at a time. Others wait in the system's queue.
 const CONNECTIONS_MAX: usize = 256;
 /// How long the head of a request may take; so this is also how long an idle connection stays open.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
-/// How long a body may take.
-const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 /// How much is read from a connection at once, and the largest head, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// How long to wait where the system has no room for another connection.
@@ -78,9 +70,6 @@ pub struct ReceiverBuilder {
     tolerance: Duration,
     taker: Option<Taker>,
 }
-
-/// What is asked whether a delivery has been dealt with.
-type Taker = Arc<dyn Fn(Delivery) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
 
 /// Why a receiver can't be set up.
 #[derive(Debug, thiserror::Error)]
@@ -228,7 +217,7 @@ impl ReceiverBuilder {
         let secret = self.secrets[0].clone();
         let inbox = self.inbox.clone();
         let (closing, is_closing) = watch::channel(false);
-        let desk = Arc::new(Desk {
+        let intake = Arc::new(Intake {
             verifier: Verifier::new(self.secrets).tolerance(self.tolerance),
             seen: Mutex::default(),
             inbox: self.inbox,
@@ -239,7 +228,7 @@ impl ReceiverBuilder {
             secret,
             inbox,
             closing,
-            task: spawn(accept(listener, desk, is_closing)),
+            task: spawn(accept(listener, intake, is_closing)),
         })
     }
 }
@@ -253,23 +242,8 @@ impl fmt::Debug for ReceiverBuilder {
     }
 }
 
-/// What every request is taken to.
-struct Desk {
-    verifier: Verifier,
-    seen: Mutex<SeenIds>,
-    inbox: Inbox,
-    taker: Option<Taker>,
-}
-
-/// Which deliveries have been taken, and which are being dealt with; of the latter there are never more than connections.
-#[derive(Default)]
-struct SeenIds {
-    guard: ReplayGuard,
-    under_way: HashSet<String>,
-}
-
 /// Accepts until it is closed, and then waits for its connections; or until it is dropped, and its connections with it.
-async fn accept(listener: TcpListener, desk: Arc<Desk>, mut is_closing: watch::Receiver<bool>) {
+async fn accept(listener: TcpListener, intake: Arc<Intake>, mut is_closing: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -283,10 +257,10 @@ async fn accept(listener: TcpListener, desk: Arc<Desk>, mut is_closing: watch::R
         };
         match accepted {
             Ok((socket, _)) => {
-                let desk = desk.clone();
+                let intake = intake.clone();
                 let is_closing = is_closing.clone();
                 connections.spawn(async move {
-                    serve(socket, desk, is_closing).await;
+                    serve(socket, intake, is_closing).await;
                     drop(permit);
                 });
             }
@@ -308,12 +282,12 @@ async fn closed(is_closing: &mut watch::Receiver<bool>) {
     }
 }
 
-async fn serve(socket: TcpStream, desk: Arc<Desk>, mut is_closing: watch::Receiver<bool>) {
+async fn serve(socket: TcpStream, intake: Arc<Intake>, mut is_closing: watch::Receiver<bool>) {
     // It only costs time where it can't be set.
     let _ = socket.set_nodelay(true);
     let service = service_fn(move |request| {
-        let desk = desk.clone();
-        async move { Ok::<_, Infallible>(desk.answer(request).await) }
+        let intake = intake.clone();
+        async move { Ok::<_, Infallible>(intake.answer(request).await) }
     });
     let connection = http1::Builder::new()
         .timer(Timer::new())
@@ -336,130 +310,3 @@ async fn serve(socket: TcpStream, desk: Arc<Desk>, mut is_closing: watch::Receiv
         telemetry::broken_off(&error);
     }
 }
-
-impl Desk {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let (status, why) = match self.take(request).await {
-            Ok(()) => (StatusCode::NO_CONTENT, String::new()),
-            Err((status, why)) => {
-                telemetry::turned_away(status.as_u16(), &why);
-                (status, why)
-            }
-        };
-        let mut response = Response::new(Full::new(why.into()));
-        *response.status_mut() = status;
-        if status == StatusCode::METHOD_NOT_ALLOWED {
-            let allow = header::HeaderValue::from_static("POST");
-            response.headers_mut().insert(header::ALLOW, allow);
-        }
-        response
-    }
-
-    async fn take(&self, request: Request<Incoming>) -> Result<(), (StatusCode, String)> {
-        let refuse = |status, why: &str| Err((status, why.to_owned()));
-        if request.method() != Method::POST {
-            return refuse(StatusCode::METHOD_NOT_ALLOWED, "webhooks are posted");
-        }
-        if !is_json(request.headers()) {
-            return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "webhooks are JSON");
-        }
-        let (head, body) = request.into_parts();
-        let body = Limited::new(body, BODY_BYTES_MAX).collect();
-        let body = match timeout(BODY_TIME_MAX, body).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
-            }
-            Ok(Err(_)) => return refuse(StatusCode::BAD_REQUEST, "the body broke off"),
-            Err(_elapsed) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body was too slow"),
-        };
-        let delivery = Delivery::verified(&self.verifier, &head.headers, &body)
-            .map_err(|error| (StatusCode::UNAUTHORIZED, error.to_string()))?;
-        if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
-            return refuse(StatusCode::BAD_REQUEST, "the body is no JSON");
-        }
-        let Some(note) = self.note(&delivery.id) else {
-            return Ok(());
-        };
-        let undo = match note {
-            Note::New(undo) => undo,
-            // To acknowledge it would lose it, should the one that is being dealt with come to nothing.
-            Note::UnderWay => {
-                return refuse(StatusCode::SERVICE_UNAVAILABLE, "it is being dealt with");
-            }
-        };
-        if let Some(taker) = &self.taker
-            && !taker(delivery.clone()).await
-        {
-            return refuse(StatusCode::SERVICE_UNAVAILABLE, "it can't be taken now");
-        }
-        undo.keep();
-        if let Some(job) = delivery.job() {
-            self.inbox.deliver(job);
-        }
-        Ok(())
-    }
-
-    /// Notes the delivery as seen; `None` where it has been dealt with before.
-    fn note(&self, id: &str) -> Option<Note<'_>> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.guard.is_new(id) {
-            seen.under_way.insert(id.to_owned());
-            Some(Note::New(Undo {
-                desk: self,
-                id: id.to_owned(),
-                is_kept: false,
-            }))
-        } else {
-            seen.under_way.contains(id).then_some(Note::UnderWay)
-        }
-    }
-}
-
-/// What is known of a delivery's id.
-enum Note<'a> {
-    /// It was not seen before.
-    New(Undo<'a>),
-    /// It is being dealt with by another request.
-    UnderWay,
-}
-
-/// Takes the note of a delivery back when it is dropped, unless the delivery was taken: also where the sender gives up half
-/// way and the future is dropped.
-struct Undo<'a> {
-    desk: &'a Desk,
-    id: String,
-    is_kept: bool,
-}
-
-impl Undo<'_> {
-    fn keep(mut self) {
-        self.is_kept = true;
-    }
-}
-
-impl Drop for Undo<'_> {
-    fn drop(&mut self) {
-        let seen = self.desk.seen.lock();
-        let mut seen = seen.unwrap_or_else(PoisonError::into_inner);
-        seen.under_way.remove(&self.id);
-        if !self.is_kept {
-            seen.guard.forget(&self.id);
-        }
-    }
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let essence = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next());
-    essence.is_some_and(|essence| {
-        let essence = essence.trim().to_ascii_lowercase();
-        essence == "application/json"
-            || (essence.starts_with("application/") && essence.ends_with("+json"))
-    })
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,165 @@
+//! What every request to the listener goes through.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+
+use abide_wire::limits::BODY_BYTES_MAX;
+
+use crate::inbox::Inbox;
+use crate::rt::timeout;
+use crate::telemetry;
+use crate::webhook::{Delivery, ReplayGuard, Verifier};
+
+/// How long a body may take.
+const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What is asked whether a delivery has been dealt with.
+pub(super) type Taker =
+    Arc<dyn Fn(Delivery) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
+
+/// What every request is taken to.
+pub(super) struct Intake {
+    pub(super) verifier: Verifier,
+    pub(super) seen: Mutex<SeenIds>,
+    pub(super) inbox: Inbox,
+    pub(super) taker: Option<Taker>,
+}
+
+/// Which deliveries have been taken, and which are being dealt with; of the latter there are never more than connections.
+#[derive(Default)]
+pub(super) struct SeenIds {
+    guard: ReplayGuard,
+    under_way: HashSet<String>,
+}
+
+impl Intake {
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (status, why) = match self.take(request).await {
+            Ok(()) => (StatusCode::NO_CONTENT, String::new()),
+            Err((status, why)) => {
+                telemetry::turned_away(status.as_u16(), &why);
+                (status, why)
+            }
+        };
+        let mut response = Response::new(Full::new(why.into()));
+        *response.status_mut() = status;
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            let allow = header::HeaderValue::from_static("POST");
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+        response
+    }
+
+    async fn take(&self, request: Request<Incoming>) -> Result<(), (StatusCode, String)> {
+        let refuse = |status, why: &str| Err((status, why.to_owned()));
+        if request.method() != Method::POST {
+            return refuse(StatusCode::METHOD_NOT_ALLOWED, "webhooks are posted");
+        }
+        if !is_json(request.headers()) {
+            return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "webhooks are JSON");
+        }
+        let (head, body) = request.into_parts();
+        let body = Limited::new(body, BODY_BYTES_MAX).collect();
+        let body = match timeout(BODY_TIME_MAX, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
+            }
+            Ok(Err(_)) => return refuse(StatusCode::BAD_REQUEST, "the body broke off"),
+            Err(_elapsed) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body was too slow"),
+        };
+        let delivery = Delivery::verified(&self.verifier, &head.headers, &body)
+            .map_err(|error| (StatusCode::UNAUTHORIZED, error.to_string()))?;
+        if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
+            return refuse(StatusCode::BAD_REQUEST, "the body is no JSON");
+        }
+        let Some(note) = self.note(&delivery.id) else {
+            return Ok(());
+        };
+        let undo = match note {
+            Note::New(undo) => undo,
+            // To acknowledge it would lose it, should the one that is being dealt with come to nothing.
+            Note::UnderWay => {
+                return refuse(StatusCode::SERVICE_UNAVAILABLE, "it is being dealt with");
+            }
+        };
+        if let Some(taker) = &self.taker
+            && !taker(delivery.clone()).await
+        {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, "it can't be taken now");
+        }
+        undo.keep();
+        if let Some(job) = delivery.job() {
+            self.inbox.deliver(job);
+        }
+        Ok(())
+    }
+
+    /// Notes the delivery as seen; `None` where it has been dealt with before.
+    fn note(&self, id: &str) -> Option<Note<'_>> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.guard.is_new(id) {
+            seen.under_way.insert(id.to_owned());
+            Some(Note::New(Undo {
+                intake: self,
+                id: id.to_owned(),
+                is_kept: false,
+            }))
+        } else {
+            seen.under_way.contains(id).then_some(Note::UnderWay)
+        }
+    }
+}
+
+/// What is known of a delivery's id.
+enum Note<'a> {
+    /// It was not seen before.
+    New(Undo<'a>),
+    /// It is being dealt with by another request.
+    UnderWay,
+}
+
+/// Takes the note of a delivery back when it is dropped, unless the delivery was taken: also where the sender gives up half
+/// way and the future is dropped.
+struct Undo<'a> {
+    intake: &'a Intake,
+    id: String,
+    is_kept: bool,
+}
+
+impl Undo<'_> {
+    fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        let seen = self.intake.seen.lock();
+        let mut seen = seen.unwrap_or_else(PoisonError::into_inner);
+        seen.under_way.remove(&self.id);
+        if !self.is_kept {
+            seen.guard.forget(&self.id);
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let essence = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next());
+    essence.is_some_and(|essence| {
+        let essence = essence.trim().to_ascii_lowercase();
+        essence == "application/json"
+            || (essence.starts_with("application/") && essence.ends_with("+json"))
+    })
+}

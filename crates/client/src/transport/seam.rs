@@ -1,0 +1,34 @@
+//! What a transport is.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+use super::{Body, TransportError};
+
+/// A future behind a pointer, as a seam needs it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Sends requests. The default one is HTTP over TCP and TLS; implement it for a middleware, another stack, or a test
+/// that plays a server in memory.
+///
+/// A transport makes one exchange and nothing more: it neither retries nor follows redirects nor limits time, because
+/// the waits above it do. The future resolves when the head of the answer has come; the body follows as it comes.
+///
+/// # Cancel safety
+///
+/// Both the future and the [`Body`] may be dropped at any time, and the exchange must then be over.
+pub trait Transport: fmt::Debug + Send + Sync + 'static {
+    /// Sends a request with an absolute URL.
+    ///
+    /// # Errors
+    ///
+    /// Where no answer came: see [`TransportError`]. An answer with an error status is an answer.
+    fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> BoxFuture<'_, Result<Response<Body>, TransportError>>;
+}
