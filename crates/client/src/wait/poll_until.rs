@@ -52,7 +52,8 @@ pub struct PollUntil<'a, F, E> {
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
-/// /// use abide::{Look, poll_until};
+/// use std::time::Duration;
+/// use abide::{Look, poll_until};
 /// use abide::schedule::Learned;
 ///
 /// let mut looks = 0;
