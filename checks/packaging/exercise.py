@@ -46,7 +46,7 @@ class Server:
         """Creates so many jobs, fifty at a time on one connection."""
         connection = http.client.HTTPConnection(*self.address, timeout=PATIENCE)
         connection.connect()
-        lines = f"POST /v1/jobs HTTP/1.1\r\nHost: abide\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
+        lines = f"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
         stream = connection.sock.makefile("rb")
         for _ in range(count // 50):
             connection.sock.sendall((lines.encode() + BODY) * 50)

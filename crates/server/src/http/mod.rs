@@ -1,9 +1,9 @@
 //! The HTTP surface: one way from a request to its answer.
 //!
-//! A request becomes one [`Call`](call::Call). A [row](route::Row) of the one route [table] says what it is, and the
+//! A request becomes one `Call`. A row of the one route table says what it is, and the
 //! row's handler answers it with one [`Answer`](answer::Answer), at once or later. The [`Gate`] is what happens
 //! around every request, whatever it asks for. Rows stand beside their handlers, in the rooms of this folder; another
-//! system's routes and words are in a folder of [`dialect`].
+//! system's routes and words are in a folder of `dialect`.
 //!
 //! Handlers see the board and the door to the loop, by [`AppState`]; never the engine's decisions, the journal or the
 //! courier.
