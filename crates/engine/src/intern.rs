@@ -1,7 +1,7 @@
 //! What a million jobs have in common, stored once and in little room.
 //!
-//! The [`Interner`] gives equal texts and lists of stages one allocation. It is lent to whatever is read from a
-//! checkpoint ([`Interner::reading`]), so that a job's texts are looked up where they lie and never made anew.
+//! The `Interner` gives equal texts and lists of stages one allocation. It is lent to whatever is read from a
+//! checkpoint (`Interner::reading`), so that a job's texts are looked up where they lie and never made anew.
 
 use std::borrow::Borrow;
 use std::cell::RefCell;

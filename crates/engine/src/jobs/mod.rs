@@ -1,7 +1,7 @@
 //! Jobs: from a create to the removal of the record.
 //!
 //! [`Jobs`] is the state: the records, what is found by what, and what outlives a record. A command ([`create`],
-//! [`change`], [`named`], [`simulator`]) becomes entries; [`Jobs::apply`] turns an entry into a new record and returns
+//! [`change`], [`named`], [`simulator`]) becomes entries; `Jobs::apply` turns an entry into a new record and returns
 //! it, so that the deliveries can tell of it. What a simulated job will do is drawn once, as its [`plan`], when it is
 //! created; [`due`] only reads it. Ends teach how long jobs of a kind take ([`learn`]).
 //!
