@@ -36,12 +36,13 @@ fuzz() {
     shift
   done
   shift
-  # It is the time that ends a run, not the number of examples.
+  # It is the time that ends a run, not the number of examples. More than thirty guesses of a key in a minute would have the fuzzer's address
+  # refused, with the right key too, so it doesn't guess; a test of the server does.
   (
     cd "$work"
     env SCHEMATHESIS_HOOKS=../../../checks/openapi-fuzz/hooks.py "${variables[@]}" \
       timeout --kill-after=5 $((seconds * 3 + 60)) venv/bin/schemathesis --config-file ../../../checks/openapi-fuzz/schemathesis.toml run "$url/openapi.json" "$@" \
-      --checks all --exclude-checks missing_required_header --phases examples,coverage,fuzzing,stateful --mode all --max-examples 15 --max-time "$seconds" --seed "$seed" --workers 1 \
+      --checks all --exclude-checks missing_required_header,ignored_auth --phases examples,coverage,fuzzing,stateful --mode all --max-examples 15 --max-time "$seconds" --seed "$seed" --workers 1 \
       --request-timeout 10 --generation-database none --suppress-health-check all --warnings off --no-color
   ) >"$work/$name.txt" 2>&1
 }
