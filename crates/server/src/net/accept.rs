@@ -17,9 +17,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::future::FutureExt as _;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::connection::{Answers, connection};
 
@@ -29,6 +28,9 @@ pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 pub(crate) const SIGN_OF_LIFE_WAIT: Duration = Duration::from_secs(30);
 /// How long to wait where the system has no room for another connection.
 const NO_ROOM_WAIT: Duration = Duration::from_millis(100);
+
+/// Open files that connections leave to the journal and to webhooks.
+const FILES_KEPT: u64 = 100;
 
 /// How the accept loop behaves.
 #[derive(Clone, Debug)]
@@ -130,16 +132,21 @@ where
     M: Fn(Peer) -> A,
     A: Answers,
 {
-    let cut = CancellationToken::new();
-    let _cut_when_dropped = cut.clone().drop_guard();
-    let connections = TaskTracker::new();
-    let room = Arc::new(Semaphore::new(options.connections_max));
+    let mut connections = JoinSet::new();
+    let connections_max = room_for(options.connections_max, raise_files_max());
+    if connections_max < options.connections_max {
+        tracing::warn!(
+            connections_max,
+            "fewer connections than configured, because of the limit of open files"
+        );
+    }
+    let room = Arc::new(Semaphore::new(connections_max));
     loop {
-        let accepted = tokio::select! {
+        let (stream, peer, permit) = tokio::select! {
             accepted = accept(&listener, &room) => accepted,
+            Some(_ended) = connections.join_next() => continue,
             () = stop.cancelled() => break,
         };
-        let (stream, peer, permit) = accepted;
         let reset = Reset::default();
         let answers = make(Peer {
             address: peer,
@@ -151,15 +158,11 @@ where
             reset,
             _permit: permit,
         };
-        let served = connection(stream, answers, stop.clone());
-        connections.spawn(served.with_cancellation_token_owned(cut.clone()));
+        connections.spawn(connection(stream, answers, stop.clone()));
     }
     drop(listener);
-    connections.close();
-    if tokio::time::timeout(options.drain, connections.wait())
-        .await
-        .is_ok()
-    {
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(options.drain, ended).await.is_ok() {
         return 0;
     }
     let left = connections.len();
@@ -167,9 +170,38 @@ where
         connections = left,
         "cut connections that didn't end within the drain time"
     );
-    cut.cancel();
-    connections.wait().await;
+    connections.shutdown().await;
     left
+}
+
+/// Raises the limit of open files as far as the system allows, and says what it is, if the system says.
+fn raise_files_max() -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        // Where it refuses, the limit is what it was.
+        let _ = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: maximum,
+                maximum,
+            },
+        );
+        getrlimit(Resource::Nofile).current
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// How many connections there may be with at most that many open files.
+fn room_for(connections_max: usize, files_max: Option<u64>) -> usize {
+    let Some(files_max) = files_max else {
+        return connections_max;
+    };
+    // A small limit is shared evenly.
+    let kept = FILES_KEPT.min(files_max / 2);
+    connections_max.min(usize::try_from(files_max - kept).unwrap_or(usize::MAX))
 }
 
 /// A connection that can be broken off from within.
@@ -277,4 +309,22 @@ fn watch_for_life(stream: &TcpStream) {
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_user_timeout(Some(SIGN_OF_LIFE_WAIT));
     let _ = stream.set_nodelay(true);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_open_files_to_others() {
+        for (connections_max, files_max, expected) in [
+            (10, None, 10),
+            (10, Some(1_024), 10),
+            (2_000, Some(1_024), 924),
+            (2_000, Some(120), 60),
+            (1, Some(2), 1),
+        ] {
+            assert_eq!(room_for(connections_max, files_max), expected);
+        }
+    }
 }

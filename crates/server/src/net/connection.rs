@@ -74,13 +74,19 @@ where
             return Box::pin(http2::serve(line, answers, stop)).await;
         }
         loop {
-            let turned = Box::pin(talk(line, answers, &stop)).await;
-            (line, answers) = (turned.line, turned.answers);
-            let goes_on = match turned.why {
+            let why = {
+                let turned = Box::pin(talk(line, answers, &stop)).await;
+                (line, answers) = (turned.line, turned.answers);
+                turned.why
+            };
+            let goes_on = match why {
                 Why::Idle => true,
                 Why::Ended => false,
                 Why::Cut => return,
-                Why::Refused(refusal) => line.send(refusal).await.is_err(),
+                Why::Refused(refusal) => {
+                    Box::pin(line.refuse(refusal)).await;
+                    return;
+                }
                 Why::Parked(parked) => match line.answer(parked, &stop).await {
                     Ok(keeps) => keeps,
                     // It is between the client and its network; it is no fault of ours.
@@ -91,7 +97,6 @@ where
                 || line.ahead.is_empty()
                     && !Box::pin(hear(&mut line, IDLE_WAIT, &stop, |_| true)).await
             {
-                // Tells the end before the socket is closed, after which unread bytes would make it a reset.
                 let _ = line.io.shutdown().await;
                 return;
             }
@@ -146,7 +151,7 @@ enum Why {
     Ended,
     /// It is to be ended as it is.
     Cut,
-    /// A head can't be read; what is to be said to that.
+    /// The rest of what the client sends isn't read; what is still to be said to that.
     Refused(Vec<u8>),
     /// A request waits.
     Parked(Parked),
@@ -180,6 +185,7 @@ where
                 return Poll::Ready(match ended {
                     Err(error) if turn.is_refused() => Why::Refused(refusal(&error)),
                     Err(_) => Why::Cut,
+                    Ok(()) if !turn.is_read() => Why::Refused(Vec::new()),
                     Ok(()) => Why::Ended,
                 });
             }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, StatusCode, Version, header};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +22,10 @@ use crate::http::answer::{Answer, Body, Broken, Later, Pieces};
 const AHEAD_BYTES_MAX: usize = HEAD_BYTES_MAX;
 /// A stream's pieces that are there at once go out together, in writes of about this many bytes.
 const SEND_BYTES: usize = 64 * 1024;
+/// How long the end of a connection that isn't read to its end is waited for.
+const LINGER_WAIT: Duration = Duration::from_secs(2);
+/// The most bytes that are read meanwhile.
+const LINGER_BYTES_MAX: u64 = 1024 * 1024;
 /// How often a peer that can't be heard any more is asked whether it is still there.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// What it is asked by: an answer in between, which every client of HTTP/1.1 must be able to skip.
@@ -131,7 +135,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Line<I> {
             drop(later);
             match rest {
                 None => self.send(bytes).await?,
-                Some((pieces, end)) => self.stream(bytes, pieces, end).await?,
+                // In a box, because most requests that wait have no need of its room.
+                Some((pieces, end)) => Box::pin(self.stream(bytes, pieces, end)).await?,
             }
             Ok(keeps)
         }
@@ -193,6 +198,21 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Line<I> {
                 _ => Ok(()),
             }
         }
+    }
+
+    /// Writes these bytes and ends the connection, although the client may not have sent all that it wanted.
+    ///
+    /// What it still sends is read for a while: bytes that are there when a socket is closed turn its end into a reset,
+    /// which may overtake what was said.
+    pub(super) async fn refuse(mut self, bytes: Vec<u8>) {
+        let lingering = async {
+            self.send(bytes).await?;
+            self.io.shutdown().await?;
+            let mut unread = self.io.take(LINGER_BYTES_MAX);
+            tokio::io::copy(&mut unread, &mut tokio::io::sink()).await
+        };
+        // It has ended either way.
+        let _ = tokio::time::timeout(LINGER_WAIT, lingering).await;
     }
 
     /// Writes all of these bytes.

@@ -458,3 +458,59 @@ async fn a_connection_has_no_room_for_what_it_does_rarely() {
     let bytes = std::mem::size_of_val(&served);
     assert!(bytes <= 448, "{bytes}");
 }
+
+/// Answers `/never` never, and says when it is asked; everything else at once.
+struct Never(std::sync::Arc<tokio::sync::Notify>);
+
+impl Answers for Never {
+    fn answer(&self, request: Request<Body>) -> Outcome {
+        if request.uri().path() == "/never" {
+            self.0.notify_one();
+            return Outcome::Held(Box::pin(std::future::pending()));
+        }
+        Outcome::Now(Response::new(Body::from("fine")))
+    }
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_told_as_that() {
+    let first = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = first.local_addr().unwrap();
+    let error = bind(address).await.unwrap_err();
+    assert!(matches!(error, BindError::InUse { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_accept_loop_answers_drains_and_ends() {
+    let listener = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let options = ServeOptions {
+        connections_max: 2,
+        drain: Duration::from_millis(50),
+    };
+    let never = std::sync::Arc::<tokio::sync::Notify>::default();
+    let make = {
+        let never = never.clone();
+        move |peer: Peer| {
+            assert!(peer.address.ip().is_loopback());
+            Never(never.clone())
+        }
+    };
+    let server = tokio::spawn(serve(listener, make, options, stop.clone()));
+    let connect = async || tokio::net::TcpStream::connect(address).await.unwrap();
+    // A place is free again when its connection has ended.
+    for _ in 0..5 {
+        let mut stream = connect().await;
+        let request = "GET / HTTP/1.1\r\nconnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("fine"), "{answer}");
+    }
+    let mut stream = connect().await;
+    stream.write_all(get("/never").as_bytes()).await.unwrap();
+    never.notified().await;
+    stop.cancel();
+    assert_eq!(server.await.unwrap(), 1);
+}

@@ -264,3 +264,22 @@ async fn a_backup_with_the_checkpoint_first_is_whole_and_goes_on() {
         "{refused}"
     );
 }
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_in_words() {
+    let place = tempfile::tempdir().unwrap();
+    let server = start(config(place.path())).await;
+    let body = "x".repeat(1_000_000);
+    let length = body.len();
+    let head = format!("POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+    for _ in 0..10 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // It may be cut off in the middle, but not before it is told why.
+        let _ = stream.write_all(body.as_bytes()).await;
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer:?}");
+    }
+    server.end().await;
+}
