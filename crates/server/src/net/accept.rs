@@ -135,7 +135,8 @@ where
     let mut connections = JoinSet::new();
     let connections_max = room_for(options.connections_max, raise_files_max());
     if connections_max < options.connections_max {
-        tracing::warn!(
+        // The default is more than most systems allow, so this is no warning.
+        tracing::debug!(
             connections_max,
             "fewer connections than configured, because of the limit of open files"
         );

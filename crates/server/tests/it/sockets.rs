@@ -271,7 +271,8 @@ async fn a_body_that_is_too_large_is_refused_in_words() {
     let server = start(config(place.path())).await;
     let body = "x".repeat(1_000_000);
     let length = body.len();
-    let head = format!("POST /v1/jobs HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {length}\r\n\r\n");
+    let head =
+        format!("POST /v1/jobs HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {length}\r\n\r\n");
     for _ in 0..10 {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
