@@ -1,6 +1,11 @@
 //! How many requests all waits may send together.
+//!
+//! Waits queue for their turns, and the first takes the next one. But a turn is never *owned*: a future may be alive and
+//! not polled, as the losing arm of a `select!` by reference is, or the members of a `FuturesUnordered` whose loop body
+//! awaits something else. So each wait in the queue looks now and then, and if the first has left its turn lying for
+//! [`TURN_KEPT`] takes it. Those it passes keep their tags, and are first again as soon as they are polled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,14 +46,26 @@ struct State {
     bearable: f64,
     /// The tag that was served last: time as the queue counts it.
     virtual_time: f64,
-    /// Who waits, in order of tags. The number tells equals apart.
-    queue: BTreeMap<(Tag, u64), Arc<Notify>>,
+    /// The waits that want a turn, in order of tags.
+    queue: BTreeMap<Key, Arc<Notify>>,
+    /// Those that left a turn lying and haven't been polled since.
+    passed: BTreeSet<Key>,
+    /// Since when the first may have taken its turn.
+    lying_since: Option<Instant>,
     names: u64,
 }
+
+/// A place in the queue; the number tells equal tags apart.
+type Key = (Tag, u64);
 
 /// A position in the queue. Finite and positive, so that its bits are in the order of its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Tag(u64);
+
+/// How long the first in the queue may leave its turn lying.
+const TURN_KEPT: Duration = Duration::from_millis(50);
+/// The pause between two looks of a wait that isn't first, per wait in the queue: together they look once in this time.
+const WATCH_EACH: Duration = Duration::from_millis(1);
 
 /// The least part of the rate that is left after any number of refusals.
 const BEARABLE_MIN: f64 = 0.05;
@@ -96,41 +113,44 @@ impl Budget {
             state.queue.insert(key, Arc::clone(&bell));
             Place {
                 budget: self,
+                clock,
                 key,
                 bell,
             }
         };
-        loop {
-            let ready = {
-                let now = clock.now();
-                let mut state = self.lock();
-                if state
-                    .queue
-                    .first_key_value()
-                    .is_some_and(|(key, _)| *key == place.key)
-                {
-                    let ready = self.ready(&mut state, now);
-                    if ready <= now {
-                        state.tokens -= 1.0;
-                        state.virtual_time = f64::from_bits(place.key.0.0);
-                        return;
-                    }
-                    Some(ready)
-                } else {
-                    None
-                }
-            };
-            let turn = async {
-                match ready {
-                    Some(ready) => sleep_until(ready).await,
-                    None => std::future::pending().await,
-                }
-            };
+        while let Some(look_at) = self.turn(&place) {
             tokio::select! {
-                () = turn => {}
+                () = sleep_until(look_at) => {}
                 () = place.bell.notified() => {}
             }
         }
+    }
+
+    /// Takes a turn if it is the place's own, or left lying. If not, when to look again.
+    fn turn(&self, place: &Place<'_>) -> Option<Instant> {
+        let now = place.clock.now();
+        let mut state = self.lock();
+        if state.passed.remove(&place.key) {
+            state.queue.insert(place.key, Arc::clone(&place.bell));
+        }
+        let is_first = state.first() == Some(place.key);
+        let ready = self.ready(&mut state, now);
+        let since = *state.lying_since.get_or_insert(ready);
+        let passes_at = after(since, TURN_KEPT);
+        if ready > now || !is_first && passes_at > now {
+            let watch =
+                WATCH_EACH.saturating_mul(u32::try_from(state.queue.len()).unwrap_or(u32::MAX));
+            return Some(match is_first {
+                true => ready,
+                false => after(passes_at.max(ready), watch),
+            });
+        }
+        let behind = state.queue.split_off(&place.key);
+        let passed = std::mem::replace(&mut state.queue, behind);
+        state.passed.extend(passed.into_keys());
+        state.tokens -= 1.0;
+        state.virtual_time = f64::from_bits(place.key.0.0);
+        None
     }
 
     /// Takes a turn without waiting for it: later ones wait the longer.
@@ -220,17 +240,31 @@ impl Account {
 /// A place in the queue. Leaving it, served or not, rings for the next.
 struct Place<'a> {
     budget: &'a Budget,
-    key: (Tag, u64),
+    clock: &'a Clock,
+    key: Key,
     bell: Arc<Notify>,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        let now = self.clock.now();
         let mut state = self.budget.lock();
+        if state.first() == Some(self.key) {
+            // The next one is first from now on.
+            let ready = self.budget.ready(&mut state, now);
+            state.lying_since = Some(ready);
+        }
         state.queue.remove(&self.key);
+        state.passed.remove(&self.key);
         if let Some((_, bell)) = state.queue.first_key_value() {
             bell.notify_one();
         }
+    }
+}
+
+impl State {
+    fn first(&self) -> Option<Key> {
+        self.queue.first_key_value().map(|(key, _)| *key)
     }
 }
 
@@ -304,6 +338,43 @@ mod tests {
         tokio::join!(impatient, budget.take(&clock, &mut tag, 1.0));
         assert!(clock.now() - began < Duration::from_millis(1_100));
         assert!(budget.lock().queue.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_nobody_polls_holds_nobody_up_and_keeps_its_place() {
+        let clock = Clock::start();
+        let budget = Budget::per_second(5.0);
+        for _ in 0..5 {
+            budget.take(&clock, &mut 0.0, 1.0).await;
+        }
+        let mut tags = [0.0; 30];
+        let mut unpolled: Vec<_> = tags
+            .iter_mut()
+            .map(|tag| Box::pin(budget.take(&clock, tag, 9.0)))
+            .collect();
+        for turn in &mut unpolled {
+            assert!(futures_util::poll!(turn.as_mut()).is_pending());
+        }
+        let began = clock.now();
+        let mut tag = 0.0;
+        for _ in 0..10 {
+            budget.take(&clock, &mut tag, 1.0).await;
+        }
+        let took = clock.now() - began;
+        // Ten turns of a fifth of a second each, and what it takes to see that the others are left lying.
+        assert!(took < Duration::from_millis(2_300), "{took:?}");
+        // What is polled again is before those that came later, and the rate is kept.
+        let mut late = 0.0;
+        let rest = join_all(unpolled);
+        let later = budget.take(&clock, &mut late, 1.0);
+        let began = clock.now();
+        let (_, took) = tokio::join!(async { drop(rest.await) }, async {
+            later.await;
+            clock.now() - began
+        });
+        assert!(took > Duration::from_millis(5_000), "{took:?}");
+        let state = budget.lock();
+        assert!(state.queue.is_empty() && state.passed.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

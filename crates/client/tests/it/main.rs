@@ -16,4 +16,5 @@ mod real;
 mod rules;
 mod sockets;
 mod telemetry;
+mod unpolled;
 mod world;
