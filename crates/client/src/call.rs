@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::exchange::{Call, Failure, Reply, exchange};
 use crate::origin::Origin;
 use crate::resume::ResumeToken;
-use crate::rt::{after, sleep_until};
+use crate::rt::{AWAKE, after, sleep_until};
 use crate::telemetry;
 
 /// Sends until there is an answer that can be read, or the retry policy gives up. A request that isn't repeatable is sent
@@ -19,6 +19,8 @@ pub(crate) async fn call<T>(
     let mut failures = 0;
     loop {
         let left = until.saturating_duration_since(origin.clock.now());
+        // A process that slept through the time that was left hasn't asked yet.
+        let left = if left.is_zero() { AWAKE } else { left };
         let limit = left.min(origin.attempt_timeout);
         let answer = exchange(origin, call, limit).await;
         let failure = match answer.and_then(|reply| read(&reply)) {

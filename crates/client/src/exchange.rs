@@ -13,7 +13,7 @@ use abide_wire::{Problem, headers};
 use crate::error::{Error, Kind, Source};
 use crate::origin::Origin;
 use crate::retry::retry_after;
-use crate::rt::{Instant, after, timeout, timeout_at};
+use crate::rt::{Instant, after, in_time, timeout};
 use crate::telemetry::{self, Purpose};
 use crate::transport::{Body, TransportError};
 
@@ -299,9 +299,8 @@ pub(crate) async fn exchange(
             received: origin.clock.now(),
         })
     };
-    let result = timeout_at(after(sent, limit), work)
-        .await
-        .unwrap_or_else(|_| Err(Failure::timed_out(limit)));
+    let result = in_time(&origin.clock, after(sent, limit), work).await;
+    let result = result.unwrap_or_else(|| Err(Failure::timed_out(limit)));
     let took = origin.clock.now().saturating_duration_since(sent);
     telemetry::exchanged(
         call.purpose,

@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode, header};
 use crate::exchange::{Call, Failure, JOB_BYTES_MAX, open};
 use crate::hub::Alone;
 use crate::origin::Origin;
-use crate::rt::timeout;
+use crate::rt::{self, in_time};
 use crate::telemetry;
 use crate::transport::Body;
 
@@ -173,9 +173,8 @@ pub(crate) async fn open_events(
         call = call.header(headers::LAST_EVENT_ID, HeaderValue::from(after));
     }
     let sent = origin.clock.now();
-    let answer = timeout(limit, open(origin, &call))
-        .await
-        .unwrap_or_else(|_| Err(Failure::timed_out(limit)));
+    let answer = in_time(&origin.clock, rt::after(sent, limit), open(origin, &call)).await;
+    let answer = answer.unwrap_or_else(|| Err(Failure::timed_out(limit)));
     let took = origin.clock.now().saturating_duration_since(sent);
     telemetry::exchanged(
         call.purpose,

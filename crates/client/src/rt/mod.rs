@@ -11,12 +11,14 @@ mod clock;
 #[cfg(any(feature = "http", feature = "inbox"))]
 pub(crate) mod net;
 mod skew;
+mod slept;
 
 pub(crate) use tokio::task::spawn;
 pub(crate) use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 pub(crate) use self::clock::{Clock, after, system_time};
 pub(crate) use self::skew::Skew;
+pub(crate) use self::slept::{AWAKE, in_time, overslept};
 
 #[cfg(test)]
 mod tests;

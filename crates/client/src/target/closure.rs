@@ -10,7 +10,7 @@ use crate::error::Source;
 use crate::exchange::Failure;
 use crate::origin::Origin;
 use crate::report::Channel;
-use crate::rt::timeout;
+use crate::rt::{after, in_time};
 use crate::schedule::Remaining;
 
 /// What a look has shown.
@@ -112,9 +112,8 @@ where
                 .spend(&origin.budget, &origin.clock, terms.weight)
                 .await;
             let sent = origin.clock.now();
-            let look = timeout(terms.limit, (self.look)())
-                .await
-                .map_err(|_| Failure::timed_out(terms.limit))?;
+            let look = in_time(&origin.clock, after(sent, terms.limit), (self.look)()).await;
+            let look = look.ok_or_else(|| Failure::timed_out(terms.limit))?;
             origin
                 .memory
                 .note_rtt(origin.clock.now().saturating_duration_since(sent));

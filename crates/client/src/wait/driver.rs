@@ -23,7 +23,7 @@ use crate::inbox::Subscription;
 use crate::origin::Origin;
 use crate::report::{Channel, Report};
 use crate::retry::RetryPolicy;
-use crate::rt::{Instant, after, sleep_until, timeout_at};
+use crate::rt::{Instant, after, overslept, sleep_until, timeout_at};
 use crate::schedule::{Ended, PAUSE_MIN};
 use crate::strategy::{Happened, Move, Plan};
 use crate::target::{Exchange, Hold, Target};
@@ -246,7 +246,17 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                 Ok(step)
             }
             Ok(Some(Err(failure))) => Box::pin(self.fail(failure, sent)).await,
-            Ok(None) => Ok(None),
+            Ok(None) => {
+                // Cut where it was the last look itself: there won't be another.
+                if let (Some(cut), Some(deadline)) = (cut, self.deadline.at)
+                    && cut > deadline
+                    && !overslept(cut, self.now())
+                {
+                    self.failures += 1;
+                    return Err(self.too_late(Failure::timed_out(cut - sent), deadline));
+                }
+                Ok(None)
+            }
         }
     }
 
@@ -376,7 +386,8 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
             return Err(self.give_up(failure.into_error()));
         };
         self.trouble.remember(failure, pause);
-        let pause = sleep_until(self.bounded(after(now, pause)));
+        let due = self.bounded(after(now, pause));
+        let pause = sleep_until(due);
         match &self.terms.inbox {
             None => pause.await,
             Some(inbox) => {
@@ -385,6 +396,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                 }
             }
         }
+        self.trouble.paused(due, self.now());
         self.findings.seen.happened = Happened::Failed;
         Ok(None)
     }

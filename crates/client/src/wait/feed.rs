@@ -258,7 +258,9 @@ impl Following {
             return Err(failure.into_error().token(token));
         };
         telemetry::paused(failure.what(), self.trouble.failures, pause);
-        sleep_until(after(now, pause)).await;
+        let due = after(now, pause);
+        sleep_until(due).await;
+        self.trouble.paused(due, origin.clock.now());
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::exchange::Failure;
 use crate::memory::Memory;
-use crate::rt::{Clock, Instant, after, timeout_at};
+use crate::rt::{Clock, Instant, after, overslept, timeout_at};
 use crate::sse::{Events, Item};
 
 /// A stream over which nothing came for this long is dead: more than two heartbeats of our server.
@@ -68,6 +68,8 @@ impl Listening {
             Ok(Ok(None)) => Heard::Closed,
             Ok(Err(failure)) => Heard::Failed(failure),
             Err(_) if end.is_some_and(|at| now >= at) => Heard::TimeUp,
+            // Of a process that was asleep nobody can say that the stream was silent: it is opened anew.
+            Err(_) if overslept(dead, now) => Heard::Closed,
             Err(_) if now >= dead => Heard::Dead,
             Err(_) => Heard::Quiet,
         }

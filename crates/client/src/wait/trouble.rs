@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::exchange::{Failure, FailureKind};
 use crate::retry::RetryPolicy;
-use crate::rt::{Instant, after};
+use crate::rt::{Instant, after, overslept};
 use crate::telemetry;
 
 /// Failures in a row.
@@ -44,6 +44,13 @@ impl Trouble {
             self.since = Some(after(since, pause));
         }
         Some(pause)
+    }
+
+    /// The pause that should have ended at `due` is over now. The time that the process slept is no time without an answer.
+    pub(super) fn paused(&mut self, due: Instant, now: Instant) {
+        if overslept(due, now) {
+            self.since = None;
+        }
     }
 
     /// Remembers a failure that is followed by another attempt.

@@ -5,6 +5,7 @@
     reason = "a history that failed is told to whoever plays it again"
 )]
 
+mod asleep;
 mod drops;
 mod examples;
 mod faults;
