@@ -105,6 +105,9 @@ pub enum Refusal {
         /// Since when.
         since: Timestamp,
     },
+    /// A replay of the endpoint's deliveries is under way.
+    #[error("a replay is under way; ask for another once it is over")]
+    Replaying,
     /// The owner's limit of endpoints is reached.
     #[error("there are {limit} webhook endpoints, as many as there may be")]
     TooManyEndpoints {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use abide_wire::Timestamp;
 
 use crate::delivery::lanes::LaneKey;
-use crate::{DeliveryKey, JobKey};
+use crate::{DeliveryKey, EndpointKey, JobKey};
 
 /// What can be due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +24,8 @@ pub enum Due {
     Delivery(DeliveryKey),
     /// The end of a pause in a receiver's lane.
     Lane(LaneKey),
+    /// The next step of a change that concerns all deliveries of an endpoint.
+    Sweep(EndpointKey),
 }
 
 /// What is due when.

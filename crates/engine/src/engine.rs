@@ -6,8 +6,8 @@
 
 use abide_wire::Timestamp;
 
-use crate::delivery::Deliveries;
-use crate::due::DueSet;
+use crate::delivery::{Deliveries, Fact};
+use crate::due::{Due, DueSet};
 use crate::effect::{Effect, Touch};
 use crate::entry::Entry;
 use crate::hash::FastSet;
@@ -97,7 +97,7 @@ impl Engine {
         }
     }
 
-    /// Turns what is due by `now` into entries, at most `limit` of them, and applies them.
+    /// Turns what is due by `now` into entries, and applies them, until these or their effects are `limit` or more.
     ///
     /// What happened while the server was down is dated when it was due: a job that ended meanwhile ended then.
     pub fn fire(
@@ -107,8 +107,8 @@ impl Engine {
         entries: &mut Vec<Entry>,
         effects: &mut Vec<Effect>,
     ) {
-        let start = entries.len();
-        while entries.len() - start < limit {
+        let (start, told) = (entries.len(), effects.len());
+        while entries.len() - start < limit && effects.len() - told < limit {
             let Some((at, due)) = self.due.first().filter(|(at, _)| *at <= now) else {
                 break;
             };
@@ -116,7 +116,10 @@ impl Engine {
                 continue;
             }
             let before = entries.len();
-            self.jobs.fall_due(due, at, &self.policy, entries);
+            match due {
+                Due::Sweep(endpoint) => entries.push(Fact::Swept { endpoint }.into()),
+                due => self.jobs.fall_due(due, at, &self.policy, entries),
+            }
             if entries.len() == before {
                 // A stale deadline: it would fire on every pass.
                 self.due.remove(at, due);

@@ -216,6 +216,7 @@ impl Engine {
     /// Ends a restore.
     pub fn restored(&mut self) {
         self.jobs.restored(&mut self.due);
+        self.deliveries.restored(&mut self.due);
         self.dirty.clear();
     }
 }

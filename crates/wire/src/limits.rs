@@ -10,6 +10,8 @@ pub const SET_JOBS_MAX: usize = 1_000;
 pub const HOLD_MAX: Duration = Duration::from_secs(60);
 /// The most jobs on one page of a list.
 pub const PAGE_JOBS_MAX: usize = 1_000;
+/// The most bytes of jobs in one answer. One job is in it however large it is; the others are in the next.
+pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Jobs on a page where nothing is said.
 pub const PAGE_JOBS_DEFAULT: usize = 100;
 /// The longest idempotency key, in bytes.
@@ -28,6 +30,8 @@ pub const EMPIRICAL_SAMPLES_MAX: usize = 10_000;
 pub const MIXTURE_PARTS_MAX: usize = 50;
 /// The most members of `metadata`.
 pub const METADATA_MEMBERS_MAX: usize = 50;
+/// The longest `metadata`, in bytes.
+pub const METADATA_BYTES_MAX: usize = 4 * 1024;
 /// The longest URL of a webhook, in bytes.
 pub const URL_BYTES_MAX: usize = 2_048;
 /// How often a silent stream sends a comment.

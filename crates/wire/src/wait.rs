@@ -55,7 +55,7 @@ pub struct WaitFailure {
     pub error: Problem,
 }
 
-/// The jobs of a set that have news. All that had some when the answer was made are in it.
+/// The jobs of a set that have news, with at most 4 MiB of them or a single one: the others are in the next answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(bound(deserialize = "J: Deserialize<'de>"))]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -54,7 +54,8 @@ impl Deliveries {
                 // It may have been settled, held or put off since it was put into the lane.
                 let is_due =
                     matches!(delivery.standing, Standing::Pending { due_at } if due_at <= now);
-                is_due.then(|| Send {
+                // That of a disabled endpoint is about to be held.
+                (is_due && endpoint.is_enabled()).then(|| Send {
                     delivery: delivery.clone(),
                     endpoint: endpoint.clone(),
                     attempt: delivery.made + 1,

@@ -8,6 +8,7 @@ use abide_wire::Timestamp;
 use abide_wire::webhook::Secret;
 
 use super::events::Events;
+use super::fact::Replayed;
 use crate::{EndpointKey, JobKey, Owner};
 
 /// A URL that is told of jobs by requests.
@@ -61,6 +62,9 @@ pub struct Endpoint {
     /// Whether the job that brought it along is gone, so that it goes with its last delivery.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_orphan: bool,
+    /// The replay that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaying: Option<Box<Replayed>>,
 }
 
 /// A secret that has been replaced and still signs.
@@ -146,6 +150,7 @@ impl Endpoint {
             failed_at: None,
             dropped: 0,
             is_orphan: false,
+            replaying: None,
         }
     }
 

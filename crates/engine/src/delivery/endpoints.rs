@@ -10,8 +10,9 @@ use crate::hash::FastMap;
 use crate::jobs::Job;
 use crate::{EndpointKey, Owner};
 
-/// The most endpoints of one owner, and of one name; those that jobs brought along don't count.
-pub const ENDPOINTS_PER_OWNER_MAX: usize = 5_000;
+/// The most endpoints of one owner, and of one name; those that jobs brought along don't count. One change of a job may
+/// make as many deliveries.
+pub const ENDPOINTS_PER_OWNER_MAX: usize = 1_000;
 
 /// All endpoints.
 #[derive(Clone, Debug, Default)]

@@ -44,6 +44,11 @@ pub enum Fact {
     },
     /// Several are.
     Replayed(Box<Replayed>),
+    /// The next deliveries of an endpoint have followed its deletion, its disabling or its replay.
+    Swept {
+        /// Which.
+        endpoint: EndpointKey,
+    },
 }
 
 /// There was an attempt.
@@ -72,4 +77,7 @@ pub struct Replayed {
     pub delivered: bool,
     /// When.
     pub at: Timestamp,
+    /// The last delivery that was due again so far; the others follow step by step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<DeliveryKey>,
 }

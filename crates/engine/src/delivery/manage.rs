@@ -219,8 +219,12 @@ impl Command for ReplayDeliveries {
             since: self.since,
             delivered: self.delivered,
             at: now,
+            after: None,
         };
-        let count = engine.deliveries.queue.to_replay(&replayed).len();
+        if endpoint.replaying.is_some() {
+            return Err(Refusal::Replaying);
+        }
+        let count = engine.deliveries.queue.to_replay(&replayed).count();
         if count > 0 {
             entries.push(Fact::Replayed(Box::new(replayed)).into());
         }

@@ -36,6 +36,7 @@
 //! | [`lanes`] | who is called next: windows, breakers, fairness |
 //! | [`attempt`] | the report of an attempt, and what comes of it |
 //! | [`schedule`] | when to try again, and when to give an endpoint up |
+//! | [`sweep`] | what concerns all deliveries of an endpoint, step by step |
 //! | [`snapshot`] | the deliveries' parts of a checkpoint |
 
 pub mod attempt;
@@ -56,6 +57,7 @@ pub mod schedule;
 pub mod snapshot;
 pub mod state;
 pub mod subscribe;
+pub mod sweep;
 pub mod tell;
 
 pub use attempt::ReportAttempt;

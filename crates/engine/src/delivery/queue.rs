@@ -1,6 +1,7 @@
 //! The deliveries, and what is found by what. Each that is pending has its deadline in the set of all deadlines.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub(super) struct Queue {
     by_key: HashMap<DeliveryKey, Arc<Delivery>>,
     by_job: HashMap<JobKey, BTreeSet<DeliveryKey>>,
     by_endpoint: HashMap<EndpointKey, OfEndpoint>,
+    /// Those of jobs that aren't settled, in order of their events.
+    open_events: BTreeSet<(EndpointKey, JobKey, u64, DeliveryKey)>,
     /// Endpoints by how many of their deliveries wait, the most last.
     by_length: BTreeSet<(usize, EndpointKey)>,
     /// How many wait in all.
@@ -42,8 +45,29 @@ pub(super) struct Queue {
 /// The deliveries of one endpoint.
 #[derive(Clone, Debug, Default)]
 struct OfEndpoint {
-    open: BTreeSet<DeliveryKey>,
+    /// Pending and queued ones.
+    waiting: BTreeSet<DeliveryKey>,
+    held: BTreeSet<DeliveryKey>,
     settled: BTreeSet<DeliveryKey>,
+}
+
+impl OfEndpoint {
+    fn open(&self) -> usize {
+        self.waiting.len() + self.held.len()
+    }
+
+    fn oldest_open(&self) -> Option<DeliveryKey> {
+        let oldest = [self.waiting.first(), self.held.first()];
+        oldest.into_iter().flatten().min().copied()
+    }
+
+    fn place(&mut self, standing: Standing) -> &mut BTreeSet<DeliveryKey> {
+        match standing {
+            Standing::Pending { .. } | Standing::Queued => &mut self.waiting,
+            Standing::Held { .. } => &mut self.held,
+            Standing::Delivered { .. } | Standing::Failed { .. } => &mut self.settled,
+        }
+    }
 }
 
 /// A delivery that must go, because there are too many.
@@ -69,40 +93,76 @@ impl Queue {
         keys.filter_map(|key| self.by_key.get(key))
     }
 
-    /// The deliveries of a job to that endpoint that aren't settled.
-    pub(super) fn open_of_job(
+    /// How many deliveries of a job there are.
+    pub(super) fn count_of_job(&self, job: JobKey) -> usize {
+        self.by_job.get(&job).map_or(0, BTreeSet::len)
+    }
+
+    /// The oldest event of a job that isn't settled for that endpoint: its revision and its delivery.
+    pub(super) fn first_open_event(
         &self,
-        job: JobKey,
         endpoint: EndpointKey,
-    ) -> impl Iterator<Item = &Arc<Delivery>> {
-        self.of_job(job)
-            .filter(move |other| other.endpoint == endpoint && !other.standing.is_settled())
+        job: JobKey,
+    ) -> Option<(u64, DeliveryKey)> {
+        let from = (endpoint, job, 0, DeliveryKey::from_u128(0));
+        let first = self.open_events.range(from..).next()?;
+        let (of_endpoint, of_job, revision, key) = *first;
+        (of_endpoint == endpoint && of_job == job).then_some((revision, key))
     }
 
-    /// The deliveries to an endpoint that aren't settled, the oldest first.
-    pub(super) fn open_of(&self, endpoint: EndpointKey) -> Vec<DeliveryKey> {
-        let found = self.by_endpoint.get(&endpoint);
-        found.map_or_else(Vec::new, |found| found.open.iter().copied().collect())
+    /// The oldest pending and queued deliveries to an endpoint, at most `limit`.
+    pub(super) fn waiting_of(&self, endpoint: EndpointKey, limit: usize) -> Vec<DeliveryKey> {
+        let found = self.by_endpoint.get(&endpoint).into_iter();
+        let waiting = found.flat_map(|found| &found.waiting);
+        waiting.take(limit).copied().collect()
     }
 
-    /// All deliveries to an endpoint.
-    pub(super) fn all_of(&self, endpoint: EndpointKey) -> Vec<DeliveryKey> {
-        let found = self.by_endpoint.get(&endpoint);
-        let all = |found: &OfEndpoint| found.open.iter().chain(&found.settled).copied().collect();
-        found.map_or_else(Vec::new, all)
+    /// Any deliveries to an endpoint, at most `limit`.
+    pub(super) fn some_of(&self, endpoint: EndpointKey, limit: usize) -> Vec<DeliveryKey> {
+        let found = self.by_endpoint.get(&endpoint).into_iter();
+        let all = found.flat_map(|found| {
+            let open = found.waiting.iter().chain(&found.held);
+            open.chain(&found.settled)
+        });
+        all.take(limit).copied().collect()
     }
 
     pub(super) fn has_open(&self, endpoint: EndpointKey) -> bool {
         let found = self.by_endpoint.get(&endpoint);
-        found.is_some_and(|found| !found.open.is_empty())
+        found.is_some_and(|found| found.open() > 0)
+    }
+
+    pub(super) fn has_waiting(&self, endpoint: EndpointKey) -> bool {
+        let found = self.by_endpoint.get(&endpoint);
+        found.is_some_and(|found| !found.waiting.is_empty())
+    }
+
+    pub(super) fn has_any(&self, endpoint: EndpointKey) -> bool {
+        self.by_endpoint.contains_key(&endpoint)
+    }
+
+    /// The endpoints that deliveries name, also those that are gone.
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = EndpointKey> {
+        self.by_endpoint.keys().copied()
     }
 
     /// The deliveries that a replay sends again, the oldest first.
-    pub(super) fn to_replay(&self, replayed: &Replayed) -> Vec<DeliveryKey> {
-        let Some(found) = self.by_endpoint.get(&replayed.endpoint) else {
-            return Vec::new();
+    pub(super) fn to_replay(&self, replayed: &Replayed) -> impl Iterator<Item = DeliveryKey> {
+        let from = match replayed.after {
+            Some(after) => Bound::Excluded(after),
+            None => Bound::Included(DeliveryKey::first_at(replayed.since)),
         };
-        let from = DeliveryKey::first_at(replayed.since);
+        let found = self.by_endpoint.get(&replayed.endpoint).into_iter();
+        let keys = found.flat_map(move |found| {
+            let range = (from, Bound::Unbounded);
+            let mut held = found.held.range(range).peekable();
+            let mut settled = found.settled.range(range).peekable();
+            std::iter::from_fn(move || match (held.peek(), settled.peek()) {
+                (Some(a), Some(b)) if a > b => settled.next(),
+                (Some(_), _) => held.next(),
+                (None, _) => settled.next(),
+            })
+        });
         let is_wanted = |key: &&DeliveryKey| {
             self.by_key.get(key).is_some_and(|delivery| {
                 delivery.created_at >= replayed.since
@@ -113,25 +173,22 @@ impl Queue {
                     }
             })
         };
-        let open = found.open.range(from..);
-        let both = open.chain(found.settled.range(from..));
-        let mut keys: Vec<DeliveryKey> = both.filter(is_wanted).copied().collect();
-        keys.sort_unstable();
-        keys
+        keys.filter(is_wanted).copied()
     }
 
     /// Puts a delivery in, with its deadline.
     pub(super) fn insert(&mut self, delivery: Arc<Delivery>, due: &mut DueSet) {
         let (key, endpoint) = (delivery.key, delivery.endpoint);
         let place = self.by_endpoint.entry(endpoint).or_default();
-        let before = place.open.len();
+        let before = place.open();
+        place.place(delivery.standing).insert(key);
+        let after = place.open();
         if delivery.standing.is_settled() {
-            place.settled.insert(key);
             self.settled.insert(key);
-        } else {
-            place.open.insert(key);
+        } else if let Some(job) = delivery.job {
+            let event = (endpoint, job, delivery.revision, key);
+            self.open_events.insert(event);
         }
-        let after = place.open.len();
         self.lengthen(endpoint, before, after);
         if let Standing::Pending { due_at } = delivery.standing {
             due.insert(due_at, Due::Delivery(key));
@@ -151,11 +208,10 @@ impl Queue {
         let delivery = self.by_key.remove(&key)?;
         let endpoint = delivery.endpoint;
         if let Some(place) = self.by_endpoint.get_mut(&endpoint) {
-            let before = place.open.len();
-            place.open.remove(&key);
-            place.settled.remove(&key);
-            let after = place.open.len();
-            if place.open.is_empty() && place.settled.is_empty() {
+            let before = place.open();
+            place.place(delivery.standing).remove(&key);
+            let after = place.open();
+            if after == 0 && place.settled.is_empty() {
                 self.by_endpoint.remove(&endpoint);
             }
             self.lengthen(endpoint, before, after);
@@ -166,6 +222,8 @@ impl Queue {
         }
         if let Some(job) = delivery.job {
             remove_from(&mut self.by_job, &job, &key);
+            let event = (endpoint, job, delivery.revision, key);
+            self.open_events.remove(&event);
         }
         for (at, bytes) in answers(&delivery) {
             self.answers.remove(&(at, key));
@@ -204,15 +262,14 @@ impl Queue {
             if found.settled.len() > SETTLED_PER_ENDPOINT_MAX {
                 return found.settled.first().copied().map(Surplus::Settled);
             }
-            if found.open.len() > OPEN_PER_ENDPOINT_MAX {
-                let oldest = found.open.first()?;
-                return Some(Surplus::Open(*oldest, endpoint));
+            if found.open() > OPEN_PER_ENDPOINT_MAX {
+                return Some(Surplus::Open(found.oldest_open()?, endpoint));
             }
         }
         if self.open > open_max {
             let (_, longest) = self.by_length.last()?;
-            let oldest = self.by_endpoint.get(longest)?.open.first()?;
-            return Some(Surplus::Open(*oldest, *longest));
+            let oldest = self.by_endpoint.get(longest)?.oldest_open()?;
+            return Some(Surplus::Open(oldest, *longest));
         }
         None
     }

@@ -20,6 +20,9 @@ use crate::effect::Touch;
 use crate::snapshot::PartKey;
 use crate::{DeliveryKey, EndpointKey, JobKey, Rng};
 
+/// The most deliveries that are forgotten or dropped because of one that was put in.
+const SURPLUS_AT_ONCE: usize = 64;
+
 /// All endpoints and deliveries. Changed by [`Engine::apply`](crate::Engine::apply) alone, but for its lanes.
 #[derive(Clone, Debug)]
 pub struct Deliveries {
@@ -107,11 +110,8 @@ impl Deliveries {
             Fact::Announced(delivery) => self.put(delivery.as_ref().clone(), touch),
             Fact::Attempted(attempted) => self.attempted(attempted, touch),
             Fact::Resent { delivery, at } => self.resend(*delivery, *at, touch),
-            Fact::Replayed(replayed) => {
-                for key in self.queue.to_replay(replayed) {
-                    self.resend(key, replayed.at, touch);
-                }
-            }
+            Fact::Replayed(replayed) => self.replay(replayed.as_ref().clone(), touch),
+            Fact::Swept { endpoint } => self.sweep(*endpoint, touch),
         }
     }
 
@@ -135,7 +135,7 @@ impl Deliveries {
         }
     }
 
-    fn change_endpoint(
+    pub(super) fn change_endpoint(
         &mut self,
         key: EndpointKey,
         touch: &mut Touch<'_>,
@@ -151,11 +151,9 @@ impl Deliveries {
         if self.endpoints.remove(key).is_none() {
             return;
         }
-        for delivery in self.queue.all_of(key) {
-            self.remove(delivery, touch);
-        }
         touch.dirty(PartKey::Endpoint(key));
         touch.tell(Notice::EndpointGone(key));
+        self.forget(key, touch);
     }
 
     /// Deletes an endpoint whose job is gone and that has nothing more to tell.
@@ -165,15 +163,6 @@ impl Deliveries {
         };
         if self.endpoints.get(key).is_some_and(is_over) {
             self.delete_endpoint(key, touch);
-        }
-    }
-
-    /// Holds the open deliveries of an endpoint that has been disabled.
-    fn hold(&mut self, key: EndpointKey, disabled: Disabled, touch: &mut Touch<'_>) {
-        for delivery in self.queue.open_of(key) {
-            self.change(delivery, touch, |delivery| {
-                delivery.standing = Standing::Held { since: disabled.at };
-            });
         }
     }
 
@@ -197,7 +186,7 @@ impl Deliveries {
         self.make_room(endpoint.key, created_at, touch);
     }
 
-    fn change(
+    pub(super) fn change(
         &mut self,
         key: DeliveryKey,
         touch: &mut Touch<'_>,
@@ -215,7 +204,7 @@ impl Deliveries {
         touch.tell(Notice::Delivery(delivery));
     }
 
-    fn remove(&mut self, key: DeliveryKey, touch: &mut Touch<'_>) {
+    pub(super) fn remove(&mut self, key: DeliveryKey, touch: &mut Touch<'_>) {
         if self.queue.take(key, touch.due).is_some() {
             touch.dirty(PartKey::Delivery(key));
             touch.tell(Notice::DeliveryGone(key));
@@ -275,12 +264,12 @@ impl Deliveries {
 
     /// Whether the delivery waits for an earlier one of the same job.
     fn must_queue(&self, endpoint: &Endpoint, delivery: &Delivery) -> bool {
-        let is_earlier = |other: &Arc<Delivery>| other.revision < delivery.revision;
         endpoint.ordered
             && matches!(delivery.standing, Standing::Pending { .. })
             && delivery
                 .job
-                .is_some_and(|job| self.queue.open_of_job(job, endpoint.key).any(is_earlier))
+                .and_then(|job| self.queue.first_open_event(endpoint.key, job))
+                .is_some_and(|(revision, _)| revision < delivery.revision)
     }
 
     /// Lets the next event of a job go, once the one before is delivered or given up.
@@ -291,8 +280,8 @@ impl Deliveries {
         at: Timestamp,
         touch: &mut Touch<'_>,
     ) {
-        let open = self.queue.open_of_job(job, endpoint);
-        let next = open.min_by_key(|delivery| (delivery.revision, delivery.key));
+        let first = self.queue.first_open_event(endpoint, job);
+        let next = first.and_then(|(_, key)| self.queue.get(key));
         if let Some(next) = next.filter(|next| next.standing == Standing::Queued) {
             self.change(next.key, touch, |delivery| {
                 delivery.standing = Standing::Pending { due_at: at };
@@ -300,7 +289,7 @@ impl Deliveries {
         }
     }
 
-    fn resend(&mut self, key: DeliveryKey, at: Timestamp, touch: &mut Touch<'_>) {
+    pub(super) fn resend(&mut self, key: DeliveryKey, at: Timestamp, touch: &mut Touch<'_>) {
         let Some(mut again) = self.queue.get(key).map(|found| found.as_ref().clone()) else {
             return;
         };
@@ -324,9 +313,12 @@ impl Deliveries {
     }
 
     /// Forgets settled deliveries that are old or too many, and drops the oldest of those that wait if they are too
-    /// many.
+    /// many. At most [`SURPLUS_AT_ONCE`] at a time: usually one is put in, and one goes.
     fn make_room(&mut self, endpoint: EndpointKey, now: Timestamp, touch: &mut Touch<'_>) {
-        while let Some(surplus) = self.queue.surplus(endpoint, now, self.open_max) {
+        for _ in 0..SURPLUS_AT_ONCE {
+            let Some(surplus) = self.queue.surplus(endpoint, now, self.open_max) else {
+                return;
+            };
             match surplus {
                 Surplus::Settled(oldest) => self.remove(oldest, touch),
                 Surplus::Open(oldest, endpoint) => {

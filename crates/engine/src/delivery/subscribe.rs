@@ -58,14 +58,14 @@ impl Command for Subscribe {
             }
         };
         let job = jobs.named(self.name).and_then(|named| jobs.get(named.job));
-        if let Some(job) = job.filter(|job| job.is_done())
-            && !deliveries.of_job(job.key).any(|told| told.endpoint == key)
-        {
+        if let Some(job) = job.filter(|job| job.is_done()) {
             let kind = event_of(job);
             let body = event_body(job, &kind);
             let mut late = deliveries.delivery_of(job, &kind, &endpoint, body, jobs);
-            late.standing = Standing::Pending { due_at: now };
-            entries.push(Fact::Announced(Box::new(late)).into());
+            if deliveries.get(late.key).is_none() {
+                late.standing = Standing::Pending { due_at: now };
+                entries.push(Fact::Announced(Box::new(late)).into());
+            }
         }
         Ok(key)
     }

@@ -94,7 +94,7 @@ impl Deliveries {
     ) -> Delivery {
         let at = job.updated_at();
         let key = delivery_key(endpoint.key, job, at);
-        let ordinal = self.queue.of_job(job.key).count() + 1;
+        let ordinal = self.queue.count_of_job(job.key) + 1;
         let faults = faults_of(job, jobs, u32::try_from(ordinal).unwrap_or(u32::MAX));
         let due_at = at + self.first_pause + faults.late.unwrap_or_default();
         let played = [

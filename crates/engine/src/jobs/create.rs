@@ -303,6 +303,13 @@ fn validate(new: &NewJob<Json>) -> Result<(), Refusal> {
         )));
     }
     if let Some(metadata) = &new.metadata {
+        let length = metadata.get().len();
+        if length > limits::METADATA_BYTES_MAX {
+            return Err(Refusal::Invalid(format!(
+                "`metadata` must be at most {} bytes long, but is {length}",
+                limits::METADATA_BYTES_MAX,
+            )));
+        }
         let members = metadata
             .members()
             .ok_or_else(|| Refusal::Invalid("`metadata` must be an object".to_owned()))?;

@@ -57,7 +57,7 @@ impl Jobs {
             Due::Expiry(job) => entries.push(Entry::Removed { job }),
             Due::Forget(key) => entries.push(Entry::Forgotten { key }),
             Due::Reset(job) => self.play_again(job, at, policy, entries),
-            Due::Delivery(_) | Due::Lane(_) => {}
+            Due::Delivery(_) | Due::Lane(_) | Due::Sweep(_) => {}
         }
     }
 }

@@ -20,6 +20,11 @@ use crate::{JobKey, Json, Owner};
 /// The most changes that are remembered per job. Older ones are forgotten; a stream that asks for them is told so.
 pub const CHANGES_MAX: usize = 128;
 
+/// What a job takes beside its own texts, in bytes: its record, its deadlines, and what it is found by.
+pub const JOB_BYTES: usize = 768;
+/// What a change takes, in bytes.
+pub const CHANGE_BYTES: usize = size_of::<Change>();
+
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -164,6 +169,30 @@ pub struct Extra {
     pub webhook: Option<Box<WebhookTarget>>,
 }
 
+impl Extra {
+    fn bytes(&self) -> usize {
+        let json = [&self.input, &self.metadata, &self.result];
+        let json = json.into_iter().flatten().map(|json| json.get().len());
+        let error = self.error.as_deref().map_or(0, problem_bytes);
+        let webhook = self.webhook.as_deref().map_or(0, webhook_bytes);
+        size_of::<Self>() + json.sum::<usize>() + error + webhook
+    }
+}
+
+/// What a problem takes, in bytes.
+pub(super) fn problem_bytes(problem: &Problem) -> usize {
+    let texts = [&problem.detail, &problem.instance, &problem.request_id];
+    let texts = texts.into_iter().flatten().map(String::len);
+    let words = problem.kind.len() + problem.title.len() + problem.code.as_str().len();
+    size_of::<Problem>() + words + texts.sum::<usize>()
+}
+
+fn webhook_bytes(webhook: &WebhookTarget) -> usize {
+    let secret = webhook.secret.as_ref().map_or(0, String::len);
+    let events = webhook.events.iter().flatten().map(String::len);
+    size_of::<WebhookTarget>() + webhook.url.len() + secret + events.sum::<usize>()
+}
+
 /// A job in a set, found by its name: the set keeps one pointer for each.
 #[derive(Clone, Debug)]
 pub struct ByKey(pub Arc<Job>);
@@ -189,6 +218,15 @@ impl PartialEq for ByKey {
 impl Eq for ByKey {}
 
 impl Job {
+    /// What its record takes, in bytes: what it was given and has made, and [`JOB_BYTES`] with [`CHANGE_BYTES`] for each
+    /// change.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let plan = self.plan.as_ref().map_or(0, |plan| plan.bytes());
+        let extra = self.extra.as_ref().map_or(0, |extra| extra.bytes());
+        JOB_BYTES + CHANGE_BYTES * self.changes.len() + plan + extra
+    }
+
     /// Whether it has ended.
     #[must_use]
     pub const fn is_done(&self) -> bool {

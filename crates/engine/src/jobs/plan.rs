@@ -16,6 +16,7 @@ use abide_wire::{
     Code, DurationLaw, Fault, FaultKind, OutcomePlan, Problem, Simulate, Span, Stage,
 };
 
+use super::job::problem_bytes;
 use crate::Rng;
 
 /// The plan of one simulated job.
@@ -37,6 +38,25 @@ pub struct Plan {
     /// Whether it never ends by itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stuck: bool,
+}
+
+impl Plan {
+    /// What it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let error = self.error.as_deref().map_or(0, problem_bytes);
+        let faults = self.faults.iter().map(|fault| {
+            let word = fault.word.as_ref().map_or(0, String::len);
+            let retry_after = fault.retry_after.as_ref().map_or(0, String::len);
+            let nth = fault
+                .nth
+                .as_ref()
+                .map_or(0, |nth| size_of_val(nth.as_slice()));
+            size_of::<Fault>() + word + retry_after + nth
+        });
+        let stages = self.stages.iter().flat_map(|stages| stages.iter());
+        let stages = stages.map(|stage| size_of::<Stage>() + stage.name.len());
+        size_of::<Self>() + error + faults.sum::<usize>() + stages.sum::<usize>()
+    }
 }
 
 fn no_faults(faults: &Arc<[Fault]>) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use abide_engine::delivery::sweep::SWEEP_MAX;
 use abide_engine::delivery::{
     ChangeEndpoint, CreateEndpoint, DeleteEndpoint, Fact, Notice, Reason, ReplayDeliveries,
     ReportAttempt, RetryDelivery, RotateSecret, Send, SetMasterSecret, Standing, Subscribe,
@@ -1043,4 +1044,101 @@ fn where_too_many_wait_in_all_the_longest_queue_pays() {
     let again = world.restarted();
     assert_eq!(again.deliveries(long).len(), 7);
     assert_eq!(again.record(long), world.record(long));
+}
+
+/// What an entry may change: the deliveries of one step, and the endpoint with them.
+const EFFECTS_MAX: usize = SWEEP_MAX + 10;
+
+/// Restores what a checkpoint of this state would hold.
+fn restored(engine: &Engine) -> Engine {
+    let mut again = Engine::new(engine.policy().clone());
+    for (key, part) in engine.all_parts() {
+        let read = again.restore(&key.to_string(), &part.encode());
+        read.expect("a part can be read");
+    }
+    again.restored();
+    again
+}
+
+fn stored(engine: &Engine) -> BTreeMap<String, Vec<u8>> {
+    let parts = engine.all_parts().into_iter();
+    parts
+        .map(|(key, part)| (key.to_string(), part.encode()))
+        .collect()
+}
+
+#[test]
+fn what_concerns_all_deliveries_of_an_endpoint_happens_step_by_step() {
+    const JOBS: usize = 2 * SWEEP_MAX + 500;
+    let mut world = World::new();
+    let endpoint = world.endpoint("many");
+    for _ in 0..JOBS {
+        let job = world.external();
+        world.finish(job);
+    }
+    world.flying.clear();
+    let standings = |world: &World| {
+        let mut count = BTreeMap::new();
+        for delivery in world.deliveries(endpoint) {
+            *count.entry(delivery.standing.as_str()).or_insert(0) += 1;
+        }
+        count
+    };
+    let owner = Owner::ANYONE;
+    let enable = |enabled| ChangeEndpoint {
+        owner,
+        endpoint,
+        url: None,
+        events: None,
+        description: None,
+        ordered: None,
+        enabled: Some(enabled),
+    };
+    let replay = ReplayDeliveries {
+        owner,
+        endpoint,
+        since: START,
+        delivered: false,
+    };
+    type Ask<'a> = Box<dyn Fn(&mut World) + 'a>;
+    let commands: [(Ask<'_>, BTreeMap<&str, usize>); 4] = [
+        (
+            Box::new(|world| drop(world.ask(&enable(false)).unwrap())),
+            [("held", JOBS)].into(),
+        ),
+        (
+            Box::new(|world| drop(world.ask(&enable(true)).unwrap())),
+            [("held", JOBS)].into(),
+        ),
+        (
+            Box::new(|world| {
+                assert_eq!(world.ask(&replay), Ok(JOBS));
+                assert_eq!(world.ask(&replay), Err(Refusal::Replaying));
+            }),
+            [("pending", JOBS)].into(),
+        ),
+        (
+            Box::new(|world| world.ask(&DeleteEndpoint { owner, endpoint }).unwrap()),
+            BTreeMap::new(),
+        ),
+    ];
+    for (step, (ask, expected)) in commands.iter().enumerate() {
+        let (mut before, from) = (world.engine.clone(), world.log.len());
+        ask(&mut world);
+        // A restart finds it half done.
+        let mut halfway = restored(&world.engine);
+        let mut entries = Vec::new();
+        halfway.fire(world.now, usize::MAX, &mut entries, &mut Vec::new());
+        world.pass(Duration::ZERO);
+        world.flying.clear();
+        assert_eq!(standings(&world), *expected, "step {step}");
+        assert_eq!(stored(&halfway), stored(&world.engine), "step {step}");
+        for entry in &world.log[from..] {
+            let mut effects = Vec::new();
+            before.apply(entry, &mut effects);
+            assert!(effects.len() <= EFFECTS_MAX, "{}", effects.len());
+        }
+    }
+    let again = world.restarted();
+    assert_eq!(stored(&again.engine), stored(&world.engine));
 }

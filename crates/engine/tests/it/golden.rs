@@ -103,7 +103,7 @@ fn entries() -> Vec<Entry> {
     .collect()
 }
 
-fn webhook_facts(at: Timestamp, job: JobKey) -> [Fact; 10] {
+fn webhook_facts(at: Timestamp, job: JobKey) -> [Fact; 11] {
     let key = EndpointKey::of(at, &[b"endpoint"]);
     let delivery = DeliveryKey::of(at, &[b"delivery"]);
     let secret = Secret::generate([7; 32]);
@@ -167,6 +167,7 @@ fn webhook_facts(at: Timestamp, job: JobKey) -> [Fact; 10] {
         since: at,
         delivered: true,
         at,
+        after: None,
     };
     [
         Fact::Keyed { secret },
@@ -185,6 +186,7 @@ fn webhook_facts(at: Timestamp, job: JobKey) -> [Fact; 10] {
                 reason: Reason::Failing,
             },
         },
+        Fact::Swept { endpoint: key },
     ]
 }
 

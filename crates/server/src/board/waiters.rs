@@ -1,12 +1,11 @@
 //! Who waits for which job.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use abide_engine::JobKey;
-use abide_engine::hash::FastMap;
 use abide_wire::{Timestamp, Until};
-use slab::Slab;
 use tokio::sync::Notify;
 
 use super::Board;
@@ -59,10 +58,10 @@ pub(super) struct Bell {
     watcher: Watcher,
 }
 
-/// The bells of a shard's jobs. A job has a list only while a client waits for it, so that the million jobs that none waits
-/// for pay nothing.
+/// The bells of a shard's jobs, sorted by the job and the bell's address. So a bell costs its place here and nothing else,
+/// also where a thousand jobs have one bell each; and the million jobs that none waits for pay nothing.
 #[derive(Debug, Default)]
-pub(super) struct Waiters(FastMap<JobKey, Slab<Arc<Bell>>>);
+pub(super) struct Waiters(BTreeMap<(JobKey, usize), Arc<Bell>>);
 
 impl Waiters {
     #[cfg(test)]
@@ -76,42 +75,46 @@ impl Waiters {
         if self.0.is_empty() {
             return;
         }
+        let first = rung.len();
+        let bells = self.bells(key);
+        rung.extend(
+            bells
+                .filter(|bell| is_last || bell.until == Until::Any)
+                .cloned(),
+        );
         if is_last {
-            if let Some(mut bells) = self.0.remove(&key) {
-                rung.extend(bells.drain());
+            for bell in &rung[first..] {
+                self.remove(key, bell);
             }
-        } else if let Some(bells) = self.0.get(&key) {
-            let any = bells.iter().filter(|(_, bell)| bell.until == Until::Any);
-            rung.extend(any.map(|(_, bell)| bell.clone()));
         }
+    }
+
+    fn bells(&self, key: JobKey) -> impl Iterator<Item = &Arc<Bell>> {
+        self.0
+            .range((key, 0)..=(key, usize::MAX))
+            .map(|(_, bell)| bell)
     }
 
     pub(super) fn of(&self, key: JobKey) -> Vec<Watcher> {
-        let bells = self.0.get(&key).into_iter().flatten();
-        bells.map(|(_, bell)| bell.watcher.clone()).collect()
+        self.bells(key).map(|bell| bell.watcher.clone()).collect()
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Bell>> {
-        let bells = self.0.values().flatten();
-        bells.map(|(_, bell)| bell.clone()).collect()
+        self.0.values().cloned().collect()
     }
 
-    fn add(&mut self, key: JobKey, bell: Arc<Bell>) -> usize {
-        self.0.entry(key).or_default().insert(bell)
+    fn add(&mut self, key: JobKey, bell: &Arc<Bell>) {
+        self.0.insert((key, place(bell)), bell.clone());
     }
 
-    fn remove(&mut self, key: JobKey, place: usize, bell: &Arc<Bell>) {
-        let Some(bells) = self.0.get_mut(&key) else {
-            return;
-        };
-        // After a job's end its list is gone, and the place may be another bell's.
-        if bells.get(place).is_some_and(|it| Arc::ptr_eq(it, bell)) {
-            bells.remove(place);
-        }
-        if bells.is_empty() {
-            self.0.remove(&key);
-        }
+    fn remove(&mut self, key: JobKey, bell: &Arc<Bell>) {
+        self.0.remove(&(key, place(bell)));
     }
+}
+
+/// Where a bell hangs among those of its job: no two that exist have the same address.
+fn place(bell: &Arc<Bell>) -> usize {
+    Arc::as_ptr(bell).addr()
 }
 
 /// A client that waits for one job or for several. Dropping it takes it off the board.
@@ -123,8 +126,8 @@ pub struct Waiter {
     board: Arc<Board>,
     bell: Arc<Bell>,
     /// Where its bell hangs. Most wait for a single job and need no list.
-    place: Option<(JobKey, usize)>,
-    more_places: Vec<(JobKey, usize)>,
+    job: Option<JobKey>,
+    more_jobs: Vec<JobKey>,
 }
 
 impl Waiter {
@@ -136,8 +139,8 @@ impl Waiter {
                 until,
                 watcher,
             }),
-            place: None,
-            more_places: Vec::new(),
+            job: None,
+            more_jobs: Vec::new(),
         }
     }
 
@@ -148,12 +151,18 @@ impl Waiter {
         if !shard.is_running(key) {
             return;
         }
-        let place = (key, shard.waiters.add(key, self.bell.clone()));
-        if self.place.is_none() {
-            self.place = Some(place);
+        shard.waiters.add(key, &self.bell);
+        if self.job.is_none() {
+            self.job = Some(key);
         } else {
-            self.more_places.push(place);
+            self.more_jobs.push(key);
         }
+    }
+
+    /// The same for many jobs.
+    pub fn register_all(&mut self, keys: impl ExactSizeIterator<Item = JobKey>) {
+        self.more_jobs.reserve_exact(keys.len().saturating_sub(1));
+        keys.for_each(|key| self.register(key));
     }
 
     /// Sleeps until one of the jobs has changed since this was last awaited, or since it was registered.
@@ -168,10 +177,12 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        let places = self.place.take().into_iter();
-        for (key, place) in places.chain(self.more_places.drain(..)) {
-            let mut shard = self.board.shards.write(&key);
-            shard.waiters.remove(key, place, &self.bell);
+        for key in self.job.take().into_iter().chain(self.more_jobs.drain(..)) {
+            self.board
+                .shards
+                .write(&key)
+                .waiters
+                .remove(key, &self.bell);
         }
     }
 }

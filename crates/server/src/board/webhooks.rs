@@ -10,6 +10,9 @@ use tokio::sync::Notify;
 use abide_engine::delivery::{Breaker, Deliveries, Notice, Scope, Standing};
 use abide_engine::{Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey, Owner};
 
+/// The most deliveries that one page looks at.
+const LOOKED_AT_MAX: usize = 5_000;
+
 /// The part of the board that shows webhooks.
 #[derive(Debug, Default)]
 pub struct WebhookBoard {
@@ -115,7 +118,8 @@ impl WebhookBoard {
         (endpoint.owner == owner).then(|| (delivery.clone(), endpoint.clone()))
     }
 
-    /// The deliveries to an endpoint before `before`, the newest first, at most `limit`, of those that are wanted.
+    /// The deliveries to an endpoint before `before`, the newest first, at most `limit`, of those that are wanted; and
+    /// the last one that was looked at, if there may be more. At most [`LOOKED_AT_MAX`] are looked at.
     #[must_use]
     pub fn deliveries(
         &self,
@@ -123,22 +127,25 @@ impl WebhookBoard {
         before: Bound<DeliveryKey>,
         limit: usize,
         wanted: impl Fn(&Delivery) -> bool,
-    ) -> Vec<Arc<Delivery>> {
+    ) -> (Vec<Arc<Delivery>>, Option<DeliveryKey>) {
         let shown = self.shown.read();
         let from = Bound::Included((endpoint, DeliveryKey::from_u128(0)));
         let to = match before {
             Bound::Unbounded => Bound::Included((endpoint, DeliveryKey::from_u128(u128::MAX))),
             bound => bound.map(|key| (endpoint, key)),
         };
-        shown
-            .by_endpoint
-            .range((from, to))
-            .rev()
-            .filter_map(|(_, key)| shown.deliveries.get(key))
-            .filter(|delivery| wanted(delivery))
-            .take(limit)
-            .cloned()
-            .collect()
+        let mut found = Vec::new();
+        let mut last = None;
+        let keys = shown.by_endpoint.range((from, to)).rev();
+        for (looked_at, (_, key)) in keys.enumerate() {
+            if found.len() == limit || looked_at == LOOKED_AT_MAX {
+                return (found, last);
+            }
+            last = Some(*key);
+            let delivery = shown.deliveries.get(key);
+            found.extend(delivery.filter(|delivery| wanted(delivery)).cloned());
+        }
+        (found, None)
     }
 
     /// The deliveries of a job with their endpoints, in order of creation, at most `limit`.

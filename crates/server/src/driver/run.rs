@@ -23,8 +23,11 @@ use crate::metrics::Metrics;
 const BATCH_COMMANDS_MAX: usize = 1_024;
 /// How long a command may have waited when others wait behind it; those that have waited longer are refused.
 pub const SHED_AFTER: Duration = Duration::from_millis(500);
-/// The most entries that deadlines add to one batch.
+/// The most entries that deadlines add to one batch, and about as many effects.
 const BATCH_DUE_MAX: usize = 4_096;
+/// Effects after which a batch takes no further command: one that changes much would otherwise keep those behind it waiting
+/// for all that come with it.
+const BATCH_EFFECTS_MAX: usize = 8_192;
 /// How long to wait before a failed append is tried again.
 const APPEND_RETRY: Duration = Duration::from_millis(250);
 
@@ -172,9 +175,10 @@ impl Driver {
                 .checkpointer
                 .write_if_due(&mut self.engine, seq, is_idle);
             due.await;
-            let Some(()) = self.gather(&mut requests).await else {
+            // What a full batch left waits no longer.
+            if requests.is_empty() && self.gather(&mut requests).await.is_none() {
                 break;
-            };
+            }
         }
         let seq = self.last_seq();
         self.checkpointer.close(&mut self.engine, seq).await;
@@ -211,7 +215,10 @@ impl Driver {
             .fire(now, BATCH_DUE_MAX, &mut batch.entries, &mut batch.effects);
         let is_behind = self.requests.len() >= BATCH_COMMANDS_MAX;
         let elapsed = self.clock.elapsed();
-        for request in requests.drain(..) {
+        let mut gathered = std::mem::take(requests).into_iter();
+        while batch.effects.len() < BATCH_EFFECTS_MAX
+            && let Some(request) = gathered.next()
+        {
             match request {
                 Request::Command(asked)
                     if is_behind && elapsed.saturating_sub(asked.since()) > SHED_AFTER =>
@@ -232,6 +239,7 @@ impl Driver {
                 }
             }
         }
+        requests.extend(gathered);
         // What has just been made may begin at once, and then its beginning is in the same append: an idle disk would
         // otherwise be busy with it when the next create comes.
         self.engine

@@ -294,7 +294,9 @@ impl From<Refusal> for ApiError {
             Refusal::TooManyJobs { .. } => Self::of(503, Code::TOO_MANY_JOBS, "The server is full")
                 .detail(detail)
                 .retry_after(Duration::from_secs(5)),
-            Refusal::EndpointDisabled { .. } | Refusal::TooManyEndpoints { .. } => Self::of(
+            Refusal::EndpointDisabled { .. }
+            | Refusal::TooManyEndpoints { .. }
+            | Refusal::Replaying => Self::of(
                 409,
                 Code::CONFLICT,
                 "The endpoint's state doesn't allow this",

@@ -28,8 +28,8 @@ use super::state::AppState;
 use crate::attendance::Read;
 use crate::board::{Channel, Waiter, Watcher};
 
-/// The most events that are sent at once; the next are made when these are gone.
-const EVENTS_AT_ONCE: u64 = 16;
+/// About so many bytes of events are sent at once; the next are made when these are gone.
+pub(super) const EVENTS_BYTES: usize = 64 * 1024;
 /// How long a client is told to wait before it connects again, at least and at most.
 const RETRY_MS: (u16, u16) = (500, 1_500);
 
@@ -189,11 +189,10 @@ impl JobStream {
             write_event(&mut text, "reset", job.revision, &job.to_wire(remaining));
             self.cursor = job.revision;
         } else {
-            let last = job.revision.min(self.cursor + EVENTS_AT_ONCE);
-            for revision in self.cursor + 1..=last {
-                write_change(&mut text, revision, &self.state, job, revision);
+            while self.cursor < job.revision && text.len() < EVENTS_BYTES {
+                self.cursor += 1;
+                write_change(&mut text, self.cursor, &self.state, job, self.cursor);
             }
-            self.cursor = last;
         }
         if job.is_done()
             && self.cursor == job.revision

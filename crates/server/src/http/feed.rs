@@ -13,7 +13,8 @@ use super::answer::Outcome;
 use super::call::Call;
 use super::error::ApiError;
 use super::events::{
-    Pace, StreamQuery, Woken, answer, last_event_id, stream_of, write_change, write_event,
+    EVENTS_BYTES, Pace, StreamQuery, Woken, answer, last_event_id, stream_of, write_change,
+    write_event,
 };
 use super::find::find;
 use super::route::{Meets, Row};
@@ -109,6 +110,9 @@ impl Feed {
             return text;
         };
         for change in changes {
+            if text.len() >= EVENTS_BYTES {
+                break;
+            }
             self.cursor = change.cursor;
             if change.owner != self.caller.owner {
                 continue;

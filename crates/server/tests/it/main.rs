@@ -20,3 +20,4 @@ mod sockets;
 mod storage;
 mod streams;
 mod webhooks;
+mod work;

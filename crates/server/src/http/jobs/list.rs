@@ -4,56 +4,47 @@
 //! empty and still have a token for the next page.
 
 use std::ops::Bound;
-use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode, header};
-use serde_json::Value;
-use serde_json::value::RawValue;
+use http::{HeaderValue, header};
 
 use abide_engine::{Job, JobKey, State as JobState};
-use abide_wire::{JobPage, Timestamp, limits};
+use abide_wire::{Timestamp, limits};
 
+use super::many::Many;
+use super::metadata;
 use crate::http::access::Caller;
-use crate::http::answer::Outcome;
+use crate::http::answer::{Answer, Outcome};
 use crate::http::call::Call;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, soon};
 use crate::http::find::{find, key_of};
+use crate::http::paging;
 use crate::http::state::AppState;
-use crate::http::{json, paging};
 
 /// The most jobs that one page looks at.
 const LOOKED_AT_MAX: usize = 20_000;
-/// How many keys are taken off the board at once.
-const NAMES_AT_ONCE: usize = 1_000;
+/// The most bytes of `metadata` that one page looks at.
+const METADATA_LOOKED_AT_MAX: usize = 4 * 1024 * 1024;
+/// How many keys are taken off the board at once, and how many jobs are looked at before others get their turn.
+const NAMES_AT_ONCE: usize = 500;
+/// After how many bytes of `metadata` others get their turn.
+const METADATA_AT_ONCE: usize = 256 * 1024;
 /// The most members of `metadata` that a filter may name.
 const METADATA_FILTERS_MAX: usize = 10;
 
 /// `GET /v1/jobs`
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    let query = call.uri.query().unwrap_or_default();
-    let wanted = Wanted::read(query)?;
-    let (jobs, next) = if wanted.ids.is_some() {
-        (wanted.by_ids(state, &call.caller), None)
-    } else {
-        wanted.page(state, &call.caller)
-    };
-    let now = state.clock.now();
-    let page: JobPage<&RawValue> = JobPage {
-        jobs: jobs
-            .iter()
-            .map(|job| job.to_wire(state.board.remaining(job, now)))
-            .collect(),
-        next_page_token: next.map(|last| paging::token(last.as_u128())),
-    };
-    let mut answer = json::answer(StatusCode::OK, &page);
-    let out = answer.headers_mut();
-    let kept = HeaderValue::from_static("private, no-cache");
-    out.insert(header::CACHE_CONTROL, kept);
-    let token = page.next_page_token.as_deref();
-    let link = token.map(|token| next_link(query, token));
-    if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
-        out.insert(header::LINK, link);
+    let wanted = Wanted::read(call.uri.query().unwrap_or_default())?;
+    let mut page = Page::begin(wanted, call.caller);
+    if page.goes_on(state) {
+        let (state, uri) = (state.clone(), call.uri.clone());
+        return soon(async move {
+            while page.goes_on(&state) {
+                tokio::task::yield_now().await;
+            }
+            Ok(page.answer(&state, uri.query().unwrap_or_default()))
+        });
     }
+    let answer = page.answer(state, call.uri.query().unwrap_or_default());
     Ok(Outcome::Now(answer))
 }
 
@@ -138,52 +129,6 @@ impl Wanted {
         Ok(wanted)
     }
 
-    /// The jobs with these ids, in their order.
-    fn by_ids(&self, state: &AppState, caller: &Caller) -> Vec<Arc<Job>> {
-        let ids = self.ids.iter().flatten();
-        ids.filter_map(|key| find(state, caller, *key).ok())
-            .filter(|job| self.takes(job))
-            .collect()
-    }
-
-    /// One page, and the last name that was looked at where there are more.
-    fn page(&self, state: &AppState, caller: &Caller) -> (Vec<Arc<Job>>, Option<JobKey>) {
-        let from = self.created_after.map_or(Bound::Unbounded, |after| {
-            // A name holds the millisecond, so the first of the next millisecond is the first that is after.
-            let next = Timestamp::from_millis(after.as_millis().saturating_add(1));
-            Bound::Included(JobKey::first_at(next))
-        });
-        let newest = self.created_before.map(JobKey::first_at);
-        let mut before = match (self.before, newest) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        let mut jobs = Vec::new();
-        let mut looked_at = 0;
-        loop {
-            let high = before.map_or(Bound::Unbounded, Bound::Excluded);
-            let names = state.board.names(caller.owner, from, high, NAMES_AT_ONCE);
-            for name in &names {
-                if jobs.len() == self.limit {
-                    return (jobs, before);
-                }
-                before = Some(*name);
-                jobs.extend(
-                    find(state, caller, *name)
-                        .ok()
-                        .filter(|job| self.takes(job)),
-                );
-            }
-            looked_at += names.len();
-            if names.len() < NAMES_AT_ONCE {
-                return (jobs, None);
-            }
-            if looked_at >= LOOKED_AT_MAX {
-                return (jobs, before);
-            }
-        }
-    }
-
     fn takes(&self, job: &Job) -> bool {
         self.states
             .as_ref()
@@ -195,22 +140,124 @@ impl Wanted {
             && self
                 .created_before
                 .is_none_or(|before| job.created_at < before)
-            && (self.metadata.is_empty() || self.takes_metadata(job))
+            && (self.metadata.is_empty()
+                || job
+                    .metadata()
+                    .is_some_and(|found| metadata::has(found, &self.metadata)))
     }
 
-    fn takes_metadata(&self, job: &Job) -> bool {
-        let members: Option<serde_json::Map<String, Value>> = job
-            .metadata()
-            .and_then(|metadata| serde_json::from_str(metadata.get()).ok());
-        members.is_some_and(|members| {
-            self.metadata.iter().all(|(name, wanted)| {
-                members.get(name).is_some_and(|found| match found {
-                    Value::String(text) => text == wanted,
-                    // Numbers and the like are compared as they are written.
-                    other => *wanted == *other.to_string(),
-                })
-            })
-        })
+    /// How many bytes it takes to see whether that job is wanted.
+    fn reads(&self, job: &Job) -> usize {
+        let metadata = job.metadata().filter(|_| !self.metadata.is_empty());
+        metadata.map_or(0, |metadata| metadata.get().len())
+    }
+}
+
+/// A page that is being gathered.
+#[derive(Debug)]
+struct Page {
+    wanted: Wanted,
+    caller: Caller,
+    from: Bound<JobKey>,
+    /// The last name that was looked at.
+    before: Option<JobKey>,
+    many: Many,
+    /// How many jobs, and bytes of their metadata, have been looked at.
+    looked_at: (usize, usize),
+    /// Whether there is a next page.
+    has_next: bool,
+}
+
+impl Page {
+    fn begin(mut wanted: Wanted, caller: Caller) -> Self {
+        let from = wanted.created_after.map_or(Bound::Unbounded, |after| {
+            // A name holds the millisecond, so the first of the next millisecond is the first that is after.
+            let next = Timestamp::from_millis(after.as_millis().saturating_add(1));
+            Bound::Included(JobKey::first_at(next))
+        });
+        let newest = wanted.created_before.map(JobKey::first_at);
+        let before = match (wanted.before, newest) {
+            _ if wanted.ids.is_some() => None,
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        if let (Some(ids), Some(last)) = (&mut wanted.ids, wanted.before)
+            && let Some(place) = ids.iter().position(|id| *id == last)
+        {
+            ids.drain(..=place);
+        }
+        Self {
+            wanted,
+            caller,
+            from,
+            before,
+            many: Many::default(),
+            looked_at: (0, 0),
+            has_next: false,
+        }
+    }
+
+    /// Looks at the next jobs, and says whether there is more to look at.
+    fn goes_on(&mut self, state: &AppState) -> bool {
+        if let Some(ids) = self.wanted.ids.take() {
+            self.wanted.limit = ids.len();
+            self.look_at(state, &ids);
+            return false;
+        }
+        let high = self.before.map_or(Bound::Unbounded, Bound::Excluded);
+        let owner = self.caller.owner;
+        let names = state.board.names(owner, self.from, high, NAMES_AT_ONCE);
+        let looked_at = self.look_at(state, &names);
+        let is_last = looked_at == names.len() && names.len() < NAMES_AT_ONCE;
+        if self.has_next || is_last {
+            return false;
+        }
+        let (jobs, bytes) = self.looked_at;
+        self.has_next = jobs >= LOOKED_AT_MAX || bytes >= METADATA_LOOKED_AT_MAX;
+        !self.has_next
+    }
+
+    /// Looks at these jobs, until the page is full or others should have their turn. Says how many it has looked at.
+    fn look_at(&mut self, state: &AppState, names: &[JobKey]) -> usize {
+        let begun_at = self.looked_at.1;
+        for (place, name) in names.iter().enumerate() {
+            if self.many.jobs.len() == self.wanted.limit {
+                self.has_next = true;
+                return place;
+            }
+            if self.looked_at.1 - begun_at >= METADATA_AT_ONCE && self.wanted.ids.is_none() {
+                return place;
+            }
+            let job = find(state, &self.caller, *name).ok();
+            self.looked_at.0 += 1;
+            self.looked_at.1 += job.as_ref().map_or(0, |job| self.wanted.reads(job));
+            if let Some(job) = job.filter(|job| self.wanted.takes(job))
+                && !self.many.add(job)
+            {
+                self.has_next = true;
+                return place;
+            }
+            self.before = Some(*name);
+        }
+        names.len()
+    }
+
+    fn answer(self, state: &AppState, query: &str) -> Answer {
+        let next = self.before.filter(|_| self.has_next);
+        let token = next.map(|last| paging::token(last.as_u128()));
+        let tail = match &token {
+            Some(token) => format!("\"next_page_token\":\"{token}\""),
+            None => "\"next_page_token\":null".to_owned(),
+        };
+        let mut answer = self.many.answer(state, state.clock.now(), &tail);
+        let out = answer.headers_mut();
+        let kept = HeaderValue::from_static("private, no-cache");
+        out.insert(header::CACHE_CONTROL, kept);
+        let link = token.map(|token| next_link(query, &token));
+        if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
+            out.insert(header::LINK, link);
+        }
+        answer
     }
 }
 

@@ -4,6 +4,8 @@ mod change;
 mod create;
 mod idempotency;
 mod list;
+mod many;
+mod metadata;
 mod read;
 mod report;
 mod set;
@@ -63,8 +65,8 @@ pub(super) const ROUTES: &[Row] = &[
     Row::get("/v1/jobs", list::list)
         .counts(Counts::Refusals)
         .about("Jobs", "listJobs", "List jobs")
-        .text("The newest first. A filter that few jobs pass may leave a page short, or empty, and there \
-            may yet be a next one.")
+        .text("The newest first. A page has at most 4 MiB of jobs, or a single one. A filter that few jobs pass \
+            may leave it short, or empty, and there may yet be a next one.")
         .params(&[
             Param::query("status", "Only these, with commas between them.").pattern(STATUSES),
             Param::query("kind", "Only jobs of that kind."),
@@ -85,8 +87,9 @@ pub(super) const ROUTES: &[Row] = &[
         .meets(Meets::Set)
         .counts(Counts::Request)
         .about("Waiting", "waitForJobs", "Wait for many jobs")
-        .text("Holds until any of up to 1,000 jobs has news, and answers with all that have. A bad id is \
-            an error for itself alone.")
+        .text("Holds until any of up to 1,000 jobs has news, and answers with those that have, with at most \
+            4 MiB of them, or a single one: the others are in the next answer. A bad id is an error for itself \
+            alone.")
         .body(Request::json::<WaitRequest>())
         .answers(&[Response::json::<WaitResponse>(200, "The jobs with news; none where the hold ran out.")]),
     Row::get("/v1/jobs/{id}", read::read)

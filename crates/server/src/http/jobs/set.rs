@@ -1,14 +1,9 @@
 //! One held request for many jobs.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use abide_engine::JobKey;
+use abide_wire::{JobId, Until, WaitFailure, WaitRequest, limits};
 
-use http::StatusCode;
-use serde_json::value::RawValue;
-
-use abide_engine::{Job, JobKey};
-use abide_wire::{JobId, Until, WaitFailure, WaitRequest, WaitResponse, limits};
-
+use super::many::Many;
 use crate::attendance::Read;
 use crate::board::Channel;
 use crate::http::access::Caller;
@@ -17,12 +12,11 @@ use crate::http::call::Call;
 use crate::http::error::{ApiError, held};
 use crate::http::find::{find, key_of};
 use crate::http::hold::Hold;
-use crate::http::json;
 use crate::http::represent::add_preference;
 use crate::http::state::AppState;
 
-/// The jobs that are waited for, each with the newest revision that the client has.
-type Wanted = HashMap<JobKey, Option<u64>>;
+/// The jobs that are waited for, sorted, each with the newest revision that the client has, or 0.
+type Wanted = Vec<(JobKey, u64)>;
 
 /// `POST /v1/jobs/wait`
 pub(super) fn wait(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
@@ -40,12 +34,14 @@ pub(super) fn wait(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let state = state.clone();
     held(async move {
         let found = found.wait(&state, &caller, &hold).await;
-        for job in &found.jobs {
+        for job in &found.many.jobs {
             hold.note_wake(&state, job);
+            let known = found.wanted.binary_search_by_key(&job.key, |(key, _)| *key);
+            let known = known.ok().map(|place| found.wanted[place].1);
             let read = Read {
                 asked_at,
                 channel: Some(Channel::Set),
-                known: found.wanted.get(&job.key).copied().flatten(),
+                known: known.filter(|revision| *revision > 0),
                 ..Read::of(job, state.clock.now())
             };
             state.attendance.read(caller.counted(), read);
@@ -60,7 +56,7 @@ pub(super) fn wait(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
 struct Found {
     until: Until,
     wanted: Wanted,
-    jobs: Vec<Arc<Job>>,
+    many: Many,
     errors: Vec<WaitFailure>,
     /// How many of the wanted jobs can still have news.
     open: usize,
@@ -71,22 +67,23 @@ impl Found {
     fn new(request: &WaitRequest) -> Self {
         let mut found = Self {
             until: request.until,
-            wanted: Wanted::new(),
-            jobs: Vec::new(),
+            wanted: Wanted::with_capacity(request.jobs.len()),
+            many: Many::default(),
             errors: Vec::new(),
             open: 0,
         };
         for item in &request.jobs {
             match key_of(item.id.as_str()) {
-                // Of the same job twice, the one that has seen less wants more.
                 Ok(key) => {
-                    let after = item.after.map(|revision| revision.0);
-                    let known = found.wanted.entry(key).or_insert(after);
-                    *known = (*known).min(after);
+                    let after = item.after.map_or(0, |revision| revision.0);
+                    found.wanted.push((key, after));
                 }
                 Err(error) => found.fail(item.id.clone(), error),
             }
         }
+        found.wanted.sort_unstable();
+        // Of the same job twice, the one that has seen less wants more.
+        found.wanted.dedup_by_key(|(key, _)| *key);
         found
     }
 
@@ -94,9 +91,7 @@ impl Found {
     async fn wait(mut self, state: &AppState, caller: &Caller, hold: &Hold) -> Self {
         let watcher = hold.watcher(state, caller);
         let mut waiter = state.board.waiter(self.until, watcher);
-        for key in self.wanted.keys() {
-            waiter.register(*key);
-        }
+        waiter.register_all(self.wanted.iter().map(|(key, _)| *key));
         let mut expiry = std::pin::pin!(state.clock.hold(hold.stretched(state)));
         loop {
             self.look(state, caller);
@@ -119,43 +114,43 @@ impl Found {
     /// Looks at every job that is waited for.
     fn look(&mut self, state: &AppState, caller: &Caller) {
         let mut lost = Vec::new();
+        let mut news = Vec::new();
         self.open = 0;
-        for (key, after) in &self.wanted {
+        self.wanted.retain(|(key, after)| {
             match find(state, caller, *key) {
                 Ok(job) => {
-                    let is_newer = after.is_none_or(|after| job.revision > after);
+                    let is_newer = job.revision > *after;
                     if is_newer && (self.until == Until::Any || job.is_done()) {
-                        self.jobs.push(job);
+                        news.push(job);
                     } else if !job.is_done() {
                         self.open += 1;
                     }
+                    return true;
                 }
                 Err(error) => lost.push((*key, error)),
             }
-        }
+            false
+        });
         for (key, error) in lost {
-            self.wanted.remove(&key);
             self.fail(key.to_id(), error);
+        }
+        news.sort_by_key(|job| (job.updated_at(), job.key));
+        for job in news {
+            // What one answer has no room for is news at the next request too.
+            if !self.many.add(job) {
+                break;
+            }
         }
     }
 
     /// Whether there is news, a bad id among it, or none to come.
     fn is_answer(&self) -> bool {
-        !self.jobs.is_empty() || !self.errors.is_empty() || self.open == 0
+        !self.many.jobs.is_empty() || !self.errors.is_empty() || self.open == 0
     }
 
-    fn answer(mut self, state: &AppState) -> Answer {
-        self.jobs.sort_by_key(|job| (job.updated_at(), job.key));
-        let now = state.clock.now();
-        let jobs = self
-            .jobs
-            .iter()
-            .map(|job| job.to_wire(state.board.remaining(job, now)))
-            .collect();
-        let response: WaitResponse<&RawValue> = WaitResponse {
-            jobs,
-            errors: self.errors,
-        };
-        json::answer(StatusCode::OK, &response)
+    fn answer(self, state: &AppState) -> Answer {
+        let errors = serde_json::to_string(&self.errors).expect("a problem has only text keys");
+        let tail = format!("\"errors\":{errors}");
+        self.many.answer(state, state.clock.now(), &tail)
     }
 }

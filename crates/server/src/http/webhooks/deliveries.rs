@@ -81,12 +81,11 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         Bound::Excluded(DeliveryKey::from_u128(last))
     });
     let webhooks = state.board.webhooks();
-    let mut found = webhooks.deliveries(endpoint.key, before, limit + 1, |delivery| {
+    let (found, next) = webhooks.deliveries(endpoint.key, before, limit, |delivery| {
         status.is_none_or(|status| delivery.standing.as_str() == status)
     });
-    let next = paging::cut(&mut found, limit, |delivery| delivery.key.as_u128());
     let page = wire::DeliveryPage {
-        next_page_token: next,
+        next_page_token: next.map(|last| paging::token(last.as_u128())),
         deliveries: found
             .iter()
             .map(|delivery| show(delivery, &endpoint, ANSWER_IN_LISTS_MAX))

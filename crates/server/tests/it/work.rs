@@ -1,0 +1,226 @@
+//! No command and no read does work that grows with what its owner has stored: with every limit used up, each is short.
+//!
+//! Times are of the thread's own clock, so that a busy machine doesn't count.
+
+use std::future::Future as _;
+use std::num::NonZeroU32;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use abide_engine::delivery::CreateEndpoint;
+use abide_engine::delivery::endpoints::ENDPOINTS_PER_OWNER_MAX;
+use abide_engine::{Command, Create, Engine, Json, Owner, Policy, Report, Work};
+use abide_server::board::Board;
+use abide_server::clock::Clock;
+use abide_server::http::answer::{Body, Outcome};
+use abide_server::journal::{Journal as _, MemoryJournal};
+use abide_wire::{NewJob, Progress, Worker, limits};
+use http::Request;
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::json;
+
+use crate::common::{Answer, House, START};
+
+/// How long a command may keep the loop, and a read a worker. Without optimization all takes many times as long.
+const COMMAND_MAX: Duration = Duration::from_millis(50 * SLOWNESS);
+const READ_MAX: Duration = Duration::from_millis(10 * SLOWNESS);
+const SLOWNESS: u64 = if cfg!(debug_assertions) { 20 } else { 1 };
+
+/// The time that this thread has worked.
+fn worked() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap()
+}
+
+/// Carries the command out and shows what it did, within its time.
+fn carry_out<C: Command>(engine: &mut Engine, board: &Board, command: &C) -> C::Answer {
+    let (mut entries, mut effects) = (Vec::new(), Vec::new());
+    let begun = worked();
+    let answer = engine.carry_out(command, START, &mut entries, &mut effects);
+    engine.dispatch(START, &mut effects);
+    board.publish(&effects, 1);
+    let took = worked() - begun;
+    assert!(took <= COMMAND_MAX, "{took:?} for {command:?}");
+    answer.unwrap()
+}
+
+fn external_job() -> Create {
+    Create {
+        owner: Owner::ANYONE,
+        new: NewJob {
+            worker: Some(Worker::External),
+            ..NewJob::default()
+        },
+        idempotency_key: None,
+    }
+}
+
+#[test]
+fn each_change_of_a_job_with_as_many_endpoints_as_there_may_be_is_short() {
+    let mut engine = Engine::new(Policy::default());
+    let board = Board::new(&engine, 0);
+    for n in 0..ENDPOINTS_PER_OWNER_MAX {
+        let new = CreateEndpoint {
+            owner: Owner::ANYONE,
+            url: format!("http://receiver.example/{n}"),
+            events: Some(vec!["job.*".to_owned()]),
+            secret: None,
+            description: None,
+            ordered: true,
+        };
+        carry_out(&mut engine, &board, &new);
+    }
+    let job = carry_out(&mut engine, &board, &external_job()).job.key;
+    for n in 0..40 {
+        let progress = Progress {
+            percent: f64::from(n),
+            stage: None,
+        };
+        let report = Report {
+            owner: Owner::ANYONE,
+            job,
+            if_match: None,
+            work: Work::Progress(progress),
+        };
+        carry_out(&mut engine, &board, &report);
+    }
+    // Its start was told too.
+    let expected = 42 * ENDPOINTS_PER_OWNER_MAX;
+    assert_eq!(engine.deliveries().iter().len(), expected);
+}
+
+/// A server with so many jobs, each with as much metadata as it may have.
+async fn house_with_jobs(count: usize) -> House {
+    let mut engine = Engine::new(Policy::default());
+    let (mut entries, mut effects) = (Vec::new(), Vec::new());
+    let metadata = json!({"team": "x".repeat(limits::METADATA_BYTES_MAX - 20)});
+    let metadata = Json::from(&metadata);
+    for _ in 0..count {
+        let mut create = external_job();
+        create.new.metadata = Some(metadata.clone());
+        let made = engine.carry_out(&create, START, &mut entries, &mut effects);
+        made.unwrap();
+    }
+    let mut journal = MemoryJournal::new();
+    let bytes: Vec<_> = entries.iter().map(abide_engine::Entry::encode).collect();
+    journal.append(&bytes).unwrap();
+    let clock = Clock::running(START, NonZeroU32::MIN);
+    House::open(&[], clock, Box::new(journal)).await
+}
+
+/// Answers the request poll by poll, each within its time, and says how many polls it took.
+async fn ask(house: &House, path: &str) -> (Answer, usize) {
+    let request = Request::get(path).body(Body::Empty).unwrap();
+    let mut polls = 1;
+    let begun = worked();
+    let outcome = house.gate().answer(request);
+    assert!(worked() - begun <= READ_MAX, "{path}");
+    let answer = match outcome {
+        Outcome::Now(answer) => answer,
+        outcome => {
+            let mut answer = pin!(outcome.answer());
+            std::future::poll_fn(|cx| {
+                let begun = worked();
+                let polled = answer.as_mut().poll(cx);
+                let took = worked() - begun;
+                assert!(took <= READ_MAX, "{took:?} for {path}");
+                polls += 1;
+                polled
+            })
+            .await
+        }
+    };
+    (Answer::read(answer).await, polls)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_over_many_jobs_gives_others_their_turn_and_ends_short() {
+    let house = house_with_jobs(3_000).await;
+    let (mut path, mut pages, mut polls) = ("/v1/jobs?metadata.nobody=x".to_owned(), 0, 0);
+    loop {
+        let (answer, polled) = ask(&house, &path).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(answer.json()["jobs"], json!([]));
+        (pages, polls) = (pages + 1, polls + polled);
+        match answer.json()["next_page_token"].as_str() {
+            Some(token) => path = format!("/v1/jobs?metadata.nobody=x&page_token={token}"),
+            None => break,
+        }
+    }
+    // 12 MiB of metadata, 4 MiB a page, 256 KiB a poll.
+    assert_eq!(pages, 3);
+    assert!((40..60).contains(&polls), "{polls}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_and_a_set_have_4_mib_at_most_and_say_how_to_go_on() {
+    let house = Arc::new(House::with(&[]).await);
+    let input = "x".repeat(250 * 1024);
+    let mut ids = Vec::new();
+    for _ in 0..40 {
+        let new = json!({"worker": "external", "input": input});
+        let made = house.post("/v1/jobs", new).await.json();
+        ids.insert(0, made["id"].as_str().unwrap().to_owned());
+        house.pass(2).await;
+    }
+    let listed = ids.join(",");
+    for path in ["/v1/jobs?limit=1000", &format!("/v1/jobs?ids={listed}")] {
+        let (mut seen, mut next) = (Vec::new(), path.to_owned());
+        loop {
+            let (answer, _) = ask(&house, &next).await;
+            assert!(answer.text.len() <= limits::ANSWER_BYTES_MAX, "{path}");
+            let page = answer.json();
+            let jobs = page["jobs"].as_array().unwrap();
+            assert!(jobs.iter().all(|job| job["input"] == input));
+            seen.extend(
+                jobs.iter()
+                    .map(|job| job["id"].as_str().unwrap().to_owned()),
+            );
+            let Some(token) = page["next_page_token"].as_str() else {
+                break;
+            };
+            assert!(answer.header("link").contains(token));
+            next = format!("{path}&page_token={token}");
+        }
+        assert_eq!(seen, ids, "{path}");
+    }
+    let mut left = ids.clone();
+    let mut answers = 0;
+    while !left.is_empty() {
+        let jobs: Vec<_> = left.iter().map(|id| json!({"id": id})).collect();
+        let answer = house.post("/v1/jobs/wait", json!({"jobs": jobs})).await;
+        assert!(answer.text.len() <= limits::ANSWER_BYTES_MAX);
+        let told = answer.json();
+        let told: Vec<_> = told["jobs"].as_array().unwrap().iter().collect();
+        assert!(!told.is_empty());
+        left.retain(|id| told.iter().all(|job| job["id"] != **id));
+        answers += 1;
+    }
+    assert_eq!(answers, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_sends_a_piece_at_a_time_however_far_behind_it_is() {
+    let house = House::with(&[]).await;
+    let input = "x".repeat(50 * 1024);
+    let new = json!({"worker": "external", "input": input});
+    let made = house.post("/v1/jobs", new).await.json();
+    let path = format!("/v1/jobs/{}", made["id"].as_str().unwrap());
+    for percent in 0..20 {
+        let report = json!({"progress": {"percent": percent}});
+        assert_eq!(house.ask("PATCH", &path, Some(report)).await.status, 200);
+    }
+    for stream in [
+        format!("{path}/events?after=1"),
+        "/v1/events?after=1".to_owned(),
+    ] {
+        let request = Request::get(&stream).body(Body::Empty).unwrap();
+        let mut pieces = house.send(request).await.into_body().into_pieces();
+        for _ in 0..5 {
+            let piece = futures_util::StreamExt::next(&mut pieces).await;
+            let length = piece.unwrap().unwrap().len();
+            assert!((50_000..120_000).contains(&length), "{stream}: {length}");
+        }
+    }
+}
