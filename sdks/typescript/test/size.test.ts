@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+/** How many bytes an import adds to a page: bundled, minified, compressed. */
+const bytes = async (contents: string): Promise<number> => {
+  const { outputFiles } = await build({
+    stdin: { contents, resolveDir: new URL("../dist", import.meta.url).pathname },
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    write: false,
+  });
+  return gzipSync(outputFiles[0]!.contents, { level: 9 }).length;
+};
+
+const LIMITS: [what: string, kilobytes: number, contents: string][] = [
+  [
+    "the learned mathematics",
+    4.5,
+    `
+    export { Model } from "./schedule/learned/model.js";
+    export { Plan } from "./schedule/learned/plan.js";
+    export { priorOf } from "./schedule/learned/experts.js";`,
+  ],
+  ["pollUntil", 13.5, `export { pollUntil } from "./index.js";`],
+];
+
+for (const [what, kilobytes, contents] of LIMITS) {
+  test(`${what} is at most ${kilobytes} KB`, async () => {
+    const size = await bytes(contents);
+    assert.ok(size <= kilobytes * 1024, `${size} bytes`);
+  });
+}
+
+test("an import that uses nothing adds nothing", async () => {
+  assert.ok((await bytes(`import "./index.js";`)) < 100);
+});
