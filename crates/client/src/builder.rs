@@ -69,6 +69,7 @@ pub struct ClientBuilder {
     options: Options,
     budget: Budget,
     state_dir: Option<PathBuf>,
+    history: Option<History>,
     transport: Option<Arc<dyn Transport>>,
     seed: Option<u64>,
     on_report: Option<OnReport>,
@@ -87,6 +88,7 @@ impl ClientBuilder {
             options: Options::default(),
             budget: Budget::default(),
             state_dir: None,
+            history: None,
             transport: None,
             seed: None,
             on_report: None,
@@ -154,6 +156,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Learns from and for that history, which others may share, instead of one of its own. A
+    /// [`state_dir`](Self::state_dir) is not read then. Default: none.
+    pub fn history(mut self, history: &History) -> Self {
+        self.history = Some(history.clone());
+        self
+    }
+
     /// What sends requests. Default: HTTP over TCP and TLS, by the feature `http`. With a transport of your own
     /// [`connect_timeout`](Self::connect_timeout) is its business.
     pub fn transport(mut self, transport: impl Transport) -> Self {
@@ -205,9 +214,10 @@ impl ClientBuilder {
             Some(transport) => transport,
             None => default_transport(&base, self.connect_timeout)?,
         };
-        let history = match &self.state_dir {
-            Some(directory) => History::open(directory, clock.time_of_day()),
-            None => History::new(),
+        let history = match (self.history, &self.state_dir) {
+            (Some(history), _) => history,
+            (None, Some(directory)) => History::open(directory, clock.time_of_day()),
+            (None, None) => History::new(),
         };
         let origin = Origin {
             base,

@@ -198,6 +198,12 @@ impl Failure {
         self
     }
 
+    /// How long the server asked to be left alone.
+    pub(crate) const fn after(mut self, hint: Option<Duration>) -> Self {
+        self.hint = hint;
+        self
+    }
+
     /// A look that a caller's closure couldn't take.
     pub(crate) fn of_look(error: impl Into<Source>, is_final: bool) -> Self {
         let error = error.into();

@@ -84,6 +84,7 @@
 //! | `tracing` | yes | a span for every wait and an event for every failure |
 //! | `metrics` | no | requests by purpose, waits, retries and lateness, for the program's recorder: see `describe_metrics` |
 //! | `blocking` | no | `blocking`: the same without async |
+//! | `host` | no | `Loop`: waits that take their time and their turns from a program in another language |
 //! | `inbox` | no | `Receiver`: a listener that verifies webhooks, drops duplicates and wakes the waits |
 //!
 //! Nothing that the crate turns on in others changes what they do for the rest of the program: it doesn't use reqwest, and
@@ -149,6 +150,8 @@ pub use remote::Remote;
 pub use report::{Channel, Report};
 pub use resume::ResumeToken;
 pub use retry::RetryPolicy;
+#[cfg(feature = "host")]
+pub use rt::host::Loop;
 pub use target::Look;
 #[cfg(feature = "metrics")]
 pub use telemetry::describe_metrics;

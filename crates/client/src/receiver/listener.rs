@@ -18,9 +18,8 @@ use super::intake::{Intake, Taker};
 use crate::inbox::Inbox;
 use crate::rng;
 use crate::rt::net::{
-    Io, JoinHandle, JoinSet, TcpListener, TcpStream, Timer, ToSocketAddrs, sleep,
+    Io, JoinHandle, JoinSet, TcpListener, TcpStream, Timer, ToSocketAddrs, sleep, spawn,
 };
-use crate::rt::spawn;
 use crate::telemetry;
 use crate::webhook::{Delivery, Secret, Verifier};
 

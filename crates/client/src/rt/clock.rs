@@ -5,9 +5,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::Instant;
-
 use abide_wire::Timestamp;
+
+use super::Instant;
 
 /// A clock of a client: monotonic instants for timing, wall instants for comparing with a server's.
 #[derive(Clone, Copy, Debug)]
@@ -18,28 +18,24 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// Reads both clocks.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the client's twin of the clock"
-    )]
     pub(crate) fn start() -> Self {
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        #[cfg(feature = "host")]
+        let told = super::host::wall().map(|wall| Timestamp::default() + wall);
+        #[cfg(not(feature = "host"))]
+        let told = None;
         Self {
-            began: Instant::now(),
-            wall: Timestamp::default() + since_epoch,
+            began: now(),
+            wall: told.unwrap_or_else(system_time),
         }
     }
 
     /// Now, for timing.
     #[expect(
-        clippy::disallowed_methods,
         clippy::unused_self,
-        reason = "this is the client's twin of the clock; callers must have been given one"
+        reason = "the caller must have been given a clock"
     )]
     pub(crate) fn now(&self) -> Instant {
-        Instant::now()
+        now()
     }
 
     /// Now, for comparing with what a server wrote. It may be off by as much as this machine's clock was, and by any
@@ -53,6 +49,17 @@ impl Clock {
         let millis = u64::try_from(self.wall().as_millis()).unwrap_or_default();
         UNIX_EPOCH + Duration::from_millis(millis)
     }
+}
+
+#[cfg_attr(
+    not(feature = "host"),
+    expect(
+        clippy::disallowed_methods,
+        reason = "this is the client's twin of the clock"
+    )
+)]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// The system's time, read anew: what the timestamp of a webhook is compared with.

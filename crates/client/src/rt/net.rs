@@ -7,6 +7,6 @@ pub(crate) use hyper_util::rt::TokioTimer as Timer;
 pub(crate) use {
     hyper_util::rt::TokioIo as Io,
     tokio::net::{TcpListener, TcpStream, ToSocketAddrs},
-    tokio::task::{JoinHandle, JoinSet},
+    tokio::task::{JoinHandle, JoinSet, spawn},
     tokio::time::sleep,
 };

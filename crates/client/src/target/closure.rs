@@ -92,6 +92,7 @@ impl<T> From<Option<T>> for Look<T> {
 pub(crate) struct Closure<F, E> {
     pub(crate) look: F,
     pub(crate) is_final: fn(&E) -> bool,
+    pub(crate) hint: fn(&E) -> Option<Duration>,
     pub(crate) origin: Arc<Origin>,
 }
 
@@ -118,8 +119,8 @@ where
                 .memory
                 .note_rtt(origin.clock.now().saturating_duration_since(sent));
             let look = look.map_err(|error| {
-                let is_final = (self.is_final)(&error);
-                Failure::of_look(error, is_final)
+                let (is_final, hint) = ((self.is_final)(&error), (self.hint)(&error));
+                Failure::of_look(error, is_final).after(hint)
             })?;
             Ok(Answer {
                 done: look.done.is_some(),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::driver::{Driver, Terms};
 use super::findings::Step;
@@ -25,7 +26,7 @@ use crate::transport::BoxFuture;
 /// | [`deadline`](Self::deadline) | none |
 /// | [`schedule`](Self::schedule) | [`Learned`] without a name: it learns nothing from one wait to the next, or with [`Client::poll_until`](crate::Client::poll_until) from all that name no schedule; better name a kind, `Learned::new("my-kind")` |
 /// | [`retry`](Self::retry) | every error of the closure may pass; 30 s of nothing but errors end the wait |
-/// | [`final_if`](Self::final_if) | no error is final |
+/// | [`final_if`](Self::final_if), [`retry_after`](Self::retry_after) | no error is final, none tells how long to wait |
 /// | [`attempt_timeout`](Self::attempt_timeout) | 10 s for one look |
 ///
 /// # Errors
@@ -44,6 +45,7 @@ pub struct PollUntil<'a, F, E> {
     history: Option<History>,
     options: Options,
     is_final: fn(&E) -> bool,
+    hint: fn(&E) -> Option<Duration>,
     /// What the closure may borrow.
     borrows: PhantomData<&'a ()>,
 }
@@ -100,6 +102,7 @@ impl<F, E> PollUntil<'_, F, E> {
             history,
             options: Options::default(),
             is_final: |_| false,
+            hint: |_| None,
             borrows: PhantomData,
             origin,
         }
@@ -110,6 +113,12 @@ impl<F, E> PollUntil<'_, F, E> {
     /// Which errors end the wait at once. Default: none.
     pub fn final_if(mut self, is_final: fn(&E) -> bool) -> Self {
         self.is_final = is_final;
+        self
+    }
+
+    /// How long the server asked to be left alone, where an error tells: a floor under the pause. Default: none tells.
+    pub fn retry_after(mut self, hint: fn(&E) -> Option<Duration>) -> Self {
+        self.hint = hint;
         self
     }
 }
@@ -157,6 +166,7 @@ where
         let closure = Closure {
             look: self.look,
             is_final: self.is_final,
+            hint: self.hint,
             origin: Arc::clone(&origin),
         };
         let mut driver = Driver::new(closure, origin, terms);

@@ -1,0 +1,234 @@
+"""HTTP clients as what sends one request: httpx, httpx2, aiohttp, or the caller's own.
+
+A sender makes one exchange and nothing more: it neither retries nor follows redirects nor limits time but that of
+connecting, because the core does. It tells the head of the answer and each part of the body as they come.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from ._errors import UsageError
+
+CONNECT_TIMEOUT = 5.0
+"""The most that making a connection may take, in seconds."""
+
+Headers = Sequence[tuple[str, str]]
+
+
+class Answer:
+    """Where a sender tells what comes."""
+
+    __slots__ = ("chunk", "head")
+
+    def __init__(self, head: Callable[[int, Headers], None], chunk: Callable[[bytes], None]) -> None:
+        self.head = head
+        """Called once, with the status and the headers."""
+        self.chunk = chunk
+        """Called with each part of the body."""
+
+
+class Broken(Exception):
+    """Raised by a sender when no answer came, or only a part of one.
+
+    `how` is `connect` where the request surely never reached the server, `final` where it can't be sent at all, else
+    `lost`, as which every other exception counts.
+    """
+
+    def __init__(self, how: Literal["connect", "lost", "final"], why: str) -> None:
+        super().__init__(why)
+        self.how: Literal["connect", "lost", "final"] = how
+
+
+@runtime_checkable
+class Transport(Protocol):
+    """What sends requests without async. It is called on threads of the client's, for several requests at once."""
+
+    def exchange(self, method: str, url: str, headers: Headers, body: bytes, answer: Answer) -> None:
+        """Sends a request and tells its answer, up to the body's end."""
+
+
+@runtime_checkable
+class AsyncTransport(Protocol):
+    """What sends requests. Cancelling the call must end the exchange."""
+
+    async def exchange(self, method: str, url: str, headers: Headers, body: bytes, answer: Answer) -> None:
+        """Sends a request and tells its answer, up to the body's end."""
+
+
+def how_broken(error: BaseException) -> tuple[Literal["connect", "lost", "final"], str]:
+    """How an exchange broke, and a line about it."""
+    text = str(error) or type(error).__name__
+    return (error.how if isinstance(error, Broken) else "lost"), text
+
+
+def _library(client: object, name: str) -> str | None:
+    """Which library's client it is, by its own class or those that it is derived from."""
+    for kind in type(client).__mro__:
+        root = kind.__module__.partition(".")[0]
+        if kind.__name__ == name and root in ("httpx", "httpx2", "aiohttp"):
+            return root
+    return None
+
+
+class _HttpxErrors:
+    """Which exceptions of httpx mean what."""
+
+    def __init__(self, library: str) -> None:
+        self.module: Any = importlib.import_module(library)
+        self.timeout = self.module.Timeout(None, connect=CONNECT_TIMEOUT)
+        self.connect = (self.module.ConnectError, self.module.ConnectTimeout, self.module.ProxyError)
+        self.final = (self.module.UnsupportedProtocol, self.module.InvalidURL)
+
+    def broken(self, error: Exception) -> Broken:
+        how: Literal["connect", "lost", "final"] = "lost"
+        if isinstance(error, self.connect):
+            how = "connect"
+        elif isinstance(error, self.final):
+            how = "final"
+        return Broken(how, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+
+
+class _AsyncHttpx:
+    def __init__(self, client: Any, library: str) -> None:
+        self._client = client
+        self._errors = _HttpxErrors(library)
+
+    async def exchange(self, method: str, url: str, headers: Headers, body: bytes, answer: Answer) -> None:
+        errors = self._errors
+        try:
+            async with self._client.stream(
+                method,
+                url,
+                headers=list(headers),
+                content=body or None,
+                timeout=errors.timeout,
+                follow_redirects=False,
+            ) as response:
+                answer.head(response.status_code, list(response.headers.multi_items()))
+                async for chunk in response.aiter_bytes():
+                    answer.chunk(chunk)
+        except Exception as error:
+            raise errors.broken(error) from error
+
+
+class _Httpx:
+    def __init__(self, client: Any, library: str) -> None:
+        self._client = client
+        self._errors = _HttpxErrors(library)
+
+    def exchange(self, method: str, url: str, headers: Headers, body: bytes, answer: Answer) -> None:
+        errors = self._errors
+        try:
+            with self._client.stream(
+                method,
+                url,
+                headers=list(headers),
+                content=body or None,
+                timeout=errors.timeout,
+                follow_redirects=False,
+            ) as response:
+                answer.head(response.status_code, list(response.headers.multi_items()))
+                for chunk in response.iter_bytes():
+                    answer.chunk(chunk)
+        except _GaveUp:
+            raise
+        except Exception as error:
+            raise errors.broken(error) from error
+
+
+class _Aiohttp:
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._aiohttp: Any = importlib.import_module("aiohttp")
+        self._yarl: Any = importlib.import_module("yarl")
+
+    async def exchange(self, method: str, url: str, headers: Headers, body: bytes, answer: Answer) -> None:
+        aiohttp = self._aiohttp
+        try:
+            async with self._session.request(
+                method,
+                self._yarl.URL(url, encoded=True),
+                headers=list(headers),
+                data=body or None,
+                allow_redirects=False,
+                raise_for_status=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+            ) as response:
+                answer.head(response.status, list(response.headers.items()))
+                async for chunk in response.content.iter_any():
+                    answer.chunk(chunk)
+        except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError) as error:
+            raise Broken("connect", f"{type(error).__name__}: {error}") from error
+        except aiohttp.InvalidURL as error:
+            raise Broken("final", f"{type(error).__name__}: {error}") from error
+
+
+class _GaveUp(Exception):
+    """Raised within a sender's call of `head` or `chunk` when nothing waits for the answer any more."""
+
+
+GaveUp = _GaveUp
+
+
+def adapt_async(http: Any) -> AsyncTransport:
+    """The caller's HTTP client as a transport."""
+    library = _library(http, "AsyncClient")
+    if library in ("httpx", "httpx2"):
+        return _AsyncHttpx(http, library)
+    if _library(http, "ClientSession") == "aiohttp":
+        return _Aiohttp(http)
+    if isinstance(http, AsyncTransport):
+        return http
+    raise UsageError(
+        f"http={type(http).__name__} can't send: give an AsyncClient of httpx or httpx2, a ClientSession of aiohttp, "
+        "or an object with `async def exchange(method, url, headers, body, answer)`"
+    )
+
+
+def adapt(http: Any) -> Transport:
+    """The caller's HTTP client as a transport without async."""
+    library = _library(http, "Client")
+    if library in ("httpx", "httpx2"):
+        return _Httpx(http, library)
+    if isinstance(http, Transport) and not _library(http, "AsyncClient"):
+        return http
+    raise UsageError(
+        f"http={type(http).__name__} can't send: give a Client of httpx or httpx2, or an object with "
+        "`def exchange(method, url, headers, body, answer)`"
+    )
+
+
+_NONE = 'no HTTP client is installed: pip install "abide-client[http]", or give one by http='
+
+
+def default_async() -> tuple[AsyncTransport, Callable[[], Any]]:
+    """A transport of our own, and what closes it."""
+    for library in ("httpx2", "httpx"):
+        try:
+            module: Any = importlib.import_module(library)
+        except ImportError:
+            continue
+        # The core bounds the requests: where nothing waits for a connection, nothing leaks one when it is cancelled.
+        client = module.AsyncClient(limits=module.Limits(max_connections=None, max_keepalive_connections=32))
+        return _AsyncHttpx(client, library), client.aclose
+    try:
+        aiohttp: Any = importlib.import_module("aiohttp")
+    except ImportError:
+        raise UsageError(_NONE) from None
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trust_env=True)
+    return _Aiohttp(session), session.close
+
+
+def default() -> tuple[Transport, Callable[[], Any]]:
+    """A transport of our own without async, and what closes it."""
+    for library in ("httpx2", "httpx"):
+        try:
+            module: Any = importlib.import_module(library)
+        except ImportError:
+            continue
+        client = module.Client(limits=module.Limits(max_connections=None, max_keepalive_connections=32))
+        return _Httpx(client, library), client.close
+    raise UsageError(_NONE)

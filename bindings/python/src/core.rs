@@ -1,0 +1,569 @@
+//! The core, for Python to turn.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use abide::strategy::{Auto, LongPoll, Poll, Stream, Webhook};
+use abide::{
+    Budget, Client, JobHandle, List, Look, NewJob, OnDeadline, Remote, ResumeToken, RetryPolicy,
+    Timestamp,
+};
+use abide_core::{Broken, Core as RustCore, Ended, ExchangeId, LookError, LookId, Op, PollTerms};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use serde::de::DeserializeOwned;
+
+use crate::convert::{effect, json};
+use crate::schedule::{History, Retry, Schedule, maybe_seconds, seconds};
+use crate::webhook::Inbox;
+
+/// Names cores, so that a handle finds back to the one it is of.
+static CORES: AtomicU64 = AtomicU64::new(1);
+
+fn usage(error: impl std::fmt::Display) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> PyResult<T> {
+    serde_json::from_str(text).map_err(usage)
+}
+
+/// A job as one core knows it. Other cores adopt it by its token.
+#[pyclass(frozen, module = "abide_client._core")]
+pub(crate) struct Handle {
+    core: u64,
+    job: JobHandle,
+}
+
+impl Handle {
+    pub(crate) fn new(core: u64, job: JobHandle) -> Self {
+        Self { core, job }
+    }
+}
+
+#[pymethods]
+impl Handle {
+    #[getter]
+    fn id(&self) -> &str {
+        self.job.id().as_str()
+    }
+
+    #[getter]
+    fn token(&self) -> String {
+        self.job.resume_token().to_string()
+    }
+
+    #[getter]
+    fn snapshot(&self) -> PyResult<Option<String>> {
+        self.job.snapshot().map(json).transpose()
+    }
+
+    #[getter]
+    fn idempotency_key(&self) -> Option<&str> {
+        self.job.idempotency_key()
+    }
+
+    #[getter]
+    fn replayed(&self) -> bool {
+        self.job.is_replayed()
+    }
+}
+
+/// Where a list goes on.
+#[pyclass(frozen, module = "abide_client._core")]
+pub(crate) struct Listing(Mutex<Option<List>>);
+
+impl Listing {
+    pub(crate) fn new(list: List) -> Self {
+        Self(Mutex::new(Some(list)))
+    }
+}
+
+/// How to wait, from a dictionary.
+#[derive(Default)]
+struct Terms {
+    deadline: Option<Duration>,
+    strategy: Option<String>,
+    inbox: Option<abide::Inbox>,
+    schedule: Option<Arc<dyn abide::schedule::Schedule>>,
+    retry: Option<RetryPolicy>,
+    attempt_timeout: Option<Duration>,
+    size: Option<f64>,
+}
+
+impl Terms {
+    fn read(dict: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let mut terms = Self::default();
+        for (name, value) in dict.iter() {
+            match name.extract::<String>()?.as_str() {
+                "deadline" => terms.deadline = Some(seconds(value.extract()?)?),
+                "strategy" => terms.strategy = Some(value.extract()?),
+                "inbox" => terms.inbox = Some(value.cast::<Inbox>()?.get().inbox().clone()),
+                "schedule" => terms.schedule = Some(value.cast::<Schedule>()?.get().0.clone()),
+                "retry" => terms.retry = Some(value.cast::<Retry>()?.get().0.clone()),
+                "attempt_timeout" => terms.attempt_timeout = Some(seconds(value.extract()?)?),
+                "size" => terms.size = Some(value.extract()?),
+                other => return Err(usage(format!("{other:?} is no term of a wait"))),
+            }
+        }
+        Ok(terms)
+    }
+}
+
+/// Applies the terms to any builder that has these methods.
+macro_rules! apply {
+    ($terms:expr, $wait:expr) => {{
+        let (terms, mut wait) = ($terms, $wait);
+        if let Some(deadline) = terms.deadline {
+            wait = wait.deadline(deadline);
+        }
+        wait = match (terms.strategy.as_deref(), &terms.inbox) {
+            (None | Some("webhook"), Some(inbox)) => wait.strategy(Webhook::new(inbox)),
+            (None, None) => wait,
+            (Some("auto"), _) => wait.strategy(Auto::new()),
+            (Some("long_poll"), _) => wait.strategy(LongPoll::new()),
+            (Some("stream"), _) => wait.strategy(Stream::new()),
+            (Some("poll"), _) => wait.strategy(Poll::new()),
+            (Some("webhook"), None) => return Err(usage("the strategy webhook needs an inbox")),
+            (Some(other), _) => {
+                return Err(usage(format!(
+                    "{other:?} is no strategy: there are auto, long_poll, stream, poll and webhook"
+                )));
+            }
+        };
+        if let Some(schedule) = terms.schedule {
+            wait = wait.schedule(schedule);
+        }
+        if let Some(retry) = terms.retry {
+            wait = wait.retry(retry);
+        }
+        if let Some(timeout) = terms.attempt_timeout {
+            wait = wait.attempt_timeout(timeout);
+        }
+        wait
+    }};
+}
+
+#[pyclass(frozen, module = "abide_client._core")]
+pub(crate) struct Core {
+    name: u64,
+    core: Mutex<RustCore>,
+}
+
+impl Core {
+    fn lock(&self) -> MutexGuard<'_, RustCore> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The handle as this core's client has it.
+    fn adopt(&self, core: &RustCore, handle: &Handle) -> PyResult<JobHandle> {
+        if handle.core == self.name {
+            return Ok(handle.job.clone());
+        }
+        core.client()
+            .resume(&handle.job.resume_token())
+            .map_err(usage)
+    }
+}
+
+#[pymethods]
+impl Core {
+    #[new]
+    #[pyo3(signature = (url, wall, *, api_key=None, headers=None, remote=None, budget=None, history=None, schedule=None,
+        retry=None, deadline=None, timeout=None, attempt_timeout=None, seed=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn new(
+        url: &str,
+        wall: f64,
+        api_key: Option<&str>,
+        headers: Option<Vec<(String, String)>>,
+        remote: Option<&str>,
+        budget: Option<f64>,
+        history: Option<&History>,
+        schedule: Option<&Schedule>,
+        retry: Option<&Retry>,
+        deadline: Option<f64>,
+        timeout: Option<f64>,
+        attempt_timeout: Option<f64>,
+        seed: Option<u64>,
+    ) -> PyResult<Self> {
+        let mut builder = Client::builder(url);
+        builder = builder.user_agent(concat!("abide-python/", env!("CARGO_PKG_VERSION")));
+        if let Some(key) = api_key {
+            builder = builder.api_key(key);
+        }
+        for (name, value) in headers.unwrap_or_default() {
+            builder = builder.header(name, value);
+        }
+        if let Some(remote) = remote {
+            // A description, or the name of one that comes with the library.
+            builder = builder.remote(match remote.starts_with('{') {
+                true => parse::<Remote>(remote)?,
+                false => Remote::preset(remote).map_err(usage)?,
+            });
+        }
+        if let Some(rate) = budget {
+            builder = builder.budget(&Budget::per_second(rate));
+        }
+        if let Some(history) = history {
+            builder = builder.history(&history.0);
+        }
+        if let Some(schedule) = schedule {
+            builder = builder.schedule(schedule.0.clone());
+        }
+        if let Some(retry) = retry {
+            builder = builder.retry(retry.0.clone());
+        }
+        if let Some(deadline) = maybe_seconds(deadline)? {
+            builder = builder.deadline(deadline);
+        }
+        if let Some(timeout) = maybe_seconds(timeout)? {
+            builder = builder.timeout(timeout);
+        }
+        if let Some(timeout) = maybe_seconds(attempt_timeout)? {
+            builder = builder.attempt_timeout(timeout);
+        }
+        if let Some(seed) = seed {
+            builder = builder.seed(seed);
+        }
+        Ok(Self {
+            name: CORES.fetch_add(1, Ordering::Relaxed),
+            core: Mutex::new(RustCore::new(builder, seconds(wall)?).map_err(usage)?),
+        })
+    }
+
+    #[getter]
+    fn server(&self) -> String {
+        self.lock().client().server().to_owned()
+    }
+
+    fn job(&self, id: String) -> Handle {
+        Handle::new(self.name, self.lock().client().job(id))
+    }
+
+    fn resume(&self, token: &str) -> PyResult<Handle> {
+        let token: ResumeToken = token.parse().map_err(usage)?;
+        let job = self.lock().client().resume(&token).map_err(usage)?;
+        Ok(Handle::new(self.name, job))
+    }
+
+    #[pyo3(signature = (job, *, key=None, resume=None))]
+    fn create(&self, job: &str, key: Option<String>, resume: Option<&str>) -> PyResult<u64> {
+        let mut core = self.lock();
+        let mut create = core.client().create(parse::<NewJob>(job)?);
+        if let Some(token) = resume {
+            let token: ResumeToken = token.parse().map_err(usage)?;
+            create = create.resume(&token);
+        }
+        if let Some(key) = key {
+            create = create.idempotency_key(key);
+        }
+        Ok(core.create(create).0)
+    }
+
+    fn status(&self, job: &Handle) -> PyResult<u64> {
+        let mut core = self.lock();
+        let job = self.adopt(&core, job)?;
+        Ok(core.status(job).0)
+    }
+
+    fn cancel(&self, job: &Handle) -> PyResult<u64> {
+        let mut core = self.lock();
+        let job = self.adopt(&core, job)?;
+        Ok(core.cancel(job).0)
+    }
+
+    fn delete(&self, job: &Handle) -> PyResult<u64> {
+        let mut core = self.lock();
+        let job = self.adopt(&core, job)?;
+        Ok(core.delete(job).0)
+    }
+
+    #[pyo3(signature = (job, terms, *, updates=false, cancel=false))]
+    fn wait(
+        &self,
+        job: &Handle,
+        terms: &Bound<'_, PyDict>,
+        updates: bool,
+        cancel: bool,
+    ) -> PyResult<u64> {
+        let mut core = self.lock();
+        let job = self.adopt(&core, job)?;
+        let terms = Terms::read(terms)?;
+        let size = terms.size;
+        let mut wait = apply!(terms, job.wait());
+        if let Some(size) = size {
+            wait = wait.size(size);
+        }
+        if cancel {
+            wait = wait.on_deadline(OnDeadline::Cancel);
+        }
+        Ok(core.wait(wait, updates).0)
+    }
+
+    fn watch(&self, job: &Handle, terms: &Bound<'_, PyDict>) -> PyResult<u64> {
+        let mut core = self.lock();
+        let job = self.adopt(&core, job)?;
+        let terms = Terms::read(terms)?;
+        let size = terms.size;
+        let mut watch = apply!(terms, job.watch());
+        if let Some(size) = size {
+            watch = watch.size(size);
+        }
+        Ok(core.watch(watch).0)
+    }
+
+    fn set(&self, jobs: Vec<Bound<'_, Handle>>, terms: &Bound<'_, PyDict>) -> PyResult<u64> {
+        let mut core = self.lock();
+        let jobs: PyResult<Vec<JobHandle>> = jobs
+            .iter()
+            .map(|job| self.adopt(&core, job.get()))
+            .collect();
+        let set = apply!(Terms::read(terms)?, core.client().set(jobs?));
+        Ok(core.set(set).0)
+    }
+
+    #[pyo3(signature = (after=None))]
+    fn feed(&self, after: Option<&str>) -> PyResult<u64> {
+        let mut core = self.lock();
+        let mut feed = core.client().feed();
+        if let Some(after) = after {
+            feed = feed.after(after.parse().map_err(usage)?);
+        }
+        Ok(core.feed(feed).0)
+    }
+
+    #[pyo3(signature = (*, statuses=None, kind=None, metadata=None, created_after=None, created_before=None, page_size=None))]
+    fn list(
+        &self,
+        statuses: Option<Vec<String>>,
+        kind: Option<String>,
+        metadata: Option<Vec<(String, String)>>,
+        created_after: Option<&str>,
+        created_before: Option<&str>,
+        page_size: Option<usize>,
+    ) -> PyResult<Listing> {
+        let mut list = self.lock().client().list();
+        for status in statuses.unwrap_or_default() {
+            list = list.status(status.into());
+        }
+        if let Some(kind) = kind {
+            list = list.kind(kind);
+        }
+        for (name, value) in metadata.unwrap_or_default() {
+            list = list.metadata(name, value);
+        }
+        let instant = |text: &str| text.parse::<Timestamp>().map_err(usage);
+        if let Some(after) = created_after {
+            list = list.created_after(instant(after)?);
+        }
+        if let Some(before) = created_before {
+            list = list.created_before(instant(before)?);
+        }
+        if let Some(jobs) = page_size {
+            list = list.page_size(jobs);
+        }
+        Ok(Listing::new(list))
+    }
+
+    fn page(&self, listing: &Listing) -> PyResult<u64> {
+        let list = listing
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let list = list.ok_or_else(|| PyRuntimeError::new_err("this page was asked for"))?;
+        Ok(self.lock().page(list).0)
+    }
+
+    #[pyo3(signature = (schedule, *, deadline=None, retry=None, attempt_timeout=None, size=None))]
+    fn poll_until(
+        &self,
+        schedule: &Schedule,
+        deadline: Option<f64>,
+        retry: Option<&Retry>,
+        attempt_timeout: Option<f64>,
+        size: Option<f64>,
+    ) -> PyResult<u64> {
+        let terms = PollTerms {
+            schedule: schedule.0.clone(),
+            deadline: maybe_seconds(deadline)?,
+            retry: retry.map(|retry| retry.0.clone()),
+            attempt_timeout: maybe_seconds(attempt_timeout)?,
+            size,
+        };
+        Ok(self.lock().poll_until(terms).0)
+    }
+
+    /// A call about webhook endpoints: a word, the id it is about, and its body or page.
+    #[pyo3(signature = (call, id="", body=None))]
+    fn webhooks(&self, call: &str, id: &str, body: Option<String>) -> PyResult<u64> {
+        let mut core = self.lock();
+        let (webhooks, id) = (core.client().webhooks(), id.to_owned());
+        let json = body.as_deref().unwrap_or("{}");
+        let op = match call {
+            "create" => {
+                let new = parse(json)?;
+                core.run(async move { Ok(Ended::Endpoint(Box::new(webhooks.create(&new).await?))) })
+            }
+            "list" => core.run(async move {
+                let page = webhooks.list(body.as_deref()).await?;
+                Ok(Ended::Endpoints(Box::new(page)))
+            }),
+            "read" => {
+                core.run(async move { Ok(Ended::Endpoint(Box::new(webhooks.read(&id).await?))) })
+            }
+            "update" => {
+                let change = parse(json)?;
+                core.run(async move {
+                    Ok(Ended::Endpoint(Box::new(
+                        webhooks.update(&id, &change).await?,
+                    )))
+                })
+            }
+            "delete" => {
+                core.run(async move { webhooks.delete(&id).await.map(|()| Ended::Nothing) })
+            }
+            "rotate" => {
+                let rotation = parse(json)?;
+                core.run(async move {
+                    Ok(Ended::Endpoint(Box::new(
+                        webhooks.rotate(&id, &rotation).await?,
+                    )))
+                })
+            }
+            "test" => {
+                core.run(async move { Ok(Ended::Delivery(Box::new(webhooks.test(&id).await?))) })
+            }
+            "replay" => {
+                let since = body.as_deref().map(str::parse::<Timestamp>).transpose();
+                let since = since.map_err(usage)?;
+                core.run(async move { webhooks.replay(&id, since).await.map(Ended::Replayed) })
+            }
+            "deliveries" => core.run(async move {
+                let page = webhooks.deliveries(&id, body.as_deref()).await?;
+                Ok(Ended::Deliveries(Box::new(page)))
+            }),
+            "delivery" => core
+                .run(async move { Ok(Ended::Delivery(Box::new(webhooks.delivery(&id).await?))) }),
+            "retry" => {
+                core.run(async move { Ok(Ended::Delivery(Box::new(webhooks.retry(&id).await?))) })
+            }
+            other => return Err(usage(format!("{other:?} is no call"))),
+        };
+        Ok(op.0)
+    }
+
+    fn give_up(&self, op: u64, now: f64) -> PyResult<()> {
+        let now = seconds(now)?;
+        self.lock().give_up(Op(op), now);
+        Ok(())
+    }
+
+    fn turn<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Bound<'py, PyList>> {
+        let effects = self.lock().turn(seconds(now)?);
+        let list = PyList::empty(py);
+        for told in effects {
+            list.append(effect(py, self.name, told)?)?;
+        }
+        Ok(list)
+    }
+
+    #[getter]
+    fn deadline(&self) -> Option<f64> {
+        self.lock().deadline().map(|at| at.as_secs_f64())
+    }
+
+    #[getter]
+    fn is_idle(&self) -> bool {
+        self.lock().is_idle()
+    }
+
+    fn head(&self, exchange: u64, status: u16, headers: Vec<(String, String)>) -> PyResult<()> {
+        let status = StatusCode::from_u16(status).map_err(usage)?;
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            // A header that isn't one is nothing that the client looks for.
+            if let (Ok(name), Ok(value)) = (
+                HeaderName::from_bytes(name.as_bytes()),
+                HeaderValue::from_str(&value),
+            ) {
+                map.append(name, value);
+            }
+        }
+        self.lock().head(ExchangeId(exchange), status, map);
+        Ok(())
+    }
+
+    fn chunk(&self, exchange: u64, bytes: &[u8]) {
+        let bytes = Bytes::copy_from_slice(bytes);
+        self.lock().chunk(ExchangeId(exchange), bytes);
+    }
+
+    fn end(&self, exchange: u64) {
+        self.lock().end(ExchangeId(exchange));
+    }
+
+    fn broken(&self, exchange: u64, how: &str, why: String) -> PyResult<()> {
+        let how = match how {
+            "connect" => Broken::Connect,
+            "lost" => Broken::Lost,
+            "final" => Broken::Final,
+            other => return Err(usage(format!("{other:?} is no way to break"))),
+        };
+        self.lock().broken(ExchangeId(exchange), how, why);
+        Ok(())
+    }
+
+    #[pyo3(signature = (look, done, *, progress=None, remaining=None, retry_after=None, took=None))]
+    fn looked(
+        &self,
+        look: u64,
+        done: bool,
+        progress: Option<f64>,
+        remaining: Option<f64>,
+        retry_after: Option<f64>,
+        took: Option<f64>,
+    ) -> PyResult<()> {
+        let mut shown = match done {
+            true => Look::done(()),
+            false => Look::not_yet(),
+        };
+        if let Some(progress) = progress {
+            shown = shown.progress(progress);
+        }
+        if let Some(remaining) = maybe_seconds(remaining)? {
+            shown = shown.remaining(remaining);
+        }
+        if let Some(pause) = maybe_seconds(retry_after)? {
+            shown = shown.retry_after(pause);
+        }
+        if let Some(took) = maybe_seconds(took)? {
+            shown = shown.took(took);
+        }
+        self.lock().looked(LookId(look), shown);
+        Ok(())
+    }
+
+    #[pyo3(signature = (look, what, *, is_final=false, retry_after=None))]
+    fn look_failed(
+        &self,
+        look: u64,
+        what: String,
+        is_final: bool,
+        retry_after: Option<f64>,
+    ) -> PyResult<()> {
+        let retry_after = maybe_seconds(retry_after)?;
+        let error = LookError {
+            what,
+            is_final,
+            retry_after,
+        };
+        self.lock().look_failed(LookId(look), error);
+        Ok(())
+    }
+}

@@ -1,0 +1,30 @@
+//! The Python extension `abide_client._core`: the client's core, and nothing that does I/O.
+//!
+//! Everything here is private to the package `abide_client`, whose Python code sends the requests, keeps the time and shows
+//! the types that users see. No call blocks but those that read or write a history's files. All of them keep the
+//! interpreter's lock, so that a process that forks never forks while a lock of this extension is held.
+
+mod convert;
+mod core;
+mod schedule;
+mod webhook;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    use super::core::{Core, Handle, Listing};
+    #[pymodule_export]
+    use super::schedule::{History, Retry, Schedule};
+    #[pymodule_export]
+    use super::version;
+    #[pymodule_export]
+    use super::webhook::{Inbox, Verifier, secret, sign};
+}
+
+/// The version of the extension, to be compared with the package's.
+#[pyfunction]
+fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}

@@ -1,0 +1,192 @@
+//! When to ask, and what was learned of how long jobs take.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use abide::RetryPolicy;
+use abide::schedule::{self, Backoff, Countdown, Dial, Fixed, Learned, Start};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+/// Seconds as a duration.
+pub(crate) fn seconds(seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+pub(crate) fn maybe_seconds(some: Option<f64>) -> PyResult<Option<Duration>> {
+    some.map(seconds).transpose()
+}
+
+#[pyclass(frozen, module = "abide_client")]
+pub(crate) struct History(pub(crate) schedule::History);
+
+#[pymethods]
+impl History {
+    #[new]
+    #[pyo3(signature = (directory=None))]
+    fn new(directory: Option<PathBuf>) -> Self {
+        Self(match directory {
+            Some(directory) => schedule::History::open(directory, SystemTime::now()),
+            None => schedule::History::new(),
+        })
+    }
+
+    fn jobs(&self, kind: &str) -> usize {
+        self.0.jobs(kind)
+    }
+
+    fn save(&self) -> PyResult<usize> {
+        Ok(self.0.save(SystemTime::now())?)
+    }
+}
+
+#[pyclass(frozen, module = "abide_client")]
+pub(crate) struct Schedule(pub(crate) Arc<dyn schedule::Schedule>);
+
+#[pymethods]
+impl Schedule {
+    #[staticmethod]
+    #[pyo3(signature = (kind, *, history=None, price=None, budget=None, size=None, expect=None, jitter=None, min=None, max=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn learned(
+        kind: &str,
+        history: Option<&History>,
+        price: Option<f64>,
+        budget: Option<f64>,
+        size: Option<f64>,
+        expect: Option<f64>,
+        jitter: Option<f64>,
+        min: Option<f64>,
+        max: Option<f64>,
+    ) -> PyResult<Self> {
+        let mut learned = Learned::new(kind);
+        if let Some(history) = history {
+            learned = learned.history(&history.0);
+        }
+        if let Some(price) = price {
+            learned = learned.dial(Dial::Price(seconds(price)?));
+        }
+        if let Some(budget) = budget {
+            learned = learned.budget(budget);
+        }
+        if let Some(size) = size {
+            learned = learned.size(size);
+        }
+        if let Some(expect) = expect {
+            learned = learned.expect_about(seconds(expect)?);
+        }
+        if let Some(jitter) = jitter {
+            learned = learned.jitter(jitter);
+        }
+        if let Some(min) = min {
+            learned = learned.min(seconds(min)?);
+        }
+        if let Some(max) = max {
+            learned = learned.max(seconds(max)?);
+        }
+        Ok(Self(Arc::new(learned)))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (interval, *, first=None, attempts=None))]
+    fn fixed(interval: f64, first: Option<f64>, attempts: Option<u32>) -> PyResult<Self> {
+        let mut fixed = Fixed::new(seconds(interval)?);
+        if let Some(first) = first {
+            fixed = fixed.first(seconds(first)?);
+        }
+        if let Some(attempts) = attempts {
+            fixed = fixed.attempts(attempts);
+        }
+        Ok(Self(Arc::new(fixed)))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (initial, *, factor=None, max=None, attempts=None))]
+    fn backoff(
+        initial: f64,
+        factor: Option<f64>,
+        max: Option<f64>,
+        attempts: Option<u32>,
+    ) -> PyResult<Self> {
+        let mut backoff = Backoff::new(seconds(initial)?);
+        if let Some(factor) = factor {
+            backoff = backoff.factor(factor);
+        }
+        if let Some(max) = max {
+            backoff = backoff.max(seconds(max)?);
+        }
+        if let Some(attempts) = attempts {
+            backoff = backoff.attempts(attempts);
+        }
+        Ok(Self(Arc::new(backoff)))
+    }
+
+    #[staticmethod]
+    fn countdown(steps: Vec<(u32, f64)>) -> PyResult<Self> {
+        let steps: PyResult<Vec<(u32, Duration)>> = steps
+            .into_iter()
+            .map(|(attempts, pause)| Ok((attempts, seconds(pause)?)))
+            .collect();
+        Ok(Self(Arc::new(Countdown::new(steps?))))
+    }
+
+    #[pyo3(signature = (count, *, seed=0, rtt=0.1))]
+    fn preview(&self, count: usize, seed: u64, rtt: f64) -> PyResult<Vec<f64>> {
+        let rtt = seconds(rtt)?;
+        let mut cursor = self.0.begin(&Start::new(seed));
+        let mut seen = schedule::Seen::at(rtt / 2).rtt(rtt);
+        let mut polls = Vec::new();
+        while polls.len() < count {
+            let Some(at) = cursor.next(&seen) else { break };
+            polls.push(at.as_secs_f64());
+            seen = schedule::Seen::at(at.saturating_add(rtt))
+                .rtt(rtt)
+                .polls(seen.polls.saturating_add(1));
+        }
+        Ok(polls)
+    }
+}
+
+#[pyclass(frozen, module = "abide_client")]
+pub(crate) struct Retry(pub(crate) RetryPolicy);
+
+#[pymethods]
+impl Retry {
+    #[new]
+    #[pyo3(signature = (*, initial=None, factor=None, max=None, attempts=None, patience=None, hint_max=None))]
+    fn new(
+        initial: Option<f64>,
+        factor: Option<f64>,
+        max: Option<f64>,
+        attempts: Option<u32>,
+        patience: Option<f64>,
+        hint_max: Option<f64>,
+    ) -> PyResult<Self> {
+        let mut retry = RetryPolicy::default();
+        if let Some(initial) = initial {
+            retry = retry.initial(seconds(initial)?);
+        }
+        if let Some(factor) = factor {
+            retry = retry.factor(factor);
+        }
+        if let Some(max) = max {
+            retry = retry.max(seconds(max)?);
+        }
+        if let Some(attempts) = attempts {
+            retry = retry.attempts(attempts);
+        }
+        if let Some(patience) = patience {
+            retry = retry.patience(seconds(patience)?);
+        }
+        if let Some(hint_max) = hint_max {
+            retry = retry.hint_max(seconds(hint_max)?);
+        }
+        Ok(Self(retry))
+    }
+
+    #[staticmethod]
+    fn never() -> Self {
+        Self(RetryPolicy::never())
+    }
+}
