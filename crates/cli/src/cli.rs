@@ -17,14 +17,16 @@ use crate::commands::listen::{self, ListenArgs};
 use crate::commands::serve::{self, SettingFlags};
 use crate::commands::simulate::{self, SimulateArgs};
 use crate::commands::status::{self, StatusArgs};
+use crate::commands::test::{self, TestArgs};
 use crate::commands::wait::{self, WaitArgs};
 use crate::commands::watch::{self, WatchArgs};
 use crate::connect::Common;
 use crate::{exit, output};
 
 /// The flags for all commands that do nothing in some of them, where they aren't shown.
-const HIDDEN: [(&str, &[&str]); 9] = [
+const HIDDEN: [(&str, &[&str]); 10] = [
     ("serve", &["server", "json"]),
+    ("test", &["server", "api-key", "json"]),
     ("config", &["server"]),
     ("demo", &["server", "api-key"]),
     ("simulate", &["server", "api-key"]),
@@ -59,6 +61,9 @@ enum Command {
     /// Starts the server
     #[command(after_help = serve::HELP)]
     Serve(SettingFlags),
+    /// Run a test suite against a server of its own, and report how its clients waited
+    #[command(after_help = test::HELP)]
+    Test(TestArgs),
     /// Waits for the same jobs in every way side by side, and shows what each way costs
     #[command(after_help = demo::HELP)]
     Demo(DemoArgs),
@@ -129,6 +134,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     };
     match given {
         Command::Serve(flags) => serve::run(&flags),
+        Command::Test(args) => test::run(&args),
         Command::Demo(args) => demo::run(&args, common.json),
         Command::Create(args) => create::run(&common, &args),
         Command::Status(args) => status::run(&common, &args),

@@ -1,5 +1,6 @@
 //! The binary `abide`: a job-status server and the client that waits for it.
 
+mod announce;
 mod cli;
 mod commands;
 mod connect;

@@ -13,6 +13,7 @@ pub mod journal;
 pub mod metrics;
 pub mod net;
 mod recent;
+pub mod requests;
 pub mod scenario;
 pub mod server;
 mod sharded;

@@ -44,6 +44,8 @@ const START_RETRY: Duration = Duration::from_millis(250);
 pub struct Server {
     address: SocketAddr,
     listener: TcpListener,
+    /// How many jobs the journal had.
+    restored: usize,
     assembly: Assembly,
 }
 
@@ -122,6 +124,7 @@ impl Server {
             Some(Arc::new(HttpCarrier::new(guard.clone())))
         };
         let assembly = Self::assemble(config, clock, journal, carrier, fresh).await?;
+        let restored = assembly.state.board.len();
         let (commands, config) = (&assembly.state.commands, &assembly.state.config);
         if config.default_job_start == JobStart::Boot {
             at_start(commands, &assembly.state.clock, config.default_job(true)).await?;
@@ -129,6 +132,7 @@ impl Server {
         Ok(Self {
             address,
             listener,
+            restored,
             assembly,
         })
     }
@@ -182,6 +186,12 @@ impl Server {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many jobs were found in the data directory.
+    #[must_use]
+    pub const fn restored(&self) -> usize {
+        self.restored
     }
 
     /// What handlers may reach; for tests and for programs that embed the server.

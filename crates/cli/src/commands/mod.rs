@@ -13,5 +13,6 @@ pub(crate) mod listen;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod status;
+pub(crate) mod test;
 pub(crate) mod wait;
 pub(crate) mod watch;

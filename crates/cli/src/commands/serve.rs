@@ -1,7 +1,8 @@
 //! `abide serve`
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -10,11 +11,11 @@ use clap::{Arg, ArgAction, ArgMatches, FromArgMatches};
 use tokio_util::sync::CancellationToken;
 
 use abide_server::Server;
-use abide_server::config::{Config, Layers, Resolved, SETTINGS};
+use abide_server::config::{Config, Layers, Resolved, SETTINGS, Setting};
 
+use crate::announce;
 use crate::exit::{Failure, USAGE};
 use crate::interrupt::Signals;
-use crate::output;
 use crate::telemetry::Telemetry;
 
 /// Examples, below the flags.
@@ -44,6 +45,43 @@ impl SettingFlags {
     }
 }
 
+/// A setting as a flag, with its help and what follows it.
+pub(crate) fn flag(setting: &Setting, more: &str) -> Arg {
+    let mut help = setting.help.trim().to_owned();
+    let default = (setting.default)();
+    if !default.is_empty() {
+        help = format!("{help} [default: {default}]");
+    }
+    let arg = Arg::new(setting.name)
+        .long(setting.name)
+        .value_name(setting.value_name)
+        .help(format!("{help}{more}"));
+    match (setting.is_switch, setting.is_list) {
+        (true, _) => arg
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true"),
+        (_, true) => arg.action(ArgAction::Append),
+        _ => arg,
+    }
+}
+
+/// The settings that were given as flags of the command line itself, name and value.
+pub(crate) fn given(matches: &ArgMatches) -> Vec<(String, String)> {
+    let mut flags = Vec::new();
+    for setting in SETTINGS {
+        // What comes from the environment is the configuration's own to read.
+        let is_known = matches.try_contains_id(setting.name).unwrap_or(false);
+        if !is_known || matches.value_source(setting.name) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        let values = matches.get_many::<String>(setting.name);
+        let named = |value: &String| (setting.name.to_owned(), value.clone());
+        flags.extend(values.into_iter().flatten().map(named));
+    }
+    flags
+}
+
 impl clap::Args for SettingFlags {
     fn augment_args(command: clap::Command) -> clap::Command {
         let file = Arg::new("config-file")
@@ -51,26 +89,15 @@ impl clap::Args for SettingFlags {
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
             .help("A TOML file of settings, under the names of these flags [env: ABIDE_CONFIG]");
-        command.arg(file).args(SETTINGS.iter().map(|setting| {
-            let mut help = setting.help.trim().to_owned();
-            let default = (setting.default)();
-            if !default.is_empty() {
-                help = format!("{help} [default: {default}]");
-            }
+        let variables = |setting: &Setting| {
             let variables: Vec<_> = setting.variables().collect();
-            let arg = Arg::new(setting.name)
-                .long(setting.name)
-                .value_name(setting.value_name)
-                .help(format!("{help} [env: {}]", variables.join(", ")));
-            match (setting.is_switch, setting.is_list) {
-                (true, _) => arg
-                    .num_args(0..=1)
-                    .require_equals(true)
-                    .default_missing_value("true"),
-                (_, true) => arg.action(ArgAction::Append),
-                _ => arg,
-            }
-        }))
+            format!(" [env: {}]", variables.join(", "))
+        };
+        command.arg(file).args(
+            SETTINGS
+                .iter()
+                .map(|setting| flag(setting, &variables(setting))),
+        )
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -80,22 +107,9 @@ impl clap::Args for SettingFlags {
 
 impl FromArgMatches for SettingFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut flags = Vec::new();
-        for setting in SETTINGS {
-            // What comes from the environment is the configuration's own to read.
-            let is_given = matches.value_source(setting.name) == Some(ValueSource::CommandLine);
-            let given = matches.try_get_many::<String>(setting.name).ok();
-            let given = given.flatten().filter(|_| is_given);
-            flags.extend(
-                given
-                    .into_iter()
-                    .flatten()
-                    .map(|value| (setting.name.to_owned(), value.clone())),
-            );
-        }
         Ok(Self {
             file: matches.get_one::<PathBuf>("config-file").cloned(),
-            flags,
+            flags: given(matches),
         })
     }
 
@@ -122,18 +136,68 @@ pub(crate) fn run(flags: &SettingFlags) -> anyhow::Result<ExitCode> {
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     // Before anybody can know that we are here, so that whoever stops us finds us listening for that too.
     let mut signals = Signals::listen()?;
+    let ready = config
+        .ready_file
+        .clone()
+        .map(ReadyFile::absent)
+        .transpose()?;
     let server = Server::start(config, fresh_seed()).await?;
-    output::say(&format!("abide: listening on http://{}", server.address()));
+    let config = server.state().config.clone();
+    announce::started(&server);
+    if let Some(ready) = &ready {
+        ready.write(&announce::url(&server))?;
+    }
     let stop = CancellationToken::new();
     tokio::spawn({
         let stop = stop.clone();
+        let config = config.clone();
         async move {
             signals.heard().await;
+            announce::stopping(&config);
             stop.cancel();
         }
     });
     server.run(stop).await?;
+    announce::stopped(config.log_format);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The file that says where a server listens, for as long as it does.
+#[derive(Debug)]
+struct ReadyFile(PathBuf);
+
+impl ReadyFile {
+    /// Removes what an earlier server may have left, which would be taken for the new one's.
+    fn absent(path: PathBuf) -> anyhow::Result<Self> {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("failed to remove {}", path.display()))
+            }
+            _ => Ok(Self(path)),
+        }
+    }
+
+    /// Writes it under its name only when it is whole.
+    fn write(&self, url: &str) -> anyhow::Result<()> {
+        let path = &self.0;
+        let directory = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let write = || {
+            let mut file = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
+            writeln!(file, "{url}")?;
+            file.persist(path)?;
+            anyhow::Ok(())
+        };
+        write().with_context(|| format!("failed to write {}", path.display()))
+    }
+}
+
+impl Drop for ReadyFile {
+    fn drop(&mut self) {
+        // Where it is gone already, nothing is left to do.
+        let _gone = std::fs::remove_file(&self.0);
+    }
 }
 
 /// The one place where luck begins: the system's, as the standard library seeds its hash maps with it.

@@ -9,6 +9,9 @@ use tempfile::TempDir;
 /// The binary.
 pub(crate) const ABIDE: &str = env!("CARGO_BIN_EXE_abide");
 
+/// How many lines a server says when it starts.
+const STARTED_LINES: usize = 4;
+
 /// Where a test works.
 #[derive(Debug)]
 pub(crate) struct Bench {
@@ -20,6 +23,8 @@ pub(crate) struct Bench {
 pub(crate) struct Served {
     child: Child,
     pub(crate) url: String,
+    /// What it said when it started.
+    pub(crate) started: String,
     /// Read to the end when the server has ended.
     log: Option<BufReader<std::process::ChildStderr>>,
 }
@@ -79,8 +84,14 @@ impl Bench {
             let _whatever_it_said = log.read_to_string(&mut rest);
             panic!("the server doesn't start: {line}{rest}");
         };
+        let url = url.to_owned();
+        // The rest of what it says of itself.
+        for _ in 1..STARTED_LINES {
+            log.read_line(&mut line).expect("a line of the server's");
+        }
         Served {
-            url: url.to_owned(),
+            url,
+            started: line,
             child,
             log: Some(log),
         }
@@ -165,7 +176,7 @@ impl Served {
         self.child.wait().expect("a child");
     }
 
-    /// Ends it as an operator would, and returns its exit code and what it said.
+    /// Ends it as an operator would, and returns its exit code and what it said beside that it stops.
     #[cfg(unix)]
     pub(crate) fn terminate(mut self) -> (i32, String) {
         let done = Command::new("kill")
@@ -176,6 +187,10 @@ impl Served {
         let mut log = self.log.take().expect("not read before");
         log.read_to_string(&mut said).expect("text");
         let status = self.child.wait().expect("a child");
+        if let Some((before, _)) = said.split_once("abide: stopping") {
+            assert!(said.ends_with("\nabide: stopped\n"), "{said}");
+            said.truncate(before.len());
+        }
         (status.code().unwrap_or(-1), said)
     }
 }

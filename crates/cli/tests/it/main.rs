@@ -1,5 +1,6 @@
 //! The binary, as people and scripts meet it.
 
+mod advertised;
 mod answers;
 mod bench;
 mod crash;
@@ -12,6 +13,7 @@ mod otel;
 mod pipes;
 mod starts;
 mod stop;
+mod suite;
 mod terminal;
 mod waits;
 mod webhook_crash;

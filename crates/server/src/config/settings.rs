@@ -107,6 +107,8 @@ settings! {
     "data" "ABIDE_DATA" "DIR" data: PathBuf = "abide-data";
     /// Keeps everything in memory and forgets it at the end.
     "ephemeral" "ABIDE_EPHEMERAL" "BOOL" ephemeral: bool = "false";
+    /// Writes the server's URL to this file once it listens, and removes it at the end. For scripts that start a server on port 0.
+    "ready-file" "ABIDE_READY_FILE" "FILE" ready_file: Option<PathBuf> = "";
 
     /// An API key; may be repeated. With one, requests need `Authorization: Bearer SECRET`, and jobs belong to the name. The role is
     /// `admin`, `user` or `read`; a bare secret is a user's. A secret has 20 to 256 printable ASCII characters.
@@ -124,8 +126,8 @@ settings! {
 
     /// How many requests a client may make: `3000/min`, `10/s`, `off`. By API key, else by address.
     "rate-limit" "ABIDE_RATE_LIMIT" "RATE" rate_limit: RateLimit = "3000/min";
-    /// The longest time a request is held, 1 s to 10 min; longer wishes are cut to it.
-    "hold-max" "ABIDE_HOLD_MAX" "DURATION" hold_max: Span = "60s";
+    /// The longest time a request is held, 1 s to 10 min; longer requests are capped.
+    "hold-max" "ABIDE_HOLD_MAX" "DURATION" hold_max: Span = "50s";
     /// The most held requests of one client.
     "waits-per-client" "ABIDE_WAITS_PER_CLIENT" "N" waits_per_client: NonZeroUsize = "10000";
     /// The most held requests of all clients together.
@@ -169,6 +171,8 @@ settings! {
     /// How long the default job runs; like every other simulated job where it isn't said.
     "default-job-delay" "ABIDE_DEFAULT_JOB_DELAY" "LAW" default_job_delay: Option<DurationLaw> = "";
 
+    /// How many answered requests `GET /v1/requests` remembers, the last ones; `0` for none.
+    "requests-kept" "ABIDE_REQUESTS_KEPT" "N" requests_kept: usize = "1000";
     /// How long the server may take to end what is open when it is told to stop, 0 s to 10 min.
     "drain" "ABIDE_DRAIN" "DURATION" drain: Span = "10s";
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or by module, as in `info,abide_server=debug`.

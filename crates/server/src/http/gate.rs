@@ -32,6 +32,7 @@ use super::table::{Found, TABLE};
 use super::trace::Trace;
 use crate::config::Role;
 use crate::net::{Answers, Reset};
+use crate::requests::Asked;
 
 /// How long a body may take to come.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
@@ -56,6 +57,8 @@ struct Exchange {
     door: Door,
     id: RequestId,
     method: Method,
+    /// Of the target, if it is to be remembered.
+    query: Option<Box<str>>,
     /// When it came, by the machine's time.
     begun: Duration,
     class: Class,
@@ -127,6 +130,11 @@ impl Gate {
             door,
             id: RequestId::sent(&call.headers).unwrap_or_else(|| self.state.next_request_id()),
             method: call.method.clone(),
+            query: call
+                .uri
+                .query()
+                .filter(|_| self.state.requests.is_on())
+                .map(Into::into),
             begun,
             class: match holds.is_some_and(|asks_to_hold| asks_to_hold(&call)) {
                 true => Class::Hold,
@@ -341,6 +349,7 @@ impl Exchange {
         );
         let status = answer.status();
         let took = self.state.clock.elapsed() - self.begun;
+        self.remember(path, &answer, now, took);
         let is_short = self.class == Class::Request;
         self.state
             .metrics
@@ -355,6 +364,29 @@ impl Exchange {
         );
         std::mem::take(&mut self.trace).end(&self.id, status);
         answer
+    }
+
+    /// Notes the request for `GET /v1/requests`, if it is a client's.
+    fn remember(&mut self, path: &str, answer: &Answer, now: Timestamp, took: Duration) {
+        if !self.state.requests.is_on() || matches!(self.door, Door::Open | Door::Operator) {
+            return;
+        }
+        let header = |name| answer.headers().get(name).cloned();
+        let target = match self.query.take() {
+            Some(query) => format!("{path}?{query}").into(),
+            None => path.into(),
+        };
+        self.state.requests.add(Asked {
+            n: 0,
+            at: now,
+            method: self.method.clone(),
+            target,
+            status: answer.status(),
+            took,
+            client: self.caller.counted(),
+            fault: header(HeaderName::from_static(headers::SIM_DECISION)),
+            location: header(header::LOCATION),
+        });
     }
 
     /// The problem with the request's id and path in it, in the words of the route's door.

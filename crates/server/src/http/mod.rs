@@ -31,6 +31,7 @@ mod ops;
 mod ordinals;
 mod paging;
 mod represent;
+mod requests;
 mod route;
 mod simulator;
 pub mod state;

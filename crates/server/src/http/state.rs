@@ -20,6 +20,7 @@ use crate::config::{Config, JobStart};
 use crate::driver::Commands;
 use crate::guard::{Allow, Guard};
 use crate::metrics::Metrics;
+use crate::requests::RequestLog;
 
 /// Shared by all requests. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -50,6 +51,8 @@ pub struct Shared {
     pub rates: Rates,
     /// Which clients read which jobs, and how they waited.
     pub attendance: Arc<Attendance>,
+    /// The last requests, for tests.
+    pub requests: RequestLog,
     /// The requests that are held.
     pub waits: Arc<Holds>,
     /// The event streams that are open.
@@ -86,6 +89,7 @@ impl AppState {
             access: Access::new(&config.api_keys),
             rates: Rates::new(config.rate_limit),
             attendance: Arc::new(Attendance::new(clock.speed().unwrap_or(1))),
+            requests: RequestLog::new(config.requests_kept),
             waits: Holds::new(config.waits_per_client.get(), config.waits_max.get()),
             streams: Holds::new(config.streams_per_client.get(), config.streams_max.get()),
             ordinals: Ordinals::default(),

@@ -13,7 +13,9 @@ use super::door::Door;
 use super::error::ApiError;
 use super::route::{Response, Row, Verb, inline};
 use super::state::AppState;
-use super::{attendance, dashboard, events, feed, jobs, openapi, ops, simulator, webhooks};
+use super::{
+    attendance, dashboard, events, feed, jobs, openapi, ops, requests, simulator, webhooks,
+};
 
 /// The native rows. Paths are described in this order.
 const NATIVE: &[&[Row]] = &[
@@ -21,6 +23,7 @@ const NATIVE: &[&[Row]] = &[
     events::ROUTES,
     feed::ROUTES,
     attendance::ROUTES,
+    requests::ROUTES,
     webhooks::ROUTES,
     simulator::ROUTES,
     ops::ROUTES,

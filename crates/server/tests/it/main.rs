@@ -13,6 +13,7 @@ mod limits;
 mod openapi;
 mod overload;
 mod report;
+mod requests;
 mod scenarios;
 mod secrets;
 mod simulator;
