@@ -161,7 +161,10 @@ pub use transport::Connector;
 #[cfg(feature = "http")]
 pub use transport::Http;
 pub use transport::{Body, BoxFuture, Transport, TransportError};
-pub use wait::{Change, Feed, Finished, JobSet, OnDeadline, PollUntil, Wait, Watch, poll_until};
+pub use wait::{
+    Change, Feed, FeedPlace, Finished, JobSet, NoPlace, OnDeadline, PollUntil, Wait, Watch,
+    poll_until,
+};
 
 /// The guide, compiled.
 #[cfg(doctest)]

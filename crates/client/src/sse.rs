@@ -32,8 +32,8 @@ pub(crate) enum Item {
         event: String,
         /// Its data, lines joined.
         data: String,
-        /// The latest id that was told with it or before, where that is a number as our server's are.
-        id: Option<u64>,
+        /// The latest id that was told with it or before.
+        id: Option<String>,
     },
     /// Something that is no event, such as a comment: a sign of life.
     Alive,
@@ -54,7 +54,7 @@ struct Decoder {
     begun: bool,
     event: String,
     data: String,
-    id: Option<u64>,
+    id: Option<String>,
     retry: Option<Duration>,
     ready: VecDeque<Item>,
 }
@@ -125,7 +125,9 @@ impl Decoder {
                     self.retry = Some(Duration::from_millis(millis));
                 }
             }
-            "id" => self.id = value.parse().ok(),
+            "id" if !value.contains('\0') => {
+                self.id = Some(value.to_owned()).filter(|id| !id.is_empty());
+            }
             _ => {}
         }
     }
@@ -141,7 +143,7 @@ impl Decoder {
         } else {
             event
         };
-        let id = self.id;
+        let id = self.id.clone();
         self.ready.push_back(Item::Event { event, data, id });
     }
 }
@@ -163,14 +165,14 @@ pub(crate) enum Opened {
 pub(crate) async fn open_events(
     origin: &Origin,
     call: Call,
-    after: Option<u64>,
+    after: Option<HeaderValue>,
     limit: Duration,
     alone: Option<Alone>,
 ) -> Result<Opened, Failure> {
     let accept = HeaderValue::from_static("text/event-stream");
     let mut call = call.header(header::ACCEPT.as_str(), accept);
     if let Some(after) = after {
-        call = call.header(headers::LAST_EVENT_ID, HeaderValue::from(after));
+        call = call.header(headers::LAST_EVENT_ID, after);
     }
     let sent = origin.clock.now();
     let answer = in_time(&origin.clock, rt::after(sent, limit), open(origin, &call)).await;
@@ -268,7 +270,7 @@ mod tests {
                     Item::Event {
                         event: "message".to_owned(),
                         data: "first event".to_owned(),
-                        id: Some(1),
+                        id: Some("1".to_owned()),
                     },
                     event("message", "second event"),
                     event("message", " third event"),

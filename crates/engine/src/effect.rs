@@ -12,8 +12,8 @@ use crate::{JobKey, Rng};
 /// What readers are told once an entry is durable.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// A job is new or has changed.
-    Changed(Arc<Job>),
+    /// A job is new or has changed, by the entry of that number.
+    Changed(Arc<Job>, u64),
     /// A job's record is gone.
     Removed(JobKey),
     /// A job of that kind says something about how long such jobs take.
@@ -26,8 +26,21 @@ pub enum Effect {
     Webhook(Notice),
 }
 
+impl Effect {
+    /// The job that is new or has changed, and the number of the entry that did it.
+    #[must_use]
+    pub const fn as_change(&self) -> Option<(&Arc<Job>, u64)> {
+        match self {
+            Self::Changed(job, seq) => Some((job, *seq)),
+            _ => None,
+        }
+    }
+}
+
 /// Where a change leaves what it means for the rest of the engine.
 pub(crate) struct Touch<'a> {
+    /// The number of the entry that is applied.
+    pub(crate) seq: u64,
     pub(crate) due: &'a mut DueSet,
     /// The parts that the next checkpoint writes again.
     pub(crate) dirty: &'a mut FastSet<PartKey>,

@@ -12,6 +12,7 @@ use crate::effect::{Effect, Touch};
 use crate::entry::Entry;
 use crate::hash::FastSet;
 use crate::jobs::{Jobs, News};
+use crate::meta::Meta;
 use crate::policy::Policy;
 use crate::snapshot::PartKey;
 
@@ -21,21 +22,23 @@ pub struct Engine {
     pub(crate) policy: Policy,
     pub(crate) jobs: Jobs,
     pub(crate) deliveries: Deliveries,
-    /// What the manual clock last showed.
-    pub(crate) clock: Option<Timestamp>,
+    pub(crate) meta: Meta,
+    /// The number of the last entry that was applied.
+    pub(crate) seq: u64,
     pub(crate) due: DueSet,
     /// The parts that the next checkpoint writes again.
     pub(crate) dirty: FastSet<PartKey>,
 }
 
 impl Engine {
-    /// A server's state before its first entry.
+    /// A server's state before its first entry. `policy` is in force until an entry brings another.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self {
             jobs: Jobs::default(),
             deliveries: Deliveries::new(&policy.webhooks),
-            clock: None,
+            meta: Meta::default(),
+            seq: 0,
             due: DueSet::default(),
             dirty: FastSet::default(),
             policy,
@@ -60,10 +63,16 @@ impl Engine {
         &self.deliveries
     }
 
-    /// What the manual clock last showed.
+    /// The latest instant of any entry: the clock of a later start shows at least that.
     #[must_use]
-    pub const fn clock(&self) -> Option<Timestamp> {
-        self.clock
+    pub const fn latest(&self) -> Timestamp {
+        self.meta.latest
+    }
+
+    /// The number of the last entry that changed a job; 0 before the first.
+    #[must_use]
+    pub const fn last_change(&self) -> u64 {
+        self.meta.changed
     }
 
     /// When the next deadline is due.
@@ -77,20 +86,31 @@ impl Engine {
     /// It can't fail, reads no clock and draws no numbers. A fact that no longer fits, such as the end of an ended job,
     /// changes nothing.
     pub fn apply(&mut self, entry: &Entry, effects: &mut Vec<Effect>) {
+        self.seq += 1;
+        self.meta.latest = self.meta.latest.max(entry.at().unwrap_or_default());
         let mut touch = Touch {
+            seq: self.seq,
             due: &mut self.due,
             dirty: &mut self.dirty,
             effects,
         };
+        touch.dirty(PartKey::Meta);
         match entry {
-            Entry::Clock { at } => {
-                self.clock = Some(*at);
-                touch.dirty(PartKey::Clock);
+            Entry::Clock { .. } => {}
+            Entry::Level { level } => self.meta.level = *level,
+            Entry::Configured { digest } => self.meta.configured = Some(*digest),
+            Entry::Policy(policy) => {
+                self.policy = policy.as_ref().clone();
+                self.deliveries.follow(&self.policy.webhooks);
+                touch.dirty(PartKey::Policy);
             }
             Entry::Webhook(fact) => self.deliveries.apply(fact, &mut touch),
             entry => match self.jobs.apply(entry, &mut touch) {
                 // The deliveries of a change are part of it, so there is no outbox to keep in step.
-                Some(News::Changed(job)) => self.deliveries.tell(&job, &self.jobs, &mut touch),
+                Some(News::Changed(job)) => {
+                    self.meta.changed = touch.seq;
+                    self.deliveries.tell(&job, &self.jobs, &mut touch);
+                }
                 Some(News::Removed(job)) => self.deliveries.job_removed(job, &mut touch),
                 None => {}
             },

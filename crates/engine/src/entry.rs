@@ -3,17 +3,32 @@
 //! An entry says what is so, never what was asked for: it holds everything that the clock, the seed or a caller
 //! decided. Its JSON is the journal's own and differs from what goes over the wire. The golden files in
 //! `tests/it/golden` hold it fast, and entries of every released version must stay readable.
+//!
+//! # Levels
+//!
+//! A new form of an entry or a part raises [`LEVEL`]. [`Entry::Level`] stands before the first entry of a level, so that
+//! a program that is too old says which one it lacks. What a form means to [`Engine::apply`](crate::Engine::apply) never
+//! changes: a changed meaning is a new form.
+//!
+//! | level | forms that came with it |
+//! |---|---|
+//! | 1 | all that aren't named below |
+//! | 2 | [`Entry::Level`], [`Entry::Policy`], [`Entry::Configured`], [`Fact::Swept`]; the parts `_meta` and `policy` instead of `clock` |
 
 use serde::{Deserialize, Serialize};
 
 use abide_wire::Timestamp;
 
 use crate::JobKey;
+use crate::Policy;
 use crate::delivery::Fact;
 use crate::jobs::{Created, Defaults, Finished, Named};
 
 /// Few entries are longer, in bytes.
 const ENTRY_BYTES: usize = 1_024;
+
+/// The newest level of forms that this program reads and writes.
+pub const LEVEL: u32 = 2;
 
 /// Facts, in the order in which they are applied.
 pub type Entries = Vec<Entry>;
@@ -71,6 +86,18 @@ pub enum Entry {
     Named(Box<Named>),
     /// Something about webhooks.
     Webhook(Box<Fact>),
+    /// Entries and parts of this level may follow.
+    Level {
+        /// The level.
+        level: u32,
+    },
+    /// The server allows this from now on.
+    Policy(Box<Policy>),
+    /// The settings before this are those of a configuration.
+    Configured {
+        /// Its digest.
+        digest: u64,
+    },
 }
 
 impl From<Fact> for Entry {
@@ -93,8 +120,45 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// The bytes are not an entry of this version.
-    pub fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(bytes)
+    /// The bytes are not an entry of this version, or the entries after it are of a newer [`LEVEL`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        match serde_json::from_slice(bytes)? {
+            Self::Level { level } if level > LEVEL => Err(DecodeError::Level { needs: level }),
+            entry => Ok(entry),
+        }
     }
+
+    /// When it came to be, if it says so.
+    pub(crate) fn at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Created(created) => Some(created.at),
+            Self::Started { at, .. } | Self::Progressed { at, .. } | Self::Clock { at } => {
+                Some(*at)
+            }
+            Self::Finished(finished) => Some(finished.at),
+            Self::Webhook(fact) => fact.at(),
+            Self::Seeded { .. }
+            | Self::Removed { .. }
+            | Self::Forgotten { .. }
+            | Self::Settings(_)
+            | Self::Named(_)
+            | Self::Level { .. }
+            | Self::Policy(_)
+            | Self::Configured { .. } => None,
+        }
+    }
+}
+
+/// Why the stored form of an entry can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// A newer program wrote it.
+    #[error("what follows needs level {needs}, and this program reads levels up to {LEVEL}")]
+    Level {
+        /// The level that it needs.
+        needs: u32,
+    },
+    /// The bytes are no entry.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
 }

@@ -13,6 +13,7 @@
 //! | [`delivery`] | the other half: webhook endpoints and what they are told |
 //! | [`command`] | what callers ask, and are answered |
 //! | [`entry`] | the facts, in their stored form |
+//! | [`meta`] | what the log says of itself, and what a start adds |
 //! | [`effect`] | what readers are told |
 //! | [`due`] | the deadline set |
 //! | [`snapshot`] | the state in parts, for checkpoints |
@@ -32,6 +33,7 @@ pub mod intern;
 pub mod jobs;
 pub mod json;
 pub mod key;
+pub mod meta;
 pub mod policy;
 pub mod rng;
 pub mod snapshot;
@@ -47,5 +49,6 @@ pub use jobs::{
 };
 pub use json::Json;
 pub use key::{DeliveryKey, EndpointKey, JobKey, Owner};
+pub use meta::Configure;
 pub use policy::Policy;
 pub use rng::Rng;

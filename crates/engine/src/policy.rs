@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use abide_wire::Span;
+use serde::{Deserialize, Serialize};
+
 use crate::delivery::RetryPolicy;
 
-/// What the server allows, from its configuration. Its consequences are written into entries, so that a later change of
-/// the policy changes nothing that has happened.
-#[derive(Clone, Debug, PartialEq)]
+/// What the server allows. It comes from the configuration as an entry ([`Configure`](crate::Configure)), so that a
+/// replay follows the policy that was in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Policy {
     /// How long the record of an ended job is kept; 24 hours by default.
-    pub retention: Duration,
+    pub retention: Span,
     /// The most jobs, ended ones included; 2,000,000 by default.
     pub jobs_max: usize,
     /// When, how often and for how long a delivery is attempted.
@@ -19,7 +23,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            retention: Duration::from_secs(24 * 3600),
+            retention: Span::new(Duration::from_secs(24 * 3600)),
             jobs_max: 2_000_000,
             webhooks: RetryPolicy::default(),
         }

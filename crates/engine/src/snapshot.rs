@@ -9,19 +9,22 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use abide_wire::Timestamp;
 use abide_wire::webhook::Secret;
 
 use crate::engine::Engine;
+use crate::entry::LEVEL;
 use crate::jobs::simulator::Simulator;
 use crate::jobs::{Cohort, Idempotency, Job, Named};
-use crate::{Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey};
+use crate::meta::Meta;
+use crate::{Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey, Policy};
 
 /// The name of a part.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PartKey {
-    /// The manual clock.
-    Clock,
+    /// What the log says of itself. The first by name, so that a level that is too new is met before its forms.
+    Meta,
+    /// What the server allows.
+    Policy,
     /// The simulator's seed and defaults.
     Simulator,
     /// The number of jobs ever created.
@@ -49,7 +52,8 @@ pub enum PartKey {
 impl fmt::Display for PartKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Clock => f.write_str("clock"),
+            Self::Meta => f.write_str("_meta"),
+            Self::Policy => f.write_str("policy"),
             Self::Simulator => f.write_str("simulator"),
             Self::Made => f.write_str("made"),
             Self::Named(name) => write!(f, "named/{name}"),
@@ -69,8 +73,10 @@ impl fmt::Display for PartKey {
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Part {
-    /// The manual clock.
-    Clock(Timestamp),
+    /// What the log says of itself.
+    Meta(Meta),
+    /// What the server allows.
+    Policy(Box<Policy>),
     /// The simulator's seed and defaults.
     Simulator(Simulator),
     /// The number of jobs ever created.
@@ -106,6 +112,12 @@ impl Part {
 /// Why a stored part can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
+    /// A newer program wrote it.
+    #[error("the checkpoint needs level {needs}, and this program reads levels up to {LEVEL}")]
+    Level {
+        /// The level that it needs.
+        needs: u32,
+    },
     /// The name is not one of this version's.
     #[error("the checkpoint has a part {0:?} that this version doesn't know")]
     UnknownPart(String),
@@ -182,7 +194,7 @@ impl Engine {
     pub fn all_parts(&self) -> Vec<(PartKey, Part)> {
         let mut keys: Vec<PartKey> = self.jobs.part_keys().collect();
         keys.extend(self.deliveries.part_keys());
-        keys.push(PartKey::Clock);
+        keys.extend([PartKey::Meta, PartKey::Policy]);
         keys.sort();
         keys.into_iter()
             .filter_map(|key| self.part(&key).map(|part| (key, part)))
@@ -191,7 +203,8 @@ impl Engine {
 
     fn part(&self, key: &PartKey) -> Option<Part> {
         match key {
-            PartKey::Clock => self.clock.map(Part::Clock),
+            PartKey::Meta => Some(Part::Meta(self.meta.clone())),
+            PartKey::Policy => Some(Part::Policy(Box::new(self.policy.clone()))),
             key => self.jobs.part(key).or_else(|| self.deliveries.part(key)),
         }
     }
@@ -203,8 +216,19 @@ impl Engine {
     /// The part is not one of this version's.
     pub fn restore(&mut self, name: &str, bytes: &[u8]) -> Result<(), RestoreError> {
         let stored = Stored::new(name, bytes);
-        if stored.sort == "clock" {
-            self.clock = stored.read()?;
+        if stored.sort == "_meta" {
+            self.meta = stored.read()?;
+            if self.meta.level > LEVEL {
+                return Err(RestoreError::Level {
+                    needs: self.meta.level,
+                });
+            }
+        } else if stored.sort == "policy" {
+            self.policy = stored.read()?;
+            self.deliveries.follow(&self.policy.webhooks);
+        } else if stored.sort == "clock" {
+            // Of level 1: what the manual clock last showed.
+            self.meta.latest = self.meta.latest.max(stored.read()?);
         } else if !self.jobs.restore(&stored, &mut self.due)?
             && !self.deliveries.restore(&stored, &mut self.due)?
         {
@@ -213,8 +237,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends a restore.
-    pub fn restored(&mut self) {
+    /// Ends a restore of the state after the entry of that number.
+    pub fn restored(&mut self, seq: u64) {
+        self.seq = seq;
         self.jobs.restored(&mut self.due);
         self.deliveries.restored(&mut self.due);
         self.dirty.clear();

@@ -209,6 +209,22 @@ impl Clock {
         }))
     }
 
+    /// Shows at least that instant from now on, whatever sort it is. Returns by how much it lay behind.
+    pub fn raise_to(&self, instant: Timestamp) -> Duration {
+        let behind = instant.since(self.now());
+        if !behind.is_zero() {
+            self.step(behind);
+        }
+        behind
+    }
+
+    /// Shows that much more, and wakes what has slept until then.
+    fn step(&self, by: Duration) {
+        let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.shared.shown.fetch_add(millis, Ordering::AcqRel);
+        self.shared.stepped.notify_waiters();
+    }
+
     /// Advances a manual clock and wakes what has slept until then. Returns what it shows.
     ///
     /// # Errors
@@ -253,10 +269,11 @@ impl Clock {
     fn step_to(&self, wall: Timestamp) {
         let ahead = wall.since(self.now());
         if ahead >= STEP_MIN {
-            let millis = i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX);
-            self.shared.shown.fetch_add(millis, Ordering::AcqRel);
-            self.shared.stepped.notify_waiters();
-            tracing::info!(step_ms = millis, "followed a jump of the system's clock");
+            self.step(ahead);
+            tracing::info!(
+                step_ms = ahead.as_millis() as u64,
+                "followed a jump of the system's clock"
+            );
         }
     }
 

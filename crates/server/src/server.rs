@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use abide_engine::Command;
 use abide_engine::delivery::SetMasterSecret;
-use abide_engine::{Command, SetDefaults};
 use abide_wire::Timestamp;
 use abide_wire::webhook::Secret;
 
@@ -152,9 +152,10 @@ impl Server {
         fresh: Fresh,
     ) -> Result<Assembly, ServerError> {
         let is_blocking = journal.is_blocking();
-        let (policy, seed) = (config.policy(), config.seed);
+        let configure = config.configure();
+        let (policy, seed) = (config.policy(), config.seed.unwrap_or(fresh.seed));
         let at = clock.clone();
-        let open = move || Driver::open(journal, at, policy, seed, fresh.seed);
+        let open = move || Driver::open(journal, at, policy, seed);
         let (driver, commands, board) = if is_blocking {
             tokio::task::spawn_blocking(open).await??
         } else {
@@ -174,7 +175,7 @@ impl Server {
         let driver = tokio::spawn(driver.run());
         let commands = &state.commands;
         at_start(commands, &state.clock, SetMasterSecret(fresh.secret)).await?;
-        at_start(commands, &state.clock, SetDefaults(state.config.defaults())).await?;
+        at_start(commands, &state.clock, configure).await?;
         Ok(Assembly {
             state,
             driver,

@@ -148,7 +148,7 @@ impl Target for Native {
                 .await;
             let url = origin.url(["v1", "jobs", self.job.id().as_str(), "events"]);
             let call = Call::get(Purpose::Stream, url);
-            let after = after.map(|after| after.0);
+            let after = after.map(|after| after.0.into());
             match open_events(origin, call, after, exchange.limit, Some(alone)).await {
                 Err(failure) if is_absent(&failure) => Ok(Opened::Absent),
                 opened => opened,

@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::str::FromStr;
+use std::task::{Context, Poll, ready};
 
 use futures_util::{Stream, StreamExt, stream};
-use serde::Deserialize;
+use http::HeaderValue;
 
 use abide_wire::{Event, EventKind, Job};
 
@@ -50,14 +49,42 @@ pub enum Change {
 #[must_use = "a stream does nothing until it is polled"]
 pub struct Feed {
     client: Client,
-    place: Arc<AtomicU64>,
+    place: Option<FeedPlace>,
     running: Option<Running>,
 }
 
-type Running = Pin<Box<dyn Stream<Item = Result<Change, Error>> + Send>>;
+/// A place in a server's feed, to go on from. It is a text for keeping, and means something to that server alone.
+///
+/// ```
+/// let place: abide::FeedPlace = "7f3-12".parse()?;
+/// assert_eq!(place.to_string(), "7f3-12");
+/// # Ok::<(), abide::NoPlace>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FeedPlace(HeaderValue);
 
-/// The place of a feed that has none yet: it begins with what happens next.
-const NOWHERE: u64 = u64::MAX;
+/// The text can't be a [`FeedPlace`]: it is empty or holds something else than visible ASCII.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a place in a feed is visible ASCII")]
+pub struct NoPlace;
+
+impl FromStr for FeedPlace {
+    type Err = NoPlace;
+
+    fn from_str(text: &str) -> Result<Self, NoPlace> {
+        let is_visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let value = HeaderValue::from_str(text).map_err(|_| NoPlace)?;
+        is_visible.then_some(Self(value)).ok_or(NoPlace)
+    }
+}
+
+impl fmt::Display for FeedPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.to_str().unwrap_or_default())
+    }
+}
+
+type Running = Pin<Box<dyn Stream<Item = Result<(Change, Option<FeedPlace>), Error>> + Send>>;
 
 impl Client {
     /// Follows the changes of all of the caller's jobs, from now on. Nothing is sent before the [`Feed`] is polled.
@@ -76,7 +103,7 @@ impl Client {
     pub fn feed(&self) -> Feed {
         Feed {
             client: self.clone(),
-            place: Arc::new(AtomicU64::new(NOWHERE)),
+            place: None,
             running: None,
         }
     }
@@ -84,15 +111,17 @@ impl Client {
 
 impl Feed {
     /// Begins after that [place](Self::place) instead of with what happens next.
-    pub fn after(self, place: u64) -> Self {
-        self.place.store(place, Ordering::Relaxed);
-        self
+    pub fn after(self, place: FeedPlace) -> Self {
+        Self {
+            place: Some(place),
+            ..self
+        }
     }
 
     /// The place in the feed of the latest change that was told, for going on in another process; none before the first.
     #[must_use]
-    pub fn place(&self) -> Option<u64> {
-        Some(self.place.load(Ordering::Relaxed)).filter(|place| *place != NOWHERE)
+    pub const fn place(&self) -> Option<&FeedPlace> {
+        self.place.as_ref()
     }
 
     /// The next change; none after an error, or where the server has ended the stream for good.
@@ -117,14 +146,18 @@ impl Stream for Feed {
         let running = this.running.get_or_insert_with(|| {
             let following = Following {
                 client: this.client.clone(),
-                place: Arc::clone(&this.place),
+                place: this.place.clone(),
                 events: None,
                 was_open: false,
                 trouble: Trouble::default(),
             };
             run(following)
         });
-        running.as_mut().poll_next(cx)
+        Poll::Ready(ready!(running.as_mut().poll_next(cx)).map(|next| {
+            let (change, place) = next?;
+            this.place = place;
+            Ok(change)
+        }))
     }
 }
 
@@ -132,7 +165,10 @@ fn run(following: Following) -> Running {
     let changes = stream::unfold(Some(following), |following| async {
         let mut following = following?;
         match following.next().await {
-            Ok(Some(change)) => Some((Ok(change), Some(following))),
+            Ok(Some(change)) => {
+                let place = following.place.clone();
+                Some((Ok((change, place)), Some(following)))
+            }
             Ok(None) => None,
             Err(error) => Some((Err(error), None)),
         }
@@ -143,16 +179,11 @@ fn run(following: Following) -> Running {
 /// A feed under way.
 struct Following {
     client: Client,
-    place: Arc<AtomicU64>,
+    /// The place of the latest change; without one the feed begins with what happens next.
+    place: Option<FeedPlace>,
     events: Option<Events>,
     was_open: bool,
     trouble: Trouble,
-}
-
-/// The data of a `reset`.
-#[derive(Deserialize)]
-struct Reset {
-    cursor: u64,
 }
 
 impl Following {
@@ -162,8 +193,7 @@ impl Following {
                 match self.open().await {
                     Ok(Some(events)) => {
                         self.events = Some(events);
-                        let lost = self.place.load(Ordering::Relaxed) == NOWHERE;
-                        if std::mem::replace(&mut self.was_open, true) && lost {
+                        if std::mem::replace(&mut self.was_open, true) && self.place.is_none() {
                             // What happened since the last connection broke is unknown.
                             return Ok(Some(Change::Gap));
                         }
@@ -206,7 +236,7 @@ impl Following {
     async fn open(&mut self) -> Result<Option<Events>, Failure> {
         let origin = &self.client.core.origin;
         let call = Call::get(Purpose::Feed, origin.url(["v1", "events"]));
-        let place = Some(self.place.load(Ordering::Relaxed)).filter(|place| *place != NOWHERE);
+        let place = self.place.as_ref().map(|FeedPlace(place)| place.clone());
         origin.budget.take(&origin.clock, &mut 0.0, 1.0).await;
         match open_events(origin, call, place, origin.attempt_timeout, None).await? {
             Opened::Open(events) => Ok(Some(events)),
@@ -217,14 +247,12 @@ impl Following {
         }
     }
 
-    fn read(&self, item: Item) -> Result<Option<Change>, Failure> {
+    fn read(&mut self, item: Item) -> Result<Option<Change>, Failure> {
         let Item::Event { event, data, id } = item else {
             return Ok(None);
         };
-        let (place, change) = if event == "reset" {
-            let reset: Reset = serde_json::from_str(&data)
-                .map_err(|error| Failure::garbled("a reset holds no place").because(error))?;
-            (Some(reset.cursor), Change::Gap)
+        let change = if event == "reset" {
+            Change::Gap
         } else if event.starts_with("job.") {
             let job: Job = serde_json::from_str(&data)
                 .map_err(|error| Failure::garbled("an event holds no job").because(error))?;
@@ -234,13 +262,13 @@ impl Following {
                 timestamp: job.updated_at,
                 data: job,
             };
-            (id, Change::Event(Box::new(event)))
+            Change::Event(Box::new(event))
         } else {
             // A kind of event that this version has no name for.
             return Ok(None);
         };
-        if let Some(place) = place {
-            self.place.store(place, Ordering::Relaxed);
+        if let Some(place) = id.and_then(|id| id.parse().ok()) {
+            self.place = Some(place);
         }
         Ok(Some(change))
     }
@@ -269,7 +297,7 @@ impl fmt::Debug for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Feed")
             .field("server", &self.client.server())
-            .field("place", &self.place())
+            .field("place", &self.place)
             .finish_non_exhaustive()
     }
 }

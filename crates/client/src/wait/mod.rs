@@ -21,7 +21,7 @@ mod trouble;
 mod watch;
 
 pub use self::end::{Finished, OnDeadline, Wait};
-pub use self::feed::{Change, Feed};
+pub use self::feed::{Change, Feed, FeedPlace, NoPlace};
 pub use self::poll_until::{PollUntil, poll_until};
 pub use self::set::JobSet;
 pub use self::watch::Watch;

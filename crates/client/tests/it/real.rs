@@ -198,7 +198,7 @@ async fn the_feed_tells_every_change_of_every_job_once_though_its_connection_bre
         told.push(kinds.len());
         if n == 0 {
             // The next connection, from this place, brings three parts and breaks.
-            let place = feed.place().unwrap();
+            let place = feed.place().unwrap().clone();
             feed = client.feed().after(place);
             door.breaks.store(3, Ordering::SeqCst);
         }

@@ -51,6 +51,21 @@ pub enum Fact {
     },
 }
 
+impl Fact {
+    /// When it came to be, if it says so.
+    pub(crate) fn at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Endpoint(endpoint) => Some(endpoint.updated_at),
+            Self::Disabled { disabled, .. } => Some(disabled.at),
+            Self::Announced(delivery) => Some(delivery.created_at),
+            Self::Attempted(attempted) => Some(attempted.ended_at),
+            Self::Resent { at, .. } => Some(*at),
+            Self::Replayed(replayed) => Some(replayed.at),
+            Self::Keyed { .. } | Self::Deleted { .. } | Self::Swept { .. } => None,
+        }
+    }
+}
+
 /// There was an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attempted {

@@ -164,6 +164,12 @@ impl Lanes {
         }
     }
 
+    /// Has other limits from now on.
+    pub fn limit(&mut self, flying_max: usize, breaker_first: Duration) {
+        self.flying_max = flying_max.max(1);
+        self.breaker_first = breaker_first;
+    }
+
     /// How many exchanges are under way.
     #[must_use]
     pub fn flying(&self) -> usize {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use abide_wire::Timestamp;
+use abide_wire::{Span, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::endpoint::Endpoint;
 
@@ -20,14 +21,15 @@ pub const PAUSES_S: [u64; 10] = [
 ];
 
 /// How often, when, and for how long a delivery is tried.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RetryPolicy {
     /// The pause before each attempt, counted from the end of the one before; its length is the number of attempts.
-    pub pauses: Vec<Duration>,
+    pub pauses: Vec<Span>,
     /// Jitter as a fraction of each pause, to spread retries that failed together.
     pub jitter: f64,
     /// How long every attempt must fail before an endpoint is disabled.
-    pub disable_after: Duration,
+    pub disable_after: Span,
     /// The most exchanges that are under way at a time, over all endpoints.
     pub flying_max: usize,
     /// The most deliveries that wait, over all endpoints. Beyond it the
@@ -39,9 +41,11 @@ impl Default for RetryPolicy {
     /// [`PAUSES_S`], each ±20 %; disabled after 5 days.
     fn default() -> Self {
         Self {
-            pauses: PAUSES_S.map(Duration::from_secs).to_vec(),
+            pauses: PAUSES_S
+                .map(|pause| Span::new(Duration::from_secs(pause)))
+                .to_vec(),
             jitter: 0.2,
-            disable_after: Duration::from_secs(5 * 86_400),
+            disable_after: Span::new(Duration::from_secs(5 * 86_400)),
             flying_max: 512,
             open_max: 400_000,
         }
@@ -52,7 +56,7 @@ impl RetryPolicy {
     /// How long after the event the first attempt is made.
     #[must_use]
     pub fn first(&self) -> Duration {
-        self.pauses.first().copied().unwrap_or_default()
+        self.pauses.first().copied().unwrap_or_default().get()
     }
 
     /// How long after the end of a failed attempt the next one is made; `None` when it was the last.
@@ -63,7 +67,7 @@ impl RetryPolicy {
     pub fn after(&self, steps: u32, draw: f64, retry_after: Option<Duration>) -> Option<Duration> {
         let pause = self.pauses.get(usize::try_from(steps).ok()?)?;
         let factor = 1.0 + self.jitter * (2.0 * draw - 1.0);
-        let pause = pause.mul_f64(factor.max(0.0));
+        let pause = pause.get().mul_f64(factor.max(0.0));
         let floor = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
         Some(pause.max(floor))
     }
@@ -74,15 +78,18 @@ impl RetryPolicy {
         let (Some(since), Some(last)) = (endpoint.failing_since, endpoint.failed_at) else {
             return false;
         };
-        let apart = FAILURES_APART.min(self.disable_after);
-        at.since(since) >= self.disable_after && last.since(since) >= apart
+        let long = self.disable_after.get();
+        let apart = FAILURES_APART.min(long);
+        at.since(since) >= long && last.since(since) >= apart
     }
 
     /// For how long a breaker opens at its first opening.
     #[must_use]
     pub fn breaker_first(&self) -> Duration {
         let second = self.pauses.get(1).copied().unwrap_or_default();
-        second.clamp(Duration::from_millis(10), Duration::from_secs(5))
+        second
+            .get()
+            .clamp(Duration::from_millis(10), Duration::from_secs(5))
     }
 }
 
@@ -113,7 +120,7 @@ mod tests {
             let pause = policy.after(*steps, *draw, retry_after);
             assert_eq!(pause.map(|pause| pause.as_secs_f64()), *expected, "{steps}");
         }
-        let whole: Duration = policy.pauses.iter().sum();
+        let whole: Duration = policy.pauses.iter().map(|pause| pause.get()).sum();
         assert_eq!(whole, Duration::from_secs(75 * 3600 + 35 * 60 + 5));
     }
 }

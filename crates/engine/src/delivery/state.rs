@@ -47,6 +47,13 @@ impl Deliveries {
         }
     }
 
+    /// Follows that policy from now on.
+    pub(crate) fn follow(&mut self, policy: &RetryPolicy) {
+        self.lanes.limit(policy.flying_max, policy.breaker_first());
+        self.first_pause = policy.first();
+        self.open_max = policy.open_max.max(1);
+    }
+
     /// An endpoint by its name.
     #[must_use]
     pub fn endpoint(&self, key: EndpointKey) -> Option<&Arc<Endpoint>> {

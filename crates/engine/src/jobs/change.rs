@@ -87,7 +87,7 @@ impl Finished {
             outcome,
             result: None,
             error: None,
-            expires_at: at + policy.retention,
+            expires_at: at + policy.retention.get(),
         }
     }
 

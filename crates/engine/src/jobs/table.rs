@@ -160,7 +160,11 @@ impl Jobs {
                 self.name(named, touch);
                 None
             }
-            Entry::Clock { .. } | Entry::Webhook(_) => None,
+            Entry::Clock { .. }
+            | Entry::Webhook(_)
+            | Entry::Level { .. }
+            | Entry::Policy(_)
+            | Entry::Configured { .. } => None,
         };
         changed.map(News::Changed)
     }
@@ -187,7 +191,7 @@ impl Jobs {
         }
         self.by_key.insert(ByKey(job.clone()));
         touch.dirty(PartKey::Job(job.key));
-        touch.tell(Effect::Changed(job.clone()));
+        touch.tell(Effect::Changed(job.clone(), touch.seq));
     }
 
     /// Takes a job out, with its deadlines.

@@ -162,9 +162,9 @@ fn play(law: &DurationLaw, arrivals: Arrivals, seed: u64) -> Tally {
         engine
             .carry_out(&command, now, &mut entries, &mut effects)
             .unwrap();
-        let Some(Effect::Changed(job)) = effects
+        let Some(Effect::Changed(job, _)) = effects
             .iter()
-            .find(|effect| matches!(effect, Effect::Changed(_)))
+            .find(|effect| matches!(effect, Effect::Changed(..)))
         else {
             panic!("a create makes a job");
         };
@@ -198,7 +198,7 @@ fn run_until(engine: &mut Engine, now: Timestamp, looks: &mut Looks, tally: &mut
         engine.fire(at, usize::MAX, &mut Vec::new(), &mut effects);
         let ends = effects
             .iter()
-            .filter(|effect| matches!(effect, Effect::Changed(job) if job.is_done()));
+            .filter(|effect| matches!(effect, Effect::Changed(job, _) if job.is_done()));
         tally.ended += ends.count();
     };
     while let Some(Reverse((at, key, end))) = looks.peek().copied() {

@@ -6,12 +6,12 @@ use std::time::Duration;
 use abide_engine::delivery::sweep::SWEEP_MAX;
 use abide_engine::delivery::{
     ChangeEndpoint, CreateEndpoint, DeleteEndpoint, Fact, Notice, Reason, ReplayDeliveries,
-    ReportAttempt, RetryDelivery, RotateSecret, Send, SetMasterSecret, Standing, Subscribe,
-    TestEndpoint, Unsubscribe,
+    ReportAttempt, RetryDelivery, RetryPolicy, RotateSecret, Send, SetMasterSecret, Standing,
+    Subscribe, TestEndpoint, Unsubscribe,
 };
 use abide_engine::{
-    Cancel, Command, Create, Delete, Delivery, DeliveryKey, Effect, Endpoint, EndpointKey, Engine,
-    Entry, JobKey, Json, Owner, Policy, Refusal, Report, Work,
+    Cancel, Command, Configure, Create, Defaults, Delete, Delivery, DeliveryKey, Effect, Endpoint,
+    EndpointKey, Engine, Entry, JobKey, Json, Owner, Policy, Refusal, Report, Work,
 };
 use abide_wire::webhook::Secret;
 use abide_wire::{Fault, FaultKind, NewJob, Simulate, Span, Timestamp, WebhookTarget, Worker};
@@ -32,7 +32,7 @@ impl World {
     fn new() -> Self {
         let mut world = Self {
             engine: Engine::new(Policy {
-                retention: Duration::from_secs(40 * 86_400),
+                retention: Duration::from_secs(40 * 86_400).into(),
                 ..Policy::default()
             }),
             log: Vec::new(),
@@ -226,7 +226,7 @@ fn the_whole_schedule_runs_attempt_by_attempt_within_its_jitter() {
     assert_eq!(sent.len(), 10);
     let mut last = START;
     for (n, (at, send)) in sent.iter().enumerate() {
-        let pause = world.engine.policy().webhooks.pauses[n].as_secs_f64();
+        let pause = world.engine.policy().webhooks.pauses[n].get().as_secs_f64();
         let seen = at.since(last).as_secs_f64();
         assert!(
             (pause * 0.8 - 0.001..=pause * 1.2 + 0.001).contains(&seen),
@@ -960,7 +960,7 @@ fn a_replay_and_a_checkpoint_give_the_same_webhooks() {
     for (name, bytes) in parts(&world.engine) {
         restored.restore(&name, &bytes).unwrap();
     }
-    restored.restored();
+    restored.restored(world.log.len() as u64);
     assert_eq!(parts(&restored), parts(&world.engine));
     let due = |engine: &Engine| {
         let mut engine = engine.clone();
@@ -1000,6 +1000,47 @@ fn waiting_deliveries_are_bounded_and_what_is_given_away_is_counted() {
         !world.deliveries(endpoint).contains(&&first),
         "the oldest go first"
     );
+}
+
+/// A follower, or a start with another configuration, replays what was decided under the policy of that time.
+#[test]
+fn a_replay_follows_the_policy_of_the_log_and_no_configuration() {
+    let mut world = World::new();
+    let policy = |pause: u64, open_max| Policy {
+        webhooks: RetryPolicy {
+            pauses: vec![Duration::from_secs(pause).into(); 3],
+            open_max,
+            ..RetryPolicy::default()
+        },
+        ..Policy::default()
+    };
+    for policy in [policy(7, 4), policy(1, 6)] {
+        let configure = Configure {
+            policy,
+            defaults: Defaults::default(),
+            seed: None,
+        };
+        world.ask(&configure).unwrap();
+        for name in ["a", "b"] {
+            world.endpoint(name);
+        }
+        for _ in 0..6 {
+            let job = world.external();
+            world.finish(job);
+        }
+        world.pass(Duration::from_secs(8));
+        world.answer_all(500);
+    }
+    let parts = |engine: &Engine| -> Vec<(String, Vec<u8>)> {
+        let all = engine.all_parts().into_iter();
+        all.map(|(key, part)| (key.to_string(), part.encode()))
+            .collect()
+    };
+    let (mut other, mut effects) = (Engine::new(policy(60, 100)), Vec::new());
+    for entry in &world.log {
+        other.apply(entry, &mut effects);
+    }
+    assert_eq!(parts(&other), parts(&world.engine));
 }
 
 #[test]
@@ -1050,13 +1091,13 @@ fn where_too_many_wait_in_all_the_longest_queue_pays() {
 const EFFECTS_MAX: usize = SWEEP_MAX + 10;
 
 /// Restores what a checkpoint of this state would hold.
-fn restored(engine: &Engine) -> Engine {
+fn restored(engine: &Engine, seq: usize) -> Engine {
     let mut again = Engine::new(engine.policy().clone());
     for (key, part) in engine.all_parts() {
         let read = again.restore(&key.to_string(), &part.encode());
         read.expect("a part can be read");
     }
-    again.restored();
+    again.restored(seq as u64);
     again
 }
 
@@ -1126,7 +1167,7 @@ fn what_concerns_all_deliveries_of_an_endpoint_happens_step_by_step() {
         let (mut before, from) = (world.engine.clone(), world.log.len());
         ask(&mut world);
         // A restart finds it half done.
-        let mut halfway = restored(&world.engine);
+        let mut halfway = restored(&world.engine, world.log.len());
         let mut entries = Vec::new();
         halfway.fire(world.now, usize::MAX, &mut entries, &mut Vec::new());
         world.pass(Duration::ZERO);

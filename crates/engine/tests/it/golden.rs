@@ -6,6 +6,7 @@ use std::time::Duration;
 use abide_engine::delivery::{
     Attempt, Attempted, Disabled, Events, Fact, Next, OldSecret, Reason, Replayed, Scope,
 };
+use abide_engine::entry::LEVEL;
 use abide_engine::jobs::{Created, Finished, Idempotency, Named};
 use abide_engine::{
     Defaults, Delivery, DeliveryKey, Endpoint, EndpointKey, Entry, JobKey, Json, Owner, Rng,
@@ -100,6 +101,11 @@ fn entries() -> Vec<Entry> {
     ]
     .into_iter()
     .chain(webhook_facts(at, job).map(|fact| Entry::Webhook(Box::new(fact))))
+    .chain([
+        Entry::Level { level: LEVEL },
+        Entry::Policy(Box::default()),
+        Entry::Configured { digest: 14 },
+    ])
     .collect()
 }
 

@@ -59,7 +59,7 @@ fn for_each_seed(law: impl Fn(u64)) {
 
 fn policy() -> Policy {
     Policy {
-        retention: Duration::from_secs(60),
+        retention: Duration::from_secs(60).into(),
         jobs_max: 40,
         ..Policy::default()
     }
@@ -250,7 +250,7 @@ fn a_checkpoint_and_the_entries_after_it_give_the_same_state() {
             for (key, bytes) in &stored {
                 restored.restore(key, bytes).expect("a part can be read");
             }
-            restored.restored();
+            restored.restored(cut as u64);
             for entry in &played.log[cut..] {
                 restored.apply(entry, &mut effects);
             }
@@ -293,7 +293,7 @@ fn check_ends(log: &[Entry], effects: &[Effect]) {
     }
     let mut last: HashMap<JobKey, (u64, State)> = HashMap::new();
     for effect in effects {
-        let Effect::Changed(job) = effect else {
+        let Effect::Changed(job, _) = effect else {
             continue;
         };
         let before = last.insert(job.key, (job.revision, job.state));

@@ -4,3 +4,4 @@ mod calibration;
 mod deliveries;
 mod golden;
 mod laws;
+mod meta;

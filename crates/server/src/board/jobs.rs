@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
-use super::feed::{Feed, FeedChange};
+use super::feed::{Feed, FeedChange, Place};
 use super::kinds::Kinds;
 use super::text::JobText;
 use super::waiters::{Bell, Waiter, Waiters, Watcher, ring};
@@ -66,9 +66,9 @@ pub enum Look {
 }
 
 impl Board {
-    /// A board that shows what the engine holds, as of the entry with that number.
+    /// A board that shows what the engine holds, with that feed.
     #[must_use]
-    pub fn new(engine: &Engine, last_seq: u64) -> Self {
+    pub fn new(engine: &Engine, feed: Feed) -> Self {
         let mut removed = Recent::new(REMOVED_MAX);
         for key in engine.jobs().removed() {
             removed.get_or_add(key);
@@ -84,36 +84,23 @@ impl Board {
             webhooks: WebhookBoard::new(engine.deliveries()),
             named: RwLock::new(names.map(|named| (named.name.clone(), named.job)).collect()),
             plays_faults: AtomicBool::new(!engine.jobs().defaults().faults.is_empty()),
-            feed: Feed::new(last_seq),
+            feed,
         };
         board.put_all(engine);
         board
     }
 
     /// Shows what has become durable, then rings the waiters.
-    ///
-    /// `first_seq` is the number of the first entry of the batch; the feed's cursors are taken from the batch's numbers.
-    pub fn publish(&self, effects: &[Effect], first_seq: u64) {
-        ring(self.show(effects, first_seq));
+    pub fn publish(&self, effects: &[Effect]) {
+        ring(self.show(effects));
     }
 
     /// Shows the effects, and gives the bells that must be rung after that.
-    pub(super) fn show(&self, effects: &[Effect], first_seq: u64) -> Vec<Arc<Bell>> {
-        let mut cursor = first_seq;
-        let mut changes = Vec::new();
+    pub(super) fn show(&self, effects: &[Effect]) -> Vec<Arc<Bell>> {
         let mut rung = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Changed(job) => {
-                    self.change(job, &mut rung);
-                    changes.push(FeedChange {
-                        cursor,
-                        owner: job.owner,
-                        job: job.key,
-                        revision: job.revision,
-                    });
-                    cursor += 1;
-                }
+                Effect::Changed(job, _) => self.change(job, &mut rung),
                 Effect::Removed(key) => self.remove(*key, &mut rung),
                 Effect::Learned(kind, step) => self.kinds.note(kind, *step),
                 Effect::Settings(defaults, rng) => {
@@ -128,7 +115,7 @@ impl Board {
                 }
             }
         }
-        self.feed.add(changes);
+        self.feed.add(effects.iter().filter_map(Effect::as_change));
         rung
     }
 
@@ -349,15 +336,27 @@ impl Board {
         self.shards.read(&key).waiters.of(key)
     }
 
-    /// The changes after `cursor`, at most `limit`, the oldest first; `None` if some of them have been forgotten.
+    /// The changes after that number, at most `limit`, the oldest first; `None` if some of them have been forgotten.
     ///
-    /// The second value is the cursor of the newest change.
+    /// The second value is the number of the newest change.
     #[must_use]
-    pub fn feed_after(&self, cursor: u64, limit: usize) -> (Option<Vec<FeedChange>>, u64) {
-        self.feed.after(cursor, limit)
+    pub fn feed_after(&self, seq: u64, limit: usize) -> (Option<Vec<FeedChange>>, u64) {
+        self.feed.after(seq, limit)
     }
 
-    /// The cursor of the newest change; it tells when there is a newer one.
+    /// The place of that number in this feed.
+    #[must_use]
+    pub fn place(&self, seq: u64) -> Place {
+        self.feed.place(seq)
+    }
+
+    /// The number of that place; `None` if it is one of another log, or ahead of this feed.
+    #[must_use]
+    pub fn seq_of(&self, place: Place) -> Option<u64> {
+        self.feed.seq_of(place)
+    }
+
+    /// The number of the newest change; it tells when there is a newer one.
     #[must_use]
     pub fn follow(&self) -> watch::Receiver<u64> {
         self.feed.follow()

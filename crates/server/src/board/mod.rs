@@ -18,7 +18,7 @@ mod text;
 mod waiters;
 mod webhooks;
 
-pub use feed::{FEED_CHANGES_MAX, FeedChange};
+pub use feed::{FEED_CHANGES_MAX, Feed, FeedChange, NoPlace, Place};
 pub use jobs::{Board, Look};
 pub use waiters::{Channel, Waiter, Watcher};
 pub use webhooks::{WebhookBoard, WebhookCounts};

@@ -10,7 +10,7 @@ use abide_engine::{Cancel, Command, Create, Effect, Engine, Entry, JobKey, Owner
 use abide_wire::{NewJob, Timestamp, Until};
 
 use super::waiters::ring;
-use super::{Board, Channel, Look, Watcher};
+use super::{Board, Channel, Feed, Look, NoPlace, Place, Watcher};
 
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -33,7 +33,7 @@ fn engine_with_job(engine: &mut Engine) -> (JobKey, Vec<Effect>) {
         idempotency_key: None,
     };
     let effects = apply(engine, &command);
-    let Some(Effect::Changed(job)) = effects.first() else {
+    let Some(Effect::Changed(job, _)) = effects.first() else {
         panic!("a create tells of a job");
     };
     (job.key, effects)
@@ -61,8 +61,8 @@ fn no_order_of_waiting_and_telling_loses_a_wake_up() {
     for choices in 0..1_u32 << STEPS {
         let mut engine = Engine::new(Policy::default());
         let (key, created) = engine_with_job(&mut engine);
-        let board = Arc::new(Board::new(&Engine::new(Policy::default()), 0));
-        board.publish(&created, 1);
+        let board = Arc::new(Board::new(&Engine::new(Policy::default()), Feed::new(1, 0)));
+        board.publish(&created);
         let ended = apply(&mut engine, &cancel(key));
 
         let mut cx = Context::from_waker(Waker::noop());
@@ -74,7 +74,7 @@ fn no_order_of_waiting_and_telling_loses_a_wake_up() {
         for step in 0..STEPS + 8 {
             if told < 2 && (step >= STEPS || choices >> step & 1 == 1) {
                 match told {
-                    0 => bells = board.show(&ended, 2),
+                    0 => bells = board.show(&ended),
                     _ => ring(std::mem::take(&mut bells)),
                 }
                 told += 1;
@@ -112,7 +112,7 @@ fn a_million_races_of_waiting_and_ending_lose_no_wake_up() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let board = Arc::new(Board::new(&Engine::new(Policy::default()), 0));
+        let board = Arc::new(Board::new(&Engine::new(Policy::default()), Feed::new(1, 0)));
         let mut engine = Engine::new(Policy::default());
         let (keys, creations): (Vec<_>, Vec<_>) =
             (0..JOBS).map(|_| engine_with_job(&mut engine)).unzip();
@@ -122,7 +122,7 @@ fn a_million_races_of_waiting_and_ending_lose_no_wake_up() {
             .collect();
         for _ in 0..ROUNDS {
             for created in &creations {
-                board.publish(created, 1);
+                board.publish(created);
             }
             let mut waits = tokio::task::JoinSet::new();
             for _ in 0..WAITERS {
@@ -139,7 +139,7 @@ fn a_million_races_of_waiting_and_ending_lose_no_wake_up() {
             }
             let telling = tokio::task::spawn_blocking({
                 let (board, ends) = (board.clone(), ends.clone());
-                move || ends.iter().for_each(|end| board.publish(end, 2))
+                move || ends.iter().for_each(|end| board.publish(end))
             });
             let all = async {
                 while let Some(wait) = waits.join_next().await {
@@ -151,7 +151,7 @@ fn a_million_races_of_waiting_and_ending_lose_no_wake_up() {
                 .await
                 .expect("a wake-up was lost: somebody still waits");
             let removed: Vec<_> = keys.iter().map(|key| Effect::Removed(*key)).collect();
-            board.publish(&removed, 3);
+            board.publish(&removed);
         }
     });
 }
@@ -160,8 +160,8 @@ fn a_million_races_of_waiting_and_ending_lose_no_wake_up() {
 fn a_waiter_that_goes_leaves_nothing_behind() {
     let mut engine = Engine::new(Policy::default());
     let (key, created) = engine_with_job(&mut engine);
-    let board = Arc::new(Board::new(&Engine::new(Policy::default()), 0));
-    board.publish(&created, 1);
+    let board = Arc::new(Board::new(&Engine::new(Policy::default()), Feed::new(1, 0)));
+    board.publish(&created);
     let waiters: Vec<_> = (0..10)
         .map(|_| {
             let mut waiter = board.waiter(Until::Any, watcher());
@@ -178,13 +178,25 @@ fn a_waiter_that_goes_leaves_nothing_behind() {
 #[test]
 fn the_feed_says_where_it_has_forgotten_something() {
     let mut engine = Engine::new(Policy::default());
-    let board = Board::new(&Engine::new(Policy::default()), 100);
+    engine.restored(104);
+    let board = Board::new(&engine, Feed::new(0xa1, 100));
     assert_eq!(board.feed_after(99, 10), (None, 100));
     assert_eq!(board.feed_after(100, 10), (Some(Vec::new()), 100));
     let (_, created) = engine_with_job(&mut engine);
-    board.publish(&created, 105);
+    board.publish(&created);
     let (changes, newest) = board.feed_after(100, 10);
-    assert_eq!(newest, 105);
-    assert_eq!(changes.unwrap()[0].cursor, 105);
+    assert_eq!(newest, 105, "a change's number is its entry's");
+    assert_eq!(changes.unwrap()[0].seq, 105);
     assert_eq!(board.feed_after(105, 10).0, Some(Vec::new()));
+
+    let place = board.place(105);
+    assert_eq!(place.to_string(), "a1-105");
+    assert_eq!(place.to_string().parse(), Ok(place));
+    assert_eq!(board.seq_of(place), Some(105));
+    for other in ["a1-106", "a2-105", "105", "0"] {
+        assert_eq!(board.seq_of(other.parse().unwrap()), None, "{other}");
+    }
+    for wrong in ["", "-", "a1-", "-5", "x-5", "a1-x", "a1-5-", "1.5"] {
+        assert_eq!(wrong.parse::<Place>(), Err(NoPlace), "{wrong}");
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use abide_engine::delivery::RetryPolicy;
 use abide_engine::jobs::plan::DURATION_S;
-use abide_engine::{Defaults, PlayNamed, Policy};
+use abide_engine::{Configure, Defaults, PlayNamed, Policy};
 use abide_wire::{DurationLaw, Simulate, Span};
 
 use ipnet::IpNet;
@@ -141,7 +141,7 @@ settings! {
     /// The most jobs whose records are kept; a create beyond them is refused.
     "jobs-max" "ABIDE_JOBS_MAX" "N" jobs_max: NonZeroUsize = { jobs_max() };
     /// How long the record of a job is kept after its end, 1 s to 366 days.
-    "retention" "ABIDE_RETENTION" "DURATION" retention: Span = { Span::new(Policy::default().retention) };
+    "retention" "ABIDE_RETENTION" "DURATION" retention: Span = { Policy::default().retention };
 
     /// Where webhooks may go although it is a private address: a network, a host name, or `none` to refuse even loopback; may be repeated.
     "webhook-allow" "ABIDE_WEBHOOK_ALLOW" "CIDR|HOST|none" webhook_allow: Vec<WebhookAllow> = "";
@@ -185,14 +185,23 @@ impl Config {
     /// What the engine allows and how often it tries.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        let pauses = self.webhook_retry.iter().map(|pause| pause.get());
         Policy {
-            retention: self.retention.get(),
+            retention: self.retention,
             jobs_max: self.jobs_max.get(),
             webhooks: RetryPolicy {
-                pauses: pauses.collect(),
+                pauses: self.webhook_retry.clone(),
                 ..RetryPolicy::default()
             },
+        }
+    }
+
+    /// What of it the log has to know.
+    #[must_use]
+    pub fn configure(&self) -> Configure {
+        Configure {
+            policy: self.policy(),
+            defaults: self.defaults(),
+            seed: self.seed,
         }
     }
 
@@ -339,8 +348,7 @@ fn jobs_max() -> NonZeroUsize {
 }
 
 fn webhook_retry() -> Vec<Span> {
-    let pauses = RetryPolicy::default().pauses.into_iter();
-    pauses.map(Span::new).collect()
+    RetryPolicy::default().pauses
 }
 
 fn seconds_span(seconds: u64) -> Span {

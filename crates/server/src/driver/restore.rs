@@ -1,24 +1,41 @@
 //! The engine as the journal has it.
 
-use abide_engine::{Engine, Entry};
+use abide_engine::{Effect, Engine, Entry, Policy};
 
+use crate::board::Feed;
 use crate::journal::{Journal, JournalError};
 
-/// Restores the engine from the last checkpoint and the entries after it. Returns the number of the checkpoint's last entry.
-pub(super) fn load(engine: &mut Engine, journal: &mut dyn Journal) -> Result<u64, JournalError> {
+/// What the journal has.
+pub(super) struct Loaded {
+    pub(super) engine: Engine,
+    /// The changes of the entries after the checkpoint.
+    pub(super) feed: Feed,
+    /// The number of the checkpoint's last entry.
+    pub(super) checkpointed: u64,
+}
+
+/// Restores the engine from the last checkpoint and the entries after it. `policy` is in force where the log has none.
+pub(super) fn load(journal: &mut dyn Journal, policy: Policy) -> Result<Loaded, JournalError> {
+    let mut engine = Engine::new(policy);
     let checkpointed = journal.load(&mut |name, bytes| {
         engine
             .restore(name, bytes)
             .map_err(|error| JournalError::unreadable(format!("the part {name}"), &error))
     })?;
-    engine.restored();
+    engine.restored(checkpointed);
+    let feed = Feed::new(journal.life(), engine.last_change());
     let mut effects = Vec::new();
     journal.replay(checkpointed, &mut |seq, bytes| {
         let entry = Entry::decode(bytes)
             .map_err(|error| JournalError::unreadable(format!("entry {seq}"), &error))?;
         engine.apply(&entry, &mut effects);
+        feed.add(effects.iter().filter_map(Effect::as_change));
         effects.clear();
         Ok(())
     })?;
-    Ok(checkpointed)
+    Ok(Loaded {
+        engine,
+        feed,
+        checkpointed,
+    })
 }

@@ -13,7 +13,7 @@ use abide_wire::Timestamp;
 
 use super::checkpoint::Checkpointer;
 use super::commands::{Asked, Commands, Failure, Request};
-use super::restore::load;
+use super::restore::{Loaded, load};
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
@@ -81,8 +81,8 @@ impl Driver {
     /// Reads the journal and has everything ready: what was due while the server was down has happened when this returns. If the journal
     /// can be read and not be written at the moment, it happens once it can be.
     ///
-    /// `seed` is the seed from now on; `None` keeps that of the journal, or takes `fresh_seed` if the journal has none. Blocks on
-    /// the journal; call it through `spawn_blocking` if that waits for a disk.
+    /// The clock shows at least the latest instant of the journal from now on. `policy` is in force if the journal has none, and
+    /// `fresh_seed` is the seed. Blocks on the journal; call it through `spawn_blocking` if that waits for a disk.
     ///
     /// # Errors
     ///
@@ -91,21 +91,21 @@ impl Driver {
         mut journal: Box<dyn Journal>,
         clock: Clock,
         policy: Policy,
-        seed: Option<u64>,
         fresh_seed: u64,
     ) -> Result<(Self, Commands, Arc<Board>), DriverError> {
-        let mut engine = Engine::new(policy.clone());
-        let checkpointed = load(&mut engine, journal.as_mut())?;
+        let mut loaded = load(journal.as_mut(), policy.clone())?;
+        let engine = &mut loaded.engine;
         let mut batch = Batch::default();
-        let is_fresh = engine.jobs().made() == 0 && engine.jobs().rng().seed() == 0;
-        let seed = seed.or(is_fresh.then_some(fresh_seed));
-        if let Some(seed) = seed.filter(|seed| *seed != engine.jobs().rng().seed()) {
-            batch.entries.push(Entry::Seeded { seed });
+        if engine.jobs().made() == 0 && engine.jobs().rng().seed() == 0 {
+            batch.entries.push(Entry::Seeded { seed: fresh_seed });
             engine.apply(&batch.entries[0], &mut batch.effects);
         }
-        if let Some(shown) = engine.clock() {
-            // Fails only where the clock runs by itself, and then there is nothing to catch up with.
-            let _runs = clock.advance_to(shown);
+        let behind = clock.raise_to(engine.latest());
+        if !behind.is_zero() && !clock.is_manual() {
+            tracing::warn!(
+                behind_ms = u64::try_from(behind.as_millis()).unwrap_or(u64::MAX),
+                "the system's clock is behind the latest entry of the log; time goes on from that entry"
+            );
         }
         engine.fire(
             clock.now(),
@@ -113,17 +113,20 @@ impl Driver {
             &mut batch.entries,
             &mut batch.effects,
         );
-        let last_seq = match journal.append(&encode(&batch.entries)) {
-            Ok(last_seq) => last_seq,
-            Err(error) if error.is_retryable() => {
-                // Nothing is told before it is durable, so the state is to be what the journal has.
-                engine = Engine::new(policy);
-                load(&mut engine, journal.as_mut())?;
-                journal.last_seq()
-            }
+        match journal.append(&encode(&batch.entries)) {
+            Ok(_) => loaded
+                .feed
+                .add(batch.effects.iter().filter_map(Effect::as_change)),
+            // Nothing is told before it is durable, so the state is to be what the journal has.
+            Err(error) if error.is_retryable() => loaded = load(journal.as_mut(), policy)?,
             Err(error) => return Err(error.into()),
-        };
-        let board = Arc::new(Board::new(&engine, last_seq));
+        }
+        let Loaded {
+            engine,
+            feed,
+            checkpointed,
+        } = loaded;
+        let board = Arc::new(Board::new(&engine, feed));
         let failing = Arc::default();
         let (commands, requests) = Commands::open(Arc::clone(&failing), clock.clone());
         let driver = Self {
@@ -269,11 +272,11 @@ impl Driver {
     async fn write_and_tell(&mut self, mut batch: Batch) -> Result<(), DriverError> {
         let bytes = Arc::new(encode(&batch.entries));
         let count = bytes.len() as u64;
-        let last_seq = loop {
+        loop {
             match self.append(bytes.clone()).await? {
-                Ok(last_seq) => {
+                Ok(()) => {
                     self.failing.store(false, Ordering::Relaxed);
-                    break last_seq;
+                    break;
                 }
                 Err(error) if error.is_retryable() => {
                     tracing::error!(
@@ -292,9 +295,8 @@ impl Driver {
                 }
                 Err(error) => return Err(error.into()),
             }
-        };
-        self.board
-            .publish(&batch.effects, last_seq + 1 - count.min(last_seq));
+        }
+        self.board.publish(&batch.effects);
         for (asked, failure) in batch.replies {
             asked.reply(failure);
         }
@@ -313,24 +315,24 @@ impl Driver {
     async fn append(
         &mut self,
         bytes: Arc<Vec<Vec<u8>>>,
-    ) -> Result<Result<u64, JournalError>, DriverError> {
+    ) -> Result<Result<(), JournalError>, DriverError> {
         let mut journal = self
             .journal
             .take()
             .expect("the journal is back after every append");
         let (entries, begun) = (bytes.len(), self.clock.elapsed());
         let result = if bytes.is_empty() {
-            Ok(journal.last_seq())
+            Ok(())
         } else if journal.is_blocking() {
             let (back, result) = tokio::task::spawn_blocking(move || {
-                let result = journal.append(&bytes);
+                let result = journal.append(&bytes).map(|_| ());
                 (journal, result)
             })
             .await?;
             journal = back;
             result
         } else {
-            journal.append(&bytes)
+            journal.append(&bytes).map(|_| ())
         };
         self.journal = Some(journal);
         if entries > 0 {

@@ -4,7 +4,9 @@
 //! it. So a slow reader costs no more than a fast one, and one that falls too far behind gets a `reset` with the job
 //! as it is.
 
+use std::fmt::Display;
 use std::pin::pin;
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,7 +42,7 @@ pub(super) struct StreamEvent {
     /// What happened: `job.completed` and its like, or `reset`.
     event: String,
     /// The revision, or the place in the feed.
-    #[schema(pattern = "^[0-9]+$")]
+    #[schema(pattern = "^([0-9a-f]+-)?[0-9]+$")]
     id: String,
     /// The job as it was then, as JSON; for a `reset`, as it is.
     data: String,
@@ -50,38 +52,34 @@ pub(super) struct StreamEvent {
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct StreamQuery {
+struct StreamQuery {
     /// The same as the header, for those who can't send it.
     last_event_id: Option<u64>,
     /// The same, in the word of a long poll.
     after: Option<u64>,
 }
 
-impl StreamQuery {
-    /// The last event that the client has.
-    ///
-    /// # Errors
-    ///
-    /// The header isn't a number of ours.
-    pub(super) fn cursor(&self, headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
-        let sent = headers
-            .get(headers::LAST_EVENT_ID)
-            .filter(|id| !id.is_empty());
-        let header = sent
-            .map(|id| {
-                let number = id.to_str().ok().and_then(|id| id.trim().parse().ok());
-                number.ok_or_else(|| {
-                    ApiError::invalid_member("the header `Last-Event-ID` must be an id of ours")
-                })
-            })
-            .transpose()?;
-        Ok(header.or(self.last_event_id).or(self.after))
-    }
+/// The last event that the client has, as the header says.
+///
+/// # Errors
+///
+/// The header isn't an id of ours.
+pub(super) fn last_event<T: FromStr>(headers: &HeaderMap) -> Result<Option<T>, ApiError> {
+    let sent = headers
+        .get(headers::LAST_EVENT_ID)
+        .filter(|id| !id.is_empty());
+    sent.map(|id| {
+        let id = id.to_str().ok().and_then(|id| id.trim().parse().ok());
+        id.ok_or_else(|| {
+            ApiError::invalid_member("the header `Last-Event-ID` must be an id of ours")
+        })
+    })
+    .transpose()
 }
 
 /// The header by which a stream goes on, for the description.
-pub(super) const fn last_event_id(text: &'static str) -> Param {
-    Param::header("Last-Event-ID", text).checked("^([0-9]{1,19})?$")
+pub(super) const fn last_event_id(text: &'static str, pattern: &'static str) -> Param {
+    Param::header("Last-Event-ID", text).checked(pattern)
 }
 
 /// A stream, for the description.
@@ -101,7 +99,10 @@ pub(super) const ROUTES: &[Row] = &[Row::get("/v1/jobs/{id}/events", stream)
         every 15 s. After the end the server closes.")
     .params(&[
         Param::JOB,
-        last_event_id("The last revision that the client has. Empty is as good as none."),
+        last_event_id(
+            "The last revision that the client has. Empty is as good as none.",
+            "^([0-9]{1,19})?$",
+        ),
     ])
     .query::<StreamQuery>()
     .answers(&[
@@ -116,7 +117,10 @@ fn stream(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let query: StreamQuery = call.query()?;
     let caller = call.caller;
     let job = find(state, &caller, key_of(&id)?)?;
-    let cursor = query.cursor(&call.headers)?.unwrap_or(0);
+    let cursor = last_event(&call.headers)?
+        .or(query.last_event_id)
+        .or(query.after)
+        .unwrap_or(0);
     if job.is_done() && cursor == job.revision {
         // The client has everything there will ever be. This is what stops a browser from connecting again.
         return Ok(Outcome::Now(empty(StatusCode::NO_CONTENT)));
@@ -323,7 +327,13 @@ pub(super) fn answer(events: impl Stream<Item = Bytes> + Send + 'static) -> Answ
 
 /// Writes the change that made that revision, as the event with that id. A change that is no longer remembered is
 /// left out.
-pub(super) fn write_change(out: &mut String, id: u64, state: &AppState, job: &Job, revision: u64) {
+pub(super) fn write_change(
+    out: &mut String,
+    id: impl Display,
+    state: &AppState,
+    job: &Job,
+    revision: u64,
+) {
     if let (Some(kind), Some(mut seen)) = (kind_of_change(job, revision), job.as_of(revision)) {
         // What is expected is about now, so it goes with the newest change and no other.
         if revision == job.revision {
@@ -334,7 +344,7 @@ pub(super) fn write_change(out: &mut String, id: u64, state: &AppState, job: &Jo
 }
 
 /// Writes one event.
-pub(super) fn write_event(out: &mut String, name: &str, id: u64, data: &impl Serialize) {
+pub(super) fn write_event(out: &mut String, name: &str, id: impl Display, data: &impl Serialize) {
     use std::fmt::Write as _;
 
     let json = serde_json::to_string(data).expect("a job has only text keys");

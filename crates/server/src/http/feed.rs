@@ -5,7 +5,7 @@
 //! client lists its jobs.
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::access::Caller;
@@ -13,12 +13,13 @@ use super::answer::Outcome;
 use super::call::Call;
 use super::error::ApiError;
 use super::events::{
-    EVENTS_BYTES, Pace, StreamQuery, Woken, answer, last_event_id, stream_of, write_change,
+    EVENTS_BYTES, Pace, Woken, answer, last_event, last_event_id, stream_of, write_change,
     write_event,
 };
 use super::find::find;
 use super::route::{Meets, Row};
 use super::state::AppState;
+use crate::board::Place;
 
 /// How many changes are looked at in one go.
 const CHANGES_AT_ONCE: usize = 64;
@@ -26,9 +27,22 @@ const CHANGES_AT_ONCE: usize = 64;
 /// The data of a `reset`: there is a gap before this place.
 #[derive(Debug, Serialize)]
 struct Reset {
-    cursor: u64,
+    cursor: Place,
     /// Where the jobs are listed as they are.
     snapshot: &'static str,
+}
+
+/// From where the feed goes on, for those who can't send the header.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct FeedQuery {
+    /// The same as the header, for those who can't send it.
+    #[param(value_type = Option<String>)]
+    last_event_id: Option<Place>,
+    /// The same, in the word of a long poll.
+    #[param(value_type = Option<String>)]
+    after: Option<Place>,
 }
 
 /// The routes.
@@ -36,21 +50,27 @@ pub(super) const ROUTES: &[Row] = &[Row::get("/v1/events", stream)
     .holds(|_| true)
     .meets(Meets::Feed)
     .about("Waiting", "streamJobs", "Stream the events of all jobs")
-    .text("The same for all of the caller's jobs. `id:` is a place in the feed; a `reset` has no job, and \
-        means that the jobs must be listed.")
-    .params(&[last_event_id("The last place in the feed that the client has. Empty is as good as none.")])
-    .query::<StreamQuery>()
+    .text("The same for all of the caller's jobs. `id:` is a place in the feed of this server's log; a `reset` has no \
+        job, and means that the jobs must be listed: a change was forgotten, or the place is of another log.")
+    .params(&[last_event_id(
+        "The last place in the feed that the client has. Empty is as good as none.",
+        "^(([0-9a-f]{1,16}-)?[0-9]{1,19})?$",
+    )])
+    .query::<FeedQuery>()
     .answers(&[stream_of("The stream, which doesn't end by itself.")])];
 
 /// `GET /v1/events`
 fn stream(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    let query: StreamQuery = call.query()?;
+    let query: FeedQuery = call.query()?;
     let newest = state.board.follow();
     let begin = *newest.borrow();
-    let cursor = query.cursor(&call.headers)?.unwrap_or(begin);
+    let place = last_event(&call.headers)?
+        .or(query.last_event_id)
+        .or(query.after);
+    let seq = place.map_or(Some(begin), |place| state.board.seq_of(place));
     let feed = Feed {
-        cursor,
-        is_ahead: cursor > begin,
+        cursor: seq.unwrap_or(begin),
+        is_lost: seq.is_none(),
         newest,
         pace: Pace::new(state, &call.caller)?,
         caller: call.caller,
@@ -64,11 +84,11 @@ fn stream(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
 struct Feed {
     state: AppState,
     caller: Caller,
-    /// The last place that was looked at.
+    /// The number of the last change that was looked at.
     cursor: u64,
-    /// Whether the client was further than this feed has ever been: it followed another server, or one that has
+    /// Whether the client was at a place that this feed has never had: it followed another server, or one that has
     /// forgotten.
-    is_ahead: bool,
+    is_lost: bool,
     newest: watch::Receiver<u64>,
     pace: Pace,
 }
@@ -104,8 +124,8 @@ impl Feed {
     fn news(&mut self) -> String {
         let mut text = String::new();
         let (changes, newest) = self.state.board.feed_after(self.cursor, CHANGES_AT_ONCE);
-        let Some(changes) = changes.filter(|_| !self.is_ahead) else {
-            self.is_ahead = false;
+        let Some(changes) = changes.filter(|_| !self.is_lost) else {
+            self.is_lost = false;
             self.reset(newest, &mut text);
             return text;
         };
@@ -113,24 +133,26 @@ impl Feed {
             if text.len() >= EVENTS_BYTES {
                 break;
             }
-            self.cursor = change.cursor;
+            self.cursor = change.seq;
             if change.owner != self.caller.owner {
                 continue;
             }
             // A job that was removed meanwhile has no more to tell.
             if let Ok(job) = find(&self.state, &self.caller, change.job) {
-                write_change(&mut text, change.cursor, &self.state, &job, change.revision);
+                let place = self.state.board.place(change.seq);
+                write_change(&mut text, place, &self.state, &job, change.revision);
             }
         }
         text
     }
 
     fn reset(&mut self, newest: u64, text: &mut String) {
+        let cursor = self.state.board.place(newest);
         let reset = Reset {
-            cursor: newest,
+            cursor,
             snapshot: "/v1/jobs",
         };
-        write_event(text, "reset", newest, &reset);
+        write_event(text, "reset", cursor, &reset);
         self.cursor = newest;
     }
 }

@@ -19,7 +19,7 @@ fn start(
     clock: Clock,
 ) -> (Commands, Arc<Board>, JoinHandle<Result<(), DriverError>>) {
     let (driver, commands, board) =
-        Driver::open(journal, clock, Policy::default(), Some(7), 7).expect("a journal that opens");
+        Driver::open(journal, clock, Policy::default(), 7).expect("a journal that opens");
     (commands, board, tokio::spawn(driver.run()))
 }
 
@@ -104,6 +104,63 @@ async fn a_job_that_ended_while_the_server_was_down_is_ended_when_it_comes_up() 
     );
     drop(commands);
     running.await.expect("a task").expect("a clean end");
+}
+
+/// A machine whose clock was wrong and is set right while the server is down, or that comes back from a snapshot.
+#[tokio::test(start_paused = true)]
+async fn time_goes_on_from_the_latest_entry_where_the_clock_is_behind_it() {
+    let second = Duration::from_secs(1);
+    let wall = START - 3 * 3_600 * second;
+    let clocks: [fn(Timestamp) -> Clock; 3] = [
+        |at| Clock::running(at, NonZeroU32::MIN),
+        |at| Clock::running(at, NonZeroU32::new(100).unwrap()),
+        Clock::manual,
+    ];
+    for clock_at in clocks {
+        // From the log, and from a checkpoint.
+        for is_killed in [true, false] {
+            let disk = MemoryJournal::new();
+            let (commands, board, running) = start(Box::new(disk.clone()), Clock::manual(START));
+            let old = created(&commands, 4 * second, None).await;
+            commands.advance(second).await.unwrap();
+            let killed = disk.crashed_after(disk.last_seq()).unwrap();
+            drop((commands, board));
+            running.await.unwrap().unwrap();
+
+            let clock = clock_at(wall);
+            let disk = if is_killed { killed } else { disk };
+            let (commands, board, _running) = start(Box::new(disk), clock.clone());
+            assert_eq!(clock.now(), START + second);
+            let begun = clock.elapsed();
+            let new = created(&commands, second, None).await;
+            assert!(new.key > old.key, "new jobs are listed before old ones");
+            if clock.is_manual() {
+                commands.advance(3 * second).await.unwrap();
+            }
+            let ended = ended(&board, &clock, old.key).await;
+            assert_eq!(ended.finished_at, Some(START + 4 * second));
+            let took = clock.elapsed() - begun;
+            assert!(took <= 3 * second + Duration::from_millis(2), "{took:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_of_a_newer_program_is_refused_with_the_level_that_it_needs() {
+    let mut disk = MemoryJournal::new();
+    disk.append(&[
+        br#"{"seeded":{"seed":1}}"#.to_vec(),
+        br#"{"level":{"level":77}}"#.to_vec(),
+        br#"{"leased":{}}"#.to_vec(),
+    ])
+    .unwrap();
+    let clock = Clock::manual(START);
+    let error = Driver::open(Box::new(disk), clock, Policy::default(), 7).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("entry 2") && error.contains("level 77"),
+        "{error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -156,7 +156,7 @@ async fn what_finds_no_place_is_refused_and_what_has_one_is_kept() {
     // After a crash at this moment all of them are there.
     let disk = disk.crashed_after(disk.last_seq()).unwrap();
     let clock = Clock::manual(START);
-    let (_, _, board) = Driver::open(Box::new(disk), clock, Policy::default(), None, 7).unwrap();
+    let (_, _, board) = Driver::open(Box::new(disk), clock, Policy::default(), 7).unwrap();
     for key in made {
         assert!(matches!(board.look(key), Look::Found(_)), "{key}");
     }

@@ -1,9 +1,10 @@
 //! The simulator's settings and the clock, through the interface.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use abide_server::clock::Clock;
-use abide_server::journal::MemoryJournal;
+use abide_server::journal::{Journal as _, MemoryJournal};
 use serde_json::json;
 
 use crate::common::{House, START};
@@ -225,6 +226,39 @@ async fn the_clock_says_what_sort_it_is() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_restart_keeps_what_was_changed_at_run_time_until_the_configuration_changes() {
+    let disk = MemoryJournal::new();
+    let start = async |chance: &str| {
+        let clock = Clock::running(START, NonZeroU32::MIN);
+        let flags = [("error-chance", chance), ("seed", "3")];
+        let house = House::open(&flags, clock, Box::new(disk.clone())).await;
+        let shown = house.get("/v1/simulator").await.json();
+        (
+            house,
+            shown["outcome"]["error_chance"].clone(),
+            shown["seed"].clone(),
+        )
+    };
+    let (house, chance, seed) = start("0.5").await;
+    assert_eq!((chance, seed), (json!(0.5), json!(3)));
+    let change = json!({"outcome": {"error_chance": 0.9}, "seed": 4});
+    house.ask("PATCH", "/v1/simulator", Some(change)).await;
+    let entries = disk.last_seq();
+    drop(house);
+
+    let (house, chance, seed) = start("0.5").await;
+    assert_eq!((chance, seed), (json!(0.9), json!(4)));
+    assert_eq!(
+        disk.last_seq(),
+        entries,
+        "a start with nothing new writes nothing"
+    );
+    drop(house);
+    let (_house, chance, seed) = start("0.1").await;
+    assert_eq!((chance, seed), (json!(0.1), json!(3)));
+}
+
 #[tokio::test]
 async fn seventy_five_hours_pass_in_less_than_a_second() {
     #[expect(
@@ -257,7 +291,7 @@ async fn seventy_five_hours_pass_in_less_than_a_second() {
         (START + Duration::from_secs(75 * 3_600)).to_string()
     );
     let seen = events.rest().await;
-    let ids: Vec<u64> = seen.iter().map(|event| event.id).collect();
+    let ids: Vec<u64> = seen.iter().map(|event| event.id.parse().unwrap()).collect();
     assert_eq!(ids, (1..=52).collect::<Vec<_>>());
     assert!(
         begun.elapsed() < Duration::from_secs(1),

@@ -1,16 +1,21 @@
 //! Event streams: of one job and of all.
 
+use std::num::NonZeroU32;
+
+use abide_server::clock::Clock;
+use abide_server::journal::{Journal as _, MemoryJournal};
 use abide_wire::Timestamp;
 use serde_json::json;
 
-use crate::common::{Event, House};
+use crate::common::{Event, House, START};
 
 fn names(events: &[Event]) -> Vec<&str> {
     events.iter().map(|event| event.name.as_str()).collect()
 }
 
 fn ids(events: &[Event]) -> Vec<u64> {
-    events.iter().map(|event| event.id).collect()
+    let ids = events.iter().map(|event| event.id.parse());
+    ids.collect::<Result<_, _>>().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,15 +60,12 @@ async fn a_stream_tells_a_job_from_its_beginning_to_its_end() {
     );
     assert_eq!(ids(&events), (1..=7).collect::<Vec<_>>());
     for event in &events {
-        assert_eq!(event.data["revision"], event.id);
+        assert_eq!(event.data["revision"].to_string(), event.id);
         assert_eq!(event.data["input"], "a\nb");
     }
     assert_eq!(events[0].data["status"], "pending");
     assert_eq!(events[6].data["outcome"], "completed");
-    assert_eq!(
-        house.clock.now().since(crate::common::START).as_millis(),
-        10_000
-    );
+    assert_eq!(house.clock.now().since(START).as_millis(), 10_000);
 
     // The end has been told: a browser that connects again is told to stay away.
     let again = house.with_header("last-event-id", "7").get(&path).await;
@@ -122,7 +124,7 @@ async fn what_is_forgotten_is_a_reset_and_no_gap() {
         assert_eq!(house.ask("PATCH", &path, Some(progress)).await.status, 200);
     }
     let reset = early.event().await.unwrap();
-    assert_eq!((reset.name.as_str(), reset.id), ("reset", 402));
+    assert_eq!((reset.name.as_str(), reset.id.as_str()), ("reset", "402"));
     assert_eq!(reset.data["revision"], 402);
     house.ask("PATCH", &path, Some(json!({"result": {}}))).await;
     let rest = early.rest().await;
@@ -185,28 +187,110 @@ async fn the_feed_tells_of_all_the_callers_jobs_and_of_no_others() {
     assert_eq!(told.iter().filter(|(_, id)| *id == one).count(), 3);
     assert_eq!(told.iter().filter(|(_, id)| *id == two).count(), 3);
     assert_eq!(told[5], ("job.completed", two.as_str()));
-    let cursors = ids(&events);
-    assert!(cursors.is_sorted_by(|a, b| a < b), "{cursors:?}");
-
     // From each place on, the same rest.
-    for (n, cursor) in cursors.iter().enumerate() {
-        let resumed = alpha.with_header("last-event-id", &cursor.to_string());
+    for (n, event) in events.iter().enumerate() {
+        let resumed = alpha.with_header("last-event-id", &event.id);
         let mut feed = resumed.events("/v1/events").await;
         for expected in &events[n + 1..] {
             assert_eq!(feed.event().await.unwrap(), *expected);
         }
     }
-    let mut ahead = alpha
-        .with_header("last-event-id", "999999")
+}
+
+/// A log's places mean something in that log alone: another one that has come as far is told apart.
+#[tokio::test(start_paused = true)]
+async fn a_place_that_is_not_of_this_log_is_a_reset_and_never_silence() {
+    let house = |life| {
+        let clock = Clock::running(START, NonZeroU32::MIN);
+        House::open(&[], clock, Box::new(MemoryJournal::forgetful(life)))
+    };
+    let (first, second) = (house(0xaaa).await, house(0xbbb).await);
+    let mut feed = first.events("/v1/events").await;
+    first.job(60_000).await;
+    let old = feed.event().await.unwrap();
+    for _ in 0..3 {
+        second.job(60_000).await;
+    }
+    let number = old.id.strip_prefix("aaa-").unwrap();
+    let (ahead, earlier) = ("bbb-999999", format!("bbb-{number}"));
+    for place in [&old.id, number, ahead] {
+        for query in [false, true] {
+            let mut feed = if query {
+                second.events(&format!("/v1/events?after={place}")).await
+            } else {
+                let resumed = second.with_header("last-event-id", place);
+                resumed.events("/v1/events").await
+            };
+            let reset = feed.event().await.unwrap();
+            assert_eq!(
+                (reset.name.as_str(), &reset.data["snapshot"]),
+                ("reset", &json!("/v1/jobs")),
+                "{place}"
+            );
+            assert_eq!(reset.data["cursor"], reset.id);
+            let next = second.job(60_000).await;
+            let event = feed.event().await.unwrap();
+            assert_eq!(
+                (&event.data["id"], event.name.as_str()),
+                (&json!(next), "job.created")
+            );
+        }
+    }
+    let resumed = second.with_header("last-event-id", &earlier);
+    let mut feed = resumed.events("/v1/events").await;
+    assert_ne!(
+        feed.event().await.unwrap().name,
+        "reset",
+        "a place of its own"
+    );
+    for wrong in ["x", "aaa-", "-5"] {
+        let answer = second
+            .with_header("last-event-id", wrong)
+            .get("/v1/events")
+            .await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (422, "invalid_member")
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_feed_goes_on_over_a_restart() {
+    let disk = MemoryJournal::new();
+    let start = |disk: &MemoryJournal| {
+        let clock = Clock::running(START, NonZeroU32::MIN);
+        House::open(&[("rate-limit", "off")], clock, Box::new(disk.clone()))
+    };
+    let house = start(&disk).await;
+    let mut feed = house.events("/v1/events").await;
+    house.job(1_000).await;
+    house.job(60_000).await;
+    let mut events = Vec::new();
+    while events.len() < 5 {
+        events.push(feed.event().await.unwrap());
+    }
+    // Killed: what a checkpoint doesn't have is told from the log.
+    let killed = start(&disk.crashed_after(disk.last_seq()).unwrap()).await;
+    for (n, event) in events.iter().enumerate() {
+        let resumed = killed.with_header("last-event-id", &event.id);
+        let mut feed = resumed.events("/v1/events").await;
+        for expected in &events[n + 1..] {
+            assert_eq!(feed.event().await.unwrap(), *expected);
+        }
+    }
+    // Stopped: a checkpoint has everything, and the client that has everything too has missed nothing.
+    let last = events.pop().unwrap();
+    drop((feed, house));
+    killed.pass(1_000).await;
+    assert!(disk.crashed_after(0).is_none(), "there is a checkpoint");
+    let stopped = start(&disk).await;
+    let mut feed = stopped
+        .with_header("last-event-id", &last.id)
         .events("/v1/events")
         .await;
-    let reset = ahead.event().await.unwrap();
-    assert_eq!(
-        (reset.name.as_str(), &reset.data["snapshot"]),
-        ("reset", &json!("/v1/jobs"))
-    );
-    let three = alpha.job(1_000).await;
-    assert_eq!(ahead.event().await.unwrap().data["id"], json!(three));
+    let next = stopped.job(1_000).await;
+    assert_eq!(feed.event().await.unwrap().data["id"], json!(next));
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,7 +355,7 @@ async fn a_stream_cut_anywhere_in_its_bytes_loses_nothing_and_repeats_nothing() 
         let end = text.rfind("\n\n").map_or(0, |at| at + 2);
         let mut events: Vec<Event> = text[..end].split("\n\n").filter_map(Event::parse).collect();
         let resumed = match events.last() {
-            Some(last) => house.with_header("last-event-id", &last.id.to_string()),
+            Some(last) => house.with_header("last-event-id", &last.id),
             None => house.with_header("x-test", "1"),
         };
         let rest = resumed.get(&path).await;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use abide_engine::delivery::CreateEndpoint;
 use abide_engine::delivery::endpoints::ENDPOINTS_PER_OWNER_MAX;
 use abide_engine::{Command, Create, Engine, Json, Owner, Policy, Report, Work};
-use abide_server::board::Board;
+use abide_server::board::{Board, Feed};
 use abide_server::clock::Clock;
 use abide_server::http::answer::{Body, Outcome};
 use abide_server::journal::{Journal as _, MemoryJournal};
@@ -39,7 +39,7 @@ fn carry_out<C: Command>(engine: &mut Engine, board: &Board, command: &C) -> C::
     let begun = worked();
     let answer = engine.carry_out(command, START, &mut entries, &mut effects);
     engine.dispatch(START, &mut effects);
-    board.publish(&effects, 1);
+    board.publish(&effects);
     let took = worked() - begun;
     assert!(took <= COMMAND_MAX, "{took:?} for {command:?}");
     answer.unwrap()
@@ -59,7 +59,7 @@ fn external_job() -> Create {
 #[test]
 fn each_change_of_a_job_with_as_many_endpoints_as_there_may_be_is_short() {
     let mut engine = Engine::new(Policy::default());
-    let board = Board::new(&engine, 0);
+    let board = Board::new(&engine, Feed::new(1, 0));
     for n in 0..ENDPOINTS_PER_OWNER_MAX {
         let new = CreateEndpoint {
             owner: Owner::ANYONE,
@@ -213,7 +213,7 @@ async fn a_stream_sends_a_piece_at_a_time_however_far_behind_it_is() {
     }
     for stream in [
         format!("{path}/events?after=1"),
-        "/v1/events?after=1".to_owned(),
+        "/v1/events?after=1-1".to_owned(),
     ] {
         let request = Request::get(&stream).body(Body::Empty).unwrap();
         let mut pieces = house.send(request).await.into_body().into_pieces();

@@ -46,7 +46,7 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     pub name: String,
-    pub id: u64,
+    pub id: String,
     pub data: Value,
 }
 
@@ -249,7 +249,7 @@ impl Event {
         };
         Some(Self {
             name: field("event")?.to_owned(),
-            id: field("id")?.parse().unwrap(),
+            id: field("id")?.to_owned(),
             data: serde_json::from_str(field("data")?).unwrap(),
         })
     }
