@@ -5,7 +5,7 @@ use crate::exchange::{Call, Failure, Reply, exchange};
 use crate::origin::Origin;
 use crate::resume::ResumeToken;
 use crate::rt::{AWAKE, after, sleep_until};
-use crate::telemetry;
+use crate::telemetry::{self, Purpose};
 
 /// Sends until there is an answer that can be read, or the retry policy gives up. A request that isn't repeatable is sent
 /// again only if it surely had no effect.
@@ -28,7 +28,7 @@ pub(crate) async fn call<T>(
                 origin.retry_budget.deposit();
                 return Ok(value);
             }
-            Err(failure) => failure,
+            Err(failure) => failure.unless_young(call.young_until, origin.clock.now()),
         };
         failures += 1;
         let pause = origin
@@ -37,11 +37,13 @@ pub(crate) async fn call<T>(
         let next = after(origin.clock.now(), pause);
         let give_up = !failure.is_transient()
             || !(call.repeatable || failure.harmless)
-            || failures >= origin.retry.attempts_max()
+            // As long as a job may not be known yet, only time bounds the attempts.
+            || failures >= origin.retry.attempts_max() && !failure.is_not_found()
             || next >= until
             || !origin.retry_budget.withdraw();
         if give_up {
-            return Err(failure.into_error().token(token.clone()));
+            let lost = call.purpose == Purpose::Create && failure.may_have_worked();
+            return Err(failure.into_error().lost_create(lost).token(token.clone()));
         }
         telemetry::paused(failure.what(), failures, pause);
         sleep_until(next).await;

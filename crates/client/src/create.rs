@@ -33,12 +33,14 @@ impl Client {
 /// A create, to be awaited: made by [`Client::create`].
 ///
 /// It carries an idempotency key that is made before the first byte is sent and is the same for every retry, so that
-/// however often it is sent there is one job.
+/// however often it is sent there is one job. On an API of others without such keys it is sent once, on a connection of
+/// its own, and again only if it surely never reached the server.
 ///
 /// # Errors
 ///
 /// Every error has the [key](Error::idempotency_key) and a [token](Error::resume_token): send the same create again with
-/// [`Create::resume`], from this process or a later one, and if the job exists already, it is that job.
+/// [`Create::resume`], from this process or a later one, and if the job exists already, it is that job. On an API without
+/// keys an error has neither, and says whether the job [may have been made](Error::may_have_created).
 ///
 /// # Cancel safety
 ///
@@ -53,7 +55,8 @@ pub struct Create {
 }
 
 impl Create {
-    /// The key that names this create, 1 to 255 visible ASCII characters. Default: 128 random bits.
+    /// The key that names this create, 1 to 255 visible ASCII characters. Default: 128 random bits. An error of usage on an
+    /// API that has no keys.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self
@@ -68,8 +71,19 @@ impl Create {
     async fn run(self) -> Result<JobHandle, Error> {
         let Self { client, job, key } = self;
         let origin = &client.core.origin;
+        let remote = client.core.remote.as_deref();
+        let keyless = remote.filter(|remote| remote.idempotency_header.is_none());
+        if let (Some(remote), Some(_)) = (keyless, &key) {
+            return Err(Error::usage(format!(
+                "{} has no header for an idempotency key",
+                remote.name
+            )));
+        }
         let key = key.unwrap_or_else(|| origin.rng.key());
-        let token = ResumeToken::of_create(origin.server(), key.clone());
+        let token = match keyless {
+            None => ResumeToken::of_create(origin.server(), key.clone()),
+            Some(_) => ResumeToken::of_nothing(origin.server()),
+        };
         let fits = !key.is_empty()
             && key.len() <= limits::IDEMPOTENCY_KEY_BYTES_MAX
             && key.bytes().all(|byte| byte.is_ascii_graphic());
@@ -79,7 +93,7 @@ impl Create {
                 limits::IDEMPOTENCY_KEY_BYTES_MAX
             )));
         };
-        let (job, accepted, replayed) = match &client.core.remote {
+        let (job, accepted, replayed) = match remote {
             None => {
                 let request = native_create(origin, &job, value)
                     .map_err(|error| error.token(token.clone()))?;
@@ -102,7 +116,7 @@ impl Create {
                     let now = origin.clock.wall();
                     // Not every API tells the whole job at once.
                     let job = remote
-                        .read(reply, &id, kind, now)
+                        .read(origin, reply, &id, kind)
                         .unwrap_or_else(|_| remote.fresh(id, kind, now));
                     Ok((job, reply.received - reply.took() / 2, false))
                 })
@@ -112,10 +126,10 @@ impl Create {
         let known = Known {
             // A job that was there before was accepted at some other time, which its next answer will tell.
             accepted: (!replayed).then_some(accepted),
-            key: Some(key),
+            key: keyless.is_none().then_some(key),
             kind: Some(job.kind.clone()),
             // A foreign job has none of its own.
-            revision: client.core.remote.is_none().then_some(job.revision),
+            revision: remote.is_none().then_some(job.revision),
             created_at: Some(job.created_at),
             replayed,
             snapshot: None,

@@ -28,7 +28,9 @@ pub(crate) type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 /// | [`is_usage`](Self::is_usage) | the call itself was wrong, and nothing was sent | change the call |
 ///
 /// Every error about a job carries the job's id, and an error of a create the idempotency key; both carry a
-/// [resume token](Self::resume_token), so that nothing is submitted twice because a wait came to nothing.
+/// [resume token](Self::resume_token), so that nothing is submitted twice because a wait came to nothing. On an API
+/// without idempotency keys a create is never sent twice, and its error says whether the job
+/// [may have been made](Self::may_have_created).
 pub struct Error {
     inner: Box<Inner>,
 }
@@ -37,9 +39,11 @@ struct Inner {
     kind: Kind,
     what: String,
     timed_out: bool,
+    lost_create: bool,
     status: Option<StatusCode>,
     retry_after: Option<Duration>,
     problem: Option<Problem>,
+    body: Option<Box<str>>,
     job_id: Option<JobId>,
     token: Option<ResumeToken>,
     job: Option<Arc<Job>>,
@@ -76,9 +80,11 @@ impl Error {
                 kind,
                 what: what.into(),
                 timed_out: false,
+                lost_create: false,
                 status: None,
                 retry_after: None,
                 problem: None,
+                body: None,
                 job_id: None,
                 token: None,
                 job: None,
@@ -114,9 +120,19 @@ impl Error {
         self
     }
 
+    pub(crate) fn lost_create(mut self, lost: bool) -> Self {
+        self.inner.lost_create = lost;
+        self
+    }
+
     pub(crate) fn answered(mut self, status: Option<StatusCode>, problem: Option<Problem>) -> Self {
         self.inner.status = status;
         self.inner.problem = problem;
+        self
+    }
+
+    pub(crate) fn with_body(mut self, body: Option<Box<str>>) -> Self {
+        self.inner.body = body;
         self
     }
 
@@ -205,6 +221,13 @@ impl Error {
         self.inner.timed_out
     }
 
+    /// Whether a create was sent whose answer never came, so that the job may have been made. With an
+    /// [idempotency key](Self::idempotency_key) send the create again; without one look for the job first.
+    #[must_use]
+    pub fn may_have_created(&self) -> bool {
+        self.inner.lost_create
+    }
+
     /// The job it is about.
     #[must_use]
     pub fn job_id(&self) -> Option<&JobId> {
@@ -239,6 +262,12 @@ impl Error {
         self.inner.problem.as_ref()
     }
 
+    /// What the server answered, as it came, up to 64 KiB; none where no answer came or it was no error.
+    #[must_use]
+    pub fn body(&self) -> Option<&str> {
+        self.inner.body.as_deref()
+    }
+
     /// The HTTP status of the last answer, where one came.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
@@ -266,10 +295,21 @@ impl fmt::Display for Error {
         }
         f.write_str(&inner.what)?;
         if let Some(problem) = &inner.problem {
-            write!(f, ": {problem}")?;
+            let said = problem.title.is_empty() || problem.title.eq_ignore_ascii_case(&inner.what);
+            match (&problem.detail, said) {
+                (Some(detail), true) => write!(f, ": {detail}")?,
+                (None, true) => {}
+                (_, false) => write!(f, ": {problem}")?,
+            }
         }
-        if let (None, Some(key)) = (&inner.job_id, self.idempotency_key()) {
-            write!(f, " (idempotency key {key})")?;
+        match self.idempotency_key() {
+            Some(key) if inner.job_id.is_none() => write!(f, " (idempotency key {key})")?,
+            None if inner.lost_create => {
+                f.write_str(
+                    "; the job may have been made: look for it before you create it again",
+                )?;
+            }
+            _ => {}
         }
         Ok(())
     }

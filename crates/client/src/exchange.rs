@@ -10,12 +10,13 @@ use url::Url;
 
 use abide_wire::{Problem, headers};
 
+use crate::complaint;
 use crate::error::{Error, Kind, Source};
 use crate::origin::Origin;
 use crate::retry::retry_after;
 use crate::rt::{Instant, after, in_time, timeout};
 use crate::telemetry::{self, Purpose};
-use crate::transport::{Body, TransportError};
+use crate::transport::{Body, Fresh, TransportError};
 
 /// The largest answer about one job that is read, in bytes: its input and its result may each have 256 KiB, and JSON
 /// may need six bytes for one.
@@ -35,8 +36,11 @@ pub(crate) struct Call {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// Whether it may be sent again although it may have reached the server.
+    /// Whether it may be sent again although it may have reached the server. One that may not goes out on a connection of
+    /// its own, which the server can't just have closed.
     pub(crate) repeatable: bool,
+    /// Until when the job that it is about may not be known to all of the server.
+    pub(crate) young_until: Option<Instant>,
     /// The largest body of a good answer.
     pub(crate) limit: usize,
 }
@@ -52,6 +56,7 @@ impl Call {
             headers,
             body: Bytes::new(),
             repeatable: true,
+            young_until: None,
             limit: JOB_BYTES_MAX,
         }
     }
@@ -84,6 +89,9 @@ impl Call {
             .body(self.body.clone())
             .map_err(TransportError::unsendable)?;
         *request.headers_mut() = self.headers.clone();
+        if !self.repeatable {
+            request.extensions_mut().insert(Fresh);
+        }
         Ok(request)
     }
 }
@@ -131,6 +139,8 @@ pub(crate) struct Failure {
     /// How long the server asked to be left alone.
     pub(crate) hint: Option<Duration>,
     pub(crate) problem: Option<Box<Problem>>,
+    /// What the answer said, as it came.
+    body: Option<Box<str>>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     what: String,
 }
@@ -171,6 +181,7 @@ impl Failure {
             harmless: false,
             hint: None,
             problem: None,
+            body: None,
             source: None,
             what: format!("no answer within {:.3} s", limit.as_secs_f64()),
         }
@@ -183,6 +194,7 @@ impl Failure {
             harmless: false,
             hint: None,
             problem: None,
+            body: None,
             source: None,
             what: what.into(),
         }
@@ -202,6 +214,26 @@ impl Failure {
     pub(crate) const fn after(mut self, hint: Option<Duration>) -> Self {
         self.hint = hint;
         self
+    }
+
+    /// A 404 for a job that was created so shortly ago that not all of the server may know it: no refusal, but "not now".
+    pub(crate) fn unless_young(mut self, young_until: Option<Instant>, now: Instant) -> Self {
+        if self.is_not_found() && young_until.is_some_and(|until| now < until) {
+            self.kind = FailureKind::NotNow;
+            self.what.push_str(", for a job that it has just made");
+        }
+        self
+    }
+
+    /// Whether the server knows no such thing.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.status == Some(StatusCode::NOT_FOUND)
+    }
+
+    /// Whether the request may have done what it was sent for, although its answer is none.
+    pub(crate) fn may_have_worked(&self) -> bool {
+        let no_answer = self.is_transient() || self.kind == FailureKind::TooLarge;
+        no_answer && !self.harmless
     }
 
     /// A look that a caller's closure couldn't take.
@@ -226,6 +258,7 @@ impl Failure {
             harmless: true,
             hint: None,
             problem: Some(Box::new(problem)),
+            body: None,
             source: None,
             what: "the server refused".to_owned(),
         }
@@ -250,6 +283,7 @@ impl Failure {
         let error = Error::new(kind, self.what)
             .timed_out(self.kind == FailureKind::TimedOut)
             .answered(self.status, self.problem.map(|problem| *problem))
+            .with_body(self.body)
             .after(self.hint);
         match self.source {
             Some(source) => error.because(Box::new(source) as Source),
@@ -275,6 +309,7 @@ impl From<TransportError> for Failure {
             harmless: error.is_connect(),
             hint: None,
             problem: None,
+            body: None,
             what: error.to_string(),
             source: Some(Arc::new(error)),
         }
@@ -344,10 +379,10 @@ pub(crate) async fn open(origin: &Origin, call: &Call) -> Result<Response<Body>,
     // A problem that can't be read, or doesn't come, is no problem: the status says enough.
     let body = timeout(PROBLEM_WAIT, body.collect(PROBLEM_BYTES_MAX)).await;
     let body = body.ok().and_then(Result::ok).unwrap_or_default();
-    let problem = serde_json::from_slice::<Problem>(&body)
-        .ok()
-        .filter(|problem| !problem.title.is_empty() || problem.detail.is_some());
-    Err(classify(status, &head.headers, problem))
+    let problem = complaint::read(&body, status);
+    let mut failure = classify(status, &head.headers, problem);
+    failure.body = (!body.is_empty()).then(|| String::from_utf8_lossy(&body).into());
+    Err(failure)
 }
 
 fn classify(status: StatusCode, headers: &HeaderMap, problem: Option<Problem>) -> Failure {
@@ -376,6 +411,7 @@ fn classify(status: StatusCode, headers: &HeaderMap, problem: Option<Problem>) -
         harmless: status == StatusCode::TOO_MANY_REQUESTS,
         hint: retry_after(headers),
         problem: problem.map(Box::new),
+        body: None,
         source: None,
         what,
     }

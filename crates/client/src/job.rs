@@ -15,7 +15,8 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::exchange::{Call, Failure, Reply, exchange};
 use crate::resume::ResumeToken;
-use crate::rt::Instant;
+use crate::retry::RetryPolicy;
+use crate::rt::{Instant, after};
 use crate::telemetry::Purpose;
 
 /// How long a cancel at a wait's deadline may take: the caller wants its thread back.
@@ -139,7 +140,8 @@ impl JobHandle {
     /// Asking changes nothing; the future may be dropped at any time.
     pub async fn status(&self) -> Result<Job, Error> {
         let request = Call::get(Purpose::Look, self.url(Action::Status)?);
-        self.call(&request, |reply| self.read(reply)).await
+        self.call(self.young(request), |reply| self.read(reply))
+            .await
     }
 
     /// Cancels the job. A job that has ended stays as it ended, and that is no error.
@@ -154,7 +156,7 @@ impl JobHandle {
     pub async fn cancel(&self) -> Result<Job, Error> {
         let request = Call::new(Purpose::Cancel, Method::POST, self.url(Action::Cancel)?);
         let read = |reply: &Reply| Ok(self.read(reply).ok());
-        match self.call(&request, read).await? {
+        match self.call(self.young(request), read).await? {
             Some(job) => Ok(job),
             // Others answer a cancel with something else than the job.
             None => self.status().await,
@@ -172,7 +174,7 @@ impl JobHandle {
     /// If the future is dropped the record may have been deleted or not. Deleting again is harmless.
     pub async fn delete(&self) -> Result<(), Error> {
         let request = Call::new(Purpose::Delete, Method::DELETE, self.url(Action::Delete)?);
-        match self.call(&request, |_| Ok(())).await {
+        match self.call(request, |_| Ok(())).await {
             // A retry of a delete whose answer was lost finds nothing.
             Err(error) if error.is_not_found() => Ok(()),
             result => result,
@@ -196,13 +198,19 @@ impl JobHandle {
         let known = &self.known;
         let token =
             ResumeToken::of_job(self.client.server(), self.id.clone()).key(known.key.clone());
-        match (known.created_at, known.revision) {
-            (Some(created_at), Some(revision)) => {
+        match known.created_at {
+            Some(created_at) => {
                 let kind = known.kind.as_deref().unwrap_or_default();
-                token.known(kind, created_at, revision)
+                token.known(kind, created_at, known.revision)
             }
-            _ => token,
+            None => token,
         }
+    }
+
+    /// Until when not all of the server may know the job, because this client has just made it.
+    pub(crate) fn young_until(&self, policy: &RetryPolicy) -> Option<Instant> {
+        let accepted = self.known.accepted?;
+        Some(after(accepted, policy.not_found_max()))
     }
 
     /// Makes sure that the id can stand in a path and mean a job there.
@@ -219,18 +227,27 @@ impl JobHandle {
 
     async fn call<T>(
         &self,
-        request: &Call,
+        request: Call,
         read: impl Fn(&Reply) -> Result<T, Failure>,
     ) -> Result<T, Error> {
         let origin = &self.client.core.origin;
-        call(origin, request, &self.resume_token(), read).await
+        call(origin, &request, &self.resume_token(), read).await
+    }
+
+    /// The same call, of which a 404 may be "not yet".
+    fn young(&self, mut request: Call) -> Call {
+        request.young_until = self.young_until(&self.client.core.origin.retry);
+        request
     }
 
     fn read(&self, reply: &Reply) -> Result<Job, Failure> {
         let core = &self.client.core;
         match &core.remote {
             None => read_job(reply, Some(&self.id)),
-            Some(remote) => remote.read(reply, &self.id, &remote.name, core.origin.clock.wall()),
+            Some(remote) => {
+                let kind = self.known.kind.as_ref().unwrap_or(&remote.name);
+                remote.read(&core.origin, reply, &self.id, kind)
+            }
         }
     }
 

@@ -101,6 +101,7 @@ mod budget;
 mod builder;
 mod call;
 mod client;
+mod complaint;
 mod create;
 mod error;
 mod exchange;

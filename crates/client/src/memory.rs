@@ -1,5 +1,6 @@
 //! What a client remembers of its server.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 const HOLD_MIN: Duration = Duration::from_secs(5);
 /// How many held requests in a row must come back at once, or be cut, before it counts as "nothing is held".
 const TRIES: u32 = 2;
+
+/// The most words without a meaning that are told of.
+const UNKNOWN_WORDS_MAX: usize = 16;
 
 /// Round trip, skew and abilities of one origin, shared by all waits of a client.
 #[derive(Debug, Default)]
@@ -34,6 +38,7 @@ struct State {
     no_stream_until: Option<Instant>,
     no_sets_until: Option<Instant>,
     only_polls: bool,
+    unknown_words: BTreeSet<String>,
 }
 
 impl Memory {
@@ -58,6 +63,14 @@ impl Memory {
     /// The server is a foreign one, of which only answers are known.
     pub(crate) fn only_polls(&self) {
         self.with(|state| state.only_polls = true);
+    }
+
+    /// A status that nobody knows was seen; whether for the first time.
+    pub(crate) fn note_word(&self, word: &str) -> bool {
+        self.with(|state| {
+            let room = state.unknown_words.len() < UNKNOWN_WORDS_MAX;
+            room && state.unknown_words.insert(word.to_owned())
+        })
     }
 
     /// The round trip, smoothed; none before one was measured.

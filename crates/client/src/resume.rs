@@ -84,10 +84,15 @@ impl ResumeToken {
     }
 
     /// Notes what is known of the job, so that the next process needn't learn it again.
-    pub(crate) fn known(mut self, kind: &str, created_at: Timestamp, revision: Revision) -> Self {
+    pub(crate) fn known(
+        mut self,
+        kind: &str,
+        created_at: Timestamp,
+        revision: Option<Revision>,
+    ) -> Self {
         self.kind = (!kind.is_empty()).then(|| kind.to_owned());
         self.created_at = Some(created_at);
-        self.revision = Some(revision);
+        self.revision = revision;
         self
     }
 
@@ -166,7 +171,11 @@ mod tests {
     #[test]
     fn a_token_survives_being_written_down() {
         let token = ResumeToken::of_job("http://127.0.0.1:8080", JobId::new("job_1"))
-            .known("video_translation", Timestamp::from_millis(5), Revision(3))
+            .known(
+                "video_translation",
+                Timestamp::from_millis(5),
+                Some(Revision(3)),
+            )
             .key(Some("k".to_owned()));
         let text = token.to_string();
         assert_eq!(

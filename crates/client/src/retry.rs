@@ -27,11 +27,12 @@ pub struct RetryPolicy {
     attempts: u32,
     patience: Duration,
     hint_max: Duration,
+    not_found_for: Duration,
 }
 
 impl Default for RetryPolicy {
     /// Pauses of at most 200 ms, 400 ms, … 10 s; four attempts of a single call; a wait goes on for 30 s without an
-    /// answer; `Retry-After` is believed up to 5 minutes.
+    /// answer; `Retry-After` is believed up to 5 minutes; a 404 for a job that was just created is none for 10 s.
     fn default() -> Self {
         Self {
             initial: Duration::from_millis(200),
@@ -40,6 +41,7 @@ impl Default for RetryPolicy {
             attempts: 4,
             patience: Duration::from_secs(30),
             hint_max: Duration::from_secs(300),
+            not_found_for: Duration::from_secs(10),
         }
     }
 }
@@ -96,6 +98,14 @@ impl RetryPolicy {
         self
     }
 
+    /// How long a 404 for a job that this client has just created means "not yet": many servers answer reads from copies
+    /// that lag behind. Default: 10 s. A job of which only the id is known isn't found at its first 404.
+    #[must_use]
+    pub fn not_found_for(mut self, age: Duration) -> Self {
+        self.not_found_for = age;
+        self
+    }
+
     /// The pause before the next attempt, after that many failures in a row. `share` is luck, from 0 up to 1.
     pub(crate) fn pause(&self, failures: u32, hint: Option<Duration>, share: f64) -> Duration {
         let steps = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
@@ -122,6 +132,10 @@ impl RetryPolicy {
 
     pub(crate) const fn attempts_max(&self) -> u32 {
         self.attempts
+    }
+
+    pub(crate) const fn not_found_max(&self) -> Duration {
+        self.not_found_for
     }
 
     pub(crate) const fn patience_max(&self) -> Duration {

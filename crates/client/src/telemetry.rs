@@ -138,6 +138,13 @@ pub(crate) fn paused(failure: &str, failures: u32, pause: Duration) {
     let _ = (failure, failures, pause);
 }
 
+/// A foreign API has said a word that its description doesn't know.
+pub(crate) fn unknown_word(api: &str, word: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(api, word, "an unknown status counts as running");
+    let _ = (api, word);
+}
+
 /// A wait that is under way, for the gauge.
 #[derive(Debug)]
 pub(crate) struct UnderWay(());

@@ -41,8 +41,9 @@ pub struct Remote {
     pub status: String,
     /// Where the answer has the word for how the job stands.
     pub state: String,
-    /// The words for a job that hasn't ended. A word that is in none of the lists is an error, because nobody knows what
-    /// it means.
+    /// The words for a job that hasn't ended. A word that is in none of the lists means the same, with one warning, unless
+    /// the description is [`strict`](Self::strict). An empty word stands for a place that isn't there.
+    #[serde(default)]
     pub running: Vec<String>,
     /// The words for a job that ended well.
     pub completed: Vec<String>,
@@ -52,6 +53,12 @@ pub struct Remote {
     /// The words for a job that was canceled.
     #[serde(default)]
     pub canceled: Vec<String>,
+    /// Whether a word that is in none of the lists is an error.
+    #[serde(default)]
+    pub strict: bool,
+    /// Where the answer has something only if the job failed, whatever its word.
+    #[serde(default)]
+    pub failed_if: Option<String>,
     /// The path to which a job is posted; none where jobs are made elsewhere.
     #[serde(default)]
     pub create: Option<String>,
@@ -67,9 +74,12 @@ pub struct Remote {
     /// Where the answer has what the job made; the whole answer where nothing is said.
     #[serde(default)]
     pub result: Option<String>,
-    /// Where the answer has why the job failed: a text, or an object with a `message`.
+    /// Where the answer has why the job failed: a text, or an object with a `message` and a `code`.
     #[serde(default)]
     pub error: Option<String>,
+    /// Where the answer has the code of that, if it is elsewhere.
+    #[serde(default)]
+    pub error_code: Option<String>,
     /// Where the answer has how far the job has come, as a number.
     #[serde(default)]
     pub progress: Option<String>,
@@ -130,12 +140,15 @@ impl Remote {
             completed: Vec::new(),
             failed: Vec::new(),
             canceled: Vec::new(),
+            strict: false,
+            failed_if: None,
             create: None,
             id: None,
             cancel: None,
             delete: None,
             result: None,
             error: None,
+            error_code: None,
             progress: None,
             progress_whole: percent(),
             remaining: None,
@@ -200,6 +213,13 @@ impl Remote {
     #[must_use]
     pub fn canceled(mut self, list: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.canceled = words(list);
+        self
+    }
+
+    /// Makes an error of a word that is in none of the lists. Default: it means that the job runs.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
         self
     }
 
@@ -299,6 +319,8 @@ impl Remote {
             self.id.as_ref(),
             self.result.as_ref(),
             self.error.as_ref(),
+            self.error_code.as_ref(),
+            self.failed_if.as_ref(),
             self.progress.as_ref(),
             self.remaining.as_ref(),
             self.created_at.as_ref(),

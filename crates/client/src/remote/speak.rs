@@ -7,17 +7,16 @@ use http::{HeaderName, HeaderValue, Method};
 use serde_json::Value;
 use url::Url;
 
-use abide_wire::{
-    Code, Job, JobId, Links, NewJob, Outcome, Problem, Progress, Revision, Status, Timestamp,
-};
+use abide_wire::{Job, JobId, Links, NewJob, Outcome, Progress, Revision, Status, Timestamp};
 
 use super::Remote;
+use crate::complaint;
 use crate::error::Error;
 use crate::exchange::{Call, Failure, Reply};
 use crate::origin::Origin;
 use crate::retry::retry_after;
 use crate::schedule::Remaining;
-use crate::telemetry::Purpose;
+use crate::telemetry::{self, Purpose};
 
 impl Remote {
     /// A path of the description, with the id in it.
@@ -108,46 +107,47 @@ impl Remote {
     /// What an answer shows of a job.
     pub(crate) fn read(
         &self,
+        origin: &Origin,
         reply: &Reply,
         id: &JobId,
         kind: &str,
-        now: Timestamp,
     ) -> Result<Job, Failure> {
+        let now = origin.clock.wall();
         let body = body(reply)?;
-        let Some(word) = body.pointer(&self.state).and_then(word) else {
+        let word = body.pointer(&self.state).and_then(word).unwrap_or_default();
+        if word.is_empty() && !is_in(&self.running, "") {
             return Err(Failure::garbled(format!(
                 "the answer has no word for the status at {:?}",
                 self.state
-            )));
-        };
-        let outcome = self.outcome(&word)?;
+            ))
+            .with_status(reply.status));
+        }
         let at = |place: &Option<String>| {
-            place
-                .as_ref()
-                .and_then(|place| body.pointer(place))
-                .and_then(instant)
+            let place = place.as_ref()?;
+            body.pointer(place).filter(|value| !value.is_null())
         };
-        let finished_at = at(&self.finished_at).filter(|_| outcome.is_some());
-        let progress = self
-            .progress
-            .as_ref()
-            .and_then(|place| body.pointer(place)?.as_f64())
+        let outcome = match self.outcome(origin, &word)? {
+            Some(Outcome::Completed) if at(&self.failed_if).is_some() => Some(Outcome::Failed),
+            outcome => outcome,
+        };
+        let finished_at = at(&self.finished_at).and_then(instant);
+        let finished_at = finished_at.filter(|_| outcome.is_some());
+        let progress = at(&self.progress)
+            .and_then(Value::as_f64)
             .map(|progress| progress / f64::from(self.progress_whole.max(1)) * 100.0)
             .filter(|percent| (0.0..=100.0).contains(percent));
-        let error = self
-            .error
-            .as_ref()
-            .and_then(|place| body.pointer(place))
-            .and_then(message);
         let result = match &self.result {
             Some(place) => body.pointer(place).cloned(),
             None => Some(body.clone()),
         };
+        let error = at(&self.error).and_then(complaint::of_value);
+        let code = at(&self.error_code).and_then(complaint::word);
         Ok(Job {
             status: match outcome {
                 Some(Outcome::Completed) => Status::Completed,
                 Some(Outcome::Failed) => Status::Failed,
                 Some(Outcome::Canceled) => Status::Canceled,
+                None if word.is_empty() => Status::Running,
                 None => Status::from(word),
             },
             done: outcome.is_some(),
@@ -158,35 +158,39 @@ impl Remote {
                 stage: None,
             }),
             result: result.filter(|_| outcome == Some(Outcome::Completed)),
-            error: (outcome == Some(Outcome::Failed)).then(|| {
-                let problem = Problem::new(500, Code::JOB_FAILED, "The job failed");
-                match error {
-                    Some(detail) => problem.detail(detail),
-                    None => problem,
+            error: match (outcome, error, code) {
+                (Some(Outcome::Failed), Some(error), None) => Some(error),
+                (Some(Outcome::Failed), error, code) => {
+                    let detail = error.and_then(|error| error.detail);
+                    Some(complaint::problem(detail, code))
                 }
-            }),
-            created_at: at(&self.created_at).unwrap_or(now),
+                _ => None,
+            },
+            created_at: at(&self.created_at).and_then(instant).unwrap_or(now),
             updated_at: finished_at.unwrap_or(now),
             finished_at,
             ..self.fresh(id.clone(), kind, now)
         })
     }
 
-    fn outcome(&self, word: &str) -> Result<Option<Outcome>, Failure> {
-        let is_in = |list: &[String]| list.iter().any(|known| known.eq_ignore_ascii_case(word));
-        if is_in(&self.completed) {
+    /// What a word means. One that is in none of the lists means that the job runs, as vendors add words for how far it is.
+    fn outcome(&self, origin: &Origin, word: &str) -> Result<Option<Outcome>, Failure> {
+        if is_in(&self.completed, word) {
             Ok(Some(Outcome::Completed))
-        } else if is_in(&self.failed) {
+        } else if is_in(&self.failed, word) {
             Ok(Some(Outcome::Failed))
-        } else if is_in(&self.canceled) {
+        } else if is_in(&self.canceled, word) {
             Ok(Some(Outcome::Canceled))
-        } else if is_in(&self.running) {
-            Ok(None)
-        } else {
+        } else if self.strict && !is_in(&self.running, word) {
             Err(Failure::garbled(format!(
                 "nobody knows what the status {word:?} of {} means",
                 self.name
             )))
+        } else {
+            if !is_in(&self.running, word) && origin.memory.note_word(word) {
+                telemetry::unknown_word(&self.name, word);
+            }
+            Ok(None)
         }
     }
 
@@ -228,12 +232,9 @@ fn word(value: &Value) -> Option<String> {
     }
 }
 
-fn message(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Object(object) => object.get("message").and_then(message),
-        _ => None,
-    }
+/// Whether a list has that word, however it is written.
+fn is_in(list: &[String], word: &str) -> bool {
+    list.iter().any(|known| known.eq_ignore_ascii_case(word))
 }
 
 /// RFC 3339, or seconds or milliseconds since the epoch, told apart by their size.

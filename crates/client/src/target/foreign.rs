@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use abide_wire::{Job, JobId, Revision};
+use abide_wire::{Job, JobId, Revision, Timestamp};
 
 use super::{Asked, Exchange, Target};
 use crate::answer::Answer;
@@ -22,6 +22,8 @@ pub(crate) struct Foreign {
     pub(crate) id: JobId,
     pub(crate) kind: String,
     pub(crate) token: ResumeToken,
+    /// When the job was made, as far as the create noted it.
+    pub(crate) created_at: Option<Timestamp>,
     /// The latest answer. Foreign jobs have no revisions: every answer that differs from the one before is one.
     pub(crate) seen: Option<Job>,
 }
@@ -37,17 +39,15 @@ impl Foreign {
         let reply = exchange(origin, &Call::get(Purpose::Look, url), terms.limit).await?;
         terms.account.cost.received += reply.body.len() as u64;
         origin.memory.note_rtt(reply.took());
-        let mut job = remote.read(&reply, &self.id, &self.kind, origin.clock.wall())?;
+        let mut job = remote.read(origin, &reply, &self.id, &self.kind)?;
         // What we can't know of the first answer is how long the job has existed; what it says of itself counts.
         job.revision = match &self.seen {
             None => Revision(1),
             Some(seen) if is_same(seen, &job) => seen.revision,
             Some(seen) => seen.revision.next(),
         };
-        if let Some(seen) = &self.seen
-            && remote.created_at.is_none()
-        {
-            job.created_at = seen.created_at;
+        if remote.created_at.is_none() {
+            job.created_at = *self.created_at.get_or_insert(job.created_at);
         }
         self.seen = Some(job.clone());
         let told = origin.answer(&reply, job, Channel::Poll, false);

@@ -72,6 +72,12 @@ impl Native {
         Ok(origin.answer(&reply, job, channel, granted))
     }
 
+    /// Whether not all of the server may know the job yet.
+    fn is_young(&self) -> bool {
+        let until = self.job.young_until(&self.origin.retry);
+        until.is_some_and(|until| self.origin.clock.now() < until)
+    }
+
     fn hold_url(&self, hold: Hold) -> Url {
         let mut url = self.origin.job_url(self.job.id());
         let mut query = url.query_pairs_mut();
@@ -150,6 +156,8 @@ impl Target for Native {
             let call = Call::get(Purpose::Stream, url);
             let after = after.map(|after| after.0.into());
             match open_events(origin, call, after, exchange.limit, Some(alone)).await {
+                // What isn't known yet may well have a stream: this wait does without, and others will see.
+                Err(failure) if failure.is_not_found() && self.is_young() => Ok(Opened::Crowded),
                 Err(failure) if is_absent(&failure) => Ok(Opened::Absent),
                 opened => opened,
             }
@@ -177,7 +185,7 @@ impl Target for Native {
     fn complete(&self, error: Error, last: Option<&Arc<Job>>) -> Error {
         let token = self.job.resume_token();
         let token = match last {
-            Some(job) => token.known(&job.kind, job.created_at, job.revision),
+            Some(job) => token.known(&job.kind, job.created_at, Some(job.revision)),
             None => token,
         };
         error.about(last.cloned()).token(token)

@@ -12,6 +12,11 @@ use super::{Body, TransportError};
 /// A future behind a pointer, as a seam needs it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// On a request that must not be sent twice: it goes out on a connection of its own, because the server may just have
+/// closed one that was kept, and then nobody could tell whether the request was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fresh;
+
 /// Sends requests. The default one is HTTP over TCP and TLS; implement it for a middleware, another stack, or a test
 /// that plays a server in memory.
 ///

@@ -40,17 +40,23 @@ pub(super) fn begin(
     };
     let deadline = options.deadline.or(core.options.deadline);
     let deadline = deadline.map(|deadline| after(origin.clock.now(), deadline));
+    let retry = options.retry.clone();
+    let retry = retry.unwrap_or_else(|| origin.retry.clone());
+    let now = origin.clock.now();
+    let noted = known.created_at.and_then(|created_at| {
+        let age = origin.clock.wall().since(created_at);
+        now.checked_sub(age)
+    });
     let terms = Terms {
         plan: strategy.begin(&Begin::new(schedule, start).updates(updates)),
         strategy: strategy.name(),
         inbox: strategy.inbox().map(|inbox| inbox.subscribe(job.id())),
-        retry: options
-            .retry
-            .clone()
-            .unwrap_or_else(|| origin.retry.clone()),
+        young_until: job.young_until(&retry),
+        retry,
         attempt_timeout: options.attempt_timeout.unwrap_or(origin.attempt_timeout),
         deadline: deadline_at.or(deadline),
         accepted: known.accepted,
+        noted,
         // To a wait for the end only, what an earlier process saw is of no use.
         revision: known
             .revision
@@ -66,6 +72,7 @@ pub(super) fn begin(
         id: job.id().clone(),
         kind: known.kind.clone().unwrap_or_else(|| remote.name.clone()),
         token: job.resume_token(),
+        created_at: known.created_at,
         seen: None,
     };
     Driver::new(foreign, Arc::clone(origin), terms)

@@ -38,8 +38,11 @@ pub(super) struct Terms {
     pub(super) retry: RetryPolicy,
     pub(super) attempt_timeout: Duration,
     pub(super) deadline: Option<Instant>,
-    /// When the job was accepted and what revision it had, if this process knows.
+    /// Until when a 404 is "not yet".
+    pub(super) young_until: Option<Instant>,
+    /// When the job was accepted, if this process was there; when, as an earlier process noted it; and its revision.
     pub(super) accepted: Option<Instant>,
+    pub(super) noted: Option<Instant>,
     pub(super) revision: Option<Revision>,
     /// What is wrong with the wait itself.
     pub(super) wrong: Option<Error>,
@@ -76,7 +79,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
         terms: Terms,
     ) -> Self {
         let begun = origin.clock.now();
-        let mut findings = Findings::new(terms.accepted, begun);
+        let mut findings = Findings::new(terms.accepted, terms.noted.unwrap_or(begun));
         findings.seen.revision = terms.revision;
         Self {
             target: Box::new(target),
@@ -364,10 +367,11 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
 
     /// Meets a failure: gives up, or pauses as the retry policy wants.
     pub(super) async fn fail(&mut self, failure: Failure, sent: Instant) -> Moved<V> {
+        let now = self.now();
+        let failure = failure.unless_young(self.terms.young_until, now);
         if !failure.is_transient() {
             return Err(self.give_up(failure.into_error()));
         }
-        let now = self.now();
         self.failures += 1;
         self.findings.stale = false;
         let Origin {

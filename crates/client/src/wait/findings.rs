@@ -34,13 +34,14 @@ pub(super) struct Findings<V> {
 }
 
 impl<V: Clone> Findings<V> {
-    pub(super) fn new(accepted: Option<Instant>, begun: Instant) -> Self {
+    /// `supposed` is what counts as the acceptance of a job of which this process doesn't know it.
+    pub(super) fn new(accepted: Option<Instant>, supposed: Instant) -> Self {
         let mut seen = Observed::began(schedule::Seen::at(Duration::ZERO));
         seen.age_known = accepted.is_some();
         Self {
             seen,
             last: None,
-            accepted: accepted.unwrap_or(begun),
+            accepted: accepted.unwrap_or(supposed),
             answered: None,
             stale: false,
             not_yet: Duration::ZERO,

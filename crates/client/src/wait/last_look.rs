@@ -41,6 +41,7 @@ impl<V: Clone + Send> Driver<'_, V> {
                 Ok(None) => Failure::timed_out(limit),
             };
             self.failures += 1;
+            let failure = failure.unless_young(self.terms.young_until, self.now());
             if !failure.is_transient() {
                 return Err(self.give_up(failure.into_error()));
             }

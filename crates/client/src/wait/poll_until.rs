@@ -153,6 +153,8 @@ where
         let now = origin.clock.now();
         let strategy = Poll::new();
         let terms = Terms {
+            young_until: None,
+            noted: None,
             plan: strategy.begin(&Begin::new(schedule, start)),
             strategy: strategy.name(),
             inbox: None,

@@ -223,33 +223,188 @@ async fn a_hint_is_read_anew_on_every_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_word_that_nobody_knows_is_an_error_in_the_end() {
-    let server = Scripted::new(|_, _| ok(&json!({"id": "x", "status": "archiving"})));
-    let client = server
-        .builder(Remote::preset("replicate").unwrap())
-        .build()
-        .unwrap();
+async fn a_word_that_nobody_knows_means_that_the_job_runs_unless_that_is_refused() {
+    let words = [
+        "archiving",
+        "archiving",
+        "moderating",
+        "processing",
+        "succeeded",
+    ];
+    let server = || {
+        Scripted::new(move |ordinal, _| {
+            ok(&json!({"id": "x", "status": words[(ordinal - 1).min(4)]}))
+        })
+    };
+    let lenient = Remote::preset("replicate").unwrap();
+    let client = server().builder(lenient.clone()).build().unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&seen);
+    let wait = client.job("x").wait();
+    let wait = wait.on_update(move |job| noted.lock().unwrap().push(job.status.to_string()));
+    assert!(wait.await.unwrap().is_completed());
+    assert_eq!(
+        *seen.lock().unwrap(),
+        ["archiving", "moderating", "processing", "completed"]
+    );
+
+    let always = Scripted::new(|_, _| ok(&json!({"id": "x", "status": "archiving"})));
+    let client = always.builder(lenient.strict()).build().unwrap();
     let error = client.job("x").wait().await.unwrap_err();
     assert!(error.is_garbled(), "{error:?}");
     assert!(error.to_string().contains("archiving"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_create_without_a_key_is_not_sent_twice() {
+async fn what_a_foreign_api_says_is_wrong_is_kept_and_nothing_is_added() {
+    let refusal = json!({"error": {"message": "Incorrect API key", "code": "invalid_api_key"}});
+    let text = refusal.to_string();
+    let server = Scripted::new(move |_, _| {
+        let mut answer = Response::new(refusal.clone());
+        *answer.status_mut() = http::StatusCode::UNAUTHORIZED;
+        Ok(answer)
+    });
+    let remote = Remote::preset("openai_video").unwrap();
+    let client = server.builder(remote.clone()).build().unwrap();
+    let error = client.job("x").wait().await.unwrap_err();
+    assert!(error.is_refused());
+    assert_eq!(error.body(), Some(text.as_str()));
+    assert_eq!(error.problem().unwrap().code.as_str(), "invalid_api_key");
+    assert_eq!(
+        error.to_string(),
+        "job x: the server answered 401 Unauthorized: Incorrect API key"
+    );
+
+    let failed = json!({"id": "x", "status": "failed",
+        "error": {"code": "moderation_blocked", "message": "Your request was blocked."}});
+    let server = Scripted::new(move |_, _| ok(&failed));
+    let client = server.builder(remote).build().unwrap();
+    let done = client.job("x").wait().await.unwrap();
+    let error = done.completed().unwrap_err();
+    let problem = error.problem().unwrap();
+    assert_eq!(problem.code.as_str(), "moderation_blocked");
+    assert_eq!((problem.status, problem.retryable), (0, false));
+    assert_eq!(
+        error.to_string(),
+        "job x: the job failed: Your request was blocked."
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_without_a_key_is_not_sent_twice_and_says_that_it_may_have_worked() {
     let server = Scripted::new(|_, _| Err(()));
     let client = server
         .builder(Remote::preset("replicate").unwrap())
         .build()
         .unwrap();
     let error = client.create(NewJob::default()).await.unwrap_err();
-    assert!(error.is_unreachable());
+    assert!(error.is_unreachable() && error.may_have_created());
+    assert!(error.to_string().contains("may have been made"), "{error}");
+    assert_eq!(
+        (error.idempotency_key(), error.resume_token()),
+        (None, None)
+    );
     assert_eq!(server.seen().len(), 1);
+    let named = client.create(NewJob::default()).idempotency_key("k");
+    assert!(named.await.unwrap_err().is_usage());
+    assert_eq!(server.seen().len(), 1);
+
     let client = server
         .builder(Remote::preset("heygen").unwrap())
         .build()
         .unwrap();
-    let _ = client.create(NewJob::default()).await.unwrap_err();
+    let error = client.create(NewJob::default()).await.unwrap_err();
+    assert!(error.may_have_created() && error.idempotency_key().is_some());
+    assert!(!error.to_string().contains("may have been made"), "{error}");
     assert_eq!(server.seen().len(), 1 + 4);
+
+    let refusing = Scripted::new(|_, _| {
+        let mut answer = Response::new(json!({"detail": "no credit"}));
+        *answer.status_mut() = http::StatusCode::PAYMENT_REQUIRED;
+        Ok(answer)
+    });
+    let remote = Remote::preset("replicate").unwrap();
+    let client = refusing.builder(remote).build().unwrap();
+    let error = client.create(NewJob::default()).await.unwrap_err();
+    assert!(error.is_refused() && !error.may_have_created());
+    assert!(error.to_string().ends_with("no credit"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_was_just_made_is_looked_for_again_before_a_404_is_believed() {
+    let lags = |lag: Duration| {
+        let began = now();
+        Scripted::new(move |ordinal, _| {
+            let age = now() - began;
+            if ordinal > 1 && age < lag {
+                let mut answer = Response::new(json!({"error": "not found"}));
+                *answer.status_mut() = http::StatusCode::NOT_FOUND;
+                return Ok(answer);
+            }
+            let word = if age < 20 * SECOND {
+                "processing"
+            } else {
+                "succeeded"
+            };
+            ok(&json!({"id": "x", "status": word}))
+        })
+    };
+    let remote = || Remote::preset("replicate").unwrap();
+    let server = lags(8 * SECOND);
+    let client = server.builder(remote()).build().unwrap();
+    let job = client.create(NewJob::default()).await.unwrap();
+    assert!(job.wait().await.unwrap().is_completed());
+
+    let server = lags(4 * SECOND);
+    let client = server.builder(remote()).build().unwrap();
+    let job = client.create(NewJob::default()).await.unwrap();
+    assert!(!job.status().await.unwrap().done);
+    assert!(server.seen().len() <= 10, "{}", server.seen().len());
+
+    // Bounded, and not for a bare id.
+    let server = lags(60 * SECOND);
+    let began = now();
+    let client = server.builder(remote()).build().unwrap();
+    let job = client.create(NewJob::default()).await.unwrap();
+    let error = job.wait().await.unwrap_err();
+    assert!(error.is_not_found(), "{error:?}");
+    let took = now() - began;
+    assert!((10..20).contains(&took.as_secs()), "{took:?}");
+    let before = server.seen().len();
+    let error = client.job("x").wait().await.unwrap_err();
+    assert!(error.is_not_found());
+    assert_eq!(server.seen().len(), before + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_a_foreign_job_has_its_kind_and_its_age() {
+    let began = now();
+    let server = Scripted::new(move |_, _| {
+        let done = now() - began >= 100 * SECOND;
+        ok(
+            &json!({"id": "x", "status": if done { "success" } else { "running" },
+            "data": {"video_translate_id": "x", "status": if done { "success" } else { "running" }}}),
+        )
+    });
+    let remote = Remote::preset("heygen_v2").unwrap();
+    let client = server.builder(remote).build().unwrap();
+    let job = client.create(NewJob::new("dub")).await.unwrap();
+    let token = job.resume_token().to_string();
+    assert!(
+        token.contains(r#""kind":"dub""#) && token.contains("created_at"),
+        "{token}"
+    );
+    tokio::time::sleep(60 * SECOND).await;
+    // Later the job is as old as the token says.
+    let seen = Arc::new(Mutex::new(Duration::ZERO));
+    let noted = Arc::clone(&seen);
+    let job = client.resume(&token.parse().unwrap()).unwrap();
+    let wait = job.wait().on_update(move |job| {
+        *noted.lock().unwrap() = job.updated_at.since(job.created_at);
+    });
+    assert!(wait.await.unwrap().is_completed());
+    let age = seen.lock().unwrap().as_secs();
+    assert!((95..105).contains(&age), "{age}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! | 2 still running, failed, unreachable and refused are four things; each error resumes | here, under 2 |
 //! | 3 failures are a process of their own, under a budget | here, under 3; `src/retry.rs` |
 //! | 4 one create makes one job | here, under 4; `faults::fault_8_a_create_is_never_doubled` |
-//! | 5 clients decide on `done` and `outcome` | here, under 5; `foreign::a_word_that_nobody_knows_is_an_error_in_the_end` |
+//! | 5 clients decide on `done` and `outcome` | here, under 5; `foreign::a_word_that_nobody_knows_means_that_the_job_runs_unless_that_is_refused` |
 //! | 6 hints are read anew; floors, not appointments | here, under 6; `foreign::a_hint_is_read_anew_on_every_answer`; `src/schedule/learned/hint.rs` |
 //! | 7 empty is no result; 204 ends a stream; every held read has a watchdog | here, under 7; `src/strategy/stream.rs` |
 //! | 8 one bad id fails itself alone; one deadline; order of completion | `many::one_bad_id_fails_itself_alone`, `many::a_set_has_one_deadline`, `many::outcomes_come_in_order_of_completion` |
@@ -215,6 +215,47 @@ async fn a_deadline_that_is_already_over_still_looks_once() {
         .unwrap_err();
     assert!(error.is_still_running(), "{error:?}");
     assert_eq!(world.requests(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_was_just_made_may_not_be_known_everywhere_yet() {
+    for way in 0..4 {
+        // Reads come from a copy that is three seconds behind.
+        let world = World::with(Manner::default(), |seen| match seen.at < 3 * SECOND {
+            true if !seen.is_create() => Fault::Status(404, None),
+            _ => Fault::None,
+        });
+        world.jobs_take(9 * SECOND);
+        let client = world.client();
+        let job = client.create(abide::NewJob::new("k")).await.unwrap();
+        if way == 3 {
+            let mut watch = job.watch();
+            let mut last = None;
+            while let Some(update) = watch.next().await {
+                last = Some(update.unwrap());
+            }
+            assert!(last.unwrap().done);
+            continue;
+        }
+        let wait = job.wait();
+        let wait = match way {
+            0 => wait,
+            1 => wait.strategy(Stream::new()),
+            _ => wait.strategy(Poll::by(Fixed::new(SECOND))),
+        };
+        assert!(wait.await.unwrap().is_completed(), "{way}");
+        about(world.elapsed(), 9.0, 1.1);
+    }
+    let world = World::with(Manner::default(), |seen| match seen.is_create() {
+        true => Fault::None,
+        false => Fault::Status(404, None),
+    });
+    let retry = RetryPolicy::default().not_found_for(Duration::ZERO);
+    let client = world.builder().retry(retry).build().unwrap();
+    let job = client.create(abide::NewJob::new("k")).await.unwrap();
+    assert!(job.wait().await.unwrap_err().is_not_found());
+    assert!(job.cancel().await.unwrap_err().is_not_found());
+    assert!(world.elapsed() < SECOND);
 }
 
 // 2. Still running, failed, unreachable and refused are four things.

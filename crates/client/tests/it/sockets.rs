@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use abide::{Client, RetryPolicy};
+use abide::{Client, NewJob, Remote, RetryPolicy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -189,4 +189,43 @@ async fn nobody_listening_is_unreachable_soon() {
     let client = Client::new(format!("http://127.0.0.1:{port}")).unwrap();
     let error = client.job("a").status().await.unwrap_err();
     assert!(error.is_unreachable(), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_may_not_be_sent_twice_goes_out_on_a_connection_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                // The body of a create here is `{}`.
+                while let Ok(true) = request(&mut stream).await {
+                    let mut body = [0; 2];
+                    stream.read_exact(&mut body).await.unwrap();
+                    let answer = "HTTP/1.1 201 Created\r\ncontent-length: 22\r\n\r\n{\"id\":1,\"state\":\"new\"}";
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    let remote = Remote::new("acme", "/renders/{id}", "/state")
+        .create("/renders", "/id")
+        .completed(["ready"]);
+    for (keyed, expected) in [(false, 5), (true, 1)] {
+        let remote = match keyed {
+            true => remote.clone().idempotency_header("idempotency-key"),
+            false => remote.clone(),
+        };
+        let client = Client::builder(format!("http://{address}")).remote(remote);
+        let client = client.build().unwrap();
+        let before = connections.load(Ordering::SeqCst);
+        for _ in 0..5 {
+            client.create(NewJob::default()).await.unwrap();
+        }
+        let made = connections.load(Ordering::SeqCst) - before;
+        assert_eq!(made, expected, "with a key: {keyed}");
+    }
 }

@@ -15,7 +15,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use super::dial::{Connector, Dial};
 use super::tls::secured;
 use crate::rt::net::{Executor, Timer};
-use crate::transport::{Body, BoxFuture, Transport, TransportError};
+use crate::transport::{Body, BoxFuture, Fresh, Transport, TransportError};
 
 /// HTTP/1.1 and HTTP/2 over TCP and TLS, with pooled connections.
 ///
@@ -37,6 +37,8 @@ const IDLE_KEPT: Duration = Duration::from_secs(90);
 #[derive(Clone)]
 struct Stack {
     client: Client<Connector, Full<Bytes>>,
+    /// Makes a connection for each request.
+    fresh: Client<Connector, Full<Bytes>>,
     connector: Connector,
 }
 
@@ -95,6 +97,7 @@ impl Stack {
     fn new(connector: Connector) -> Self {
         Self {
             client: client(connector.clone(), usize::MAX),
+            fresh: client(connector.clone(), 0),
             connector,
         }
     }
@@ -133,7 +136,11 @@ impl Transport for Http {
             if let Some(key) = dial.proxy_key(request.uri()) {
                 request.headers_mut().insert(PROXY_AUTHORIZATION, key);
             }
-            let answer = stack.client.request(request).await.map_err(|error| {
+            let client = match request.extensions().get::<Fresh>() {
+                Some(Fresh) => &stack.fresh,
+                None => &stack.client,
+            };
+            let answer = client.request(request).await.map_err(|error| {
                 let error = translate(error);
                 match &proxy {
                     Some(proxy) => error.through(proxy.uri()),
