@@ -36,10 +36,14 @@ pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
     let text = serde_json::to_string(value)?;
     let mut safe = String::with_capacity(text.len());
     for char in text.chars() {
-        match show::is_unsafe(char) {
+        match char {
+            // Outside of texts, where free-form JSON is laid out as its maker wanted it.
+            '\n' | '\r' | '\t' => {}
             // The same text to every reader of JSON, but not to a terminal.
-            true => safe.push_str(&format!("\\u{:04x}", u32::from(char))),
-            false => safe.push(char),
+            char if show::is_unsafe(char) => {
+                safe.push_str(&format!("\\u{:04x}", u32::from(char)));
+            }
+            char => safe.push(char),
         }
     }
     line(&safe)

@@ -87,6 +87,8 @@ pub(crate) fn remark(job: &Job) -> Option<String> {
 pub(crate) fn problem_line(problem: &Problem) -> String {
     let text = problem.detail.as_deref().unwrap_or(&problem.title);
     let line = match text {
+        // Not every API says what sort of problem it is.
+        text if problem.code.as_str() == "unknown" && !text.is_empty() => text.to_owned(),
         "" => problem.code.to_string(),
         text => format!("{}: {text}", problem.code),
     };

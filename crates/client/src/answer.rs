@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::header;
 use url::Url;
 
-use abide_wire::{Job, JobId, Revision, headers};
+use abide_wire::{Job, JobId, Json, Revision, headers};
 
 use crate::exchange::{Failure, Reply};
 use crate::origin::Origin;
@@ -69,11 +69,22 @@ pub(crate) fn read_job(reply: &Reply, id: Option<&JobId>) -> Result<Job, Failure
         let kind = reply
             .header(header::CONTENT_TYPE.as_str())
             .unwrap_or("no content type");
-        Failure::garbled(format!("the answer ({kind}) holds no job"))
-            .with_status(reply.status)
+        reply
+            .garbled(format!("the answer ({kind}) holds no job"))
             .because(error)
     })?;
     check(job, id)
+}
+
+/// Reads one job among others. Of one that can't be read the id is told, if at least that is there.
+pub(crate) fn parse_job(json: &Json) -> Result<Job, (Option<JobId>, Failure)> {
+    let sound = json
+        .parse::<Job>()
+        .map_err(|error| Failure::garbled("the job can't be read").because(error));
+    sound.and_then(|job| check(job, None)).map_err(|failure| {
+        let id = json.pointer("/id").and_then(|id| id.parse().ok());
+        (id, failure)
+    })
 }
 
 /// What contradicts itself or answers another question is not believed.

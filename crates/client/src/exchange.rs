@@ -16,7 +16,7 @@ use crate::origin::Origin;
 use crate::retry::retry_after;
 use crate::rt::{Instant, after, in_time, timeout};
 use crate::telemetry::{self, Purpose};
-use crate::transport::{Body, Fresh, TransportError};
+use crate::transport::{Body, Fresh, Through, TransportError};
 
 /// The largest answer about one job that is read, in bytes: its input and its result may each have 256 KiB, and JSON
 /// may need six bytes for one.
@@ -102,6 +102,8 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// The proxy that it came through.
+    proxy: Option<Arc<str>>,
     pub(crate) sent: Instant,
     pub(crate) received: Instant,
 }
@@ -122,6 +124,13 @@ impl Reply {
     pub(crate) fn was_held(&self) -> bool {
         self.header(headers::PREFERENCE_APPLIED)
             .is_some_and(|applied| applied.contains("wait"))
+    }
+
+    /// An answer that isn't of this protocol.
+    pub(crate) fn garbled(&self, what: impl Into<String>) -> Failure {
+        Failure::garbled(what)
+            .with_status(self.status)
+            .through(self.proxy.as_deref())
     }
 
     pub(crate) fn took(&self) -> Duration {
@@ -202,6 +211,14 @@ impl Failure {
 
     pub(crate) fn because(mut self, source: impl Into<Source>) -> Self {
         self.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// The same, with the name of the proxy that stood between.
+    fn through(mut self, proxy: Option<&str>) -> Self {
+        if let Some(proxy) = proxy {
+            self.what = format!("{} (through the proxy {proxy})", self.what);
+        }
         self
     }
 
@@ -331,11 +348,17 @@ pub(crate) async fn exchange(
     let work = async {
         let answer = open(origin, call).await?;
         let (head, body) = answer.into_parts();
-        let body = body.collect(call.limit).await?;
+        let proxy = head
+            .extensions
+            .get::<Through>()
+            .map(|through| Arc::clone(&through.0));
+        let body = body.collect(call.limit).await;
+        let body = body.map_err(|error| Failure::from(error).through(proxy.as_deref()))?;
         Ok(Reply {
             status: head.status,
             headers: head.headers,
             body,
+            proxy,
             sent,
             received: origin.clock.now(),
         })
@@ -380,7 +403,9 @@ pub(crate) async fn open(origin: &Origin, call: &Call) -> Result<Response<Body>,
     let body = timeout(PROBLEM_WAIT, body.collect(PROBLEM_BYTES_MAX)).await;
     let body = body.ok().and_then(Result::ok).unwrap_or_default();
     let problem = complaint::read(&body, status);
-    let mut failure = classify(status, &head.headers, problem);
+    let through = head.extensions.get::<Through>();
+    let mut failure =
+        classify(status, &head.headers, problem).through(through.map(|through| &*through.0));
     failure.body = (!body.is_empty()).then(|| String::from_utf8_lossy(&body).into());
     Err(failure)
 }

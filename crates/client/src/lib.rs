@@ -133,8 +133,8 @@ pub mod webhook;
 pub mod webhooks;
 
 pub use abide_wire::{
-    Event, EventKind, Job, JobId, NewJob, Outcome, Problem, Progress, Revision, Simulate, Status,
-    Timestamp,
+    Event, EventKind, Job, JobId, Json, NewJob, Outcome, Problem, Progress, Revision, Simulate,
+    Status, Timestamp,
 };
 
 pub use budget::Budget;

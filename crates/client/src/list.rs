@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-use abide_wire::{Job, JobId, JobPage, Outcome, Status, Timestamp, limits};
+use serde::Deserialize;
 
-use crate::answer::check;
+use abide_wire::{Job, JobId, Json, Outcome, Status, Timestamp, limits};
+
+use crate::answer::parse_job;
 use crate::call::call;
 use crate::client::Client;
 use crate::error::Error;
-use crate::exchange::{Call, Failure, JOBS_BYTES_MAX};
+use crate::exchange::{Call, JOBS_BYTES_MAX};
 use crate::resume::ResumeToken;
 use crate::telemetry::Purpose;
 
@@ -36,6 +38,15 @@ pub struct List {
     query: Vec<(String, String)>,
     statuses: Vec<String>,
     next: Next,
+    unreadable: Vec<JobId>,
+}
+
+/// A page with its jobs unread.
+#[derive(Deserialize)]
+struct Page {
+    jobs: Vec<Json>,
+    #[serde(default)]
+    next_page_token: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +64,7 @@ impl Client {
             query: Vec::new(),
             statuses: Vec::new(),
             next: Next::First,
+            unreadable: Vec::new(),
         }
     }
 }
@@ -138,22 +150,35 @@ impl List {
         let request = Call::get(Purpose::List, url).limit(JOBS_BYTES_MAX);
         let token = ResumeToken::of_nothing(origin.server());
         let page = call(origin, &request, &token, |reply| {
-            let page: JobPage = serde_json::from_slice(&reply.body).map_err(|error| {
-                Failure::garbled("the answer holds no page of jobs")
-                    .with_status(reply.status)
+            serde_json::from_slice::<Page>(&reply.body).map_err(|error| {
+                reply
+                    .garbled("the answer holds no page of jobs")
                     .because(error)
-            })?;
-            let jobs: Result<Vec<Job>, Failure> =
-                page.jobs.into_iter().map(|job| check(job, None)).collect();
-            Ok((jobs?, page.next_page_token))
+            })
         });
-        let (jobs, next) = page.await?;
-        self.next = match next {
+        let page = page.await?;
+        let mut jobs = Vec::with_capacity(page.jobs.len());
+        for json in &page.jobs {
+            match parse_job(json) {
+                Ok(job) => jobs.push(job),
+                Err((id, _)) => self
+                    .unreadable
+                    .push(id.unwrap_or_else(|| JobId::new("unknown"))),
+            }
+        }
+        self.next = match page.next_page_token {
             // A token that doesn't move would be a list without end.
             Some(next) if self.next != Next::Page(next.clone()) => Next::Page(next),
             _ => Next::None,
         };
         Ok(Some(jobs))
+    }
+
+    /// The jobs of the pages so far that couldn't be read and are in none of them. Each is asked for by itself with
+    /// [`JobHandle::status`](crate::JobHandle::status), which says why.
+    #[must_use]
+    pub fn unreadable(&self) -> &[JobId] {
+        &self.unreadable
     }
 
     fn with(mut self, name: &str, value: String) -> Self {

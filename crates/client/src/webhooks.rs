@@ -220,8 +220,8 @@ impl Webhooks {
         }
         let read = |reply: &Reply| {
             serde_json::from_slice(&reply.body).map_err(|error| {
-                Failure::garbled("the answer is not what was asked for")
-                    .with_status(reply.status)
+                reply
+                    .garbled("the answer is not what was asked for")
                     .because(error)
             })
         };

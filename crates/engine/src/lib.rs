@@ -31,13 +31,13 @@ pub mod fault;
 pub mod hash;
 pub mod intern;
 pub mod jobs;
-pub mod json;
 pub mod key;
 pub mod meta;
 pub mod policy;
 pub mod rng;
 pub mod snapshot;
 
+pub use abide_wire::Json;
 pub use command::{Command, Created, Refusal};
 pub use delivery::{Delivery, Endpoint};
 pub use effect::Effect;
@@ -47,7 +47,6 @@ pub use jobs::{
     Cancel, Change, ChangeDefaults, Cohort, Create, Curve, Defaults, Delete, Job, PlayNamed,
     Report, SetDefaults, SetSeed, State, Work,
 };
-pub use json::Json;
 pub use key::{DeliveryKey, EndpointKey, JobKey, Owner};
 pub use meta::Configure;
 pub use policy::Policy;

@@ -2,10 +2,8 @@
 
 use std::fmt;
 
+use crate::{Job, Json, Status, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
-use crate::{Job, Status, Timestamp};
 
 /// What happened to a job.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -89,7 +87,7 @@ impl fmt::Display for EventKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(bound(deserialize = "J: Deserialize<'de>"))]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Event<J = Value> {
+pub struct Event<J = Json> {
     /// What happened.
     #[serde(rename = "type")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]

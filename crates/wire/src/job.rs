@@ -2,10 +2,8 @@
 
 use std::fmt;
 
+use crate::{Json, Problem, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
-use crate::{Problem, Timestamp};
 
 /// A job's name on the wire: opaque to clients, time-ordered on our server.
 ///
@@ -233,11 +231,11 @@ impl Links {
 
 /// A job.
 ///
-/// `J` is how free-form JSON is held: a parsed [`Value`] by default, or raw text where a server only passes it on.
+/// `J` is how free-form JSON is held: as it came by default, see [`Json`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(bound(deserialize = "J: Deserialize<'de>"))]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Job<J = Value> {
+pub struct Job<J = Json> {
     /// Its name, `job_…`.
     pub id: JobId,
     /// What sort of work it is, `video_translation` by default. Durations are learned per kind.

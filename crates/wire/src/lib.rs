@@ -7,6 +7,7 @@
 //! | module | what it names |
 //! |---|---|
 //! | [`job`] | the job as clients see it: status, outcome, progress, revision |
+//! | [`json`] | free-form JSON, passed through as it came |
 //! | [`new_job`] | what a create may say, the simulator's settings among it |
 //! | [`law`] | laws of random durations: JSON, text form, bounds, mathematics |
 //! | [`fault`] | the asynchronous faults that the simulator can play |
@@ -24,6 +25,7 @@ pub mod event;
 pub mod fault;
 pub mod headers;
 pub mod job;
+pub mod json;
 pub mod law;
 pub mod limits;
 pub mod new_job;
@@ -36,6 +38,7 @@ pub mod webhook;
 pub use event::{Event, EventKind};
 pub use fault::{Fault, FaultKind, FaultTarget};
 pub use job::{Job, JobId, Links, Outcome, Progress, Remaining, Revision, Status};
+pub use json::Json;
 pub use law::DurationLaw;
 pub use new_job::{NewJob, OutcomePlan, Simulate, Stage, WebhookTarget, Worker};
 pub use page::JobPage;

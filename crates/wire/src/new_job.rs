@@ -2,16 +2,14 @@
 
 use std::fmt;
 
+use crate::{DurationLaw, Fault, Json, Problem, Span, limits};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
-use crate::{DurationLaw, Fault, Problem, Span, limits};
 
 /// The body of `POST /v1/jobs`. Every member is optional; no body at all is the same as `{}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, bound(deserialize = "J: Deserialize<'de>"))]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct NewJob<J = Value> {
+pub struct NewJob<J = Json> {
     /// What sort of work it is, `video_translation` by default; at most 100 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100))]
@@ -63,15 +61,15 @@ impl NewJob {
 
     /// What it is given.
     #[must_use]
-    pub fn input(mut self, input: Value) -> Self {
-        self.input = Some(input);
+    pub fn input(mut self, input: impl Into<Json>) -> Self {
+        self.input = Some(input.into());
         self
     }
 
     /// What to note on it.
     #[must_use]
-    pub fn metadata(mut self, metadata: Value) -> Self {
-        self.metadata = Some(metadata);
+    pub fn metadata(mut self, metadata: impl Into<Json>) -> Self {
+        self.metadata = Some(metadata.into());
         self
     }
 

@@ -1,9 +1,7 @@
 //! One held request for many jobs: `POST /v1/jobs/wait`.
 
+use crate::{Job, JobId, Json, Problem, Revision, Span};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
-use crate::{Job, JobId, Problem, Revision, Span};
 
 /// What a held request waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +57,7 @@ pub struct WaitFailure {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(bound(deserialize = "J: Deserialize<'de>"))]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct WaitResponse<J = Value> {
+pub struct WaitResponse<J = Json> {
     /// The jobs with news, in order of their last change; empty where the hold ran out.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Job>))]
     pub jobs: Vec<Job<J>>,

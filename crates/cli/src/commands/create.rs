@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io::Read as _;
 use std::process::ExitCode;
 
-use abide::NewJob;
+use abide::{Json, NewJob};
 use abide_wire::{DurationLaw, OutcomePlan, Simulate, Span, WebhookTarget};
 use anyhow::Context as _;
 use clap::Args;
@@ -128,7 +128,7 @@ impl CreateArgs {
         let mut new = NewJob {
             kind: self.kind.clone(),
             input: self.input.as_deref().map(read_json).transpose()?,
-            metadata: (!metadata.is_empty()).then_some(Value::Object(metadata)),
+            metadata: (!metadata.is_empty()).then(|| Value::Object(metadata).into()),
             simulate: (simulate != Simulate::default()).then_some(simulate),
             webhook: webhook.transpose()?,
             deadline_s: self.deadline,
@@ -152,7 +152,7 @@ fn fresh_key() -> String {
     format!("{:016x}{:016x}", half(), half())
 }
 
-fn read_json(given: &str) -> anyhow::Result<Value> {
+fn read_json(given: &str) -> anyhow::Result<Json> {
     let text = match given.strip_prefix('@') {
         None if given == "-" => {
             let mut text = String::new();
@@ -165,7 +165,8 @@ fn read_json(given: &str) -> anyhow::Result<Value> {
         Some(path) => std::fs::read_to_string(path)
             .map_err(|error| Failure::new(USAGE, format!("{path} can't be read: {error}")))?,
     };
-    serde_json::from_str(&text)
+    // Some editors and shells begin a file with a mark of its encoding.
+    serde_json::from_str(text.trim_start_matches('\u{feff}'))
         .map_err(|error| Failure::new(USAGE, format!("--input is not JSON: {error}")).into())
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::create::pair;
 use crate::connect::{Common, block_on};
-use crate::{output, show};
+use crate::{exit, output, show};
 
 /// Examples, below the flags.
 pub(crate) const HELP: &str = "\
@@ -66,6 +66,12 @@ pub(crate) fn run(common: &Common, args: &ListArgs) -> anyhow::Result<ExitCode> 
                 }
             }
         }
-        Ok(ExitCode::SUCCESS)
+        for id in list.unreadable() {
+            output::say(&format!("{id} can't be read and is left out"));
+        }
+        Ok(match list.unreadable() {
+            [] => ExitCode::SUCCESS,
+            _ => ExitCode::from(exit::UNREACHABLE),
+        })
     })
 }

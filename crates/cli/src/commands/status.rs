@@ -79,9 +79,8 @@ fn lines(job: &Job) -> Vec<String> {
         ("metadata", &job.metadata),
         ("result", &job.result),
     ] {
-        let json = json.as_ref().map(serde_json::Value::to_string);
-        if let Some(json) = json.filter(|json| json != "{}" && json != "null") {
-            more(name, json);
+        if let Some(json) = json.as_ref().filter(|json| json.get() != "{}") {
+            more(name, json.to_string());
         }
     }
     lines

@@ -6,14 +6,51 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use abide_wire::{Span, WaitRequest, WaitResponse};
+use serde::Deserialize;
+
+use abide_wire::{Job, JobId, Json, Span, WaitFailure, WaitRequest};
 
 use super::state::{Batch, Want};
+use crate::answer::parse_job;
 use crate::exchange::{Call, Failure, FailureKind, JOBS_BYTES_MAX, exchange, stretched};
 use crate::origin::Origin;
 use crate::telemetry::Purpose;
 
-pub(super) type Landing = (Batch, Result<WaitResponse, Failure>);
+pub(super) type Landing = (Batch, Result<Brought, Failure>);
+
+/// What a request has brought: each job by itself, so that one that can't be read is the trouble of its own waiters alone.
+#[derive(Debug)]
+pub(super) struct Brought {
+    pub(super) jobs: Vec<Job>,
+    pub(super) errors: Vec<(JobId, Failure)>,
+}
+
+impl Brought {
+    fn new(answer: Answered) -> Self {
+        let refused = |failed: WaitFailure| (failed.id, Failure::refused(failed.error));
+        let mut brought = Self {
+            jobs: Vec::with_capacity(answer.jobs.len()),
+            errors: answer.errors.into_iter().map(refused).collect(),
+        };
+        for json in answer.jobs {
+            match parse_job(&json) {
+                Ok(job) => brought.jobs.push(job),
+                Err((Some(id), failure)) => brought.errors.push((id, failure)),
+                // Of nobody knows which job, nobody can be told.
+                Err((None, _)) => {}
+            }
+        }
+        brought
+    }
+}
+
+/// The body of an answer, with its jobs unread.
+#[derive(Deserialize)]
+struct Answered {
+    jobs: Vec<Json>,
+    #[serde(default)]
+    errors: Vec<WaitFailure>,
+}
 
 /// One request for many, to its answer.
 pub(super) async fn fly(
@@ -59,7 +96,7 @@ async fn send(
     origin: &Origin,
     request: &WaitRequest,
     hold: Duration,
-) -> Result<(WaitResponse, bool), Failure> {
+) -> Result<(Brought, bool), Failure> {
     let body = serde_json::to_vec(request)
         .map_err(|error| Failure::garbled("the set can't be written").because(error))?;
     let call = Call::new(
@@ -73,12 +110,9 @@ async fn send(
     let reply = exchange(origin, &call, limit).await?;
     origin.note_date(&reply);
     let granted = reply.was_held();
-    let answer = serde_json::from_slice(&reply.body).map_err(|error| {
-        Failure::garbled("the answer holds no jobs")
-            .with_status(reply.status)
-            .because(error)
-    })?;
-    Ok((answer, granted))
+    let answer = serde_json::from_slice(&reply.body)
+        .map_err(|error| reply.garbled("the answer holds no jobs").because(error))?;
+    Ok((Brought::new(answer), granted))
 }
 
 /// A set is refused as such, or its answer is too large: each of its waiters holds alone.

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide_wire::{JobId, WaitResponse};
+use abide_wire::JobId;
 
+use super::flight::Brought;
 use super::state::{Batch, State, Told, Want};
 use crate::answer::{Answer, check};
 use crate::exchange::Failure;
@@ -19,17 +20,16 @@ impl State {
         &mut self,
         origin: &Origin,
         batch: &Batch,
-        answer: WaitResponse,
+        answer: Brought,
         now: Instant,
     ) {
         let mut waiting: HashMap<JobId, Vec<u64>> = HashMap::new();
         for (name, member) in batch.aboard(&self.members) {
             waiting.entry(member.id.clone()).or_default().push(name);
         }
-        for failed in answer.errors {
-            for name in waiting.remove(&failed.id).unwrap_or_default() {
-                let refused = Failure::refused(failed.error.clone());
-                self.tell(name, Told::Failure(refused));
+        for (id, failure) in answer.errors {
+            for name in waiting.remove(&id).unwrap_or_default() {
+                self.tell(name, Told::Failure(failure.clone()));
             }
         }
         for job in answer.jobs {

@@ -7,9 +7,9 @@ use futures_util::future::Abortable;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, oneshot};
 
-use abide_wire::{Job, JobId, Revision, WaitResponse};
+use abide_wire::{Job, JobId, Revision};
 
-use super::flight::{Landing, fly, is_no_set};
+use super::flight::{Brought, Landing, fly, is_no_set};
 use super::state::{Batch, Member, State, Told, Want};
 use crate::answer::Answer;
 use crate::budget::Cost;
@@ -187,7 +187,7 @@ impl Hub {
     }
 
     /// Hands out what a request has brought.
-    fn land(&self, batch: &Batch, answer: Result<WaitResponse, Failure>) {
+    fn land(&self, batch: &Batch, answer: Result<Brought, Failure>) {
         let now = self.origin.clock.now();
         let mut state = self.lock();
         state.flights.remove(&batch.flight);

@@ -7,9 +7,10 @@ use std::time::Duration;
 use futures_util::future::AbortHandle;
 use tokio::sync::oneshot;
 
-use abide_wire::{Job, JobId, Revision, Until, WaitResponse};
+use abide_wire::{Job, JobId, Revision, Until};
 
 use super::bucket::Bucket;
+use super::flight::Brought;
 use crate::answer::Answer;
 use crate::budget::Cost;
 use crate::exchange::Failure;
@@ -146,7 +147,7 @@ impl State {
     pub(super) fn turn_around(
         &mut self,
         want: Want,
-        answer: &WaitResponse,
+        answer: &Brought,
         took: Duration,
         now: Instant,
     ) {

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Method};
 use serde_json::Value;
 use url::Url;
 
-use abide_wire::{Job, JobId, Links, NewJob, Outcome, Progress, Revision, Status, Timestamp};
+use abide_wire::{Job, JobId, Json, Links, NewJob, Outcome, Progress, Revision, Status, Timestamp};
 
 use super::Remote;
 use crate::complaint;
@@ -50,9 +50,7 @@ impl Remote {
                 self.name
             )));
         };
-        let empty = Value::Object(serde_json::Map::new());
-        let body = serde_json::to_vec(job.input.as_ref().unwrap_or(&empty))
-            .map_err(|error| Error::usage("the job can't be written as JSON").because(error))?;
+        let body = job.input.as_ref().map_or("{}", Json::get).to_owned();
         let url = self.url(origin, path, &JobId::new(""));
         let mut call = Call::new(Purpose::Create, Method::POST, url).json(Bytes::from(body));
         call.repeatable = false;
@@ -71,7 +69,7 @@ impl Remote {
     pub(crate) fn created(&self, reply: &Reply) -> Result<JobId, Failure> {
         let body = body(reply)?;
         let place = self.id.as_deref().unwrap_or("/id");
-        match body.pointer(place) {
+        match value(&body, place) {
             Some(Value::String(id)) if !id.is_empty() => Ok(JobId::new(id.as_str())),
             Some(Value::Number(id)) => Ok(JobId::new(id.to_string())),
             _ => Err(Failure::garbled(format!(
@@ -114,7 +112,8 @@ impl Remote {
     ) -> Result<Job, Failure> {
         let now = origin.clock.wall();
         let body = body(reply)?;
-        let word = body.pointer(&self.state).and_then(word).unwrap_or_default();
+        let word = value(&body, &self.state).as_ref().and_then(word);
+        let word = word.unwrap_or_default();
         if word.is_empty() && !is_in(&self.running, "") {
             return Err(Failure::garbled(format!(
                 "the answer has no word for the status at {:?}",
@@ -123,25 +122,22 @@ impl Remote {
             .with_status(reply.status));
         }
         let at = |place: &Option<String>| {
-            let place = place.as_ref()?;
-            body.pointer(place).filter(|value| !value.is_null())
+            let value = value(&body, place.as_ref()?)?;
+            (!value.is_null()).then_some(value)
         };
         let outcome = match self.outcome(origin, &word)? {
             Some(Outcome::Completed) if at(&self.failed_if).is_some() => Some(Outcome::Failed),
             outcome => outcome,
         };
-        let finished_at = at(&self.finished_at).and_then(instant);
+        let finished_at = at(&self.finished_at).as_ref().and_then(instant);
         let finished_at = finished_at.filter(|_| outcome.is_some());
         let progress = at(&self.progress)
-            .and_then(Value::as_f64)
+            .and_then(|progress| progress.as_f64())
             .map(|progress| progress / f64::from(self.progress_whole.max(1)) * 100.0)
             .filter(|percent| (0.0..=100.0).contains(percent));
-        let result = match &self.result {
-            Some(place) => body.pointer(place).cloned(),
-            None => Some(body.clone()),
-        };
-        let error = at(&self.error).and_then(complaint::of_value);
-        let code = at(&self.error_code).and_then(complaint::word);
+        let result = body.pointer(self.result.as_deref().unwrap_or_default());
+        let error = at(&self.error).as_ref().and_then(complaint::of_value);
+        let code = at(&self.error_code).as_ref().and_then(complaint::word);
         Ok(Job {
             status: match outcome {
                 Some(Outcome::Completed) => Status::Completed,
@@ -166,7 +162,10 @@ impl Remote {
                 }
                 _ => None,
             },
-            created_at: at(&self.created_at).and_then(instant).unwrap_or(now),
+            created_at: at(&self.created_at)
+                .as_ref()
+                .and_then(instant)
+                .unwrap_or(now),
             updated_at: finished_at.unwrap_or(now),
             finished_at,
             ..self.fresh(id.clone(), kind, now)
@@ -207,14 +206,19 @@ impl Remote {
     /// How long the job will still take, as the server says.
     pub(crate) fn remaining_of(&self, reply: &Reply) -> Option<Remaining> {
         let place = self.remaining.as_ref()?;
-        let seconds = body(reply).ok()?.pointer(place)?.as_f64()?;
+        let seconds = value(&body(reply).ok()?, place)?.as_f64()?;
         Duration::try_from_secs_f64(seconds)
             .ok()
             .map(Remaining::about)
     }
 }
 
-fn body(reply: &Reply) -> Result<Value, Failure> {
+/// What the answer has at that place.
+fn value(body: &Json, place: &str) -> Option<Value> {
+    body.pointer(place)?.parse().ok()
+}
+
+fn body(reply: &Reply) -> Result<Json, Failure> {
     serde_json::from_slice(&reply.body).map_err(|error| {
         Failure::garbled("the answer is not JSON")
             .with_status(reply.status)

@@ -45,11 +45,8 @@ impl TransportError {
 
     /// The same, with the name of the proxy that the request was sent through.
     #[cfg(feature = "http")]
-    pub(super) fn through(mut self, proxy: &http::Uri) -> Self {
-        let host = proxy.host().unwrap_or_default();
-        let port = proxy.port().map(|port| format!(":{port}"));
-        let port = port.unwrap_or_default();
-        self.what = format!("{} (through the proxy {host}{port})", self.what);
+    pub(super) fn through(mut self, proxy: &str) -> Self {
+        self.what = format!("{} (through the proxy {proxy})", self.what);
         self
     }
 

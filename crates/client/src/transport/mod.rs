@@ -10,5 +10,5 @@ pub use self::body::Body;
 pub use self::error::TransportError;
 #[cfg(feature = "http")]
 pub use self::http::{Connector, Http};
-pub(crate) use self::seam::Fresh;
 pub use self::seam::{BoxFuture, Transport};
+pub(crate) use self::seam::{Fresh, Through};

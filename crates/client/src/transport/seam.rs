@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -16,6 +17,10 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// closed one that was kept, and then nobody could tell whether the request was read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fresh;
+
+/// On an answer that came through a proxy: its host and port.
+#[derive(Clone, Debug)]
+pub(crate) struct Through(pub(crate) Arc<str>);
 
 /// Sends requests. The default one is HTTP over TCP and TLS; implement it for a middleware, another stack, or a test
 /// that plays a server in memory.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use abide_wire::{Job, JobId, Outcome};
+use abide_wire::{Job, JobId, Json, Outcome};
 
 use super::begin::begin;
 use super::findings::Step;
@@ -240,11 +240,9 @@ impl Finished {
     /// A job that failed or was canceled, or a result that isn't of that type, as an error that carries the job.
     pub fn result<T: DeserializeOwned>(self) -> Result<T, Error> {
         let report = self.report.clone();
-        let mut job = self.completed()?;
-        let value = job.result.take().unwrap_or_default();
-        T::deserialize(&value).map_err(|error| {
-            job.result = Some(value);
-            Error::ended(Outcome::Completed, Arc::new(job), report).because(error)
-        })
+        let job = self.completed()?;
+        let text = job.result.as_ref().map_or("null", Json::get);
+        serde_json::from_str(text)
+            .map_err(|error| Error::ended(Outcome::Completed, Arc::new(job), report).because(error))
     }
 }

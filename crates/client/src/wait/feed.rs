@@ -254,15 +254,16 @@ impl Following {
         let change = if event == "reset" {
             Change::Gap
         } else if event.starts_with("job.") {
-            let job: Job = serde_json::from_str(&data)
-                .map_err(|error| Failure::garbled("an event holds no job").because(error))?;
-            let job = check(job, None)?;
-            let event = Event {
-                kind: EventKind::from(event),
-                timestamp: job.updated_at,
-                data: job,
-            };
-            Change::Event(Box::new(event))
+            let job = serde_json::from_str::<Job>(&data).ok();
+            match job.and_then(|job| check(job, None).ok()) {
+                Some(job) => Change::Event(Box::new(Event {
+                    kind: EventKind::from(event),
+                    timestamp: job.updated_at,
+                    data: job,
+                })),
+                // One that can't be read would be sent again and again: the feed goes on behind it.
+                None => Change::Gap,
+            }
         } else {
             // A kind of event that this version has no name for.
             return Ok(None);

@@ -116,6 +116,11 @@ async fn from_create_to_end(
     (done.completed().unwrap(), server.seen(), words)
 }
 
+/// What a job made.
+fn value(job: &abide::Job) -> Value {
+    job.result.as_ref().unwrap().parse().unwrap()
+}
+
 async fn failed(name: &str, remote: Remote) -> abide::Error {
     let shape = shape(name);
     let server = Scripted::new(move |_, _| ok(&shape["failed"]));
@@ -129,7 +134,7 @@ async fn failed(name: &str, remote: Remote) -> abide::Error {
 async fn heygen_is_waited_for_by_description() {
     let (job, seen, words) = from_create_to_end("heygen", Remote::preset("heygen").unwrap()).await;
     assert_eq!(
-        job.result.unwrap()["video_url"],
+        value(&job)["video_url"],
         "https://files.example.test/vt_8f2a.mp4?Expires=1"
     );
     assert_eq!(words, ["pending", "running", "completed"]);
@@ -154,7 +159,7 @@ async fn heygen_is_waited_for_by_description() {
     let (job, seen, words) =
         from_create_to_end("heygen_v2", Remote::preset("heygen_v2").unwrap()).await;
     assert_eq!(
-        job.result.unwrap()["url"],
+        value(&job)["url"],
         "https://files.example.test/9b1c77.mp4?Expires=1"
     );
     assert_eq!(words, ["pending", "running", "completed"]);
@@ -169,10 +174,7 @@ async fn heygen_is_waited_for_by_description() {
 async fn replicate_is_waited_for_by_description() {
     let (job, seen, words) =
         from_create_to_end("replicate", Remote::preset("replicate").unwrap()).await;
-    assert_eq!(
-        job.result.unwrap(),
-        json!(["https://files.example.test/out.mp4"])
-    );
+    assert_eq!(value(&job), json!(["https://files.example.test/out.mp4"]));
     assert_eq!(words, ["starting", "processing", "completed"]);
     assert_eq!(
         job.finished_at.unwrap().since(job.created_at),
@@ -548,4 +550,49 @@ fn a_password_in_an_address_is_in_no_error() {
             "{error:?}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_with_a_job_that_cannot_be_read_has_all_others() {
+    let job = |id: &str, status: Value| {
+        json!({"id": id, "status": status, "done": false, "revision": 1,
+            "created_at": "2026-11-22T00:00:00Z", "updated_at": "2026-11-22T00:00:00Z"})
+    };
+    let page = json!({"jobs": [job("a", json!("running")), job("b", json!(7)), {}, job("c", json!("running"))]});
+    let server = Scripted::new(move |_, _| ok(&page));
+    let client = Client::builder("https://api.example.test").transport(server);
+    let mut list = client.build().unwrap().list();
+    let jobs = list.next_page().await.unwrap().unwrap();
+    let ids: Vec<&str> = jobs.iter().map(|job| job.id.as_str()).collect();
+    assert_eq!(ids, ["a", "c"]);
+    let unreadable: Vec<&str> = list.unreadable().iter().map(abide::JobId::as_str).collect();
+    assert_eq!(unreadable, ["b", "unknown"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_foreign_job_made_keeps_its_digits() {
+    struct Raw;
+    impl fmt::Debug for Raw {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Raw")
+        }
+    }
+    impl Transport for Raw {
+        fn send(&self, _: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, TransportError>> {
+            let text =
+                r#"{"s":"ok","out":{"n":123456789012345678901234567890,"t":"\udc00"},"x":1E400}"#;
+            Box::pin(async move { Ok(Response::new(Body::full(text))) })
+        }
+    }
+    let remote = Remote::new("r", "/r/{id}", "/s")
+        .completed(["ok"])
+        .result("/out");
+    let client = Client::builder("https://api.example.test").transport(Raw);
+    let client = client.remote(remote).build().unwrap();
+    let done = client.job("a").wait().await.unwrap();
+    let result = done.into_job().result.unwrap();
+    assert_eq!(
+        result.get(),
+        r#"{"n":123456789012345678901234567890,"t":"\udc00"}"#
+    );
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use abide::{JobHandle, NewJob, Outcome};
 use futures_util::future::join_all;
 
-use crate::world::{Fault, Manner, Seen, World};
+use crate::world::{Fault, Manner, ODD, Seen, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -206,6 +206,35 @@ async fn one_bad_id_fails_itself_alone() {
             _ => assert!(outcome.unwrap().is_completed()),
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_job_that_cannot_be_read_fails_itself_alone_and_an_odd_one_not_at_all() {
+    let world = World::new();
+    let client = world.client();
+    let mut jobs = handles(&world, 40, |_| 5.0);
+    for id in ["broken_1", "odd_1"] {
+        let id = world.job(id, &[2.0], Outcome::Completed);
+        jobs.insert(20, client.job(id));
+    }
+    let mut set = client.set(jobs);
+    for _ in 0..41 {
+        let (id, outcome) = set.join_next().await.unwrap();
+        let done = outcome.unwrap();
+        assert!(done.is_completed(), "{id}");
+        if id.as_str() == "odd_1" {
+            let result = done.into_job().result.unwrap();
+            assert_eq!(result.get(), ODD);
+            assert!(result.parse::<serde_json::Value>().is_err());
+        }
+    }
+    assert!(world.elapsed() < 6 * SECOND, "{:?}", world.elapsed());
+    let (id, outcome) = set.join_next().await.unwrap();
+    assert_eq!(id.as_str(), "broken_1");
+    assert!(outcome.unwrap_err().is_garbled());
+    assert!(world.elapsed() < 60 * SECOND, "{:?}", world.elapsed());
+    let requests = world.requests();
+    assert!(requests < 60, "{requests}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,6 +20,18 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// When the server's clock began, had it no skew.
 const EPOCH_MS: i64 = 1_795_305_600_000;
 
+/// The status of a job that can't be read: a number is written in its place.
+const BROKEN: &str = "BROKEN";
+/// A result that is JSON and that not every reader can hold.
+pub(crate) const ODD: &str =
+    r#"{"text":"\ud800","large":1E400,"long":123456789012345678901234567890}"#;
+
+/// The JSON of something, in which jobs with that status can't be read.
+fn written(value: &impl serde::Serialize) -> String {
+    let text = serde_json::to_string(value).unwrap();
+    text.replace(&format!("{BROKEN:?}"), "7")
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the world has a clock of its own"
@@ -291,6 +303,7 @@ impl World {
             (false, _) => Status::Running,
         };
         let status = match &life.status_word {
+            _ if id.as_str().starts_with("broken") => Status::Other(BROKEN.to_owned()),
             Some(word) if !done => Status::Other(word.clone()),
             _ => status,
         };
@@ -306,8 +319,12 @@ impl World {
                 stage: None,
             }),
             input: None,
-            result: (done && life.outcome == Outcome::Completed)
-                .then(|| serde_json::json!({"url": "https://example.test/v.mp4"})),
+            result: (done && life.outcome == Outcome::Completed).then(|| {
+                match id.as_str().starts_with("odd") {
+                    true => serde_json::from_str(ODD).unwrap(),
+                    false => serde_json::json!({"url": "https://example.test/v.mp4"}).into(),
+                }
+            }),
             error: (done && life.outcome == Outcome::Failed)
                 .then(|| Problem::new(500, abide_wire::Code::JOB_FAILED, "The job failed")),
             metadata: None,
@@ -381,8 +398,7 @@ impl World {
         if let Some(held) = held {
             head = head.header("preference-applied", format!("wait={}", held.as_secs()));
         }
-        head.body(Body::full(serde_json::to_vec(job).unwrap()))
-            .unwrap()
+        head.body(Body::full(written(job))).unwrap()
     }
 
     fn problem(&self, status: u16, retry_after: Option<&str>) -> Response<Body> {
@@ -499,7 +515,10 @@ impl World {
         let until_done = request.until == abide_wire::Until::Done;
         let end = now() + request.wait.get().min(Duration::from_secs(60));
         loop {
-            let mut answer = WaitResponse::default();
+            let mut answer = WaitResponse {
+                jobs: Vec::new(),
+                errors: Vec::new(),
+            };
             let mut next = end;
             for item in &request.jobs {
                 match self.look(&item.id) {
@@ -526,7 +545,7 @@ impl World {
                     .head(StatusCode::OK)
                     .header(header::CONTENT_TYPE, "application/json")
                     .header("preference-applied", "wait=60")
-                    .body(Body::full(serde_json::to_vec(&answer).unwrap()))
+                    .body(Body::full(written(&answer)))
                     .unwrap();
             }
             sleep_until(next).await;
@@ -573,7 +592,7 @@ impl World {
                                 timestamp: job.updated_at,
                                 data: job.clone(),
                             };
-                            let data = serde_json::to_string(&event).unwrap();
+                            let data = written(&event);
                             held += &format!("id: {last}\nevent: {kind}\ndata: {data}\n\n");
                             if job.done || !world.0.manner.buffered {
                                 return Some((held, (last, false, job.done)));

@@ -15,7 +15,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use super::dial::{Connector, Dial};
 use super::tls::secured;
 use crate::rt::net::{Executor, Timer};
-use crate::transport::{Body, BoxFuture, Fresh, Transport, TransportError};
+use crate::transport::{Body, BoxFuture, Fresh, Through, Transport, TransportError};
 
 /// HTTP/1.1 and HTTP/2 over TCP and TLS, with pooled connections.
 ///
@@ -132,6 +132,7 @@ impl Transport for Http {
             let stack = self.stack(request.uri())?;
             let dial = &stack.connector.dial;
             let proxy = dial.proxy(request.uri());
+            let proxy = proxy.map(|proxy| Through(name(proxy.uri()).into()));
             let mut request = request.map(Full::new);
             if let Some(key) = dial.proxy_key(request.uri()) {
                 request.headers_mut().insert(PROXY_AUTHORIZATION, key);
@@ -140,18 +141,30 @@ impl Transport for Http {
                 Some(Fresh) => &stack.fresh,
                 None => &stack.client,
             };
-            let answer = client.request(request).await.map_err(|error| {
+            let mut answer = client.request(request).await.map_err(|error| {
                 let error = translate(error);
                 match &proxy {
-                    Some(proxy) => error.through(proxy.uri()),
+                    Some(proxy) => error.through(&proxy.0),
                     None => error,
                 }
             })?;
+            if let Some(proxy) = proxy {
+                answer.extensions_mut().insert(proxy);
+            }
             Ok(answer.map(|body| {
                 let parts = BodyDataStream::new(body);
                 Body::stream(parts.map(|part| part.map_err(TransportError::broken)))
             }))
         })
+    }
+}
+
+/// The name of a proxy, without its password.
+fn name(proxy: &Uri) -> String {
+    let host = proxy.host().unwrap_or_default();
+    match proxy.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
     }
 }
 
