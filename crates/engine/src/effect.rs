@@ -24,6 +24,8 @@ pub enum Effect {
     Named(Arc<str>, JobKey),
     /// An endpoint or a delivery has changed, or is to be sent.
     Webhook(Notice),
+    /// Nothing is there any more.
+    Reset,
 }
 
 impl Effect {

@@ -105,6 +105,14 @@ impl Engine {
                 touch.dirty(PartKey::Policy);
             }
             Entry::Webhook(fact) => self.deliveries.apply(fact, &mut touch),
+            Entry::Reset => {
+                touch.dirty.extend(self.jobs.part_keys());
+                touch.dirty.extend(self.deliveries.part_keys());
+                *touch.due = DueSet::default();
+                touch.tell(Effect::Reset);
+                self.jobs.forget_all(&mut touch);
+                self.deliveries.forget_all();
+            }
             entry => match self.jobs.apply(entry, &mut touch) {
                 // The deliveries of a change are part of it, so there is no outbox to keep in step.
                 Some(News::Changed(job)) => {

@@ -13,7 +13,7 @@
 //! | level | forms that came with it |
 //! |---|---|
 //! | 1 | all that aren't named below |
-//! | 2 | [`Entry::Level`], [`Entry::Policy`], [`Entry::Configured`], [`Fact::Swept`]; the parts `_meta` and `policy` instead of `clock` |
+//! | 2 | [`Entry::Level`], [`Entry::Policy`], [`Entry::Configured`], [`Entry::Reset`], [`Fact::Swept`]; the parts `_meta` and `policy` instead of `clock` |
 
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +98,9 @@ pub enum Entry {
         /// Its digest.
         digest: u64,
     },
+    /// All jobs, endpoints and deliveries are gone, what was learned of durations too, and the simulator's defaults are
+    /// those of a fresh server. Its seed, the clock and the secret of webhooks stay.
+    Reset,
 }
 
 impl From<Fact> for Entry {
@@ -142,6 +145,7 @@ impl Entry {
             | Self::Forgotten { .. }
             | Self::Settings(_)
             | Self::Named(_)
+            | Self::Reset
             | Self::Level { .. }
             | Self::Policy(_)
             | Self::Configured { .. } => None,

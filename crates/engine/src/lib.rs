@@ -45,7 +45,7 @@ pub use engine::Engine;
 pub use entry::Entry;
 pub use jobs::{
     Cancel, Change, ChangeDefaults, Cohort, Create, Curve, Defaults, Delete, Job, PlayNamed,
-    Report, SetDefaults, SetSeed, State, Work,
+    Report, Reset, SetDefaults, SetSeed, State, Work,
 };
 pub use key::{DeliveryKey, EndpointKey, JobKey, Owner};
 pub use meta::Configure;

@@ -170,6 +170,11 @@ impl Lanes {
         self.breaker_first = breaker_first;
     }
 
+    /// The same limits, and no lanes.
+    pub(super) fn emptied(&self) -> Self {
+        Self::new(self.flying_max, self.breaker_first)
+    }
+
     /// How many exchanges are under way.
     #[must_use]
     pub fn flying(&self) -> usize {

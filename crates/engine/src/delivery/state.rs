@@ -122,6 +122,13 @@ impl Deliveries {
         }
     }
 
+    /// Forgets everything but the secret.
+    pub(crate) fn forget_all(&mut self) {
+        self.endpoints = Endpoints::default();
+        self.queue = Queue::default();
+        self.lanes = self.lanes.emptied();
+    }
+
     /// Lets an endpoint that a job brought along go with the job's record, or with the last delivery that outlives it.
     pub(crate) fn job_removed(&mut self, job: JobKey, touch: &mut Touch<'_>) {
         let key = EndpointKey::of_job(job);

@@ -35,7 +35,7 @@ pub use job::{ByKey, Change, Extra, Job, State};
 pub use learn::{Cohort, Curve, Step};
 pub use named::{Named, PlayNamed};
 pub use plan::{Defaults, Plan};
-pub use simulator::{ChangeDefaults, SetDefaults, SetSeed};
+pub use simulator::{ChangeDefaults, Reset, SetDefaults, SetSeed};
 pub use table::{Jobs, REMOVED_MAX};
 
 pub(crate) use table::News;

@@ -51,6 +51,33 @@ pub struct SetDefaults(pub Defaults);
 #[derive(Clone, Copy, Debug)]
 pub struct SetSeed(pub u64);
 
+/// Forgets all jobs, endpoints and deliveries, what was learned and what was changed of the simulator. The clock stays.
+#[derive(Clone, Debug)]
+pub struct Reset {
+    /// The simulator's defaults from then on.
+    pub defaults: Defaults,
+    /// The seed of all draws from then on; the same as before if `None`.
+    pub seed: Option<u64>,
+}
+
+impl Command for Reset {
+    type Answer = ();
+
+    fn decide(&self, engine: &Engine, _: Timestamp, entries: &mut Entries) -> Decided<Self> {
+        self.defaults
+            .to_wire()
+            .validate()
+            .map_err(Refusal::Invalid)?;
+        entries.push(Entry::Reset);
+        let seed = self.seed.filter(|seed| *seed != engine.jobs.rng().seed());
+        entries.extend(seed.map(|seed| Entry::Seeded { seed }));
+        if self.defaults != Defaults::default() {
+            entries.push(Entry::Settings(Box::new(self.defaults.clone())));
+        }
+        Ok(())
+    }
+}
+
 impl Command for ChangeDefaults {
     type Answer = ();
 

@@ -162,11 +162,21 @@ impl Jobs {
             }
             Entry::Clock { .. }
             | Entry::Webhook(_)
+            | Entry::Reset
             | Entry::Level { .. }
             | Entry::Policy(_)
             | Entry::Configured { .. } => None,
         };
         changed.map(News::Changed)
+    }
+
+    /// Forgets everything but the seed, and how many jobs were ever created: no name is given twice.
+    pub(crate) fn forget_all(&mut self, touch: &mut Touch<'_>) {
+        let (made, rng) = (self.made(), self.rng());
+        *self = Self::default();
+        self.creates.made = made;
+        self.simulator.rng = rng;
+        self.simulator.set(&Defaults::default(), touch);
     }
 
     fn remove(&mut self, key: JobKey, touch: &mut Touch<'_>) -> Option<News> {

@@ -106,6 +106,7 @@ fn entries() -> Vec<Entry> {
         Entry::Policy(Box::default()),
         Entry::Configured { digest: 14 },
     ])
+    .chain([Entry::Reset])
     .collect()
 }
 

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use abide_engine::{
-    Cancel, ChangeDefaults, Command, Create, Created, Delete, Effect, Engine, Entry, JobKey, Json,
-    Owner, Policy, Refusal, Report, Rng, State, Work,
+    Cancel, ChangeDefaults, Command, Create, Created, Defaults, Delete, Effect, Engine, Entry,
+    JobKey, Json, Owner, Policy, Refusal, Report, Reset, Rng, State, Work,
 };
 use abide_wire::{
     DurationLaw, NewJob, OutcomePlan, Problem, Progress, Simulate, Span, Timestamp, Worker,
@@ -152,6 +152,10 @@ fn step(n: u64, known: &[JobKey], rng: &mut impl rand::Rng) -> Step {
                 ))),
             },
         }),
+        7 if rng.random_ratio(1, 4) => Box::new(Reset {
+            defaults: Defaults::default(),
+            seed: Some(n),
+        }),
         7 => Box::new(ChangeDefaults(Simulate {
             outcome: Some(OutcomePlan {
                 error_chance: Some(rng.random()),
@@ -287,8 +291,11 @@ fn after_a_crash_at_any_entry_every_job_ends_once_as_it_was_drawn() {
 fn check_ends(log: &[Entry], effects: &[Effect]) {
     let mut drawn = HashMap::new();
     for entry in log {
-        if let Entry::Created(created) = entry {
-            drawn.insert(created.job, created);
+        match entry {
+            Entry::Created(created) => drop(drawn.insert(created.job, created)),
+            // What was forgotten has no end.
+            Entry::Reset => drawn.clear(),
+            _ => {}
         }
     }
     let mut last: HashMap<JobKey, (u64, State)> = HashMap::new();

@@ -242,10 +242,18 @@ impl ClientReports {
     }
 
     pub(super) fn clear(&self, owner: Owner) {
+        self.keep(|client| client.owner != owner);
+    }
+
+    pub(super) fn clear_all(&self) {
+        self.keep(|_| false);
+    }
+
+    fn keep(&self, is_kept: impl Fn(&Client) -> bool) {
         for shard in self.shards.all() {
             let mut shard = shard.write();
-            shard.reports.retain(|client, _| client.owner != owner);
-            shard.seen.retain(|(client, _)| client.owner != owner);
+            shard.reports.retain(|client, _| is_kept(client));
+            shard.seen.retain(|(client, _)| is_kept(client));
         }
     }
 }

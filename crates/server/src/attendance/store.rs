@@ -110,6 +110,12 @@ impl Attendance {
         self.reports.of(owner)
     }
 
+    /// Forgets all reads of all clients.
+    pub fn clear(&self) {
+        self.timelines.clear();
+        self.reports.clear_all();
+    }
+
     /// Forgets the reports of all clients that see that owner's jobs.
     pub fn clear_reports(&self, owner: Owner) {
         self.reports.clear(owner);

@@ -80,6 +80,12 @@ impl Timelines {
         });
     }
 
+    pub(super) fn clear(&self) {
+        for shard in self.0.all() {
+            shard.write().retain(|_| false);
+        }
+    }
+
     pub(super) fn of(&self, job: JobKey) -> Timeline {
         self.0.read(&job).get(&job).cloned().unwrap_or_default()
     }

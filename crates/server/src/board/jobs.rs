@@ -113,6 +113,7 @@ impl Board {
                 Effect::Named(name, key) => {
                     self.named.write().insert(name.clone(), *key);
                 }
+                Effect::Reset => self.reset(&mut rung),
             }
         }
         self.feed.add(effects.iter().filter_map(Effect::as_change));
@@ -189,6 +190,21 @@ impl Board {
         }
         drop(index);
         self.removed.write().get_or_add(key);
+    }
+
+    /// Takes everything down, and rings whoever waits.
+    fn reset(&self, rung: &mut Vec<Arc<Bell>>) {
+        for shard in self.shards.all() {
+            let shard = std::mem::take(&mut *shard.write());
+            rung.extend(shard.waiters.all());
+        }
+        self.index.write().clear();
+        self.count.store(0, Ordering::Relaxed);
+        self.removed.write().retain(|_| false);
+        self.named.write().clear();
+        self.kinds.clear();
+        self.webhooks.clear();
+        self.plays_faults.store(false, Ordering::Relaxed);
     }
 
     /// The job with that key, whichever owner's it is.

@@ -39,6 +39,10 @@ impl Kinds {
         kinds.entry(kind.clone()).or_default().cohort.note(step);
     }
 
+    pub(super) fn clear(&self) {
+        self.0.write().clear();
+    }
+
     pub(super) fn remaining(&self, job: &Job, now: Timestamp) -> Option<Remaining> {
         if job.is_done() {
             return None;

@@ -67,6 +67,11 @@ impl WebhookBoard {
         self.changed.notify_waiters();
     }
 
+    pub(super) fn clear(&self) {
+        *self.shown.write() = Shown::default();
+        self.changed.notify_waiters();
+    }
+
     /// An endpoint that its owner made.
     #[must_use]
     pub fn endpoint(&self, owner: Owner, key: EndpointKey) -> Option<(Arc<Endpoint>, Breaker)> {

@@ -33,6 +33,13 @@ impl Ordinals {
         *count = count.saturating_add(1);
         *count
     }
+
+    /// Counts all jobs from 1 again.
+    pub(super) fn clear(&self) {
+        for shard in self.0.all() {
+            shard.write().retain(|_| false);
+        }
+    }
 }
 
 #[cfg(test)]

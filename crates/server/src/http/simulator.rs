@@ -5,16 +5,17 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use abide_engine::{ChangeDefaults, Defaults, SetDefaults, SetSeed};
+use abide_engine::{ChangeDefaults, Defaults, Reset, SetDefaults, SetSeed};
 use abide_wire::{Code, DurationLaw, Fault, OutcomePlan, Simulate, Span, Stage, Timestamp};
 
-use super::answer::Outcome;
+use super::answer::{Outcome, empty};
 use super::call::Call;
 use super::door::Door;
 use super::error::{ApiError, soon};
 use super::json;
 use super::route::{Request, Response, Row};
 use super::state::AppState;
+use crate::config::JobStart;
 use crate::scenario::Scenario;
 
 /// How jobs are played that don't say it themselves.
@@ -134,6 +135,15 @@ pub(super) const ROUTES: &[Row] = &[
             Response::json::<Clock>(200, "What time it is now."),
             Response::problem(409, "The clock runs by itself."),
         ]),
+    Row::post("/v1/reset", reset)
+        .door(Door::Operator)
+        .about("Simulator", "reset", "Forget everything")
+        .text("For test suites, between two tests: all jobs, webhooks and deliveries, the report, what was learned and \
+            what was changed of the simulator are gone. The clock stays. Only with `--ephemeral` or `--clock manual`.")
+        .answers(&[
+            Response::empty(204, "The server is as after its start."),
+            Response::problem(409, "The server keeps its jobs, and its clock runs by itself."),
+        ]),
 ];
 
 /// `GET /v1/simulator`
@@ -208,6 +218,31 @@ fn advance(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     soon(async move {
         state.commands.advance(by).await?;
         Ok(json::answer(StatusCode::OK, &show_clock(&state)))
+    })
+}
+
+/// `POST /v1/reset`
+fn reset(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
+    if !state.config.ephemeral && !state.clock.is_manual() {
+        return Err(
+            ApiError::of(409, Code::CONFLICT, "This server's jobs are kept").detail(
+                "start it with `--ephemeral` or `--clock manual` to be able to forget everything",
+            ),
+        );
+    }
+    let reset = Reset {
+        defaults: state.config.defaults(),
+        seed: state.config.seed,
+    };
+    let state = state.clone();
+    soon(async move {
+        state.commands.ask(reset).await?;
+        state.forget_clients();
+        if state.config.default_job_start == JobStart::Boot {
+            let default_job = state.config.default_job(true);
+            state.commands.ask(default_job).await?;
+        }
+        Ok(empty(StatusCode::NO_CONTENT))
     })
 }
 

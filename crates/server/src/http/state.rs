@@ -126,6 +126,16 @@ impl AppState {
         self.0.default_job_asked.load(Ordering::Acquire)
     }
 
+    /// Forgets what was seen of clients and met by jobs, as after a start.
+    pub(super) fn forget_clients(&self) {
+        self.0.attendance.clear();
+        self.0.ordinals.clear();
+        let starts_at_boot = self.0.config.default_job_start == JobStart::Boot;
+        self.0
+            .default_job_asked
+            .store(starts_at_boot, Ordering::Release);
+    }
+
     pub(super) fn note_default_job_asked(&self) {
         self.0.default_job_asked.store(true, Ordering::Release);
     }

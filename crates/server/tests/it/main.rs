@@ -14,6 +14,7 @@ mod openapi;
 mod overload;
 mod report;
 mod requests;
+mod reset;
 mod scenarios;
 mod secrets;
 mod simulator;
