@@ -444,9 +444,10 @@ class Client(_Base):
         page_size: int | None = None,
     ) -> Iterator[Job]:
         """The caller's jobs, page by page."""
-        listing = _listing(self._desk, status, kind, metadata, created_after, created_before, page_size)
+        begin = _listing(status, kind, metadata, created_after, created_before, page_size)
         while True:
-            listing, jobs = self._run(_page(listing))
+            listing, jobs = self._run(begin)
+            begin = _page(listing)
             if jobs is None:
                 return
             yield from map(Job.read, jobs)
@@ -734,9 +735,10 @@ class AsyncClient(_Base):
         page_size: int | None = None,
     ) -> AsyncIterator[Job]:
         """The caller's jobs, page by page."""
-        listing = _listing(self._desk, status, kind, metadata, created_after, created_before, page_size)
+        begin = _listing(status, kind, metadata, created_after, created_before, page_size)
         while True:
-            listing, jobs = await self._run(_page(listing))
+            listing, jobs = await self._run(begin)
+            begin = _page(listing)
             if jobs is None:
                 return
             for job in jobs:
@@ -798,25 +800,32 @@ class _hearing:
 
 
 def _listing(
-    core: Core,
     status: str | Iterable[str],
     kind: str | None,
     metadata: Mapping[str, str] | None,
     created_after: datetime | None,
     created_before: datetime | None,
     page_size: int | None,
-) -> Listing:
-    return core.list(
-        statuses=[status] if isinstance(status, str) else list(status),
-        kind=kind,
-        metadata=list((metadata or {}).items()),
-        created_after=_instant(created_after),
-        created_before=_instant(created_before),
-        page_size=page_size,
-    )
+) -> Callable[[Core], int]:
+    """Asks for the first page."""
+    statuses = [status] if isinstance(status, str) else list(status)
+
+    def begin(core: Core) -> int:
+        listing = core.list(
+            statuses=statuses,
+            kind=kind,
+            metadata=list((metadata or {}).items()),
+            created_after=_instant(created_after),
+            created_before=_instant(created_before),
+            page_size=page_size,
+        )
+        return core.page(listing)
+
+    return begin
 
 
 def _page(listing: Listing) -> Callable[[Core], int]:
+    """Asks for the next one."""
     return lambda core: core.page(listing)
 
 

@@ -14,19 +14,19 @@ from ._errors import UnknownStateWarning, UsageError
 
 RUNNING = frozenset(
     """
-    accepted active booting building canceling cancelling created dreaming finalizing generating in_progress in_queue
-    initializing new not_started notstarted pending preparing preprocessing processing provisioning queued queueing
-    rendering running scheduled starting started stopping submitted submitting suspended throttled training
-    transcoding translating unfinished uploading validating waiting working
+    aborting accepted active booting building canceling cancellationrequested cancelling created downloading dreaming
+    dubbing finalizing generating indexing initializing inprogress inqueue new notstarted pending preparing preprocessing
+    processing provisioning queued queueing rendering running scheduled started starting submitted submitting suspended
+    throttled timingout training transcoding transcribing translating uploading validating waiting working
     """.split()
 )
-"""The words for a job that hasn't ended, as vendors write them."""
+"""The words for a job that hasn't ended, in small letters and nothing else, as they are compared."""
 
 ENDED = frozenset(
     """
-    aborted cancelled canceled complete completed content_moderated deleted done ended error errored expired fail failed
-    failure finished incomplete invalid moderated ok ready rejected request_moderated stopped succeeded success
-    successful terminated timed_out timedout timeout
+    aborted canceled cancelled complete completed contentmoderated deleted done dubbed ended error errored expired fail
+    failed failure finished incomplete moderated partialfailure ready rejected requestmoderated stopped succeeded success
+    successful terminated timedout timeout validationfailed
     """.split()
 )
 """The words for a job that has ended, well or not."""
@@ -71,16 +71,13 @@ def recognize(value: object) -> Look:
 
 
 def word_of(value: object) -> str | None:
-    """The word for a state, as it is compared: lower case, with underscores."""
+    """The word for a state as it is compared: its letters, in lower case."""
     if isinstance(value, enum.Enum):
         value = value.value if isinstance(value.value, str) else value.name
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str):
         return None
-    word = value.strip()
-    if word.isidentifier() and not word.isupper():
-        # `NotStarted` is two words.
-        word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word)
-    return re.sub(r"[\s-]+", "_", word).lower().rpartition(".")[2]
+    # `JOB_STATE_RUNNING` is how Google's enumerations have it.
+    return re.sub(r"[^a-z]", "", value.lower()).removeprefix("jobstate") or None
 
 
 def _done(value: object) -> bool | None:

@@ -1,4 +1,6 @@
-//! A core turned by hand.
+//! A core turned by hand, and the vectors that are shared by all languages.
+
+mod vectors;
 
 use std::time::Duration;
 

@@ -1,0 +1,288 @@
+"""Waiting on anything that can be looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from abide_client import Done, History, Look, Retry, Schedule, StillRunning, Unreachable, UsageError, _poll, poll_until
+
+QUICK = Schedule.fixed(0.02)
+
+
+def ending(after: int, **more: Any) -> Callable[[], dict[str, Any]]:
+    looks = 0
+
+    def look() -> dict[str, Any]:
+        nonlocal looks
+        looks += 1
+        return {"status": "succeeded" if looks >= after else "processing", "looks": looks, **more}
+
+    return look
+
+
+def is_idle() -> bool:
+    engines = [engine for loop in _poll._shared.loops.values() for engine in loop.values()]
+    return all(engine.is_idle for engine in [*engines, *_poll._shared.sync.values()])
+
+
+def test_a_look_that_blocks_is_waited_for_here() -> None:
+    done = poll_until(ending(3), schedule=QUICK)
+    assert isinstance(done, Done)
+    assert done.value["looks"] == 3
+    assert done.report.requests == 3
+    assert is_idle()
+
+
+def test_a_look_that_is_awaited_is_awaited() -> None:
+    look = ending(3)
+
+    async def asynchronous() -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return look()
+
+    async def main() -> None:
+        done = await poll_until(asynchronous, schedule=QUICK)
+        assert done.value["looks"] == 3
+        # A function that returns an awaitable without being `async` is one, too, and its first call counts.
+        awaited = await poll_until(lambda: asynchronous(), schedule=QUICK)
+        assert awaited.value["looks"] == 4
+        assert awaited.report.requests == 1
+        assert is_idle()
+
+    asyncio.run(main())
+
+
+def test_a_coroutine_that_nobody_awaits_makes_no_look() -> None:
+    looks = []
+
+    async def look() -> str:
+        looks.append(1)
+        return "done"
+
+    waiting = poll_until(look)
+    assert inspect.iscoroutine(waiting)
+    waiting.close()
+    assert not looks
+
+
+def test_done_decides_where_it_is_given() -> None:
+    seen: list[Look] = []
+    look = ending(99, phase="x", progress=40)
+    done = poll_until(look, done=lambda value: value["looks"] == 2, schedule=QUICK, on_look=seen.append)
+    assert done.value["looks"] == 2
+    assert [shown.progress for shown in seen] == [0.4, 0.4]
+    with_hints = poll_until(lambda: 1, done=lambda _: Look(True, took=3.0))
+    assert with_hints.value == 1
+
+
+def test_a_value_without_a_status_is_a_mistake() -> None:
+    with pytest.raises(UsageError, match="done="):
+        poll_until(lambda: 3.5)
+
+
+def test_the_timeout_bounds_everything_and_the_job_is_looked_at_once_more() -> None:
+    began = time.monotonic()
+    looks = []
+    with pytest.raises(StillRunning) as caught:
+        poll_until(lambda: looks.append(1) or {"status": "running"}, timeout=0.4, schedule=Schedule.fixed(30))  # type: ignore[func-returns-value]
+    assert 0.2 <= time.monotonic() - began < 2
+    assert len(looks) == 2
+    assert isinstance(caught.value, TimeoutError)
+    assert caught.value.report is not None and caught.value.report.requests == 2
+
+
+def test_a_timeout_ends_an_awaited_look_that_hangs() -> None:
+    cancelled = []
+
+    async def hang() -> dict[str, Any]:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.append(1)
+            raise
+        return {}
+
+    async def main() -> None:
+        began = time.monotonic()
+        with pytest.raises((StillRunning, Unreachable)):
+            await poll_until(hang, timeout=0.3)
+        assert time.monotonic() - began < 2
+        await asyncio.sleep(0)
+        assert cancelled
+        assert is_idle()
+
+    asyncio.run(main())
+
+
+class VendorError(Exception):
+    def __init__(self, status: int, headers: dict[str, str] | None = None) -> None:
+        super().__init__(f"status {status}")
+        self.status_code = status
+        self.response = SimpleNamespace(status_code=status, headers=headers or {})
+
+
+def failing(*errors: Exception) -> Callable[[], dict[str, Any]]:
+    left = list(errors)
+
+    def look() -> dict[str, Any]:
+        if left:
+            raise left.pop(0)
+        return {"status": "completed"}
+
+    return look
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 410, 422])
+def test_an_error_that_will_not_pass_is_raised_as_itself(status: int) -> None:
+    error = VendorError(status)
+    with pytest.raises(VendorError) as caught:
+        poll_until(failing(error))
+    assert caught.value is error
+    if sys.version_info >= (3, 11):
+        assert any("abide" in note for note in caught.value.__notes__)
+    assert is_idle()
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 404])
+def test_an_error_that_may_pass_is_met_by_looking_again(status: int) -> None:
+    done = poll_until(failing(VendorError(status)), retry=Retry(initial=0.01))
+    assert done.report.failures == 1
+
+
+def test_retry_after_is_heeded() -> None:
+    began = time.monotonic()
+    poll_until(failing(VendorError(429, {"retry-after": "0.5"})), retry=Retry(initial=0.01))
+    assert time.monotonic() - began >= 0.5
+
+
+def test_errors_without_end_are_told_with_their_cause() -> None:
+    def look() -> dict[str, Any]:
+        raise OSError("no network")
+
+    with pytest.raises(Unreachable) as caught:
+        poll_until(look, retry=Retry(initial=0.01, patience=0.1))
+    assert isinstance(caught.value, ConnectionError)
+    assert isinstance(caught.value.__cause__, OSError)
+    assert "no network" in str(caught.value)
+
+
+def test_mistakes_of_programming_are_raised_at_once() -> None:
+    with pytest.raises(AttributeError):
+        poll_until(lambda: SimpleNamespace().nothing)
+
+
+def test_final_says_what_will_not_pass() -> None:
+    with pytest.raises(OSError):
+        poll_until(failing(OSError("gone")), final=OSError)
+    with pytest.raises(KeyError):
+        poll_until(failing(KeyError("gone")), final=lambda error: isinstance(error, KeyError))
+
+
+def test_a_look_that_is_cancelled_from_within_cancels_the_wait() -> None:
+    async def look() -> dict[str, Any]:
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(poll_until(look), 5)
+        assert is_idle()
+
+    asyncio.run(main())
+
+
+def test_context_variables_reach_the_look() -> None:
+    import contextvars
+
+    who = contextvars.ContextVar("who", default="nobody")
+
+    async def look() -> dict[str, Any]:
+        return {"status": "completed", "who": who.get()}
+
+    async def main() -> None:
+        who.set("me")
+        assert (await poll_until(look)).value["who"] == "me"
+
+    asyncio.run(main())
+
+
+def test_what_was_learned_brings_the_looks_to_where_jobs_end() -> None:
+    history = History()
+    looks = []
+    for _ in range(8):
+        began = time.monotonic()
+        done = poll_until(
+            lambda: {"status": "done" if time.monotonic() - began > 1.0 else "running"},  # noqa: B023
+            kind="second",
+            history=history,
+        )
+        looks.append(done.report.requests)
+    assert history.jobs("second") == 8
+    assert sum(looks[-3:]) <= 3 * 5, looks
+
+
+def test_what_was_learned_is_kept_where_the_environment_says(tmp_path: Path) -> None:
+    program = (
+        "from abide_client import poll_until, History\n"
+        "poll_until(lambda: {'status': 'completed'}, kind='kept')\n"
+    )
+    environment = {**os.environ, "ABIDE_STATE": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
+    assert History(tmp_path).jobs("kept") == 1
+
+
+def test_many_threads_wait_by_one_core() -> None:
+    results: list[int] = []
+
+    def work(number: int) -> None:
+        done = poll_until(ending(2 + number % 4), schedule=Schedule.fixed(0.01 + number / 1000))
+        results.append(done.value["looks"])
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(results) == sorted(2 + number % 4 for number in range(40))
+    assert is_idle()
+
+
+def test_it_waits_on_trio() -> None:
+    trio = pytest.importorskip("trio")
+    look = ending(3)
+
+    async def asynchronous() -> dict[str, Any]:
+        await trio.sleep(0.001)
+        return look()
+
+    async def main() -> None:
+        done = await poll_until(asynchronous, schedule=QUICK)
+        assert done.value["looks"] == 3
+        with trio.move_on_after(0.1) as scope:
+            await poll_until(lambda: trio.sleep(30), schedule=QUICK)
+        assert scope.cancelled_caught
+        await trio.sleep(0.01)
+        assert is_idle()
+
+    trio.run(main)
+
+
+def test_two_event_loops_one_after_the_other() -> None:
+    for _ in range(2):
+        look = ending(3)
+
+        async def asynchronous() -> dict[str, Any]:
+            return look()  # noqa: B023
+
+        assert asyncio.run(poll_until(asynchronous, schedule=QUICK)).value["looks"] == 3

@@ -1,0 +1,20 @@
+//! The files of `vectors/` are what the code does now.
+
+#[path = "../../examples/vectors/write/mod.rs"]
+mod write;
+
+use std::fs;
+
+#[test]
+fn the_vectors_are_those_of_this_code() {
+    let mut stale = Vec::new();
+    for (path, text) in write::files() {
+        if fs::read_to_string(&path).ok().as_deref() != Some(&text) {
+            stale.push(path.file_name().map(ToOwned::to_owned));
+        }
+    }
+    assert!(
+        stale.is_empty(),
+        "`cargo run -p abide-core --example vectors` renews them: {stale:?}"
+    );
+}
