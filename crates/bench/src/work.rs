@@ -153,6 +153,7 @@ impl House {
             owner: abide_engine::Owner::of_api_key(KEY),
             new,
             idempotency_key: None,
+            rendering: None,
         };
         let Created { job, .. } = self.state.commands.ask(create).await?;
         Ok(job.key.to_string())

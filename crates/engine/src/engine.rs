@@ -117,7 +117,11 @@ impl Engine {
                 // The deliveries of a change are part of it, so there is no outbox to keep in step.
                 Some(News::Changed(job)) => {
                     self.meta.changed = touch.seq;
-                    self.deliveries.tell(&job, &self.jobs, &mut touch);
+                    let form = match entry {
+                        Entry::Created(created) => created.rendering.as_deref(),
+                        _ => None,
+                    };
+                    self.deliveries.tell(&job, form, &self.jobs, &mut touch);
                 }
                 Some(News::Removed(job)) => self.deliveries.job_removed(job, &mut touch),
                 None => {}

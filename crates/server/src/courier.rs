@@ -14,17 +14,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use abide_engine::delivery::{ReportAttempt, Send};
-use abide_wire::{headers, webhook};
+use abide_wire::headers;
 
 use crate::clock::Clock;
 use crate::driver::{Commands, Failure, WeakCommands};
 use crate::metrics::{Exchange, Metrics};
+use crate::telling::{Telling, Told, put};
 
 use answers::Allowance;
 pub use send::{Answered, Carrier, HttpCarrier, Post, SendError};
@@ -42,7 +43,7 @@ pub struct Courier {
 }
 
 /// Says a native event in the form that an endpoint was registered with; `None` if it can't.
-pub type Render = fn(form: &str, event: &str) -> Option<String>;
+pub type Render = fn(&Telling<'_>) -> Option<Told>;
 
 /// What every exchange needs.
 #[derive(Clone, Debug)]
@@ -174,16 +175,10 @@ impl Round {
     }
 
     async fn post(&self, send: &Send) -> Result<Answered, SendError> {
-        let event = &send.delivery.body;
-        let body = match &send.endpoint.rendering {
-            None => Bytes::from_owner(Arc::<[u8]>::from(event.clone())),
-            Some(form) => (self.render)(form, event)
-                .ok_or_else(|| SendError::Form(form.as_ref().to_owned()))?
-                .into(),
-        };
+        let (body, headers) = self.tell(send)?;
         let post = Post {
             url: send.endpoint.url.as_ref().to_owned(),
-            headers: self.headers(send, &body),
+            headers,
             body,
         };
         for _copy in 1..send.delivery.copies {
@@ -193,33 +188,33 @@ impl Round {
         self.carrier.post(post).await
     }
 
-    fn headers(&self, send: &Send, body: &[u8]) -> HeaderMap {
+    /// The body and the headers, in the form that the endpoint wants.
+    fn tell(&self, send: &Send) -> Result<(Bytes, HeaderMap), SendError> {
         let id = send.delivery.key.to_string();
-        // Receivers compare this with clocks of their own, so it is the system's time whatever ours shows.
-        let now = self.clock.system();
-        let mut map = HeaderMap::with_capacity(4);
-        let mut put = |name: &'static str, value: &str| {
-            let value = HeaderValue::from_str(value).expect("ids, numbers and base64 are ASCII");
-            map.insert(HeaderName::from_static(name), value);
+        let event = &send.delivery.body;
+        let telling = Telling {
+            form: send.endpoint.rendering.as_deref().unwrap_or_default(),
+            event,
+            id: &id,
+            // Receivers compare this with clocks of their own, so it is the system's time whatever ours shows.
+            at: self.clock.system(),
+            secrets: send.endpoint.secrets(send.at).collect(),
         };
-        put(headers::WEBHOOK_ID, &id);
-        put(
-            headers::WEBHOOK_TIMESTAMP,
-            &webhook::seconds_of(now).to_string(),
-        );
-        if send.endpoint.secret.is_some() {
-            let secrets = send.endpoint.secrets(send.at);
-            let signature = webhook::sign(secrets, &id, now, body);
-            put(headers::WEBHOOK_SIGNATURE, &signature);
-        }
+        let (body, headers) = match telling.form {
+            "" => (Bytes::from_owner(Arc::<[u8]>::from(event.clone())), None),
+            form => {
+                let told = (self.render)(&telling);
+                let told = told.ok_or_else(|| SendError::Form(form.to_owned()))?;
+                (told.body.into(), told.headers)
+            }
+        };
+        let mut headers = headers.unwrap_or_else(|| telling.standard_headers(&body));
         if let Some(fault) = &send.delivery.fault {
-            put(headers::SIM_DECISION, fault);
+            put(&mut headers, headers::SIM_DECISION, fault);
         }
-        map.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        map
+        let json = HeaderValue::from_static("application/json");
+        headers.insert(header::CONTENT_TYPE, json);
+        Ok((body, headers))
     }
 }
 

@@ -17,6 +17,7 @@ pub mod requests;
 pub mod scenario;
 pub mod server;
 mod sharded;
+pub mod telling;
 
 pub use config::Config;
 pub use server::{Assembly, Fresh, Server, ServerError};

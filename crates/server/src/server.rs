@@ -15,11 +15,11 @@ use abide_wire::Timestamp;
 use abide_wire::webhook::Secret;
 
 use crate::clock::Clock;
-use crate::config::{ClockSort, Config, JobStart, ListenAddr};
+use crate::config::{ClockSort, Config, Dialects, JobStart, ListenAddr};
 use crate::courier::{Carrier, Courier, HttpCarrier};
 use crate::driver::{Commands, Driver, DriverError, Failure};
 use crate::guard::Guard;
-use crate::http::{AppState, Gate, render_webhook};
+use crate::http::{AppState, Gate, dialects, render_webhook};
 use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal, View};
 use crate::metrics::Metrics;
 use crate::net::{BindError, Peer, ServeOptions, bind, serve};
@@ -83,6 +83,14 @@ pub enum ServerError {
     /// The loop refused its settings.
     #[error("the settings were refused: {0}")]
     Settings(#[from] Failure),
+    /// No vendor's interface has that name.
+    #[error("no dialect is named {name:?}; there are {}", known.join(", "))]
+    Dialect {
+        /// What was configured.
+        name: String,
+        /// Those that there are.
+        known: Vec<&'static str>,
+    },
     /// The system has no randomness to make secrets of.
     #[error("the system's source of randomness failed")]
     NoRandomness,
@@ -151,6 +159,13 @@ impl Server {
         carrier: impl FnOnce(&Arc<Guard>) -> Option<Arc<dyn Carrier>>,
         fresh: Fresh,
     ) -> Result<Assembly, ServerError> {
+        if let Dialects::Named(names) = &config.dialects {
+            let known: Vec<_> = dialects().collect();
+            if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+                let name = name.clone();
+                return Err(ServerError::Dialect { name, known });
+            }
+        }
         let is_blocking = journal.is_blocking();
         let configure = config.configure();
         let (policy, seed) = (config.policy(), config.seed.unwrap_or(fresh.seed));

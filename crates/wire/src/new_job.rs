@@ -150,6 +150,9 @@ pub struct Simulate {
     /// How long it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<DurationLaw>,
+    /// How long it waits before it begins to run: `pending` until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<DurationLaw>,
     /// How it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<OutcomePlan>,
@@ -187,7 +190,7 @@ impl Simulate {
     ///
     /// The member that is out of its bound, and the bound.
     pub fn validate(&self) -> Result<(), String> {
-        if let Some(law) = &self.duration {
+        for law in self.duration.iter().chain(&self.queue) {
             law.validate()?;
         }
         if let Some(outcome) = &self.outcome

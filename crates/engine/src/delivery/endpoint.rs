@@ -28,6 +28,9 @@ pub struct Endpoint {
     /// each [`Send`](super::Send) and doesn't look into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rendering: Option<Arc<str>>,
+    /// How the kinds of the jobs begin that it is told of; all of them if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<Arc<str>>,
     /// Whether a job's next event waits until the one before is delivered or given up.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ordered: bool,
@@ -138,6 +141,7 @@ impl Endpoint {
             events: Events::ENDS,
             scope,
             rendering: None,
+            kinds: None,
             ordered: false,
             description: None,
             secret: None,

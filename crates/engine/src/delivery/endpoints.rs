@@ -73,7 +73,9 @@ impl Endpoints {
                 .flatten(),
         );
         let is_told = |endpoint: &&Arc<Endpoint>| {
-            endpoint.events.has(kind) || (is_early && endpoint.rendering.is_none())
+            let kinds = endpoint.kinds.as_deref();
+            kinds.is_none_or(|begin| job.kind.starts_with(begin))
+                && (endpoint.events.has(kind) || (is_early && endpoint.rendering.is_none()))
         };
         let found = keys.iter().filter_map(|key| self.get(*key));
         found.filter(is_told).cloned().collect()

@@ -13,7 +13,7 @@ use super::fact::{Fact, Replayed};
 use super::schedule::OLD_SECRET_SIGNS;
 use super::state::Deliveries;
 use super::tell::{TEST_EVENT, test_body};
-use crate::command::{Command, Decided, Refusal};
+use crate::command::{Answer, Command, Decided, Refusal};
 use crate::engine::Engine;
 use crate::entry::Entries;
 use crate::{DeliveryKey, EndpointKey, Owner, Rng};
@@ -40,6 +40,10 @@ pub struct CreateEndpoint {
     pub description: Option<String>,
     /// Whether events of a job keep their order.
     pub ordered: bool,
+    /// The form in which it is told; see [`Endpoint::rendering`].
+    pub rendering: Option<String>,
+    /// How the kinds of the jobs begin that it is told of; all of them if `None`.
+    pub kinds: Option<String>,
 }
 
 /// Changes an endpoint. What is `None` stays.
@@ -70,7 +74,7 @@ pub struct DeleteEndpoint {
     pub endpoint: EndpointKey,
 }
 
-/// Replaces an endpoint's secret. The old one signs too for [`OLD_SECRET_SIGNS`].
+/// Replaces an endpoint's secret.
 #[derive(Clone, Debug)]
 pub struct RotateSecret {
     /// Who asks.
@@ -79,7 +83,13 @@ pub struct RotateSecret {
     pub endpoint: EndpointKey,
     /// The new secret; one is derived if `None`.
     pub secret: Option<Secret>,
+    /// Whether the old one signs too for [`OLD_SECRET_SIGNS`].
+    pub keeps_old: bool,
 }
+
+/// A secret of the server's that follows from the master secret and that label: the same each time it is asked for.
+#[derive(Clone, Debug)]
+pub struct NamedSecret(pub String);
 
 /// Sends an endpoint a test.
 #[derive(Clone, Copy, Debug)]
@@ -169,13 +179,30 @@ impl Command for RotateSecret {
                 .deliveries
                 .derived_secret(rotated.key, rotated.rotations, rng)
         });
-        rotated.old_secret = rotated.secret.replace(fresh).map(|secret| OldSecret {
+        let old = rotated.secret.replace(fresh);
+        rotated.old_secret = old.filter(|_| self.keeps_old).map(|secret| OldSecret {
             secret,
             until: now + OLD_SECRET_SIGNS,
         });
         rotated.updated_at = now;
         entries.push(Fact::Endpoint(Box::new(rotated)).into());
         Ok(self.endpoint)
+    }
+}
+
+impl Command for NamedSecret {
+    type Answer = Secret;
+
+    fn decide(&self, _: &Engine, _: Timestamp, _: &mut Entries) -> Decided<Self> {
+        Ok(self.0.clone())
+    }
+}
+
+impl Answer for Secret {
+    type Key = String;
+
+    fn read(engine: &Engine, label: String) -> Result<Self, Refusal> {
+        Ok(engine.deliveries.named_secret(&label, engine.jobs.rng()))
     }
 }
 
@@ -266,6 +293,8 @@ impl Deliveries {
             ordered: new.ordered,
             description: new.description.as_deref().map(checked_note).transpose()?,
             secret: Some(secret.unwrap_or_else(|| self.derived_secret(key, 0, rng))),
+            rendering: new.rendering.as_deref().map(Arc::from),
+            kinds: new.kinds.as_deref().map(Arc::from),
             ..Endpoint::new(key, new.owner, checked_url(&new.url)?, Scope::Owner, now)
         })
     }

@@ -68,8 +68,8 @@ pub use events::Events;
 pub use fact::{Attempted, Fact, Replayed};
 pub use lanes::Breaker;
 pub use manage::{
-    ChangeEndpoint, CreateEndpoint, DeleteEndpoint, ReplayDeliveries, RetryDelivery, RotateSecret,
-    SetMasterSecret, TestEndpoint,
+    ChangeEndpoint, CreateEndpoint, DeleteEndpoint, NamedSecret, ReplayDeliveries, RetryDelivery,
+    RotateSecret, SetMasterSecret, TestEndpoint,
 };
 pub use schedule::RetryPolicy;
 pub use state::Deliveries;

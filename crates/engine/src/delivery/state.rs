@@ -91,10 +91,14 @@ impl Deliveries {
     ///
     /// Without that one it is derived from the seed, which is no secret; only tests get by with that.
     pub(super) fn derived_secret(&self, endpoint: EndpointKey, rotations: u32, rng: Rng) -> Secret {
-        let label = format!("{endpoint}/{rotations}");
+        self.named_secret(&format!("{endpoint}/{rotations}"), rng)
+    }
+
+    /// The secret that follows from the master secret and that label.
+    pub(super) fn named_secret(&self, label: &str, rng: Rng) -> Secret {
         match &self.master {
-            Some(master) => master.derive(&label),
-            None => Secret::generate(rand::RngExt::random(&mut rng.stream(0, &label, 0))),
+            Some(master) => master.derive(label),
+            None => Secret::generate(rand::RngExt::random(&mut rng.stream(0, label, 0))),
         }
     }
 

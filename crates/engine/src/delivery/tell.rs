@@ -38,10 +38,20 @@ pub enum Notice {
 }
 
 impl Deliveries {
-    /// Makes the deliveries of a job's last change.
-    pub(crate) fn tell(&mut self, job: &Job, jobs: &Jobs, touch: &mut Touch<'_>) {
+    /// Makes the deliveries of a job's last change. `form` is the one in which the webhook of a new job is told, if it isn't
+    /// the native one.
+    pub(crate) fn tell(
+        &mut self,
+        job: &Job,
+        form: Option<&str>,
+        jobs: &Jobs,
+        touch: &mut Touch<'_>,
+    ) {
         if let Some(target) = job.webhook().filter(|_| job.revision == 1) {
-            let endpoint = self.endpoint_of_job(job, target, jobs.rng());
+            let endpoint = Endpoint {
+                rendering: form.map(Arc::from),
+                ..self.endpoint_of_job(job, target, jobs.rng())
+            };
             self.put_endpoint(endpoint, touch);
         }
         if self.endpoints.is_empty() {

@@ -39,6 +39,8 @@ pub struct Create {
     pub new: NewJob<Json>,
     /// A repeat under the same key within [`limits::IDEMPOTENCY_KEPT`] is answered with the same job.
     pub idempotency_key: Option<String>,
+    /// The form in which the webhook that it brings along is told; see [`Endpoint::rendering`](crate::Endpoint::rendering).
+    pub rendering: Option<String>,
 }
 
 /// A job was accepted.
@@ -71,6 +73,9 @@ pub struct Created {
     /// Where to tell of its events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<WebhookTarget>,
+    /// The form in which that is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendering: Option<String>,
     /// The idempotency key that it was created under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<Idempotency>,
@@ -195,6 +200,7 @@ impl Jobs {
                 .then(|| self.defaults().plan(own, seed, self.rng())),
             deadline_at: new.deadline_s.map(|span| now + span.get()),
             webhook: new.webhook.clone(),
+            rendering: create.rendering.clone(),
             idempotency,
             body_digest: counted.filter(|_| worker == Worker::Simulator),
         })));

@@ -32,7 +32,7 @@ pub(super) fn of_job(job: &Job) -> impl Iterator<Item = (Timestamp, Due)> {
 fn next_step(job: &Job) -> Option<Timestamp> {
     let plan = job.plan.as_ref()?;
     let Some(started_at) = job.started_at else {
-        return Some(job.created_at);
+        return Some(job.created_at + Duration::from_millis(plan.queue_ms));
     };
     let stages = job.stages.as_deref().unwrap_or_default();
     if let Some(begin) = begin_of(stages, usize::from(job.stages_begun)) {

@@ -100,6 +100,7 @@ impl Jobs {
                 ..NewJob::default()
             },
             idempotency_key: None,
+            rendering: None,
         };
         let (job, _) = self.decide_create(&create, at, policy, entries)?;
         entries.push(Entry::Named(Box::new(Named {

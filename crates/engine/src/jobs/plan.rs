@@ -26,6 +26,9 @@ pub struct Plan {
     pub seed: u64,
     /// How long it runs, in milliseconds.
     pub duration_ms: u64,
+    /// How long it waits before it begins, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub queue_ms: u64,
     /// Why it will fail; `None` if it will complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Box<Problem>>,
@@ -59,6 +62,11 @@ impl Plan {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(millis: &u64) -> bool {
+    *millis == 0
+}
+
 fn no_faults(faults: &Arc<[Fault]>) -> bool {
     faults.is_empty()
 }
@@ -73,6 +81,9 @@ pub const DURATION_S: (u64, u64) = (10, 30);
 pub struct Defaults {
     /// How long jobs run.
     pub duration: DurationLaw,
+    /// How long they wait before they begin; not at all if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<DurationLaw>,
     /// How likely they fail.
     pub error_chance: f64,
     /// What their error says where they do.
@@ -100,6 +111,7 @@ impl Default for Defaults {
                 min: Span::new(Duration::from_secs(DURATION_S.0)),
                 max: Span::new(Duration::from_secs(DURATION_S.1)),
             },
+            queue: None,
             error_chance: ERROR_CHANCE,
             error: None,
             stages: Arc::new([
@@ -122,6 +134,7 @@ impl Defaults {
         let outcome = change.outcome.as_ref();
         Self {
             duration: change.duration.clone().unwrap_or(self.duration.clone()),
+            queue: change.queue.clone().or_else(|| self.queue.clone()),
             error_chance: outcome
                 .and_then(|plan| plan.error_chance)
                 .unwrap_or(self.error_chance),
@@ -145,6 +158,7 @@ impl Defaults {
     pub fn to_wire(&self) -> Simulate {
         Simulate {
             duration: Some(self.duration.clone()),
+            queue: self.queue.clone(),
             outcome: Some(OutcomePlan {
                 error_chance: Some(self.error_chance),
                 error: self.error.clone(),
@@ -162,6 +176,9 @@ impl Defaults {
         let law = own
             .and_then(|simulate| simulate.duration.as_ref())
             .unwrap_or(&self.duration);
+        let queue = own
+            .and_then(|simulate| simulate.queue.as_ref())
+            .or(self.queue.as_ref());
         let error_chance = own_outcome
             .and_then(|plan| plan.error_chance)
             .unwrap_or(self.error_chance);
@@ -181,7 +198,8 @@ impl Defaults {
             .any(|(n, fault)| rng.unit(seed, "stuck", n as u64) < fault.chance.unwrap_or(1.0));
         Plan {
             seed,
-            duration_ms: draw(law, rng, seed),
+            duration_ms: draw(law, rng, seed, "duration"),
+            queue_ms: queue.map_or(0, |law| draw(law, rng, seed, "queue")),
             error: (error_chance > 0.0 && rng.unit(seed, "outcome", 0) < error_chance)
                 .then(|| Box::new(error.cloned().unwrap_or_else(simulated_error))),
             stages: own
@@ -200,11 +218,12 @@ fn simulated_error() -> Problem {
     problem
 }
 
-/// Draws a length in milliseconds, at most [`Span::MAX`].
-fn draw(law: &DurationLaw, rng: Rng, seed: u64) -> u64 {
+/// Draws a length in milliseconds, at most [`Span::MAX`]. Each purpose has draws of its own.
+fn draw(law: &DurationLaw, rng: Rng, seed: u64, purpose: &'static str) -> u64 {
     let mut dice = Dice {
         rng,
         seed,
+        purpose,
         stream: None,
     };
     // A float saturates when it is cast, and no law gives a negative number.
@@ -216,13 +235,14 @@ fn draw(law: &DurationLaw, rng: Rng, seed: u64) -> u64 {
 struct Dice {
     rng: Rng,
     seed: u64,
+    purpose: &'static str,
     stream: Option<ChaCha8Rng>,
 }
 
 impl Dice {
     fn stream(&mut self) -> &mut ChaCha8Rng {
         self.stream
-            .get_or_insert_with(|| self.rng.stream(self.seed, "duration", 0))
+            .get_or_insert_with(|| self.rng.stream(self.seed, self.purpose, 0))
     }
 }
 
@@ -305,7 +325,7 @@ mod tests {
             ("empirical:1s:3s:8s", [3_000, 3_000, 8_000]),
         ] {
             let law = law.parse().unwrap();
-            let drawn = [0, 1, 2].map(|seed| draw(&law, Rng::new(7), seed));
+            let drawn = [0, 1, 2].map(|seed| draw(&law, Rng::new(7), seed, "duration"));
             assert_eq!(drawn, expected, "{law}");
         }
     }

@@ -157,6 +157,7 @@ fn play(law: &DurationLaw, arrivals: Arrivals, seed: u64) -> Tally {
                 ..NewJob::default()
             },
             idempotency_key: None,
+            rendering: None,
         };
         entries.clear();
         engine

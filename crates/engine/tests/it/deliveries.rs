@@ -138,6 +138,7 @@ impl World {
             owner: Owner::ANYONE,
             new,
             idempotency_key: None,
+            rendering: None,
         };
         self.ask(&create).unwrap().job.key
     }
@@ -195,6 +196,8 @@ fn new_endpoint(path: &str) -> CreateEndpoint {
         secret: None,
         description: None,
         ordered: false,
+        rendering: None,
+        kinds: None,
     }
 }
 
@@ -532,6 +535,7 @@ fn a_rotated_secret_signs_beside_the_old_one_for_a_day() {
         owner: Owner::ANYONE,
         endpoint,
         secret: None,
+        keeps_old: true,
     };
     world.ask(&rotate).unwrap();
     let record = world.record(endpoint);
@@ -833,6 +837,7 @@ fn play_with_crash(crash_at: usize) -> usize {
             owner: Owner::ANYONE,
             new,
             idempotency_key: Some(format!("job {n}")),
+            rendering: None,
         });
     }
     creates.reverse();
@@ -938,6 +943,7 @@ fn a_replay_and_a_checkpoint_give_the_same_webhooks() {
         owner: Owner::ANYONE,
         endpoint,
         secret: None,
+        keeps_old: true,
     };
     world.ask(&rotate).unwrap();
     named_job(&mut world, 3);

@@ -42,6 +42,7 @@ fn entries() -> Vec<Entry> {
             events: None,
             secret: None,
         }),
+        rendering: None,
         idempotency: Some(Idempotency {
             key: 11,
             asked: 12,

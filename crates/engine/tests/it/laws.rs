@@ -193,6 +193,7 @@ fn create(owner: Owner, rng: &mut impl rand::Rng) -> Create {
         owner,
         new,
         idempotency_key: (key < 6).then(|| format!("key {key}")),
+        rendering: None,
     }
 }
 
@@ -342,6 +343,7 @@ fn what_nobody_watched_is_dated_when_it_was_due() {
             ..NewJob::default()
         },
         idempotency_key: None,
+        rendering: None,
     };
     let (mut effects, mut fired) = (Vec::new(), Vec::new());
     engine
@@ -370,6 +372,7 @@ fn an_idempotency_key_gives_the_same_job_and_refuses_another_body() {
                 ..NewJob::default()
             },
             idempotency_key: Some("k".to_owned()),
+            rendering: None,
         };
         let mut entries = Vec::new();
         engine.fire(at, usize::MAX, &mut entries, &mut effects);

@@ -4,6 +4,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use abide_engine::JobKey;
 use foldhash::fast::FixedState;
 
 use super::{AnsweredCreate, Attendance, Client};
@@ -21,6 +22,7 @@ struct Pending {
     attendance: Arc<Attendance>,
     clock: Clock,
     client: Client,
+    job: JobKey,
     body: u64,
     has_key: bool,
     is_replay: bool,
@@ -36,13 +38,14 @@ pub fn body_digest(body: &[u8]) -> u64 {
 }
 
 impl PendingCreate {
-    /// A create by that client. `body` is the [digest](body_digest) of its body, `has_key` says whether it has an idempotency
+    /// A create of that job by that client. `body` is the [digest](body_digest) of its body, `has_key` says whether it has an idempotency
     /// key, and `is_replay` whether the job had been made before under that key.
     #[must_use]
     pub fn new(
         attendance: Arc<Attendance>,
         clock: Clock,
         client: Client,
+        job: JobKey,
         body: u64,
         has_key: bool,
         is_replay: bool,
@@ -51,11 +54,18 @@ impl PendingCreate {
             attendance,
             clock,
             client,
+            job,
             body,
             has_key,
             is_replay,
             is_lost: AtomicBool::new(true),
         }))
+    }
+
+    /// The job that it made or found.
+    #[must_use]
+    pub fn job(&self) -> JobKey {
+        self.0.job
     }
 
     /// Its answer reaches the client whole.

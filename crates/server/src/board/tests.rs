@@ -31,6 +31,7 @@ fn engine_with_job(engine: &mut Engine) -> (JobKey, Vec<Effect>) {
             ..NewJob::default()
         },
         idempotency_key: None,
+        rendering: None,
     };
     let effects = apply(engine, &command);
     let Some(Effect::Changed(job, _)) = effects.first() else {

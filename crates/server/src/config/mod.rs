@@ -22,5 +22,6 @@ pub use key::{ApiKey, Role};
 pub use layers::{ConfigError, Layers, Resolved, Source};
 pub use settings::{Config, DEFAULT_JOB, SETTINGS, Setting};
 pub use value::{
-    ClockSort, JobStart, ListenAddr, LogFormat, Quota, RateLimit, Secret, WebhookAllow,
+    ClockSort, Dialects, Directives, JobStart, ListenAddr, LogFormat, Quota, RateLimit, Secret,
+    WebhookAllow,
 };

@@ -12,7 +12,10 @@ use abide_wire::{DurationLaw, Simulate, Span};
 use ipnet::IpNet;
 
 use super::key::ApiKey;
-use super::value::{ClockSort, JobStart, ListenAddr, LogFormat, RateLimit, Value, WebhookAllow};
+use super::value::{
+    ClockSort, Dialects, Directives, JobStart, ListenAddr, LogFormat, RateLimit, Value,
+    WebhookAllow,
+};
 use crate::scenario::Scenario;
 
 /// The engine's name for the default job: what a classic `/status` without an id refers to.
@@ -124,6 +127,12 @@ settings! {
     /// A network of reverse proxies whose `X-Forwarded-For` is believed; may be repeated.
     "trusted-proxy" "ABIDE_TRUSTED_PROXY" "CIDR" trusted_proxy: Vec<IpNet> = "";
 
+    /// Which vendors' interfaces are served below `/dialects/`: `all`, `none`, or names; may be repeated. All if the server
+    /// listens on loopback alone, else none.
+    "dialects" "ABIDE_DIALECTS" "all|none|NAME" dialects: Dialects = "";
+    /// Whether a request to a vendor's interface may say how its job is played: `on` or `off`.
+    "directives" "ABIDE_DIRECTIVES" "on|off" directives: Directives = "on";
+
     /// How many requests a client may make: `3000/min`, `10/s`, `off`. By API key, else by address.
     "rate-limit" "ABIDE_RATE_LIMIT" "RATE" rate_limit: RateLimit = "3000/min";
     /// The longest time a request is held, 1 s to 10 min; longer requests are capped.
@@ -232,6 +241,17 @@ impl Config {
         Defaults {
             scenario: self.scenario.as_ref().map(|scenario| scenario.name.clone()),
             ..Defaults::default().with(&self.simulate())
+        }
+    }
+
+    /// Whether that vendor's interface is served below `/dialects/`.
+    #[must_use]
+    pub fn speaks(&self, name: &str) -> bool {
+        match &self.dialects {
+            Dialects::Near => self.listen.0.ip().is_loopback(),
+            Dialects::All => true,
+            Dialects::None => false,
+            Dialects::Named(names) => names.iter().any(|named| named == name),
         }
     }
 

@@ -57,6 +57,28 @@ pub enum LogFormat {
     Json,
 }
 
+/// Which vendors' interfaces are served below `/dialects/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dialects {
+    /// All of them if the server listens on loopback alone, else none.
+    Near,
+    /// All of them.
+    All,
+    /// None of them.
+    None,
+    /// Those of these names.
+    Named(Vec<String>),
+}
+
+/// Whether requests may say how their jobs are played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directives {
+    /// They may.
+    On,
+    /// What they say is passed over.
+    Off,
+}
+
 /// How many requests a client may make. `None` inside means as many as it likes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit(pub Option<Quota>);
@@ -225,6 +247,31 @@ impl Value for WebhookAllow {
     }
 }
 
+impl Value for Dialects {
+    const IS_LIST: bool = true;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let names: Vec<String> = Value::parse(text)?;
+        Ok(
+            match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                [] => Self::Near,
+                ["all"] => Self::All,
+                ["none"] => Self::None,
+                _ => Self::Named(names),
+            },
+        )
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Near => String::new(),
+            Self::All => "all".to_owned(),
+            Self::None => "none".to_owned(),
+            Self::Named(names) => names.join(","),
+        }
+    }
+}
+
 impl Value for DurationLaw {
     fn parse(text: &str) -> Result<Self, String> {
         text.parse()
@@ -384,6 +431,7 @@ macro_rules! words {
 
 words! {
     ClockSort { "real" => Real, "manual" => Manual }
+    Directives { "on" => On, "off" => Off }
     JobStart { "boot" => Boot, "first-poll" => FirstPoll }
     LogFormat { "text" => Text, "json" => Json }
     Role { "admin" => Admin, "user" => User, "read" => Read }

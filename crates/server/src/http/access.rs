@@ -1,5 +1,6 @@
 //! Who asks: keys, owners and clients.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -34,6 +35,19 @@ pub struct Pass {
     pub owner: Owner,
     /// What may be done.
     pub role: Role,
+}
+
+/// How a client sends its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyForm {
+    /// `Authorization: Bearer KEY`.
+    Bearer,
+    /// `Authorization: SCHEME KEY`, for another scheme.
+    Scheme(&'static str),
+    /// `Authorization: KEY`.
+    Raw,
+    /// In a header of that name, in lower case.
+    Header(&'static str),
 }
 
 /// Who asks, as handlers see it.
@@ -86,7 +100,8 @@ impl Access {
         self.has_admin
     }
 
-    /// What the key in these headers opens. `now` is the machine's time.
+    /// What the key in these headers opens, sent in one of those forms. `is_needed` wants one also if every client may
+    /// ask. `now` is the machine's time.
     ///
     /// # Errors
     ///
@@ -94,30 +109,18 @@ impl Access {
     pub fn pass(
         &self,
         headers: &HeaderMap,
+        forms: &[KeyForm],
+        is_needed: bool,
         address: Option<IpAddr>,
         now: Duration,
     ) -> Result<Pass, ApiError> {
+        if self.is_open() && !is_needed {
+            return Ok(Pass::OPEN);
+        }
+        let sent = key_in(headers, forms)?;
         if self.is_open() {
             return Ok(Pass::OPEN);
         }
-        let mut lines = headers.get_all(header::AUTHORIZATION).iter();
-        let Some(sent) = lines.next() else {
-            return Err(ApiError::unauthorized(
-                "send the header `Authorization: Bearer KEY`",
-            ));
-        };
-        if lines.next().is_some() {
-            return Err(ApiError::unauthorized(
-                "send the header `Authorization` only once",
-            ));
-        }
-        let sent = sent.to_str().ok().and_then(|sent| {
-            let (scheme, key) = sent.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
-        });
-        let sent = sent.ok_or_else(|| {
-            ApiError::unauthorized("the header must be `Authorization: Bearer KEY`")
-        })?;
         let guesser = Client::of_address(address);
         if let Some(wait) = self.guesses.refused(guesser, Class::Request, now) {
             return Err(ApiError::rate_limited(wait));
@@ -128,6 +131,70 @@ impl Access {
                 self.guesses.take(guesser, Class::Request, now);
                 Err(ApiError::unauthorized("the server doesn't know this key"))
             }
+        }
+    }
+}
+
+/// The key in these headers, sent in one of those forms.
+fn key_in<'h>(headers: &'h HeaderMap, forms: &[KeyForm]) -> Result<&'h str, ApiError> {
+    let mut is_wrong = false;
+    for form in forms {
+        let mut lines = headers.get_all(form.header()).iter();
+        let Some(sent) = lines.next() else {
+            continue;
+        };
+        if lines.next().is_some() {
+            let name = form.name();
+            return Err(ApiError::unauthorized(format!(
+                "send the header `{name}` only once"
+            )));
+        }
+        if let Some(key) = sent.to_str().ok().and_then(|sent| form.key(sent)) {
+            return Ok(key);
+        }
+        is_wrong = true;
+    }
+    let form = forms.first().unwrap_or(&KeyForm::Bearer);
+    Err(ApiError::unauthorized(match is_wrong {
+        true => format!("the header must be `{form}`"),
+        false => format!("send the header `{form}`"),
+    }))
+}
+
+impl KeyForm {
+    fn header(&self) -> HeaderName {
+        match self {
+            Self::Header(name) => HeaderName::from_static(name),
+            Self::Bearer | Self::Scheme(_) | Self::Raw => header::AUTHORIZATION,
+        }
+    }
+
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Header(name) => name,
+            Self::Bearer | Self::Scheme(_) | Self::Raw => "Authorization",
+        }
+    }
+
+    /// The key in the header's value, if it has this form.
+    fn key<'h>(&self, sent: &'h str) -> Option<&'h str> {
+        let wanted = match self {
+            Self::Bearer => "bearer",
+            Self::Scheme(scheme) => scheme,
+            Self::Raw | Self::Header(_) => return Some(sent.trim()).filter(|key| !key.is_empty()),
+        };
+        let (scheme, key) = sent.split_once(' ')?;
+        scheme.eq_ignore_ascii_case(wanted).then(|| key.trim())
+    }
+}
+
+impl fmt::Display for KeyForm {
+    /// The header, as it is to be sent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bearer => f.write_str("Authorization: Bearer KEY"),
+            Self::Scheme(scheme) => write!(f, "Authorization: {scheme} KEY"),
+            Self::Raw | Self::Header(_) => write!(f, "{}: KEY", self.name()),
         }
     }
 }
@@ -218,7 +285,13 @@ mod tests {
             headers.append(header::AUTHORIZATION, HeaderValue::from_str(line).unwrap());
         }
         let address = Some(address.parse().unwrap());
-        let pass = access.pass(&headers, address, Duration::from_secs(second));
+        let pass = access.pass(
+            &headers,
+            &[KeyForm::Bearer],
+            false,
+            address,
+            Duration::from_secs(second),
+        );
         pass.map_err(|error| error.problem().status)
     }
 
@@ -248,6 +321,37 @@ mod tests {
         assert_eq!(ask(&access, &[], "10.0.0.1", 0), Err(401));
         assert_eq!(ask(&Access::new(&[]), &[], "10.0.0.1", 0), Ok(Pass::OPEN));
         assert!(!format!("{access:?}").contains("alpha"));
+    }
+
+    #[test]
+    fn a_key_is_found_in_every_form_and_wanted_where_it_is_needed() {
+        let forms = [
+            KeyForm::Header("x-key"),
+            KeyForm::Scheme("Token"),
+            KeyForm::Raw,
+        ];
+        let key = |lines: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, line) in lines {
+                headers.append(*name, HeaderValue::from_str(line).unwrap());
+            }
+            let open = Access::new(&[]).pass(&headers, &forms, true, None, Duration::ZERO);
+            let found = key_in(&headers, &forms);
+            assert_eq!(open.is_ok(), found.is_ok());
+            found
+                .map(str::to_owned)
+                .map_err(|error| error.into_problem().detail.unwrap())
+        };
+        assert_eq!(key(&[("x-key", "a")]).unwrap(), "a");
+        assert_eq!(key(&[("authorization", "token b")]).unwrap(), "b");
+        assert_eq!(key(&[("authorization", "c")]).unwrap(), "c");
+        assert_eq!(key(&[]).unwrap_err(), "send the header `x-key: KEY`");
+        let twice = key(&[("x-key", "a"), ("x-key", "a")]).unwrap_err();
+        assert_eq!(twice, "send the header `x-key` only once");
+        assert_eq!(
+            key(&[("x-key", "")]).unwrap_err(),
+            "the header must be `x-key: KEY`"
+        );
     }
 
     #[test]

@@ -18,10 +18,11 @@ use abide_wire::{Timestamp, headers};
 use super::access::Caller;
 use super::error::ApiError;
 use super::json;
+use super::mount::Mount;
 use super::value::value;
 
 /// The most place holders of one path.
-const PARAMS_MAX: usize = 2;
+const PARAMS_MAX: usize = 4;
 /// The longest request id that is taken from the client, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
@@ -32,6 +33,8 @@ pub(super) struct Call {
     pub method: Method,
     /// The target, as it was sent.
     pub uri: Uri,
+    /// What comes before the path that the route has.
+    pub mount: Mount,
     /// Where the place holders of the route are in the path.
     pub params: Params,
     /// The header fields.

@@ -1,9 +1,9 @@
 //! Who may make a request, and in which words it is answered.
 
-use abide_engine::Job;
 use abide_wire::{Problem, headers};
 use http::{HeaderMap, HeaderName};
 
+use super::access::KeyForm;
 use super::answer::Answer;
 use super::error::problem_answer;
 use super::limits::Verdict;
@@ -85,22 +85,15 @@ pub(super) trait Words: std::fmt::Debug + Sync {
         problem_answer(problem)
     }
 
-    /// A job, shown otherwise than it is; `None` if the system has no words for that, or if the job's native form is
-    /// altered instead.
-    fn altered(&self, _job: &Job, _altered: Altered<'_>) -> Option<Answer> {
-        None
+    /// How clients send their keys.
+    fn keys(&self) -> &'static [KeyForm] {
+        &[KeyForm::Bearer]
     }
-}
 
-/// How a fault has a job shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Altered<'a> {
-    /// As it was before its last change.
-    Stale,
-    /// With that word for its status.
-    Word(&'a str),
-    /// Without its result.
-    NoResult,
+    /// Whether a key must be sent although the server has none, so that a client that forgets it is noticed.
+    fn needs_key(&self) -> bool {
+        false
+    }
 }
 
 const RATELIMIT: HeaderName = HeaderName::from_static(headers::RATELIMIT);

@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use abide_engine::JobKey;
@@ -44,6 +45,8 @@ pub struct Gate {
     state: AppState,
     /// Where requests come from. A gate serves one connection.
     address: Option<IpAddr>,
+    /// The dialect that has the listener's root, if it isn't the native interface.
+    own: Option<Arc<str>>,
     /// Breaks the connection off; without it, a fault that does is an error of the body.
     reset: Option<Reset>,
 }
@@ -78,8 +81,16 @@ impl Gate {
         Self {
             state,
             address,
+            own: None,
             reset: None,
         }
+    }
+
+    /// Serves that dialect at the root, and nothing else.
+    #[must_use]
+    pub fn of_dialect(mut self, name: Arc<str>) -> Self {
+        self.own = Some(name);
+        self
     }
 
     /// Lets faults break the connection off.
@@ -101,8 +112,11 @@ impl Gate {
             route,
             door,
             row,
+            mount,
             params,
-        } = TABLE.find(&head.method, head.uri.path());
+        } = TABLE.find(&head.method, head.uri.path(), self.own.as_deref(), |name| {
+            self.state.config.speaks(name)
+        });
         let (begun, now) = self.state.clock.both();
         let trusted = &self.state.config.trusted_proxy;
         let address = origin_of(self.address, trusted, &head.headers);
@@ -110,13 +124,21 @@ impl Gate {
             Ok(Pass::OPEN)
         } else {
             let access = &self.state.access;
-            access.pass(&head.headers, address, begun)
+            let words = door.words();
+            access.pass(
+                &head.headers,
+                words.keys(),
+                words.needs_key(),
+                address,
+                begun,
+            )
         };
         let owner = pass.as_ref().unwrap_or(&Pass::OPEN).owner;
         let caller = Caller::new(owner, address, &head.headers);
         let call = Call {
             method: head.method,
             uri: head.uri,
+            mount,
             params,
             headers: head.headers,
             body: Bytes::new(),

@@ -285,6 +285,12 @@ impl Row {
         self
     }
 
+    /// Has a body of the usual size, which isn't described.
+    pub(super) const fn takes_body(mut self) -> Self {
+        self.body_bytes_max = Some(BODY_BYTES_MAX);
+        self
+    }
+
     /// Is answered like that.
     pub(super) const fn answers(mut self, answers: &'static [Response]) -> Self {
         self.answers = answers;

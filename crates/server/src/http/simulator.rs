@@ -27,6 +27,9 @@ struct Settings {
     /// What decides every draw.
     seed: u64,
     duration: DurationLaw,
+    /// How long jobs wait before they begin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<DurationLaw>,
     outcome: OutcomePlan,
     stages: Vec<Stage>,
     faults: Vec<Fault>,
@@ -44,6 +47,7 @@ struct SettingsChange {
     /// Begins all luck anew with this seed.
     seed: Option<u64>,
     duration: Option<DurationLaw>,
+    queue: Option<DurationLaw>,
     outcome: Option<OutcomePlan>,
     #[schema(max_items = 50)]
     stages: Option<Vec<Stage>>,
@@ -65,6 +69,8 @@ struct ScenarioShown {
     description: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration: Option<DurationLaw>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<DurationLaw>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<OutcomePlan>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,6 +162,7 @@ fn change(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let change: SettingsChange = call.json()?;
     let own = Simulate {
         duration: change.duration,
+        queue: change.queue,
         outcome: change.outcome,
         stages: change.stages,
         faults: change.faults,
@@ -189,6 +196,7 @@ fn scenarios(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
         name: scenario.name,
         description: scenario.description,
         duration: scenario.simulate.duration,
+        queue: scenario.simulate.queue,
         outcome: scenario.simulate.outcome,
         stages: scenario.simulate.stages,
         faults: scenario.simulate.faults,
@@ -252,6 +260,7 @@ fn settings(state: &AppState) -> Settings {
         scenario: defaults.scenario.clone(),
         seed: rng.seed(),
         duration: defaults.duration.clone(),
+        queue: defaults.queue.clone(),
         outcome: OutcomePlan {
             error_chance: Some(defaults.error_chance),
             error: defaults.error.clone(),

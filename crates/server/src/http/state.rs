@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
+use abide_engine::JobKey;
 use abide_wire::Timestamp;
 
 use super::access::{Access, Caller};
@@ -145,17 +146,18 @@ impl AppState {
         Timestamp::from_millis(self.0.started_ms)
     }
 
-    /// A create by that caller that has made its job; see [`PendingCreate::new`].
+    /// A create by that caller that has made that job; see [`PendingCreate::new`].
     pub(super) fn pending_create(
         &self,
         caller: &Caller,
+        job: JobKey,
         body: u64,
         has_key: bool,
         is_replay: bool,
     ) -> PendingCreate {
         let (attendance, clock) = (self.attendance.clone(), self.clock.clone());
         let client = caller.counted();
-        PendingCreate::new(attendance, clock, client, body, has_key, is_replay)
+        PendingCreate::new(attendance, clock, client, job, body, has_key, is_replay)
     }
 
     /// An id for a request that came without one.

@@ -8,14 +8,16 @@ use http::{HeaderValue, Method, StatusCode, header};
 
 use super::answer::{Answer, Outcome};
 use super::call::{Call, Params};
-use super::dialect::DIALECTS;
+use super::dialect::{self, DIALECTS, Dialect};
 use super::door::Door;
 use super::error::ApiError;
+use super::mount::Mount;
 use super::route::{Response, Row, Verb, inline};
 use super::state::AppState;
 use super::{
     attendance, dashboard, events, feed, jobs, openapi, ops, requests, simulator, webhooks,
 };
+use crate::telling::{Telling, Told};
 
 /// The native rows. Paths are described in this order.
 const NATIVE: &[&[Row]] = &[
@@ -44,7 +46,18 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
 
 /// Finds rows.
 pub(super) struct Table {
-    paths: matchit::Router<Vec<&'static Row>>,
+    root: Paths,
+    /// Those of each dialect that is mounted, after its mount.
+    mounted: Vec<(&'static Dialect, Paths)>,
+}
+
+type Paths = matchit::Router<Route>;
+
+/// All rows of one path.
+struct Route {
+    /// The whole path, which is its name in metrics.
+    path: Box<str>,
+    rows: Vec<&'static Row>,
 }
 
 /// What a method and a path lead to.
@@ -55,24 +68,31 @@ pub(super) struct Found {
     pub door: Door,
     /// The row, or why there is none.
     pub row: Result<&'static Row, ApiError>,
+    /// What comes before the row's path.
+    pub mount: Mount,
     /// Where the place holders are.
     pub params: Params,
 }
 
-/// Every row.
+/// Every row of the root.
 pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
     let native = NATIVE.iter().copied();
-    native
-        .chain(DIALECTS.iter().map(|dialect| dialect.rows))
-        .flatten()
+    let at_root = DIALECTS.iter().filter(|dialect| !dialect.is_mounted());
+    native.chain(at_root.map(|dialect| dialect.rows)).flatten()
+}
+
+/// The names of the dialects that are mounted.
+pub fn dialects() -> impl Iterator<Item = &'static str> {
+    let mounted = DIALECTS.iter().filter(|dialect| dialect.is_mounted());
+    mounted.map(|dialect| dialect.name)
 }
 
 /// Says a native webhook event in the form that a dialect has registered an endpoint with; `None` if none can.
 #[must_use]
-pub fn render_webhook(form: &str, event: &str) -> Option<String> {
-    DIALECTS
-        .iter()
-        .find_map(|dialect| (dialect.render)(form, event))
+pub fn render_webhook(telling: &Telling<'_>) -> Option<Told> {
+    let name = telling.form.split(['/', ' ']).next()?;
+    let dialect = DIALECTS.iter().find(|dialect| dialect.name == name)?;
+    (dialect.tell)(telling)
 }
 
 /// The parts of the interface that dialects add.
@@ -82,41 +102,83 @@ fn tags() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 impl Table {
     fn new() -> Self {
-        let mut of_paths: Vec<Vec<&'static Row>> = Vec::new();
-        for row in rows() {
-            match of_paths.iter_mut().find(|rows| rows[0].path == row.path) {
-                Some(rows) => rows.push(row),
-                None => of_paths.push(vec![row]),
-            }
+        let mounted = DIALECTS.iter().filter(|dialect| dialect.is_mounted());
+        Self {
+            root: paths("", rows()),
+            mounted: mounted
+                .map(|dialect| {
+                    let mount = format!("/dialects/{}", dialect.name);
+                    let rows = dialect.rows.iter().chain(dialect::FILES);
+                    (dialect, paths(&mount, rows))
+                })
+                .collect(),
         }
-        let mut paths = matchit::Router::new();
-        for rows in of_paths {
-            let added = paths.insert(rows[0].path, rows);
-            added.expect("no two paths mean the same, as a test sees");
-        }
-        Self { paths }
     }
 
-    /// The row for that method and path.
-    pub(super) fn find(&'static self, method: &Method, path: &str) -> Found {
-        let Ok(found) = self.paths.at(path) else {
+    /// The row for that method and path, of a listener that is `own` to a dialect or to none. `speaks` says whether the
+    /// dialect of a name is on.
+    pub(super) fn find(
+        &'static self,
+        method: &Method,
+        path: &str,
+        own: Option<&str>,
+        speaks: impl Fn(&str) -> bool,
+    ) -> Found {
+        let mounted = Mount::of(path, own).and_then(|(mount, name)| {
+            let mut all = self.mounted.iter();
+            let (dialect, paths) = all.find(|(dialect, _)| dialect.name == name)?;
+            (own.is_some() || speaks(name)).then_some((mount, *dialect, paths))
+        });
+        let (mount, paths, words) = match mounted {
+            Some((mount, dialect, paths)) => (mount, paths, Some(dialect.words)),
+            None => (Mount::default(), &self.root, None),
+        };
+        let Ok(found) = paths.at(&path[mount.base..]) else {
             return Found {
                 route: OTHER,
-                door: door_of_unknown(path),
+                door: words.map_or_else(|| door_of_unknown(path), Door::Dialect),
                 row: Err(ApiError::not_found("there is nothing at this path")),
+                mount,
                 params: Params::default(),
             };
         };
-        let rows = found.value;
+        let Route { path: route, rows } = found.value;
         let verb = Verb::of(method);
         let row = rows.iter().find(|row| Some(row.verb) == verb);
         Found {
-            route: rows[0].path,
-            door: rows[0].door,
+            route,
+            door: match (rows[0].door, words) {
+                // Whatever is mounted speaks in the words of its dialect.
+                (Door::Native, Some(words)) => Door::Dialect(words),
+                (door, _) => door,
+            },
             row: row.copied().ok_or_else(|| other_method(rows)),
+            mount,
             params: Params::of(path, &found.params),
         }
     }
+}
+
+/// Those rows by their paths.
+fn paths(mount: &str, rows: impl Iterator<Item = &'static Row>) -> Paths {
+    let mut of_paths: Vec<Vec<&'static Row>> = Vec::new();
+    for row in rows {
+        match of_paths.iter_mut().find(|rows| rows[0].path == row.path) {
+            Some(rows) => rows.push(row),
+            None => of_paths.push(vec![row]),
+        }
+    }
+    let mut paths = matchit::Router::new();
+    for rows in of_paths {
+        let path = rows[0].path;
+        let route = Route {
+            path: format!("{mount}{path}").into(),
+            rows,
+        };
+        let added = paths.insert(path, route);
+        added.expect("no two paths mean the same, as a test sees");
+    }
+    paths
 }
 
 /// Who may ask for a path that leads nowhere. It tells nothing, but asking for many of them has its limit.
@@ -129,7 +191,11 @@ fn door_of_unknown(path: &str) -> Door {
         return Door::Open;
     }
     let mut dialects = DIALECTS.iter();
-    match dialects.find(|dialect| dialect.trees.iter().any(&is_under)) {
+    match dialects.find(|dialect| {
+        dialect
+            .trees
+            .is_some_and(|trees| trees.iter().any(&is_under))
+    }) {
         Some(dialect) => Door::Dialect(dialect.words),
         None => Door::Native,
     }
@@ -207,7 +273,7 @@ mod tests {
                 (Method::PATCH, Verb::Patch),
                 (Method::DELETE, Verb::Delete),
             ] {
-                let found = TABLE.find(&method, &path);
+                let found = TABLE.find(&method, &path, None, |_| true);
                 assert_eq!(found.route, row.path);
                 if verb == row.verb {
                     let row = found.row.unwrap();
@@ -252,7 +318,7 @@ mod tests {
             ("/assets/", true, false),
             ("/docs/odd", true, false),
         ] {
-            let found = TABLE.find(&Method::PUT, path);
+            let found = TABLE.find(&Method::PUT, path, None, |_| true);
             assert_eq!(found.door.is_open(), is_open, "{path}");
             assert_eq!(is_dialect(found.door), is_others, "{path}");
         }

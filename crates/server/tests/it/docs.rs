@@ -1,4 +1,4 @@
-//! `docs/simulator.md`, run: each command is carried out against a server in process, and what the page shows of an answer is looked
+//! `docs/simulator.md` and the pages of `docs/dialects/`, run: each command is carried out against a server in process, and what the page shows of an answer is looked
 //! for in it.
 //!
 //! `sh` blocks are read as far as this page needs it: `abide serve FLAGS &`, `curl` with a few of its flags, `| jq` of one member, and
@@ -28,6 +28,29 @@ struct Reader {
 
 #[tokio::test(start_paused = true)]
 async fn every_block_of_the_simulators_page_is_true() {
+    let run = read(PAGE).await;
+    assert!(run >= 20, "{run} blocks were found");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_block_of_the_dialects_pages_is_true() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/dialects");
+    for page in std::fs::read_dir(folder).unwrap() {
+        let page = page.unwrap().path();
+        let text = std::fs::read_to_string(&page).unwrap();
+        assert!(read(&text).await >= 1, "{} has no blocks", page.display());
+    }
+    let index = std::fs::read_to_string(format!("{folder}/README.md")).unwrap();
+    for name in abide_server::http::dialects() {
+        assert!(
+            index.contains(&format!("]({name}.md)")),
+            "{name} has no page"
+        );
+    }
+}
+
+/// Runs every block of a page, and says how many there were.
+async fn read(page: &str) -> usize {
     let mut reader = Reader {
         house: House::with(&[]).await,
         place: tempfile::tempdir().unwrap(),
@@ -35,7 +58,7 @@ async fn every_block_of_the_simulators_page_is_true() {
         last: None,
     };
     let mut run = 0;
-    let mut rest = PAGE;
+    let mut rest = page;
     while let Some((_, from)) = rest.split_once("\n```") {
         let (language, from) = from.split_once('\n').unwrap();
         let (block, after) = from.split_once("\n```").expect("a block ends");
@@ -44,12 +67,14 @@ async fn every_block_of_the_simulators_page_is_true() {
             "toml" => reader.file(block),
             "json" => reader.expect_json(block),
             "http" => reader.expect_http(block),
+            // It is looked at, not run.
+            "text" => {}
             other => panic!("nobody knows how to run {other:?}:\n{block}"),
         }
         run += 1;
         rest = after;
     }
-    assert!(run >= 20, "{run} blocks were found");
+    run
 }
 
 impl Reader {
@@ -80,6 +105,7 @@ impl Reader {
         match words.remove(0).as_str() {
             "abide" => return self.serve(&words).await,
             "curl" => self.last = Some(self.curl(&words).await),
+            "export" => return,
             other => panic!("{other:?} is not a command of this page"),
         }
         if let Some(filter) = filter {

@@ -34,6 +34,7 @@ fn create(length: Duration, idempotency_key: Option<&str>) -> Create {
             ..NewJob::default()
         },
         idempotency_key: idempotency_key.map(str::to_owned),
+        rendering: None,
     }
 }
 

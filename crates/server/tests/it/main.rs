@@ -4,6 +4,7 @@ mod bounds;
 mod classic;
 mod common;
 mod connections;
+mod dialects;
 mod docs;
 mod driver;
 mod faults;

@@ -84,6 +84,7 @@ fn ask(house: &House, count: usize) -> JoinSet<Result<Created, Failure>> {
                 owner: Owner::ANYONE,
                 new,
                 idempotency_key: None,
+                rendering: None,
             };
             commands.ask(create).await
         });

@@ -53,6 +53,7 @@ fn external_job() -> Create {
             ..NewJob::default()
         },
         idempotency_key: None,
+        rendering: None,
     }
 }
 
@@ -68,6 +69,8 @@ fn each_change_of_a_job_with_as_many_endpoints_as_there_may_be_is_short() {
             secret: None,
             description: None,
             ordered: true,
+            rendering: None,
+            kinds: None,
         };
         carry_out(&mut engine, &board, &new);
     }

@@ -3,27 +3,63 @@
 //! A dialect translates at the edge, both ways, and nothing behind it knows that dialects exist. It is a folder of
 //! this one and a row in [`DIALECTS`]: it brings rows for the route table and [`Words`] for what the gate says on all
 //! of them.
+//!
+//! The classic routes are at the root. A vendor's interface is mounted, below `/dialects/NAME` (see
+//! [`mount`](super::mount)), and made of the same parts as every other vendor's:
+//!
+//! | part | what it is |
+//! |---|---|
+//! | [`thing`] | a sort of job of a vendor's: its kind, how its ids are written, how it is shown |
+//! | [`job`] | create, read, cancel and remove such a job |
+//! | [`list`] | its lists, page by page |
+//! | [`stream`] | its event streams |
+//! | [`files`] | the files that its results are |
+//! | [`id`] | ids in the vendor's form, each of which is a job's name written otherwise |
+//! | [`directive`] | how a request says what shall happen to its job |
+//! | [`vendor`] | its words: keys and errors |
 
 mod classic;
+mod directive;
+mod files;
+mod id;
+mod job;
+mod list;
+mod replicate;
+mod runway;
+mod stream;
+mod thing;
+mod vendor;
 
 use super::door::Words;
 use super::route::Row;
+use crate::telling::{Telling, Told};
+
+pub(super) use files::FILES;
 
 /// Another system's interface.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialect {
-    /// Its routes.
+    /// Its name: its folder's, and the last part of its mount.
+    pub name: &'static str,
+    /// Its routes. The paths of one that is mounted come after its mount.
     pub rows: &'static [Row],
     /// How it says what every route may have to say.
     pub words: &'static dyn Words,
-    /// Paths whose unknown sub-paths are answered in its words, too.
-    pub trees: &'static [&'static str],
-    /// How it says a native webhook event, for an endpoint that was registered with that form; `None` if it doesn't know
-    /// the form, or has no words for the event.
-    pub render: fn(form: &str, event: &str) -> Option<String>,
+    /// For one at the root, the paths whose unknown sub-paths are answered in its words, too; `None` if it is mounted.
+    pub trees: Option<&'static [&'static str]>,
+    /// How it tells a native webhook event, for an endpoint that was registered with that form: its name, and after `/` or
+    /// a space what it likes; `None` if it doesn't know the form, or has no words for the event.
+    pub tell: fn(&Telling<'_>) -> Option<Told>,
     /// The part of the description that its routes are; `None` if they aren't described.
     pub tag: Option<(&'static str, &'static str)>,
 }
 
 /// All of them.
-pub(super) const DIALECTS: &[Dialect] = &[classic::DIALECT];
+pub(super) const DIALECTS: &[Dialect] = &[classic::DIALECT, replicate::DIALECT, runway::DIALECT];
+
+impl Dialect {
+    /// Whether it is mounted, rather than at the root.
+    pub(super) const fn is_mounted(&self) -> bool {
+        self.trees.is_none()
+    }
+}

@@ -12,7 +12,7 @@ use super::decisions::Decisions;
 use crate::board::Look;
 use crate::http::answer::{Answer, Body};
 use crate::http::call::Tags;
-use crate::http::door::{Altered, Words};
+use crate::http::seen::{Seen, Shown};
 use crate::http::state::AppState;
 use crate::http::value::tag_of_revision;
 
@@ -91,37 +91,29 @@ pub(super) async fn tamper_set(
 }
 
 /// Shows the job of a read in a dialect as the faults have it.
-pub(super) fn tamper_words(
+pub(super) fn tamper_shown(
     state: &AppState,
-    words: &'static dyn Words,
     faults: &[Fault],
-    key: JobKey,
+    shown: &Shown,
     answer: Answer,
     decisions: &mut Decisions,
 ) -> Answer {
-    let Look::Found(job) = state.board.look(key) else {
+    let is_played = |fault: &&Fault| {
+        is_shown(fault) && (shown.has_result || fault.fault != FaultKind::LateResult)
+    };
+    let faults: Vec<Fault> = faults.iter().filter(is_played).cloned().collect();
+    let Look::Found(job) = state.board.look(shown.job) else {
         return answer;
     };
-    if answer.status() != StatusCode::OK {
+    let Some(mut altered) = job.as_of(job.revision).and_then(|job| owned(&job)) else {
+        return answer;
+    };
+    let before = decisions.len();
+    show(state, &faults, shown.job, &mut altered, decisions);
+    if decisions.len() == before {
         return answer;
     }
-    // Whether the answer, which may be a moment old, shows the end.
-    let is_done = answer.headers().contains_key(headers::SERVER_TIMING);
-    for fault in faults {
-        let altered = match fault.fault {
-            FaultKind::Stale if is_done && is_fresh(state, &job, fault) => Altered::Stale,
-            FaultKind::LateResult if is_done && is_fresh(state, &job, fault) => Altered::NoResult,
-            FaultKind::UnknownStatus if !is_done => {
-                Altered::Word(fault.word.as_deref().unwrap_or(WORD))
-            }
-            _ => continue,
-        };
-        if let Some(altered) = words.altered(&job, altered) {
-            decisions.note(fault.fault);
-            return altered;
-        }
-    }
-    answer
+    (shown.show)(&Seen::new(&altered, &shown.base, state.clock.now()).queued(&job))
 }
 
 /// Shows one job as the faults have it.
@@ -163,8 +155,11 @@ fn is_fresh(state: &AppState, job: &Job, fault: &Fault) -> bool {
 
 /// The job before its last change.
 fn as_it_was(job: &Job) -> Option<WireJob> {
-    let before = job.as_of(job.revision.checked_sub(1)?)?;
-    let text = serde_json::to_string(&before).ok()?;
+    owned(&job.as_of(job.revision.checked_sub(1)?)?)
+}
+
+fn owned(job: &abide_wire::Job<&RawValue>) -> Option<WireJob> {
+    let text = serde_json::to_string(job).ok()?;
     serde_json::from_str(&text).ok()
 }
 

@@ -16,9 +16,9 @@ use crate::board::Look;
 use crate::http::access::Caller;
 use crate::http::answer::{Answer, Body};
 use crate::http::call::{Call, Tags};
-use crate::http::door::{Door, Words};
 use crate::http::error::ApiError;
 use crate::http::route::{Meets, Row, Subject};
+use crate::http::seen::Shown;
 use crate::http::state::AppState;
 use crate::net::Reset;
 
@@ -31,8 +31,6 @@ pub(in crate::http) struct Play {
     state: AppState,
     caller: Caller,
     reset: Option<Reset>,
-    /// The words in which a job is shown, if they aren't the native ones.
-    words: Option<&'static dyn Words>,
     what: What,
 }
 
@@ -79,10 +77,6 @@ impl Play {
             state: state.clone(),
             caller: call.caller,
             reset: reset.cloned(),
-            words: match row.door {
-                Door::Dialect(words) => Some(words),
-                _ => None,
-            },
             what,
         })
     }
@@ -137,8 +131,9 @@ impl Play {
         if !self.state.board.plays_faults() {
             return answer;
         }
-        let subject = created(&answer).map(|job| Subject {
-            job,
+        let created = answer.extensions().get::<PendingCreate>();
+        let subject = created.map(|created| Subject {
+            job: created.job(),
             owner: self.caller.owner,
         });
         let Some(job) = subject.and_then(|subject| find(&self.state, subject)) else {
@@ -184,19 +179,17 @@ impl Play {
         Some(error.into())
     }
 
-    /// Shows the job as the faults have it, in the words of the route.
+    /// Shows the job as the faults have it, in the words in which it was shown.
     async fn tamper(
         &self,
         met: &Met,
         key: JobKey,
         call: &Call,
-        answer: Answer,
+        mut answer: Answer,
         decisions: &mut Decisions,
     ) -> Answer {
-        match self.words {
-            Some(words) => {
-                job::tamper_words(&self.state, words, &met.faults, key, answer, decisions)
-            }
+        match answer.extensions_mut().remove::<Shown>() {
+            Some(shown) => job::tamper_shown(&self.state, &met.faults, &shown, answer, decisions),
             None => {
                 let known = Tags::if_none_match(&call.headers);
                 job::tamper(&self.state, &met.faults, key, &known, answer, decisions).await
@@ -289,13 +282,4 @@ fn find(state: &AppState, subject: Subject) -> Option<Arc<Job>> {
         Look::Found(job) if job.owner == subject.owner => Some(job),
         _ => None,
     }
-}
-
-/// The job that was made, by where the answer says that it is.
-fn created(answer: &Answer) -> Option<JobKey> {
-    if !answer.status().is_success() {
-        return None;
-    }
-    let location = answer.headers().get(header::LOCATION)?.to_str().ok()?;
-    location.rsplit('/').next()?.parse().ok()
 }

@@ -11,12 +11,12 @@ use super::idempotency;
 use crate::attendance::{Read, body_digest};
 use crate::board::Channel;
 use crate::http::answer::{Answer, Outcome};
+use crate::http::base::Base;
 use crate::http::call::Call;
 use crate::http::error::{ApiError, held, soon};
 use crate::http::hold::{Hold, hold};
 use crate::http::represent::{add_preference, add_respond_async, show};
 use crate::http::state::AppState;
-use crate::http::value::value;
 use crate::http::webhooks::{check_webhook_of, show_secret_of_job, wait_for_early_webhook};
 
 const OPERATION_LOCATION: HeaderName = HeaderName::from_static(headers::OPERATION_LOCATION);
@@ -40,6 +40,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         owner: caller.owner,
         new,
         idempotency_key: idempotency::key(&call.headers)?,
+        rendering: None,
     };
     // Room for the hold is taken first: a create that can't be held as asked should make no job.
     let granted = wanted_hold(call)
@@ -53,7 +54,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     let is_hold = granted.is_some();
     let answer = async move {
         let Created { job, replayed } = state.commands.ask(create).await?;
-        let pending = state.pending_create(&caller, digest, has_key, replayed);
+        let pending = state.pending_create(&caller, job.key, digest, has_key, replayed);
         wait_for_early_webhook(&state, job.key).await;
         let job = match &granted {
             Some(granted) if !job.is_done() => {
@@ -103,35 +104,4 @@ fn accepted(state: &AppState, job: &Job, base: &Base, now: Timestamp) -> Result<
     out.insert(header::LOCATION, path);
     show_secret_of_job(state, job, out);
     Ok(answer)
-}
-
-/// Where the client reaches this server, as far as its request tells.
-#[derive(Debug)]
-struct Base {
-    scheme: &'static str,
-    host: Option<Box<str>>,
-}
-
-impl Base {
-    fn of(call: &Call) -> Self {
-        // HTTP/2 has the host in the URI.
-        let authority = call.uri.authority().map(http::uri::Authority::as_str);
-        Self {
-            scheme: match call.field("x-forwarded-proto") {
-                Some("https") => "https",
-                _ => "http",
-            },
-            host: authority.or_else(|| call.field("host")).map(Box::from),
-        }
-    }
-
-    /// The URL of that path as the client would reach it, or the path if that can't be told.
-    fn url(&self, path: &str) -> HeaderValue {
-        value(|text| {
-            if let Some(host) = &self.host {
-                text.str(self.scheme).str("://").str(host);
-            }
-            text.str(path);
-        })
-    }
 }

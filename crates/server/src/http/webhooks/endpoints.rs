@@ -57,6 +57,8 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         secret: secret(new.secret.as_deref())?,
         description: new.description,
         ordered: new.ordered.unwrap_or(false),
+        rendering: None,
+        kinds: None,
     };
     let state = state.clone();
     soon(async move {
@@ -147,6 +149,7 @@ pub(super) fn rotate(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         owner: call.caller.owner,
         endpoint: endpoint.key,
         secret: secret(rotation.secret.as_deref())?,
+        keeps_old: true,
     };
     let state = state.clone();
     soon(async move {

@@ -2,7 +2,7 @@
 
 mod isolation;
 mod life;
-mod receivers;
+pub mod receivers;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use abide_engine::{Create, Created, Json};
 use abide_wire::{DurationLaw, NewJob, OutcomePlan, Simulate, Span, headers};
 
-use super::words::{show, word};
+use super::words::show;
 use crate::attendance::body_digest;
 use crate::http::answer::Outcome;
 use crate::http::call::Call;
@@ -40,12 +40,13 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
             ..NewJob::<Json>::default()
         },
         idempotency_key: None,
+        rendering: None,
     };
     let state = state.clone();
     soon(async move {
         let Created { job, .. } = state.commands.ask(create).await?;
-        let pending = state.pending_create(&caller, digest, has_key, false);
-        let mut answer = show(&job, word(job.state));
+        let pending = state.pending_create(&caller, job.key, digest, has_key, false);
+        let mut answer = show(&job);
         let out = answer.headers_mut();
         add_age(out, &job, state.clock.now());
         let path = HeaderValue::try_from(format!("/status/{}", job.key));

@@ -29,10 +29,11 @@ const STATUS: &[Response] =
 
 /// All that the rest of the server knows of it.
 pub(super) const DIALECT: Dialect = Dialect {
+    name: "classic",
     rows: ROUTES,
     words: &words::Classic,
-    trees: &["/webhooks", "/status/"],
-    render: webhooks::render,
+    trees: Some(&["/webhooks", "/status/"]),
+    tell: webhooks::tell,
     tag: Some((
         TAG,
         "The routes of five earlier systems, as their clients speak them.",

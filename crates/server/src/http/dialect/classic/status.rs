@@ -9,7 +9,7 @@ use abide_engine::{Job, Owner};
 use abide_wire::{Timestamp, Until};
 
 use super::default_job;
-use super::words::{show, word};
+use super::words;
 use crate::attendance::Read;
 use crate::board::Channel;
 use crate::config::DEFAULT_JOB;
@@ -148,7 +148,10 @@ fn shown(
         ..Read::of(job, now)
     };
     state.attendance.read(caller.counted(), read);
-    let mut answer = show(job, word(job.state));
+    let mut answer = words::show(job);
+    if state.board.plays_faults() {
+        answer.extensions_mut().insert(words::shown(job));
+    }
     add_age(answer.headers_mut(), job, now);
     answer
 }

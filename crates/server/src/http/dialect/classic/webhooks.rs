@@ -3,25 +3,30 @@
 use abide_wire::{Event, EventKind};
 use serde_json::json;
 
+use crate::telling::{Telling, Told};
+
 /// `{"result": "completed" | "error", "timestamp": <milliseconds>}`.
 pub(super) const RESULT: &str = "classic/result";
 /// `{"status": "completed" | "error"}`, and nothing that isn't a string.
 pub(super) const STATUS: &str = "classic/status";
 
 /// Says a native event in that form; `None` if the form is none of these, or the event is no end.
-pub(super) fn render(form: &str, event: &str) -> Option<String> {
-    let event: Event = serde_json::from_str(event).ok()?;
+pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
+    let event: Event = serde_json::from_str(telling.event).ok()?;
     let word = match event.kind {
         EventKind::Completed => "completed",
         EventKind::Failed | EventKind::Canceled => "error",
         _ => return None,
     };
-    let body = match form {
+    let body = match telling.form {
         RESULT => json!({"result": word, "timestamp": event.timestamp.as_millis()}),
         STATUS => json!({"status": word}),
         _ => return None,
     };
-    Some(body.to_string())
+    Some(Told {
+        body: body.to_string(),
+        headers: None,
+    })
 }
 
 #[cfg(test)]
@@ -53,8 +58,15 @@ mod tests {
                 "links": {"self": "", "events": "", "cancel": ""},
             });
             let event = json!({"type": kind, "timestamp": at, "data": job});
-            let body = render(form, &event.to_string());
-            assert_eq!(body.as_deref(), expected, "{kind} as {form}");
+            let told = tell(&Telling {
+                form,
+                event: &event.to_string(),
+                id: "msg_1",
+                at: abide_wire::Timestamp::from_millis(5),
+                secrets: Vec::new(),
+            });
+            let body = told.as_ref().map(|told| told.body.as_str());
+            assert_eq!(body, expected, "{kind} as {form}");
         }
     }
 }

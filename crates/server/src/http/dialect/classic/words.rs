@@ -8,9 +8,11 @@ use abide_engine::Job;
 use abide_engine::State as JobState;
 
 use crate::http::answer::Answer;
-use crate::http::door::{Altered, Words};
+use crate::http::base::Base;
+use crate::http::door::Words;
 use crate::http::limits::Verdict;
 use crate::http::represent::of_json;
+use crate::http::seen::Shown;
 use crate::http::value::{tag_of_revision, value};
 
 /// About as long is the body of an answer, in bytes.
@@ -61,20 +63,6 @@ impl Words for Classic {
     fn of_a_job(&self) -> &'static [(&'static str, bool, &'static str)] {
         &[("Cache-Control", false, "`no-store`.")]
     }
-
-    fn altered(&self, job: &Job, altered: Altered<'_>) -> Option<Answer> {
-        match altered {
-            Altered::Stale => {
-                let mut answer = show(job, "pending");
-                let before = tag_of_revision(job.revision.saturating_sub(1));
-                answer.headers_mut().insert(header::ETAG, before);
-                Some(answer)
-            }
-            Altered::Word(word) => Some(show(job, word)),
-            // No result is shown here.
-            Altered::NoResult => None,
-        }
-    }
 }
 
 /// The word of these systems for where a job stands.
@@ -86,18 +74,36 @@ pub(super) const fn word(state: JobState) -> &'static str {
     }
 }
 
+/// The job as it is.
+pub(super) fn show(job: &Job) -> Answer {
+    show_as(job.key.to_id().as_str(), word(job.state), job.revision)
+}
+
+/// How the job can be shown otherwise.
+pub(super) fn shown(job: &Job) -> Shown {
+    Shown {
+        job: job.key,
+        show: |seen| {
+            let word = seen.word(&["pending", "pending", "completed", "error", "error"]);
+            show_as(seen.id, word, seen.revision)
+        },
+        base: Base::default(),
+        has_result: false,
+    }
+}
+
 /// The job with that word for its status.
-pub(super) fn show(job: &Job, word: &str) -> Answer {
+fn show_as(id: &str, word: &str, revision: u64) -> Answer {
     let mut body = Vec::with_capacity(BODY_BYTES);
     let shown = ClassicJob {
-        job_id: job.key.to_id(),
+        job_id: id.into(),
         status: word,
         result: word,
     };
     serde_json::to_writer(&mut body, &shown).expect("three words are JSON");
     let mut answer = of_json(Bytes::from(body));
     let out = answer.headers_mut();
-    out.insert(header::ETAG, tag_of_revision(job.revision));
+    out.insert(header::ETAG, tag_of_revision(revision));
     let never = HeaderValue::from_static("no-store");
     out.insert(header::CACHE_CONTROL, never);
     answer

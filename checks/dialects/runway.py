@@ -1,0 +1,30 @@
+"""Runway: python `runwayml`, unmodified. BASE_URL stands for https://api.dev.runwayml.com (env RUNWAYML_BASE_URL)
+Its waiter first sleeps 4.5 to 7.5 s, whatever the job does, so this takes half a minute."""
+import os, time
+from _acceptance import *
+os.environ['RUNWAYML_BASE_URL'] = base()
+import runwayml as sdk
+c = sdk.RunwayML(api_key='key_test', max_retries=0)
+
+text, headers = directive('1s')
+t = c.image_to_video.create(model='gen4_turbo', prompt_image='https://example.com/i.png', prompt_text='a corgi ' + text, ratio='1280:720', duration=5, extra_headers=headers)
+check('create', bool(t.id))
+out = t.wait_for_task_output()
+check('wait_for_task_output()', out.status == 'SUCCEEDED' and out.output, out.status)
+text, headers = directive('1s')
+t = c.voice_dubbing.create(model='eleven_voice_dubbing', audio_uri='https://example.com/talk.mp3?' + text, target_lang='es', extra_headers=headers)
+check('voice_dubbing: the same waiter', t.wait_for_task_output().status == 'SUCCEEDED')
+text, headers = directive('1s', error='boom')
+t = c.image_to_video.create(model='gen4_turbo', prompt_image='https://example.com/i.png', prompt_text=text, ratio='1280:720', extra_headers=headers)
+try: t.wait_for_task_output(); check('a failing task raises TaskFailedError', False)
+except sdk.TaskFailedError as e: check('a failing task raises TaskFailedError', e.task_details.failure, e.task_details.failure_code)
+text, headers = directive('1h')
+t = c.image_to_video.create(model='gen4_turbo', prompt_image='https://example.com/i.png', prompt_text=text, ratio='1280:720', extra_headers=headers)
+try: t.wait_for_task_output(timeout=1); check('a slow one raises TaskTimeoutError', False)
+except sdk.TaskTimeoutError as e: check('a slow one raises TaskTimeoutError', e.task_details.status in ('PENDING', 'RUNNING', 'THROTTLED'), e.task_details.status)
+c.tasks.delete(t.id)
+check('cancel (DELETE) ends it as CANCELLED', c.tasks.retrieve(t.id).status == 'CANCELLED')
+c.tasks.delete(t.id)
+try: c.tasks.retrieve(t.id); check('a deleted one is NotFoundError', False)
+except sdk.NotFoundError: check('a deleted one is NotFoundError', True)
+done()

@@ -1,0 +1,72 @@
+//! The files that results are: `/files/ID.mp4` below every mount.
+//!
+//! A result's URL leads back here, so that an application under test can fetch it. Some clients refuse to fetch from
+//! loopback; for them a [directive](super::directive) `result=data` makes it a `data:` URL. What is in it is the beginning
+//! of a film and no more.
+
+use abide_engine::State;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::{HeaderValue, header};
+
+use crate::board::Look;
+use crate::http::answer::{Answer, Outcome};
+use crate::http::call::Call;
+use crate::http::door::Door;
+use crate::http::error::ApiError;
+use crate::http::route::Row;
+use crate::http::seen::Seen;
+use crate::http::state::AppState;
+
+use super::id::Id;
+use super::thing::text;
+
+/// The head of an MP4 file.
+const FILM: &[u8] = b"\0\0\0\x18ftypisom\0\0\x02\0isommp42\0\0\0\x08free";
+/// The note by which a result is a `data:` URL.
+pub(super) const RESULT: &str = "result";
+const FORM: Id = Id::Hex("");
+
+/// The routes of the files, which need no key: their URLs are as hard to guess as a job's id.
+pub(in crate::http) const FILES: &[Row] = &[Row::get("/files/{name}", read).door(Door::Open)];
+
+/// The URL of what the job made, a file with that ending.
+pub(super) fn url(seen: &Seen<'_>, ending: &str) -> String {
+    if text(&seen.notes(), RESULT) == Some("data") {
+        return format!(
+            "data:{};base64,{}",
+            type_of(ending),
+            BASE64_STANDARD.encode(FILM)
+        );
+    }
+    let (base, name) = (seen.base.as_str(), FORM.text(seen.key()));
+    format!("{base}/files/{name}.{ending}")
+}
+
+fn type_of(ending: &str) -> &'static str {
+    match ending {
+        "mp3" => "audio/mpeg",
+        "srt" => "application/x-subrip",
+        "vtt" => "text/vtt",
+        "json" => "application/json",
+        "jsonl" => "application/jsonl",
+        "png" => "image/png",
+        _ => "video/mp4",
+    }
+}
+
+/// `GET /files/{name}`
+fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let name = call.param("name")?;
+    let (id, ending) = name.split_once('.').unwrap_or((&name, "mp4"));
+    let found = FORM.key(id).map(|key| state.board.look(key));
+    match found {
+        Some(Look::Found(job)) if job.state == State::Completed => {
+            let mut answer = Answer::new(FILM.into());
+            let kind = HeaderValue::from_static(type_of(ending));
+            answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+            Ok(Outcome::Now(answer))
+        }
+        _ => Err(ApiError::not_found("no job has made that file")),
+    }
+}

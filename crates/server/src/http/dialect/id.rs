@@ -1,0 +1,85 @@
+//! Ids in the vendors' forms.
+//!
+//! Each form is a bijection: an id is the 128 bits of a job's name, written otherwise. So no index is kept, and an id that
+//! has another spelling names nothing.
+
+use abide_engine::JobKey;
+use uuid::Uuid;
+
+/// How a vendor writes the ids of its jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Id {
+    /// A prefix and 32 hexadecimal digits.
+    Hex(&'static str),
+    /// A UUID with hyphens.
+    Uuid,
+    /// 26 letters and digits, five bits each.
+    Letters,
+}
+
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const LETTERS: usize = 26;
+
+impl Id {
+    /// The job's name in this form.
+    pub(super) fn text(self, key: JobKey) -> String {
+        let number = key.as_u128();
+        match self {
+            Self::Hex(prefix) => format!("{prefix}{number:032x}"),
+            Self::Uuid => Uuid::from_u128(number).as_hyphenated().to_string(),
+            Self::Letters => (0..LETTERS)
+                .rev()
+                .map(|place| char::from(ALPHABET[(number >> (5 * place)) as usize & 31]))
+                .collect(),
+        }
+    }
+
+    /// The name that has that text in this form, if one does.
+    pub(super) fn key(self, text: &str) -> Option<JobKey> {
+        let number = match self {
+            Self::Hex(prefix) => u128::from_str_radix(text.strip_prefix(prefix)?, 16).ok()?,
+            Self::Uuid => Uuid::parse_str(text).ok()?.as_u128(),
+            Self::Letters => text.bytes().try_fold(0_u128, |number, byte| {
+                let digit = ALPHABET.iter().position(|letter| *letter == byte)?;
+                number.checked_mul(32)?.checked_add(digit as u128)
+            })?,
+        };
+        // One name, one spelling.
+        let key = JobKey::from_u128(number);
+        (self.text(key) == text).then_some(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_read_back_and_has_one_spelling() {
+        for number in [
+            0,
+            1,
+            31,
+            32,
+            u128::MAX,
+            0x0199_0f3a_1b2c_7000_8000_0123_4567_89ab,
+        ] {
+            let key = JobKey::from_u128(number);
+            for form in [Id::Hex("video_"), Id::Hex(""), Id::Uuid, Id::Letters] {
+                let text = form.text(key);
+                assert_eq!(form.key(&text), Some(key), "{form:?} {text}");
+                for wrong in [
+                    &text.to_uppercase(),
+                    &format!("0{text}"),
+                    &text[1..],
+                    "",
+                    "nothere",
+                ] {
+                    let is_same = wrong == text;
+                    assert!(is_same || form.key(wrong).is_none(), "{form:?} {wrong}");
+                }
+            }
+        }
+        assert_eq!(Id::Letters.key("zzzzzzzzzzzzzzzzzzzzzzzzzz"), None);
+    }
+}

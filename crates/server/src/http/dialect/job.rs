@@ -1,0 +1,317 @@
+//! What a vendor's routes do with jobs: create, read, cancel and remove them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use abide_engine::delivery::NamedSecret;
+use abide_engine::{Cancel, Create, Created, Delete, Job, JobKey, Json, Refusal};
+use abide_wire::{NewJob, Span, Until, WebhookTarget};
+use http::header;
+use serde_json::{Map, Value};
+
+use super::directive::Directive;
+use super::files::RESULT;
+use super::thing::Thing;
+use crate::attendance::{Read, body_digest};
+use crate::board::Channel;
+use crate::driver::Failure;
+use crate::http::access::Caller;
+use crate::http::answer::{Answer, Outcome};
+use crate::http::base::Base;
+use crate::http::call::Call;
+use crate::http::error::{ApiError, held, soon};
+use crate::http::find::find;
+use crate::http::hold::{Hold, hold};
+use crate::http::seen::Seen;
+use crate::http::state::AppState;
+use crate::http::webhooks::{check_webhook_of, wait_for_early_webhook};
+
+/// What a create asks for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The jobs; some vendors make several of one request.
+    pub jobs: Vec<New>,
+    /// How long to hold the request until the first of them has ended.
+    pub hold: Option<Duration>,
+    /// The answer, from the jobs as they are.
+    pub answer: fn(&[Seen<'_>]) -> Answer,
+}
+
+/// One job of a create.
+#[derive(Debug, Default)]
+pub(super) struct New {
+    /// The vendor's request, whole.
+    pub input: Value,
+    /// What it says elsewhere than in its body, for when the job is shown.
+    pub notes: Map<String, Value>,
+    /// Where to tell of the job.
+    pub hook: Option<Hook>,
+    /// When the job fails if it hasn't ended by then.
+    pub deadline: Option<Span>,
+    /// A repeat under this key is answered with the same job, whatever it says.
+    pub idempotency_key: Option<String>,
+}
+
+/// Where to tell of a job, in the vendor's form.
+#[derive(Debug, Default)]
+pub(super) struct Hook {
+    /// The URL.
+    pub url: String,
+    /// The native events that the vendor tells of; those of the end if `None`.
+    pub events: Option<Vec<String>>,
+    /// The name of the secret that signs; see [`secret`]. Each job has a secret of its own if `None`.
+    pub secret: Option<String>,
+}
+
+/// Creates what is asked for.
+///
+/// # Errors
+///
+/// A directive isn't understood, a URL may not be called, or no more requests may be held.
+pub(super) fn create(
+    state: &AppState,
+    call: &Call,
+    thing: &'static Thing,
+    asked: Asked,
+) -> Result<Outcome, ApiError> {
+    let directive = Directive::of(state, call)?;
+    let base = Base::of(call);
+    let caller = call.caller;
+    let creates = asked
+        .jobs
+        .into_iter()
+        .map(|new| command(state, &caller, thing, &base, &directive, new));
+    let creates: Vec<_> = creates.collect::<Result<_, _>>()?;
+    // Room for the hold is taken first: a create that can't be held as asked should make no job.
+    let granted = asked
+        .hold
+        .map(|length| Hold::grant(state, &caller, Channel::Create, length));
+    let granted = granted.transpose()?;
+    let digest = body_digest(&call.body);
+    let has_key = creates
+        .iter()
+        .any(|(create, _)| create.idempotency_key.is_some());
+    let state = state.clone();
+    let is_hold = granted.is_some();
+    let answer = async move {
+        let mut jobs = Vec::with_capacity(creates.len());
+        let mut pending = None;
+        for (create, label) in creates {
+            let (job, is_replay) = made(&state, &caller, create, label).await?;
+            let digest = if jobs.is_empty() { digest } else { 0 };
+            let counted = || state.pending_create(&caller, job.key, digest, has_key, is_replay);
+            pending = pending.or_else(|| Some(counted()));
+            jobs.push(job);
+        }
+        if let (Some(granted), Some(first)) = (&granted, jobs.first_mut()) {
+            *first = held_until_end(&state, &caller, first.clone(), granted).await;
+        }
+        let now = state.clock.now();
+        let wire: Vec<_> = jobs
+            .iter()
+            .map(|job| job.to_wire(state.board.remaining(job, now)))
+            .collect();
+        let seen = wire
+            .iter()
+            .zip(&jobs)
+            .map(|(wire, job)| Seen::new(wire, &base, now).queued(job));
+        let mut answer = (asked.answer)(&seen.collect::<Vec<_>>());
+        directive.tell(answer.headers_mut());
+        if let Some(pending) = pending {
+            answer.extensions_mut().insert(pending);
+        }
+        Ok(answer)
+    };
+    if is_hold { held(answer) } else { soon(answer) }
+}
+
+/// The native command, and the name of its webhook's secret.
+fn command(
+    state: &AppState,
+    caller: &Caller,
+    thing: &Thing,
+    base: &Base,
+    directive: &Directive,
+    new: New,
+) -> Result<(Create, Option<String>), ApiError> {
+    let (name, _) = thing.kind.split_once('.').unwrap_or((thing.kind, ""));
+    let mut notes = new.notes;
+    notes.insert("dialect".to_owned(), name.into());
+    if let Some(result) = &directive.result {
+        notes.insert(RESULT.to_owned(), result.clone().into());
+    }
+    let mut label = None;
+    let mut native = NewJob {
+        kind: Some(thing.kind.to_owned()),
+        input: Some(Json::from(&new.input)),
+        metadata: Some(Json::from(&Value::Object(notes))),
+        simulate: directive.simulate(),
+        webhook: new.hook.map(|hook| {
+            label = hook.secret;
+            WebhookTarget {
+                url: hook.url,
+                events: hook.events,
+                secret: None,
+            }
+        }),
+        deadline_s: new.deadline,
+        ..NewJob::default()
+    };
+    check_webhook_of(state, &mut native)?;
+    let create = Create {
+        owner: caller.owner,
+        rendering: native
+            .webhook
+            .as_ref()
+            .map(|_| format!("{name} {}", base.as_str())),
+        new: native,
+        idempotency_key: new.idempotency_key,
+    };
+    Ok((create, label))
+}
+
+async fn made(
+    state: &AppState,
+    caller: &Caller,
+    mut create: Create,
+    label: Option<String>,
+) -> Result<(Arc<Job>, bool), ApiError> {
+    if let (Some(label), Some(webhook)) = (label, &mut create.new.webhook) {
+        let secret = state.commands.ask(NamedSecret(label)).await?;
+        webhook.secret = Some(secret.expose());
+    }
+    let (job, is_replay) = match state.commands.ask(create).await {
+        Ok(Created { job, replayed }) => (job, replayed),
+        Err(Failure::Refused(Refusal::IdempotencyMismatch { job })) => {
+            (find(state, caller, job)?, true)
+        }
+        Err(failure) => return Err(failure.into()),
+    };
+    wait_for_early_webhook(state, job.key).await;
+    Ok((job, is_replay))
+}
+
+async fn held_until_end(
+    state: &AppState,
+    caller: &Caller,
+    job: Arc<Job>,
+    granted: &Hold,
+) -> Arc<Job> {
+    if job.is_done() {
+        return job;
+    }
+    let asked_at = state.clock.now();
+    let last = job.clone();
+    // If its record was removed meanwhile, the last that was known of it is the answer.
+    let held = hold(state, caller, job, granted, Until::Done, Job::is_done).await;
+    let job = held.unwrap_or(last);
+    let read = Read {
+        asked_at,
+        channel: Some(Channel::Create),
+        ..Read::of(&job, state.clock.now())
+    };
+    state.attendance.read(caller.counted(), read);
+    job
+}
+
+/// The vendor's request, which must be a JSON object; no body at all is an empty one.
+///
+/// # Errors
+///
+/// As for [`Call::json`].
+pub(super) fn request(call: &Call) -> Result<Value, ApiError> {
+    let members: Map<String, Value> = call.optional_json()?;
+    Ok(Value::Object(members))
+}
+
+/// Reads the job whose id is in the path, and counts the read.
+///
+/// # Errors
+///
+/// There is none.
+pub(super) fn read(
+    state: &AppState,
+    call: &Call,
+    thing: &'static Thing,
+) -> Result<Outcome, ApiError> {
+    let job = thing.in_path(state, call)?;
+    Ok(Outcome::Now(counted(state, call, thing, &job)))
+}
+
+/// The job as an answer to a read, which is counted.
+pub(super) fn counted(state: &AppState, call: &Call, thing: &'static Thing, job: &Job) -> Answer {
+    let answer = thing.shown(state, call, job);
+    let pause = answer.headers().get(header::RETRY_AFTER);
+    let read = Read {
+        retry_after: pause.and_then(|pause| pause.to_str().ok()?.parse().ok()),
+        ..Read::of(job, call.now)
+    };
+    state.attendance.read(call.caller.counted(), read);
+    answer
+}
+
+/// Cancels the job whose id is in the path, and shows it as it is then.
+///
+/// # Errors
+///
+/// There is none.
+pub(super) fn cancel(
+    state: &AppState,
+    call: &Call,
+    thing: &'static Thing,
+) -> Result<Outcome, ApiError> {
+    let owner = call.caller.owner;
+    let job = thing.in_path(state, call)?.key;
+    let (state, base) = (state.clone(), Base::of(call));
+    soon(async move {
+        let job = state.commands.ask(Cancel { owner, job }).await?;
+        Ok(thing.shown_at(&state, &base, &job))
+    })
+}
+
+/// Removes the record of that job, which is canceled first if it hasn't ended, and answers so.
+///
+/// # Errors
+///
+/// There is no such job.
+pub(super) fn remove(
+    state: &AppState,
+    call: &Call,
+    job: JobKey,
+    answer: Answer,
+) -> Result<Outcome, ApiError> {
+    let owner = call.caller.owner;
+    let state = state.clone();
+    soon(async move {
+        state.commands.ask(Cancel { owner, job }).await?;
+        state.commands.ask(Delete { owner, job }).await?;
+        Ok(answer)
+    })
+}
+
+/// A secret of the server's by its name, which an owner's endpoints may share.
+///
+/// # Errors
+///
+/// The loop refuses.
+pub(super) fn secret(
+    state: &AppState,
+    label: String,
+    answer: fn(&abide_wire::webhook::Secret) -> Answer,
+) -> Result<Outcome, ApiError> {
+    let state = state.clone();
+    soon(async move {
+        let secret = state.commands.ask(NamedSecret(label)).await?;
+        Ok(answer(&secret))
+    })
+}
+
+/// What a job failed for, as its vendor's code and message.
+pub(super) fn failure(seen: &Seen<'_>) -> Option<(String, String)> {
+    let error = seen.error?;
+    let message = error
+        .detail
+        .clone()
+        .unwrap_or_else(|| error.title.to_string());
+    Some((error.code.to_string(), message))
+}

@@ -1,0 +1,71 @@
+//! Lists of a vendor's jobs, page by page.
+
+use std::ops::Bound;
+
+use abide_engine::JobKey;
+use abide_wire::limits;
+use serde_json::Value;
+
+use super::thing::{Thing, seen};
+use crate::http::base::Base;
+use crate::http::call::Call;
+use crate::http::find::find;
+use crate::http::seen::Seen;
+use crate::http::state::AppState;
+
+/// How many keys are taken off the board at once.
+const BATCH: usize = 500;
+/// How often they are for one page, whose jobs may lie far apart; then the page is short, and has a next one.
+const BATCHES_MAX: usize = 10;
+
+/// One page, the newest job first.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// The jobs, each as `each` shows it.
+    pub items: Vec<Value>,
+    /// The last job that was looked at if there are more.
+    pub next: Option<JobKey>,
+}
+
+/// A page of that many of the caller's jobs of that sort, those before `before`.
+pub(super) fn page(
+    state: &AppState,
+    call: &Call,
+    thing: &Thing,
+    limit: usize,
+    before: Option<JobKey>,
+    each: fn(&Seen<'_>) -> Value,
+) -> Page {
+    let (base, caller) = (Base::of(call), &call.caller);
+    let (mut items, mut bytes) = (Vec::new(), 0);
+    let mut last = before;
+    for _ in 0..BATCHES_MAX {
+        let high = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let names = state
+            .board
+            .names(caller.owner, Bound::Unbounded, high, BATCH);
+        for name in &names {
+            if items.len() == limit || bytes >= limits::ANSWER_BYTES_MAX {
+                return Page { items, next: last };
+            }
+            last = Some(*name);
+            let found = find(state, caller, *name).ok();
+            if let Some(job) = found.filter(|job| *job.kind == *thing.kind) {
+                bytes += job.bytes();
+                items.push(seen(state, &base, &job, each));
+            }
+        }
+        if names.len() < BATCH {
+            return Page { items, next: None };
+        }
+    }
+    Page { items, next: last }
+}
+
+/// The value of that parameter of the query, if it is there.
+pub(super) fn parameter(call: &Call, name: &str) -> Option<String> {
+    let query = call.uri.query().unwrap_or_default();
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    let (_, value) = pairs.find(|(found, _)| found == name)?;
+    Some(value.into_owned()).filter(|value| !value.is_empty())
+}

@@ -1,0 +1,60 @@
+//! Replicate: predictions, `https://api.replicate.com`.
+//!
+//! The closest to the native interface: a create may be held (`Prefer: wait`), a job can be canceled, listed and
+//! streamed, and webhooks follow Standard Webhooks. A webhook tells the prediction as a read shows it.
+
+mod prediction;
+mod webhooks;
+mod wire;
+
+use abide_engine::fault::Purpose;
+
+use super::Dialect;
+use super::vendor::Vendor;
+use crate::http::access::KeyForm;
+use crate::http::door::Door;
+use crate::http::route::{Counts, Meets, Row};
+
+/// All that the rest of the server knows of it.
+pub(super) const DIALECT: Dialect = Dialect {
+    name: "replicate",
+    rows: ROUTES,
+    words: &Vendor {
+        keys: &[KeyForm::Bearer, KeyForm::Scheme("Token")],
+        error: wire::error,
+    },
+    trees: None,
+    tell: webhooks::tell,
+    tag: None,
+};
+
+const fn create(path: &'static str) -> Row {
+    Row::post(path, prediction::create)
+        .takes_body()
+        .holds(prediction::asks_to_hold)
+        .meets(Meets::Create)
+        .counts(Counts::Create)
+}
+
+/// The routes.
+const ROUTES: &[Row] = &[
+    create("/v1/predictions"),
+    create("/v1/models/{owner}/{name}/predictions"),
+    create("/v1/deployments/{owner}/{name}/predictions"),
+    Row::get("/v1/predictions", prediction::list).counts(Counts::Refusals),
+    Row::get("/v1/predictions/{id}", prediction::read)
+        .job(prediction::subject)
+        .meets(Meets::Job(Purpose::Read))
+        .counts(Counts::Read),
+    Row::post("/v1/predictions/{id}/cancel", prediction::cancel)
+        .job(prediction::subject)
+        .meets(Meets::Job(Purpose::Write)),
+    // Clients send no key to the URL of a stream, which the vendor makes hard to guess.
+    Row::get("/v1/predictions/{id}/stream", prediction::stream)
+        .door(Door::Unlimited)
+        .holds(|_| true)
+        .job(prediction::subject)
+        .meets(Meets::Job(Purpose::Stream))
+        .counts(Counts::Request),
+    Row::get("/v1/webhooks/default/secret", webhooks::secret),
+];

@@ -1,0 +1,117 @@
+//! Predictions: create, read, list, cancel, stream.
+
+use std::time::Duration;
+
+use abide_wire::Span;
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::webhooks;
+use super::wire::{body, show, written};
+use crate::http::answer::Outcome;
+use crate::http::base::Base;
+use crate::http::call::Call;
+use crate::http::dialect::id::Id;
+use crate::http::dialect::job::{self, Asked, New, request};
+use crate::http::dialect::list::{page, parameter};
+use crate::http::dialect::stream;
+use crate::http::dialect::thing::{Thing, text};
+use crate::http::error::ApiError;
+use crate::http::json;
+use crate::http::route::Subject;
+use crate::http::state::AppState;
+
+/// How long `Prefer: wait` without a number holds, and at most.
+const WAIT_MAX: Duration = Duration::from_mins(1);
+const PAGE: usize = 100;
+
+/// A prediction.
+pub(super) const PREDICTION: Thing = Thing {
+    kind: "replicate.prediction",
+    id: Id::Letters,
+    show,
+};
+
+/// Whether the create is to be held until the prediction has ended.
+pub(super) fn asks_to_hold(call: &Call) -> bool {
+    wanted_hold(call).is_some()
+}
+
+fn wanted_hold(call: &Call) -> Option<Duration> {
+    let prefer = call.prefer().wait.map(|wait| wait.min(WAIT_MAX));
+    let is_bare = call
+        .field("prefer")
+        .is_some_and(|prefer| prefer.trim() == "wait");
+    prefer.or(is_bare.then_some(WAIT_MAX))
+}
+
+/// `POST /v1/predictions`, and of a model, and of a deployment
+pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let request = request(call)?;
+    if !request["input"].is_object() {
+        return Err(ApiError::invalid_member(
+            "`input`: it is required, and an object",
+        ));
+    }
+    let (owner, name) = (call.param("owner")?, call.param("name")?);
+    let mut notes = Map::new();
+    if !name.is_empty() {
+        notes.insert("model".to_owned(), format!("{owner}/{name}").into());
+    }
+    let deadline = call
+        .field("cancel-after")
+        .map(str::parse::<Span>)
+        .transpose();
+    let new = New {
+        hook: text(&request, "webhook").map(|url| webhooks::hook(call, url, &request)),
+        input: request,
+        notes,
+        deadline: deadline.map_err(|error| {
+            ApiError::invalid_member(format!("the header `Cancel-After`: {error}"))
+        })?,
+        idempotency_key: None,
+    };
+    let asked = Asked {
+        jobs: vec![new],
+        hold: wanted_hold(call),
+        answer: |seen| json::answer(StatusCode::CREATED, &body(&seen[0])),
+    };
+    job::create(state, call, &PREDICTION, asked)
+}
+
+/// `GET /v1/predictions/{id}`
+pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    job::read(state, call, &PREDICTION)
+}
+
+/// `POST /v1/predictions/{id}/cancel`
+pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    job::cancel(state, call, &PREDICTION)
+}
+
+/// `GET /v1/predictions`
+pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let cursor = parameter(call, "cursor");
+    let before = cursor
+        .map(|cursor| PREDICTION.cursor(&cursor))
+        .transpose()?;
+    let page = page(state, call, &PREDICTION, PAGE, before, body);
+    let base = Base::of(call);
+    let next = page.next.map(|last| {
+        let cursor = PREDICTION.id.text(last);
+        format!("{}/v1/predictions?cursor={cursor}", base.as_str())
+    });
+    let list = json!({"previous": Value::Null, "next": next, "results": page.items});
+    json::now(StatusCode::OK, &list)
+}
+
+/// `GET /v1/predictions/{id}/stream`
+pub(super) fn stream(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let job = PREDICTION.in_path(state, call)?;
+    stream::stream(state, call, &job, written)
+}
+
+/// The prediction that a request is about.
+pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
+    PREDICTION.subject(call)
+}

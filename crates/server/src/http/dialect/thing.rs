@@ -1,0 +1,114 @@
+//! A sort of job of a vendor's.
+
+use abide_engine::{Job, JobKey, Refusal};
+use serde_json::Value;
+
+use super::id::Id;
+use crate::http::answer::Answer;
+use crate::http::base::Base;
+use crate::http::call::Call;
+use crate::http::error::ApiError;
+use crate::http::find::find;
+use crate::http::route::Subject;
+use crate::http::seen::{Seen, Shown};
+use crate::http::state::AppState;
+use std::sync::Arc;
+
+/// A sort of job of a vendor's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Thing {
+    /// The native kind, which is `NAME.THING`. Durations are learned by it, and jobs of another kind are none of these.
+    pub kind: &'static str,
+    /// How ids are written.
+    pub id: Id,
+    /// A read's answer.
+    pub show: fn(&Seen<'_>) -> Answer,
+}
+
+impl Thing {
+    /// The caller's job whose id stands for `{id}` in the path.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub(super) fn in_path(&self, state: &AppState, call: &Call) -> Result<Arc<Job>, ApiError> {
+        let id = call.param("id")?;
+        self.find(state, call, &id)
+    }
+
+    /// The caller's job with that id.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub(super) fn find(
+        &self,
+        state: &AppState,
+        call: &Call,
+        id: &str,
+    ) -> Result<Arc<Job>, ApiError> {
+        let unknown = || ApiError::from(Refusal::NotFound);
+        let key = self.id.key(id).ok_or_else(unknown)?;
+        // To a vendor's client what was removed never was.
+        let job = find(state, &call.caller, key).map_err(|_| unknown())?;
+        (*job.kind == *self.kind).then_some(job).ok_or_else(unknown)
+    }
+
+    /// The job that the request is about, for its row.
+    pub(super) fn subject(&self, call: &Call) -> Option<Subject> {
+        let job = self.id.key(&call.param("id").ok()?)?;
+        let owner = call.caller.owner;
+        Some(Subject { job, owner })
+    }
+
+    /// The job as an answer.
+    pub(super) fn shown(&self, state: &AppState, call: &Call, job: &Job) -> Answer {
+        self.shown_at(state, &Base::of(call), job)
+    }
+
+    /// The same, to a client that reaches the dialect there.
+    pub(super) fn shown_at(&self, state: &AppState, base: &Base, job: &Job) -> Answer {
+        let mut answer = seen(state, base, job, self.show);
+        if state.board.plays_faults() {
+            answer.extensions_mut().insert(Shown {
+                job: job.key,
+                show: self.show,
+                base: base.clone(),
+                has_result: true,
+            });
+        }
+        answer
+    }
+
+    /// The id of that job in the vendor's form.
+    pub(super) fn id_of(&self, seen: &Seen<'_>) -> String {
+        self.id.text(seen.key())
+    }
+
+    /// The job of that id, where a page goes on.
+    ///
+    /// # Errors
+    ///
+    /// It is none of these.
+    pub(super) fn cursor(&self, id: &str) -> Result<JobKey, ApiError> {
+        let key = self.id.key(id);
+        key.ok_or_else(|| ApiError::invalid_member("in the query: the cursor is none of ours"))
+    }
+}
+
+/// What `show` makes of the job.
+pub(super) fn seen<T>(
+    state: &AppState,
+    base: &Base,
+    job: &Job,
+    show: impl FnOnce(&Seen<'_>) -> T,
+) -> T {
+    let now = state.clock.now();
+    let wire = job.to_wire(state.board.remaining(job, now));
+    show(&Seen::new(&wire, base, now).queued(job))
+}
+
+/// The text of that member, if it has one.
+pub(super) fn text<'v>(value: &'v Value, member: &str) -> Option<&'v str> {
+    value.get(member)?.as_str()
+}

@@ -1,0 +1,47 @@
+//! The words of a vendor: how clients send their keys, and how errors are said.
+
+use abide_wire::Problem;
+use http::HeaderMap;
+
+use crate::http::access::KeyForm;
+use crate::http::answer::Answer;
+use crate::http::door::Words;
+use crate::http::limits::Verdict;
+
+/// How a vendor says what every route may have to say. It tells nothing of limits until they are met.
+#[derive(Debug)]
+pub(super) struct Vendor {
+    /// How clients send their keys, the usual way first. One must be sent also if the server has none.
+    pub keys: &'static [KeyForm],
+    /// A refusal in the vendor's envelope, the gate's own refusals too.
+    pub error: fn(&Problem) -> Answer,
+}
+
+impl Words for Vendor {
+    fn write_limits(&self, _: &Verdict, _: &mut HeaderMap) {}
+
+    fn limits(&self) -> &'static [(&'static str, bool, &'static str)] {
+        &[]
+    }
+
+    fn of_a_job(&self) -> &'static [(&'static str, bool, &'static str)] {
+        &[]
+    }
+
+    fn problem(&self, problem: &Problem) -> Answer {
+        (self.error)(problem)
+    }
+
+    fn keys(&self) -> &'static [KeyForm] {
+        self.keys
+    }
+
+    fn needs_key(&self) -> bool {
+        true
+    }
+}
+
+/// What is wrong, in a sentence.
+pub(super) fn message(problem: &Problem) -> &str {
+    problem.detail.as_deref().unwrap_or(&problem.title)
+}

@@ -1,0 +1,294 @@
+//! Vendors' interfaces: what each says, held fast by a script for each in `dialects/NAME.txt`.
+//!
+//! A script is what a client sends (`> METHOD PATH BODY`), and what it is answered (`<`). Between them stand commands:
+//!
+//! | command | what it does |
+//! |---|---|
+//! | `= NAME: VALUE` | sends that header from now on; none if the value is empty |
+//! | `= take NAME POINTER` | remembers what is there in the last answer; `{NAME}` stands for it |
+//! | `= pass 2s` | lets time pass |
+//! | `= told` | shows what a webhook told next |
+//! | `= faults JSON` | what goes wrong from now on, with every job |
+//!
+//! `ABIDE_BLESS=1 cargo test -p abide-server --test it dialects` writes the answers anew.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use abide_server::clock::Clock;
+use abide_server::http::answer::Body;
+use abide_server::journal::MemoryJournal;
+use abide_wire::Span;
+use http::{HeaderMap, Request};
+use serde_json::{Value, json};
+
+use crate::common::{Answer, House, START};
+use crate::webhooks::receivers::Receivers;
+
+/// Headers that say nothing of a dialect, or are another each time.
+const LEFT_OUT: [&str; 4] = [
+    "date",
+    "x-request-id",
+    "x-content-type-options",
+    "content-type",
+];
+const SIGNED: [&str; 8] = [
+    "webhook-timestamp",
+    "webhook-signature",
+    "heygen-timestamp",
+    "heygen-signature",
+    "elevenlabs-signature",
+    "sync-signature",
+    "x-fal-webhook-timestamp",
+    "x-fal-webhook-signature",
+];
+
+struct Play {
+    house: House,
+    receivers: std::sync::Arc<Receivers>,
+    headers: BTreeMap<String, String>,
+    taken: BTreeMap<String, String>,
+    last: Value,
+    told: usize,
+    out: String,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/dialects")
+}
+
+impl Play {
+    async fn new() -> Self {
+        let clock = Clock::running(START, std::num::NonZeroU32::MIN);
+        let receivers = Receivers::ok(&clock);
+        let journal = Box::new(MemoryJournal::new());
+        let carrier = Some(receivers.clone() as _);
+        let house = House::open_with(&[], clock, journal, carrier).await;
+        Self {
+            house,
+            receivers,
+            headers: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            last: Value::Null,
+            told: 0,
+            out: String::new(),
+        }
+    }
+
+    async fn line(&mut self, line: &str) {
+        if line.starts_with("< ") {
+            return;
+        }
+        self.out.push_str(line);
+        self.out.push('\n');
+        let mut line = line.to_owned();
+        for (name, value) in &self.taken {
+            line = line.replace(&format!("{{{name}}}"), value);
+        }
+        match line.split_once(' ') {
+            Some((">", request)) => self.ask(request).await,
+            Some(("=", command)) => self.carry_out(command).await,
+            _ => {}
+        }
+    }
+
+    async fn carry_out(&mut self, command: &str) {
+        match command.split_once(' ').unwrap_or((command, "")) {
+            ("pass", time) => {
+                let time: Span = time.parse().unwrap();
+                // What is due at that very moment has happened then.
+                tokio::time::sleep(time.get() + Duration::from_millis(1)).await;
+            }
+            ("take", what) => {
+                let (name, pointer) = what.split_once(' ').unwrap();
+                let value = self.last.pointer(pointer).expect(pointer);
+                let value = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                self.taken.insert(name.to_owned(), value);
+            }
+            ("told", _) => {
+                self.told += 1;
+                let post = self.receivers.wait_for(self.told).await[self.told - 1]
+                    .post
+                    .clone();
+                let _ = writeln!(self.out, "< POST {}", post.url);
+                self.write(&post.headers, &String::from_utf8_lossy(&post.body));
+            }
+            ("faults", faults) => {
+                let faults: Value = serde_json::from_str(faults).unwrap();
+                let body = json!({"faults": faults});
+                let answer = self.house.ask("PATCH", "/v1/simulator", Some(body)).await;
+                assert_eq!(answer.status, 200, "{}", answer.text);
+            }
+            (name, value) => {
+                let name = name.trim_end_matches(':').to_owned();
+                match value.is_empty() {
+                    true => self.headers.remove(&name),
+                    false => self.headers.insert(name, value.to_owned()),
+                };
+            }
+        }
+    }
+
+    async fn ask(&mut self, request: &str) {
+        let mut words = request.splitn(3, ' ');
+        let (method, path) = (words.next().unwrap(), words.next().unwrap());
+        let mut request = Request::builder().method(method).uri(path);
+        request = request.header("host", "127.0.0.1:8080");
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let body = words.next().map(str::to_owned);
+        if body.is_some() && !self.headers.contains_key("content-type") {
+            request = request.header("content-type", "application/json");
+        }
+        let body = body.map_or_else(Body::default, Body::from);
+        let answer = self.house.send(request.body(body).unwrap()).await;
+        let answer = Answer::read(answer).await;
+        self.last = serde_json::from_str(&answer.text).unwrap_or_default();
+        let _ = writeln!(self.out, "< {}", answer.status);
+        self.write(&answer.headers, &answer.text);
+    }
+
+    fn write(&mut self, headers: &HeaderMap, body: &str) {
+        let mut lines: Vec<String> = headers
+            .iter()
+            .filter(|(name, _)| !LEFT_OUT.contains(&name.as_str()))
+            .map(|(name, value)| match SIGNED.contains(&name.as_str()) {
+                true => format!("< {name}: …"),
+                false => format!("< {name}: {}", value.to_str().unwrap()),
+            })
+            .collect();
+        lines.sort();
+        if let Some(kind) = headers
+            .get("content-type")
+            .filter(|kind| *kind != "application/json")
+        {
+            lines.push(format!("< content-type: {}", kind.to_str().unwrap()));
+        }
+        lines.extend(body.lines().map(|line| format!("< {line}")));
+        for line in lines {
+            self.out.push_str(&line);
+            self.out.push('\n');
+        }
+    }
+}
+
+async fn play(script: &Path) {
+    let kept = std::fs::read_to_string(script).unwrap();
+    let mut play = Play::new().await;
+    for line in kept.lines() {
+        play.line(line).await;
+    }
+    if std::env::var_os("ABIDE_BLESS").is_some() {
+        std::fs::write(script, &play.out).unwrap();
+        return;
+    }
+    for (n, (now, kept)) in play.out.lines().zip(kept.lines()).enumerate() {
+        let place = format!("{}:{}", script.display(), n + 1);
+        assert_eq!(now, kept, "{place}; ABIDE_BLESS=1 writes it");
+    }
+    assert_eq!(play.out.len(), kept.len(), "{}", script.display());
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_dialect_says_what_was_looked_at() {
+    let known: Vec<String> = abide_server::http::dialects().map(str::to_owned).collect();
+    let mut scripts: Vec<_> = std::fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    scripts.sort();
+    let names: Vec<_> = scripts
+        .iter()
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    for name in &known {
+        assert!(names.contains(name), "{name} has no script");
+    }
+    for script in scripts {
+        play(&script).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dialect_that_is_off_isnt_there() {
+    for (flags, status) in [
+        (&[][..], 401),
+        (&[("dialects", "all")], 401),
+        (&[("dialects", "runway,replicate")], 401),
+        (&[("dialects", "none")], 404),
+        (&[("dialects", "runway")], 404),
+    ] {
+        let house = House::with(flags).await;
+        for path in [
+            "/dialects/replicate/v1/predictions",
+            "/with/queue=1s/dialects/replicate/v1/predictions",
+        ] {
+            assert_eq!(house.get(path).await.status, status, "{flags:?} {path}");
+        }
+        assert_eq!(house.get("/dialects/odd/v1/predictions").await.status, 404);
+        assert_eq!(house.get("/v1/jobs").await.status, 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_belongs_to_the_vendors_key_and_is_a_native_one_too() {
+    let flags = [
+        ("api-key", "ann:user:ann-ann-ann-ann-ann-ann"),
+        ("dialects", "all"),
+    ];
+    let open = House::with(&flags).await;
+    let (ann, other) = (
+        open.with_header("authorization", "Bearer ann-ann-ann-ann-ann-ann"),
+        open.with_header("authorization", "Bearer bob-bob-bob-bob-bob-bob"),
+    );
+    let path = "/dialects/replicate/v1/predictions";
+    let body = json!({"version": "v", "input": {"prompt": "abide:duration=1s"}});
+    assert_eq!(open.post(path, body.clone()).await.status, 401);
+    assert_eq!(other.post(path, body.clone()).await.status, 401);
+    let made = ann.post(path, body).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let jobs = ann.get("/v1/jobs").await.json();
+    assert_eq!(jobs["jobs"][0]["kind"], "replicate.prediction");
+    assert_eq!(jobs["jobs"][0]["metadata"]["dialect"], "replicate");
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    tokio::time::sleep(Duration::from_millis(1_001)).await;
+    let read = ann.get(&format!("{path}/{id}")).await.json();
+    assert_eq!(read["status"], "succeeded");
+    let film = read["output"].as_str().unwrap();
+    let film = open
+        .get(film.strip_prefix("http://127.0.0.1:8080").unwrap_or(film))
+        .await;
+    assert_eq!(
+        (film.status, film.header("content-type")),
+        (200, "video/mp4")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn directives_that_are_off_are_passed_over() {
+    let house = House::with(&[
+        ("directives", "off"),
+        ("duration", "9s"),
+        ("error-chance", "0"),
+    ])
+    .await;
+    let house = house
+        .with_header("authorization", "Bearer k")
+        .with_header("abide-simulate", "duration=1s");
+    let body = json!({"input": {"prompt": "abide:durration=1s"}});
+    let made = house
+        .post("/with/duration=1s/dialects/replicate/v1/predictions", body)
+        .await;
+    assert_eq!(
+        (made.status, made.header("abide-simulate-understood")),
+        (201, "")
+    );
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let list = house.get("/dialects/replicate/v1/predictions").await.json();
+    assert_eq!(list["results"][0]["status"], "processing");
+}
