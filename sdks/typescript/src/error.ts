@@ -16,6 +16,10 @@ export interface Facts {
   status?: number | undefined;
   /** What the server said is wrong; the job's own error where the job failed. */
   problem?: Problem | undefined;
+  /** What the server answered, as it came, up to 64 KiB; none where no answer came. */
+  body?: string | undefined;
+  /** Whether a create was sent whose answer never came, so that the job may have been made. */
+  mayHaveCreated?: boolean;
   /** How long the server asked to be left alone, in milliseconds. */
   retryAfterMs?: number | undefined;
   /** The job that it is about. */
@@ -40,6 +44,8 @@ export class AbideError extends Error {
   declare readonly timedOut?: boolean;
   declare readonly status?: number | undefined;
   declare readonly problem?: Problem | undefined;
+  declare readonly body?: string | undefined;
+  declare readonly mayHaveCreated?: boolean;
   declare readonly retryAfterMs?: number | undefined;
   declare readonly jobId?: string | undefined;
   declare readonly job?: Job | undefined;
@@ -49,11 +55,15 @@ export class AbideError extends Error {
 
   constructor(message: string, facts: Facts = {}) {
     const { cause, ...rest } = facts,
-      { jobId, problem, idempotencyKey } = rest;
+      { jobId, mayHaveCreated, problem, idempotencyKey } = rest;
     const said = [problem?.title, problem?.detail].filter(Boolean).join(": ");
-    const key = idempotencyKey && !jobId ? ` (idempotency key ${idempotencyKey})` : "";
+    const key = idempotencyKey
+      ? ` (idempotency key ${idempotencyKey})`
+      : mayHaveCreated
+        ? "; the job may have been made: look for it before you create it again"
+        : "";
     super(
-      `${jobId ? `job ${jobId}: ` : ""}${message}${said && `: ${said}`}${key}`,
+      `${jobId ? `job ${jobId}: ` : ""}${message}${said && `: ${said}`}${jobId ? "" : key}`,
       cause === undefined ? {} : { cause },
     );
     Object.assign(this, rest);

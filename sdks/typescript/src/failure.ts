@@ -14,6 +14,8 @@ interface Details {
   /** How long the server asked to be left alone, in ms. */
   hint?: number | undefined;
   problem?: Problem | undefined;
+  /** What the server answered, as it came. */
+  body?: string | undefined;
   cause?: unknown;
   /** No answer in the time that an exchange may take. */
   timedOut?: boolean;
@@ -42,10 +44,10 @@ export class Failure {
 
   /** What to tell the caller when it is given up. */
   intoError(facts: Facts = {}): unknown {
-    const { status, hint, problem, cause, timedOut = false, own } = this.details;
+    const { body, status, hint, problem, cause, timedOut = false, own } = this.details;
     if (own) return cause;
     const Kind = this.kind === Refused && (status === 404 || status === 410) ? NotFound : this.kind;
-    return new Kind(this.what, { timedOut, status, retryAfterMs: hint, problem, cause, ...facts });
+    return new Kind(this.what, { timedOut, status, retryAfterMs: hint, problem, body, cause, ...facts });
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * abide-client: waits for long-running jobs without wasting a request or a second.
  *
- * `pollUntil` waits for anything that can be looked at, on any vendor's API.
+ * `pollUntil` waits for anything that can be looked at, on any vendor's API. `Abide` is a client of an abide server,
+ * or, by a `remote`, of a job API that is described by data.
  */
 
 export { pollUntil } from "./wait/pollUntil.js";
@@ -40,4 +41,29 @@ export { countdown } from "./schedule/countdown.js";
 export { fromFn, intervals } from "./schedule/custom.js";
 export type { Jitter } from "./schedule/jitter.js";
 
-export type { Job, Outcome, Problem } from "./wire.js";
+export { Abide } from "./client.js";
+export type { AbideOptions } from "./client.js";
+export { JobHandle } from "./job.js";
+export type { CallOptions } from "./job.js";
+export type { CreateOptions } from "./create.js";
+export { Done } from "./wait/end.js";
+export type { WaitOptions } from "./wait/end.js";
+export { JobSet } from "./wait/set.js";
+export type { End } from "./wait/set.js";
+export type { Change, FeedOptions } from "./wait/feed.js";
+export type { ListOptions } from "./list.js";
+export type { Remote } from "./remote/describe.js";
+
+export { auto } from "./strategy/auto.js";
+export { longPoll } from "./strategy/longPoll.js";
+export type { LongPollOptions } from "./strategy/longPoll.js";
+export { poll } from "./strategy/poll.js";
+export { stream } from "./strategy/stream.js";
+export { webhook } from "./strategy/webhook.js";
+export type { Abilities, Begin, Happened, Move, Observed, Plan, Strategy, Until } from "./strategy/plan.js";
+
+export { Inbox } from "./inbox.js";
+export type { InboxOptions, NodeRequest, NodeResponse } from "./inbox.js";
+export type { Delivery } from "./webhook.js";
+
+export type { Event, Job, NewJob, Outcome, Problem } from "./wire.js";

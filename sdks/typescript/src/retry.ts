@@ -20,6 +20,8 @@ export interface RetryOptions {
   attempts?: number;
   /** How long a wait goes on without any answer before it ends as unreachable. Default: 30 s. */
   patience?: Duration;
+  /** How long a 404 for a job that was just created means "not yet". Default: 10 s. */
+  notFoundFor?: Duration;
   /** Up to which length a server's `Retry-After` is believed. Default: 5 minutes. */
   hintMax?: Duration;
 }
@@ -32,6 +34,7 @@ export class RetryPolicy {
   readonly max: number;
   readonly attempts: number;
   readonly patience: number;
+  readonly notFoundFor: number;
 
   constructor(options: RetryOptions | false = {}) {
     const {
@@ -41,6 +44,7 @@ export class RetryPolicy {
       attempts = 4,
       patience = 30_000,
       hintMax = 300_000,
+      notFoundFor = 10_000,
     } = options || { attempts: 1, patience: 0 };
     this.#initial = millis(initial);
     this.#factor = Math.max(factor, 1) || 1;
@@ -48,6 +52,7 @@ export class RetryPolicy {
     this.max = millis(max);
     this.attempts = Math.max(attempts, 1);
     this.patience = millis(patience);
+    this.notFoundFor = millis(notFoundFor);
   }
 
   /** The pause before the next attempt, after that many failures in a row. `share` is random, from 0 up to 1. */

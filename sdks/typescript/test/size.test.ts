@@ -12,6 +12,7 @@ const bytes = async (contents: string): Promise<number> => {
     format: "esm",
     target: "es2022",
     write: false,
+    logLevel: "error",
   });
   return gzipSync(outputFiles[0]!.contents, { level: 9 }).length;
 };
@@ -25,7 +26,8 @@ const LIMITS: [what: string, kilobytes: number, contents: string][] = [
     export { Plan } from "./schedule/learned/plan.js";
     export { priorOf } from "./schedule/learned/experts.js";`,
   ],
-  ["pollUntil", 13.5, `export { pollUntil } from "./index.js";`],
+  ["pollUntil", 14, `export { pollUntil } from "./index.js";`],
+  ["everything but the tests' server", 30, `export * from "./index.js";`],
 ];
 
 for (const [what, kilobytes, contents] of LIMITS) {

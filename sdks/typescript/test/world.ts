@@ -35,6 +35,7 @@ export class World implements Clock {
   /** Sleeps in this world. */
   sleep = (ms: number, signal?: AbortSignal): Promise<void> =>
     new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
       const aborted = (): void => {
         this.clearTimeout(timer);
         reject(signal!.reason);

@@ -24,21 +24,34 @@ export const LATE: unique symbol = Symbol("late");
 /** The longest that a host's timer waits. */
 const TIMER_MAX = 2 ** 31 - 1;
 
+/** How late a timer fires at least in a process that was asleep: stopped, suspended, or blocked by its own work. */
+const OVERSLEPT = 250;
+
+/** The least time that an answer gets after the process slept past the end of its time, in ms. */
+export const AWAKE = 2000;
+
+/** Whether a timer for that instant, which has fired now, fired late because the process was asleep. */
+export const overslept = (at: number, now: number): boolean => now > at + OVERSLEPT;
+
 /**
  * Runs work until that instant, if there is one, or until the signal. Then the work's own signal is aborted; whatever
- * becomes of the work after that is ignored. Nothing is left when the promise settles: no timer, no listener.
+ * becomes of the work after that is ignored. Nothing is left when the promise settles: no timer, no listener. A process
+ * that slept past the instant gives the work `awake` more, to read the answers that came meanwhile.
  */
 export const before = <T>(
   clock: Clock,
   at: number | undefined,
   signal: AbortSignal | undefined,
   work: (signal: AbortSignal) => Promise<T>,
+  awake = 0,
 ): Promise<T | typeof LATE> =>
   new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const own = new AbortController();
     let timer: unknown,
-      over = false;
+      over = false,
+      until = at!,
+      more = awake;
     const end =
       <V>(settle: (value: V) => void) =>
       (value: V): void => {
@@ -53,12 +66,16 @@ export const before = <T>(
     signal?.addEventListener("abort", aborted);
     const arm = (): void => {
       if (over) return;
-      const left = at! - clock.now();
-      if (left > 0) timer = clock.setTimeout(arm, Math.min(left, TIMER_MAX));
+      const now = clock.now();
+      if (more && overslept(until, now)) {
+        until = now + more;
+        more = 0;
+      }
+      if (until > now) timer = clock.setTimeout(arm, Math.min(until - now, TIMER_MAX));
       else end(resolve)(LATE);
     };
     work(own.signal).then(end(resolve), end(reject));
-    if (at! < Infinity) arm();
+    if (until < Infinity) arm();
   });
 
 /** Waits for nothing but the end of its signal. */

@@ -4,7 +4,7 @@ import { Refused, Unreachable } from "../error.js";
 import { Failure, tooSlow } from "../failure.js";
 import type { Surroundings } from "../origin.js";
 import { type FindHeader, retryAfter } from "../retry.js";
-import { LATE, before } from "../rt/clock.js";
+import { AWAKE, LATE, before } from "../rt/clock.js";
 import type { Remaining } from "../schedule/seen.js";
 import type { Target } from "./target.js";
 
@@ -21,9 +21,6 @@ export interface Looked {
   /** How long the job took by the server's account, in ms. */
   took?: number | undefined;
 }
-
-/** For how long a job that can't be found may still be on its way to where it is read, in ms. */
-export const NOT_FOUND_GRACE = 10_000;
 
 /** Statuses of 4xx that may pass. */
 const PASSING = [408, 409, 425, 429];
@@ -49,12 +46,12 @@ export const closure = <T>(
   read: (value: T) => Looked,
   isFinal?: (error: unknown) => boolean,
 ): Target<T> => {
-  const { budget, clock, rtt } = origin,
+  const { budget, clock, retry, rtt } = origin,
     begun = clock.now();
   const passes = (error: unknown): boolean => {
     if (isFinal) return !isFinal(error);
     const status = statusOf(error as Shape);
-    if (status === 404) return clock.now() - begun < NOT_FOUND_GRACE;
+    if (status === 404) return clock.now() - begun < retry.notFoundFor;
     return !status || status < 400 || status >= 500 || PASSING.includes(status);
   };
   return {
@@ -63,7 +60,7 @@ export const closure = <T>(
       const sent = clock.now();
       let value: T | typeof LATE;
       try {
-        value = await before(clock, sent + limit, signal, async (signal) => look(signal));
+        value = await before(clock, sent + limit, signal, async (signal) => look(signal), AWAKE);
       } catch (error) {
         signal?.throwIfAborted();
         const details = { cause: error, hint: retryAfter(headersOf(error as Shape)) };

@@ -14,7 +14,7 @@ import type { Subscription } from "../inbox.js";
 import type { Surroundings } from "../origin.js";
 import type { Channel, Report } from "../report.js";
 import type { RetryPolicy } from "../retry.js";
-import { LATE, before, sleepUntil } from "../rt/clock.js";
+import { AWAKE, LATE, before, overslept, sleepUntil } from "../rt/clock.js";
 import { PAUSE_MIN } from "../schedule/pacer.js";
 import type { Ended } from "../schedule/seen.js";
 import type { Move, Observed, Plan } from "../strategy/plan.js";
@@ -70,6 +70,8 @@ export class Driver<V> {
   readonly warnings: string[] = [];
   /** Closes what is open. */
   closing: () => void = () => {};
+  /** Told that a look brought news. */
+  looked: () => void = () => {};
   #trouble = new Trouble();
   /** How many requests failed in all. */
   #failures = 0;
@@ -129,6 +131,11 @@ export class Driver<V> {
       rttMs: this.origin.rtt.smoothed,
       warnings: this.warnings,
     };
+  }
+
+  /** Notes what was not understood, once. */
+  warn(warning: string): void {
+    if (!this.warnings.includes(warning)) this.warnings.push(warning);
   }
 
   now(): number {
@@ -218,8 +225,16 @@ export class Driver<V> {
     const cut = slow ? (this.deadline.at ?? Infinity) + GRACE : at;
     try {
       const answer = await this.#look(cut, this.terms.attemptTimeout, this.weight());
-      if (answer === LATE) return undefined;
-      return "channel" in answer ? this.#answered(answer, sent) : this.told(answer);
+      if (answer === LATE) {
+        // Cut where it was the last look itself: there won't be another.
+        if (!slow || overslept(cut, this.now())) return undefined;
+        this.#failures++;
+        throw this.#tooLate(tooSlow(cut - sent));
+      }
+      if (!("channel" in answer)) return this.told(answer);
+      const step = this.#answered(answer, sent);
+      if (step) this.looked();
+      return step;
     } catch (failure) {
       return this.fail(failure, sent);
     }
@@ -294,39 +309,48 @@ export class Driver<V> {
     if (pause === undefined || (hint !== undefined && now + retry.floor(hint, 0) >= this.deadline.at!)) {
       throw this.#giveUp((facts) => failure.intoError(facts));
     }
-    const sleep = (signal: AbortSignal | undefined): Promise<unknown> =>
-      sleepUntil(clock, this.bounded(now + pause), signal);
+    const due = this.bounded(now + pause);
+    const sleep = (signal: AbortSignal | undefined): Promise<unknown> => sleepUntil(clock, due, signal);
     const job = inbox ? await inbox.unlessEnded(clock, signal, sleep) : await sleep(signal);
     if (job && job !== LATE) return this.told(job as Job);
+    this.#trouble.paused(due, this.now());
     this.seen.happened = "failed";
     return undefined;
   }
 
-  /** The look at the deadline. An end that it shows is a result; a prompt answer leaves time for another look. */
+  /**
+   * The look at the deadline. An end that it shows is a result; a prompt answer leaves time for another look. A process
+   * that slept past its deadline takes this look when it wakes up, with time to look.
+   */
   async #lastLook(): Moved<V> {
-    const deadline = this.deadline.at!,
-      cut = deadline + GRACE;
+    const deadline = this.deadline.at!;
+    if (this.now() > deadline && this.#hasLooked()) throw this.#stillRunning();
     for (;;) {
       const sent = this.now(),
-        limit = Math.max(cut - sent, 0);
+        slept = sent > deadline + GRACE;
+      const cut = Math.max(sent, deadline) + (slept ? AWAKE : GRACE);
       let failure: Failure;
       try {
-        const answer = await this.#look(cut, limit, undefined);
-        if (answer === LATE) throw tooSlow(limit);
-        return "channel" in answer ? this.#looked(answer, sent) : this.told(answer);
+        const answer = await this.#look(cut, cut - sent, undefined);
+        if (answer === LATE) throw tooSlow(cut - sent);
+        return "channel" in answer ? this.#lookedLast(answer, sent) : this.told(answer);
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
         failure = error;
       }
       this.#failures++;
       if (!failure.transient) throw this.#giveUp((facts) => failure.intoError(facts));
-      const left = deadline - this.now();
-      if (left < PROMPT || failure.details.timedOut) throw this.#tooLate(failure, deadline);
+      const left = deadline - this.now(),
+        { timedOut } = failure.details;
+      if (slept && timedOut && this.answeredAt !== undefined) {
+        throw this.#stillRunning("still running when it was last seen, before the deadline passed");
+      }
+      if (left < PROMPT || timedOut) throw this.#tooLate(failure);
       await sleepUntil(this.origin.clock, this.now() + left / 2, this.terms.signal);
     }
   }
 
-  #looked(answer: Answer<V>, sent: number): Step<V> | undefined {
+  #lookedLast(answer: Answer<V>, sent: number): Step<V> | undefined {
     const step = this.#answered(answer, sent);
     if (step?.ended) return step;
     const again = !this.deadline.looked;
@@ -337,11 +361,14 @@ export class Driver<V> {
     return step;
   }
 
+  /** Whether the job was seen running so shortly before the deadline that the answer was that of the last look. */
+  #hasLooked(): boolean {
+    return this.deadline.looked || (this.answeredAt !== undefined && this.accepted + this.#notYet >= this.lookAt());
+  }
+
   /** What a wait comes to whose last look failed when there was no time left for another one. */
-  #tooLate(failure: Failure, deadline: number): unknown {
-    // A look that came late was the last one.
-    if (this.deadline.looked || this.accepted + this.#notYet >= Math.min(this.lookAt(), deadline))
-      return this.#stillRunning();
+  #tooLate(failure: Failure): unknown {
+    if (this.#hasLooked()) return this.#stillRunning();
     // That there was no time left for an answer says less than the answers before it.
     const told = (failure.details.timedOut && this.#trouble.latest) || failure;
     return this.#giveUp((facts) => told.intoError({ ...facts, timedOut: true }));

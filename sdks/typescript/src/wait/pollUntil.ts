@@ -126,11 +126,8 @@ export const pollUntil = async <T>(
   const start = { random, size, began: clock.wall(), history };
   const read = (value: T): Looked => {
     onLook?.(value);
-    const shown = done ? done(value) : recognize(value, warn);
+    const shown = done ? done(value) : recognize(value, (warning) => driver.warn(warning));
     return typeof shown === "object" ? shown : { done: shown };
-  };
-  const warn = (warning: string): void => {
-    if (!driver.warnings.includes(warning)) driver.warnings.push(warning);
   };
   let attempt = 0;
   const driver: Driver<T> = new Driver<T>({

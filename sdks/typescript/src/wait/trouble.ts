@@ -2,6 +2,7 @@
 
 import type { Failure } from "../failure.js";
 import type { RetryPolicy } from "../retry.js";
+import { overslept } from "../rt/clock.js";
 
 /** Failures in a row. */
 export class Trouble {
@@ -32,5 +33,12 @@ export class Trouble {
     if (hint !== undefined) this.#since += pause;
     if (!timedOut || !this.latest) this.latest = failure;
     return pause;
+  }
+
+  /**
+   * The pause that should have ended at `due` is over. The time that the process slept is no time without an answer.
+   */
+  paused(due: number, now: number): void {
+    if (overslept(due, now)) this.#since = undefined;
   }
 }

@@ -1,0 +1,47 @@
+/** A single call: one request, sent again while its failures may pass. */
+
+import type { Facts } from "./error.js";
+import { type Call, type Reply, exchange } from "./exchange.js";
+import { Failure } from "./failure.js";
+import type { Origin } from "./origin.js";
+import { AWAKE, sleepUntil } from "./rt/clock.js";
+
+/**
+ * Sends until there is an answer that can be read, or the retry policy gives up. A request that isn't repeatable is
+ * sent again only if it surely had no effect. `facts` is what an error is about; `creates` says
+ * that a request whose answer is lost may have made something.
+ */
+export const call = async <T>(
+  origin: Origin,
+  request: Call,
+  facts: Facts,
+  signal: AbortSignal | undefined,
+  read: (reply: Reply) => T,
+  creates = false,
+): Promise<T> => {
+  const { attemptTimeout, clock, random, retry, retryBudget, timeout } = origin,
+    until = clock.now() + timeout;
+  for (let failures = 1; ; failures++) {
+    // A process that slept through the time that was left hasn't asked yet.
+    const left = until - clock.now(),
+      limit = Math.min(left > 0 ? left : AWAKE, attemptTimeout);
+    try {
+      const value = read(await exchange(origin, request, limit, signal));
+      retryBudget.deposit();
+      return value;
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure;
+      const { harmless, hint } = failure.details,
+        next = clock.now() + retry.pause(failures, hint, random());
+      const again =
+        failure.transient &&
+        (request.repeatable !== false || harmless) &&
+        failures < retry.attempts &&
+        next < until &&
+        retryBudget.withdraw();
+      const mayHaveCreated = creates && !harmless && failure.transient;
+      if (!again) throw failure.intoError(mayHaveCreated ? { ...facts, mayHaveCreated } : facts);
+      await sleepUntil(clock, next, signal);
+    }
+  }
+};

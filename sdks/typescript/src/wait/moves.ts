@@ -1,0 +1,159 @@
+/** The moves of a wait that only our server knows: held requests, streams and pushes. */
+
+import { LATE, before, overslept, sleepUntil } from "../rt/clock.js";
+import { Events } from "../sse.js";
+import type { Answer } from "../target/target.js";
+import type { Driver, Moves, Step } from "./driver.js";
+
+/** A stream over which nothing came for this long is dead: more than two heartbeats of our server, in ms. */
+export const STREAM_IDLE = 40_000;
+
+/** All moves, for one wait. */
+export const allMoves = <V>(): Moves<V> => {
+  let events: Events | undefined,
+    /** When something last came over the stream, or it was opened, and whether anything ever did. */
+    alive = 0,
+    spoke = false;
+  const close = (): void => {
+    events?.close();
+    events = undefined;
+  };
+
+  /** Closes a stream that doesn't tell what happens. */
+  const mute = (driver: Driver<V>): void => {
+    close();
+    driver.origin.memory?.noteStream(false, driver.now());
+    driver.seen.happened = "muted";
+  };
+
+  /** Opens the stream, or notes why there is none. */
+  const open = async (driver: Driver<V>): Promise<void> => {
+    const { origin, seen, terms } = driver;
+    const opened = await before(origin.clock, driver.lookAt(), terms.signal, (signal) =>
+      terms.target.listen!(seen.revision, driver.exchange(signal, driver.weight(), terms.attemptTimeout)).then(
+        (opened) => {
+          // Nobody waits for it any more.
+          if (signal.aborted && opened instanceof Events) opened.close();
+          return opened;
+        },
+      ),
+    );
+    if (opened === LATE) return;
+    if (opened instanceof Events) {
+      events = opened;
+      alive = driver.now();
+      spoke = false;
+      driver.closing = close;
+      driver.looked = () => {
+        // The look knew what the stream should have told.
+        if (events && !spoke) mute(driver);
+      };
+      return;
+    }
+    if (opened === "absent") origin.memory?.noteStream(false, driver.now());
+    seen.happened = opened === "over" ? "closed" : "none";
+  };
+
+  return {
+    async hold(driver, { until, upTo }) {
+      await driver.turnAround();
+      const { origin, seen, terms } = driver,
+        sent = driver.now(),
+        left = driver.lookAt() - sent;
+      // The server shall let go just before we would: a connection that is let go can be used again.
+      const held = Math.min(upTo, left - Math.min(seen.time.rtt, left / 4));
+      try {
+        const answer = await before(origin.clock, driver.lookAt(), terms.signal, (signal) =>
+          terms.target.hold!(
+            { upTo: held, until, after: seen.revision },
+            driver.exchange(signal, driver.weight(), terms.attemptTimeout),
+          ),
+        );
+        return answer === LATE ? undefined : released(driver, answer, held, sent);
+      } catch (failure) {
+        origin.memory?.noteCut(driver.now() - sent, driver.now());
+        return driver.fail(failure, sent);
+      }
+    },
+
+    async inbox(driver, { until }) {
+      const { origin, seen, terms } = driver;
+      if (!terms.inbox) {
+        await driver.pause(until);
+        return undefined;
+      }
+      const at = driver.bounded(driver.accepted + until);
+      const job = await before(origin.clock, at, terms.signal, (signal) => terms.inbox!.news(signal));
+      if (job !== LATE) return driver.told(job);
+      seen.happened = "paused";
+      return undefined;
+    },
+
+    async listen(driver, { check }) {
+      const { account, origin, seen, terms } = driver;
+      if (!events) {
+        await driver.turnAround();
+        const sent = driver.now();
+        try {
+          await open(driver);
+        } catch (failure) {
+          return driver.fail(failure, sent);
+        }
+      }
+      while (events) {
+        const dead = alive + STREAM_IDLE,
+          checkAt = check === undefined || spoke ? Infinity : driver.accepted + check,
+          listening = events;
+        try {
+          const item = await before(origin.clock, Math.min(dead, driver.lookAt(), checkAt), terms.signal, (signal) =>
+            listening.next(signal),
+          );
+          const now = driver.now();
+          // Of a process that was asleep nobody can say that the stream was silent: it is opened anew.
+          if (item === undefined || (item === LATE && now < driver.lookAt() && overslept(dead, now))) {
+            const pause = events.retry * origin.random();
+            close();
+            await sleepUntil(origin.clock, driver.bounded(now + pause), terms.signal);
+            seen.happened = "closed";
+          } else if (item === LATE) {
+            if (now >= driver.lookAt()) return undefined;
+            if (now >= dead) mute(driver);
+            else seen.happened = "quiet";
+            return undefined;
+          } else {
+            if (!spoke) origin.memory?.noteStream(true, now);
+            alive = now;
+            spoke = true;
+            if (item === "alive") continue;
+            account.received += item.data.length;
+            const answer = terms.target.read!(item.event, item.data);
+            if (!answer) continue;
+            seen.happened = "news";
+            const step = driver.absorb(answer, now - seen.time.rtt / 2);
+            if (step) return step;
+          }
+        } catch (failure) {
+          close();
+          return driver.fail(failure, driver.now());
+        }
+      }
+      return undefined;
+    },
+  };
+};
+
+/** Takes in the answer to a request that was to be held. */
+const released = <V>(driver: Driver<V>, answer: Answer<V>, upTo: number, sent: number): Step<V> | undefined => {
+  const now = driver.now(),
+    { origin, seen } = driver,
+    news = answer.done || driver.isNews(answer),
+    kept = now - sent >= upTo / 2;
+  // News at once says nothing about whether the server would have held.
+  if (answer.channel === "long_poll" && (kept || answer.granted || !news)) {
+    origin.memory?.noteHold(kept || !!answer.granted, now);
+  }
+  seen.happened = kept || news ? "released" : "unheld";
+  // The server's poll hint is for polling; it is ignored after a held request.
+  const hint = kept ? undefined : answer.hint;
+  return driver.absorb({ ...answer, hint }, Math.max(now - seen.time.rtt / 2, sent));
+};

@@ -1,0 +1,420 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  Abide,
+  Garbled,
+  Inbox,
+  JobCanceled,
+  JobFailed,
+  NotFound,
+  Refused,
+  StillRunning,
+  Unreachable,
+  UsageError,
+  fixed,
+  longPoll,
+  poll,
+  stream,
+  webhook,
+} from "../dist/index.js";
+import type { AbideOptions, End, Job } from "../dist/index.js";
+import { Server } from "./server.js";
+import { World } from "./world.js";
+
+const start = (options: AbideOptions = {}): { world: World; server: Server; abide: Abide } => {
+  const world = new World(),
+    server = new Server(world);
+  return {
+    world,
+    server,
+    abide: new Abide("http://jobs.test/", { fetch: server.fetch, clock: world, random: world.random, ...options }),
+  };
+};
+
+const error = async (waiting: Promise<unknown>): Promise<any> =>
+  waiting.then(
+    () => assert.fail("there was no error"),
+    (error: unknown) => error,
+  );
+
+/** Nothing is left: no timer, request, stream or member. */
+const nothingLeft = async ({ abide, server, world }: ReturnType<typeof start>): Promise<void> => {
+  for (let i = 0; i < 5; i++) await new Promise((next) => setImmediate(next));
+  assert.deepEqual([world.timers, server.open, server.streams, abide.load], [0, 0, 0, { members: 0, flights: 0 }]);
+};
+
+test("a job is created and waited for by one held request", async () => {
+  const all = start(),
+    { abide, server, world } = all;
+  const job = await world.run(abide.create("k", { input: { runs: 30_000 } }));
+  const done = await world.run(job.wait({ timeout: "10m" }));
+  assert.equal(done.outcome, "completed");
+  assert.deepEqual(done.result, { made: job.id });
+  assert.equal(done.report.requests, 1);
+  assert.equal(done.report.channel, "long_poll");
+  assert.ok(done.report.detectionMs! <= 60, String(done.report.detectionMs));
+  assert.equal(server.asked[0]!.headers.get("idempotency-key")!.length, 32);
+  assert.equal(server.asked[1]!.path, "/v1/jobs/job_1?wait=60&until=done");
+  await nothingLeft(all);
+});
+
+test("with experience the request is sent late", async () => {
+  const { abide, server, world } = start();
+  const wait = async (): Promise<void> => {
+    const job = await world.run(abide.create("k", { input: { runs: 50_000 } }));
+    await world.run(job.wait());
+  };
+  for (let i = 0; i < 40; i++) await wait();
+  const begun = world.now(),
+    asked = server.asked.length;
+  await wait();
+  assert.equal(server.asked.length, asked + 2);
+  assert.ok(server.asked.at(-1)!.at - begun > 15_000, String(server.asked.at(-1)!.at - begun));
+});
+
+test("every change is watched over one stream, in order, and leaving the loop closes it", async () => {
+  const all = start(),
+    { abide, server, world } = all;
+  const id = server.job(60_000, [1000, 2000, 30_000]),
+    seen: number[] = [];
+  await world.run(
+    (async () => {
+      for await (const state of abide.job(id).watch()) seen.push(state.revision);
+    })(),
+  );
+  assert.deepEqual(seen, [1, 2, 3, 4, 5]);
+  assert.deepEqual(server.paths(), [`GET /v1/jobs/${id}/events`]);
+  const other = server.job(60_000, [1000]);
+  await world.run(
+    (async () => {
+      for await (const state of abide.job(other).watch()) if (state.revision === 2) break;
+    })(),
+  );
+  await nothingLeft(all);
+});
+
+test("a stream that tells nothing is found out, and the wait goes on by other means", async () => {
+  const all = start(),
+    { abide, server, world } = all;
+  server.tells = false;
+  const id = server.job(20_000, [1000]),
+    seen: number[] = [];
+  await world.run(
+    (async () => {
+      for await (const state of abide.job(id).watch()) seen.push(state.revision);
+    })(),
+  );
+  assert.deepEqual(seen, [2, 3]);
+  assert.ok(server.paths().some((path) => path.includes("wait=")));
+  await nothingLeft(all);
+});
+
+test("polls are by the schedule, where the server holds nothing too", async () => {
+  const { abide, server, world } = start();
+  const done = await world.run(abide.job(server.job(9000)).wait({ strategy: poll(fixed("2s")) }));
+  assert.equal(done.report.strategy, "poll");
+  assert.equal(done.report.requests, 6);
+  server.holds = false;
+  const id = server.job(60_000),
+    asked = server.asked.length;
+  await world.run(abide.job(id).wait());
+  const held = server.asked.slice(asked).filter(({ path }) => path.includes("wait="));
+  assert.equal(held.length, 3, "news, two tries in vain, and then it polls");
+});
+
+test("a thousand jobs are waited for by few requests, and one bad id fails itself alone", async () => {
+  const all = start(),
+    { abide, server, world } = all;
+  const ids = Array.from({ length: 1000 }, (_, i) => server.job(5000 + i * 20)),
+    ends: End[] = [];
+  await world.run(
+    (async () => {
+      const jobs = [...ids, "job_nobody"].map((id) => abide.job(id));
+      for await (const end of abide.asCompleted(jobs, { timeout: "5m" })) ends.push(end);
+    })(),
+  );
+  assert.equal(ends.length, 1001);
+  const bad = ends.filter((end) => !end.ok);
+  assert.equal(bad.length, 1);
+  assert.ok(bad[0]!.ok === false && bad[0]!.error instanceof NotFound);
+  assert.ok(server.asked.length < 100, String(server.asked.length));
+  await nothingLeft(all);
+});
+
+test("a set has one deadline, keeps the order for `all`, and tells what still runs", async () => {
+  const all = start(),
+    { abide, server, world } = all;
+  const jobs = [30_000, 1000, 200_000].map((runs) => abide.job(server.job(runs)));
+  const set = abide.asCompleted([...jobs, jobs[0]!], { timeout: "1m" });
+  assert.equal(set.size, 3);
+  const ends = await world.run(set.all());
+  assert.deepEqual(
+    ends.map((end) => end.ok),
+    [true, true, false],
+  );
+  const last = ends[2]!;
+  assert.ok(!last.ok && last.error instanceof StillRunning && last.error.jobId === last.id);
+  assert.ok(world.now() <= 60_050);
+  await nothingLeft(all);
+});
+
+test("a deadline ends as still running with a token to resume by, here or elsewhere", async () => {
+  const { abide, server, world } = start();
+  const job = await world.run(abide.create("k", { input: { runs: 100_000 } }));
+  const failure = await error(world.run(job.wait({ timeout: "20s" })));
+  assert.ok(failure instanceof StillRunning && failure.timedOut);
+  assert.equal(failure.jobId, job.id);
+  assert.equal(failure.job!.status, "running");
+  assert.equal(failure.report!.strategy, "auto");
+  assert.ok(world.now() <= 20_200);
+  const token = JSON.parse(failure.token!);
+  assert.deepEqual(Object.keys(token), ["v", "server", "job", "key", "kind", "created_at", "revision"]);
+  const elsewhere = new Abide("http://jobs.test", { fetch: server.fetch, clock: world, random: world.random });
+  assert.equal((await world.run(elsewhere.resume(failure.token!).wait())).outcome, "completed");
+  assert.throws(() => new Abide("http://other.test").resume(failure.token!), UsageError);
+  assert.throws(() => elsewhere.resume("{}"), UsageError);
+});
+
+test("a job can be canceled at the deadline", async () => {
+  const { abide, server, world } = start();
+  const id = server.job(100_000);
+  await error(world.run(abide.job(id).wait({ timeout: "5s", onTimeout: "cancel" })));
+  assert.equal(server.paths().at(-1), `POST /v1/jobs/${id}/cancel`);
+});
+
+test("a create whose answers are lost makes one job, and its error tells how to go on", async () => {
+  const { abide, server, world } = start();
+  let lost = 2;
+  server.fault = ({ method, path }) =>
+    method === "POST" && path === "/v1/jobs" && lost-- > 0 ? new TypeError("fetch failed") : undefined;
+  const job = await world.run(abide.create("k"));
+  assert.equal(server.jobs.size, 1);
+  assert.equal(new Set(server.asked.map(({ headers }) => headers.get("idempotency-key"))).size, 1);
+  lost = 100;
+  const failure = await error(world.run(abide.create("k")));
+  assert.ok(failure instanceof Unreachable);
+  assert.match(failure.message, /idempotency key/);
+  lost = 0;
+  const token = failure.token!;
+  assert.throws(() => abide.resume(token), /create the same again/);
+  await world.run(abide.create("k", {}, { resume: token }));
+  assert.equal(server.asked.at(-1)!.headers.get("idempotency-key"), failure.idempotencyKey);
+  assert.equal(job.replayed, false);
+  const again = await world.run(abide.create("k", {}, { idempotencyKey: failure.idempotencyKey! }));
+  assert.ok(again.replayed);
+});
+
+test("bad answers pass for a while, and refusals don't", async () => {
+  const { abide, server, world } = start();
+  const id = server.job(5000),
+    page = (): Response => new Response("<html>", { headers: { "content-type": "text/html" } });
+  let nth = 0;
+  server.fault = () => [page(), new Response("{}", { status: 503 }), new TypeError("fetch failed")][nth++];
+  const done = await world.run(abide.job(id).wait());
+  assert.equal(done.report.failures, 3);
+  for (const [answer, kind] of [
+    [() => page(), Garbled],
+    [() => new Response("{}", { status: 401 }), Refused],
+    [() => new Response(null, { status: 301, headers: { location: "https://elsewhere" } }), Refused],
+    [() => new Response(null, { status: 307, headers: { location: "https://login" } }), Garbled],
+    [() => new Response("{}", { status: 500 }), Unreachable],
+  ] as const) {
+    server.fault = answer;
+    const failure = await error(world.run(abide.job(id).status()));
+    assert.ok(failure instanceof kind, `${failure}`);
+    assert.equal(failure.jobId, id);
+  }
+  server.fault = () => new Response(JSON.stringify({ title: "No", detail: "not you" }), { status: 403 });
+  assert.match((await error(world.run(abide.job(id).status()))).message, /No: not you/);
+});
+
+test("an answer about another job, or one that contradicts itself, is not believed", async () => {
+  const { abide, server, world } = start();
+  const id = server.job(100_000),
+    other = server.job(100_000);
+  const shown = (over: Partial<Job>): Response => Response.json({ ...server.show(server.jobs.get(id)!), ...over });
+  for (const over of [{ id: other }, { done: true }, { outcome: "completed" as const }]) {
+    server.fault = () => shown(over);
+    assert.ok((await error(world.run(abide.job(id).wait({ timeout: "2s" })))) instanceof Garbled, JSON.stringify(over));
+  }
+});
+
+test("a job that was just made may not be found yet; an old one is not found at once", async () => {
+  const { abide, server, world } = start();
+  const job = await world.run(abide.create("k", { input: { runs: 8000 } })),
+    made = world.now();
+  server.fault = ({ path }) =>
+    path.startsWith("/v1/jobs/") && world.now() < made + 3000
+      ? Response.json({ title: "Not found", status: 404 }, { status: 404 })
+      : undefined;
+  assert.equal((await world.run(job.wait())).outcome, "completed");
+  server.fault = () => undefined;
+  const before = world.now();
+  assert.ok((await error(world.run(abide.job("job_nobody").wait()))) instanceof NotFound);
+  assert.ok(world.now() - before < 100);
+});
+
+test("results of jobs that did not complete are thrown", async () => {
+  const { abide, server, world } = start();
+  for (const [outcome, kind] of [
+    ["failed", JobFailed],
+    ["canceled", JobCanceled],
+  ] as const) {
+    const id = server.job(0);
+    server.fault = () =>
+      Response.json({ ...server.show(server.jobs.get(id)!), outcome, status: outcome, error: { title: "It broke" } });
+    const done = await world.run(abide.job(id).wait());
+    assert.equal(done.outcome, outcome);
+    assert.throws(() => done.result, kind);
+  }
+});
+
+test("a webhook ends the wait before its next poll, and polls find what no webhook told", async () => {
+  const all = start(),
+    { abide, server, world } = all;
+  const inbox = new Inbox(),
+    id = server.job(20_000);
+  world.setTimeout(() => inbox.deliver(server.show(server.jobs.get(id)!)), 20_010);
+  const options = { strategy: webhook(inbox, fixed("15s")) };
+  const done = await world.run(abide.job(id).wait(options));
+  assert.equal(done.report.channel, "push");
+  assert.ok(world.now() < 20_020);
+  const other = await world.run(abide.job(server.job(20_000)).wait(options));
+  assert.equal(other.report.channel, "poll");
+  assert.equal(inbox.listeners, 0);
+  inbox.deliver({ ...server.show(server.jobs.get(id)!), id: "early" });
+  await nothingLeft(all);
+});
+
+test("jobs are listed page by page, canceled and deleted", async () => {
+  const { abide, server, world } = start();
+  const pages: Record<string, unknown> = {
+    "": { jobs: [server.show(server.jobs.get(server.job(1))!)], next_page_token: "2" },
+    "2": { jobs: [], next_page_token: "3" },
+    "3": { jobs: [server.show(server.jobs.get(server.job(1))!)] },
+  };
+  server.fault = ({ path }) =>
+    path.startsWith("/v1/jobs?") || path === "/v1/jobs"
+      ? Response.json(pages[new URLSearchParams(path.split("?")[1]).get("page_token") ?? ""])
+      : undefined;
+  const listed: string[] = [];
+  await world.run(
+    (async () => {
+      for await (const job of abide.list({
+        status: ["completed", "failed"],
+        kind: "k",
+        metadata: { a: "b" },
+        createdAfter: new Date(0),
+      }))
+        listed.push(job.id);
+    })(),
+  );
+  assert.deepEqual(listed, ["job_1", "job_2"]);
+  assert.equal(
+    server.asked[0]!.path,
+    "/v1/jobs?status=completed%2Cfailed&kind=k&created_after=1970-01-01T00%3A00%3A00.000Z&metadata.a=b",
+  );
+  const job = abide.job(server.job(50_000));
+  assert.equal((await world.run(job.cancel())).done, true);
+  server.fault = () => new Response(null, { status: 204 });
+  await world.run(job.delete());
+  server.fault = () => Response.json({ title: "gone" }, { status: 410 });
+  await world.run(job.delete());
+});
+
+test("keys are sent and never shown, and odd ids and addresses are mistakes of usage", async () => {
+  const { abide, server, world } = start({ apiKey: " a-secret-of-mine ", headers: { "x-tenant": "7" } });
+  const failure = await error(world.run(abide.job("job_nobody").status()));
+  assert.equal(server.asked[0]!.headers.get("authorization"), "Bearer a-secret-of-mine");
+  assert.equal(server.asked[0]!.headers.get("x-tenant"), "7");
+  assert.ok(!JSON.stringify([failure, failure.message, failure.stack]).includes("a-secret"));
+  for (const id of ["", ".", "..", "x".repeat(2000)]) assert.throws(() => abide.job(id), UsageError);
+  await error(world.run(abide.job("a/../b?c").status()));
+  assert.equal(server.asked.at(-1)!.path, "/v1/jobs/a%2F..%2Fb%3Fc");
+  for (const address of ["", "jobs.test", "ftp://jobs.test", "http://name:password@jobs.test"]) {
+    assert.throws(
+      () => new Abide(address),
+      (error: Error) => error instanceof UsageError && !error.message.includes("password@"),
+    );
+  }
+});
+
+/** Cuts what is waited for at its n-th step, for every n, and finds nothing left behind. */
+const cutEverywhere = async (
+  what: string,
+  work: (all: ReturnType<typeof start>, signal: AbortSignal, id: string, inbox: Inbox) => Promise<unknown>,
+): Promise<void> => {
+  for (let n = 1; ; n++) {
+    const all = start(),
+      { abide, server, world } = all,
+      aborting = new AbortController(),
+      reason = new Error("enough"),
+      inbox = new Inbox();
+    const id = server.job(30_000, [2000, 9000]);
+    let steps = 0;
+    const step = (): void => {
+      if (++steps === n) aborting.abort(reason);
+    };
+    server.step = step;
+    const set = world.setTimeout;
+    world.setTimeout = (done, ms) =>
+      set(() => {
+        step();
+        done();
+      }, ms);
+    const outcome = await world.run(
+      work(all, aborting.signal, id, inbox).then(
+        () => undefined,
+        (error: unknown) => error,
+      ),
+    );
+    if (!aborting.signal.aborted) {
+      assert.equal(outcome, undefined, what);
+      assert.ok(n > 5, `${what} took ${n} steps`);
+      return;
+    }
+    assert.ok(outcome === reason || outcome === undefined, `${what} at ${n}: ${String(outcome)}`);
+    await nothingLeft(all);
+    assert.equal(inbox.listeners, 0);
+    world.setTimeout = set;
+    server.step = () => {};
+    const done = await world.run(abide.job(id).wait());
+    assert.equal(done.outcome, "completed", `${what}: a wait after a cut at ${n}`);
+    await nothingLeft(all);
+  }
+};
+
+for (const [what, work] of Object.entries({
+  wait: ({ abide }, signal, id) => abide.job(id).wait({ signal, timeout: "2m" }),
+  "a wait whose first requests fail": ({ abide, server }, signal, id) => {
+    server.fault = ({ nth }) => (nth < 4 ? new TypeError("fetch failed") : undefined);
+    return abide.job(id).wait({ signal });
+  },
+  polls: ({ abide }, signal, id) => abide.job(id).wait({ signal, strategy: poll() }),
+  "short holds": ({ abide }, signal, id) => abide.job(id).wait({ signal, strategy: longPoll({ hold: "3s" }) }),
+  stream: ({ abide }, signal, id) => abide.job(id).wait({ signal, strategy: stream(), onUpdate: () => {} }),
+  watch: async ({ abide }, signal, id) => {
+    for await (const _ of abide.job(id).watch({ signal }));
+  },
+  "a mute stream": async ({ abide, server }, signal, id) => {
+    server.tells = false;
+    for await (const _ of abide.job(id).watch({ signal }));
+  },
+  webhook: ({ abide, server, world }, signal, id, inbox) => {
+    const push = (): boolean => inbox.deliver(server.show(server.jobs.get(id)!));
+    world.sleep(12_000, signal).then(push, () => {});
+    return abide.job(id).wait({ signal, strategy: webhook(inbox) });
+  },
+  set: ({ abide, server }, signal, id) => {
+    const jobs = [id, ...Array.from({ length: 20 }, (_, i) => server.job(10_000 + 1000 * i))].map((id) =>
+      abide.job(id),
+    );
+    return abide.asCompleted(jobs, { signal }).all();
+  },
+  create: ({ abide, server }, signal) => {
+    server.fault = ({ nth }) => (nth < 3 ? new Response("{}", { status: 503 }) : undefined);
+    return abide.create("k", {}, { signal });
+  },
+} satisfies Record<string, Parameters<typeof cutEverywhere>[1]>)) {
+  test(`cut at any step, ${what} leaves nothing behind and everything usable`, () => cutEverywhere(what, work));
+}
