@@ -150,7 +150,7 @@ impl Engine {
             let before = entries.len();
             match due {
                 Due::Sweep(endpoint) => entries.push(Fact::Swept { endpoint }.into()),
-                due => self.jobs.fall_due(due, at, &self.policy, entries),
+                due => self.jobs.fall_due(due, (at, now), &self.policy, entries),
             }
             if entries.len() == before {
                 // A stale deadline: it would fire on every pass.

@@ -7,13 +7,15 @@
 //! - **scaled**: the system's time at the start, and from then on so many times faster (`--speed 60`);
 //! - **manual**: stands still until it is advanced (`--clock manual`, `POST /v1/clock/advance`).
 //!
-//! None ever goes back. Real and scaled time run on tokio's timer, so a test that pauses tokio has them paused too.
+//! None ever goes back: not where the system's does, which real time follows [forward](Clock::follow) alone, and not over a restart,
+//! which begins at the latest entry of the log at least. Real and scaled time run on tokio's timer, so a test that pauses tokio has them paused too.
 //!
 //! Two things are *not* told by these clocks. [`elapsed`](Clock::elapsed) measures how long the server itself took for
 //! something. And [`hold`](Clock::hold) bounds how long a connection is kept waiting: there are people and programs with
 //! timeouts of their own at its other end, and their time isn't simulated. On a manual clock a hold ends by either, so that a test may
 //! advance past it and a client is released even if the clock is never advanced.
 
+use std::fmt;
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -48,6 +50,17 @@ struct Shared {
     shown: AtomicI64,
     /// Rung whenever `shown` has grown, so that sleepers look again.
     stepped: Notify,
+    /// What the clock began with; `None` if that was an instant.
+    system: Option<System>,
+}
+
+/// The time of the system, or what a test has in its place.
+struct System(Box<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl fmt::Debug for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("System")
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,34 +78,49 @@ impl Clock {
     /// The system's time.
     #[must_use]
     pub fn real() -> Self {
-        Self::running(wall(), NonZeroU32::MIN)
+        Self::scaled(NonZeroU32::MIN)
     }
 
     /// Begins with the system's time and runs so many times faster.
     #[must_use]
     pub fn scaled(speed: NonZeroU32) -> Self {
-        Self::running(wall(), speed)
+        Self::of_system(wall, speed)
+    }
+
+    /// The same with another system's time: a seam, so that a test can set the system's clock.
+    #[must_use]
+    pub fn of_system(
+        system: impl Fn() -> Timestamp + Send + Sync + 'static,
+        speed: NonZeroU32,
+    ) -> Self {
+        let start = system();
+        Self::new(
+            Sort::Running { speed },
+            start,
+            Some(System(Box::new(system))),
+        )
     }
 
     /// Begins with that instant and runs so many times faster than tokio's time. For tests that print instants.
     #[must_use]
     pub fn running(start: Timestamp, speed: NonZeroU32) -> Self {
-        Self::new(Sort::Running { speed }, start)
+        Self::new(Sort::Running { speed }, start, None)
     }
 
     /// Stands still at that instant.
     #[must_use]
     pub fn manual(start: Timestamp) -> Self {
-        Self::new(Sort::Manual, start)
+        Self::new(Sort::Manual, start, None)
     }
 
-    fn new(sort: Sort, start: Timestamp) -> Self {
+    fn new(sort: Sort, start: Timestamp, system: Option<System>) -> Self {
         Self {
             shared: Arc::new(Shared {
                 sort,
                 origin: instant(),
                 shown: AtomicI64::new(start.as_millis()),
                 stepped: Notify::new(),
+                system,
             }),
         }
     }
@@ -127,7 +155,16 @@ impl Clock {
     /// with the timestamp of a signed webhook. A system's clock may go back, and so may this.
     #[must_use]
     pub fn system(&self) -> Timestamp {
-        wall()
+        self.shared
+            .system
+            .as_ref()
+            .map_or_else(wall, |System(now)| now())
+    }
+
+    /// Whether it began with the system's time and has left that behind: it is scaled, or the system's went back.
+    #[must_use]
+    pub fn is_ahead(&self) -> bool {
+        self.shared.system.is_some() && self.now().since(self.system()) >= STEP_MIN
     }
 
     /// How long the clock has existed by the machine's own time, whatever it shows. Differences of it are latencies.
@@ -250,19 +287,19 @@ impl Clock {
         Ok(self.now())
     }
 
-    /// Lets a real clock follow the system's where that one jumps forward, as it does when a suspended machine wakes up.
-    /// For the binary, beside the server; it never ends, and does nothing for the other sorts.
+    /// Lets a real clock follow the system's where that one jumps forward, as it does when a suspended machine wakes up or a wrong clock is
+    /// set right. Runs beside the loop; it never ends, and does nothing for the other sorts.
     ///
     /// # Cancel safety
     ///
     /// Dropping it ends the following and nothing else.
     pub async fn follow(&self) {
-        if self.speed() != Some(1) {
+        if self.speed() != Some(1) || self.shared.system.is_none() {
             return std::future::pending().await;
         }
         loop {
             tokio::time::sleep(FOLLOW_EVERY).await;
-            self.step_to(wall());
+            self.step_to(self.system());
         }
     }
 
@@ -409,18 +446,47 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_jump_of_the_system_is_followed_forward_only() {
-        let clock = Clock::running(START, speed(1));
+        let system = Arc::new(AtomicI64::new(START.as_millis()));
+        let read = system.clone();
+        let now = move || Timestamp::from_millis(read.load(Ordering::Relaxed));
+        let clock = Clock::of_system(now.clone(), NonZeroU32::MIN);
+        let following = clock.clone();
+        tokio::spawn(async move { following.follow().await });
         let sleeper = tokio::spawn({
             let clock = clock.clone();
             async move { clock.sleep_until(at(3_600_000)).await }
         });
         tokio::task::yield_now().await;
         let before = clock.elapsed();
-        clock.step_to(at(3_600_000));
+        system.fetch_add(3_600_000, Ordering::Relaxed);
         sleeper.await.unwrap();
-        assert_eq!(clock.elapsed(), before);
-        clock.step_to(START);
-        assert_eq!(clock.now(), at(3_600_000));
+        assert!(clock.elapsed() - before <= FOLLOW_EVERY + ms(2));
+
+        let shown = clock.now();
+        system.fetch_sub(7_200_000, Ordering::Relaxed);
+        tokio::time::sleep(ms(10_000)).await;
+        let passed = clock.now().since(shown);
+        assert!((10_000..10_010).contains(&passed.as_millis()), "{passed:?}");
+        assert!(clock.is_ahead());
+
+        // A simulation has its own time.
+        let scaled = Clock::of_system(now, speed(60));
+        for clock in [scaled, Clock::running(START, speed(1))] {
+            let shown = clock.now();
+            system.fetch_add(86_400_000, Ordering::Relaxed);
+            let follow = tokio::time::timeout(ms(5_000), clock.follow());
+            assert!(follow.await.is_err());
+            assert!(clock.now().since(shown) <= ms(60 * 5_010));
+        }
+    }
+
+    #[test]
+    fn a_clock_of_any_sort_is_raised_and_never_lowered() {
+        for clock in [Clock::manual(START), Clock::running(START, speed(60))] {
+            assert_eq!(clock.raise_to(START - ms(5)), Duration::ZERO);
+            assert!(clock.raise_to(at(86_400_000)) > ms(86_000_000));
+            assert!(clock.now() >= at(86_400_000));
+        }
     }
 
     #[test]

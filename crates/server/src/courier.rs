@@ -32,6 +32,8 @@ pub use send::{Answered, Carrier, HttpCarrier, Post, SendError};
 
 /// How long to wait before a report that the loop could not take is brought again.
 const REPORT_RETRY: Duration = Duration::from_millis(100);
+/// How long to wait before a delivery is tried again that the server lacked a descriptor, a port or memory for.
+const OWN_RETRY: Duration = Duration::from_secs(1);
 /// How long exchanges that are under way may still take when the server goes down.
 pub const LAST_EXCHANGES_MAX: Duration = Duration::from_secs(5);
 
@@ -126,18 +128,17 @@ impl Round {
         let Some(commands) = self.commands.upgrade() else {
             return;
         };
-        let begun = self.clock.elapsed();
-        let under_way = UnderWay::begin(&self.metrics);
-        let result = tokio::select! {
-            result = self.post(&send) => result,
+        let (result, took) = tokio::select! {
+            done = self.exchange(&send) => done,
             () = self.cut.cancelled() => return,
         };
         let ended = self.clock.elapsed();
-        let took = ended.saturating_sub(begun);
-        drop(under_way);
         self.count(&send, &result, took);
         log(&send, &result, took);
         let mut report = report(&send, result, took);
+        // Receivers mean seconds of their own, and the schedule goes by our clock.
+        let speed = self.clock.speed().unwrap_or(1);
+        report.retry_after = report.retry_after.map(|wait| wait.saturating_mul(speed));
         let kept = self.allowance.take(report.answer.len(), ended);
         report.truncated |= kept < report.answer.len();
         report.answer.truncate(kept);
@@ -152,6 +153,23 @@ impl Round {
                 }
                 _ => return,
             }
+        }
+    }
+
+    /// Posts, and says how long that took. What fails here and not at the receiver is no attempt: it is tried again until it can be made.
+    async fn exchange(&self, send: &Send) -> (Result<Answered, SendError>, Duration) {
+        loop {
+            let begun = self.clock.elapsed();
+            let under_way = UnderWay::begin(&self.metrics);
+            let result = self.post(send).await;
+            let took = self.clock.elapsed().saturating_sub(begun);
+            drop(under_way);
+            let Err(error @ SendError::Own(_)) = &result else {
+                return (result, took);
+            };
+            self.metrics.exchanged(Exchange::NotSent, took);
+            tracing::debug!(delivery = %send.delivery.key, %error, "a webhook could not be sent; trying again");
+            tokio::time::sleep(OWN_RETRY).await;
         }
     }
 

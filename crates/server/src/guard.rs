@@ -16,6 +16,7 @@
 //! client that can reach it could do the same. None calls itself.
 
 pub mod class;
+pub mod names;
 pub mod resolve;
 
 use std::fmt;
@@ -29,6 +30,7 @@ use url::{Host, Url};
 use crate::config::{Config, WebhookAllow};
 
 pub use class::{Class, class_of};
+pub use names::Names;
 pub use resolve::{Resolve, ScriptedResolver, SystemResolver};
 
 /// What may be called beyond the public internet.
@@ -223,7 +225,7 @@ impl Guard {
     /// A guard that opens that much and asks the system's resolver.
     #[must_use]
     pub fn new(allow: Allow) -> Self {
-        Self::with_resolver(allow, Arc::new(SystemResolver::default()))
+        Self::with_resolver(allow, Arc::new(Names::new(Arc::new(SystemResolver))))
     }
 
     /// A guard that opens that much and asks that resolver.

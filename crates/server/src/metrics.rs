@@ -153,6 +153,8 @@ pub enum Exchange {
     Unanswered,
     /// The guard refused the address.
     Blocked,
+    /// The server lacked a descriptor, a port or memory. It is tried again, and counts as no attempt of the receiver's.
+    NotSent,
 }
 
 impl Exchange {
@@ -162,6 +164,7 @@ impl Exchange {
             Self::Refused => "refused",
             Self::Unanswered => "unanswered",
             Self::Blocked => "blocked",
+            Self::NotSent => "not_sent",
         }
     }
 }

@@ -112,7 +112,6 @@ impl Server {
         config.listen = ListenAddr(address);
         let clock = match config.clock {
             ClockSort::Manual => Clock::manual(MANUAL_START),
-            ClockSort::Real if config.speed.get() == 1 => Clock::real(),
             ClockSort::Real => Clock::scaled(config.speed),
         };
         // Below 2^63, as the files keep it.
@@ -132,17 +131,24 @@ impl Server {
             Some(Arc::new(HttpCarrier::new(guard.clone())))
         };
         let assembly = Self::assemble(config, clock, journal, carrier, fresh).await?;
-        let restored = assembly.state.board.len();
-        let (commands, config) = (&assembly.state.commands, &assembly.state.config);
-        if config.default_job_start == JobStart::Boot {
-            at_start(commands, &assembly.state.clock, config.default_job(true)).await?;
+        let server = Self::new(address, listener, assembly);
+        let state = server.state();
+        if state.config.default_job_start == JobStart::Boot {
+            let start = state.config.default_job(true);
+            at_start(&state.commands, &state.clock, start).await?;
         }
-        Ok(Self {
+        Ok(server)
+    }
+
+    /// Serves those parts at that listener, whose address is given.
+    #[must_use]
+    pub fn new(address: SocketAddr, listener: TcpListener, assembly: Assembly) -> Self {
+        Self {
             address,
             listener,
-            restored,
+            restored: assembly.state.board.len(),
             assembly,
-        })
+        }
     }
 
     /// Connects the parts of a server and starts them: the loop on that journal and clock, and the courier, which delivers

@@ -43,8 +43,14 @@ fn next_step(job: &Job) -> Option<Timestamp> {
 }
 
 impl Jobs {
-    /// What a deadline means, in entries; nothing if it no longer fits.
-    pub(crate) fn fall_due(&self, due: Due, at: Timestamp, policy: &Policy, entries: &mut Entries) {
+    /// What a deadline of that time means now, in entries; nothing if it no longer fits.
+    pub(crate) fn fall_due(
+        &self,
+        due: Due,
+        (at, now): (Timestamp, Timestamp),
+        policy: &Policy,
+        entries: &mut Entries,
+    ) {
         match due {
             Due::Step(key) => {
                 entries.extend(self.get(key).and_then(|job| step(job, at, policy)));
@@ -56,7 +62,7 @@ impl Jobs {
             })),
             Due::Expiry(job) => entries.push(Entry::Removed { job }),
             Due::Forget(key) => entries.push(Entry::Forgotten { key }),
-            Due::Reset(job) => self.play_again(job, at, policy, entries),
+            Due::Reset(job) => self.play_again(job, (at, now), policy, entries),
             Due::Delivery(_) | Due::Lane(_) | Due::Sweep(_) => {}
         }
     }

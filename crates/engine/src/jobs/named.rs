@@ -112,18 +112,41 @@ impl Jobs {
         Ok(job)
     }
 
-    /// Plays the named job anew whose last one is this.
+    /// Plays the named job anew whose last one is this, from the time on at which that was due.
+    ///
+    /// Lives that would have begun and ended before `now` are left out: after days of downtime nobody asks for them.
     pub(super) fn play_again(
         &self,
         job: JobKey,
-        at: Timestamp,
+        (at, now): (Timestamp, Timestamp),
         policy: &Policy,
         entries: &mut Entries,
     ) {
-        if let Some(named) = self.names().find(|named| named.job == job) {
+        let Some(named) = self.names().find(|named| named.job == job) else {
+            return;
+        };
+        let play = |at, entries: &mut Entries| {
             let (name, reset_ms) = (named.name.clone(), named.reset_ms);
             // A full server keeps the old one: that is no reason to lose the name.
             let _full = self.play(name, &named.simulate, reset_ms, at, policy, entries);
+        };
+        let mut first = Entries::new();
+        play(at, &mut first);
+        // The next life would be drawn alike, because this one isn't written down.
+        let cycle = first.iter().find_map(|entry| match entry {
+            Entry::Created(created) => {
+                let plan = created.plan.as_ref().filter(|plan| !plan.stuck)?;
+                Some(u128::from(plan.duration_ms) + u128::from(named.reset_ms?))
+            }
+            _ => None,
+        });
+        let missed = now.since(at).as_millis();
+        match cycle.map(|cycle| missed - missed % cycle.max(1)) {
+            Some(skipped @ 1..) => {
+                let skipped = u64::try_from(skipped).unwrap_or(u64::MAX);
+                play(at + Duration::from_millis(skipped), entries);
+            }
+            _ => entries.append(&mut first),
         }
     }
 

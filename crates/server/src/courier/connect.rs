@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use crate::clock::Clock;
 use crate::guard::{DialError, Guard};
 
 /// The most addresses of one receiver that are dialed for one attempt.
@@ -33,6 +34,7 @@ pub const KEPT_MAX: usize = 512;
 pub struct Dialer {
     guard: Arc<Guard>,
     open: Arc<AtomicUsize>,
+    clock: Clock,
 }
 
 /// Why no connection was opened.
@@ -54,13 +56,42 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Whether the server lacks what a connection takes. That says nothing of the receiver.
+    pub(crate) fn is_own(&self) -> bool {
+        let source = match self {
+            Self::Io { source, .. } | Self::Dial(DialError::Resolve { source, .. }) => source,
+            Self::Dial(DialError::Refused(_)) | Self::NoHost => return false,
+        };
+        #[cfg(unix)]
+        {
+            use rustix::io::Errno;
+
+            let ours = [
+                Errno::MFILE,
+                Errno::NFILE,
+                Errno::NOBUFS,
+                Errno::NOMEM,
+                Errno::ADDRNOTAVAIL,
+            ];
+            Errno::from_io_error(source).is_some_and(|errno| ours.contains(&errno))
+        }
+        #[cfg(not(unix))]
+        matches!(
+            source.kind(),
+            io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory
+        )
+    }
+}
+
 impl Dialer {
-    /// Dials what that guard lets through.
+    /// Dials what that guard lets through. The age of connections is measured by that clock's machine.
     #[must_use]
-    pub fn new(guard: Arc<Guard>) -> Self {
+    pub fn new(guard: Arc<Guard>, clock: Clock) -> Self {
         Self {
             guard,
             open: Arc::default(),
+            clock,
         }
     }
 
@@ -107,11 +138,14 @@ impl Service<Uri> for Dialer {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let dialer = self.clone();
         Box::pin(async move {
-            let open = dialer.open.clone();
+            let (open, clock) = (dialer.open.clone(), dialer.clock.clone());
             let socket = dialer.dial(uri).await?;
             Ok(Socket {
                 io: TokioIo::new(socket),
-                used: Used::default(),
+                used: Used {
+                    is_used: Arc::default(),
+                    since: clock.elapsed(),
+                },
                 is_kept: open.fetch_add(1, Ordering::Relaxed) < KEPT_MAX,
                 open,
             })
@@ -123,16 +157,20 @@ impl Service<Uri> for Dialer {
 ///
 /// A receiver may close a kept connection at the moment it is used again. That isn't the receiver's refusal, and
 /// shows only on a connection that has been used.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Used(Arc<AtomicBool>);
+#[derive(Clone, Debug)]
+pub(crate) struct Used {
+    is_used: Arc<AtomicBool>,
+    /// When it was opened, by the machine's time.
+    pub(crate) since: Duration,
+}
 
 impl Used {
     pub(crate) fn mark(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.is_used.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.is_used.load(Ordering::Relaxed)
     }
 }
 

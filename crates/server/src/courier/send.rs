@@ -12,11 +12,13 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use super::connect::{ConnectError, Dialer, Used};
+use crate::clock::Clock;
 use crate::guard::{DialError, Guard};
 
 /// How long a whole exchange may take: name, connection, request, head and body.
@@ -33,6 +35,9 @@ const HEADERS_MAX: usize = 100;
 const IDLE_PER_RECEIVER_MAX: usize = 32;
 /// How long a connection is kept open for the next delivery.
 const IDLE_MAX: Duration = Duration::from_secs(30);
+/// How old a connection may be that carries a delivery. After it a name is looked up and its addresses are judged anew, so that a receiver that has
+/// moved is found.
+pub const KEPT_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// What is posted.
 #[derive(Clone, Debug)]
@@ -73,6 +78,9 @@ pub enum SendError {
     /// Nothing listens there, or the dial wasn't answered.
     #[error("not connected: {0}")]
     Connect(String),
+    /// The server lacks a descriptor, a port or memory. That says nothing of the receiver.
+    #[error("this server has no room for a connection: {0}")]
+    Own(String),
     /// The certificate, or the handshake.
     #[error("TLS failed: {0}")]
     Tls(String),
@@ -101,6 +109,9 @@ pub trait Carrier: fmt::Debug + Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct HttpCarrier {
     client: Client<HttpsConnector<Dialer>, Full<Bytes>>,
+    /// Opens a connection for each request.
+    fresh: Client<HttpsConnector<Dialer>, Full<Bytes>>,
+    clock: Clock,
     deadline: Duration,
 }
 
@@ -114,21 +125,27 @@ impl HttpCarrier {
     /// The same with other trust, for receivers whose certificates a private authority has signed.
     #[must_use]
     pub fn with_tls(guard: Arc<Guard>, tls: rustls::ClientConfig) -> Self {
+        // Ages are measured by the machine's time, whatever the server's clock shows.
+        let clock = Clock::real();
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(Dialer::new(guard));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE_MAX)
-            .pool_max_idle_per_host(IDLE_PER_RECEIVER_MAX)
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .http1_max_buf_size(HEAD_BYTES_MAX)
-            .http1_max_headers(HEADERS_MAX)
-            .build(connector);
+            .wrap_connector(Dialer::new(guard, clock.clone()));
+        let client = |kept_max| {
+            Client::builder(TokioExecutor::new())
+                .pool_idle_timeout(IDLE_MAX)
+                .pool_max_idle_per_host(kept_max)
+                .pool_timer(TokioTimer::new())
+                .timer(TokioTimer::new())
+                .http1_max_buf_size(HEAD_BYTES_MAX)
+                .http1_max_headers(HEADERS_MAX)
+                .build(connector.clone())
+        };
         Self {
-            client,
+            client: client(IDLE_PER_RECEIVER_MAX),
+            fresh: client(0),
+            clock,
             deadline: EXCHANGE_MAX,
         }
     }
@@ -141,13 +158,22 @@ impl HttpCarrier {
     }
 
     async fn exchange(&self, post: Post) -> Result<Answered, SendError> {
-        let response = match self.client.request(request(&post)?).await {
-            Err(error) if is_stale(&error) => self.client.request(request(&post)?).await,
+        let mut first = request(&post)?;
+        let connection = capture_connection(&mut first);
+        let response = match self.client.request(first).await {
+            // Another kept one could be as stale.
+            Err(error) if is_stale(&error) => self.fresh.request(request(&post)?).await,
             first => first,
         };
         let (head, body) = response.map_err(|error| explain(&error))?.into_parts();
         if let Some(used) = head.extensions.get::<Used>() {
             used.mark();
+            // It may lie idle once more before it is used.
+            if self.clock.elapsed() >= used.since + KEPT_AGE_MAX - IDLE_MAX
+                && let Some(connection) = connection.connection_metadata().as_ref()
+            {
+                connection.poison();
+            }
         }
         let (body, truncated) = read(body).await;
         Ok(Answered {
@@ -240,6 +266,7 @@ fn explain(error: &legacy::Error) -> SendError {
     while let Some(cause) = source {
         if let Some(connect) = cause.downcast_ref::<ConnectError>() {
             return match connect {
+                connect if connect.is_own() => SendError::Own(connect.to_string()),
                 ConnectError::Dial(DialError::Refused(refused)) => {
                     SendError::Refused(refused.to_string())
                 }

@@ -2,7 +2,9 @@
 
 use abide_engine::{Effect, Engine, Entry, Policy};
 
+use super::run::{BATCH_DUE_MAX, encode};
 use crate::board::Feed;
+use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
 
 /// What the journal has.
@@ -12,6 +14,33 @@ pub(super) struct Loaded {
     pub(super) feed: Feed,
     /// The number of the checkpoint's last entry.
     pub(super) checkpointed: u64,
+}
+
+impl Loaded {
+    /// Seeds a new log, and has happen what was due while the server was down: a batch at a time, because it may be much.
+    pub(super) fn catch_up(
+        &mut self,
+        journal: &mut dyn Journal,
+        clock: &Clock,
+        fresh_seed: u64,
+    ) -> Result<(), JournalError> {
+        let Self { engine, feed, .. } = self;
+        let (mut entries, mut effects) = (Vec::new(), Vec::new());
+        if engine.jobs().made() == 0 && engine.jobs().rng().seed() == 0 {
+            entries.push(Entry::Seeded { seed: fresh_seed });
+            engine.apply(&entries[0], &mut effects);
+        }
+        loop {
+            engine.fire(clock.now(), BATCH_DUE_MAX, &mut entries, &mut effects);
+            if entries.is_empty() {
+                return Ok(());
+            }
+            journal.append(&encode(&entries))?;
+            feed.add(effects.iter().filter_map(Effect::as_change));
+            entries.clear();
+            effects.clear();
+        }
+    }
 }
 
 /// Restores the engine from the last checkpoint and the entries after it. `policy` is in force where the log has none.

@@ -24,7 +24,7 @@ const BATCH_COMMANDS_MAX: usize = 1_024;
 /// How long a command may have waited when others wait behind it; those that have waited longer are refused.
 pub const SHED_AFTER: Duration = Duration::from_millis(500);
 /// The most entries that deadlines add to one batch, and about as many effects.
-const BATCH_DUE_MAX: usize = 4_096;
+pub(super) const BATCH_DUE_MAX: usize = 4_096;
 /// Effects after which a batch takes no further command: one that changes much would otherwise keep those behind it waiting
 /// for all that come with it.
 const BATCH_EFFECTS_MAX: usize = 8_192;
@@ -94,29 +94,15 @@ impl Driver {
         fresh_seed: u64,
     ) -> Result<(Self, Commands, Arc<Board>), DriverError> {
         let mut loaded = load(journal.as_mut(), policy.clone())?;
-        let engine = &mut loaded.engine;
-        let mut batch = Batch::default();
-        if engine.jobs().made() == 0 && engine.jobs().rng().seed() == 0 {
-            batch.entries.push(Entry::Seeded { seed: fresh_seed });
-            engine.apply(&batch.entries[0], &mut batch.effects);
-        }
-        let behind = clock.raise_to(engine.latest());
+        let behind = clock.raise_to(loaded.engine.latest());
         if !behind.is_zero() && !clock.is_manual() {
             tracing::warn!(
                 behind_ms = u64::try_from(behind.as_millis()).unwrap_or(u64::MAX),
                 "the system's clock is behind the latest entry of the log; time goes on from that entry"
             );
         }
-        engine.fire(
-            clock.now(),
-            usize::MAX,
-            &mut batch.entries,
-            &mut batch.effects,
-        );
-        match journal.append(&encode(&batch.entries)) {
-            Ok(_) => loaded
-                .feed
-                .add(batch.effects.iter().filter_map(Effect::as_change)),
+        match loaded.catch_up(journal.as_mut(), &clock, fresh_seed) {
+            Ok(()) => {}
             // Nothing is told before it is durable, so the state is to be what the journal has.
             Err(error) if error.is_retryable() => loaded = load(journal.as_mut(), policy)?,
             Err(error) => return Err(error.into()),
@@ -167,6 +153,29 @@ impl Driver {
     /// The journal failed in a way that trying again doesn't mend, or it can't be written and nobody can ask any more. Everything that
     /// was acknowledged is safe.
     pub async fn run(mut self) -> Result<(), DriverError> {
+        let clock = self.clock.clone();
+        tokio::select! {
+            ended = self.work() => ended?,
+            () = clock.follow() => {}
+        }
+        // A clock that is ahead goes on from here at the next start.
+        let at = clock.now();
+        if clock.is_ahead() && at > self.engine.latest() {
+            let entry = Entry::Clock { at };
+            if self.append(Arc::new(vec![entry.encode()])).await?.is_ok() {
+                self.engine.apply(&entry, &mut Vec::new());
+            }
+        }
+        let seq = self.last_seq();
+        self.checkpointer.close(&mut self.engine, seq).await;
+        if let Some(journal) = self.journal.take() {
+            tokio::task::spawn_blocking(move || journal.close()).await??;
+        }
+        Ok(())
+    }
+
+    /// The passes of the loop, until there will be no more commands.
+    async fn work(&mut self) -> Result<(), DriverError> {
         let mut requests = Vec::new();
         loop {
             // The first pass gathers nothing: what was under way before a restart is due.
@@ -180,15 +189,9 @@ impl Driver {
             due.await;
             // What a full batch left waits no longer.
             if requests.is_empty() && self.gather(&mut requests).await.is_none() {
-                break;
+                return Ok(());
             }
         }
-        let seq = self.last_seq();
-        self.checkpointer.close(&mut self.engine, seq).await;
-        if let Some(journal) = self.journal.take() {
-            tokio::task::spawn_blocking(move || journal.close()).await??;
-        }
-        Ok(())
     }
 
     fn last_seq(&self) -> u64 {
@@ -378,6 +381,6 @@ impl Driver {
     }
 }
 
-fn encode(entries: &[Entry]) -> Vec<Vec<u8>> {
+pub(super) fn encode(entries: &[Entry]) -> Vec<Vec<u8>> {
     entries.iter().map(Entry::encode).collect()
 }

@@ -6,18 +6,10 @@ use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use tokio::sync::Semaphore;
+use std::sync::{Mutex, PoisonError};
 
 /// The most addresses of one name that are looked at.
 pub const ADDRESSES_MAX: usize = 16;
-/// The most lookups under way at a time.
-///
-/// A lookup runs on a blocking thread and can't be cut short, so receivers whose name servers hang must not take
-/// the threads that the journal needs.
-pub const LOOKUPS_MAX: usize = 32;
-
 /// What a [`Resolve`] returns.
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>>;
 
@@ -34,38 +26,18 @@ pub trait Resolve: fmt::Debug + Send + Sync + 'static {
     fn resolve<'a>(&'a self, host: &'a str) -> Resolving<'a>;
 }
 
-/// The system's resolver, with its hosts file and its search domains.
+/// The system's resolver, with its hosts file and its search domains. Ask it through [`Names`](super::Names): each question takes a thread.
 #[derive(Debug)]
-pub struct SystemResolver {
-    lookups: Arc<Semaphore>,
-}
-
-impl Default for SystemResolver {
-    fn default() -> Self {
-        Self {
-            lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
-        }
-    }
-}
+pub struct SystemResolver;
 
 impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, host: &'a str) -> Resolving<'a> {
         Box::pin(async move {
-            let permit = Arc::clone(&self.lookups)
-                .acquire_owned()
-                .await
-                .map_err(io::Error::other)?;
-            let host = host.to_owned();
-            // The permit goes with the lookup and not with the caller, who may give up long before the thread does.
-            let lookup = tokio::spawn(async move {
-                let _permit = permit;
-                let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
-                Ok(found
-                    .map(|address| address.ip())
-                    .take(ADDRESSES_MAX)
-                    .collect())
-            });
-            lookup.await.map_err(io::Error::other)?
+            let found = tokio::net::lookup_host((host, 0)).await?;
+            Ok(found
+                .map(|address| address.ip())
+                .take(ADDRESSES_MAX)
+                .collect())
         })
     }
 }

@@ -1,16 +1,18 @@
 //! The loop, the board and the journal together, in process and on virtual time.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use abide_engine::{Create, Job, JobKey, Owner, Policy, State};
+use abide_engine::{Create, Job, JobKey, Owner, PlayNamed, Policy, State};
 use abide_server::board::{Board, Channel, Look, Watcher};
 use abide_server::clock::Clock;
 use abide_server::driver::{Commands, Driver, DriverError, Failure};
 use abide_server::journal::{Journal, MemoryJournal, SqliteJournal};
 use abide_wire::{NewJob, Simulate, Timestamp, Until};
 use tokio::task::JoinHandle;
+
+use crate::common::journal::Disk;
 
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -144,6 +146,112 @@ async fn time_goes_on_from_the_latest_entry_where_the_clock_is_behind_it() {
             assert!(took <= 3 * second + Duration::from_millis(2), "{took:?}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_faster_clock_goes_on_over_a_restart_where_it_was() {
+    let speed = NonZeroU32::new(100).unwrap();
+    let clock = || Clock::of_system(|| START, speed);
+    for is_killed in [true, false] {
+        let disk = MemoryJournal::new();
+        let first = clock();
+        let (commands, board, running) = start(Box::new(disk.clone()), first.clone());
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        created(&commands, Duration::from_secs(300), None).await;
+        let made_at = first.now();
+        let killed = disk.crashed_after(disk.last_seq()).unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let stopped_at = first.now();
+        drop((commands, board));
+        running.await.unwrap().unwrap();
+
+        let second = clock();
+        let (disk, expected) = match is_killed {
+            true => (killed, made_at),
+            false => (disk, stopped_at),
+        };
+        let (_commands, _board, _running) = start(Box::new(disk), second.clone());
+        let ahead = second.now().since(expected);
+        assert!(
+            second.now() >= expected && ahead < Duration::from_secs(1),
+            "{ahead:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fell_due_while_the_server_was_down_is_caught_up_with_in_batches() {
+    const JOBS: usize = 6_000;
+    let disk = MemoryJournal::new();
+    let (commands, _, running) = start(Box::new(disk.clone()), Clock::manual(START));
+    for n in 0..JOBS {
+        let length = Duration::from_millis(1_000 + n as u64);
+        commands.ask(create(length, None)).await.unwrap();
+    }
+    drop(commands);
+    running.await.unwrap().unwrap();
+
+    let batches = Arc::new(Mutex::new(Vec::new()));
+    let (seen, mut last) = (batches.clone(), disk.last_seq());
+    let inner = disk.clone();
+    let journal = Disk {
+        inner: disk.clone(),
+        is_blocking: false,
+        before_append: move || {
+            let now = inner.last_seq();
+            seen.lock()
+                .unwrap()
+                .push(now - std::mem::replace(&mut last, now));
+            Ok(())
+        },
+    };
+    let later = Clock::manual(START + Duration::from_secs(3_600));
+    let before = disk.last_seq();
+    let (commands, board, running) = start(Box::new(journal), later);
+    assert_eq!(board.len(), JOBS);
+    let after = disk.last_seq();
+    assert_eq!(after - before, JOBS as u64, "each ended");
+    let batches = batches.lock().unwrap();
+    let largest = batches.iter().max().unwrap();
+    assert!(batches.len() >= 2 && *largest <= 4_096, "{batches:?}");
+    drop((commands, running));
+}
+
+/// A default job that begins again every two seconds has lived 21,600 times in half a day. Nobody saw it.
+#[tokio::test(start_paused = true)]
+async fn of_a_job_that_begins_again_only_the_last_life_is_played_after_a_downtime() {
+    let second = Duration::from_secs(1);
+    let play = PlayNamed {
+        name: "default",
+        simulate: Simulate {
+            stages: Some(Vec::new()),
+            ..Simulate::fixed(second)
+        },
+        reset_after: Some(second),
+        is_new: false,
+    };
+    let disk = MemoryJournal::new();
+    let (commands, _, running) = start(Box::new(disk.clone()), Clock::manual(START));
+    let first = commands.ask(play.clone()).await.unwrap();
+    drop(commands);
+    running.await.unwrap().unwrap();
+
+    let before = disk.last_seq();
+    let later = START + 43_200 * second + Duration::from_millis(300);
+    let (commands, board, _running) = start(Box::new(disk.clone()), Clock::manual(later));
+    assert!(
+        disk.last_seq() - before < 10,
+        "{}",
+        disk.last_seq() - before
+    );
+    let last = commands.ask(play).await.unwrap();
+    assert_ne!(last.key, first.key);
+    let age = later.since(last.created_at);
+    assert!(age < 2 * second, "{age:?}");
+    assert_eq!(board.len(), 2);
+    // Step by step nothing is left out.
+    commands.advance(20 * second).await.unwrap();
+    assert_eq!(board.len(), 12);
 }
 
 #[tokio::test(start_paused = true)]

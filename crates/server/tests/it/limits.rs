@@ -1,9 +1,13 @@
 //! Who may ask for how much, and what an answer says when something is wrong.
 
+use std::num::NonZeroU32;
+
+use abide_server::clock::Clock;
 use abide_server::http::answer::Body;
+use abide_server::journal::MemoryJournal;
 use serde_json::json;
 
-use crate::common::{Answer, House};
+use crate::common::{Answer, House, START};
 
 #[tokio::test(start_paused = true)]
 async fn whatever_is_wrong_is_a_problem() {
@@ -114,6 +118,36 @@ async fn a_client_beyond_its_rate_is_told_when_to_come_back() {
     assert_eq!(house.get("/v1/jobs").await.status, 429);
     house.pass(3).await;
     assert_eq!(house.get("/v1/jobs").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_default_limits_a_client_that_obeys_is_never_shut_out_by_any_clock() {
+    let clocks = [
+        Clock::running(START, NonZeroU32::MIN),
+        Clock::running(START, NonZeroU32::new(100).unwrap()),
+        Clock::manual(START),
+    ];
+    for clock in clocks {
+        let journal = Box::new(MemoryJournal::new());
+        let house = House::open(&[], clock, journal).await;
+        let mut refused = 0;
+        for _ in 0..3_200 {
+            let answer = house.get("/v1/jobs").await;
+            if answer.status == 429 {
+                refused += 1;
+                let wait: u64 = answer.header("retry-after").parse().unwrap();
+                assert!(wait <= 60, "{wait} s");
+                house.pass(wait * 1_000).await;
+                assert_eq!(house.get("/v1/jobs").await.status, 200);
+            }
+        }
+        assert!((1..100).contains(&refused), "{refused}");
+        house.pass(1_000).await;
+        let advance = json!({"seconds": 30});
+        let advanced = house.post("/v1/clock/advance", advance).await;
+        let expected = if house.clock.is_manual() { 200 } else { 409 };
+        assert_eq!(advanced.status, expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ mod faults;
 mod house;
 mod jobs;
 mod limits;
+mod nth;
 mod openapi;
 mod overload;
 mod report;

@@ -1,10 +1,13 @@
 //! The simulator's settings and the clock, through the interface.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use abide_server::clock::Clock;
 use abide_server::journal::{Journal as _, MemoryJournal};
+use abide_wire::Timestamp;
 use serde_json::json;
 
 use crate::common::{House, START};
@@ -224,6 +227,32 @@ async fn the_clock_says_what_sort_it_is() {
             .await;
         assert_eq!(refused.status, 422, "{seconds}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_follows_its_systems_clock_forward_and_never_back() {
+    let system = Arc::new(AtomicI64::new(START.as_millis()));
+    let read = system.clone();
+    let now = move || Timestamp::from_millis(read.load(Ordering::Relaxed));
+    let clock = Clock::of_system(now, NonZeroU32::MIN);
+    let house = House::open(&[], clock, Box::new(MemoryJournal::new())).await;
+    let hour = house.job(3_600_000).await;
+    house.pass(1_000).await;
+    // A lid was closed for two hours.
+    system.fetch_add(7_200_000, Ordering::Relaxed);
+    house.pass(1_500).await;
+    let done = house.get(&format!("/v1/jobs/{hour}")).await.json();
+    assert_eq!(done["outcome"], "completed");
+    let shown: Timestamp = house.clock.now();
+    assert!(shown >= START + Duration::from_secs(7_200));
+
+    system.fetch_sub(3_600_000, Ordering::Relaxed);
+    let short = house.job(2_000).await;
+    house.pass(2_100).await;
+    assert!(house.clock.now() > shown);
+    let done = house.get(&format!("/v1/jobs/{short}")).await.json();
+    assert_eq!(done["outcome"], "completed");
+    assert!(done["created_at"].as_str() >= Some(shown.to_string().as_str()));
 }
 
 #[tokio::test(start_paused = true)]

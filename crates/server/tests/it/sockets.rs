@@ -1,13 +1,21 @@
 //! The whole server on real sockets: that it starts, serves, stops and starts again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use abide_server::clock::Clock;
 use abide_server::config::{Config, JobStart, Layers};
-use abide_server::{Server, ServerError};
+use abide_server::journal::MemoryJournal;
+use abide_server::{Fresh, Server, ServerError};
+use abide_wire::Span;
+use abide_wire::webhook::Secret;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+
+use crate::common::journal::Disk;
 
 struct Running {
     address: std::net::SocketAddr,
@@ -115,6 +123,63 @@ async fn a_stop_answers_a_thousand_held_requests_and_streams() {
         ended += 1;
     }
     assert_eq!(ended, 1_000);
+}
+
+/// A network file system that has gone away: a write to it never returns.
+#[tokio::test]
+async fn a_stop_ends_within_its_time_though_the_disk_hangs() {
+    let (release, hang) = std::sync::mpsc::channel::<()>();
+    let hang = Mutex::new(hang);
+    let hangs = Arc::new(AtomicBool::new(false));
+    let journal = Disk {
+        inner: MemoryJournal::new(),
+        is_blocking: true,
+        before_append: {
+            let hangs = hangs.clone();
+            move || {
+                if hangs.load(Ordering::SeqCst) {
+                    let _released = hang.lock().unwrap().recv();
+                }
+                Ok(())
+            }
+        },
+    };
+    let place = tempfile::tempdir().unwrap();
+    let config = Config {
+        drain: Span::new(Duration::from_millis(700)),
+        ..config(place.path())
+    };
+    let fresh = Fresh {
+        seed: 7,
+        secret: Secret::generate([7; 32]),
+    };
+    let assembly =
+        Server::assemble(config, Clock::real(), Box::new(journal), |_| None, fresh).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server::new(address, listener, assembly.unwrap());
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(server.run(stop.clone()));
+    let server = Running {
+        address,
+        stop,
+        task,
+    };
+    let kept = server.create(600).await;
+    hangs.store(true, Ordering::SeqCst);
+    let mut unanswered = server.send("POST", "/v1/jobs", "{}").await;
+    // It has reached the disk when a read comes back that was sent after it.
+    let read = server.ask("GET", &format!("/v1/jobs/{kept}"), "").await;
+    assert!(read.starts_with("HTTP/1.1 200"), "{read}");
+    let ended = tokio::time::timeout(Duration::from_secs(4), server.end()).await;
+    assert!(ended.is_ok(), "twice the drain time is enough");
+    let mut answer = Vec::new();
+    let _cut = unanswered.read_to_end(&mut answer).await;
+    assert!(
+        !answer.starts_with(b"HTTP/1.1 2"),
+        "nothing is told that isn't written"
+    );
+    drop(release);
 }
 
 #[tokio::test]

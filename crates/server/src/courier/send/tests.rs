@@ -200,6 +200,63 @@ async fn a_connection_is_kept_and_replaced_when_the_receiver_lets_go_of_it() {
         let answer = carrier.post(post_to(&receiver.url())).await.unwrap();
         assert_eq!(answer.status, 204);
     }
+
+    // Many kept connections, all of them as stale.
+    let receiver = Receiver::start(Manner::DropSecond).await;
+    let post = || carrier.post(post_to(&receiver.url()));
+    let at_once = futures_util::future::join_all((0..5).map(|_| post())).await;
+    assert!(at_once.iter().all(Result::is_ok), "{at_once:?}");
+    for _ in 0..5 {
+        assert_eq!(post().await.unwrap().status, 204);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_stays_busy_is_replaced_once_it_is_old() {
+    let receiver = Receiver::start(Manner::Ok).await;
+    let carrier = carrier();
+    let mut connections = Vec::new();
+    for _ in 0..6 {
+        carrier.post(post_to(&receiver.url())).await.unwrap();
+        connections.push(receiver.connections.load(Ordering::Relaxed));
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(20)).await;
+        tokio::time::resume();
+    }
+    // At 0, 20 and 40 s; then it is too old to be kept for 30 s more.
+    assert_eq!(connections, [1, 1, 1, 2, 2, 2]);
+}
+
+#[test]
+fn what_the_server_lacks_is_told_from_what_a_receiver_does() {
+    use std::io;
+
+    use rustix::io::Errno;
+
+    let io = |source| ConnectError::Io {
+        address: "192.0.2.1:443".parse().unwrap(),
+        source,
+    };
+    let own = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::ADDRNOTAVAIL,
+    ];
+    for errno in own {
+        assert!(io(errno.into()).is_own(), "{errno}");
+        let unresolved = DialError::Resolve {
+            host: "receiver.example".to_owned(),
+            source: errno.into(),
+        };
+        assert!(ConnectError::from(unresolved).is_own(), "{errno}");
+    }
+    for errno in [Errno::CONNREFUSED, Errno::CONNRESET, Errno::HOSTUNREACH] {
+        assert!(!io(errno.into()).is_own(), "{errno}");
+    }
+    assert!(!io(io::ErrorKind::TimedOut.into()).is_own());
+    assert!(!ConnectError::NoHost.is_own());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use abide_wire::Timestamp;
 use serde_json::json;
 
 use super::receivers::{Receivers, Reply};
-use super::{clock, endpoint, house};
+use super::{URL, clock, endpoint, house};
 
 /// How many receivers answer as they should.
 const QUICK: usize = 10;
@@ -82,4 +82,28 @@ async fn whoever_misbehaves_everybody_elses_p99_is_as_it_was() {
     let beside = p99(late_beside(BAD).await);
     assert!(alone <= 1, "{alone} ms");
     assert!(beside <= alone + 1, "{beside} ms instead of {alone} ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_lacks_counts_against_no_receiver() {
+    let clock = clock();
+    let receivers = Receivers::new(&clock, |_, before| match before {
+        0..10 => Reply::Lacking,
+        _ => Reply::Status(204),
+    });
+    let house = house(&clock, &receivers, &[]).await;
+    let (endpoint, _) = endpoint(&house, json!({ "url": URL })).await;
+    let id = house.job(1_000).await;
+    receivers.wait_for(11).await;
+    house.pass(100).await;
+    let told = house.get(&format!("/v1/jobs/{id}/deliveries")).await.json();
+    let delivery = &told["deliveries"][0];
+    assert_eq!(delivery["status"], "delivered");
+    assert_eq!(delivery["attempts"].as_array().unwrap().len(), 1);
+    let shown = house.get(&format!("/v1/webhooks/{endpoint}")).await.json();
+    assert_eq!(shown["breaker"]["state"], "closed");
+    assert_eq!(shown["failing_since"], json!(null));
+    let metrics = house.get("/metrics").await.text;
+    let line = r#"abide_webhook_attempts_total{outcome="not_sent"} 10"#;
+    assert!(metrics.contains(line), "{metrics}");
 }

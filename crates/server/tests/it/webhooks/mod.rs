@@ -285,6 +285,22 @@ async fn a_delivery_is_retried_by_schedule_by_hand_and_by_replay() {
     );
 }
 
+/// A receiver's clock isn't simulated: its seconds are real ones.
+#[tokio::test(start_paused = true)]
+async fn a_receiver_is_called_again_after_as_many_real_seconds_as_it_asks_for() {
+    let clock = Clock::running(START, NonZeroU32::new(60).unwrap());
+    let receivers = Receivers::new(&clock, |_, before| match before {
+        0 => Reply::Busy(Duration::from_secs(30)),
+        _ => Reply::Status(204),
+    });
+    let house = house(&clock, &receivers, &[]).await;
+    endpoint(&house, json!({ "url": URL })).await;
+    house.job(1_000).await;
+    let got = receivers.wait_for(2).await;
+    let real = got[1].at.since(got[0].at) / 60;
+    assert!((30.0..30.2).contains(&real.as_secs_f64()), "{real:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_test_is_sent_and_a_receiver_that_is_gone_is_disabled_in_plain_sight() {
     let clock = clock();

@@ -25,6 +25,8 @@ pub enum Reply {
     Slow(Duration, u16),
     /// A body of so many bytes, as the carrier cuts it.
     Body(usize),
+    /// The sender has no descriptor left.
+    Lacking,
     /// No answer until the sender gives up.
     TimesOut,
     /// No answer at all, for senders that are killed meanwhile.
@@ -125,6 +127,7 @@ impl Carrier for Receivers {
                     Err(SendError::Timeout(EXCHANGE_MAX))
                 }
                 Reply::Unreachable => Err(SendError::Connect("nobody is there".to_owned())),
+                Reply::Lacking => Err(SendError::Own("too many open files".to_owned())),
                 Reply::Hang => std::future::pending().await,
             }
         })
