@@ -112,8 +112,8 @@ macro_rules! keys {
                 if digits.len() != DIGITS || !digits.bytes().all(is_digit) {
                     return Err(ParseKeyError);
                 }
-                u128::from_str_radix(digits, 16)
-                    .map(Self::from_u128)
+                uuid::Uuid::try_parse(digits)
+                    .map(|uuid| Self::from_u128(uuid.as_u128()))
                     .map_err(|_| ParseKeyError)
             }
         }

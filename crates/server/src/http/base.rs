@@ -1,7 +1,7 @@
 //! Where a client reaches this server, for the URLs in its answers.
 
-use http::HeaderValue;
 use http::uri::Authority;
+use http::{HeaderValue, header};
 
 use super::call::Call;
 use super::value::value;
@@ -15,7 +15,7 @@ impl Base {
     pub(super) fn of(call: &Call) -> Self {
         // HTTP/2 has the host in the URI.
         let authority = call.uri.authority().map(Authority::as_str);
-        let host = authority.or_else(|| call.field("host"));
+        let host = authority.or_else(|| call.field(header::HOST));
         let mount = &call.uri.path()[..call.mount.base];
         let Some(host) = host else {
             return Self(mount.into());

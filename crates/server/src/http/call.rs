@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::header::{self, AsHeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
@@ -26,6 +27,9 @@ const PARAMS_MAX: usize = 4;
 /// The longest request id that is taken from the client, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
+const PREFER: HeaderName = HeaderName::from_static(headers::PREFER);
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static(headers::REQUEST_ID);
+
 /// A request that has a route.
 #[derive(Debug)]
 pub(super) struct Call {
@@ -41,6 +45,8 @@ pub(super) struct Call {
     pub headers: HeaderMap,
     /// The whole body, if the route has one.
     pub body: Bytes,
+    /// What the client would like.
+    pub prefer: Prefer,
     /// The client.
     pub caller: Caller,
     /// When it came.
@@ -72,7 +78,11 @@ impl Call {
     pub(super) fn param(&self, name: &str) -> Result<Cow<'_, str>, ApiError> {
         let param = self.params.0.iter().find(|(known, _)| *known == name);
         let range = param.map(|(_, range)| range.clone()).unwrap_or_default();
-        let text = percent_decode_str(&self.uri.path()[range]).decode_utf8();
+        let text = &self.uri.path()[range];
+        if !text.contains('%') {
+            return Ok(text.into());
+        }
+        let text = percent_decode_str(text).decode_utf8();
         text.map_err(|_| ApiError::not_found(format!("Invalid URL: Invalid UTF-8 in `{name}`")))
     }
 
@@ -81,8 +91,10 @@ impl Call {
     /// # Errors
     ///
     /// A parameter is unknown or has a value it can't have.
-    pub(super) fn query<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        let query = self.uri.query().unwrap_or_default();
+    pub(super) fn query<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
+        let Some(query) = self.uri.query() else {
+            return Ok(T::default());
+        };
         let pairs = url::form_urlencoded::parse(query.as_bytes());
         serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs))
             .map_err(|error| ApiError::invalid_member(format!("in the query: {error}")))
@@ -111,13 +123,8 @@ impl Call {
     }
 
     /// The first value of that field, if it is plain text.
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    pub(super) fn field(&self, name: impl AsHeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
-    }
-
-    /// What the client would like.
-    pub(super) fn prefer(&self) -> Prefer {
-        Prefer::of(&self.headers)
     }
 }
 
@@ -132,9 +139,9 @@ pub(super) struct Prefer {
 
 impl Prefer {
     /// Reads every `Prefer` header. What isn't understood is ignored, as the RFC wants it.
-    fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut prefer = Self::default();
-        for preference in words(headers, "prefer") {
+        for preference in words(headers, &PREFER) {
             let essence = preference.split(';').next().unwrap_or_default().trim();
             let (name, value) = essence.split_once('=').unwrap_or((essence, ""));
             let value = value.trim().trim_matches('"');
@@ -158,12 +165,12 @@ pub(super) struct Tags {
 impl Tags {
     /// Those of `If-None-Match`; none if the header isn't there or isn't understood.
     pub(super) fn if_none_match(headers: &HeaderMap) -> Self {
-        Self::read(headers, "if-none-match", true)
+        Self::read(headers, &header::IF_NONE_MATCH, true)
     }
 
     /// Those of `If-Match`, if the header is there. Weak tags never match there.
     pub(super) fn if_match(headers: &HeaderMap) -> Option<Self> {
-        let name = "if-match";
+        let name = &header::IF_MATCH;
         headers
             .contains_key(name)
             .then(|| Self::read(headers, name, false))
@@ -191,7 +198,7 @@ impl Tags {
             .max()
     }
 
-    fn read(headers: &HeaderMap, name: &'static str, weak: bool) -> Self {
+    fn read(headers: &HeaderMap, name: &HeaderName, weak: bool) -> Self {
         let mut tags = Self::default();
         for tag in words(headers, name) {
             let tag = tag.trim();
@@ -209,7 +216,7 @@ impl Tags {
 }
 
 /// The items of a list that may go on over several fields of one name.
-fn words<'h>(headers: &'h HeaderMap, name: &'static str) -> impl Iterator<Item = &'h str> {
+fn words<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
     let texts = headers.get_all(name).into_iter();
     texts
         .filter_map(|value| value.to_str().ok())
@@ -233,7 +240,7 @@ pub(super) enum RequestId {
 impl RequestId {
     /// The client's id for its request, if it sent a decent one.
     pub(super) fn sent(headers: &HeaderMap) -> Option<Self> {
-        let id = headers.get(headers::REQUEST_ID)?.to_str().ok()?;
+        let id = headers.get(&REQUEST_ID)?.to_str().ok()?;
         let is_decent = !id.is_empty()
             && id.len() <= REQUEST_ID_BYTES_MAX
             && id.bytes().all(|byte| byte.is_ascii_graphic());
@@ -264,8 +271,6 @@ impl std::fmt::Display for RequestId {
 
 #[cfg(test)]
 mod tests {
-    use http::header;
-
     use super::*;
 
     #[test]

@@ -1,13 +1,16 @@
 //! Who may make a request, and in which words it is answered.
 
+use std::cell::RefCell;
+
 use abide_wire::{Problem, headers};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::access::KeyForm;
 use super::answer::Answer;
 use super::error::problem_answer;
-use super::limits::Verdict;
+use super::limits::{Class, Verdict};
 use super::value::value;
+use crate::config::Quota;
 
 /// Who may make a request, and whether it is counted against limits.
 #[derive(Clone, Copy, Debug)]
@@ -29,14 +32,7 @@ pub(super) trait Words: std::fmt::Debug + Sync {
     /// Writes what is left of the client's limits.
     fn write_limits(&self, verdict: &Verdict, out: &mut HeaderMap) {
         let name = verdict.class.name();
-        out.insert(
-            RATELIMIT_POLICY,
-            value(|text| {
-                text.str("\"").str(name).str("\";q=");
-                text.number(verdict.requests());
-                text.str(";w=").number(verdict.window_s());
-            }),
-        );
+        out.insert(RATELIMIT_POLICY, policy(verdict));
         out.insert(
             RATELIMIT,
             value(|text| {
@@ -98,6 +94,26 @@ pub(super) trait Words: std::fmt::Debug + Sync {
 
 const RATELIMIT: HeaderName = HeaderName::from_static(headers::RATELIMIT);
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static(headers::RATELIMIT_POLICY);
+
+/// The limit in native words.
+fn policy(verdict: &Verdict) -> HeaderValue {
+    // Most requests of a server have the same one.
+    thread_local! {
+        static LAST: RefCell<Option<(Class, Quota, HeaderValue)>> = const { RefCell::new(None) };
+    }
+    let (class, quota) = (verdict.class, verdict.quota);
+    LAST.with_borrow_mut(|last| match last {
+        Some((known, of, policy)) if (*known, *of) == (class, quota) => policy.clone(),
+        _ => {
+            let policy = value(|text| {
+                text.str("\"").str(class.name()).str("\";q=");
+                text.number(verdict.requests());
+                text.str(";w=").number(verdict.window_s());
+            });
+            last.insert((class, quota, policy)).2.clone()
+        }
+    })
+}
 
 /// The words of the native interface.
 #[derive(Debug)]

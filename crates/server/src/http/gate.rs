@@ -21,7 +21,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use super::access::{Caller, Pass, origin_of};
 use super::answer::{Answer, Body, CollectError, Outcome};
 use super::attendance;
-use super::call::{Call, RequestId};
+use super::call::{Call, Prefer, REQUEST_ID, RequestId};
 use super::door::Door;
 use super::error::ApiError;
 use super::faults::Play;
@@ -37,7 +37,6 @@ use crate::requests::Asked;
 
 /// How long a body may take to come.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
-const REQUEST_ID: HeaderName = HeaderName::from_static(headers::REQUEST_ID);
 
 /// All routes with what happens around them: what a connection is served by, and what tests call in process.
 #[derive(Clone, Debug)]
@@ -140,6 +139,7 @@ impl Gate {
             uri: head.uri,
             mount,
             params,
+            prefer: Prefer::of(&head.headers),
             headers: head.headers,
             body: Bytes::new(),
             caller,

@@ -101,7 +101,8 @@ pub struct Verdict {
     pub wait: Duration,
     /// Whether it is allowed.
     pub allowed: bool,
-    quota: Quota,
+    /// The limit.
+    pub quota: Quota,
 }
 
 impl Rates {

@@ -4,6 +4,8 @@
 //! name gives the request, even if that name leads here, and it can't leave out its `Origin`. So a server without keys
 //! answers to loopback names and to those that it was told, and takes the requests of their pages alone.
 
+use std::net::IpAddr;
+
 use abide_wire::Code;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
@@ -127,13 +129,15 @@ pub(super) fn refuse_strangers(
 
 /// Whether that is a name of ours. An address can't be made to lead elsewhere, so beyond loopback each is.
 fn is_ours(state: &AppState, host: &str) -> bool {
+    let is_near =
+        |address: IpAddr| address.is_loopback() || !state.config.listen.0.ip().is_loopback();
+    // Most requests name an address, and reading any name takes longer than the rest of what is done here.
+    if let Ok(address) = host.parse() {
+        return is_near(address);
+    }
     match Host::parse(host) {
-        Ok(Host::Ipv4(address)) => {
-            address.is_loopback() || !state.config.listen.0.ip().is_loopback()
-        }
-        Ok(Host::Ipv6(address)) => {
-            address.is_loopback() || !state.config.listen.0.ip().is_loopback()
-        }
+        Ok(Host::Ipv4(address)) => is_near(address.into()),
+        Ok(Host::Ipv6(address)) => is_near(address.into()),
         Ok(Host::Domain(name)) => {
             let name = name.strip_suffix('.').unwrap_or(&name);
             let is_allowed = |allowed: &String| allowed.eq_ignore_ascii_case(name);

@@ -44,11 +44,16 @@ impl Text<'_> {
 
     /// Adds that number, in hexadecimal digits.
     pub(super) fn hex(&mut self, number: u64) -> &mut Self {
-        let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
-        for place in (0..digits).rev() {
-            let digit = (number >> (4 * place)) & 0xf;
-            self.0.push(b"0123456789abcdef"[digit as usize]);
+        let (mut digits, mut start, mut rest) = ([0; 16], 16, number);
+        loop {
+            start -= 1;
+            digits[start] = b"0123456789abcdef"[(rest & 0xf) as usize];
+            rest >>= 4;
+            if rest == 0 {
+                break;
+            }
         }
+        self.0.extend_from_slice(&digits[start..]);
         self
     }
 }

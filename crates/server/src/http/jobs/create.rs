@@ -27,7 +27,7 @@ pub(super) fn asks_to_hold(call: &Call) -> bool {
 }
 
 fn wanted_hold(call: &Call) -> Option<Duration> {
-    let prefer = call.prefer();
+    let prefer = call.prefer;
     prefer.wait.filter(|_| !prefer.respond_async)
 }
 
@@ -48,7 +48,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         .transpose()?;
     let digest = body_digest(&call.body);
     let has_key = create.idempotency_key.is_some();
-    let is_async = call.prefer().respond_async;
+    let is_async = call.prefer.respond_async;
     let base = Base::of(call);
     let state = state.clone();
     let is_hold = granted.is_some();

@@ -38,7 +38,7 @@ pub(super) fn asks_to_hold(call: &Call) -> bool {
 }
 
 fn wanted_hold(call: &Call) -> Option<Duration> {
-    let prefer = call.prefer().wait.map(|wait| wait.min(WAIT_MAX));
+    let prefer = call.prefer.wait.map(|wait| wait.min(WAIT_MAX));
     let is_bare = call
         .field("prefer")
         .is_some_and(|prefer| prefer.trim() == "wait");
