@@ -90,6 +90,14 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+    /// A limit of stored bytes would be passed.
+    #[error("there would be more than {limit} bytes stored, which is the limit `--{name}`")]
+    StoredBytes {
+        /// The setting that has the limit.
+        name: &'static str,
+        /// The limit.
+        limit: usize,
+    },
     /// A member is out of its bound.
     #[error("{0}")]
     Invalid(String),

@@ -7,6 +7,7 @@ use crate::due::DueSet;
 use crate::hash::FastSet;
 use crate::jobs::{Defaults, Job, Step};
 use crate::snapshot::PartKey;
+use crate::stored::Stored;
 use crate::{JobKey, Rng};
 
 /// What readers are told once an entry is durable.
@@ -47,6 +48,8 @@ pub(crate) struct Touch<'a> {
     /// The parts that the next checkpoint writes again.
     pub(crate) dirty: &'a mut FastSet<PartKey>,
     pub(crate) effects: &'a mut Vec<Effect>,
+    /// What the records take.
+    pub(crate) stored: &'a mut Stored,
 }
 
 impl Touch<'_> {

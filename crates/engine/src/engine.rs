@@ -15,6 +15,7 @@ use crate::jobs::{Jobs, News};
 use crate::meta::Meta;
 use crate::policy::Policy;
 use crate::snapshot::PartKey;
+use crate::stored::Stored;
 
 /// The state of all jobs and deliveries. A clone shares the records and goes its own way from there.
 #[derive(Clone, Debug)]
@@ -28,6 +29,7 @@ pub struct Engine {
     pub(crate) due: DueSet,
     /// The parts that the next checkpoint writes again.
     pub(crate) dirty: FastSet<PartKey>,
+    pub(crate) stored: Stored,
 }
 
 impl Engine {
@@ -41,6 +43,7 @@ impl Engine {
             seq: 0,
             due: DueSet::default(),
             dirty: FastSet::default(),
+            stored: Stored::default(),
             policy,
         }
     }
@@ -93,6 +96,7 @@ impl Engine {
             due: &mut self.due,
             dirty: &mut self.dirty,
             effects,
+            stored: &mut self.stored,
         };
         touch.dirty(PartKey::Meta);
         match entry {
@@ -109,6 +113,7 @@ impl Engine {
                 touch.dirty.extend(self.jobs.part_keys());
                 touch.dirty.extend(self.deliveries.part_keys());
                 *touch.due = DueSet::default();
+                *touch.stored = Stored::default();
                 touch.tell(Effect::Reset);
                 self.jobs.forget_all(&mut touch);
                 self.deliveries.forget_all();
@@ -169,6 +174,6 @@ impl Engine {
         while let Some((at, due)) = self.due.first().filter(|(at, _)| *at <= now)
             && self.deliveries.queue_up(at, due, &mut self.due)
         {}
-        self.deliveries.dispatch(now, effects);
+        self.deliveries.dispatch(now, &self.jobs, effects);
     }
 }

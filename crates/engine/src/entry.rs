@@ -13,7 +13,7 @@
 //! | level | forms that came with it |
 //! |---|---|
 //! | 1 | all that aren't named below |
-//! | 2 | [`Entry::Level`], [`Entry::Policy`], [`Entry::Configured`], [`Entry::Reset`], [`Fact::Swept`]; the parts `_meta` and `policy` instead of `clock` |
+//! | 2 | [`Entry::Level`], [`Entry::Policy`], [`Entry::Configured`], [`Entry::Reset`], [`Fact::Swept`], a delivery without its event; the parts `_meta`, `policy` and `kept` |
 
 use serde::{Deserialize, Serialize};
 

@@ -168,6 +168,12 @@ impl Owner {
     /// The owner of all jobs while the server has no API keys.
     pub const ANYONE: Self = Self(0);
 
+    /// Whether it is [`Owner::ANYONE`].
+    #[must_use]
+    pub const fn is_anyone(&self) -> bool {
+        self.0 == Self::ANYONE.0
+    }
+
     /// The owner of that name. Sixteen hex digits are the owner of that number: so an owner without a name can be named.
     #[must_use]
     pub fn named(name: &str) -> Self {

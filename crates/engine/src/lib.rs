@@ -17,6 +17,7 @@
 //! | [`effect`] | what readers are told |
 //! | [`due`] | the deadline set |
 //! | [`snapshot`] | the state in parts, for checkpoints |
+//! | [`stored`] | how many bytes the records take |
 //! | [`fault`] | whether a fault meets the n-th occasion |
 //! | [`rng`] | every random draw, by a hash of what it is for |
 //! | [`key`], [`json`], [`intern`], [`hash`] | names, free-form JSON, shared texts, quick maps |
@@ -36,6 +37,7 @@ pub mod meta;
 pub mod policy;
 pub mod rng;
 pub mod snapshot;
+pub mod stored;
 
 pub use abide_wire::Json;
 pub use command::{Command, Created, Refusal};
@@ -51,3 +53,4 @@ pub use key::{DeliveryKey, EndpointKey, JobKey, Owner};
 pub use meta::Configure;
 pub use policy::Policy;
 pub use rng::Rng;
+pub use stored::Stored;

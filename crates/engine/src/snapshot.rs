@@ -47,6 +47,8 @@ pub enum PartKey {
     Endpoint(EndpointKey),
     /// A delivery to one.
     Delivery(DeliveryKey),
+    /// A removed job that deliveries need.
+    Kept(JobKey),
 }
 
 impl fmt::Display for PartKey {
@@ -65,6 +67,7 @@ impl fmt::Display for PartKey {
             Self::WebhookMaster => f.write_str("webhook-master"),
             Self::Endpoint(key) => write!(f, "endpoint/{key}"),
             Self::Delivery(key) => write!(f, "delivery/{key}"),
+            Self::Kept(key) => write!(f, "kept/{key}"),
         }
     }
 }
@@ -241,7 +244,8 @@ impl Engine {
     pub fn restored(&mut self, seq: u64) {
         self.seq = seq;
         self.jobs.restored(&mut self.due);
-        self.deliveries.restored(&mut self.due);
+        self.deliveries.restored(&self.jobs, &mut self.due);
+        self.stored = self.recount();
         self.dirty.clear();
     }
 }

@@ -209,10 +209,10 @@ impl Round {
     /// The body and the headers, in the form that the endpoint wants.
     fn tell(&self, send: &Send) -> Result<(Bytes, HeaderMap), SendError> {
         let id = send.delivery.key.to_string();
-        let event = &send.delivery.body;
+        let event = send.event().ok_or(SendError::Gone)?;
         let telling = Telling {
             form: send.endpoint.rendering.as_deref().unwrap_or_default(),
-            event,
+            event: &event,
             id: &id,
             // Receivers compare this with clocks of their own, so it is the system's time whatever ours shows.
             at: self.clock.system(),

@@ -102,6 +102,14 @@ metrics! {
     webhook_breakers_open: Gauge,
         "webhook_breakers_open",
         "Endpoints of webhooks that aren't called for a while because they failed or asked for time";
+    stored_bytes: Gauge,
+        "stored" in Bytes, "What the records of jobs, webhooks and idempotency keys take";
+    stored_limit_bytes: Gauge,
+        "stored_limit" in Bytes, "What they may take";
+    inflight_bytes: Gauge,
+        "inflight" in Bytes, "What requests, answers and streams under way take";
+    inflight_limit_bytes: Gauge,
+        "inflight_limit" in Bytes, "What they may take";
     resident_bytes: Gauge,
         "resident_memory_bytes", "Memory of the process";
     held_bytes: Gauge<f64, AtomicU64>,
@@ -140,6 +148,10 @@ pub struct Levels {
     pub commands_waiting: usize,
     /// What there is of webhooks.
     pub webhooks: WebhookCounts,
+    /// The bytes of records, and their limit.
+    pub stored_bytes: [usize; 2],
+    /// The bytes in flight, and their limit.
+    pub inflight_bytes: [usize; 2],
 }
 
 /// How an exchange with a receiver of webhooks ended.
@@ -341,6 +353,12 @@ impl Metrics {
                 .journal_blocked
                 .inc_by(files.blocked.swap(0, Relaxed));
         }
+        let [stored, limit] = levels.stored_bytes;
+        self.rows.stored_bytes.set(count(stored));
+        self.rows.stored_limit_bytes.set(count(limit));
+        let [inflight, limit] = levels.inflight_bytes;
+        self.rows.inflight_bytes.set(count(inflight));
+        self.rows.inflight_limit_bytes.set(count(limit));
         let webhooks = &levels.webhooks;
         for (status, standing) in webhooks.deliveries() {
             self.rows
@@ -422,6 +440,8 @@ mod tests {
             held: 200,
             streams: 1,
             commands_waiting: 4,
+            stored_bytes: [9, 10],
+            inflight_bytes: [11, 12],
             webhooks: WebhookCounts {
                 endpoints: 5,
                 disabled: 1,
@@ -453,6 +473,10 @@ mod tests {
             "abide_webhook_endpoints 5",
             "abide_webhook_endpoints_disabled 1",
             "abide_webhook_breakers_open 2",
+            "abide_stored_bytes 9",
+            "abide_stored_limit_bytes 10",
+            "abide_inflight_bytes 11",
+            "abide_inflight_limit_bytes 12",
             "# EOF",
         ] {
             assert!(text.contains(line), "{line}\n{text}");

@@ -54,6 +54,8 @@ codes! {
     TOO_MANY_WAITS = "too_many_waits";
     /// The server holds as many jobs as it may.
     TOO_MANY_JOBS = "too_many_jobs";
+    /// The records of the caller, or of all, take as many bytes as they may.
+    INSUFFICIENT_STORAGE = "insufficient_storage";
     /// The server can't write at the moment; nothing was lost.
     STORAGE_UNAVAILABLE = "storage_unavailable";
     /// The server has more to do than it can.

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
-use abide_wire::limits::BODY_BYTES_MAX;
+use abide_wire::limits::EVENT_BYTES_MAX;
 
 use crate::inbox::Inbox;
 use crate::rt::timeout;
@@ -67,7 +67,7 @@ impl Intake {
             return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "webhooks are JSON");
         }
         let (head, body) = request.into_parts();
-        let body = Limited::new(body, BODY_BYTES_MAX).collect();
+        let body = Limited::new(body, EVENT_BYTES_MAX).collect();
         let body = match timeout(BODY_TIME_MAX, body).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {

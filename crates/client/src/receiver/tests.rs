@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use abide_wire::limits::BODY_BYTES_MAX;
+use abide_wire::limits::EVENT_BYTES_MAX;
 use abide_wire::{JobId, Timestamp};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -86,7 +86,7 @@ async fn what_is_signed_is_taken_once_and_the_rest_is_refused() {
     let secret = receiver.secret().clone();
     let stranger = Secret::generate([9; 32]);
     let good = |id| Case::good(&secret, id);
-    let large = "x".repeat(BODY_BYTES_MAX + 1);
+    let large = "x".repeat(EVENT_BYTES_MAX + 1);
     let table = [
         ("it is taken", 204, good("msg_1")),
         ("a duplicate is acknowledged", 204, good("msg_1")),

@@ -10,9 +10,10 @@ use super::delivery::{Delivery, Standing};
 use super::endpoint::{Endpoint, Scope};
 use super::lanes::{Landing, LaneKey};
 use super::state::Deliveries;
-use super::tell::Notice;
+use super::tell::{Notice, event_text};
 use crate::due::{Due, DueSet};
 use crate::effect::Effect;
+use crate::jobs::{Job, Jobs};
 use crate::rng::digest;
 
 /// A delivery that is to be sent now.
@@ -20,12 +21,24 @@ use crate::rng::digest;
 pub struct Send {
     /// The delivery.
     pub delivery: Arc<Delivery>,
+    /// The record of the job that it tells of.
+    pub job: Option<Arc<Job>>,
     /// The endpoint as it is now.
     pub endpoint: Arc<Endpoint>,
     /// Which attempt this is, counted from 1; the report of it must say so too.
     pub attempt: u32,
     /// By the clock that drives the schedule.
     pub at: Timestamp,
+}
+
+impl Send {
+    /// The native event; `None` if it is a job's, and there is no record of that.
+    #[must_use]
+    pub fn event(&self) -> Option<Arc<str>> {
+        let told = self.job.as_ref().zip(self.delivery.change.as_ref());
+        let body = self.delivery.body.clone();
+        body.or_else(|| told.map(|(job, change)| event_text(&self.delivery, job, change)))
+    }
 }
 
 impl Deliveries {
@@ -47,7 +60,7 @@ impl Deliveries {
     }
 
     /// Hands out what may be sent now.
-    pub(crate) fn dispatch(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+    pub(crate) fn dispatch(&mut self, now: Timestamp, jobs: &Jobs, effects: &mut Vec<Effect>) {
         while let Some(key) = self.lanes.take(now) {
             let send = self.queue.get(key).and_then(|delivery| {
                 let endpoint = self.endpoints.get(delivery.endpoint)?;
@@ -57,6 +70,7 @@ impl Deliveries {
                 // That of a disabled endpoint is about to be held.
                 (is_due && endpoint.is_enabled()).then(|| Send {
                     delivery: delivery.clone(),
+                    job: delivery.job.and_then(|job| self.record(job, jobs)).cloned(),
                     endpoint: endpoint.clone(),
                     attempt: delivery.made + 1,
                     at: now,

@@ -11,6 +11,9 @@ use super::events::Events;
 use super::fact::Replayed;
 use crate::{EndpointKey, JobKey, Owner};
 
+/// What an endpoint takes beside its texts, in bytes: its record, its secrets, its lane, and what it is found by.
+pub const ENDPOINT_BYTES: usize = 1_024;
+
 /// A URL that is told of jobs by requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Endpoint {
@@ -162,6 +165,14 @@ impl Endpoint {
     pub fn secrets(&self, at: Timestamp) -> impl Iterator<Item = &Secret> {
         let old = self.old_secret.as_ref().filter(|old| old.until > at);
         self.secret.iter().chain(old.map(|old| &old.secret))
+    }
+
+    /// What its record takes, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let texts = [&self.rendering, &self.description].into_iter().flatten();
+        let texts = texts.map(|text| text.len()).sum::<usize>();
+        ENDPOINT_BYTES + self.url.len() + texts
     }
 
     /// Whether it is called.

@@ -140,7 +140,7 @@ impl Endpoints {
 }
 
 /// Removes a value from the set at that place, and the set with its last value.
-pub(super) fn remove_from<K: Eq + std::hash::Hash, V: Ord>(
+fn remove_from<K: Eq + std::hash::Hash, V: Ord>(
     sets: &mut HashMap<K, BTreeSet<V>>,
     place: &K,
     value: &V,

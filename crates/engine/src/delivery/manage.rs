@@ -141,6 +141,7 @@ impl Command for CreateEndpoint {
         let endpoint = engine
             .deliveries
             .new_endpoint(self, engine.jobs.rng(), now)?;
+        engine.check_room(self.owner, endpoint.bytes())?;
         let key = endpoint.key;
         entries.push(Fact::Endpoint(Box::new(endpoint)).into());
         Ok(key)
@@ -229,6 +230,9 @@ impl Command for RetryDelivery {
             .filter(|endpoint| endpoint.owner == self.owner)
             .ok_or(Refusal::NoSuchDelivery)?;
         enabled(endpoint)?;
+        if found.is_some_and(|found| !engine.deliveries.queue.can_send(found)) {
+            return Err(Refusal::Gone);
+        }
         let delivery = self.delivery;
         entries.push(Fact::Resent { delivery, at: now }.into());
         Ok(delivery)
@@ -343,8 +347,10 @@ impl Deliveries {
             }
             salt += 1;
         };
-        let body = test_body(endpoint.key, now);
-        Delivery::new(key, endpoint.key, TEST_EVENT.into(), body, now)
+        Delivery {
+            body: Some(test_body(endpoint.key, now)),
+            ..Delivery::new(key, endpoint.key, TEST_EVENT.into(), now)
+        }
     }
 }
 

@@ -8,10 +8,9 @@ use std::time::Duration;
 use abide_wire::Timestamp;
 
 use super::delivery::{Delivery, Standing};
-use super::endpoints::remove_from;
 use super::fact::Replayed;
 use crate::due::{Due, DueSet};
-use crate::{DeliveryKey, EndpointKey, JobKey};
+use crate::{DeliveryKey, EndpointKey, JobKey, Owner};
 
 /// The most deliveries of one endpoint that wait. Beyond it the oldest is dropped, and counted on the endpoint.
 pub const OPEN_PER_ENDPOINT_MAX: usize = 50_000;
@@ -28,7 +27,7 @@ pub const ANSWER_BYTES_KEPT: usize = 64 * 1024 * 1024;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queue {
     by_key: HashMap<DeliveryKey, Arc<Delivery>>,
-    by_job: HashMap<JobKey, BTreeSet<DeliveryKey>>,
+    by_job: HashMap<JobKey, OfJob>,
     by_endpoint: HashMap<EndpointKey, OfEndpoint>,
     /// Those of jobs that aren't settled, in order of their events.
     open_events: BTreeSet<(EndpointKey, JobKey, u64, DeliveryKey)>,
@@ -45,10 +44,24 @@ pub(super) struct Queue {
 /// The deliveries of one endpoint.
 #[derive(Clone, Debug, Default)]
 struct OfEndpoint {
+    /// Whose deliveries they are; nobody's once the endpoint is gone.
+    owner: Owner,
+    /// What they take.
+    bytes: usize,
     /// Pending and queued ones.
     waiting: BTreeSet<DeliveryKey>,
     held: BTreeSet<DeliveryKey>,
     settled: BTreeSet<DeliveryKey>,
+}
+
+/// The deliveries of one job.
+#[derive(Clone, Debug, Default)]
+struct OfJob {
+    keys: BTreeSet<DeliveryKey>,
+    /// How many of them need the job's record.
+    needing: usize,
+    /// Whether there is no record of the job any more.
+    is_gone: bool,
 }
 
 impl OfEndpoint {
@@ -89,13 +102,48 @@ impl Queue {
 
     /// The deliveries of a job, in order of creation.
     pub(super) fn of_job(&self, job: JobKey) -> impl Iterator<Item = &Arc<Delivery>> {
-        let keys = self.by_job.get(&job).into_iter().flatten();
+        let keys = self.by_job.get(&job).into_iter();
+        let keys = keys.flat_map(|found| &found.keys);
         keys.filter_map(|key| self.by_key.get(key))
     }
 
     /// How many deliveries of a job there are.
     pub(super) fn count_of_job(&self, job: JobKey) -> usize {
-        self.by_job.get(&job).map_or(0, BTreeSet::len)
+        self.by_job.get(&job).map_or(0, |found| found.keys.len())
+    }
+
+    /// Whether a delivery needs that job's record.
+    pub(super) fn needs(&self, job: JobKey) -> bool {
+        self.by_job.get(&job).is_some_and(|found| found.needing > 0)
+    }
+
+    /// Notes that there is no record of that job any more.
+    pub(super) fn note_gone(&mut self, job: JobKey) {
+        if let Some(found) = self.by_job.get_mut(&job) {
+            found.is_gone = true;
+        }
+    }
+
+    /// Whether there is all that is needed to send that delivery.
+    pub(super) fn can_send(&self, delivery: &Delivery) -> bool {
+        let found = delivery.job.and_then(|job| self.by_job.get(&job));
+        delivery.body.is_some() || found.is_some_and(|found| !found.is_gone)
+    }
+
+    /// Forgets a job that has no deliveries any more.
+    pub(super) fn tidy(&mut self, job: JobKey) {
+        if self
+            .by_job
+            .get(&job)
+            .is_some_and(|found| found.keys.is_empty())
+        {
+            self.by_job.remove(&job);
+        }
+    }
+
+    /// The jobs that have deliveries.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = JobKey> {
+        self.by_job.keys().copied()
     }
 
     /// The oldest event of a job that isn't settled for that endpoint: its revision and its delivery.
@@ -168,7 +216,7 @@ impl Queue {
                 delivery.created_at >= replayed.since
                     && match delivery.standing {
                         Standing::Held { .. } | Standing::Failed { .. } => true,
-                        Standing::Delivered { .. } => replayed.delivered,
+                        Standing::Delivered { .. } => replayed.delivered && self.can_send(delivery),
                         Standing::Pending { .. } | Standing::Queued => false,
                     }
             })
@@ -176,10 +224,29 @@ impl Queue {
         keys.filter(is_wanted).copied()
     }
 
-    /// Puts a delivery in, with its deadline.
-    pub(super) fn insert(&mut self, delivery: Arc<Delivery>, due: &mut DueSet) {
+    /// What the deliveries take, with their owner.
+    pub(super) fn bytes(&self) -> impl Iterator<Item = (Owner, usize)> {
+        self.by_endpoint
+            .values()
+            .map(|place| (place.owner, place.bytes))
+    }
+
+    /// Notes whose the deliveries to that endpoint are. Returns whose they were, and what they take.
+    pub(super) fn set_owner(&mut self, endpoint: EndpointKey, owner: Owner) -> (Owner, usize) {
+        match self.by_endpoint.get_mut(&endpoint) {
+            Some(place) => (std::mem::replace(&mut place.owner, owner), place.bytes),
+            None => (owner, 0),
+        }
+    }
+
+    /// Puts a delivery in, with its deadline. `owner` is the endpoint's.
+    pub(super) fn insert(&mut self, delivery: Arc<Delivery>, owner: Owner, due: &mut DueSet) {
         let (key, endpoint) = (delivery.key, delivery.endpoint);
         let place = self.by_endpoint.entry(endpoint).or_default();
+        if place.bytes == 0 {
+            place.owner = owner;
+        }
+        place.bytes += delivery.bytes();
         let before = place.open();
         place.place(delivery.standing).insert(key);
         let after = place.open();
@@ -194,7 +261,9 @@ impl Queue {
             due.insert(due_at, Due::Delivery(key));
         }
         if let Some(job) = delivery.job {
-            self.by_job.entry(job).or_default().insert(key);
+            let place = self.by_job.entry(job).or_default();
+            place.keys.insert(key);
+            place.needing += usize::from(delivery.needs().is_some());
         }
         for (at, bytes) in answers(&delivery) {
             self.answers.insert((at, key));
@@ -203,11 +272,18 @@ impl Queue {
         self.by_key.insert(key, delivery);
     }
 
-    /// Takes a delivery out, with its deadline.
-    pub(super) fn take(&mut self, key: DeliveryKey, due: &mut DueSet) -> Option<Arc<Delivery>> {
+    /// Takes a delivery out, with its deadline, and says whose it was.
+    pub(super) fn take(
+        &mut self,
+        key: DeliveryKey,
+        due: &mut DueSet,
+    ) -> Option<(Arc<Delivery>, Owner)> {
         let delivery = self.by_key.remove(&key)?;
         let endpoint = delivery.endpoint;
+        let mut owner = Owner::ANYONE;
         if let Some(place) = self.by_endpoint.get_mut(&endpoint) {
+            owner = place.owner;
+            place.bytes -= delivery.bytes();
             let before = place.open();
             place.place(delivery.standing).remove(&key);
             let after = place.open();
@@ -221,7 +297,13 @@ impl Queue {
             due.remove(due_at, Due::Delivery(key));
         }
         if let Some(job) = delivery.job {
-            remove_from(&mut self.by_job, &job, &key);
+            if let Some(place) = self.by_job.get_mut(&job) {
+                place.keys.remove(&key);
+                place.needing -= usize::from(delivery.needs().is_some());
+                if place.keys.is_empty() && !place.is_gone {
+                    self.by_job.remove(&job);
+                }
+            }
             let event = (endpoint, job, delivery.revision, key);
             self.open_events.remove(&event);
         }
@@ -229,7 +311,7 @@ impl Queue {
             self.answers.remove(&(at, key));
             self.answer_bytes -= bytes;
         }
-        Some(delivery)
+        Some((delivery, owner))
     }
 
     /// Notes how many deliveries wait for an endpoint now.

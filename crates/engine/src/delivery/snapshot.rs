@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::state::Deliveries;
 use crate::due::DueSet;
 use crate::snapshot::{Part, PartKey, RestoreError, Stored};
+use crate::{Job, Owner};
 
 impl Deliveries {
     /// The names of all parts.
@@ -12,6 +13,7 @@ impl Deliveries {
         let endpoints = self.endpoints().map(|found| PartKey::Endpoint(found.key));
         endpoints
             .chain(self.iter().map(|found| PartKey::Delivery(found.key)))
+            .chain(self.kept.keys().copied().map(PartKey::Kept))
             .chain([PartKey::WebhookMaster])
     }
 
@@ -20,6 +22,7 @@ impl Deliveries {
         match key {
             PartKey::WebhookMaster => self.master.clone().map(Part::WebhookMaster),
             PartKey::Endpoint(key) => self.endpoint(*key).cloned().map(Part::Endpoint),
+            PartKey::Kept(key) => self.kept.get(key).cloned().map(Part::Job),
             PartKey::Delivery(key) => self.get(*key).cloned().map(Part::Delivery),
             _ => None,
         }
@@ -36,7 +39,15 @@ impl Deliveries {
             "endpoint" => {
                 self.endpoints.insert(&Arc::new(stored.read()?));
             }
-            "delivery" => self.queue.insert(Arc::new(stored.read()?), due),
+            "kept" => {
+                let job: Job = stored.read()?;
+                self.kept.insert(job.key, Arc::new(job));
+            }
+            // Whose it is follows from the endpoints, at the end.
+            "delivery" => {
+                let delivery = Arc::new(stored.read()?);
+                self.queue.insert(delivery, Owner::ANYONE, due);
+            }
             _ => return Ok(false),
         }
         Ok(true)

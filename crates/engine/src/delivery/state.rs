@@ -17,8 +17,10 @@ use super::schedule::RetryPolicy;
 use super::tell::Notice;
 use crate::due::Due;
 use crate::effect::Touch;
+use crate::hash::FastMap;
+use crate::jobs::{Job, Jobs};
 use crate::snapshot::PartKey;
-use crate::{DeliveryKey, EndpointKey, JobKey, Rng};
+use crate::{DeliveryKey, EndpointKey, JobKey, Owner, Rng};
 
 /// The most deliveries that are forgotten or dropped because of one that was put in.
 const SURPLUS_AT_ONCE: usize = 64;
@@ -30,6 +32,8 @@ pub struct Deliveries {
     pub(super) endpoints: Endpoints,
     pub(super) queue: Queue,
     pub(super) lanes: Lanes,
+    /// The records of jobs that were removed, and that deliveries still need.
+    pub(super) kept: FastMap<JobKey, Arc<Job>>,
     /// How long after an event the first attempt is made.
     pub(super) first_pause: Duration,
     open_max: usize,
@@ -42,6 +46,7 @@ impl Deliveries {
             endpoints: Endpoints::default(),
             queue: Queue::default(),
             lanes: Lanes::new(policy.flying_max, policy.breaker_first()),
+            kept: FastMap::default(),
             first_pause: policy.first(),
             open_max: policy.open_max.max(1),
         }
@@ -79,6 +84,18 @@ impl Deliveries {
     /// The deliveries of a job, in order of creation.
     pub fn of_job(&self, job: JobKey) -> impl Iterator<Item = &Arc<Delivery>> {
         self.queue.of_job(job)
+    }
+
+    /// What each record takes, with its owner.
+    pub(crate) fn bytes(&self) -> impl Iterator<Item = (Owner, usize)> {
+        let endpoints = self.endpoints().map(|found| (found.owner, found.bytes()));
+        let kept = self.kept.values().map(|job| (job.owner, job.bytes()));
+        endpoints.chain(self.queue.bytes()).chain(kept)
+    }
+
+    /// The record of a job, also of one that was removed and is still told of.
+    pub(super) fn record<'a>(&'a self, job: JobKey, jobs: &'a Jobs) -> Option<&'a Arc<Job>> {
+        jobs.get(job).or_else(|| self.kept.get(&job))
     }
 
     /// How many exchanges are under way.
@@ -130,12 +147,21 @@ impl Deliveries {
     pub(crate) fn forget_all(&mut self) {
         self.endpoints = Endpoints::default();
         self.queue = Queue::default();
+        self.kept = FastMap::default();
         self.lanes = self.lanes.emptied();
     }
 
-    /// Lets an endpoint that a job brought along go with the job's record, or with the last delivery that outlives it.
-    pub(crate) fn job_removed(&mut self, job: JobKey, touch: &mut Touch<'_>) {
-        let key = EndpointKey::of_job(job);
+    /// Keeps the record of a job that was removed while deliveries need it. Lets an endpoint that the job brought along
+    /// go with it, or with the last delivery that outlives it.
+    pub(crate) fn job_removed(&mut self, job: Arc<Job>, touch: &mut Touch<'_>) {
+        let key = EndpointKey::of_job(job.key);
+        if self.queue.needs(job.key) {
+            touch.stored.add(job.owner, job.bytes());
+            touch.dirty(PartKey::Kept(job.key));
+            self.kept.insert(job.key, job);
+        } else {
+            self.queue.note_gone(job.key);
+        }
         self.change_endpoint(key, touch, |endpoint| endpoint.is_orphan = true);
         self.retire(key, touch);
     }
@@ -143,6 +169,14 @@ impl Deliveries {
     pub(super) fn put_endpoint(&mut self, endpoint: Endpoint, touch: &mut Touch<'_>) {
         let endpoint = Arc::new(endpoint);
         let before = self.endpoints.insert(&endpoint);
+        touch.stored.add(endpoint.owner, endpoint.bytes());
+        if let Some(before) = &before {
+            touch.stored.remove(before.owner, before.bytes());
+        }
+        // Those of one that was deleted, and not forgotten yet, are its own now.
+        let (owner, bytes) = self.queue.set_owner(endpoint.key, endpoint.owner);
+        touch.stored.remove(owner, bytes);
+        touch.stored.add(endpoint.owner, bytes);
         touch.dirty(PartKey::Endpoint(endpoint.key));
         touch.tell(Notice::Endpoint(endpoint.clone()));
         // Its owner has changed something: the reason why it wasn't called may be gone.
@@ -159,16 +193,23 @@ impl Deliveries {
         touch: &mut Touch<'_>,
         change: impl FnOnce(&mut Endpoint),
     ) {
+        let before = self.endpoints.get(key).map_or(0, |before| before.bytes());
         if let Some(endpoint) = self.endpoints.change(key, change) {
+            touch.stored.remove(endpoint.owner, before);
+            touch.stored.add(endpoint.owner, endpoint.bytes());
             touch.dirty(PartKey::Endpoint(key));
             touch.tell(Notice::Endpoint(endpoint));
         }
     }
 
     fn delete_endpoint(&mut self, key: EndpointKey, touch: &mut Touch<'_>) {
-        if self.endpoints.remove(key).is_none() {
+        let Some(endpoint) = self.endpoints.remove(key) else {
             return;
-        }
+        };
+        touch.stored.remove(endpoint.owner, endpoint.bytes());
+        let (owner, bytes) = self.queue.set_owner(key, Owner::ANYONE);
+        touch.stored.remove(owner, bytes);
+        touch.stored.add(Owner::ANYONE, bytes);
         touch.dirty(PartKey::Endpoint(key));
         touch.tell(Notice::EndpointGone(key));
         self.forget(key, touch);
@@ -200,7 +241,7 @@ impl Deliveries {
             delivery.standing = Standing::Queued;
         }
         let created_at = delivery.created_at;
-        self.show(Arc::new(delivery), touch);
+        self.show(Arc::new(delivery), endpoint.owner, touch);
         self.make_room(endpoint.key, created_at, touch);
     }
 
@@ -210,20 +251,40 @@ impl Deliveries {
         touch: &mut Touch<'_>,
         change: impl FnOnce(&mut Delivery),
     ) {
-        if let Some(mut delivery) = self.queue.take(key, touch.due) {
+        if let Some((mut delivery, owner)) = self.queue.take(key, touch.due) {
+            touch.stored.remove(owner, delivery.bytes());
             change(Arc::make_mut(&mut delivery));
-            self.show(delivery, touch);
+            self.show(delivery, owner, touch);
         }
     }
 
-    fn show(&mut self, delivery: Arc<Delivery>, touch: &mut Touch<'_>) {
-        self.queue.insert(delivery.clone(), touch.due);
+    /// Lets a removed job's record go that is needed no more.
+    fn let_go(&mut self, delivery: &Delivery, touch: &mut Touch<'_>) {
+        if let Some(job) = delivery.job
+            && !self.queue.needs(job)
+            && let Some(record) = self.kept.remove(&job)
+        {
+            touch.stored.remove(record.owner, record.bytes());
+            touch.dirty(PartKey::Kept(job));
+            self.queue.note_gone(job);
+        }
+    }
+
+    fn show(&mut self, delivery: Arc<Delivery>, owner: Owner, touch: &mut Touch<'_>) {
+        touch.stored.add(owner, delivery.bytes());
+        self.queue.insert(delivery.clone(), owner, touch.due);
+        self.let_go(&delivery, touch);
         touch.dirty(PartKey::Delivery(delivery.key));
         touch.tell(Notice::Delivery(delivery));
     }
 
     pub(super) fn remove(&mut self, key: DeliveryKey, touch: &mut Touch<'_>) {
-        if self.queue.take(key, touch.due).is_some() {
+        if let Some((delivery, owner)) = self.queue.take(key, touch.due) {
+            touch.stored.remove(owner, delivery.bytes());
+            self.let_go(&delivery, touch);
+            if let Some(job) = delivery.job {
+                self.queue.tidy(job);
+            }
             touch.dirty(PartKey::Delivery(key));
             touch.tell(Notice::DeliveryGone(key));
         }
@@ -314,7 +375,7 @@ impl Deliveries {
         let Some(endpoint) = self.endpoints.get(again.endpoint).cloned() else {
             return;
         };
-        if !endpoint.is_enabled() {
+        if !endpoint.is_enabled() || !self.queue.can_send(&again) {
             return;
         }
         self.lanes.reopen(lane_of(&endpoint));

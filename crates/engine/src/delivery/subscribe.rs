@@ -8,7 +8,7 @@ use super::delivery::Standing;
 use super::endpoint::{Endpoint, Scope};
 use super::fact::Fact;
 use super::manage::{check_count, checked_url};
-use super::tell::{event_body, event_of};
+use super::tell::event_of;
 use crate::command::{Command, Decided};
 use crate::engine::Engine;
 use crate::entry::Entries;
@@ -60,8 +60,7 @@ impl Command for Subscribe {
         let job = jobs.named(self.name).and_then(|named| jobs.get(named.job));
         if let Some(job) = job.filter(|job| job.is_done()) {
             let kind = event_of(job);
-            let body = event_body(job, &kind);
-            let mut late = deliveries.delivery_of(job, &kind, &endpoint, body, jobs);
+            let mut late = deliveries.delivery_of(job, &kind, &endpoint, jobs);
             if deliveries.get(late.key).is_none() {
                 late.standing = Standing::Pending { due_at: now };
                 entries.push(Fact::Announced(Box::new(late)).into());

@@ -13,6 +13,7 @@ use super::state::Deliveries;
 use crate::EndpointKey;
 use crate::due::{Due, DueSet};
 use crate::effect::Touch;
+use crate::jobs::Jobs;
 
 /// The most deliveries of an endpoint that one entry changes.
 pub const SWEEP_MAX: usize = 1_000;
@@ -85,7 +86,16 @@ impl Deliveries {
     }
 
     /// Ends a restore: what a checkpoint found half done goes on.
-    pub(crate) fn restored(&self, due: &mut DueSet) {
+    pub(crate) fn restored(&mut self, jobs: &Jobs, due: &mut DueSet) {
+        let of_jobs: Vec<_> = self.queue.jobs().collect();
+        for job in of_jobs {
+            if self.record(job, jobs).is_none() {
+                self.queue.note_gone(job);
+            }
+        }
+        for endpoint in self.endpoints.iter() {
+            self.queue.set_owner(endpoint.key, endpoint.owner);
+        }
         let is_swept = |key: &EndpointKey| match self.endpoints.get(*key) {
             Some(endpoint) if endpoint.is_enabled() => endpoint.replaying.is_some(),
             Some(_) => self.queue.has_waiting(*key),

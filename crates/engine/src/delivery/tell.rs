@@ -14,7 +14,7 @@ use super::lanes::Breaker;
 use super::state::Deliveries;
 use crate::effect::Touch;
 use crate::fault::WebhookFaults;
-use crate::jobs::{Job, Jobs, State};
+use crate::jobs::{Change, Job, Jobs, State};
 use crate::{DeliveryKey, EndpointKey, Rng};
 
 /// The `type` of a test delivery.
@@ -65,10 +65,8 @@ impl Deliveries {
         if listeners.is_empty() {
             return;
         }
-        // Written once for all who are told; there may be thousands.
-        let body = event_body(job, &kind);
         for endpoint in listeners {
-            let mut delivery = self.delivery_of(job, &kind, &endpoint, body.clone(), jobs);
+            let mut delivery = self.delivery_of(job, &kind, &endpoint, jobs);
             if is_early && delivery.fault.is_none() {
                 delivery.fault = Some(FaultKind::WebhookEarly.as_str().into());
             }
@@ -99,7 +97,6 @@ impl Deliveries {
         job: &Job,
         kind: &EventKind,
         endpoint: &Endpoint,
-        body: Arc<str>,
         jobs: &Jobs,
     ) -> Delivery {
         let at = job.updated_at();
@@ -122,7 +119,8 @@ impl Deliveries {
             },
             fault: fault.map(|(_, fault)| fault.as_str().into()),
             copies: if faults.is_doubled { 2 } else { 1 },
-            ..Delivery::new(key, endpoint.key, kind.as_str().into(), body, at)
+            change: job.changes.last().cloned(),
+            ..Delivery::new(key, endpoint.key, kind.as_str().into(), at)
         }
     }
 }
@@ -140,12 +138,12 @@ pub(super) fn event_of(job: &Job) -> EventKind {
     }
 }
 
-/// The native event of a job's last change.
-pub(super) fn event_body(job: &Job, kind: &EventKind) -> Arc<str> {
+/// The native event of that change of a job, which may have changed further.
+pub(super) fn event_text(delivery: &Delivery, job: &Job, change: &Change) -> Arc<str> {
     let event = Event {
-        kind: kind.clone(),
-        timestamp: job.updated_at(),
-        data: job.to_wire(None),
+        kind: EventKind::from(delivery.event.as_ref().to_owned()),
+        timestamp: change.at,
+        data: job.seen_at(delivery.revision, Some(change), None),
     };
     serde_json::to_string(&event)
         .expect("a job has no map with keys that are not text")

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use abide_wire::{Code, Outcome, Problem, Progress, Revision, Stage, Timestamp, Worker, limits};
 
-use super::job::{CHANGES_MAX, Change, Job, State};
+use super::job::{CHANGES_MAX, Change, Job, State, problem_bytes};
 use super::learn::Step;
 use super::table::Jobs;
 use crate::command::{Command, Decided, Refusal};
@@ -154,6 +154,12 @@ impl Command for Report {
                 current: Revision(job.revision),
             });
         }
+        let bytes = match &self.work {
+            Work::Progress(_) => 0,
+            Work::Result(result) => result.get().len(),
+            Work::Error(error) => problem_bytes(error),
+        };
+        engine.check_room(self.owner, bytes)?;
         let news = match &self.work {
             Work::Progress(progress) => {
                 validate_progress(progress)?;

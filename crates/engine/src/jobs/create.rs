@@ -1,6 +1,6 @@
 //! From a request to a job, once per idempotency key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand::RngExt as _;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use abide_wire::webhook::Secret;
 use abide_wire::{NewJob, Timestamp, WebhookTarget, Worker, limits};
 
-use super::job::{Change, Extra, Job, State};
+use super::job::{CHANGE_BYTES, Change, Extra, JOB_BYTES, Job, State};
 use super::learn::Step;
 use super::plan::Plan;
 use super::table::Jobs;
@@ -23,12 +23,16 @@ use crate::hash::FastMap;
 use crate::policy::Policy;
 use crate::rng::{digest, seed_of_key, seed_of_occurrence};
 use crate::snapshot::PartKey;
+use crate::stored::IDEMPOTENCY_BYTES;
 use crate::{JobKey, Json, Owner};
 
 /// The kind of a job whose creator gives none.
 pub const KIND_DEFAULT: &str = "video_translation";
 /// The most different bodies of creates whose occurrences are counted.
 pub const BODIES_MAX: usize = 65_536;
+
+/// The most idempotency keys of one owner that are remembered. The oldest is forgotten for the next.
+pub const IDEMPOTENCY_KEYS_MAX: usize = 100_000;
 
 /// Creates a job.
 #[derive(Clone, Debug)]
@@ -87,6 +91,9 @@ pub struct Created {
 /// An idempotency key, and what it was used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Idempotency {
+    /// Whose it is.
+    #[serde(default, skip_serializing_if = "Owner::is_anyone")]
+    pub owner: Owner,
     /// The digest of owner and key.
     pub key: u64,
     /// The digest of the request that it came with.
@@ -101,23 +108,53 @@ pub(super) struct Creates {
     /// How many jobs were ever created.
     pub(super) made: u64,
     pub(super) idempotency: FastMap<u64, (JobKey, Idempotency)>,
+    /// Each owner's idempotency keys, the one that is forgotten next first.
+    keys: FastMap<Owner, BTreeSet<(Timestamp, u64)>>,
     /// How often each body came. Sorted, so that what is forgotten depends on the entries alone.
     pub(super) bodies: BTreeMap<u64, u32>,
 }
 
 impl Creates {
-    pub(super) fn remember(&mut self, job: JobKey, memory: Idempotency, due: &mut DueSet) {
-        if let Some((_, before)) = self.idempotency.insert(memory.key, (job, memory)) {
-            due.remove(before.until, Due::Forget(memory.key));
+    /// Remembers an idempotency key, and forgets its owner's oldest one for it if there are too many.
+    fn remember(&mut self, job: JobKey, memory: Idempotency, touch: &mut Touch<'_>) {
+        self.forget(memory.key, touch);
+        self.restore(job, memory, touch.due);
+        touch.stored.add(memory.owner, IDEMPOTENCY_BYTES);
+        touch.dirty(PartKey::Idempotency(memory.key));
+        let own = self.keys.get(&memory.owner);
+        if let Some(own) = own.filter(|own| own.len() > IDEMPOTENCY_KEYS_MAX)
+            && let Some((_, oldest)) = own.first().copied()
+        {
+            self.forget(oldest, touch);
         }
+    }
+
+    /// Puts an idempotency key in, with its deadline.
+    pub(super) fn restore(&mut self, job: JobKey, memory: Idempotency, due: &mut DueSet) {
+        self.idempotency.insert(memory.key, (job, memory));
         due.insert(memory.until, Due::Forget(memory.key));
+        let own = self.keys.entry(memory.owner).or_default();
+        own.insert((memory.until, memory.key));
     }
 
     pub(super) fn forget(&mut self, key: u64, touch: &mut Touch<'_>) {
-        if let Some((_, memory)) = self.idempotency.remove(&key) {
-            touch.due.remove(memory.until, Due::Forget(key));
-            touch.dirty(PartKey::Idempotency(key));
+        let Some((_, memory)) = self.idempotency.remove(&key) else {
+            return;
+        };
+        touch.due.remove(memory.until, Due::Forget(key));
+        touch.dirty(PartKey::Idempotency(key));
+        touch.stored.remove(memory.owner, IDEMPOTENCY_BYTES);
+        if let Some(own) = self.keys.get_mut(&memory.owner) {
+            own.remove(&(memory.until, key));
+            if own.is_empty() {
+                self.keys.remove(&memory.owner);
+            }
         }
+    }
+
+    pub(super) fn bytes(&self) -> impl Iterator<Item = (Owner, usize)> {
+        let memories = self.idempotency.values();
+        memories.map(|(_, memory)| (memory.owner, IDEMPOTENCY_BYTES))
     }
 
     /// Forgets all bodies: under another seed they count as never seen.
@@ -141,9 +178,28 @@ impl Command for Create {
     type Answer = command::Created;
 
     fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
-        engine
-            .jobs
-            .decide_create(self, now, &engine.policy, entries)
+        let before = entries.len();
+        let (jobs, policy) = (&engine.jobs, &engine.policy);
+        let answer = jobs.decide_create(self, now, policy, entries)?;
+        let bytes = entries[before..].iter().map(|entry| match entry {
+            Entry::Created(created) => created.bytes(),
+            _ => 0,
+        });
+        if let Err(refusal) = engine.check_room(self.owner, bytes.sum()) {
+            entries.truncate(before);
+            return Err(refusal);
+        }
+        Ok(answer)
+    }
+}
+
+impl Created {
+    /// What it adds to what is stored, in bytes, but for what the simulator has drawn.
+    fn bytes(&self) -> usize {
+        let json = [&self.input, &self.metadata].into_iter().flatten();
+        let json = json.map(|json| json.get().len()).sum::<usize>();
+        let memory = self.idempotency.map_or(0, |_| IDEMPOTENCY_BYTES);
+        JOB_BYTES + CHANGE_BYTES + json + memory
     }
 }
 
@@ -159,6 +215,7 @@ impl Jobs {
         validate(new)?;
         let body_digest = body_digest(new);
         let idempotency = create.idempotency_key.as_ref().map(|key| Idempotency {
+            owner: create.owner,
             key: digest(&[&create.owner.0.to_le_bytes(), key.as_bytes()]),
             asked: digest(&[
                 &body_digest.to_le_bytes(),
@@ -268,8 +325,7 @@ impl Jobs {
             self.creates.count_body(digest, touch);
         }
         if let Some(memory) = created.idempotency {
-            self.creates.remember(created.job, memory, touch.due);
-            touch.dirty(PartKey::Idempotency(memory.key));
+            self.creates.remember(created.job, memory, touch);
         }
         self.creates.made += 1;
         touch.dirty(PartKey::Made);

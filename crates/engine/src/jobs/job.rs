@@ -308,7 +308,8 @@ impl Job {
             .map(|change| self.seen_at(revision, Some(change), None))
     }
 
-    fn seen_at(
+    /// The job as clients saw it at that revision, which that change made.
+    pub(crate) fn seen_at(
         &self,
         revision: u64,
         change: Option<&Change>,

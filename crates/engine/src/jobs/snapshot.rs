@@ -84,7 +84,7 @@ impl Jobs {
             }
             "idempotency" => {
                 let (job, memory): (JobKey, Idempotency) = stored.read()?;
-                self.creates.remember(job, memory, due);
+                self.creates.restore(job, memory, due);
             }
             "body" => {
                 self.creates.bodies.insert(stored.number()?, stored.read()?);

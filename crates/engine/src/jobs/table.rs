@@ -18,7 +18,7 @@ use crate::entry::Entry;
 use crate::hash::FastSet;
 use crate::intern::Interner;
 use crate::snapshot::PartKey;
-use crate::{JobKey, Rng};
+use crate::{JobKey, Owner, Rng};
 
 /// The most removed jobs that are remembered, to answer `410` for them rather than `404`.
 pub const REMOVED_MAX: usize = 100_000;
@@ -43,8 +43,8 @@ pub struct Jobs {
 pub(crate) enum News {
     /// It is new or has changed.
     Changed(Arc<Job>),
-    /// Its record is gone.
-    Removed(JobKey),
+    /// Its record, as it last was, is gone.
+    Removed(Arc<Job>),
 }
 
 /// The names of removed jobs, the oldest first.
@@ -126,6 +126,12 @@ impl Jobs {
         &self.simulator.defaults
     }
 
+    /// What each record takes, with its owner.
+    pub(crate) fn bytes(&self) -> impl Iterator<Item = (Owner, usize)> {
+        let jobs = self.iter().map(|job| (job.owner, job.bytes()));
+        jobs.chain(self.creates.bytes())
+    }
+
     pub(super) fn next_expiry(&self) -> Option<JobKey> {
         self.expiries.first().map(|(_, key)| *key)
     }
@@ -180,7 +186,7 @@ impl Jobs {
     }
 
     fn remove(&mut self, key: JobKey, touch: &mut Touch<'_>) -> Option<News> {
-        self.get(key).filter(|job| job.is_done())?;
+        let job = self.get(key).filter(|job| job.is_done())?.clone();
         self.take(key, touch);
         touch.dirty(PartKey::Job(key));
         touch.dirty(PartKey::Removed(key));
@@ -188,7 +194,7 @@ impl Jobs {
             touch.dirty(PartKey::Removed(forgotten));
         }
         touch.tell(Effect::Removed(key));
-        Some(News::Removed(key))
+        Some(News::Removed(job))
     }
 
     /// Puts a job in, with its deadlines, and tells of it.
@@ -200,6 +206,7 @@ impl Jobs {
             self.expiries.insert((at, job.key));
         }
         self.by_key.insert(ByKey(job.clone()));
+        touch.stored.add(job.owner, job.bytes());
         touch.dirty(PartKey::Job(job.key));
         touch.tell(Effect::Changed(job.clone(), touch.seq));
     }
@@ -209,6 +216,7 @@ impl Jobs {
         let Some(ByKey(job)) = self.by_key.take(&key) else {
             return;
         };
+        touch.stored.remove(job.owner, job.bytes());
         for (at, due) in due::of_job(&job) {
             touch.due.remove(at, due);
         }

@@ -1,6 +1,7 @@
 //! What holds for every delivery: laws over crashes at every point, and tables of what an attempt leads to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use abide_engine::delivery::sweep::SWEEP_MAX;
@@ -74,6 +75,9 @@ impl World {
     }
 
     fn tell(&mut self, mut effects: Vec<Effect>) {
+        if self.engine.jobs().len() < 100 {
+            assert_eq!(self.engine.stored(), &self.engine.recount());
+        }
         self.engine.dispatch(self.now, &mut effects);
         for effect in effects {
             if let Effect::Webhook(Notice::Send(send)) = effect {
@@ -176,6 +180,21 @@ impl World {
         found[0]
     }
 
+    /// What would be sent.
+    fn body(&self, delivery: &Delivery) -> serde_json::Value {
+        let send = Send {
+            delivery: Arc::new(delivery.clone()),
+            job: delivery
+                .job
+                .and_then(|job| self.engine.jobs().get(job))
+                .cloned(),
+            endpoint: Arc::new(self.record(delivery.endpoint).clone()),
+            attempt: 1,
+            at: self.now,
+        };
+        serde_json::from_str(&send.event().unwrap()).unwrap()
+    }
+
     fn record(&self, endpoint: EndpointKey) -> &Endpoint {
         self.engine.deliveries().endpoint(endpoint).unwrap()
     }
@@ -215,10 +234,6 @@ fn report(send: &Send, status: u16) -> ReportAttempt {
     }
 }
 
-fn body(delivery: &Delivery) -> serde_json::Value {
-    serde_json::from_str(&delivery.body).unwrap()
-}
-
 #[test]
 fn the_whole_schedule_runs_attempt_by_attempt_within_its_jitter() {
     let mut world = World::new();
@@ -236,7 +251,7 @@ fn the_whole_schedule_runs_attempt_by_attempt_within_its_jitter() {
             "attempt {n}: {seen} s against {pause} s"
         );
         assert_eq!(send.delivery.key, sent[0].1.delivery.key);
-        assert_eq!(send.delivery.body, sent[0].1.delivery.body);
+        assert!(send.event().is_some() && send.event() == sent[0].1.event());
         assert_eq!(send.attempt as usize, n + 1);
         last = *at;
     }
@@ -586,7 +601,7 @@ fn what_is_told_follows_the_filter() {
         found
             .iter()
             .map(|delivery| {
-                let body = body(delivery);
+                let body = world.body(delivery);
                 assert_eq!(body["data"]["revision"], delivery.revision);
                 assert_eq!(body["data"]["id"], job.to_string());
                 assert_eq!(body["type"], *delivery.event);
@@ -606,7 +621,7 @@ fn what_is_told_follows_the_filter() {
     assert_eq!(events(&world, ends), ["job.completed"]);
     assert_eq!(events(&world, EndpointKey::of_job(job)), ["job.started"]);
     assert!(events(&world, strangers).is_empty());
-    assert_eq!(body(world.only(ends))["data"]["result"]["ok"], true);
+    assert_eq!(world.body(world.only(ends))["data"]["result"]["ok"], true);
 }
 
 const NAME: &str = "daily";
@@ -655,9 +670,9 @@ fn subscribers_hear_of_every_end_under_the_name_in_their_own_form() {
         [Some("one"), Some("other")].into()
     );
     assert_eq!(sent.len(), 2);
-    let told = body(world.only(one));
+    let told = world.body(world.only(one));
     assert_eq!(told["type"], "job.completed");
-    assert_eq!(told, body(world.only(other)), "the edge translates");
+    assert_eq!(told, world.body(world.only(other)), "the edge translates");
     assert!(world.record(one).secret.is_none());
 
     // Its next life ends too, and is told too.
@@ -1188,4 +1203,72 @@ fn what_concerns_all_deliveries_of_an_endpoint_happens_step_by_step() {
     }
     let again = world.restarted();
     assert_eq!(stored(&again.engine), stored(&world.engine));
+}
+
+#[test]
+fn an_event_is_made_from_the_jobs_record_also_after_its_removal_and_then_let_go() {
+    let mut world = World::new();
+    let endpoint = world.endpoint_with(&CreateEndpoint {
+        events: Some(vec!["*".to_owned()]),
+        ..new_endpoint("a")
+    });
+    let input = Json::from(&serde_json::json!("x".repeat(100_000)));
+    let job = world.job(NewJob {
+        input: Some(input),
+        ..external_job()
+    });
+    for percent in 0..200 {
+        let progress = abide_wire::Progress {
+            percent: f64::from(percent % 100),
+            stage: None,
+        };
+        world
+            .ask(&Report {
+                owner: Owner::ANYONE,
+                job,
+                if_match: None,
+                work: Work::Progress(progress),
+            })
+            .unwrap();
+    }
+    world.finish(job);
+    assert!(world.engine.stored().all() < 400_000, "no event is stored");
+    let last = world.engine.jobs().get(job).unwrap().clone();
+    world
+        .ask(&Delete {
+            owner: Owner::ANYONE,
+            job,
+        })
+        .unwrap();
+    assert!(world.engine.stored().all() > 100_000, "it is needed");
+    // A restart from a checkpoint has it too.
+    world.engine = restored(&world.engine, world.log.len());
+    world.pass(Duration::ZERO);
+    let sent = world.answer_all(200);
+    assert_eq!(sent.len(), 203);
+    for send in &sent {
+        let event: serde_json::Value = serde_json::from_str(&send.event().unwrap()).unwrap();
+        let (data, revision) = (&event["data"], send.delivery.revision);
+        assert_eq!(data["revision"], revision);
+        assert_eq!(data["done"], revision == last.revision);
+        assert_eq!(data["input"].as_str().unwrap().len(), 100_000);
+        if let Some(seen) = last.as_of(revision) {
+            let seen = serde_json::to_value(&seen).unwrap();
+            assert_eq!(*data, seen);
+        }
+    }
+    assert!(world.engine.stored().all() < 250_000, "it is let go");
+    assert_eq!(world.engine.stored(), &world.engine.recount());
+    let retry = RetryDelivery {
+        owner: Owner::ANYONE,
+        delivery: sent[0].delivery.key,
+    };
+    assert!(matches!(world.ask(&retry), Err(Refusal::Gone)));
+    let replay = ReplayDeliveries {
+        owner: Owner::ANYONE,
+        endpoint,
+        since: START,
+        delivered: true,
+    };
+    assert_eq!(world.ask(&replay), Ok(0));
 }

@@ -44,6 +44,7 @@ fn entries() -> Vec<Entry> {
         }),
         rendering: None,
         idempotency: Some(Idempotency {
+            owner: Owner::ANYONE,
             key: 11,
             asked: 12,
             until: at + Duration::from_secs(86_400),
@@ -144,7 +145,8 @@ fn webhook_facts(at: Timestamp, job: JobKey) -> [Fact; 11] {
         revision: 4,
         fault: Some("webhook_doubled".into()),
         copies: 2,
-        ..Delivery::new(delivery, key, "job.completed".into(), "{}".into(), at)
+        body: Some("{}".into()),
+        ..Delivery::new(delivery, key, "job.completed".into(), at)
     };
     let attempt = Attempt {
         number: 1,

@@ -4,12 +4,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use abide_engine::delivery::RetryPolicy;
+use abide_engine::jobs::Idempotency;
+use abide_engine::jobs::create::IDEMPOTENCY_KEYS_MAX;
+use abide_engine::snapshot::PartKey;
 use abide_engine::{
     Cancel, ChangeDefaults, Command, Create, Created, Defaults, Delete, Effect, Engine, Entry,
     JobKey, Json, Owner, Policy, Refusal, Report, Reset, Rng, State, Work,
 };
 use abide_wire::{
-    DurationLaw, NewJob, OutcomePlan, Problem, Progress, Simulate, Span, Timestamp, Worker,
+    DurationLaw, NewJob, OutcomePlan, Problem, Progress, Simulate, Span, Timestamp, WebhookTarget,
+    Worker,
 };
 use rand::RngExt as _;
 
@@ -61,6 +66,11 @@ fn policy() -> Policy {
     Policy {
         retention: Duration::from_secs(60).into(),
         jobs_max: 40,
+        // Beyond every history, so that no delivery leaves the deadlines for a lane, which no entry says.
+        webhooks: RetryPolicy {
+            pauses: vec![Span::new(Duration::from_secs(30 * 86_400))],
+            ..RetryPolicy::default()
+        },
         ..Policy::default()
     }
 }
@@ -110,6 +120,7 @@ fn play(seed: u64) -> Played {
                 log.append(&mut entries);
             }
         }
+        assert_eq!(engine.stored(), &engine.recount(), "after step {n}");
         batches.push(log.len());
     }
     Played {
@@ -175,6 +186,16 @@ fn create(owner: Owner, rng: &mut impl rand::Rng) -> Create {
         )),
         ..NewJob::default()
     };
+    if rng.random_ratio(1, 3) {
+        new.input = Some(Json::from(&serde_json::json!(
+            "x".repeat(rng.random_range(0..500))
+        )));
+        new.webhook = Some(WebhookTarget {
+            url: "http://receiver.example/".to_owned(),
+            events: Some(vec!["*".to_owned()]),
+            secret: None,
+        });
+    }
     match rng.random_range(0..4) {
         0 => new.worker = Some(Worker::External),
         1 => {
@@ -228,6 +249,7 @@ fn a_replay_gives_the_same_state_and_the_same_deadlines() {
         let (again, _) = replay(&played.log);
         assert_eq!(parts(&again), parts(&played.engine));
         assert_eq!(again.next_due(), played.engine.next_due());
+        assert_eq!(again.stored(), played.engine.stored());
     });
 }
 
@@ -265,6 +287,7 @@ fn a_checkpoint_and_the_entries_after_it_give_the_same_state() {
             };
             assert_eq!(sorted(parts(&restored)), sorted(parts(&played.engine)));
             assert_eq!(restored.next_due(), played.engine.next_due());
+            assert_eq!(restored.stored(), played.engine.stored());
         }
     });
 }
@@ -390,4 +413,109 @@ fn an_idempotency_key_gives_the_same_job_and_refuses_another_body() {
     ));
     let next_day = START + Duration::from_secs(24 * 3600);
     assert!(matches!(ask("b", next_day), Ok((_, false))));
+}
+
+#[test]
+fn what_would_go_beyond_a_limit_of_bytes_is_refused_and_removals_make_room() {
+    let create = |owner: u64, length: usize| {
+        let text = "x".repeat(length);
+        Create {
+            owner: Owner(owner),
+            new: NewJob {
+                worker: Some(Worker::External),
+                input: Some(Json::from(&serde_json::json!(text))),
+                ..NewJob::default()
+            },
+            idempotency_key: None,
+            rendering: None,
+        }
+    };
+    let mut engine = Engine::new(Policy {
+        stored_bytes_max: 100_000,
+        stored_bytes_per_owner: 60_000,
+        ..policy()
+    });
+    let (mut entries, mut effects) = (Vec::new(), Vec::new());
+    let mut ask = |engine: &mut Engine, owner, length| {
+        let made = engine.carry_out(&create(owner, length), START, &mut entries, &mut effects);
+        made.map(|made| made.job.key)
+            .map_err(|refusal| match refusal {
+                Refusal::StoredBytes { name, .. } => name,
+                refusal => panic!("{refusal}"),
+            })
+    };
+    let first = ask(&mut engine, 1, 50_000).unwrap();
+    let whole = engine.stored().all();
+    assert_eq!(ask(&mut engine, 1, 9_500), Err("stored-bytes-per-owner"));
+    assert_eq!(engine.stored().all(), whole, "a refusal changes nothing");
+    ask(&mut engine, 2, 40_000).unwrap();
+    assert_eq!(ask(&mut engine, 3, 9_500), Err("stored-bytes-max"));
+    let mut report = Report {
+        owner: Owner(1),
+        job: first,
+        if_match: None,
+        work: Work::Result(Json::from(&serde_json::json!("x".repeat(10_000)))),
+    };
+    let (mut entries, mut effects) = (Vec::new(), Vec::new());
+    let refused = engine.carry_out(&report, START, &mut entries, &mut effects);
+    assert!(
+        matches!(refused, Err(Refusal::StoredBytes { .. })),
+        "{refused:?}"
+    );
+    report.work = Work::Result(Json::from(&serde_json::json!(1)));
+    let ended = engine.carry_out(&report, START, &mut entries, &mut effects);
+    assert!(ended.unwrap().is_done());
+    let delete = Delete {
+        owner: Owner(1),
+        job: first,
+    };
+    engine
+        .carry_out(&delete, START, &mut entries, &mut effects)
+        .unwrap();
+    assert_eq!(engine.stored().of(Owner(1)), 0);
+    assert_eq!(engine.stored(), &engine.recount());
+    let made = engine.carry_out(&create(3, 50_000), START, &mut entries, &mut effects);
+    assert!(made.is_ok());
+}
+
+#[test]
+fn of_too_many_idempotency_keys_the_oldest_is_forgotten() {
+    let mut engine = Engine::new(policy());
+    let mut effects = Vec::new();
+    let created = |n: usize, owner: u64| {
+        Entry::Created(Box::new(abide_engine::jobs::Created {
+            job: JobKey::from_u128(n as u128 + (u128::from(owner) << 64)),
+            at: START,
+            owner: Owner(owner),
+            kind: "k".to_owned(),
+            worker: Worker::External,
+            input: None,
+            metadata: None,
+            plan: None,
+            deadline_at: None,
+            webhook: None,
+            rendering: None,
+            idempotency: Some(Idempotency {
+                owner: Owner(owner),
+                key: n as u64 | (owner << 32),
+                asked: 0,
+                until: START + Duration::from_millis(1_000_000 + n as u64),
+            }),
+            body_digest: None,
+        }))
+    };
+    engine.apply(&created(0, 2), &mut effects);
+    for n in 0..IDEMPOTENCY_KEYS_MAX + 3 {
+        engine.apply(&created(n, 1), &mut effects);
+        effects.clear();
+    }
+    let kept = |key: u64| {
+        let key = PartKey::Idempotency(key).to_string();
+        engine
+            .all_parts()
+            .iter()
+            .any(|(found, _)| found.to_string() == key)
+    };
+    assert!(!kept(2 | 1 << 32) && kept(3 | 1 << 32));
+    assert!(kept(2 << 32), "another owner's stays");
 }

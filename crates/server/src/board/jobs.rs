@@ -42,6 +42,8 @@ pub struct Board {
     named: RwLock<BTreeMap<Arc<str>, JobKey>>,
     /// Whether any job, or the defaults, have had a fault since the start. Most servers have none, and needn't look for them.
     plays_faults: AtomicBool,
+    /// What all records take, as the engine counts it.
+    stored_bytes: AtomicUsize,
     feed: Feed,
 }
 
@@ -84,6 +86,7 @@ impl Board {
             webhooks: WebhookBoard::new(engine.deliveries()),
             named: RwLock::new(names.map(|named| (named.name.clone(), named.job)).collect()),
             plays_faults: AtomicBool::new(!engine.jobs().defaults().faults.is_empty()),
+            stored_bytes: AtomicUsize::new(engine.stored().all()),
             feed,
         };
         board.put_all(engine);
@@ -276,6 +279,17 @@ impl Board {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What all records take, in bytes.
+    #[must_use]
+    pub fn stored_bytes(&self) -> usize {
+        self.stored_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Shows what all records take.
+    pub(crate) fn show_stored_bytes(&self, bytes: usize) {
+        self.stored_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// The keys of that owner's jobs before `before` and from `from` on, the newest first, at most `limit`.

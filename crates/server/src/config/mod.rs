@@ -15,13 +15,15 @@
 
 mod key;
 mod layers;
+mod memory;
 mod settings;
 mod value;
 
 pub use key::{ApiKey, Role};
 pub use layers::{ConfigError, Layers, Resolved, Source};
+pub use memory::ByteLimits;
 pub use settings::{Config, DEFAULT_JOB, SETTINGS, Setting};
 pub use value::{
-    ClockSort, Dialects, Directives, JobStart, ListenAddr, LogFormat, Quota, RateLimit, Secret,
-    WebhookAllow,
+    ByteLimit, ClockSort, Dialects, Directives, JobStart, ListenAddr, LogFormat, Quota, RateLimit,
+    Secret, WebhookAllow,
 };

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 use super::key::ApiKey;
 use super::value::{
-    ClockSort, Dialects, Directives, JobStart, ListenAddr, LogFormat, RateLimit, Value,
+    ByteLimit, ClockSort, Dialects, Directives, JobStart, ListenAddr, LogFormat, RateLimit, Value,
     WebhookAllow,
 };
 use crate::scenario::Scenario;
@@ -149,6 +149,14 @@ settings! {
     "connections-max" "ABIDE_CONNECTIONS_MAX" "N" connections_max: NonZeroUsize = "250000";
     /// The most jobs whose records are kept; a create beyond them is refused.
     "jobs-max" "ABIDE_JOBS_MAX" "N" jobs_max: NonZeroUsize = { jobs_max() };
+    /// The most bytes of records: `512MiB`, `2GiB`; by default a quarter of the memory that the process may use.
+    "stored-bytes-max" "ABIDE_STORED_BYTES_MAX" "BYTES" stored_bytes_max: ByteLimit = "auto";
+    /// The most bytes of the records of one owner; by default half of `stored-bytes-max`.
+    "stored-bytes-per-owner" "ABIDE_STORED_BYTES_PER_OWNER" "BYTES" stored_bytes_per_owner: ByteLimit = "auto";
+    /// The most bytes of requests, answers and streams under way; by default a sixteenth of the memory.
+    "inflight-bytes-max" "ABIDE_INFLIGHT_BYTES_MAX" "BYTES" inflight_bytes_max: ByteLimit = "auto";
+    /// The most bytes of those of one client; by default a quarter of `inflight-bytes-max`.
+    "inflight-bytes-per-owner" "ABIDE_INFLIGHT_BYTES_PER_OWNER" "BYTES" inflight_bytes_per_owner: ByteLimit = "auto";
     /// How long the record of a job is kept after its end, 1 s to 366 days.
     "retention" "ABIDE_RETENTION" "DURATION" retention: Span = { Policy::default().retention };
 
@@ -194,7 +202,10 @@ impl Config {
     /// What the engine allows and how often it tries.
     #[must_use]
     pub fn policy(&self) -> Policy {
+        let bytes = self.byte_limits();
         Policy {
+            stored_bytes_max: bytes.stored,
+            stored_bytes_per_owner: bytes.stored_per_owner,
             retention: self.retention,
             jobs_max: self.jobs_max.get(),
             webhooks: RetryPolicy {

@@ -92,6 +92,15 @@ pub struct Quota {
     pub window: Duration,
 }
 
+/// A limit in bytes: what is set, or a share of the memory that the process may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByteLimit {
+    /// The share.
+    Auto,
+    /// So many.
+    Bytes(u64),
+}
+
 /// One opening in the guard that keeps webhooks from private addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WebhookAllow {
@@ -138,6 +147,40 @@ impl Eq for Secret {}
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
+    }
+}
+
+/// The units of a number of bytes, the largest first.
+const BYTE_UNITS: [(&str, u64); 4] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("", 1),
+];
+
+impl Value for ByteLimit {
+    fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let read = BYTE_UNITS.iter().find_map(|(unit, bytes)| {
+            let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+            number.checked_mul(*bytes).filter(|bytes| *bytes > 0)
+        });
+        read.map(Self::Bytes).ok_or_else(|| {
+            format!("{text:?} is not a number of bytes such as 512MiB, 2GiB, 1000000 or auto")
+        })
+    }
+
+    fn show(&self) -> String {
+        let Self::Bytes(bytes) = *self else {
+            return "auto".to_owned();
+        };
+        let mut units = BYTE_UNITS.into_iter();
+        let whole = units.find(|(_, unit)| bytes % unit == 0);
+        let (name, unit) = whole.unwrap_or(("", 1));
+        format!("{}{name}", bytes / unit)
     }
 }
 
@@ -485,6 +528,13 @@ mod tests {
             ("none", "none"),
             ("", ""),
         ]);
+        check::<ByteLimit>(&[
+            ("auto", "auto"),
+            ("2 GiB", "2GiB"),
+            ("2048MiB", "2GiB"),
+            ("1536KiB", "1536KiB"),
+            ("1000", "1000"),
+        ]);
         check::<Option<Span>>(&[("", "off"), ("off", "off"), ("20", "20s")]);
         check::<bool>(&[("yes", "true"), ("0", "false")]);
         check::<JobStart>(&[("first-poll", "first-poll")]);
@@ -501,6 +551,11 @@ mod tests {
             ("5", "such as"),
             ("5/fortnight", "such as"),
             ("5/0s", "1 s to 1 day"),
+        ]);
+        refuse::<ByteLimit>(&[
+            ("0", "such as 512MiB"),
+            ("1GB", "such as"),
+            ("99999999999GiB", "such as"),
         ]);
         refuse::<DurationLaw>(&[("uniform:30:10", "must not be more than")]);
         refuse::<WebhookAllow>(&[("http://x", "network such as")]);

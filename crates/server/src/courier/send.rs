@@ -72,6 +72,9 @@ pub enum SendError {
     /// The endpoint wants a form that this server can't say the event in.
     #[error("the event can't be said as {0}")]
     Form(String),
+    /// There is no record of the job any more, and so no event.
+    #[error("the job's record has been removed")]
+    Gone,
     /// The name has no address.
     #[error("name not resolved: {0}")]
     Resolve(String),

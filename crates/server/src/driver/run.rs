@@ -300,6 +300,7 @@ impl Driver {
             }
         }
         self.board.publish(&batch.effects);
+        self.board.show_stored_bytes(self.engine.stored().all());
         for (asked, failure) in batch.replies {
             asked.reply(failure);
         }

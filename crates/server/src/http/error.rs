@@ -14,6 +14,7 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::answer::{Answer, Body, Later, Outcome};
+use super::limits::Full;
 use super::value::{tag_of_revision, value};
 use crate::driver::Failure;
 
@@ -157,6 +158,24 @@ impl ApiError {
             .retry_after(wait)
     }
 
+    /// `503`: more bytes in flight than the limit allows.
+    #[must_use]
+    pub fn too_many_bytes(full: Full) -> Self {
+        let detail = match full {
+            Full::Client(max) => format!(
+                "requests, answers and streams of a client may have {max} bytes at the same time, which is the limit \
+                 `--inflight-bytes-per-owner`"
+            ),
+            Full::All(max) => format!(
+                "requests, answers and streams may have {max} bytes at the same time, which is the limit \
+                 `--inflight-bytes-max`"
+            ),
+        };
+        Self::of(503, Code::OVERLOADED, "Too many bytes are in flight")
+            .detail(detail)
+            .retry_after(Duration::from_secs(1))
+    }
+
     /// `503`: the server is going down.
     #[must_use]
     pub fn shutting_down() -> Self {
@@ -186,6 +205,13 @@ impl ApiError {
     #[must_use]
     pub fn of(status: u16, code: Code, title: &'static str) -> Self {
         Self::new(Problem::new(status, code, title))
+    }
+
+    /// Says that the same request may succeed later, where the status doesn't.
+    #[must_use]
+    fn retryable(mut self) -> Self {
+        self.0.problem.retryable = true;
+        self
     }
 
     /// Says what is wrong this time.
@@ -302,6 +328,14 @@ impl From<Refusal> for ApiError {
                 "The endpoint's state doesn't allow this",
             )
             .detail(detail),
+            Refusal::StoredBytes { .. } => Self::of(
+                507,
+                Code::INSUFFICIENT_STORAGE,
+                "There is no room to store it",
+            )
+            .detail(detail)
+            .retryable()
+            .retry_after(Duration::from_secs(30)),
             Refusal::Invalid(_) => Self::invalid_member(detail),
         }
     }

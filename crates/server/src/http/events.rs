@@ -167,7 +167,10 @@ impl JobStream {
                 // A job whose record was removed has no more to tell.
                 let job = find(&self.state, &self.caller, self.key).ok()?;
                 if let Some(text) = self.news(&job) {
-                    return Some((self.pace.with_greeting(text), self));
+                    // One for which there is no room ends, and goes on where it was once its client is back.
+                    let text = self.pace.with_greeting(text);
+                    let text = self.state.inflight.count(self.caller.client, text).ok()?;
+                    return Some((text, self));
                 }
                 if job.is_done() {
                     return None;

@@ -100,7 +100,10 @@ impl Feed {
             let newest = *self.newest.borrow_and_update();
             let text = self.news();
             if !text.is_empty() {
-                return Some((self.pace.with_greeting(text), self));
+                // One for which there is no room ends, and goes on where it was once its client is back.
+                let text = self.pace.with_greeting(text);
+                let text = self.state.inflight.count(self.caller.client, text).ok()?;
+                return Some((text, self));
             }
             if self.cursor < newest {
                 // Others' changes. The next ones may be ours, but everybody gets a turn.

@@ -25,9 +25,9 @@ use super::call::{Call, Prefer, REQUEST_ID, RequestId};
 use super::door::Door;
 use super::error::ApiError;
 use super::faults::Play;
-use super::limits::{Class, Client, Verdict};
+use super::limits::{Class, Client, Held, Verdict};
 use super::near;
-use super::route::{Counts, Row};
+use super::route::{Counts, Meets, Row};
 use super::state::AppState;
 use super::table::{Found, TABLE};
 use super::trace::Trace;
@@ -68,6 +68,8 @@ struct Exchange {
     counts: Counts,
     caller: Caller,
     job: Option<JobKey>,
+    /// The room that the request's body takes.
+    body: Option<Held>,
     /// The page that asks, if it may read the answer.
     cors: Option<HeaderValue>,
     trace: Trace,
@@ -166,6 +168,7 @@ impl Gate {
             counts: Counts::Nothing,
             caller,
             job: None,
+            body: None,
             cors: near::allowed_origin(&self.state, &call.headers),
             trace: Trace::begin(call.method.as_str(), route, call.uri.path()),
         };
@@ -193,6 +196,14 @@ impl Gate {
             Some(bytes_max) if !matches!(body, Body::Empty) => bytes_max,
             _ => return self.carry_out(row, call, exchange),
         };
+        let length = announced(&call.headers).map_or(bytes_max, |length| length.min(bytes_max));
+        match self.state.inflight.take(exchange.caller.client, length) {
+            Ok(held) => exchange.body = Some(held),
+            Err(full) => {
+                let error = ApiError::too_many_bytes(full);
+                return exchange.now(Some(row), &call, error.into());
+            }
+        }
         let gate = self.clone();
         Outcome::Soon(Box::pin(async move {
             match read(&call.headers, body, bytes_max).await {
@@ -223,7 +234,13 @@ impl Gate {
         // The request's buffers are given back: the handler has taken along what it needs.
         drop(call);
         match outcome {
-            Outcome::Held(later) => exchange.later(path, true, later),
+            Outcome::Held(later) => {
+                // A create that is held has its body until the job is made; nobody else has.
+                if row.meets != Meets::Create {
+                    exchange.body = None;
+                }
+                exchange.later(path, true, later)
+            }
             Outcome::Now(answer) => Outcome::Now(answer),
             Outcome::Soon(later) => {
                 Outcome::Soon(Box::pin(AssertUnwindSafe(later).catch_unwind().map(
@@ -341,6 +358,17 @@ impl Exchange {
 
     /// Completes the answer and counts it.
     fn finish(&mut self, path: &str, mut answer: Answer) -> Answer {
+        self.body = None;
+        if let Body::Bytes(bytes) = answer.body_mut() {
+            let counted = self
+                .state
+                .inflight
+                .count(self.caller.client, std::mem::take(bytes));
+            match counted {
+                Ok(counted) => *bytes = counted,
+                Err(full) => answer = ApiError::too_many_bytes(full).into(),
+            }
+        }
         if let Some(problem) = answer.extensions_mut().remove::<Problem>() {
             answer = self.complete(problem, path, answer);
         }
@@ -436,13 +464,16 @@ fn is_failed(answer: &Answer) -> bool {
     answer.status().is_client_error() || answer.status().is_server_error()
 }
 
+/// The length that the head announces for its body.
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    let length = headers.get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
 /// The whole body, within its limits of size and time.
 async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
     // What is announced as too large isn't read at all.
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > bytes_max as u64) {
+    if announced(headers).is_some_and(|length| length > bytes_max) {
         return Err(ApiError::too_large(bytes_max));
     }
     match tokio::time::timeout(BODY_TIME_MAX, body.collect(bytes_max)).await {

@@ -2,8 +2,9 @@
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
+use super::agreed::{self, Odd};
 use super::answer::{Answer, Outcome};
 use super::error::ApiError;
 use super::strict::Strict;
@@ -35,6 +36,8 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     // Free-form members are kept as text and not looked into, so text that isn't UTF-8 would pass unseen.
     let text = std::str::from_utf8(bytes)
         .map_err(|error| ApiError::invalid_json(format!("the body is not UTF-8: {error}")))?;
+    // Some editors and shells begin a file with a byte order mark, which says nothing here.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if depth(text) > DEPTH_MAX {
         return Err(ApiError::invalid_json(format!(
             "it is nested more than {DEPTH_MAX} deep"
@@ -46,7 +49,15 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if let Ok(value) = T::deserialize(Strict(&mut json))
         && json.end().is_ok()
     {
-        return Ok(value);
+        return match agreed::odd(text) {
+            None => Ok(value),
+            Some(odd) => Err(not_agreed(&odd)),
+        };
+    }
+    if serde_json::from_str::<IgnoredAny>(text).is_ok()
+        && let Some(odd) = agreed::odd(text)
+    {
+        return Err(not_agreed(&odd));
     }
     let mut json = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(Strict(&mut json)).map_err(|error| {
@@ -63,6 +74,22 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     json.end()
         .map_err(|error| ApiError::invalid_json(error.to_string()))?;
     Ok(value)
+}
+
+fn not_agreed(odd: &Odd<'_>) -> ApiError {
+    let Odd {
+        member,
+        offset,
+        text,
+    } = odd;
+    let why = if text.starts_with('\\') {
+        "half of a surrogate pair, which is no text"
+    } else {
+        "beyond what a double can hold"
+    };
+    ApiError::invalid_member(format!(
+        "`{member}`: at byte {offset}: `{text:.40}` is {why}"
+    ))
 }
 
 /// An upper bound on the nesting depth; exact above [`DEPTH_MAX`]. Free-form members are passed on unread, so the
@@ -164,6 +191,20 @@ mod tests {
             ("[]", 422, "expected an object"),
             (" null", 422, "expected an object"),
             ("nul", 400, "invalid_json"),
+            ("\u{feff}{}", 200, "fine"),
+            ("{\"kind\":\"\u{feff}\"}", 200, "fine"),
+            (
+                r#"{"input":{"t":["\ud800"]}}"#,
+                422,
+                "`input.t[0]`: at byte 16: `\\\\ud800` is half of a surrogate pair",
+            ),
+            (r#"{"kind":"\udc00"}"#, 422, "`kind`: at byte 9"),
+            (
+                r#"{"input":1E400}"#,
+                422,
+                "`input`: at byte 9: `1E400` is beyond",
+            ),
+            (r#"{"input":"\ud800}"#, 400, "invalid_json"),
         ];
         for (body, status, words) in table {
             let (got, text) = said::<New>(body.as_bytes());

@@ -17,6 +17,7 @@ use crate::config::{Quota, RateLimit};
 use crate::sharded::Sharded;
 use abide_engine::Owner;
 use abide_engine::hash::FastMap;
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 /// How many shards the clients are divided into.
@@ -182,7 +183,8 @@ impl Verdict {
     }
 }
 
-/// How many requests are held, for each client and in all.
+/// How much there is of something at the same time, for each client and in all: held requests, streams, bytes in
+/// flight.
 #[derive(Debug)]
 pub struct Holds {
     per_client_max: usize,
@@ -191,11 +193,27 @@ pub struct Holds {
     clients: Mutex<FastMap<Client, usize>>,
 }
 
-/// One held request. Dropping it makes room for another.
+/// A held request, a stream, or bytes. Dropping it makes room for others.
 #[derive(Debug)]
 pub struct Held {
     holds: Arc<Holds>,
     client: Client,
+    amount: usize,
+}
+
+/// Fewer bytes than this aren't counted: a connection has as many anyway.
+pub(super) const COUNTED_BYTES_MIN: usize = 16 * 1024;
+
+/// Bytes that are in flight for as long as they exist.
+struct Counted {
+    bytes: Bytes,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// Which bound a hold would have gone beyond.
@@ -237,21 +255,45 @@ impl Holds {
     ///
     /// There are as many as there may be.
     pub fn hold(self: &Arc<Self>, client: Client) -> Result<Held, Full> {
+        self.take(client, 1)
+    }
+
+    /// Counts that much more.
+    ///
+    /// # Errors
+    ///
+    /// There would be more than there may be.
+    pub fn take(self: &Arc<Self>, client: Client, amount: usize) -> Result<Held, Full> {
         let mut clients = self.clients.lock();
-        if self.all.load(Ordering::Relaxed) >= self.all_max {
+        let all = self.all.load(Ordering::Relaxed);
+        if all.saturating_add(amount) > self.all_max {
             return Err(Full::All(self.all_max));
         }
-        let own = clients.entry(client).or_default();
-        if *own >= self.per_client_max {
+        let own = clients.get(&client).copied().unwrap_or(0);
+        if own.saturating_add(amount) > self.per_client_max {
             return Err(Full::Client(self.per_client_max));
         }
-        *own += 1;
+        clients.insert(client, own + amount);
         // Changed under the lock, read without it.
-        self.all.fetch_add(1, Ordering::Relaxed);
+        self.all.store(all + amount, Ordering::Relaxed);
         Ok(Held {
             holds: self.clone(),
             client,
+            amount,
         })
+    }
+
+    /// These bytes, counted until the last of them has been sent.
+    ///
+    /// # Errors
+    ///
+    /// There would be more than there may be.
+    pub(super) fn count(self: &Arc<Self>, client: Client, bytes: Bytes) -> Result<Bytes, Full> {
+        if bytes.len() < COUNTED_BYTES_MIN {
+            return Ok(bytes);
+        }
+        let held = self.take(client, bytes.len())?;
+        Ok(Bytes::from_owner(Counted { bytes, _held: held }))
     }
 }
 
@@ -259,12 +301,12 @@ impl Drop for Held {
     fn drop(&mut self) {
         let mut clients = self.holds.clients.lock();
         if let Some(own) = clients.get_mut(&self.client) {
-            *own -= 1;
+            *own -= self.amount;
             if *own == 0 {
                 clients.remove(&self.client);
             }
         }
-        self.holds.all.fetch_sub(1, Ordering::Relaxed);
+        self.holds.all.fetch_sub(self.amount, Ordering::Relaxed);
     }
 }
 
@@ -383,5 +425,29 @@ mod tests {
         drop((again, _second, _third));
         assert!(holds.is_empty());
         assert!(holds.clients.lock().is_empty());
+    }
+
+    #[test]
+    fn bytes_count_until_the_last_of_them_is_gone() {
+        let holds = Holds::new(50_000, 60_000);
+        let bytes = |length: usize| Bytes::from(vec![0; length]);
+        let small = holds
+            .count(client(1), bytes(COUNTED_BYTES_MIN - 1))
+            .unwrap();
+        assert!(holds.is_empty());
+        let mut whole = holds.count(client(1), bytes(40_000)).unwrap();
+        assert_eq!(
+            holds.count(client(1), bytes(20_000)),
+            Err(Full::Client(50_000))
+        );
+        assert_eq!(
+            holds.count(client(2), bytes(20_001)),
+            Err(Full::All(60_000))
+        );
+        let half = whole.split_to(20_000);
+        drop((whole, small));
+        assert_eq!(holds.len(), 40_000);
+        drop(half);
+        assert!(holds.is_empty());
     }
 }

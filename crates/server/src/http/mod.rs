@@ -9,6 +9,7 @@
 //! courier.
 
 pub mod access;
+mod agreed;
 pub mod answer;
 mod attendance;
 mod base;

@@ -67,6 +67,8 @@ fn metrics(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
         streams: state.streams.len(),
         commands_waiting: state.commands.waiting(),
         webhooks: state.board.webhooks().counts(),
+        stored_bytes: [state.board.stored_bytes(), state.byte_limits.stored],
+        inflight_bytes: [state.inflight.len(), state.byte_limits.inflight],
     });
     let mut answer = text(metrics);
     let kind = HeaderValue::from_static(CONTENT_TYPE);

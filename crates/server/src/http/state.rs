@@ -17,7 +17,7 @@ use super::ordinals::Ordinals;
 use crate::attendance::{Attendance, PendingCreate};
 use crate::board::Board;
 use crate::clock::Clock;
-use crate::config::{Config, JobStart};
+use crate::config::{ByteLimits, Config, JobStart};
 use crate::driver::Commands;
 use crate::guard::{Allow, Guard};
 use crate::metrics::Metrics;
@@ -58,6 +58,10 @@ pub struct Shared {
     pub waits: Arc<Holds>,
     /// The event streams that are open.
     pub streams: Arc<Holds>,
+    /// The bytes of requests, answers and streams under way.
+    pub inflight: Arc<Holds>,
+    /// The limits in bytes.
+    pub byte_limits: ByteLimits,
     /// Which occasion of a job for faults this is.
     pub(super) ordinals: Ordinals,
     /// Whether the default job has been asked for since the start.
@@ -81,6 +85,7 @@ impl AppState {
         metrics: Arc<Metrics>,
     ) -> Self {
         let started_ms = clock.now().as_millis();
+        let byte_limits = config.byte_limits();
         Self(Arc::new(Shared {
             board,
             commands,
@@ -93,6 +98,8 @@ impl AppState {
             requests: RequestLog::new(config.requests_kept),
             waits: Holds::new(config.waits_per_client.get(), config.waits_max.get()),
             streams: Holds::new(config.streams_per_client.get(), config.streams_max.get()),
+            inflight: Holds::new(byte_limits.inflight_per_owner, byte_limits.inflight),
+            byte_limits,
             ordinals: Ordinals::default(),
             default_job_asked: AtomicBool::new(config.default_job_start == JobStart::Boot),
             spread: AtomicU64::new(0),

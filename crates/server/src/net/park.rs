@@ -22,6 +22,8 @@ use crate::http::answer::{Answer, Body, Broken, Later, Pieces};
 const AHEAD_BYTES_MAX: usize = HEAD_BYTES_MAX;
 /// A stream's pieces that are there at once go out together, in writes of about this many bytes.
 const SEND_BYTES: usize = 64 * 1024;
+/// Pieces of this many bytes and more aren't copied to go out with others.
+const COPIED_BYTES_MAX: usize = 16 * 1024;
 /// How long the end of a connection that isn't read to its end is waited for.
 const LINGER_WAIT: Duration = Duration::from_secs(2);
 /// The most bytes that are read meanwhile.
@@ -179,6 +181,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Line<I> {
                 };
                 match next {
                     None => break,
+                    // What is large isn't copied, and counts as in flight until it is sent.
+                    Some(Ok(mut piece)) if piece.len() >= COPIED_BYTES_MAX => {
+                        piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                        left -= piece.len() as u64;
+                        if end == End::Chunk {
+                            let _ = write!(bytes, "{:x}\r\n", piece.len());
+                        }
+                        self.send(std::mem::take(&mut bytes)).await?;
+                        self.send(piece).await?;
+                        if end == End::Chunk {
+                            bytes.extend_from_slice(b"\r\n");
+                        }
+                    }
                     Some(Ok(piece)) => left -= write_piece(&mut bytes, &piece, end, left),
                     Some(Err(Broken)) => {
                         self.send(bytes).await?;
@@ -220,11 +235,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Line<I> {
     /// # Errors
     ///
     /// The peer has gone, or has taken none of them for [`WRITE_WAIT`].
-    pub(super) fn send(&mut self, bytes: Vec<u8>) -> impl Future<Output = io::Result<()>> {
+    pub(super) fn send(&mut self, bytes: impl AsRef<[u8]>) -> impl Future<Output = io::Result<()>> {
         let mut sent = 0;
         // Most peers take everything at once, and need no timer.
         let mut limit: Option<Pin<Box<Sleep>>> = None;
         poll_fn(move |cx| {
+            let bytes = bytes.as_ref();
             while sent < bytes.len() {
                 match Pin::new(&mut self.io).poll_write(cx, &bytes[sent..]) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -362,6 +378,9 @@ fn write_answer(answer: Answer, asked: Asked, is_stopping: bool) -> Written {
     bytes.extend_from_slice(b"\r\n");
     let rest = match body {
         Body::Stream(pieces) if !has_no_body => Some((pieces, end)),
+        Body::Bytes(_) if !has_no_body && length >= Some(COPIED_BYTES_MAX as u64) => {
+            Some((body.into_pieces(), end))
+        }
         Body::Bytes(body) if !has_no_body => {
             bytes.extend_from_slice(&body);
             None

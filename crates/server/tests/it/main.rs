@@ -1,6 +1,7 @@
 //! The server: in process on virtual time for the most part, on real sockets where it is about those.
 
 mod bounds;
+mod bytes;
 mod classic;
 mod common;
 mod connections;

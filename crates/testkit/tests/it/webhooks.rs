@@ -7,7 +7,7 @@ use abide::schedule::Fixed;
 use abide::strategy::Webhook;
 use abide::{Channel, Client, Inbox, NewJob, Receiver};
 use abide_testkit::{TestServer, lasting};
-use abide_wire::{EventKind, Fault, FaultKind, Simulate, WebhookTarget};
+use abide_wire::{EventKind, Fault, FaultKind, Simulate, WebhookTarget, limits};
 
 /// So seldom that no test is still there at the second poll.
 const SELDOM: Duration = Duration::from_secs(600);
@@ -37,6 +37,36 @@ async fn a_push_ends_the_wait_without_a_request() {
     assert_eq!((report.channel, report.requests), (Some(Channel::Push), 0));
     assert_eq!(receiver.inbox().listeners(), 0);
     receiver.close().await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_largest_event_that_is_sent_is_taken() {
+    let (server, client, receiver) = set_up().await;
+    let new = |bytes: usize| NewJob {
+        worker: Some(abide_wire::Worker::External),
+        input: Some(serde_json::json!("x".repeat(bytes)).into()),
+        kind: Some("k".repeat(limits::WORD_CHARS_MAX)),
+        ..NewJob::default()
+    };
+    // As much as a create and a report may say.
+    let room = limits::BODY_BYTES_MAX - 500;
+    let job = client
+        .create(new(room).webhook(receiver.target()))
+        .await
+        .unwrap();
+    let report = abide_engine::Report {
+        owner: abide_engine::Owner::ANYONE,
+        job: job.id().as_str().parse().unwrap(),
+        if_match: None,
+        work: abide_engine::Work::Result(abide_engine::Json::from(&"x".repeat(room).into())),
+    };
+    let strategy = Webhook::new(receiver.inbox()).polls(Fixed::new(SELDOM));
+    let waiting = job.wait().strategy(strategy);
+    server.state().commands.ask(report).await.unwrap();
+    let done = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+    let report = done.expect("it is taken at the first attempt").unwrap();
+    assert_eq!(report.report().channel, Some(Channel::Push));
     server.stop().await.unwrap();
 }
 

@@ -12,11 +12,12 @@ use super::decisions::Decisions;
 use super::met::Met;
 use super::{body, job};
 use crate::attendance::PendingCreate;
-use crate::board::Look;
+use crate::board::{Channel, Look};
 use crate::http::access::Caller;
 use crate::http::answer::{Answer, Body};
 use crate::http::call::{Call, Tags};
 use crate::http::error::ApiError;
+use crate::http::hold::Hold;
 use crate::http::route::{Meets, Row, Subject};
 use crate::http::seen::Shown;
 use crate::http::state::AppState;
@@ -154,7 +155,10 @@ impl Play {
     async fn instead(&self, met: &Met, decisions: &mut Decisions) -> Option<Answer> {
         if let Some(fault) = met.first(FaultKind::Latency) {
             decisions.note(fault.fault);
-            self.wait(fault.delay()).await;
+            match self.hold(fault) {
+                Ok(hold) => self.wait(hold.length()).await,
+                Err(error) => return Some(error.into()),
+            }
         }
         if met.first(FaultKind::Reset).is_some() {
             if let Some(reset) = &self.reset {
@@ -208,9 +212,14 @@ impl Play {
         }
         if let Some(fault) = met.first(FaultKind::Stall) {
             decisions.note(FaultKind::Stall);
+            let hold = match self.hold(fault) {
+                Ok(hold) => hold,
+                Err(error) => return error.into(),
+            };
             let stop = self.state.stop.clone();
-            let hold = self.state.clock.hold(fault.delay());
-            answer = body::stall(answer, hold, stop);
+            let clock = self.state.clock.clone();
+            let held = async move { clock.hold(hold.length()).await };
+            answer = body::stall(answer, held, stop);
         }
         answer
     }
@@ -230,6 +239,11 @@ impl Play {
             body => body,
         };
         Answer::from_parts(head, body)
+    }
+
+    /// What the fault keeps waiting is a held request like any other, and held no longer.
+    fn hold(&self, fault: &Fault) -> Result<Hold, ApiError> {
+        Hold::grant(&self.state, &self.caller, Channel::LongPoll, fault.delay())
     }
 
     /// Waits by the clock of connections, but not beyond the server's end.

@@ -41,10 +41,10 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
             while page.goes_on(&state) {
                 tokio::task::yield_now().await;
             }
-            Ok(page.answer(&state, uri.query().unwrap_or_default()))
+            page.answer(&state, uri.query().unwrap_or_default())
         });
     }
-    let answer = page.answer(state, call.uri.query().unwrap_or_default());
+    let answer = page.answer(state, call.uri.query().unwrap_or_default())?;
     Ok(Outcome::Now(answer))
 }
 
@@ -242,14 +242,14 @@ impl Page {
         names.len()
     }
 
-    fn answer(self, state: &AppState, query: &str) -> Answer {
+    fn answer(self, state: &AppState, query: &str) -> Result<Answer, ApiError> {
         let next = self.before.filter(|_| self.has_next);
         let token = next.map(|last| paging::token(last.as_u128()));
         let tail = match &token {
             Some(token) => format!("\"next_page_token\":\"{token}\""),
             None => "\"next_page_token\":null".to_owned(),
         };
-        let mut answer = self.many.answer(state, state.clock.now(), &tail);
+        let mut answer = self.many.answer(state, self.caller.client, &tail)?;
         let out = answer.headers_mut();
         let kept = HeaderValue::from_static("private, no-cache");
         out.insert(header::CACHE_CONTROL, kept);
@@ -257,7 +257,7 @@ impl Page {
         if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
             out.insert(header::LINK, link);
         }
-        answer
+        Ok(answer)
     }
 }
 

@@ -13,6 +13,8 @@ use futures_util::{StreamExt as _, stream};
 use http::{HeaderValue, header};
 
 use crate::http::answer::{Answer, Body};
+use crate::http::error::ApiError;
+use crate::http::limits::{Client, Held};
 use crate::http::state::AppState;
 
 /// About so many bytes are written at once.
@@ -39,10 +41,22 @@ impl Many {
     }
 
     /// The answer: an object whose first member is `jobs`, and which goes on with `tail`.
-    pub(super) fn answer(self, state: &AppState, now: Timestamp, tail: &str) -> Answer {
+    ///
+    /// # Errors
+    ///
+    /// The client has too many bytes in flight.
+    pub(super) fn answer(
+        self,
+        state: &AppState,
+        client: Client,
+        tail: &str,
+    ) -> Result<Answer, ApiError> {
+        // Its last reader may be the only one who still has these jobs.
+        let held = state.inflight.take(client, self.bytes);
         let mut writer = Writer {
             state: state.clone(),
-            now,
+            _held: held.map_err(ApiError::too_many_bytes)?,
+            now: state.clock.now(),
             jobs: self.jobs.into_iter(),
             next: b"{\"jobs\":[".to_vec(),
             tail: format!("],{tail}}}"),
@@ -61,13 +75,14 @@ impl Many {
         let mut answer = Answer::new(body);
         let json = HeaderValue::from_static("application/json");
         answer.headers_mut().insert(header::CONTENT_TYPE, json);
-        answer
+        Ok(answer)
     }
 }
 
 /// What is still to be written of an answer.
 struct Writer {
     state: AppState,
+    _held: Held,
     now: Timestamp,
     jobs: std::vec::IntoIter<Arc<Job>>,
     /// What the next piece begins with.

@@ -15,6 +15,9 @@ use crate::http::hold::Hold;
 use crate::http::represent::add_preference;
 use crate::http::state::AppState;
 
+/// What a job that is waited for takes, in bytes: here, and among the waiters of the job.
+const WANTED_BYTES: usize = 100;
+
 /// The jobs that are waited for, sorted, each with the newest revision that the client has, or 0.
 type Wanted = Vec<(JobKey, u64)>;
 
@@ -31,6 +34,9 @@ pub(super) fn wait(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let (caller, asked_at) = (call.caller, call.now);
     let hold = Hold::grant(state, &caller, Channel::Set, request.wait.get())?;
     let found = Found::new(&request);
+    let bytes = found.wanted.len() * WANTED_BYTES;
+    let held_bytes = state.inflight.take(caller.client, bytes);
+    let held_bytes = held_bytes.map_err(ApiError::too_many_bytes)?;
     let state = state.clone();
     held(async move {
         let found = found.wait(&state, &caller, &hold).await;
@@ -46,7 +52,8 @@ pub(super) fn wait(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
             };
             state.attendance.read(caller.counted(), read);
         }
-        let mut answer = found.answer(&state);
+        drop(held_bytes);
+        let mut answer = found.answer(&state, &caller)?;
         add_preference(answer.headers_mut(), hold.length());
         Ok(answer)
     })
@@ -148,9 +155,9 @@ impl Found {
         !self.many.jobs.is_empty() || !self.errors.is_empty() || self.open == 0
     }
 
-    fn answer(self, state: &AppState) -> Answer {
+    fn answer(self, state: &AppState, caller: &Caller) -> Result<Answer, ApiError> {
         let errors = serde_json::to_string(&self.errors).expect("a problem has only text keys");
         let tail = format!("\"errors\":{errors}");
-        self.many.answer(state, state.clock.now(), &tail)
+        self.many.answer(state, caller.client, &tail)
     }
 }
