@@ -338,7 +338,7 @@ impl Core {
     }
 
     #[pyo3(signature = (*, statuses=None, kind=None, metadata=None, created_after=None, created_before=None, page_size=None))]
-    fn list(
+    fn listing(
         &self,
         statuses: Option<Vec<String>>,
         kind: Option<String>,

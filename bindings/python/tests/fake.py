@@ -30,7 +30,7 @@ def job(id: str, revision: int = 1, done: bool = False, result: Any = None) -> d
 class Steps:
     """Counts the steps of a transport, and does something at the n-th."""
 
-    def __init__(self, at: int | None = None, then: Callable[[], None] | None = None) -> None:
+    def __init__(self, at: int | None = None, then: Callable[[], object] | None = None) -> None:
         self.taken = 0
         self.at = at
         self.then = then
@@ -44,7 +44,9 @@ class Steps:
 class Fake:
     """Answers as a server does whose jobs end when `end` is called, or after a number of looks."""
 
-    def __init__(self, pause: Callable[[], Awaitable[None]], *, ends_after: int = 3, steps: Steps | None = None) -> None:
+    def __init__(
+        self, pause: Callable[[], Awaitable[None]], *, ends_after: int = 3, steps: Steps | None = None
+    ) -> None:
         self.pause = pause
         self.ends_after = ends_after
         self.steps = steps or Steps()

@@ -33,8 +33,8 @@ def ending(after: int, **more: Any) -> Callable[[], dict[str, Any]]:
 
 
 def is_idle() -> bool:
-    engines = [engine for loop in _poll._shared.loops.values() for engine in loop.values()]
-    return all(engine.is_idle for engine in [*engines, *_poll._shared.sync.values()])
+    loops = [engine.is_idle for loop in _poll._shared.loops.values() for engine in loop.values()]
+    return all(loops) and all(engine.is_idle for engine in _poll._shared.sync.values())
 
 
 def test_a_look_that_blocks_is_waited_for_here() -> None:
@@ -95,8 +95,13 @@ def test_a_value_without_a_status_is_a_mistake() -> None:
 def test_the_timeout_bounds_everything_and_the_job_is_looked_at_once_more() -> None:
     began = time.monotonic()
     looks = []
+
+    def look() -> dict[str, Any]:
+        looks.append(1)
+        return {"status": "running"}
+
     with pytest.raises(StillRunning) as caught:
-        poll_until(lambda: looks.append(1) or {"status": "running"}, timeout=0.4, schedule=Schedule.fixed(30))  # type: ignore[func-returns-value]
+        poll_until(look, timeout=0.4, schedule=Schedule.fixed(30))
     assert 0.2 <= time.monotonic() - began < 2
     assert len(looks) == 2
     assert isinstance(caught.value, TimeoutError)
@@ -233,10 +238,7 @@ def test_what_was_learned_brings_the_looks_to_where_jobs_end() -> None:
 
 
 def test_what_was_learned_is_kept_where_the_environment_says(tmp_path: Path) -> None:
-    program = (
-        "from abide_client import poll_until, History\n"
-        "poll_until(lambda: {'status': 'completed'}, kind='kept')\n"
-    )
+    program = "from abide_client import poll_until, History\npoll_until(lambda: {'status': 'completed'}, kind='kept')\n"
     environment = {**os.environ, "ABIDE_STATE": str(tmp_path)}
     subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
     assert History(tmp_path).jobs("kept") == 1

@@ -29,9 +29,7 @@ from .webhooks import Delivery, Inbox, Verifier, Webhook, WebhookError
 __version__ = "0.1.0"
 
 if _core.version() != __version__:
-    raise ImportError(
-        f"abide_client {__version__} has an extension of version {_core.version()}: install it anew"
-    )
+    raise ImportError(f"abide_client {__version__} has an extension of version {_core.version()}: install it anew")
 
 __all__ = [
     "AbideError",

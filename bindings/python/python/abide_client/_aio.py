@@ -13,7 +13,7 @@ from ._http import Answer, AsyncTransport, how_broken
 if TYPE_CHECKING:
     from ._core import Core
     from ._recognize import Look
-    from ._runtime import Box, Runtime
+    from ._runtime import Box, Cancel, Runtime
 
 Looker = Callable[[], Awaitable["Look | Failed"]]
 
@@ -55,8 +55,8 @@ class Engine:
         self.core = core(time.time())
         self._transport = transport
         self._ops: dict[int, Operation] = {}
-        self._tasks: dict[int, Callable[[], None]] = {}
-        self._timer: Callable[[], None] | None = None
+        self._tasks: dict[int, Cancel] = {}
+        self._timer: Cancel | None = None
         self._timer_at = float("inf")
         self._is_turning = False
         self._again = False
@@ -118,6 +118,8 @@ class Engine:
             case (_, op, *_):
                 if (operation := self._ops.get(op)) is not None:
                     operation.box.put(effect)
+            case _:
+                pass
 
     def _start(self, name: int, task: Coroutine[Any, Any, None], context: contextvars.Context | None) -> None:
         # Before it is started: an eager task may be over by then.
@@ -191,6 +193,8 @@ class Engine:
                     case (_, _, *item):
                         if news is not None:
                             news(item)
+                    case _:
+                        pass
         finally:
             self._leave(op)
 
@@ -207,6 +211,8 @@ class Engine:
                         raise told(parts)
                     case (_, _, *item):
                         yield item
+                    case _:
+                        pass
         finally:
             self._leave(op)
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn
 from weakref import WeakKeyDictionary, WeakSet
 
 from . import _aio, _sync
@@ -16,10 +16,7 @@ from ._core import Core, Handle, History, Listing, Retry, Schedule
 from ._errors import UsageError, told
 from ._http import AsyncTransport, Transport, adapt, adapt_async, default, default_async
 from ._runtime import running
-from ._types import End, Event, Finished, Gap, Job, Report, Span, Webhook, seconds
-
-if TYPE_CHECKING:
-    from ._core import Terms
+from ._types import End, Event, Finished, Gap, Job, Report, Span, Terms, Webhook, seconds
 
 Strategy = Literal["auto", "long_poll", "stream", "poll"] | Webhook
 """How to learn of a job's end. `auto`, the default, is the best of the others that the server can do."""
@@ -242,8 +239,8 @@ class JobHandle:
         size: float | None = None,
         cancel_on_timeout: bool = False,
     ) -> Finished:
-        """Waits for the end, well or not. Raises `StillRunning` when the timeout comes first; the job goes on then, unless
-        `cancel_on_timeout` is set."""
+        """Waits for the end, well or not. Raises `StillRunning` when the timeout comes first; the job goes on then,
+        unless `cancel_on_timeout` is set."""
         client = self._client
         terms = _terms(timeout, strategy, schedule, retry, attempt_timeout, size)
         with client._hearing(strategy):
@@ -391,8 +388,9 @@ class Client(_Base):
     ) -> JobHandle:
         """Creates a job, once however often it is sent.
 
-        It goes out under an idempotency key that is made before the first byte is sent and stays the same for every retry.
-        An error carries the key and a token: pass that as `resume` with the same create, and there will be one job.
+        It goes out under an idempotency key that is made before the first byte is sent and stays the same for every
+        retry. An error carries the key and a token: pass that as `resume` with the same create, and there will be
+        one job.
         """
         job = _new_job(kind, input, metadata, worker, simulate, webhook, deadline)
         return JobHandle(self, self._run(lambda core: core.create(job, key=idempotency_key, resume=resume)))
@@ -524,8 +522,8 @@ class AsyncJobHandle:
         size: float | None = None,
         cancel_on_timeout: bool = False,
     ) -> Finished:
-        """Waits for the end, well or not. Raises `StillRunning` when the timeout comes first; the job goes on then, unless
-        `cancel_on_timeout` is set. May be cancelled at any time: nothing goes on, and the job is not harmed."""
+        """Waits for the end, well or not. Raises `StillRunning` when the timeout comes first; the job goes on then,
+        unless `cancel_on_timeout` is set. May be cancelled at any time: nothing goes on, and the job is not harmed."""
         client = self._client
         terms = _terms(timeout, strategy, schedule, retry, attempt_timeout, size)
         with client._hearing(strategy):
@@ -592,9 +590,9 @@ class _Loop:
 class AsyncClient(_Base):
     """A client of one server, on asyncio or trio.
 
-    `http` is the HTTP client that sends: an `AsyncClient` of httpx or httpx2, a `ClientSession` of aiohttp, or anything with
-    `async def exchange(method, url, headers, body, answer)`. Without one, httpx2, httpx or aiohttp is used, whichever is
-    installed, with a client of its own for every event loop.
+    `http` is the HTTP client that sends: an `AsyncClient` of httpx or httpx2, a `ClientSession` of aiohttp, or
+    anything with `async def exchange(method, url, headers, body, answer)`. Without one, httpx2, httpx or aiohttp is
+    used, whichever is installed, with a client of its own for every event loop.
     """
 
     def __init__(
@@ -681,9 +679,9 @@ class AsyncClient(_Base):
     ) -> AsyncJobHandle:
         """Creates a job, once however often it is sent.
 
-        It goes out under an idempotency key that is made before the first byte is sent and stays the same for every retry.
-        An error carries the key and a token: pass that as `resume` with the same create, and there will be one job. Where
-        the call is cancelled, the job may have been created or not.
+        It goes out under an idempotency key that is made before the first byte is sent and stays the same for every
+        retry. An error carries the key and a token: pass that as `resume` with the same create, and there will be
+        one job. Where the call is cancelled, the job may have been created or not.
         """
         job = _new_job(kind, input, metadata, worker, simulate, webhook, deadline)
         return AsyncJobHandle(self, await self._run(lambda core: core.create(job, key=idempotency_key, resume=resume)))
@@ -811,7 +809,7 @@ def _listing(
     statuses = [status] if isinstance(status, str) else list(status)
 
     def begin(core: Core) -> int:
-        listing = core.list(
+        listing = core.listing(
             statuses=statuses,
             kind=kind,
             metadata=list((metadata or {}).items()),
@@ -834,8 +832,8 @@ def _body(**members: Any) -> str:
 
 
 class Endpoints:
-    """The webhook endpoints of a client's key: what is told of jobs, and what became of each delivery. Every answer is the
-    JSON of the server's API as a dictionary."""
+    """The webhook endpoints of a client's key: what is told of jobs, and what became of each delivery. Every answer
+    is the JSON of the server's API as a dictionary."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -1,15 +1,22 @@
 import os
 from collections.abc import Sequence
-from typing import Any, Literal, TypedDict, final
+from typing import Any, Literal, final
 
-class Terms(TypedDict, total=False):
-    deadline: float
-    strategy: str
-    inbox: Inbox
-    schedule: Schedule
-    retry: Retry
-    attempt_timeout: float
-    size: float
+from ._types import Terms
+
+__all__ = [
+    "Core",
+    "Handle",
+    "History",
+    "Inbox",
+    "Listing",
+    "Retry",
+    "Schedule",
+    "Verifier",
+    "secret",
+    "sign",
+    "version",
+]
 
 @final
 class History:
@@ -111,7 +118,7 @@ class Core:
     def watch(self, job: Handle, terms: Terms) -> int: ...
     def set(self, jobs: Sequence[Handle], terms: Terms) -> int: ...
     def feed(self, after: str | None = None) -> int: ...
-    def list(
+    def listing(
         self,
         *,
         statuses: Sequence[str] | None = None,

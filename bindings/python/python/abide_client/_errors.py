@@ -29,24 +29,25 @@ class AbideError(Exception):
         timed_out: bool = False,
     ) -> None:
         super().__init__(message)
-        self.message = message
-        self.job_id = job_id
+        self.message: str = message
+        self.job_id: str | None = job_id
         """The job that it is about."""
-        self.token = token
-        """What a later process needs to go on: `client.resume(token)`; of a create, `client.create(…, resume=token)`."""
-        self.idempotency_key = idempotency_key
+        self.token: str | None = token
+        """What a later process needs to go on: `client.resume(token)`; of a create, `client.create(…,
+        resume=token)`."""
+        self.idempotency_key: str | None = idempotency_key
         """The key of the create that it is about."""
-        self.job = job
+        self.job: Job | None = job
         """The job as it was last seen."""
-        self.report = report
+        self.report: Report | None = report
         """What the wait had cost by then."""
-        self.problem = problem
+        self.problem: Problem | None = problem
         """What the server said is wrong."""
-        self.status = status
+        self.status: int | None = status
         """The HTTP status of the last answer."""
-        self.retry_after = retry_after
+        self.retry_after: float | None = retry_after
         """How many seconds the server asked to be left alone."""
-        self.timed_out = timed_out
+        self.timed_out: bool = timed_out
         """Whether time ran out."""
 
     def __str__(self) -> str:

@@ -24,9 +24,9 @@ class Answer:
     __slots__ = ("chunk", "head")
 
     def __init__(self, head: Callable[[int, Headers], None], chunk: Callable[[bytes], None]) -> None:
-        self.head = head
+        self.head: Callable[[int, Headers], None] = head
         """Called once, with the status and the headers."""
-        self.chunk = chunk
+        self.chunk: Callable[[bytes], None] = chunk
         """Called with each part of the body."""
 
 

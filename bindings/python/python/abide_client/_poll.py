@@ -121,9 +121,7 @@ def _async_engine(budget: float) -> _aio.Engine:
         return engine
 
 
-def schedule_of(
-    kind: str, history: History, price: Price, schedule: Schedule | None
-) -> Schedule:
+def schedule_of(kind: str, history: History, price: Price, schedule: Schedule | None) -> Schedule:
     """The caller's schedule, or the learned one."""
     if schedule is not None:
         return schedule
@@ -235,7 +233,7 @@ class _Wait:
 
 
 @overload
-def poll_until(
+def poll_until(  # type: ignore[overload-overlap]
     look: Callable[[], Awaitable[T]],
     *,
     done: Callable[[T], bool | Look] | None = None,
@@ -293,21 +291,21 @@ def poll_until(
     A `look` that returns an awaitable makes this one, too: `await poll_until(…)`, on asyncio or trio. Any other look is
     called here, and blocks.
 
-    The job is done when `done` says so of what the look returned. Without `done` the answer's own status is understood, as
-    OpenAI, Replicate, Runway, fal, HeyGen, Luma, Google and others write it: by attribute or by key. A job that failed is
-    done, too; look at the value.
+    The job is done when `done` says so of what the look returned. Without `done` the answer's own status is
+    understood, as OpenAI, Replicate, Runway, fal, HeyGen, Luma, Google and others write it: by attribute or by key.
+    A job that failed is done, too; look at the value.
 
     When to look is learned from earlier jobs of the same `kind`: name what changes the speed, such as the model and the
-    length of a video. `price` says how many seconds of delay a look is worth, `size` how big this job is, in any unit that
-    is the same for all of the kind. `schedule` replaces all that.
+    length of a video. `price` says how many seconds of delay a look is worth, `size` how big this job is, in any
+    unit that is the same for all of the kind. `schedule` replaces all that.
 
     `timeout` bounds everything and ends in `StillRunning`; one last look is taken just before. The default is none.
     `look_timeout` bounds one awaited look; the default is 30 s. A look that blocks can't be interrupted.
 
     An exception of the look that won't pass is raised as itself: one that `final` names, one with an HTTP status of 4xx
-    (but 408, 409, 425, 429, and 404 in the first ten seconds), a mistake of programming. Anything else is met by looking
-    again, and raises `Unreachable` after 30 s of nothing else, or as `retry` says. `Retry-After` is heeded. Turn the SDK's
-    own retries off (`max_retries=0`), since they multiply with these.
+    (but 408, 409, 425, 429, and 404 in the first ten seconds), a mistake of programming. Anything else is met by
+    looking again, and raises `Unreachable` after 30 s of nothing else, or as `retry` says. `Retry-After` is heeded.
+    Turn the SDK's own retries off (`max_retries=0`), since they multiply with these.
 
     `history` is where learning is kept: by default in memory, for all waits of the process, or in the directory
     that the environment variable `ABIDE_STATE` names. All waits on one event loop, or of all threads, look at most

@@ -15,8 +15,8 @@ from ._errors import UnknownStateWarning, UsageError
 RUNNING = frozenset(
     """
     aborting accepted active booting building canceling cancellationrequested cancelling created downloading dreaming
-    dubbing finalizing generating indexing initializing inprogress inqueue new notstarted pending preparing preprocessing
-    processing provisioning queued queueing rendering running scheduled started starting submitted submitting suspended
+    dubbing finalizing generating indexing initializing inprogress inqueue new notstarted pending preparing
+    preprocessing processing provisioning queued queueing rendering running scheduled started starting submitted submitting suspended
     throttled timingout training transcoding transcribing translating uploading validating waiting working
     """.split()
 )
@@ -25,8 +25,8 @@ RUNNING = frozenset(
 ENDED = frozenset(
     """
     aborted canceled cancelled complete completed contentmoderated deleted done dubbed ended error errored expired fail
-    failed failure finished incomplete moderated partialfailure ready rejected requestmoderated stopped succeeded success
-    successful terminated timedout timeout validationfailed
+    failed failure finished incomplete moderated partialfailure ready rejected requestmoderated stopped succeeded
+    success successful terminated timedout timeout validationfailed
     """.split()
 )
 """The words for a job that has ended, well or not."""
@@ -176,7 +176,8 @@ def _remaining(value: object) -> float | None:
 def _took(value: object) -> float | None:
     created = _time(_get(value, "created_at"))
     ended = next(
-        (at for name in ("completed_at", "finished_at", "ended_at") if (at := _time(_get(value, name))) is not None), None
+        (at for name in ("completed_at", "finished_at", "ended_at") if (at := _time(_get(value, name))) is not None),
+        None,
     )
     if created is None or ended is None or not 0 < ended - created < 1e7:
         return None

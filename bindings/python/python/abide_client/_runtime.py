@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+Cancel = Callable[[], object]
+"""Cancels what was started."""
 
 
 class Box(Protocol[T]):
@@ -26,17 +28,21 @@ class Runtime(Protocol):
     @property
     def key(self) -> object:
         """What tells it from others."""
+        ...
 
     def now(self) -> float: ...
 
     def soon(self, call: Callable[[], None]) -> None:
         """Calls from within the loop, soon. May be asked for on any thread."""
+        ...
 
-    def at(self, when: float, call: Callable[[], None]) -> Callable[[], None]:
+    def at(self, when: float, call: Callable[[], None]) -> Cancel:
         """Calls at that instant. Returns what cancels it."""
+        ...
 
-    def start(self, task: Coroutine[Any, Any, None], context: contextvars.Context | None) -> Callable[[], None]:
+    def start(self, task: Coroutine[Any, Any, None], context: contextvars.Context | None) -> Cancel:
         """Starts a task in a context. Returns what cancels it."""
+        ...
 
     def box(self) -> Box[Any]: ...
 
@@ -89,10 +95,10 @@ class Asyncio:
         elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call)
 
-    def at(self, when: float, call: Callable[[], None]) -> Callable[[], None]:
+    def at(self, when: float, call: Callable[[], None]) -> Cancel:
         return self._loop.call_at(when, call).cancel
 
-    def start(self, task: Coroutine[Any, Any, None], context: contextvars.Context | None) -> Callable[[], None]:
+    def start(self, task: Coroutine[Any, Any, None], context: contextvars.Context | None) -> Cancel:
         context = context or contextvars.Context()
         running: asyncio.Task[None] = context.run(self._loop.create_task, task)
         # The loop itself keeps no task alive.
@@ -142,14 +148,14 @@ class Trio:
         except self._trio.RunFinishedError:
             pass
 
-    def at(self, when: float, call: Callable[[], None]) -> Callable[[], None]:
+    def at(self, when: float, call: Callable[[], None]) -> Cancel:
         async def sleep() -> None:
             await self._trio.sleep_until(when)
             call()
 
         return self.start(sleep(), None)
 
-    def start(self, task: Coroutine[Any, Any, None], context: contextvars.Context | None) -> Callable[[], None]:
+    def start(self, task: Coroutine[Any, Any, None], context: contextvars.Context | None) -> Cancel:
         scope = self._trio.CancelScope()
 
         async def run() -> None:

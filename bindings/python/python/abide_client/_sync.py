@@ -24,8 +24,9 @@ _POKE = ("poke",)
 class Engine:
     """One core for any number of threads.
 
-    Each thread that waits sleeps in a queue of its own, up to the instant at which the core wants to be turned; whichever
-    thread turns it puts what came of it into the others' queues. A look is called on the thread that waits for it.
+    Each thread that waits sleeps in a queue of its own, up to the instant at which the core wants to be turned;
+    whichever thread turns it puts what came of it into the others' queues. A look is called on the thread that waits
+    for it.
     """
 
     def __init__(self, core: Callable[[float], Core], transport: Callable[[], Transport]) -> None:
@@ -48,20 +49,23 @@ class Engine:
             self._cover()
 
     def _turn(self) -> None:
-        sends = []
+        sends: list[tuple[Any, ...]] = []
         for effect in self.core.turn(self.now()):
             match effect:
                 case ("send", name, *request):
                     self._exchanges.add(name)
                     sends.append((name, *request))
                 case ("abort", name):
-                    # Its thread sees that at the next part of the answer, and ends with the server's hold at the latest.
+                    # Its thread sees that at the next part of the answer, and ends with the server's hold at the
+                    # latest.
                     self._exchanges.discard(name)
                 case ("look_abort", _):
                     pass
                 case (_, op, *_):
                     if (queue := self._queues.get(op)) is not None:
                         queue.put(effect)
+                case _:
+                    pass
         for send in sends:
             threading.Thread(target=self._exchange, args=send, name="abide-exchange", daemon=True).start()
 
@@ -156,6 +160,8 @@ class Engine:
                     case (_, _, *item):
                         if news is not None:
                             news(item)
+                    case _:
+                        pass
         finally:
             self._leave(op)
 
@@ -171,6 +177,8 @@ class Engine:
                         raise told(parts)
                     case (_, _, *item):
                         yield item
+                    case _:
+                        pass
         finally:
             self._leave(op)
 

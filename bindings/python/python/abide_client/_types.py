@@ -6,12 +6,13 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
 
 from ._errors import JobCanceled, JobFailed, UsageError
 
 if TYPE_CHECKING:
-    from ._core import Inbox as _Ears
+    from ._core import Inbox as Ears
+    from ._core import Retry, Schedule
     from ._errors import AbideError
     from .webhooks import Inbox
 
@@ -81,7 +82,7 @@ class Problem:
     code: str | None = None
     detail: str | None = None
     retryable: bool = False
-    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+    raw: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """All of it, as it came."""
 
     @classmethod
@@ -117,14 +118,14 @@ class Job:
     input: Any = None
     result: Any = None
     error: Problem | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     created_at: datetime | None = None
     started_at: datetime | None = None
     updated_at: datetime | None = None
     finished_at: datetime | None = None
     expires_at: datetime | None = None
     remaining: Remaining | None = None
-    raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    raw: dict[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
     """All of it, as JSON."""
 
     @classmethod
@@ -283,5 +284,17 @@ class Webhook:
 
     inbox: Inbox
 
-    def ears(self) -> _Ears:
+    def ears(self) -> Ears:
         return self.inbox.ears
+
+
+class Terms(TypedDict, total=False):
+    """How to wait, as the core is told."""
+
+    deadline: float
+    strategy: str
+    inbox: Ears
+    schedule: Schedule
+    retry: Retry
+    attempt_timeout: float
+    size: float

@@ -1,7 +1,7 @@
 """Webhooks: received, verified, and heard by waits.
 
-An `Inbox` is an ASGI or WSGI application that verifies deliveries and wakes the waits that listen to it. A `Verifier` checks
-deliveries in an application of your own.
+An `Inbox` is an ASGI or WSGI application that verifies deliveries and wakes the waits that listen to it. A
+`Verifier` checks deliveries in an application of your own.
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ class Verifier:
         secrets = [secrets] if isinstance(secrets, str) else list(secrets)
         self._verifier = _core.Verifier(secrets, tolerance=tolerance)
 
-    def verify(self, headers: Mapping[str, str] | Iterable[tuple[Any, Any]], body: bytes, *, now: float | None = None) -> Delivery:
+    def verify(
+        self, headers: Mapping[str, str] | Iterable[tuple[Any, Any]], body: bytes, *, now: float | None = None
+    ) -> Delivery:
         """The delivery, or `WebhookError`. `body` must be the bytes that came: JSON that was read and written again has
         another signature."""
         if not isinstance(body, (bytes, bytearray, memoryview)):
@@ -124,10 +126,10 @@ Taker = Callable[[Delivery], Any] | Callable[[Delivery], Awaitable[Any]]
 class Inbox:
     """Receives webhooks: verifies them, drops duplicates, and wakes the waits whose `strategy` is `Webhook(inbox)`.
 
-    `asgi()` and `wsgi()` are applications to mount; the path doesn't matter. They answer 204 to what was taken, duplicates
-    too, and refuse the rest: 401 what isn't signed or too old, 413 what is too large, 415 what isn't JSON, 405 what isn't
-    posted. `on_delivery` is called with each new delivery; where it raises, the answer is 503 and the sender tries again.
-    In an asynchronous application it may be `async`.
+    `asgi()` and `wsgi()` are applications to mount; the path doesn't matter. They answer 204 to what was taken,
+    duplicates too, and refuse the rest: 401 what isn't signed or too old, 413 what is too large, 415 what isn't
+    JSON, 405 what isn't posted. `on_delivery` is called with each new delivery; where it raises, the answer is 503
+    and the sender tries again. In an asynchronous application it may be `async`.
     """
 
     def __init__(
@@ -144,7 +146,8 @@ class Inbox:
         self._lock = threading.Lock()
         self._under_way: set[str] = set()
         self._pokes: dict[Callable[[], None], int] = {}
-        self.ears = _core.Inbox()
+        self.ears: _core.Inbox = _core.Inbox()
+        """Where waits listen. Private to this package."""
 
     def target(self, url: str, events: Sequence[str] | None = None) -> dict[str, Any]:
         """What a create takes as `webhook=`: the address at which this inbox is reached, and its secret."""
@@ -181,8 +184,8 @@ class Inbox:
                 del self._pokes[poke]
 
     def receive(self, headers: Mapping[str, str] | Iterable[tuple[Any, Any]], body: bytes) -> Delivery:
-        """Takes one delivery in a view of your own: verifies it and wakes the waits. Raises `WebhookError`, to be answered
-        with 401. A duplicate is a delivery, too, and wakes nothing."""
+        """Takes one delivery in a view of your own: verifies it and wakes the waits. Raises `WebhookError`, to be
+        answered with 401. A duplicate is a delivery, too, and wakes nothing."""
         delivery = self._verifier.verify(headers, body)
         if self.ears.is_new(delivery.id):
             try:
@@ -276,7 +279,9 @@ class Inbox:
                 if left < 0:
                     return 408, "the body was too slow"
 
-        async def app(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+        async def app(
+            scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+        ) -> None:
             if scope["type"] == "lifespan":
                 while True:
                     message = await receive()

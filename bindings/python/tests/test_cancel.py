@@ -1,0 +1,186 @@
+"""A wait that is cancelled at any step leaves nothing, and the next one works."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from abide_client import AsyncClient, AsyncJobHandle, StillRunning, Unreachable
+from fake import Fake, Refusing, Steps
+
+URL = "http://fake.invalid"
+
+Work = Callable[[AsyncClient, AsyncJobHandle], Awaitable[Any]]
+
+
+async def watch(client: AsyncClient, job: AsyncJobHandle) -> None:
+    async for _ in job.watch():
+        pass
+
+
+async def create_and_wait(client: AsyncClient, job: AsyncJobHandle) -> None:
+    await (await client.create("render")).wait()
+
+
+async def set_of_many(client: AsyncClient, job: AsyncJobHandle) -> None:
+    jobs = [client.job(f"job_{number}") for number in range(12)]
+    async for end in client.as_completed(jobs):
+        assert end.ok
+
+
+WORK: dict[str, Work] = {
+    "create and wait": create_and_wait,
+    "wait": lambda client, job: job.wait(),
+    "wait by polls": lambda client, job: job.wait(strategy="poll", schedule=quick()),
+    "watch": watch,
+    "set": set_of_many,
+    "status": lambda client, job: job.status(),
+}
+
+
+def quick() -> Any:
+    from abide_client import Schedule
+
+    return Schedule.fixed(0.001)
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_on_asyncio_at_every_await(name: str) -> None:
+    async def main() -> int:
+        async def pause() -> None:
+            await asyncio.sleep(0)
+
+        for number in itertools.count(1):
+            steps = Steps()
+            fake = Fake(pause, steps=steps)
+            client = AsyncClient(URL, http=fake)
+            work = asyncio.ensure_future(WORK[name](client, client.job("job_1")))
+            steps.at, steps.then = number, work.cancel
+            try:
+                await work
+            except asyncio.CancelledError:
+                pass
+            else:
+                assert steps.taken < number, "it was not cancelled"
+                return number
+            # Cancelled tasks end in the next rounds of the loop.
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert fake.open == 0, (name, number)
+            assert client._turning().is_idle, (name, number)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            assert (await client.job("job_1").wait()).ok
+        return 0
+
+    assert asyncio.run(main()) > 3
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_on_trio_at_every_await(name: str) -> None:
+    trio = pytest.importorskip("trio")
+
+    async def main() -> int:
+        async def pause() -> None:
+            await trio.sleep(0)
+
+        for number in itertools.count(1):
+            steps = Steps()
+            fake = Fake(pause, steps=steps)
+            client = AsyncClient(URL, http=fake)
+            with trio.CancelScope() as scope:
+                steps.at, steps.then = number, scope.cancel
+                await WORK[name](client, client.job("job_1"))
+            if not scope.cancelled_caught:
+                assert steps.taken < number or steps.taken == number
+                return number
+            for _ in range(8):
+                await trio.sleep(0)
+            assert fake.open == 0, (name, number)
+            assert client._turning().is_idle, (name, number)
+            assert (await client.job("job_1").wait()).ok
+        return 0
+
+    assert trio.run(main) > 3
+
+
+def test_two_thousand_waits_cancelled_at_random_instants_leave_nothing() -> None:
+    async def main() -> None:
+        async def pause() -> None:
+            await asyncio.sleep(0.001)
+
+        fake = Fake(pause)
+        client = AsyncClient(URL, http=fake)
+        tasks = []
+        for number in range(2000):
+            task = asyncio.ensure_future(client.job(f"job_{number}").wait())
+            tasks.append(task)
+            asyncio.get_running_loop().call_later((number * 0.618) % 0.2, task.cancel)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.05)
+        assert fake.open == 0 and client._turning().is_idle
+        assert (await client.job("job_1").wait()).ok
+
+    asyncio.run(main())
+
+
+def test_asyncios_own_timeouts_end_a_wait() -> None:
+    async def main() -> None:
+        async def never() -> None:
+            await asyncio.sleep(3600)
+
+        client = AsyncClient(URL, http=Fake(never))
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(client.job("job_1").wait(), 0.05)
+        await asyncio.sleep(0.01)
+        assert client._turning().is_idle
+        # Ours tells more: how long, and by what the next process goes on.
+        with pytest.raises((StillRunning, Unreachable)) as caught:
+            await client.job("job_1").wait(timeout=0.2)
+        assert caught.value.token
+
+    asyncio.run(main())
+
+
+def test_leaving_a_loop_over_states_gives_its_request_up() -> None:
+    async def main() -> None:
+        async def pause() -> None:
+            await asyncio.sleep(0.001)
+
+        fake = Fake(pause, ends_after=50)
+        client = AsyncClient(URL, http=fake)
+        states = client.job("job_1").watch()
+        async for _ in states:
+            break
+        await states.aclose()
+        await asyncio.sleep(0.01)
+        assert fake.open == 0 and client._turning().is_idle
+
+    asyncio.run(main())
+
+
+def test_a_loop_that_is_closed_under_a_wait_takes_it_along() -> None:
+    async def main() -> None:
+        client = AsyncClient(URL, http=Refusing())
+        asyncio.ensure_future(client.job("job_1").wait())
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="Python 3.12 has eager tasks")
+def test_tasks_that_start_eagerly_do_no_harm() -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+
+        async def pause() -> None:
+            pass
+
+        client = AsyncClient(URL, http=Fake(pause))
+        assert (await client.job("job_1").wait()).ok
+        assert client._turning().is_idle
+
+    asyncio.run(main())

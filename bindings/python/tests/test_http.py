@@ -1,0 +1,144 @@
+"""The HTTP clients of others as what sends."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from abide_client import AsyncClient, Client, Garbled, Retry, Unreachable, UsageError
+from abide_client.testing import AbideServer
+from fake import job
+
+LASTING = {"duration": {"fixed": 0.6}, "outcome": {"error_chance": 0}}
+LIBRARIES = ["httpx", "httpx2"]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_client_of_httpx(live: AbideServer, library: str) -> None:
+    module = pytest.importorskip(library)
+    with module.Client() as http, Client(live.url, http=http) as client:
+        assert client.create("render", simulate=LASTING).wait(timeout=30).ok
+
+
+async def by_httpx(library: str) -> Any:
+    return importlib.import_module(library).AsyncClient()
+
+
+async def by_aiohttp(library: str) -> Any:
+    return importlib.import_module(library).ClientSession()
+
+
+@pytest.mark.parametrize(("library", "make"), [("httpx", by_httpx), ("httpx2", by_httpx), ("aiohttp", by_aiohttp)])
+def test_an_asynchronous_client(live: AbideServer, library: str, make: Callable[[str], Awaitable[Any]]) -> None:
+    pytest.importorskip(library)
+
+    async def main() -> None:
+        async with await make(library) as http:
+            async with AsyncClient(live.url, http=http) as client:
+                job = await client.create("render", simulate=LASTING)
+                states = [state async for state in job.watch()]
+                assert states[-1].done
+                assert (await job.wait()).ok
+            async with AsyncClient("http://127.0.0.1:1", http=http, retry=Retry.never()) as nowhere:
+                with pytest.raises(Unreachable, match="no connection could be made"):
+                    await nowhere.create("render")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_it_is_mocked_as_the_library_is_mocked(library: str) -> None:
+    module = pytest.importorskip(library)
+    answers = [503, 201, 200]
+
+    def answer(request: Any) -> Any:
+        status = answers.pop(0)
+        if status == 503:
+            return module.Response(503)
+        return module.Response(status, json=job("job_1", 1, status == 200))
+
+    async def main() -> None:
+        http = module.AsyncClient(transport=module.MockTransport(answer))
+        async with http, AsyncClient("http://example.com", http=http) as client:
+            done = await (await client.create("render")).wait()
+            assert done.ok
+        assert not answers
+
+    asyncio.run(main())
+
+
+def test_a_redirect_is_not_followed_and_a_page_is_no_answer() -> None:
+    httpx = pytest.importorskip("httpx")
+    seen: list[str] = []
+
+    def answer(request: Any) -> Any:
+        seen.append(request.url.path)
+        if len(seen) == 1:
+            return httpx.Response(302, headers={"location": "http://login.example.com/"})
+        return httpx.Response(200, text="<html>Sign in</html>")
+
+    http = httpx.Client(transport=httpx.MockTransport(answer), follow_redirects=True)
+    with http, Client("http://example.com", http=http, retry=Retry(initial=0.01, attempts=2)) as client:
+        with pytest.raises(Garbled):
+            client.job("job_1").status()
+    assert seen == ["/v1/jobs/job_1"] * 2
+
+
+def test_the_callers_own_transport_sends() -> None:
+    class Own:
+        def exchange(self, method: str, url: str, headers: Any, body: bytes, answer: Any) -> None:
+            assert dict(headers)["authorization"] == "Bearer secret"
+            answer.head(200, [("content-type", "application/json")])
+            answer.chunk(json.dumps(job("job_1", 3, True)).encode())
+
+    client = Client("https://example.com", http=Own(), api_key="secret")
+    assert client.job("job_1").status().revision == 3
+
+
+def test_what_cant_send_is_refused() -> None:
+    httpx = pytest.importorskip("httpx")
+    with pytest.raises(UsageError, match="http="):
+        AsyncClient("http://example.com", http=httpx.Client())
+
+    async def main() -> None:
+        async with httpx.AsyncClient() as http:
+            with pytest.raises(UsageError, match="http="):
+                Client("http://example.com", http=http)
+
+    asyncio.run(main())
+
+
+def test_it_runs_under_uvloop(live: AbideServer) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        async with AsyncClient(live.url) as client:
+            assert (await (await client.create("render", simulate=LASTING)).wait()).ok
+
+    loop = uvloop.new_event_loop()
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()
+
+
+def test_it_runs_on_trio(live: AbideServer) -> None:
+    trio = pytest.importorskip("trio")
+
+    async def main() -> None:
+        async with AsyncClient(live.url) as client:
+            job = await client.create("render", simulate=LASTING)
+            states = [state async for state in job.watch()]
+            assert states[-1].done and (await job.wait()).ok
+            with trio.move_on_after(0.2) as scope:
+                await (await client.create("render", simulate={"duration": {"fixed": 60}})).wait()
+            assert scope.cancelled_caught
+            await trio.sleep(0.05)
+            assert client._turning().is_idle
+
+    trio.run(main)
