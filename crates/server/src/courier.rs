@@ -194,6 +194,15 @@ impl Round {
 
     async fn post(&self, send: &Send) -> Result<Answered, SendError> {
         let (body, headers) = self.tell(send)?;
+        if body.is_empty() {
+            // The endpoint's form has no words for this event: it counts as told.
+            return Ok(Answered {
+                status: 204,
+                retry_after: None,
+                body: Vec::new(),
+                truncated: false,
+            });
+        }
         let post = Post {
             url: send.endpoint.url.as_ref().to_owned(),
             headers,

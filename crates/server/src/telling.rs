@@ -22,7 +22,7 @@ pub struct Telling<'a> {
 /// What is posted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
-    /// The body, JSON.
+    /// The body, JSON; nothing is sent if it is empty.
     pub body: String,
     /// Its headers; those of Standard Webhooks if `None`.
     pub headers: Option<HeaderMap>,

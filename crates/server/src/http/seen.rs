@@ -18,6 +18,8 @@ use super::base::Base;
 pub(super) struct Seen<'a> {
     /// Its native id.
     pub id: &'a str,
+    /// What sort of work it is.
+    pub kind: &'a str,
     /// Where it stands. A word of a fault's is [`Status::Other`].
     pub status: &'a Status,
     /// How it has ended, if it has.
@@ -68,6 +70,7 @@ impl<'a> Seen<'a> {
     ) -> Self {
         Self {
             id: job.id.as_str(),
+            kind: &job.kind,
             status: &job.status,
             outcome: job.outcome,
             revision: job.revision.0,

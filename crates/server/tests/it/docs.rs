@@ -111,7 +111,11 @@ impl Reader {
         if let Some(filter) = filter {
             let (flag, member) = filter.split_once(" .").expect("a flag and a member");
             let answer = self.last.as_ref().unwrap();
-            let value = answer.json()[member].clone();
+            let value = answer.json()[member.split('.').next().unwrap()].clone();
+            let value = member
+                .split('.')
+                .skip(1)
+                .fold(value, |value, member| value[member].clone());
             if flag == "-e" {
                 assert_eq!(value, true, "{command}: {}", answer.text);
             }

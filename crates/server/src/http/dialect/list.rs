@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::thing::{Thing, seen};
 use crate::http::base::Base;
 use crate::http::call::Call;
+use crate::http::error::ApiError;
 use crate::http::find::find;
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
@@ -68,4 +69,26 @@ pub(super) fn parameter(call: &Call, name: &str) -> Option<String> {
     let mut pairs = url::form_urlencoded::parse(query.as_bytes());
     let (_, value) = pairs.find(|(found, _)| found == name)?;
     Some(value.into_owned()).filter(|value| !value.is_empty())
+}
+
+/// How many are wanted on a page, by the parameter of that name.
+///
+/// # Errors
+///
+/// It isn't a number from 1 to `max`.
+pub(super) fn limit(
+    call: &Call,
+    name: &str,
+    default: usize,
+    max: usize,
+) -> Result<usize, ApiError> {
+    let Some(text) = parameter(call, name) else {
+        return Ok(default);
+    };
+    let limit = text.parse().ok().filter(|limit| (1..=max).contains(limit));
+    limit.ok_or_else(|| {
+        ApiError::invalid_member(format!(
+            "in the query: `{name}` must be 1 to {max}, but is {text}"
+        ))
+    })
 }

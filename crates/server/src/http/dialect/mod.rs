@@ -14,6 +14,7 @@
 //! | [`list`] | its lists, page by page |
 //! | [`stream`] | its event streams |
 //! | [`files`] | the files that its results are |
+//! | [`hook`] | endpoints that are registered, and signatures |
 //! | [`id`] | ids in the vendor's form, each of which is a job's name written otherwise |
 //! | [`directive`] | how a request says what shall happen to its job |
 //! | [`vendor`] | its words: keys and errors |
@@ -21,6 +22,8 @@
 mod classic;
 mod directive;
 mod files;
+mod heygen;
+mod hook;
 mod id;
 mod job;
 mod list;
@@ -55,7 +58,12 @@ pub(super) struct Dialect {
 }
 
 /// All of them.
-pub(super) const DIALECTS: &[Dialect] = &[classic::DIALECT, replicate::DIALECT, runway::DIALECT];
+pub(super) const DIALECTS: &[Dialect] = &[
+    classic::DIALECT,
+    heygen::DIALECT,
+    replicate::DIALECT,
+    runway::DIALECT,
+];
 
 impl Dialect {
     /// Whether it is mounted, rather than at the root.

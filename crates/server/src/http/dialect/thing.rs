@@ -1,6 +1,9 @@
 //! A sort of job of a vendor's.
 
+use std::sync::Arc;
+
 use abide_engine::{Job, JobKey, Refusal};
+use abide_wire::Timestamp;
 use serde_json::Value;
 
 use super::id::Id;
@@ -12,7 +15,6 @@ use crate::http::find::find;
 use crate::http::route::Subject;
 use crate::http::seen::{Seen, Shown};
 use crate::http::state::AppState;
-use std::sync::Arc;
 
 /// A sort of job of a vendor's.
 #[derive(Clone, Copy, Debug)]
@@ -111,4 +113,9 @@ pub(super) fn seen<T>(
 /// The text of that member, if it has one.
 pub(super) fn text<'v>(value: &'v Value, member: &str) -> Option<&'v str> {
     value.get(member)?.as_str()
+}
+
+/// That instant in whole seconds, as many vendors write it; `null` for none.
+pub(super) fn seconds(at: Option<Timestamp>) -> Value {
+    at.map_or(Value::Null, |at| at.as_millis().div_euclid(1_000).into())
 }

@@ -16,7 +16,11 @@ use crate::http::state::AppState;
 const EARLY_MAX: Duration = Duration::from_secs(2);
 
 /// The URL as it will be called, if it may be.
-pub(super) fn target(state: &AppState, url: &str, member: &str) -> Result<String, ApiError> {
+pub(in crate::http) fn target(
+    state: &AppState,
+    url: &str,
+    member: &str,
+) -> Result<String, ApiError> {
     match Target::parse(url, &state.guard) {
         Ok(target) => Ok(target.as_str().to_owned()),
         Err(refused) => Err(ApiError::invalid_member(format!("`{member}`: {refused}"))),

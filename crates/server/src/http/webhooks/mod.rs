@@ -9,7 +9,7 @@ use abide_wire::endpoint as wire;
 use super::paging::{LIMIT, PAGE_TOKEN};
 use super::route::{Param, Request, Response, Row, Subject};
 
-pub(super) use job::{check_webhook_of, show_secret_of_job, wait_for_early_webhook};
+pub(super) use job::{check_webhook_of, show_secret_of_job, target, wait_for_early_webhook};
 
 const ENDPOINT: Param = Param::path("The endpoint's id, `wh_…`.");
 const DELIVERY: Param = Param::path("The delivery's id, `msg_…`.");

@@ -1,17 +1,16 @@
 //! Webhooks: the prediction, signed by the account's one secret.
 
-use abide_wire::{Event, EventKind};
+use abide_wire::EventKind;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::wire::body;
 use crate::http::answer::Outcome;
-use crate::http::base::Base;
 use crate::http::call::Call;
+use crate::http::dialect::hook::told;
 use crate::http::dialect::job::{self, Hook};
 use crate::http::error::ApiError;
 use crate::http::json;
-use crate::http::seen::Seen;
 use crate::http::state::AppState;
 use crate::telling::{Telling, Told};
 
@@ -55,12 +54,8 @@ fn label(call: &Call) -> String {
 
 /// The prediction as it was at the event.
 pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
-    let event: Event<Box<serde_json::value::RawValue>> =
-        serde_json::from_str(telling.event).ok()?;
-    let (_, base) = telling.form.split_once(' ')?;
-    let base = Base::new(base);
-    Some(Told {
-        body: body(&Seen::new(&event.data, &base, event.timestamp)).to_string(),
+    told(telling, |_, seen, _| Told {
+        body: body(seen).to_string(),
         headers: None,
     })
 }

@@ -1,0 +1,118 @@
+//! Versions 1 and 2: the same translations and videos in other words.
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::translation::TRANSLATION;
+use super::video::{VIDEO, WORDS};
+use super::wire::callback;
+use crate::http::answer::{Answer, Outcome};
+use crate::http::call::Call;
+use crate::http::dialect::files;
+use crate::http::dialect::job::{self, Asked, New, failure, request};
+use crate::http::dialect::list::parameter;
+use crate::http::dialect::thing::{Thing, seconds, text};
+use crate::http::error::ApiError;
+use crate::http::json;
+use crate::http::route::Subject;
+use crate::http::seen::Seen;
+use crate::http::state::AppState;
+
+const OF_TRANSLATION: [&str; 5] = ["pending", "running", "success", "failed", "failed"];
+
+const OLD_TRANSLATION: Thing = Thing {
+    show: show_translation,
+    ..TRANSLATION
+};
+const OLD_VIDEO: Thing = Thing {
+    show: show_video,
+    ..VIDEO
+};
+
+/// `{error: null, data}`.
+fn data(data: &Value) -> Answer {
+    json::answer(StatusCode::OK, &json!({"error": null, "data": data}))
+}
+
+fn asked(request: Value, notes: Map<String, Value>, answer: fn(&[Seen<'_>]) -> Answer) -> Asked {
+    Asked {
+        jobs: vec![New {
+            hook: callback(&request),
+            input: request,
+            notes,
+            ..New::default()
+        }],
+        hold: None,
+        answer,
+    }
+}
+
+/// `POST /v2/video_translate`
+pub(super) fn translate(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let request = request(call)?;
+    let notes = Map::from_iter([("language".to_owned(), request["output_language"].clone())]);
+    let asked = asked(request, notes, |seen| {
+        data(&json!({"video_translate_id": TRANSLATION.id_of(&seen[0])}))
+    });
+    job::create(state, call, &OLD_TRANSLATION, asked)
+}
+
+/// `GET /v2/video_translate/{id}`
+pub(super) fn read_translation(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    job::read(state, call, &OLD_TRANSLATION)
+}
+
+fn show_translation(seen: &Seen<'_>) -> Answer {
+    data(&json!({
+        "video_translate_id": TRANSLATION.id_of(seen),
+        "title": text(&seen.input(), "title"),
+        "output_language": seen.notes()["language"],
+        "status": seen.word(&OF_TRANSLATION),
+        "url": seen.result.map(|_| files::url(seen, "mp4")),
+        "message": failure(seen).map(|(_, message)| message),
+    }))
+}
+
+/// `POST /v2/video/generate`
+pub(super) fn generate(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let asked = asked(request(call)?, Map::new(), |seen| {
+        data(&json!({"video_id": VIDEO.id_of(&seen[0])}))
+    });
+    job::create(state, call, &OLD_VIDEO, asked)
+}
+
+/// `GET /v1/video_status.get?video_id=`
+pub(super) fn read_video(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let id = parameter(call, "video_id").unwrap_or_default();
+    let job = VIDEO.find(state, call, &id)?;
+    Ok(Outcome::Now(job::counted(state, call, &OLD_VIDEO, &job)))
+}
+
+/// The video that the query names.
+pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
+    let job = VIDEO.id.key(&parameter(call, "video_id")?)?;
+    let owner = call.caller.owner;
+    Some(Subject { job, owner })
+}
+
+fn show_video(seen: &Seen<'_>) -> Answer {
+    let error = failure(seen)
+        .map(|(code, message)| json!({"code": code, "message": message, "detail": message}));
+    let video = json!({
+        "id": VIDEO.id_of(seen),
+        "status": seen.word(&WORDS),
+        "video_url": seen.result.map(|_| files::url(seen, "mp4")),
+        "duration": seen.result.map(|_| 60.0),
+        "callback_id": text(&seen.input(), "callback_id"),
+        "created_at": seconds(Some(seen.created_at)),
+        "error": error,
+    });
+    let answer = json!({"code": 100, "message": "Success", "data": video});
+    json::answer(StatusCode::OK, &answer)
+}
+
+/// `GET /v2/user/remaining_quota`
+pub(super) fn quota(_: &AppState, _: &Call) -> Result<Outcome, ApiError> {
+    let quota = json!({"remaining_quota": 6_000, "details": {"api": 6_000}});
+    Ok(Outcome::Now(data(&quota)))
+}

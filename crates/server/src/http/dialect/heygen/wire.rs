@@ -1,0 +1,109 @@
+//! How HeyGen writes an error, a page, bulk statuses and the account.
+
+use abide_wire::Problem;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::http::answer::{Answer, Outcome};
+use crate::http::base::Base;
+use crate::http::call::Call;
+use crate::http::dialect::job::{Hook, failure};
+use crate::http::dialect::list::{limit, page, parameter};
+use crate::http::dialect::thing::{Thing, seen, text};
+use crate::http::dialect::vendor::message;
+use crate::http::error::ApiError;
+use crate::http::json;
+use crate::http::seen::Seen;
+use crate::http::state::AppState;
+
+/// The words of bulk statuses, which aren't those of a read.
+const BULK: [&str; 5] = ["queued", "processing", "completed", "failed", "failed"];
+const IDS_MAX: usize = 100;
+
+/// `{error: {code, message, param, doc_url}}`, and a wrong request is a `400`.
+pub(super) fn error(problem: &Problem) -> Answer {
+    let (status, code) = match problem.status {
+        400 | 422 => (400, "invalid_parameter"),
+        401 => (401, "unauthorized"),
+        404 => (404, "not_found"),
+        413 => (413, "payload_too_large"),
+        429 => (429, "rate_limit_exceeded"),
+        status @ 500.. => (status, "internal_error"),
+        status => (status, problem.code.as_str()),
+    };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let error = json!({"code": code, "message": message(problem), "param": null, "doc_url": null});
+    json::answer(status, &json!({"error": error}))
+}
+
+/// `{data}`.
+pub(super) fn data(data: &Value) -> Answer {
+    json::answer(StatusCode::OK, &json!({"data": data}))
+}
+
+/// `{data, has_more, next_token}`.
+pub(super) fn list(
+    state: &AppState,
+    call: &Call,
+    thing: &Thing,
+    each: fn(&Seen<'_>) -> Value,
+) -> Result<Outcome, ApiError> {
+    let token = parameter(call, "token");
+    let before = token.map(|token| thing.cursor(&token)).transpose()?;
+    let limit = limit(call, "limit", 10, 100)?;
+    let page = page(state, call, thing, limit, before, each);
+    let next = page.next.map(|last| thing.id.text(last));
+    let list = json!({"data": page.items, "has_more": next.is_some(), "next_token": next});
+    json::now(StatusCode::OK, &list)
+}
+
+/// The statuses of the jobs that the query names; an id that names none has one too.
+pub(super) fn statuses(
+    state: &AppState,
+    call: &Call,
+    thing: &Thing,
+    name: &str,
+) -> Result<Outcome, ApiError> {
+    let ids = parameter(call, name).unwrap_or_default();
+    let ids: Vec<&str> = ids.split(',').filter(|id| !id.is_empty()).collect();
+    if ids.is_empty() || ids.len() > IDS_MAX {
+        return Err(ApiError::invalid_member(format!(
+            "in the query: `{name}` must have 1 to {IDS_MAX} ids"
+        )));
+    }
+    let base = Base::of(call);
+    let row = |id: &str| {
+        let (status, error) = match thing.find(state, call, id) {
+            Ok(job) => seen(state, &base, &job, |seen| {
+                let message = failure(seen).map(|(_, message)| message);
+                (seen.word(&BULK).to_owned(), message)
+            }),
+            Err(_) => ("not_found".to_owned(), None),
+        };
+        json!({"video_id": id, "status": status, "error": error, "batch_id": null, "item_index": null})
+    };
+    let rows: Vec<Value> = ids.into_iter().map(row).collect();
+    let list = json!({"data": rows, "has_more": false, "next_token": null});
+    json::now(StatusCode::OK, &list)
+}
+
+/// Where a create wants to be told of its job, unsigned.
+pub(super) fn callback(request: &Value) -> Option<Hook> {
+    text(request, "callback_url").map(|url| Hook {
+        url: url.to_owned(),
+        ..Hook::default()
+    })
+}
+
+/// A name of a create, if the client gives one: a repeat is answered as the first was, whatever it says.
+pub(super) fn idempotency_key(call: &Call, place: &str, n: usize) -> Option<String> {
+    let key = call.field("idempotency-key")?;
+    Some(format!("heygen {place} {n} {key}"))
+}
+
+/// `GET /v3/users/me`
+pub(super) fn account(_: &AppState, _: &Call) -> Result<Outcome, ApiError> {
+    let wallet = json!({"currency": "usd", "remaining_balance": 100.0});
+    let me = json!({"username": "abide", "billing_type": "wallet", "wallet": wallet});
+    Ok(Outcome::Now(data(&me)))
+}
