@@ -11,6 +11,7 @@ use crate::commands::check::{self, CheckArgs};
 use crate::commands::completions::{self, CompletionsArgs, ManArgs};
 use crate::commands::config;
 use crate::commands::create::{self, CreateArgs};
+use crate::commands::deliveries::{self, DeliveriesArgs, DeliveryArgs};
 use crate::commands::demo::{self, DemoArgs};
 use crate::commands::list::{self, ListArgs};
 use crate::commands::listen::{self, ListenArgs};
@@ -18,19 +19,21 @@ use crate::commands::serve::{self, SettingFlags};
 use crate::commands::simulate::{self, SimulateArgs};
 use crate::commands::status::{self, StatusArgs};
 use crate::commands::test::{self, TestArgs};
+use crate::commands::trigger::{self, TriggerArgs};
 use crate::commands::wait::{self, WaitArgs};
 use crate::commands::watch::{self, WatchArgs};
 use crate::connect::Common;
 use crate::{exit, output};
 
 /// The flags for all commands that do nothing in some of them, where they aren't shown.
-const HIDDEN: [(&str, &[&str]); 10] = [
+const HIDDEN: [(&str, &[&str]); 11] = [
     ("serve", &["server", "json"]),
     ("test", &["server", "api-key", "json"]),
     ("config", &["server"]),
     ("demo", &["server", "api-key"]),
     ("simulate", &["server", "api-key"]),
     ("attack", &["server", "api-key"]),
+    ("trigger", &["server", "api-key"]),
     ("check", &["server", "api-key"]),
     ("backup", &["server", "api-key"]),
     ("completions", &["server", "api-key", "json"]),
@@ -91,6 +94,15 @@ enum Command {
     /// Receives webhooks, verifies them and writes them
     #[command(after_help = listen::HELP)]
     Listen(ListenArgs),
+    /// Send a webhook receiver a signed event
+    #[command(after_help = trigger::HELP)]
+    Trigger(TriggerArgs),
+    /// List webhook deliveries of a job or an endpoint, or send them again
+    #[command(after_help = deliveries::HELP)]
+    Deliveries(DeliveriesArgs),
+    /// Show what a webhook delivery sent and what came back
+    #[command(after_help = deliveries::ONE_HELP)]
+    Delivery(DeliveryArgs),
     /// Tries a receiver of webhooks with deliveries that it must refuse, and with good ones
     #[command(after_help = attack::HELP)]
     Attack(AttackArgs),
@@ -144,6 +156,9 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         Command::Cancel(args) => cancel::run(&common, &args),
         Command::Simulate(args) => simulate::run(&args, common.json),
         Command::Listen(args) => listen::run(&common, &args),
+        Command::Trigger(args) => trigger::run(&common, &args),
+        Command::Deliveries(args) => deliveries::run(&common, &args),
+        Command::Delivery(args) => deliveries::one(&common, &args),
         Command::Attack(args) => attack::run(&common, &args),
         Command::Config(flags) => config::run(&flags, common.json),
         Command::Check(args) => check::run(&args, common.json),

@@ -2,6 +2,7 @@
 
 mod announce;
 mod cli;
+mod columns;
 mod commands;
 mod connect;
 mod ends;

@@ -161,7 +161,17 @@ impl Webhooks {
             .await
     }
 
-    /// A delivery, with every attempt.
+    /// The deliveries of a job, the newest first, up to 1,000.
+    ///
+    /// # Errors
+    ///
+    /// As for all calls; [not found](Error::is_not_found).
+    pub async fn deliveries_of_job(&self, id: &str) -> Result<DeliveryPage, Error> {
+        self.send(self.get(["jobs", id, "deliveries"], None)?, NOTHING)
+            .await
+    }
+
+    /// A delivery, with what is sent and every attempt.
     ///
     /// # Errors
     ///

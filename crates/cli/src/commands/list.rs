@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use abide::Status;
+use abide::{Job, Status, webhook};
 use abide_wire::limits::PAGE_JOBS_MAX;
 use clap::Args;
 
 use super::create::pair;
+use crate::columns::{Columns, Output};
 use crate::connect::{Common, block_on};
 use crate::{exit, output, show};
 
@@ -14,6 +15,7 @@ use crate::{exit, output, show};
 pub(crate) const HELP: &str = "\
 Examples:
   abide list
+  abide list -o wide                               with metadata and the time of creation
   abide list --status failed --kind dub --limit 10
   abide list --metadata user=42 --json | jq -r .id
   abide wait $(abide list --status running --json | jq -r .id)";
@@ -21,21 +23,48 @@ Examples:
 /// What `abide list` takes.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Only jobs that stand so; may be repeated, for any of these
+    /// Filter by status (repeatable, matches any)
     #[arg(long, value_name = "STATUS")]
     status: Vec<String>,
-    /// Only jobs of that kind
+    /// Filter by kind
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
-    /// Only jobs on which that was noted; may be repeated
+    /// Filter by metadata (repeatable, matches all)
     #[arg(long, value_name = "NAME=TEXT", value_parser = pair)]
     metadata: Vec<(String, String)>,
-    /// At most so many [default: all]
+    /// Maximum number of jobs [default: all]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    #[command(flatten)]
+    output: Output,
 }
 
-/// Writes how jobs stand, a line each, the newest first.
+/// The columns; those after the first [`NARROW`] are shown with `-o wide` alone.
+const COLUMNS: &[(&str, usize)] = &[
+    ("ID", 30),
+    ("STATUS", 9),
+    ("KIND", 17),
+    ("AGE", 8),
+    ("PROGRESS", 40),
+    ("CREATED", 24),
+    ("METADATA", 0),
+];
+const NARROW: usize = 5;
+
+fn cells(job: &Job) -> Vec<String> {
+    let metadata = job.metadata.as_ref().map(|metadata| metadata.get());
+    vec![
+        show::plain(job.id.as_str()).into_owned(),
+        show::status(&job.status),
+        show::plain(&job.kind).into_owned(),
+        show::duration(webhook::now().since(job.created_at)),
+        show::remark(job).unwrap_or_default(),
+        job.created_at.to_string(),
+        show::plain(metadata.unwrap_or_default()).into_owned(),
+    ]
+}
+
+/// Writes jobs, a line each, the newest first.
 pub(crate) fn run(common: &Common, args: &ListArgs) -> anyhow::Result<ExitCode> {
     block_on(async {
         common.check_listening().await?;
@@ -50,6 +79,7 @@ pub(crate) fn run(common: &Common, args: &ListArgs) -> anyhow::Result<ExitCode> 
         for (name, text) in &args.metadata {
             list = list.metadata(name, text.as_str());
         }
+        let mut columns = Columns::new(&args.output, common.json, COLUMNS).narrow(NARROW);
         // Written as they come: the reader may want only the first few.
         while left > 0
             && let Some(page) = list
@@ -59,13 +89,10 @@ pub(crate) fn run(common: &Common, args: &ListArgs) -> anyhow::Result<ExitCode> 
         {
             for job in page.into_iter().take(left) {
                 left -= 1;
-                if common.json {
-                    output::json(&job)?;
-                } else {
-                    output::line(&show::line(&job))?;
-                }
+                columns.write(&job, || cells(&job))?;
             }
         }
+        columns.end("abide: no job matches");
         for id in list.unreadable() {
             output::say(&format!("{id} can't be read and is left out"));
         }

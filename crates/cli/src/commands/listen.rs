@@ -9,9 +9,9 @@ use abide::webhook::{self, Delivery, Secret, seconds_of, sign};
 use abide::webhooks::NewEndpoint;
 use abide::{Http, Receiver, Transport as _};
 use abide_wire::{Span, headers};
-use anyhow::Context as _;
 use clap::Args;
 use http::{Request, header};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,6 +22,9 @@ use crate::{output, show, url};
 
 /// How long the server, and the handler that deliveries are forwarded to, may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// The most characters of a handler's answer that are shown, and the most bytes that are read of it.
+const ANSWER_CHARS_MAX: usize = 200;
+const ANSWER_BYTES_MAX: usize = 16 << 10;
 /// How long the last answers may take to leave.
 const CLOSING_MAX: Duration = Duration::from_secs(2);
 /// The most deliveries that wait to be written or forwarded; the sender repeats what finds no place.
@@ -32,7 +35,8 @@ pub(crate) const HELP: &str = "\
 Examples:
   abide listen                                       every event of the server's jobs, until Ctrl-C
   abide listen --events job.failed --json | jq .body.data.error
-  abide listen --forward http://127.0.0.1:3000/hook  to a handler in the making
+  abide listen --forward-to http://127.0.0.1:3000/hook
+  export ABIDE_WEBHOOK_SECRET=$(abide listen --print-secret)    one secret for the handler and for later
   abide listen --no-register --secret whsec_...      for a sender that knows the address
 
 Exit codes: 0 ended as asked, 3 refused or unreachable, 4 not --count deliveries within --timeout.";
@@ -60,9 +64,12 @@ pub(crate) struct ListenArgs {
     /// Only listens, without registering an endpoint
     #[arg(long)]
     no_register: bool,
-    /// Passes each delivery on, signed anew with the same secret, and acknowledges it only once that was
-    #[arg(long, value_name = "URL")]
-    forward: Option<String>,
+    /// Forward each delivery to this handler, signed with the same secret, and acknowledge it once the handler did
+    #[arg(long, value_name = "URL", visible_alias = "forward")]
+    forward_to: Option<String>,
+    /// Print a secret, that of --secret or a new one, and exit
+    #[arg(long)]
+    print_secret: bool,
     /// Ends after so many deliveries
     #[arg(long, value_name = "N")]
     count: Option<u64>,
@@ -82,12 +89,16 @@ pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode
             .transpose()
     };
     let public_url = named("--public-url", &args.public_url)?;
-    let forward_to = named("--forward", &args.forward)?;
+    let forward_to = named("--forward-to", &args.forward_to)?;
     block_on(async {
         // Before the endpoint is registered, so that an interrupt leaves no registration behind.
         let mut signals = Signals::listen()?;
         let (arrivals, mut arrived) = mpsc::channel::<Arrived>(WAITING_MAX);
         let receiver = open(args, arrivals).await?;
+        if args.print_secret {
+            output::line(&receiver.secret().expose())?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let url = public_url.map_or_else(|| receiver.url(), String::from);
         let http = Http::new(ANSWER_MAX);
         let client = common.client()?;
@@ -108,16 +119,12 @@ pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode
             let made = client.webhooks().create(&new).await;
             Some(made.map_err(|error| common.failure(&error))?.id)
         };
-        match &registered {
-            Some(id) => output::say(&format!(
-                "abide: listening at {url}, registered as {id}; Ctrl-C ends both"
-            )),
-            // The secret is told only where nobody else can: the server has been told it.
-            None => output::say(&format!(
-                "abide: listening at {url}, secret {}",
-                receiver.secret().expose()
-            )),
-        }
+        let ends = match &registered {
+            Some(id) => format!(", registered as {id}; Ctrl-C ends both"),
+            None => String::new(),
+        };
+        output::say(&format!("abide: listening at {url}{ends}"));
+        output::say(&format!("abide: secret {}", receiver.secret().expose()));
         let result = tokio::select! {
             result = receive(common, args.count, forward_to.as_ref(), &http, receiver.secret(), &mut arrived) => result.map(|()| exit::COMPLETED),
             () = signals.heard() => Ok(if args.count.is_some() { exit::INTERRUPTED } else { exit::COMPLETED }),
@@ -163,22 +170,12 @@ async fn receive(
 ) -> anyhow::Result<()> {
     let mut taken = 0;
     while let Some((delivery, done)) = arrived.recv().await {
-        let is_taken = match forward_to {
-            None => true,
-            Some(to) => match forward(http, to, secret, &delivery).await {
-                Ok(()) => true,
-                Err(error) => {
-                    output::say(&format!(
-                        "abide: {} was not forwarded: {error:#}",
-                        delivery.id
-                    ));
-                    false
-                }
-            },
+        let forwarded = match forward_to {
+            None => None,
+            Some(to) => Some(forward(http, to, secret, &delivery).await),
         };
-        if is_taken {
-            write(common, &delivery)?;
-        }
+        let is_taken = forwarded.as_ref().is_none_or(Forwarded::is_taken);
+        write(common, &delivery, forwarded.as_ref())?;
         // The sender may have given up; then it comes again and is forwarded again, under the same id.
         let _gone = done.send(is_taken);
         taken += u64::from(is_taken);
@@ -189,12 +186,37 @@ async fn receive(
     Ok(())
 }
 
-fn write(common: &Common, delivery: &Delivery) -> anyhow::Result<()> {
+/// What came of forwarding a delivery.
+#[derive(Debug, Serialize)]
+struct Forwarded {
+    /// What the handler answered; `null` where it didn't.
+    status: Option<u16>,
+    took_ms: u64,
+    /// The beginning of its answer, or why there was none.
+    answer: String,
+}
+
+impl Forwarded {
+    fn is_taken(&self) -> bool {
+        self.status
+            .is_some_and(|status| (200..300).contains(&status))
+    }
+}
+
+fn write(
+    common: &Common,
+    delivery: &Delivery,
+    forwarded: Option<&Forwarded>,
+) -> anyhow::Result<()> {
     if common.json {
         let body: Value = serde_json::from_slice(&delivery.body).unwrap_or_else(|_| {
             Value::String(String::from_utf8_lossy(&delivery.body).into_owned())
         });
-        output::json(&json!({"id": delivery.id, "type": delivery.kind, "body": body}))?;
+        let mut line = json!({"id": delivery.id, "type": delivery.kind, "body": body});
+        if let Some(forwarded) = forwarded {
+            line["forwarded"] = serde_json::to_value(forwarded)?;
+        }
+        output::json(&line)?;
         return Ok(());
     }
     let what = delivery.job().map_or_else(
@@ -202,16 +224,45 @@ fn write(common: &Common, delivery: &Delivery) -> anyhow::Result<()> {
         |job| show::line(&job),
     );
     let kind = show::styled(show::DIM, format!("{:<13}", show::plain(&delivery.kind)));
-    output::line(&format!("{kind}  {what}"))?;
+    let mut line = format!("{kind}  {what}");
+    if let Some(forwarded) = forwarded {
+        let took = show::duration(Duration::from_millis(forwarded.took_ms));
+        line.push_str(&match forwarded.status {
+            Some(status) if forwarded.is_taken() => {
+                show::styled(show::GOOD, format!("  → {status} in {took}"))
+            }
+            Some(status) => show::styled(
+                show::BAD,
+                format!("  → {status} in {took}: {}", show::plain(&forwarded.answer)),
+            ),
+            None => show::styled(show::BAD, format!("  → {}", show::plain(&forwarded.answer))),
+        });
+    }
+    output::line(&line)?;
     Ok(())
 }
 
-async fn forward(
+async fn forward(http: &Http, to: &Url, secret: &Secret, delivery: &Delivery) -> Forwarded {
+    let begun = webhook::now();
+    let exchange = tokio::time::timeout(ANSWER_MAX, post(http, to, secret, delivery));
+    let (status, answer) = match exchange.await {
+        Ok(Ok((status, answer))) => (Some(status), answer),
+        Ok(Err(error)) => (None, format!("{error:#}")),
+        Err(_elapsed) => (None, format!("no answer in {}", show::duration(ANSWER_MAX))),
+    };
+    Forwarded {
+        status,
+        took_ms: u64::try_from(webhook::now().since(begun).as_millis()).unwrap_or(u64::MAX),
+        answer: answer.chars().take(ANSWER_CHARS_MAX).collect(),
+    }
+}
+
+async fn post(
     http: &Http,
     to: &Url,
     secret: &Secret,
     delivery: &Delivery,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<(u16, String)> {
     let now = webhook::now();
     let request = Request::post(to.as_str())
         .header(header::CONTENT_TYPE, "application/json")
@@ -222,15 +273,12 @@ async fn forward(
             sign([secret], &delivery.id, now, &delivery.body),
         )
         .body(delivery.body.clone())?;
-    let answer = tokio::time::timeout(ANSWER_MAX, http.send(request))
-        .await
-        .context("no answer in time")??;
-    anyhow::ensure!(
-        answer.status().is_success(),
-        "it was answered {}",
-        answer.status().as_u16()
-    );
-    Ok(())
+    let answer = http.send(request).await?;
+    let status = answer.status().as_u16();
+    // What it says beside is of interest where it refuses, and its loss changes nothing.
+    let body = answer.into_body().collect(ANSWER_BYTES_MAX).await;
+    let body = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
+    Ok((status, body))
 }
 
 async fn over(timeout: Option<Span>) {

@@ -20,6 +20,12 @@ const SAMPLES: &[(&str, &str)] = &[
     ("allow-host", "jobs.example.com"),
     ("cors-origin", "https://example.com"),
     ("trusted-proxy", "10.0.0.0/8"),
+    ("dialects", "none"),
+    ("directives", "off"),
+    ("stored-bytes-max", "7777777"),
+    ("stored-bytes-per-owner", "777777"),
+    ("inflight-bytes-max", "7777777"),
+    ("inflight-bytes-per-owner", "777777"),
     ("rate-limit", "10/s"),
     ("hold-max", "7s"),
     ("waits-per-client", "7"),
@@ -165,101 +171,6 @@ fn every_default_that_help_names_is_the_one_that_holds() {
         .filter(|default| !told.contains(**default))
         .collect();
     assert!(untold.is_empty(), "{untold:?}");
-}
-
-#[test]
-fn every_variable_of_the_other_commands_does_something() {
-    let bench = Bench::new();
-    let key = "a-secret-of-20-chars";
-    let mut keyed = bench.command(&[
-        "serve",
-        "--ephemeral",
-        "--listen",
-        "127.0.0.1:0",
-        "--ready-file",
-        "url",
-    ]);
-    let mut keyed = keyed
-        .env("ABIDE_API_KEY", key)
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let url = loop {
-        match fs::read_to_string(bench.join("url")) {
-            Ok(url) => break url.trim().to_owned(),
-            Err(_) => assert!(keyed.try_wait().unwrap().is_none(), "the server ended"),
-        }
-    };
-    let run = |args: &[&str], variables: &[(&str, &str)]| {
-        let mut command = bench.command(args);
-        command
-            .env_remove("ABIDE_STATE_DIR")
-            .envs(variables.iter().copied());
-        crate::bench::Ran::of(&command.output().unwrap())
-    };
-    let settings: BTreeSet<&str> = SETTINGS
-        .iter()
-        .flat_map(|setting| setting.variables())
-        .collect();
-    let mut seen = BTreeSet::new();
-    for (command, help) in helps(&bench) {
-        if command == "serve" || command == "config" {
-            continue;
-        }
-        for variable in marked(&help, "[env: ") {
-            // clap shows the value that it has, too.
-            let variable = variable.split('=').next().unwrap_or_default().to_owned();
-            if !seen.insert(variable.clone()) {
-                continue;
-            }
-            match variable.as_str() {
-                "ABIDE_SERVER" => {
-                    let ran = run(&["list"], &[("ABIDE_SERVER", "http://127.0.0.1:1")]);
-                    assert!(ran.err.contains("http://127.0.0.1:1"), "{ran:?}");
-                }
-                "ABIDE_API_KEY" => {
-                    let without = run(&["list"], &[("ABIDE_SERVER", &url)]);
-                    assert_eq!(without.code, 3, "{without:?}");
-                    let with = run(&["list"], &[("ABIDE_SERVER", &url), ("ABIDE_API_KEY", key)]);
-                    assert_eq!(with.code, 0, "{with:?}");
-                }
-                "ABIDE_STATE_DIR" => {
-                    let both = [
-                        ("ABIDE_SERVER", url.as_str()),
-                        ("ABIDE_API_KEY", key),
-                        ("ABIDE_STATE_DIR", "memory"),
-                    ];
-                    let ran = run(
-                        &[
-                            "create",
-                            "--wait",
-                            "--duration",
-                            "10ms",
-                            "--error-chance",
-                            "0",
-                            "--kind",
-                            "dub",
-                        ],
-                        &both,
-                    );
-                    assert_eq!(ran.code, 0, "{ran:?}");
-                    assert!(bench.join("memory").exists());
-                }
-                "ABIDE_WEBHOOK_SECRET" => {
-                    let ran = run(&["listen", "--no-register"], &[(variable.as_str(), "odd")]);
-                    assert_eq!(ran.code, 2, "{ran:?}");
-                    assert!(ran.err.contains("--secret"), "{ran:?}");
-                }
-                other => assert!(
-                    settings.contains(other),
-                    "{command}: {other} has no proof here"
-                ),
-            }
-        }
-    }
-    assert!(seen.len() >= 4, "{seen:?}");
-    keyed.kill().unwrap();
-    keyed.wait().unwrap();
 }
 
 fn pages(directory: &Path) -> Vec<PathBuf> {

@@ -45,6 +45,8 @@ fn every_variable_that_a_command_shows_is_read_by_it() {
                 "serve" | "config" => vec!["config"],
                 "create" => vec!["create", "--duration", "1ms", "--wait"],
                 "attack" => vec!["attack", "http://127.0.0.1:9/"],
+                "trigger" => vec!["trigger", "job.failed", "--to", "http://127.0.0.1:9/"],
+                "delivery" | "deliveries" => vec![&name, "wh_1"],
                 "list" | "listen" => vec![&name],
                 "status" | "wait" | "watch" | "cancel" => vec![&name, &id],
                 other => panic!("{other} shows {variable}: say here how it is run"),
@@ -175,7 +177,7 @@ fn every_address_is_read_in_one_way() {
         &["create", "--webhook"],
         &["create", "--wait", "--strategy", "webhook", "--public-url"],
         &["listen", "--public-url"],
-        &["listen", "--forward"],
+        &["listen", "--forward-to"],
         &["attack", "--secret", secret],
     ];
     for args in table {

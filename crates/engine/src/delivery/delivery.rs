@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use abide_wire::Timestamp;
+use abide_wire::{Event, EventKind, Timestamp};
 
-use crate::jobs::Change;
+use crate::jobs::{Change, Job};
 use crate::{DeliveryKey, EndpointKey, JobKey};
 
 /// The most attempts that are remembered per delivery, the last ones. Retries by hand can make more.
@@ -86,6 +86,30 @@ impl Delivery {
 }
 
 impl Delivery {
+    /// The native event; `None` if it is a job's, and the record of that isn't given or its change is no longer known.
+    ///
+    /// # Panics
+    ///
+    /// Never: a job has no map with keys that are not text.
+    #[must_use]
+    pub fn event(&self, job: Option<&Job>) -> Option<Arc<str>> {
+        if self.body.is_some() {
+            return self.body.clone();
+        }
+        // The job may have changed further.
+        let change = self.change.as_ref()?;
+        let event = Event {
+            kind: EventKind::from(self.event.as_ref().to_owned()),
+            timestamp: change.at,
+            data: job?.seen_at(self.revision, Some(change), None),
+        };
+        let text = serde_json::to_string(&event);
+        Some(
+            text.expect("a job has no map with keys that are not text")
+                .into(),
+        )
+    }
+
     /// What its record takes, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {

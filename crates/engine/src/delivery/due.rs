@@ -10,7 +10,7 @@ use super::delivery::{Delivery, Standing};
 use super::endpoint::{Endpoint, Scope};
 use super::lanes::{Landing, LaneKey};
 use super::state::Deliveries;
-use super::tell::{Notice, event_text};
+use super::tell::Notice;
 use crate::due::{Due, DueSet};
 use crate::effect::Effect;
 use crate::jobs::{Job, Jobs};
@@ -35,9 +35,7 @@ impl Send {
     /// The native event; `None` if it is a job's, and there is no record of that.
     #[must_use]
     pub fn event(&self) -> Option<Arc<str>> {
-        let told = self.job.as_ref().zip(self.delivery.change.as_ref());
-        let body = self.delivery.body.clone();
-        body.or_else(|| told.map(|(job, change)| event_text(&self.delivery, job, change)))
+        self.delivery.event(self.job.as_deref())
     }
 }
 

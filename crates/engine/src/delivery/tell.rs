@@ -1,10 +1,10 @@
-//! From a change of a job to deliveries, and the one place that writes the native event.
+//! From a change of a job to deliveries.
 
 use std::sync::Arc;
 
 use serde_json::json;
 
-use abide_wire::{Event, EventKind, FaultKind, Timestamp, WebhookTarget};
+use abide_wire::{EventKind, FaultKind, Timestamp, WebhookTarget};
 
 use super::delivery::{Delivery, Standing};
 use super::due::Send;
@@ -14,7 +14,7 @@ use super::lanes::Breaker;
 use super::state::Deliveries;
 use crate::effect::Touch;
 use crate::fault::WebhookFaults;
-use crate::jobs::{Change, Job, Jobs, State};
+use crate::jobs::{Job, Jobs, State};
 use crate::{DeliveryKey, EndpointKey, Rng};
 
 /// The `type` of a test delivery.
@@ -136,18 +136,6 @@ pub(super) fn event_of(job: &Job) -> EventKind {
         (State::Running, Some(State::Running)) => EventKind::Progress,
         (State::Running, _) => EventKind::Started,
     }
-}
-
-/// The native event of that change of a job, which may have changed further.
-pub(super) fn event_text(delivery: &Delivery, job: &Job, change: &Change) -> Arc<str> {
-    let event = Event {
-        kind: EventKind::from(delivery.event.as_ref().to_owned()),
-        timestamp: change.at,
-        data: job.seen_at(delivery.revision, Some(change), None),
-    };
-    serde_json::to_string(&event)
-        .expect("a job has no map with keys that are not text")
-        .into()
 }
 
 /// The native event of a test.

@@ -135,7 +135,12 @@ fn find_shown(
 ) -> Result<wire::Delivery, ApiError> {
     let found = state.board.webhooks().delivery(caller.owner, key);
     let (delivery, endpoint) = found.ok_or(Refusal::NoSuchDelivery)?;
-    Ok(show(&delivery, &endpoint, usize::MAX))
+    let mut shown = show(&delivery, &endpoint, usize::MAX);
+    let job = delivery.job.and_then(|job| find(state, caller, job).ok());
+    shown.body = delivery
+        .event(job.as_deref())
+        .map(|event| event.as_ref().to_owned());
+    Ok(shown)
 }
 
 async fn delivery_after(
@@ -166,6 +171,7 @@ fn show(delivery: &Delivery, endpoint: &Endpoint, answer_max: usize) -> wire::De
         created_at: delivery.created_at,
         next_attempt_at,
         delivered_at,
+        body: None,
         attempts: delivery
             .attempts
             .iter()

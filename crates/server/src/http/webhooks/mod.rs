@@ -102,7 +102,7 @@ pub(super) const ROUTES: &[Row] = &[
         )]),
     Row::get("/v1/deliveries/{id}", deliveries::read)
         .about("Webhooks", "readDelivery", "Read a delivery")
-        .text("With every attempt, and up to 16 KiB of each answer.")
+        .text("With what is sent, every attempt, and up to 16 KiB of each answer.")
         .params(&[DELIVERY])
         .answers(&[Response::json::<wire::Delivery>(200, "The delivery.")]),
     Row::post("/v1/deliveries/{id}/retry", deliveries::retry)
