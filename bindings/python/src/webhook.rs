@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use abide::Event;
 use abide::webhook::{self, ReplayGuard, Secret, Signed};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::schedule::seconds;
@@ -95,12 +95,13 @@ impl Inbox {
         }
     }
 
-    /// Whether a delivery of that id is the first.
-    fn is_new(&self, id: &str) -> bool {
+    /// Whether a delivery of that id is the first. Raises if too many have come at once to remember another.
+    fn is_new(&self, id: &str) -> PyResult<bool> {
         self.seen
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .is_new(id)
+            .is_new(id, webhook::now())
+            .map_err(|full| PyRuntimeError::new_err(full.to_string()))
     }
 
     /// Forgets that a delivery of that id has come.

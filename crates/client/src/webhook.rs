@@ -4,15 +4,17 @@
 //! has been checked over the very bytes that came:
 //!
 //! ```
-//! use abide::webhook::{Delivery, ReplayGuard, Verifier};
+//! use abide::webhook::{self, Delivery, ReplayGuard, Verifier};
 //!
 //! # fn handle(headers: &http::HeaderMap, body: &[u8], verifier: &Verifier, guard: &mut ReplayGuard) -> u16 {
 //! let delivery = match Delivery::verified(verifier, headers, body) {
 //!     Ok(delivery) => delivery,
 //!     Err(_) => return 401,
 //! };
-//! if !guard.is_new(&delivery.id) {
-//!     return 204; // The sender got no answer to the first one, and asks again.
+//! match guard.is_new(&delivery.id, webhook::now()) {
+//!     Ok(true) => {}
+//!     Ok(false) => return 204, // The sender got no answer to the first one, and asks again.
+//!     Err(_) => return 503,    // Too many at once: it comes back.
 //! }
 //! if let Some(job) = delivery.job() {
 //!     // An `abide::Inbox` takes it in, or whatever you keep jobs in.
@@ -34,7 +36,8 @@ use serde::Deserialize;
 use abide_wire::{Event, Job, Timestamp};
 
 pub use abide_wire::webhook::{
-    ReplayGuard, Secret, SecretError, Signed, TOLERANCE, Verifier, VerifyError, seconds_of, sign,
+    GuardFull, ReplayGuard, Secret, SecretError, Signed, TOLERANCE, Verifier, VerifyError,
+    seconds_of, sign,
 };
 
 use crate::rt;

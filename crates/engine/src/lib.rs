@@ -20,6 +20,7 @@
 //! | [`stored`] | how many bytes the records take |
 //! | [`fault`] | whether a fault meets the n-th occasion |
 //! | [`rng`] | every random draw, by a hash of what it is for |
+//! | `same` | when two JSON texts say the same |
 //! | [`key`], [`json`], [`intern`], [`hash`] | names, free-form JSON, shared texts, quick maps |
 
 pub mod command;
@@ -36,6 +37,7 @@ pub mod key;
 pub mod meta;
 pub mod policy;
 pub mod rng;
+mod same;
 pub mod snapshot;
 pub mod stored;
 

@@ -50,6 +50,8 @@ pub const ID_BYTES_MAX: usize = 256;
 pub const SIGNATURES_MAX: usize = 16;
 /// How many ids a [`ReplayGuard`] remembers by default.
 pub const REPLAY_IDS: usize = 65_536;
+/// How many times its capacity a [`ReplayGuard`] remembers at most, while their signatures may still be good.
+pub const REPLAY_GROWTH_MAX: usize = 16;
 
 /// What a secret's text begins with.
 const SECRET_PREFIX: &str = "whsec_";
@@ -343,17 +345,24 @@ fn decode_mac(text: &str) -> Option<[u8; 32]> {
 /// Remembers which deliveries have been taken, so that each is taken once.
 ///
 /// A sender that gets no answer sends again with the same id, and an attacker who overheard a delivery can repeat it within
-/// the tolerance. Ask after verifying, so that only senders with a secret can fill the memory: `SeenId` is 16 bytes of
-/// a hash however long the id is, and beyond the capacity the oldest is forgotten.
+/// the tolerance. Ask after verifying, so that only senders with a secret can fill the memory: an id takes 16 bytes of
+/// a hash however long it is. Beyond the capacity the oldest is forgotten, once it is older than twice the tolerance: till then
+/// its signature may still be good. If [`REPLAY_GROWTH_MAX`] times the capacity don't suffice for that, further ones are refused.
 ///
 /// It forgets with the process. Where a delivery must have its effect once across restarts, keep the ids with the effect.
 #[derive(Clone, Debug)]
 pub struct ReplayGuard {
     seen: HashSet<SeenId>,
     /// In order of arrival, for forgetting the oldest.
-    order: VecDeque<SeenId>,
+    order: VecDeque<(SeenId, Timestamp)>,
     capacity: usize,
+    tolerance: Duration,
 }
+
+/// A [`ReplayGuard`] has no room for another delivery. Ask the sender to come back, for instance with `503`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more deliveries have come within their tolerance than can be remembered")]
+pub struct GuardFull;
 
 /// The first 16 bytes of the hash of an id.
 type SeenId = [u8; 16];
@@ -365,36 +374,58 @@ impl Default for ReplayGuard {
 }
 
 impl ReplayGuard {
-    /// Remembers that many ids, at least one; some 50 bytes each.
+    /// Remembers that many ids, at least one; some 60 bytes each.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self {
             seen: HashSet::new(),
             order: VecDeque::new(),
             capacity: capacity.max(1),
+            tolerance: TOLERANCE,
         }
     }
 
-    /// Notes the id; `true` the first time it is seen.
-    pub fn is_new(&mut self, id: &str) -> bool {
+    /// The tolerance of the [`Verifier`] before it; [`TOLERANCE`] by default.
+    #[must_use]
+    pub const fn tolerance(mut self, tolerance: Duration) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// Notes the id at `now`; `true` the first time it is seen.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for it. It isn't noted.
+    pub fn is_new(&mut self, id: &str, now: Timestamp) -> Result<bool, GuardFull> {
         let id = seen_id(id);
-        if !self.seen.insert(id) {
-            return false;
+        if self.seen.contains(&id) {
+            return Ok(false);
         }
-        self.order.push_back(id);
-        if self.order.len() > self.capacity
-            && let Some(oldest) = self.order.pop_front()
+        // A timestamp may lie ahead by the tolerance and is good until it lies behind by as much.
+        let kept = self.tolerance * 2;
+        while self.order.len() >= self.capacity
+            && let Some((oldest, at)) = self.order.front()
+            && now.since(*at) > kept
         {
-            self.seen.remove(&oldest);
+            self.seen.remove(oldest);
+            self.order.pop_front();
         }
-        true
+        if self.order.len() >= self.capacity.saturating_mul(REPLAY_GROWTH_MAX) {
+            return Err(GuardFull);
+        }
+        self.seen.insert(id);
+        self.order.push_back((id, now));
+        Ok(true)
     }
 
     /// Takes the note back, for a delivery that could not be dealt with and that the sender will repeat.
     pub fn forget(&mut self, id: &str) {
         let id = seen_id(id);
-        if self.seen.remove(&id) {
-            self.order.retain(|other| *other != id);
+        if self.seen.remove(&id)
+            && let Some(at) = self.order.iter().rposition(|(other, _)| *other == id)
+        {
+            self.order.remove(at);
         }
     }
 

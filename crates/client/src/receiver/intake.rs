@@ -16,7 +16,7 @@ use abide_wire::limits::EVENT_BYTES_MAX;
 use crate::inbox::Inbox;
 use crate::rt::timeout;
 use crate::telemetry;
-use crate::webhook::{Delivery, ReplayGuard, Verifier};
+use crate::webhook::{Delivery, GuardFull, ReplayGuard, Verifier, now};
 
 /// How long a body may take.
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
@@ -81,13 +81,12 @@ impl Intake {
         if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
             return refuse(StatusCode::BAD_REQUEST, "the body is no JSON");
         }
-        let Some(note) = self.note(&delivery.id) else {
-            return Ok(());
-        };
-        let undo = match note {
-            Note::New(undo) => undo,
+        let undo = match self.note(&delivery.id) {
+            Ok(Note::New(undo)) => undo,
+            Ok(Note::Taken) => return Ok(()),
+            Err(full) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &full.to_string()),
             // To acknowledge it would lose it, should the one that is being dealt with come to nothing.
-            Note::UnderWay => {
+            Ok(Note::UnderWay) => {
                 return refuse(StatusCode::SERVICE_UNAVAILABLE, "it is being dealt with");
             }
         };
@@ -103,19 +102,21 @@ impl Intake {
         Ok(())
     }
 
-    /// Notes the delivery as seen; `None` where it has been dealt with before.
-    fn note(&self, id: &str) -> Option<Note<'_>> {
+    /// Notes the delivery as seen.
+    fn note(&self, id: &str) -> Result<Note<'_>, GuardFull> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.guard.is_new(id) {
+        if seen.guard.is_new(id, now())? {
             seen.under_way.insert(id.to_owned());
-            Some(Note::New(Undo {
+            return Ok(Note::New(Undo {
                 intake: self,
                 id: id.to_owned(),
                 is_kept: false,
-            }))
-        } else {
-            seen.under_way.contains(id).then_some(Note::UnderWay)
+            }));
         }
+        Ok(match seen.under_way.contains(id) {
+            true => Note::UnderWay,
+            false => Note::Taken,
+        })
     }
 }
 
@@ -125,6 +126,8 @@ enum Note<'a> {
     New(Undo<'a>),
     /// It is being dealt with by another request.
     UnderWay,
+    /// It has been dealt with before.
+    Taken,
 }
 
 /// Takes the note of a delivery back when it is dropped, unless the delivery was taken: also where the sender gives up half

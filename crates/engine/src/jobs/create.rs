@@ -22,6 +22,7 @@ use crate::entry::{Entries, Entry};
 use crate::hash::FastMap;
 use crate::policy::Policy;
 use crate::rng::{digest, seed_of_key, seed_of_occurrence};
+use crate::same::digest_of;
 use crate::snapshot::PartKey;
 use crate::stored::IDEMPOTENCY_BYTES;
 use crate::{JobKey, Json, Owner};
@@ -342,13 +343,14 @@ fn body_digest(new: &NewJob<Json>) -> u64 {
         .as_ref()
         .and_then(|simulate| serde_json::to_vec(simulate).ok())
         .unwrap_or_default();
-    fn text(json: &Option<Json>) -> &[u8] {
-        json.as_ref().map_or(b"", |json| json.get().as_bytes())
-    }
+    let value = |json: &Option<Json>| {
+        let json = json.as_ref().map(|json| digest_of(json).to_le_bytes());
+        json.map(Vec::from).unwrap_or_default()
+    };
     digest(&[
         new.kind.as_deref().unwrap_or(KIND_DEFAULT).as_bytes(),
-        text(&new.input),
-        text(&new.metadata),
+        &value(&new.input),
+        &value(&new.metadata),
         &simulate,
         &[u8::from(new.worker == Some(Worker::External))],
     ])

@@ -24,6 +24,7 @@ mod feed;
 mod find;
 pub mod gate;
 mod hold;
+mod instant;
 mod jobs;
 mod json;
 pub mod limits;

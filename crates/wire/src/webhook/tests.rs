@@ -199,16 +199,48 @@ fn a_secret_has_bounds_and_hides_itself() {
 #[test]
 fn the_replay_guard_takes_each_id_once_in_bounded_memory() {
     let mut guard = ReplayGuard::new(3);
+    let now = at(1_000_000);
     for id in ["a", "b", "c"] {
-        assert!(guard.is_new(id));
-        assert!(!guard.is_new(id));
+        assert_eq!(guard.is_new(id, now), Ok(true));
+        assert_eq!(guard.is_new(id, now), Ok(false));
     }
     guard.forget("b");
-    assert!(guard.is_new("b"));
-    assert!(guard.is_new("d"), "the fourth pushes out the oldest");
+    assert_eq!(guard.is_new("b", now), Ok(true));
+    let later = now + 3 * TOLERANCE;
+    assert_eq!(
+        guard.is_new("d", later),
+        Ok(true),
+        "it takes the oldest's place"
+    );
     assert_eq!(guard.len(), 3);
-    assert!(guard.is_new("a"));
-    assert!(!guard.is_new("b"));
+    assert_eq!(guard.is_new("a", later), Ok(true));
+    assert_eq!(guard.is_new("b", later), Ok(false));
+}
+
+/// Whatever passes the verifier is taken once, however many come: a captured delivery is good for twice the tolerance at most.
+#[test]
+fn the_replay_guard_keeps_an_id_as_long_as_its_signature_is_good_and_refuses_when_full() {
+    let mut guard = ReplayGuard::new(10);
+    let begun = at(1_000_000);
+    assert_eq!(guard.is_new("captured", begun), Ok(true));
+    let full = 10 * REPLAY_GROWTH_MAX;
+    for n in 1..full {
+        let now = begun + Duration::from_secs(n as u64);
+        assert_eq!(guard.is_new(&n.to_string(), now), Ok(true), "{n}");
+        assert_eq!(guard.is_new("captured", now), Ok(false), "{n}");
+    }
+    let last = begun + 2 * TOLERANCE;
+    assert_eq!(guard.is_new("more", last), Err(GuardFull));
+    assert_eq!(guard.is_new("captured", last), Ok(false));
+    assert_eq!(guard.len(), full);
+    let over = last + Duration::from_secs(1);
+    assert_eq!(guard.is_new("more", over), Ok(true));
+    assert_eq!(guard.len(), full, "one went for it");
+
+    let mut strict = ReplayGuard::new(1).tolerance(Duration::from_secs(1));
+    assert_eq!(strict.is_new("a", begun), Ok(true));
+    assert_eq!(strict.is_new("b", begun + Duration::from_secs(3)), Ok(true));
+    assert_eq!(strict.len(), 1);
 }
 
 /// The official crate reads the real clock when it verifies, so this one test does too.

@@ -279,8 +279,7 @@ fn state_of(word: &str) -> Option<JobState> {
 }
 
 fn instant(text: &str) -> Result<Timestamp, String> {
-    text.parse()
-        .map_err(|error: abide_wire::time::ParseTimeError| format!("is no instant: {error}"))
+    crate::http::instant::read(text).map_err(|error| format!("is no instant: {error}"))
 }
 
 /// The same query with another token.

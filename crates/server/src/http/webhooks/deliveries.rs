@@ -17,7 +17,7 @@ use crate::http::call::Call;
 use crate::http::error::{ApiError, soon};
 use crate::http::find::{find, key_of as job_key_of};
 use crate::http::state::AppState;
-use crate::http::{json, paging};
+use crate::http::{instant, json, paging};
 
 /// How much of an answer lists show, in bytes.
 const ANSWER_IN_LISTS_MAX: usize = 1_024;
@@ -30,6 +30,7 @@ const OF_JOB_MAX: usize = 1_000;
 #[into_params(parameter_in = Query)]
 pub(super) struct ReplayQuery {
     /// Only what happened since then.
+    #[serde(default, deserialize_with = "instant::optional")]
     since: Option<Timestamp>,
     /// Also what was delivered.
     #[serde(default)]
