@@ -1,28 +1,55 @@
 #!/usr/bin/env bash
-# Builds the package for TypeScript, runs its tests, and looks at what would be published.
+# Builds the package for TypeScript, runs its tests, looks at what would be published, and installs that as a user does: the
+# vendors' SDKs over pollUntil, Express, Vitest, and every block of docs/typescript.md.
 #
 # Usage: checks/typescript.sh
-# Installs its tools from npm into sdks/typescript/node_modules, and Debian's npm where it is missing. ABIDE names the
-# server's binary to test against; the debug build by default.
+# Installs its tools from npm into sdks/typescript and target/checks/typescript, and Debian's npm where it is missing. ABIDE
+# names the server's binary to test against; the debug build by default.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source checks/common/shell.sh
+
+# install: what package-lock.json lists; what is there already from the same list stays.
+install() {
+  if ! cmp -s package-lock.json node_modules/installed.json; then
+    npm ci --no-audit --no-fund --loglevel=error
+    cp package-lock.json node_modules/installed.json
+  fi
+}
 
 packages npm=npm
 program
 ABIDE=$(realpath "$ABIDE")
 export ABIDE
 
-cd sdks/typescript
-# What is there already from the same list stays.
-if ! cmp -s package-lock.json node_modules/installed.json; then
-  npm ci --no-audit --no-fund --loglevel=error
-  cp package-lock.json node_modules/installed.json
-fi
-npx prettier --check --log-level warn src test
-npm run --silent build
-npx tsc -p test
-timeout --kill-after=10 300 node --test --test-reporter=dot test-build/
-npx publint --strict
-# The package is of ES modules alone.
-npx attw --pack . --profile esm-only --quiet
+work=$PWD/target/checks/typescript
+package=$PWD/sdks/typescript
+mkdir -p "$work"
+(
+  cd "$package"
+  install
+  npx prettier --check --log-level warn src test
+  npm run --silent build
+  npx tsc -p test
+  timeout --kill-after=10 300 node --test --test-reporter=dot test-build/
+  npx publint --strict
+  # The package is of ES modules alone.
+  npx attw --pack . --profile esm-only --quiet
+  npm pack --silent --pack-destination "$work" >"$work/packed"
+)
+
+cp checks/typescript/*.mjs checks/typescript/package*.json "$work"/
+cd "$work"
+install
+rm -rf node_modules/abide-client
+mkdir node_modules/abide-client
+tar -xzf "$(cat packed)" -C node_modules/abide-client --strip-components 1
+cd - >/dev/null
+
+start "$work/serve.log" serve --ephemeral --listen 127.0.0.1:0 --rate-limit off --duration 2s --error-chance 0
+export SERVER_URL=$url DOCS="$PWD/docs/typescript.md $PWD/docs/migrating/000.md $PWD/docs/migrating/001.md $package/README.md"
+export TSC=$package/node_modules/typescript/lib/tsc.js TYPES=$package/node_modules/@types
+cd "$work"
+timeout --kill-after=10 120 npx vitest run --reporter=dot vitest.spec.mjs
+# The output of passing tests has the table.
+timeout --kill-after=10 300 node --test --test-reporter=spec ./*.test.mjs

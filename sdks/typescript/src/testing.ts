@@ -48,13 +48,13 @@ export class TestServer {
   }
 
   /**
-   * Forgets what was asked, and begins all draws anew: call it before each test, and each is alone in the world. What a
-   * test has set by `simulate` is as it was at the start.
+   * Forgets all jobs, webhooks and counts, and begins all draws anew: call it before each test, and each is alone in the
+   * world. What a test has set by `simulate` is as it was at the start.
    */
   async reset(): Promise<void> {
     const { scenario = null, seed = 1 } = this.#options;
-    // Servers before this route forget their jobs when they end.
-    if ((await this.#send("POST", "/v1/reset")).status >= 500) throw new Error("the server can't be reset");
+    const answer = await this.#send("POST", "/v1/reset");
+    if (!answer.ok) throw new Error(`the server can't be reset: ${await answer.text()}`);
     await this.simulate({ scenario, seed });
   }
 
@@ -125,7 +125,9 @@ export const startAbide = async (options: ServerOptions = {}): Promise<TestServe
   if (clock) words.push("--clock", clock);
   if (speed) words.push("--speed", String(speed));
   if (scenario) words.push("--scenario", scenario);
-  const server = spawn(program, [...words, ...args], { stdio: ["ignore", "ignore", "pipe"] });
+  // The settings are those that are said here, whatever else the environment says.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("ABIDE")));
+  const server = spawn(program, [...words, ...args], { stdio: ["ignore", "ignore", "pipe"], env });
   let log = "",
     failed: Error | undefined;
   server.stderr.on("data", (text: Buffer) => (log = (log + text.toString()).slice(-4000)));

@@ -3,68 +3,71 @@
 import { UsageError } from "../error.js";
 import type { Looked } from "../target/closure.js";
 
-/** The words for a job that has ended, well or not, in small letters alone. */
-const ENDED =
-  "succeeded success successful complete completed done ready finished ended dubbed " +
-  "fail failed failure error errored canceled cancelled aborted expired rejected timedout timeout incomplete deleted " +
-  "stopped terminated partialfailure validationfailed";
+/** The words for a job that has ended, well or not, in small letters and nothing else, as they are compared. */
+export const ENDED: string =
+  "aborted canceled cancelled complete completed contentmoderated deleted done dubbed ended error errored expired fail " +
+  "failed failure finished incomplete moderated partialfailure ready rejected requestmoderated stopped succeeded " +
+  "success successful terminated timedout timeout validationfailed";
 
-/** The words for a job that has not. */
-const RUNNING =
-  "created pending queued inqueue waiting throttled scheduled submitted accepted starting started notstarted " +
-  "preparing validating running inprogress processing dubbing generating rendering dreaming translating indexing " +
-  "transcribing active working finalizing canceling cancelling cancellationrequested aborting timingout suspended " +
-  "downloading uploading";
+/** The words for a job that hasn't. */
+export const RUNNING: string =
+  "aborting accepted active booting building canceling cancellationrequested cancelling created downloading dreaming " +
+  "dubbing finalizing generating indexing initializing inprogress inqueue new notstarted pending preparing " +
+  "preprocessing processing provisioning queued queueing rendering running scheduled started starting submitted " +
+  "submitting suspended throttled timingout training transcoding transcribing translating uploading validating " +
+  "waiting working";
 
-const includes = (words: string, word: string): boolean => ` ${words} `.includes(` ${word} `);
-
-/** Where answers have the word, one level down at most. */
-const PLACES = ["status", "state", "task_status", "taskStatus"];
-const LEVELS = ["data", "output", "job", "metadata", "response"];
+/** Where answers have the word, and in which parts of them. */
+const PLACES = ["status", "state", "task_status", "job_status"];
+const PARTS = ["data", "output", "job", "task", "metadata"];
 
 type Shape = Record<string, unknown>;
 
-const find = (value: Shape, names: string[]): unknown => {
-  for (const level of [value, ...LEVELS.map((level) => value[level])]) {
-    for (const name of names) {
-      const found = (level as Shape | undefined | null)?.[name];
-      if (found !== undefined && found !== null && typeof found !== "object") return found;
-    }
-  }
-  return undefined;
-};
+const isShape = (value: unknown): value is Shape => typeof value === "object" && value !== null;
+
+const includes = (words: string, word: string): boolean => ` ${words} `.includes(` ${word} `);
+
+/** The word for a state as it is compared. `JOB_STATE_RUNNING` is how Google's enumerations have it. */
+const plain = (value: unknown): string =>
+  typeof value === "string"
+    ? value
+        .toLowerCase()
+        .replace(/[^a-z]/g, "")
+        .replace(/^jobstate/, "")
+    : "";
 
 /**
- * Reads a value. `done: true`, as long-running operations of Google have it, and `done: false` count before any word. A
- * word that no list knows means that the job is running, and `warn` is told of it.
+ * Reads a value. `done`, as long-running operations of Google have it, counts before any word. A word that no list knows
+ * means that the job is running, and `warn` is told of it.
  */
 export const recognize = (value: unknown, warn: (warning: string) => void): Looked => {
-  const shape = (value ?? {}) as Shape;
-  if (typeof value === "object" && typeof shape.done === "boolean") return { done: shape.done, ...hints(shape) };
-  const word = find(shape, PLACES);
-  if (typeof word !== "string") {
+  const shape = isShape(value) ? value : {},
+    parts = [shape, ...PARTS.map((name) => shape[name]).filter(isShape)];
+  const said = [...parts.flatMap((part) => PLACES.map((name) => part[name])), value].find(plain) as string | undefined;
+  let { done } = shape;
+  if (typeof done !== "boolean") {
     // An operation says nothing at all until it is done.
-    if (/(^|\/)operations\//.test(String(shape.name))) return { done: false };
-    throw new UsageError("what the look returned has no status that is known: say by `done` when it is done");
+    if (said === undefined && !("done" in shape) && !/(^|\/)operations\//.test(String(shape.name))) {
+      throw new UsageError("what the look returned has no status that is known: say by `done` when it is done");
+    }
+    const word = plain(said);
+    done = includes(ENDED, word);
+    if (word && !done && !includes(RUNNING, word)) {
+      warn(`"${said}" is no known word for a state, so the job is taken to run: say by \`done\` when it is done`);
+    }
   }
-  const plain = word.toLowerCase().replace(/[^a-z]/g, ""),
-    done = includes(ENDED, plain);
-  if (!done && !includes(RUNNING, plain)) {
-    warn(
-      `nobody knows what the status ${JSON.stringify(word)} means, so it counts as running: ` +
-        "say by `done` when it is done",
-    );
-  }
-  return { done, ...hints(shape) };
-};
-
-/** Progress as a share or in percent, told apart by its size, and the seconds that remain. */
-const hints = (shape: Shape): Omit<Looked, "done"> => {
-  const progress = Number(find(shape, ["progress", "progress_percent", "percent"]) ?? NaN),
-    eta = find(shape, ["eta"]);
+  const { eta, progress } = shape,
+    percent = isShape(progress) ? Number(progress.percent) : Number(progress ?? NaN),
+    [begun, ended] = [shape.created_at, shape.completed_at ?? shape.finished_at ?? shape.ended_at].map(timeOf);
   return {
-    // A progress of 1 may be one percent or all of it.
-    progress: progress > 1 ? progress / 100 : progress < 1 ? progress : undefined,
+    done: !!done,
+    // One of a hundred and all of it look the same.
+    progress: percent > 1 || isShape(progress) ? percent / 100 : percent < 1 ? percent : undefined,
     remaining: typeof eta === "number" && eta >= 0 ? eta * 1000 : undefined,
+    took: done && ended! > begun! ? ended! - begun! : undefined,
   };
 };
+
+/** Milliseconds since 1970, of seconds or milliseconds, told apart by their size, a text or a date. */
+const timeOf = (value: unknown): number =>
+  typeof value === "number" ? (value > 1e11 ? value : value * 1000) : Date.parse(String(value));
