@@ -68,7 +68,7 @@ export const native = (
       }
       // Without a validator every state is news, and is answered at once.
       const validator = until === "done" ? { until } : after === undefined ? {} : { after: String(after) };
-      const wait = String(Math.round(upTo) / 1000);
+      const wait = seconds(upTo);
       try {
         return await look({ url: urlOf(origin, path, { wait, ...validator }) }, "long_poll", terms, stretched(upTo));
       } finally {
@@ -115,3 +115,6 @@ export const native = (
     facts,
   };
 };
+
+/** Seconds as the server reads them, in milliseconds if they aren't whole. */
+const seconds = (ms: number): string => (Math.floor(ms) / 1000).toFixed(Math.floor(ms) % 1000 ? 3 : 0);
