@@ -30,7 +30,7 @@ def directive(duration='1s', error=None):
     return text, {}
 
 class Receiver:
-    """A webhook receiver on loopback. `take(timeout)` gives (headers, body) in order of arrival."""
+    """A webhook receiver on loopback. `take(timeout)` gives (headers, whose names have no case, body) in order of arrival."""
     def __init__(self):
         self.inbox = queue.Queue(); inbox = self.inbox
         class H(BaseHTTPRequestHandler):
@@ -38,7 +38,7 @@ class Receiver:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get('content-length') or 0))
                 self.send_response(200); self.send_header('content-length', '0'); self.end_headers()
-                inbox.put((dict(self.headers.items()), body))
+                inbox.put((self.headers, body))
             def do_OPTIONS(self): self.send_response(200); self.send_header('content-length', '0'); self.end_headers()
         self.server = ThreadingHTTPServer(('127.0.0.1', 0), H); self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()

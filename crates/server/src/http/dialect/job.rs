@@ -315,3 +315,10 @@ pub(super) fn failure(seen: &Seen<'_>) -> Option<(String, String)> {
         .unwrap_or_else(|| error.title.to_string());
     Some((error.code.to_string(), message))
 }
+
+/// Why a job made nothing, for a vendor that has no word for what was canceled.
+pub(super) fn why(seen: &Seen<'_>) -> Option<(String, String)> {
+    let is_canceled = seen.outcome == Some(abide_wire::Outcome::Canceled);
+    let canceled = || ("canceled".to_owned(), "it was canceled".to_owned());
+    failure(seen).or_else(|| is_canceled.then(canceled))
+}

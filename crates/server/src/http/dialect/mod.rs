@@ -19,6 +19,7 @@
 //! | [`directive`] | how a request says what shall happen to its job |
 //! | [`vendor`] | its words: keys and errors |
 
+mod assemblyai;
 mod classic;
 mod directive;
 mod files;
@@ -59,6 +60,7 @@ pub(super) struct Dialect {
 
 /// All of them.
 pub(super) const DIALECTS: &[Dialect] = &[
+    assemblyai::DIALECT,
     classic::DIALECT,
     heygen::DIALECT,
     replicate::DIALECT,

@@ -1,0 +1,44 @@
+//! AssemblyAI: transcripts, `https://api.assemblyai.com`.
+//!
+//! A create is answered with the whole transcript, as a read is. There is no cancel. A webhook tells the id and the status
+//! alone, unsigned, with a header that the create has chosen.
+
+mod transcript;
+mod webhooks;
+mod wire;
+
+use abide_engine::fault::Purpose;
+
+use super::Dialect;
+use super::vendor::Vendor;
+use crate::http::access::KeyForm;
+use crate::http::route::{Counts, Meets, Row};
+
+/// All that the rest of the server knows of it.
+pub(super) const DIALECT: Dialect = Dialect {
+    name: "assemblyai",
+    rows: ROUTES,
+    words: &Vendor {
+        keys: &[KeyForm::Raw],
+        error: wire::error,
+    },
+    trees: None,
+    tell: webhooks::tell,
+    tag: None,
+};
+
+/// The routes.
+const ROUTES: &[Row] = &[
+    Row::post("/v2/transcript", transcript::create)
+        .takes_body()
+        .meets(Meets::Create)
+        .counts(Counts::Create),
+    Row::get("/v2/transcript", transcript::list).counts(Counts::Refusals),
+    Row::get("/v2/transcript/{id}", transcript::read)
+        .job(transcript::subject)
+        .meets(Meets::Job(Purpose::Read))
+        .counts(Counts::Read),
+    Row::delete("/v2/transcript/{id}", transcript::delete)
+        .job(transcript::subject)
+        .meets(Meets::Job(Purpose::Write)),
+];
