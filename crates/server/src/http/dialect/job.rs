@@ -269,6 +269,25 @@ pub(super) fn cancel(
     })
 }
 
+/// Cancels that job, and answers so.
+///
+/// # Errors
+///
+/// There is no such job.
+pub(super) fn end(
+    state: &AppState,
+    call: &Call,
+    job: JobKey,
+    answer: Answer,
+) -> Result<Outcome, ApiError> {
+    let owner = call.caller.owner;
+    let state = state.clone();
+    soon(async move {
+        state.commands.ask(Cancel { owner, job }).await?;
+        Ok(answer)
+    })
+}
+
 /// Removes the record of that job, which is canceled first if it hasn't ended, and answers so.
 ///
 /// # Errors

@@ -18,6 +18,8 @@ use crate::http::state::AppState;
 const BATCH: usize = 500;
 /// How often they are for one page, whose jobs may lie far apart; then the page is short, and has a next one.
 const BATCHES_MAX: usize = 10;
+/// How many jobs may come before a page that is counted from the newest job.
+const SKIPPED_MAX: usize = 1_000;
 
 /// One page, the newest job first.
 #[derive(Debug)]
@@ -91,4 +93,27 @@ pub(super) fn limit(
             "in the query: `{name}` must be 1 to {max}, but is {text}"
         ))
     })
+}
+
+/// The jobs of that sort after the first `skip`, at most `limit` of them, and whether there are more: for vendors that count
+/// pages.
+///
+/// # Errors
+///
+/// More than [`SKIPPED_MAX`] are to be skipped.
+pub(super) fn window(
+    state: &AppState,
+    call: &Call,
+    thing: &Thing,
+    (skip, limit): (usize, usize),
+    each: fn(&Seen<'_>) -> Value,
+) -> Result<(Vec<Value>, bool), ApiError> {
+    if skip > SKIPPED_MAX {
+        let why =
+            format!("in the query: a list goes {SKIPPED_MAX} back, but {skip} were asked for");
+        return Err(ApiError::invalid_member(why));
+    }
+    let mut page = page(state, call, thing, skip + limit, None, each);
+    let items = page.items.split_off(skip.min(page.items.len()));
+    Ok((items, page.next.is_some()))
 }

@@ -21,6 +21,7 @@
 
 mod assemblyai;
 mod classic;
+mod dashscope;
 mod directive;
 mod files;
 mod heygen;
@@ -62,6 +63,7 @@ pub(super) struct Dialect {
 pub(super) const DIALECTS: &[Dialect] = &[
     assemblyai::DIALECT,
     classic::DIALECT,
+    dashscope::DIALECT,
     heygen::DIALECT,
     replicate::DIALECT,
     runway::DIALECT,

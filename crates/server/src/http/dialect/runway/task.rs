@@ -1,6 +1,5 @@
 //! Tasks: create, read, cancel or remove.
 
-use abide_engine::Cancel;
 use http::StatusCode;
 use serde_json::json;
 
@@ -10,7 +9,7 @@ use crate::http::call::Call;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request};
 use crate::http::dialect::thing::Thing;
-use crate::http::error::{ApiError, soon};
+use crate::http::error::ApiError;
 use crate::http::json;
 use crate::http::route::Subject;
 use crate::http::state::AppState;
@@ -50,16 +49,11 @@ pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
 pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     check_version(call)?;
     let task = TASK.in_path(state, call)?;
-    let (owner, job) = (call.caller.owner, task.key);
     let gone = empty(StatusCode::NO_CONTENT);
-    if task.is_done() {
-        return job::remove(state, call, job, gone);
+    match task.is_done() {
+        true => job::remove(state, call, task.key, gone),
+        false => job::end(state, call, task.key, gone),
     }
-    let state = state.clone();
-    soon(async move {
-        state.commands.ask(Cancel { owner, job }).await?;
-        Ok(gone)
-    })
 }
 
 /// The task that a request is about.

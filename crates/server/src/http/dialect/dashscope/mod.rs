@@ -1,0 +1,52 @@
+//! `DashScope`, Alibaba's Model Studio: tasks, `https://dashscope.aliyuncs.com`.
+//!
+//! A task can be canceled only while it is pending. A task that nobody knows is answered as one whose status is `UNKNOWN`.
+//! There are no webhooks.
+
+mod task;
+mod wire;
+
+use abide_engine::fault::Purpose;
+
+use super::Dialect;
+use super::vendor::Vendor;
+use crate::http::access::KeyForm;
+use crate::http::route::{Counts, Meets, Row};
+
+/// All that the rest of the server knows of it.
+pub(super) const DIALECT: Dialect = Dialect {
+    name: "dashscope",
+    rows: ROUTES,
+    words: &Vendor {
+        keys: &[KeyForm::Bearer],
+        error: wire::error,
+    },
+    trees: None,
+    tell: |_| None,
+    tag: None,
+};
+
+const fn create(path: &'static str) -> Row {
+    Row::post(path, task::create)
+        .takes_body()
+        .meets(Meets::Create)
+        .counts(Counts::Create)
+}
+
+/// The routes.
+const ROUTES: &[Row] = &[
+    create("/api/v1/services/aigc/video-generation/video-synthesis"),
+    create("/api/v1/services/aigc/image2video/video-synthesis"),
+    create("/api/v1/services/aigc/text2image/image-synthesis"),
+    create("/api/v1/services/aigc/image2image/image-synthesis"),
+    create("/api/v1/services/audio/asr/transcription"),
+    Row::get("/api/v1/tasks", task::list).counts(Counts::Refusals),
+    Row::get("/api/v1/tasks/", task::list).counts(Counts::Refusals),
+    Row::get("/api/v1/tasks/{id}", task::read)
+        .job(task::subject)
+        .meets(Meets::Job(Purpose::Read))
+        .counts(Counts::Read),
+    Row::post("/api/v1/tasks/{id}/cancel", task::cancel)
+        .job(task::subject)
+        .meets(Meets::Job(Purpose::Write)),
+];

@@ -1,0 +1,105 @@
+//! Tasks: create, read, list, cancel.
+
+use abide_engine::State;
+use abide_wire::Code;
+use http::StatusCode;
+use serde_json::json;
+
+use super::wire::{made, row, show};
+use crate::http::answer::Outcome;
+use crate::http::call::Call;
+use crate::http::dialect::id::Id;
+use crate::http::dialect::job::{self, Asked, New, request};
+use crate::http::dialect::list::{limit, window};
+use crate::http::dialect::thing::Thing;
+use crate::http::error::ApiError;
+use crate::http::json;
+use crate::http::route::Subject;
+use crate::http::state::AppState;
+
+const ASYNC: &str = "x-dashscope-async";
+const PAGE: usize = 10;
+const PAGE_MAX: usize = 100;
+const PAGES_MAX: usize = 1_000;
+
+/// A task.
+pub(super) const TASK: Thing = Thing {
+    kind: "dashscope.task",
+    id: Id::Uuid,
+    show,
+};
+
+/// `POST /api/v1/services/…`
+pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    if call.field(ASYNC) != Some("enable") {
+        let only =
+            "current user api does not support synchronous calls: send `X-DashScope-Async: enable`";
+        let error = ApiError::of(403, Code::new("AccessDenied"), "Only asynchronous calls");
+        return Err(error.detail(only));
+    }
+    let request = request(call)?;
+    if !request["model"].is_string() {
+        return Err(ApiError::invalid_member("`model`: it is required"));
+    }
+    let new = New {
+        input: request,
+        ..New::default()
+    };
+    let asked = Asked {
+        jobs: vec![new],
+        hold: None,
+        answer: |seen| json::answer(StatusCode::OK, &made(&seen[0])),
+    };
+    job::create(state, call, &TASK, asked)
+}
+
+/// `GET /api/v1/tasks/{id}`
+pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let Ok(job) = TASK.in_path(state, call) else {
+        let id = call.param("id")?;
+        let output = json!({"task_id": id, "task_status": "UNKNOWN"});
+        return json::now(StatusCode::OK, &json!({"request_id": id, "output": output}));
+    };
+    Ok(Outcome::Now(job::counted(state, call, &TASK, &job)))
+}
+
+/// `POST /api/v1/tasks/{id}/cancel`
+pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let task = TASK.in_path(state, call)?;
+    if task.state != State::Pending {
+        let error = ApiError::of(
+            400,
+            Code::new("UnsupportedOperation"),
+            "It can't be canceled",
+        );
+        return Err(error.detail("failed to cancel the task, only a PENDING one can be canceled"));
+    }
+    let answer = json::answer(
+        StatusCode::OK,
+        &json!({"request_id": TASK.id.text(task.key)}),
+    );
+    job::end(state, call, task.key, answer)
+}
+
+/// `GET /api/v1/tasks`
+pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let number = limit(call, "page_no", 1, PAGES_MAX)?;
+    let size = limit(call, "page_size", PAGE, PAGE_MAX)?;
+    let skip = (number - 1) * size;
+    let (tasks, has_more) = window(state, call, &TASK, (skip, size), row)?;
+    // Counting all of them would take a look at each.
+    let total = skip + tasks.len() + usize::from(has_more);
+    let list = json!({
+        "data": tasks,
+        "page_no": number,
+        "page_size": size,
+        "total": total,
+        "total_page": total.div_ceil(size),
+    });
+    json::now(StatusCode::OK, &list)
+}
+
+/// The task that a request is about.
+pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
+    TASK.subject(call)
+}
