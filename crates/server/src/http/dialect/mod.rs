@@ -29,6 +29,7 @@ mod hook;
 mod id;
 mod job;
 mod list;
+mod luma;
 mod replicate;
 mod runway;
 mod stream;
@@ -65,6 +66,7 @@ pub(super) const DIALECTS: &[Dialect] = &[
     classic::DIALECT,
     dashscope::DIALECT,
     heygen::DIALECT,
+    luma::DIALECT,
     replicate::DIALECT,
     runway::DIALECT,
 ];

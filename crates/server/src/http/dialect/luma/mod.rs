@@ -1,0 +1,76 @@
+//! Luma Dream Machine: generations, `https://api.lumalabs.ai`.
+//!
+//! Lists are read by offset. A `callback_url` is told the generation at each change of its state, unsigned. There is no cancel.
+
+mod generation;
+mod wire;
+
+use abide_engine::fault::Purpose;
+
+use super::Dialect;
+use super::vendor::Vendor;
+use crate::http::access::KeyForm;
+use crate::http::route::{Counts, Handler, Meets, Row};
+
+/// All that the rest of the server knows of it.
+pub(super) const DIALECT: Dialect = Dialect {
+    name: "luma",
+    rows: ROUTES,
+    words: &Vendor {
+        keys: &[KeyForm::Bearer],
+        error: wire::error,
+    },
+    trees: None,
+    tell: wire::tell,
+    tag: None,
+};
+
+const fn create(path: &'static str, handler: Handler) -> Row {
+    Row::post(path, handler)
+        .takes_body()
+        .meets(Meets::Create)
+        .counts(Counts::Create)
+}
+
+/// The routes.
+const ROUTES: &[Row] = &[
+    create("/dream-machine/v1/generations", generation::create_video),
+    create(
+        "/dream-machine/v1/generations/video",
+        generation::create_video,
+    ),
+    create(
+        "/dream-machine/v1/generations/video/modify",
+        generation::create_video,
+    ),
+    create(
+        "/dream-machine/v1/generations/video/reframe",
+        generation::create_video,
+    ),
+    create(
+        "/dream-machine/v1/generations/image",
+        generation::create_image,
+    ),
+    create(
+        "/dream-machine/v1/generations/image/reframe",
+        generation::create_image,
+    ),
+    create(
+        "/dream-machine/v1/generations/{id}/upscale",
+        generation::create_video,
+    ),
+    create(
+        "/dream-machine/v1/generations/{id}/audio",
+        generation::create_video,
+    ),
+    Row::get("/dream-machine/v1/generations", generation::list).counts(Counts::Refusals),
+    Row::get("/dream-machine/v1/generations/{id}", generation::read)
+        .job(generation::subject)
+        .meets(Meets::Job(Purpose::Read))
+        .counts(Counts::Read),
+    Row::delete("/dream-machine/v1/generations/{id}", generation::delete)
+        .job(generation::subject)
+        .meets(Meets::Job(Purpose::Write)),
+    Row::get("/dream-machine/v1/credits", wire::credits),
+    Row::get("/dream-machine/v1/ping", wire::ping),
+];
