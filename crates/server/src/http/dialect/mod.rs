@@ -33,6 +33,7 @@ mod luma;
 mod replicate;
 mod runway;
 mod stream;
+mod syncso;
 mod thing;
 mod vendor;
 
@@ -69,6 +70,7 @@ pub(super) const DIALECTS: &[Dialect] = &[
     luma::DIALECT,
     replicate::DIALECT,
     runway::DIALECT,
+    syncso::DIALECT,
 ];
 
 impl Dialect {

@@ -1,0 +1,75 @@
+//! Generations: create, read, list.
+
+use http::StatusCode;
+use serde_json::Value;
+
+use super::webhooks;
+use super::wire::{body, show};
+use crate::http::answer::Outcome;
+use crate::http::call::Call;
+use crate::http::dialect::id::Id;
+use crate::http::dialect::job::{self, Asked, New, request};
+use crate::http::dialect::list::page;
+use crate::http::dialect::thing::{Thing, text};
+use crate::http::error::ApiError;
+use crate::http::json;
+use crate::http::route::Subject;
+use crate::http::state::AppState;
+
+const LIST_MAX: usize = 100;
+
+/// A generation.
+pub(super) const GENERATION: Thing = Thing {
+    kind: "syncso.generation",
+    id: Id::Uuid,
+    show,
+};
+
+/// `POST /v2/generate`
+pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let request = request(call)?;
+    if !request["model"].is_string() || !request["input"].is_array() {
+        return Err(ApiError::invalid_member(
+            "`model` and `input` are required, a text and an array",
+        ));
+    }
+    let key = call.field("idempotency-key");
+    let new = New {
+        hook: text(&request, "webhookUrl").map(|url| webhooks::hook(call, url)),
+        input: request,
+        idempotency_key: key.map(|key| format!("syncso {key}")),
+        ..New::default()
+    };
+    let asked = Asked {
+        jobs: vec![new],
+        hold: None,
+        answer: |seen| json::answer(StatusCode::CREATED, &body(&seen[0])),
+    };
+    job::create(state, call, &GENERATION, asked)
+}
+
+/// `GET /v2/generate/{id}`
+pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    job::read(state, call, &GENERATION)
+}
+
+/// `GET /v2/generations`: the newest ones, those of the statuses and ids that are asked for.
+pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let query = call.uri.query().unwrap_or_default();
+    let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).collect();
+    let mut generations = page(state, call, &GENERATION, LIST_MAX, None, body).items;
+    for member in ["status", "id"] {
+        let name = if member == "id" { "ids" } else { member };
+        let wanted = pairs.iter().filter(|(found, _)| found == name);
+        let wanted: Vec<&str> = wanted.flat_map(|(_, values)| values.split(',')).collect();
+        let is_wanted =
+            |shown: &Value| text(shown, member).is_some_and(|value| wanted.contains(&value));
+        generations.retain(|shown| wanted.is_empty() || is_wanted(shown));
+    }
+    json::now(StatusCode::OK, &generations)
+}
+
+/// The generation that a request is about.
+pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
+    GENERATION.subject(call)
+}

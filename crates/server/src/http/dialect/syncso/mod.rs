@@ -1,0 +1,43 @@
+//! sync.so: lip sync, `https://api.sync.so`.
+//!
+//! A `webhookUrl` is told the generation at its end, signed with the secret that the vendor's dashboard shows. Lists are plain
+//! arrays. There is no cancel.
+
+mod generation;
+mod webhooks;
+mod wire;
+
+use abide_engine::fault::Purpose;
+
+use super::Dialect;
+use super::vendor::Vendor;
+use crate::http::access::KeyForm;
+use crate::http::route::{Counts, Meets, Row};
+
+/// All that the rest of the server knows of it.
+pub(super) const DIALECT: Dialect = Dialect {
+    name: "syncso",
+    rows: ROUTES,
+    words: &Vendor {
+        keys: &[KeyForm::Header("x-api-key")],
+        error: wire::error,
+    },
+    trees: None,
+    tell: webhooks::tell,
+    tag: None,
+};
+
+/// The routes.
+const ROUTES: &[Row] = &[
+    Row::post("/v2/generate", generation::create)
+        .takes_body()
+        .meets(Meets::Create)
+        .counts(Counts::Create),
+    Row::get("/v2/generations", generation::list).counts(Counts::Refusals),
+    Row::get("/v2/generate/{id}", generation::read)
+        .job(generation::subject)
+        .meets(Meets::Job(Purpose::Read))
+        .counts(Counts::Read),
+    // The vendor shows it on its dashboard alone.
+    Row::get("/dashboard/webhook-secret", webhooks::secret),
+];
