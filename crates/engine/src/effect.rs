@@ -8,7 +8,7 @@ use crate::hash::FastSet;
 use crate::jobs::{Defaults, Job, Step};
 use crate::snapshot::PartKey;
 use crate::stored::Stored;
-use crate::{JobKey, Rng};
+use crate::{JobKey, Owner, Rng};
 
 /// What readers are told once an entry is durable.
 #[derive(Clone, Debug)]
@@ -18,7 +18,9 @@ pub enum Effect {
     /// A job's record is gone.
     Removed(JobKey),
     /// A job of that kind says something about how long such jobs take.
-    Learned(Arc<str>, Step),
+    Learned(Owner, Arc<str>, Step),
+    /// What was known of an owner's kind is forgotten.
+    Unlearned(Owner, Arc<str>),
     /// The simulator's defaults or its seed have changed.
     Settings(Arc<Defaults>, Rng),
     /// The name stands for this job from now on.

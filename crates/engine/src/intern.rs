@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 
 use abide_wire::Stage;
 
-/// The most kinds that are shared, and whose durations are learned.
+/// The most kinds that are shared, and the most of one owner whose durations are learned.
 pub const KINDS_MAX: usize = 1_000;
 /// The most names of stages that are shared: the first ones.
 const WORDS_MAX: usize = 1_000;

@@ -16,7 +16,7 @@ use crate::entry::LEVEL;
 use crate::jobs::simulator::Simulator;
 use crate::jobs::{Cohort, Idempotency, Job, Named};
 use crate::meta::Meta;
-use crate::{Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey, Policy};
+use crate::{Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey, Owner, Policy};
 
 /// The name of a part.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,8 +39,8 @@ pub enum PartKey {
     Body(u64),
     /// A removed job.
     Removed(JobKey),
-    /// How long jobs of a kind take.
-    Kind(Arc<str>),
+    /// How long an owner's jobs of a kind take.
+    Kind(Owner, Arc<str>),
     /// The secret from which those of endpoints are derived.
     WebhookMaster,
     /// A webhook endpoint.
@@ -63,7 +63,8 @@ impl fmt::Display for PartKey {
             Self::Idempotency(key) => write!(f, "idempotency/{key:016x}"),
             Self::Body(digest) => write!(f, "body/{digest:016x}"),
             Self::Removed(key) => write!(f, "removed/{key}"),
-            Self::Kind(kind) => write!(f, "kind/{kind}"),
+            Self::Kind(Owner::ANYONE, kind) => write!(f, "kind/{kind}"),
+            Self::Kind(Owner(owner), kind) => write!(f, "kind-of/{owner:016x}/{kind}"),
             Self::WebhookMaster => f.write_str("webhook-master"),
             Self::Endpoint(key) => write!(f, "endpoint/{key}"),
             Self::Delivery(key) => write!(f, "delivery/{key}"),
@@ -168,6 +169,16 @@ impl<'a> Stored<'a> {
 
     pub(crate) fn number(&self) -> Result<u64, RestoreError> {
         u64::from_str_radix(self.name, 16).map_err(|_| self.unknown())
+    }
+
+    /// The owner that the name begins with, and what follows it.
+    pub(crate) fn owned(&self) -> Result<(Owner, &'a str), RestoreError> {
+        let split = self.name.split_once('/');
+        let owned =
+            split.and_then(|(owner, name)| Some((u64::from_str_radix(owner, 16).ok()?, name)));
+        owned
+            .map(|(owner, name)| (Owner(owner), name))
+            .ok_or_else(|| self.unknown())
     }
 
     fn unknown(&self) -> RestoreError {

@@ -28,11 +28,11 @@ use serde::{Deserialize, Serialize};
 use abide_wire::{Remaining, Timestamp};
 
 use super::job::Job;
-use crate::JobKey;
 use crate::effect::{Effect, Touch};
 use crate::hash::FastMap;
 use crate::intern::KINDS_MAX;
 use crate::snapshot::PartKey;
+use crate::{JobKey, Owner};
 
 /// The most jobs that are followed per kind. The oldest is forgotten for the next.
 pub const FOLLOWED_MAX: usize = 1_024;
@@ -46,39 +46,48 @@ const HALVINGS_MAX: usize = 8;
 /// How many of the last ends say how it goes on beyond the longest.
 const TAIL: usize = 8;
 
-/// The cohorts of all kinds, the first [`KINDS_MAX`].
+/// The cohorts of each owner's kinds, at most [`KINDS_MAX`] of each owner's. No owner learns from another's jobs, nor keeps
+/// another from learning.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Kinds(BTreeMap<Arc<str>, Arc<Cohort>>);
+pub(super) struct Kinds(BTreeMap<Owner, BTreeMap<Arc<str>, Arc<Cohort>>>);
 
 impl Kinds {
-    pub(super) fn get(&self, kind: &str) -> Option<&Arc<Cohort>> {
-        self.0.get(kind)
+    pub(super) fn get(&self, owner: Owner, kind: &str) -> Option<&Arc<Cohort>> {
+        self.0.get(&owner)?.get(kind)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Cohort>)> {
-        self.0.iter()
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Owner, &Arc<str>, &Arc<Cohort>)> {
+        let owners = self.0.iter();
+        owners.flat_map(|(owner, kinds)| kinds.iter().map(|(kind, cohort)| (*owner, kind, cohort)))
     }
 
-    pub(super) fn restore(&mut self, kind: Arc<str>, cohort: Cohort) {
-        self.0.insert(kind, Arc::new(cohort));
+    pub(super) fn restore(&mut self, owner: Owner, kind: Arc<str>, cohort: Cohort) {
+        let kinds = self.0.entry(owner).or_default();
+        kinds.insert(kind, Arc::new(cohort));
     }
 
     /// Notes what a job's step says about its kind, if the job is followed.
     pub(super) fn note(&mut self, job: &Job, step: Step, touch: &mut Touch<'_>) {
-        if self.0.len() < KINDS_MAX && !self.0.contains_key(&job.kind) {
-            self.0.insert(job.kind.clone(), Arc::default());
+        let owner = job.owner;
+        let kinds = self.0.entry(owner).or_default();
+        if kinds.len() >= KINDS_MAX && !kinds.contains_key(&job.kind) {
+            // The kind of which least is known makes room.
+            let least = kinds.iter().min_by_key(|(_, cohort)| cohort.followed.len());
+            if let Some(least) = least.map(|(kind, _)| kind.clone()) {
+                kinds.remove(&least);
+                touch.dirty(PartKey::Kind(owner, least.clone()));
+                touch.tell(Effect::Unlearned(owner, least));
+            }
         }
-        let Some(cohort) = self.0.get_mut(&job.kind) else {
-            return;
-        };
+        let cohort = kinds.entry(job.kind.clone()).or_default();
         let is_followed = match step {
             Step::Began(key) => cohort.wants(key),
             Step::Ended(key, _) | Step::Left(key, _) => cohort.follows(key),
         };
         if is_followed {
             Arc::make_mut(cohort).note(step);
-            touch.dirty(PartKey::Kind(job.kind.clone()));
-            touch.tell(Effect::Learned(job.kind.clone(), step));
+            touch.dirty(PartKey::Kind(owner, job.kind.clone()));
+            touch.tell(Effect::Learned(owner, job.kind.clone(), step));
         }
     }
 }

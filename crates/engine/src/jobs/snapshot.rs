@@ -8,9 +8,9 @@ use super::create::Idempotency;
 use super::job::{ByKey, Job};
 use super::table::Jobs;
 use super::{due, named::Named};
-use crate::JobKey;
 use crate::due::{Due, DueSet};
 use crate::snapshot::{Part, PartKey, RestoreError, Stored};
+use crate::{JobKey, Owner};
 
 /// What a restore gathers, to put it in at its end: one by one would take a million searches.
 #[derive(Clone, Debug, Default)]
@@ -23,25 +23,28 @@ impl Jobs {
     /// The names of all parts.
     pub(crate) fn part_keys(&self) -> impl Iterator<Item = PartKey> + '_ {
         let jobs = self.iter().map(|job| PartKey::Job(job.key));
-        jobs.chain(self.kinds().map(|(kind, _)| PartKey::Kind(kind.clone())))
-            .chain(self.names().map(|named| PartKey::Named(named.name.clone())))
-            .chain(self.removed().map(PartKey::Removed))
-            .chain(
-                self.creates
-                    .idempotency
-                    .keys()
-                    .copied()
-                    .map(PartKey::Idempotency),
-            )
-            .chain(self.creates.bodies.keys().copied().map(PartKey::Body))
-            .chain([PartKey::Simulator, PartKey::Made])
+        jobs.chain(
+            self.kinds()
+                .map(|(owner, kind, _)| PartKey::Kind(owner, kind.clone())),
+        )
+        .chain(self.names().map(|named| PartKey::Named(named.name.clone())))
+        .chain(self.removed().map(PartKey::Removed))
+        .chain(
+            self.creates
+                .idempotency
+                .keys()
+                .copied()
+                .map(PartKey::Idempotency),
+        )
+        .chain(self.creates.bodies.keys().copied().map(PartKey::Body))
+        .chain([PartKey::Simulator, PartKey::Made])
     }
 
     /// A part as it is now, if it is one of the jobs'.
     pub(crate) fn part(&self, key: &PartKey) -> Option<Part> {
         match key {
             PartKey::Job(key) => self.get(*key).cloned().map(Part::Job),
-            PartKey::Kind(kind) => self.kinds.get(kind).cloned().map(Part::Kind),
+            PartKey::Kind(owner, kind) => self.kinds.get(*owner, kind).cloned().map(Part::Kind),
             PartKey::Named(name) => self.named(name).cloned().map(Box::new).map(Part::Named),
             PartKey::Removed(key) => self.was_removed(*key).then_some(Part::Removed),
             PartKey::Idempotency(key) => {
@@ -73,7 +76,12 @@ impl Jobs {
             }
             "kind" => {
                 let kind = self.intern.kind(stored.name);
-                self.kinds.restore(kind, stored.read()?);
+                self.kinds.restore(Owner::ANYONE, kind, stored.read()?);
+            }
+            "kind-of" => {
+                let (owner, kind) = stored.owned()?;
+                let kind = self.intern.kind(kind);
+                self.kinds.restore(owner, kind, stored.read()?);
             }
             "named" => {
                 let named: Named = stored.read()?;

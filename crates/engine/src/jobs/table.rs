@@ -103,8 +103,8 @@ impl Jobs {
         self.removed.order.iter().copied()
     }
 
-    /// What is known of how long jobs take, by kind.
-    pub fn kinds(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Cohort>)> {
+    /// What is known of how long jobs take, by owner and kind.
+    pub fn kinds(&self) -> impl Iterator<Item = (Owner, &Arc<str>, &Arc<Cohort>)> {
         self.kinds.iter()
     }
 

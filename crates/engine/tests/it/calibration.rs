@@ -91,10 +91,10 @@ struct Tally {
 
 impl Tally {
     fn look(&mut self, engine: &Engine, kind: &str, key: JobKey, now: Timestamp, left: Duration) {
-        let (_, cohort) = engine
+        let (_, _, cohort) = engine
             .jobs()
             .kinds()
-            .find(|(name, _)| &***name == kind)
+            .find(|(_, name, _)| &***name == kind)
             .unwrap();
         let elapsed = now
             .since(engine.jobs().get(key).unwrap().created_at)

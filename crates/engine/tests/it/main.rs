@@ -3,5 +3,6 @@
 mod calibration;
 mod deliveries;
 mod golden;
+mod kinds;
 mod laws;
 mod meta;

@@ -105,7 +105,8 @@ impl Board {
             match effect {
                 Effect::Changed(job, _) => self.change(job, &mut rung),
                 Effect::Removed(key) => self.remove(*key, &mut rung),
-                Effect::Learned(kind, step) => self.kinds.note(kind, *step),
+                Effect::Learned(owner, kind, step) => self.kinds.note(*owner, kind, *step),
+                Effect::Unlearned(owner, kind) => self.kinds.forget(*owner, kind),
                 Effect::Settings(defaults, rng) => {
                     if !defaults.faults.is_empty() {
                         self.plays_faults.store(true, Ordering::Relaxed);
