@@ -16,6 +16,8 @@ use crate::sharded::Sharded;
 const SHARDS: usize = 16;
 /// The most clients per shard that are remembered. The one that has been silent for longest is forgotten for the next.
 const CLIENTS_MAX: usize = 64;
+/// The most of them that see one owner's jobs: an owner with more forgets its own, and no other's.
+const CLIENTS_PER_OWNER_MAX: usize = 32;
 /// The most jobs per shard for which it is remembered what a client has seen. The oldest is forgotten for the next.
 const SEEN_MAX: usize = 8_192;
 /// The most ends per client whose lateness is remembered, the last ones.
@@ -286,8 +288,15 @@ fn report_of(
     client: Client,
     at: Timestamp,
 ) -> &mut ClientReport {
-    if reports.len() >= CLIENTS_MAX && !reports.contains_key(&client) {
-        let silent = reports.values().min_by_key(|report| report.last);
+    if reports.len() >= CLIENTS_PER_OWNER_MAX && !reports.contains_key(&client) {
+        let is_own = |report: &&ClientReport| report.client.owner == client.owner;
+        let is_full = reports.len() >= CLIENTS_MAX;
+        let has_most = reports.values().filter(is_own).count() >= CLIENTS_PER_OWNER_MAX;
+        let others = reports.values().filter(|report| match has_most {
+            true => is_own(report),
+            false => is_full,
+        });
+        let silent = others.min_by_key(|report| report.last);
         if let Some(silent) = silent.map(|report| report.client) {
             reports.remove(&silent);
         }
@@ -457,6 +466,19 @@ mod tests {
         }
         // And the one job that all the others read.
         assert!(reports.of(Owner::ANYONE).1 <= SEEN_MAX + 1);
+        for n in 0..2_000 {
+            let other = Client {
+                owner: Owner(8),
+                ..client(n)
+            };
+            reports.read(other, &read(20_000, 1));
+        }
+        assert_eq!(reports.of(Owner(8)).0.len(), SHARDS * CLIENTS_PER_OWNER_MAX);
+        assert_eq!(
+            reports.of(Owner::ANYONE).0.len(),
+            SHARDS * CLIENTS_PER_OWNER_MAX,
+            "another owner's stay"
+        );
         let other = Client {
             owner: Owner(7),
             ..client(1)

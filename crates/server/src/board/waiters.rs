@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use abide_engine::JobKey;
 use abide_wire::{Timestamp, Until};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::Board;
@@ -56,6 +57,16 @@ pub(super) struct Bell {
     ring: Notify,
     until: Until,
     watcher: Watcher,
+    /// The jobs that it was rung for, of a set: so that one of a thousand that changes isn't looked for among them all.
+    news: Mutex<Vec<JobKey>>,
+}
+
+impl Bell {
+    fn note(&self, key: JobKey) {
+        if self.watcher.channel == Channel::Set {
+            self.news.lock().push(key);
+        }
+    }
 }
 
 /// The bells of a shard's jobs, sorted by the job and the bell's address. So a bell costs its place here and nothing else,
@@ -82,8 +93,9 @@ impl Waiters {
                 .filter(|bell| is_last || bell.until == Until::Any)
                 .cloned(),
         );
-        if is_last {
-            for bell in &rung[first..] {
+        for bell in &rung[first..] {
+            bell.note(key);
+            if is_last {
                 self.remove(key, bell);
             }
         }
@@ -138,6 +150,7 @@ impl Waiter {
                 ring: Notify::new(),
                 until,
                 watcher,
+                news: Mutex::default(),
             }),
             job: None,
             more_jobs: Vec::new(),
@@ -172,6 +185,12 @@ impl Waiter {
     /// A ring that wasn't awaited is kept for the next time.
     pub async fn rung(&self) {
         self.bell.ring.notified().await;
+    }
+
+    /// The jobs of a set that have changed since this was last asked.
+    #[must_use]
+    pub fn news(&self) -> Vec<JobKey> {
+        std::mem::take(&mut *self.bell.news.lock())
     }
 }
 

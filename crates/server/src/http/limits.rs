@@ -201,8 +201,8 @@ pub struct Held {
     amount: usize,
 }
 
-/// Fewer bytes than this aren't counted: a connection has as many anyway.
-pub(super) const COUNTED_BYTES_MIN: usize = 16 * 1024;
+/// Fewer bytes than this aren't counted as in flight: a connection has as many anyway.
+pub const COUNTED_BYTES_MIN: usize = 4 * 1024;
 
 /// Bytes that are in flight for as long as they exist.
 struct Counted {

@@ -17,13 +17,14 @@ use tokio_util::sync::CancellationToken;
 use super::connection::HEAD_BYTES_MAX;
 use super::turn::WRITE_WAIT;
 use crate::http::answer::{Answer, Body, Broken, Later, Pieces};
+use crate::http::limits::COUNTED_BYTES_MIN;
 
 /// The most bytes that are read ahead of a request that waits.
 const AHEAD_BYTES_MAX: usize = HEAD_BYTES_MAX;
 /// A stream's pieces that are there at once go out together, in writes of about this many bytes.
 const SEND_BYTES: usize = 64 * 1024;
-/// Pieces of this many bytes and more aren't copied to go out with others.
-const COPIED_BYTES_MAX: usize = 16 * 1024;
+/// Pieces of this many bytes and more count as in flight, and aren't copied to go out with others.
+const COPIED_BYTES_MAX: usize = COUNTED_BYTES_MIN;
 /// How long the end of a connection that isn't read to its end is waited for.
 const LINGER_WAIT: Duration = Duration::from_secs(2);
 /// The most bytes that are read meanwhile.

@@ -1,6 +1,13 @@
 //! Limits in bytes: of what is stored, and of what is in flight.
 
+use abide_engine::jobs::REMOVED_MAX;
+use abide_engine::jobs::create::BODIES_MAX;
+use abide_engine::jobs::learn::FOLLOWED_MAX;
+use abide_server::Config;
+use abide_server::attendance::{JOBS_MAX, READS_PER_JOB_MAX};
+use abide_server::board::FEED_CHANGES_MAX;
 use abide_server::http::answer::Body;
+use abide_server::http::limits::COUNTED_BYTES_MIN;
 use http::Request;
 use serde_json::json;
 
@@ -191,4 +198,43 @@ async fn what_a_fault_keeps_waiting_is_a_held_request_and_held_no_longer() {
         assert_eq!((count(200), count(503)), (5, 3), "{fault}");
         assert!(house.state.waits.is_empty());
     }
+}
+
+/// What is counted takes its share of the memory, whatever the machine. What is bounded in number alone is multiplied by
+/// its largest size here, with every default, and both fit together.
+#[test]
+fn all_limits_used_up_at_once_fit_into_8_gib() {
+    const MEMORY: usize = 8 << 30;
+    const KINDS_MAX: usize = 1_000;
+    let config = Config::default();
+    let waits = config.waits_max.get();
+    let connections = config.connections_max.get();
+    let table = [
+        ("records", MEMORY / 4, 1),
+        ("requests, answers and streams", MEMORY / 16, 1),
+        // Measured: docs/performance.md has what a connection takes while hyper has it, and while it is held.
+        ("connections that talk", connections, 10_752),
+        (
+            "answers that aren't counted",
+            connections,
+            COUNTED_BYTES_MIN,
+        ),
+        ("held requests", waits, 1_024),
+        ("commands that wait, beside their bodies", 8_192, 4_096),
+        ("places of the feed", FEED_CHANGES_MAX, 64),
+        ("names of removed jobs", REMOVED_MAX, 2 * 96),
+        ("bodies that were counted", BODIES_MAX, 64),
+        (
+            "durations that were learned",
+            KINDS_MAX * FOLLOWED_MAX,
+            2 * 64,
+        ),
+        ("reads on timelines", JOBS_MAX * READS_PER_JOB_MAX, 128),
+        ("jobs that clients have seen", 16 * 8_192, 256),
+        ("texts of jobs that are kept", 64 * 128, 4_096),
+        ("clients whose rates are kept", 16 * 8_192, 128),
+        ("exchanges with receivers", 512, 600_000 + 16_384),
+    ];
+    let bytes: usize = table.iter().map(|(_, count, bytes)| count * bytes).sum();
+    assert!(bytes <= MEMORY, "{} MiB of {table:#?}", bytes >> 20);
 }

@@ -8,8 +8,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide_engine::delivery::CreateEndpoint;
 use abide_engine::delivery::endpoints::ENDPOINTS_PER_OWNER_MAX;
+use abide_engine::delivery::{ChangeEndpoint, CreateEndpoint, DeleteEndpoint, ReplayDeliveries};
 use abide_engine::{Command, Create, Engine, Json, Owner, Policy, Report, Work};
 use abide_server::board::{Board, Feed};
 use abide_server::clock::Clock;
@@ -25,7 +25,7 @@ use crate::common::{Answer, House, START};
 /// How long a command may keep the loop, and a read a worker. Without optimization all takes many times as long.
 const COMMAND_MAX: Duration = Duration::from_millis(50 * SLOWNESS);
 const READ_MAX: Duration = Duration::from_millis(10 * SLOWNESS);
-const SLOWNESS: u64 = if cfg!(debug_assertions) { 20 } else { 1 };
+const SLOWNESS: u64 = if cfg!(debug_assertions) { 8 } else { 1 };
 
 /// The time that this thread has worked.
 fn worked() -> Duration {
@@ -91,6 +91,69 @@ fn each_change_of_a_job_with_as_many_endpoints_as_there_may_be_is_short() {
     // Its start was told too.
     let expected = 42 * ENDPOINTS_PER_OWNER_MAX;
     assert_eq!(engine.deliveries().iter().len(), expected);
+}
+
+#[test]
+fn each_step_of_a_replay_of_very_many_deliveries_is_short() {
+    const JOBS: usize = 10_000;
+    let mut engine = Engine::new(Policy::default());
+    let board = Board::new(&engine, Feed::new(1, 0));
+    let owner = Owner::ANYONE;
+    let new = CreateEndpoint {
+        owner,
+        url: "http://receiver.example/".to_owned(),
+        events: Some(vec!["job.created".to_owned()]),
+        secret: None,
+        description: None,
+        ordered: false,
+        rendering: None,
+        kinds: None,
+    };
+    let endpoint = carry_out(&mut engine, &board, &new).key;
+    for _ in 0..JOBS {
+        carry_out(&mut engine, &board, &external_job());
+    }
+    let enable = |enabled| ChangeEndpoint {
+        owner,
+        endpoint,
+        url: None,
+        events: None,
+        description: None,
+        ordered: None,
+        enabled: Some(enabled),
+    };
+    let replay = ReplayDeliveries {
+        owner,
+        endpoint,
+        since: START,
+        delivered: false,
+    };
+    carry_out(&mut engine, &board, &enable(false));
+    settle(&mut engine, &board);
+    carry_out(&mut engine, &board, &enable(true));
+    let replayed = carry_out(&mut engine, &board, &replay);
+    assert_eq!(replayed, JOBS);
+    settle(&mut engine, &board);
+    carry_out(&mut engine, &board, &DeleteEndpoint { owner, endpoint });
+    settle(&mut engine, &board);
+    assert_eq!(engine.deliveries().iter().len(), 0);
+}
+
+/// Does what is due at once, a pass of the loop at a time, each within its time.
+fn settle(engine: &mut Engine, board: &Board) {
+    while engine.next_due().is_some_and(|due| due <= START) {
+        let (mut entries, mut effects) = (Vec::new(), Vec::new());
+        let begun = worked();
+        engine.fire(START, 1, &mut entries, &mut effects);
+        engine.dispatch(START, &mut effects);
+        board.publish(&effects);
+        let took = worked() - begun;
+        assert!(
+            took <= COMMAND_MAX,
+            "{took:?} for {} entries",
+            entries.len()
+        );
+    }
 }
 
 /// A server with so many jobs, each with as much metadata as it may have.

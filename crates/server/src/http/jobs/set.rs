@@ -1,6 +1,8 @@
 //! One held request for many jobs.
 
-use abide_engine::JobKey;
+use std::sync::Arc;
+
+use abide_engine::{Job, JobKey};
 use abide_wire::{JobId, Until, WaitFailure, WaitRequest, limits};
 
 use super::many::Many;
@@ -63,6 +65,8 @@ pub(super) fn wait(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
 struct Found {
     until: Until,
     wanted: Wanted,
+    /// The jobs that have news, and those of them that the answer has room for.
+    news: Vec<Arc<Job>>,
     many: Many,
     errors: Vec<WaitFailure>,
     /// How many of the wanted jobs can still have news.
@@ -75,6 +79,7 @@ impl Found {
         let mut found = Self {
             until: request.until,
             wanted: Wanted::with_capacity(request.jobs.len()),
+            news: Vec::new(),
             many: Many::default(),
             errors: Vec::new(),
             open: 0,
@@ -100,13 +105,16 @@ impl Found {
         let mut waiter = state.board.waiter(self.until, watcher);
         waiter.register_all(self.wanted.iter().map(|(key, _)| *key));
         let mut expiry = std::pin::pin!(state.clock.hold(hold.stretched(state)));
+        let mut wanted = std::mem::take(&mut self.wanted);
+        wanted.retain(|wanted| self.look(state, caller, *wanted));
+        self.wanted = wanted;
         loop {
-            self.look(state, caller);
+            self.answer_news();
             if self.is_answer() || hold.length().is_zero() {
                 return self;
             }
             tokio::select! {
-                () = waiter.rung() => {}
+                () = waiter.rung() => self.look_again(state, caller, waiter.news()),
                 () = &mut expiry => return self,
                 () = state.stop.cancelled() => return self,
             }
@@ -118,31 +126,43 @@ impl Found {
         self.errors.push(WaitFailure { id, error });
     }
 
-    /// Looks at every job that is waited for.
-    fn look(&mut self, state: &AppState, caller: &Caller) {
-        let mut lost = Vec::new();
-        let mut news = Vec::new();
-        self.open = 0;
-        self.wanted.retain(|(key, after)| {
-            match find(state, caller, *key) {
-                Ok(job) => {
-                    let is_newer = job.revision > *after;
-                    if is_newer && (self.until == Until::Any || job.is_done()) {
-                        news.push(job);
-                    } else if !job.is_done() {
-                        self.open += 1;
-                    }
-                    return true;
+    /// Looks at a job that is waited for. `false` if there is no such job any more.
+    fn look(&mut self, state: &AppState, caller: &Caller, (key, after): (JobKey, u64)) -> bool {
+        match find(state, caller, key) {
+            Ok(job) => {
+                let is_newer = job.revision > after;
+                if is_newer && (self.until == Until::Any || job.is_done()) {
+                    self.news.push(job);
+                } else if !job.is_done() {
+                    self.open += 1;
                 }
-                Err(error) => lost.push((*key, error)),
+                true
             }
-            false
-        });
-        for (key, error) in lost {
-            self.fail(key.to_id(), error);
+            Err(error) => {
+                self.fail(key.to_id(), error);
+                false
+            }
         }
-        news.sort_by_key(|job| (job.updated_at(), job.key));
-        for job in news {
+    }
+
+    /// Looks again at those that have changed; each was open.
+    fn look_again(&mut self, state: &AppState, caller: &Caller, mut changed: Vec<JobKey>) {
+        changed.sort_unstable();
+        changed.dedup();
+        for key in changed {
+            if let Ok(place) = self.wanted.binary_search_by_key(&key, |(key, _)| *key) {
+                self.open = self.open.saturating_sub(1);
+                if !self.look(state, caller, self.wanted[place]) {
+                    self.wanted.remove(place);
+                }
+            }
+        }
+    }
+
+    /// Puts the news into the answer, in order of their last change.
+    fn answer_news(&mut self) {
+        self.news.sort_by_key(|job| (job.updated_at(), job.key));
+        for job in self.news.drain(..) {
             // What one answer has no room for is news at the next request too.
             if !self.many.add(job) {
                 break;
