@@ -16,5 +16,6 @@ VOLUME /data
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 ENV ABIDE_DATA=/data ABIDE_LOG_FORMAT=json
+HEALTHCHECK --interval=30s --timeout=5s CMD ["/abide", "healthcheck"]
 ENTRYPOINT ["/abide"]
 CMD ["serve"]

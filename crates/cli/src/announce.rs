@@ -56,7 +56,11 @@ pub(crate) fn stopped(format: LogFormat) {
 
 /// The server's address as a URL.
 pub(crate) fn url(server: &Server) -> String {
-    format!("http://{}", server.address())
+    let scheme = match server.state().config.tls_cert {
+        Some(_) => "https",
+        None => "http",
+    };
+    format!("{scheme}://{}", server.address())
 }
 
 fn data(config: &Config, restored: usize) -> String {

@@ -13,6 +13,7 @@ use crate::commands::config;
 use crate::commands::create::{self, CreateArgs};
 use crate::commands::deliveries::{self, DeliveriesArgs, DeliveryArgs};
 use crate::commands::demo::{self, DemoArgs};
+use crate::commands::healthcheck::{self, HealthcheckArgs};
 use crate::commands::list::{self, ListArgs};
 use crate::commands::listen::{self, ListenArgs};
 use crate::commands::serve::{self, SettingFlags};
@@ -26,7 +27,7 @@ use crate::connect::Common;
 use crate::{exit, output};
 
 /// The flags for all commands that do nothing in some of them, where they aren't shown.
-const HIDDEN: [(&str, &[&str]); 11] = [
+const HIDDEN: [(&str, &[&str]); 12] = [
     ("serve", &["server", "json"]),
     ("test", &["server", "api-key", "json"]),
     ("config", &["server"]),
@@ -34,6 +35,7 @@ const HIDDEN: [(&str, &[&str]); 11] = [
     ("simulate", &["server", "api-key"]),
     ("attack", &["server", "api-key"]),
     ("trigger", &["server", "api-key"]),
+    ("healthcheck", &["api-key", "json"]),
     ("check", &["server", "api-key"]),
     ("backup", &["server", "api-key"]),
     ("completions", &["server", "api-key", "json"]),
@@ -109,6 +111,9 @@ enum Command {
     /// Shows the configuration that `serve` would run with, and where each value comes from
     #[command(after_help = config::HELP)]
     Config(SettingFlags),
+    /// Ask a server whether it is well, for containers and scripts
+    #[command(after_help = healthcheck::HELP)]
+    Healthcheck(HealthcheckArgs),
     /// Reads a data directory and says what is damaged
     #[command(after_help = check::HELP)]
     Check(CheckArgs),
@@ -161,6 +166,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         Command::Delivery(args) => deliveries::one(&common, &args),
         Command::Attack(args) => attack::run(&common, &args),
         Command::Config(flags) => config::run(&flags, common.json),
+        Command::Healthcheck(args) => healthcheck::run(&common, &args),
         Command::Check(args) => check::run(&args, common.json),
         Command::Backup(args) => backup::run(&args, common.json),
         Command::Completions(args) => completions::completions(&args, command()),

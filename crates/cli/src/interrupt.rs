@@ -44,19 +44,27 @@ impl Signals {
 
     /// Waits until one is heard.
     pub(crate) async fn heard(&mut self) {
+        let _is_hangup = self.is_hangup().await;
+    }
+
+    /// Waits until one is heard, and says whether it is SIGHUP.
+    pub(crate) async fn is_hangup(&mut self) -> bool {
         #[cfg(unix)]
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => false,
+            _ = self.terminate.recv() => false,
             () = async {
                 match &mut self.hangup {
                     Some(hangup) => drop(hangup.recv().await),
                     None => std::future::pending().await,
                 }
-            } => {}
+            } => true,
         }
         #[cfg(windows)]
-        self.interrupt.recv().await;
+        {
+            self.interrupt.recv().await;
+            false
+        }
     }
 
     /// Waits for the work, or until a signal is heard, also one since [`Signals::listen`]; then there is no answer, and the work has been

@@ -20,4 +20,4 @@ mod sharded;
 pub mod telling;
 
 pub use config::Config;
-pub use server::{Assembly, Fresh, Server, ServerError};
+pub use server::{Assembly, Fresh, Reload, ReloadError, Server, ServerError};

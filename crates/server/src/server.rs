@@ -23,6 +23,8 @@ use crate::http::{AppState, Gate, dialects, render_webhook};
 use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal, View};
 use crate::metrics::Metrics;
 use crate::net::{BindError, Peer, ServeOptions, bind, serve};
+#[cfg(feature = "tls")]
+use crate::net::{Tls, TlsError};
 
 /// What `sqlite3` on the checkpoint shows a person.
 const VIEWS: &[View] = &[View {
@@ -46,7 +48,49 @@ pub struct Server {
     listener: TcpListener,
     /// How many jobs the journal had.
     restored: usize,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<Tls>>,
     assembly: Assembly,
+}
+
+/// Takes what was changed in files, while the server runs.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    state: AppState,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<Tls>>,
+}
+
+/// Why nothing was reloaded. What was in use before stays.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// The first key came, or the last one went.
+    #[error("whether keys are needed can't change while the server runs; start it again")]
+    Openness,
+    /// The certificate can't be used.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+impl Reload {
+    /// Takes that configuration's API keys, and reads the files of the certificate again.
+    ///
+    /// # Errors
+    ///
+    /// The certificate can't be used, or the keys would let every client in. What was in use before stays.
+    pub fn reload(&self, config: &Config) -> Result<(), ReloadError> {
+        if config.api_keys.is_empty() != self.state.access.is_open() {
+            return Err(ReloadError::Openness);
+        }
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            tls.reload()?;
+        }
+        self.state.access.reload(&config.api_keys);
+        Ok(())
+    }
 }
 
 /// The parts of a server, running and connected, without a socket.
@@ -91,6 +135,10 @@ pub enum ServerError {
         /// Those that there are.
         known: Vec<&'static str>,
     },
+    /// The certificate can't be used.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The system has no randomness to make secrets of.
     #[error("the system's source of randomness failed")]
     NoRandomness,
@@ -107,6 +155,11 @@ impl Server {
     ///
     /// The address is taken, or the directory can't be used; nothing has been changed then.
     pub async fn start(mut config: Config, fresh_seed: u64) -> Result<Self, ServerError> {
+        #[cfg(feature = "tls")]
+        let tls = match (&config.tls_cert, &config.tls_key) {
+            (Some(cert), Some(key)) => Some(Arc::new(Tls::open(cert, key)?)),
+            _ => None,
+        };
         let listener = bind(config.listen.0).await?;
         let address = listener.local_addr().unwrap_or(config.listen.0);
         config.listen = ListenAddr(address);
@@ -131,7 +184,12 @@ impl Server {
             Some(Arc::new(HttpCarrier::new(guard.clone())))
         };
         let assembly = Self::assemble(config, clock, journal, carrier, fresh).await?;
-        let server = Self::new(address, listener, assembly);
+        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "TLS is put in"))]
+        let mut server = Self::new(address, listener, assembly);
+        #[cfg(feature = "tls")]
+        {
+            server.tls = tls;
+        }
         let state = server.state();
         if state.config.default_job_start == JobStart::Boot {
             let start = state.config.default_job(true);
@@ -147,6 +205,8 @@ impl Server {
             address,
             listener,
             restored: assembly.state.board.len(),
+            #[cfg(feature = "tls")]
+            tls: None,
             assembly,
         }
     }
@@ -184,7 +244,14 @@ impl Server {
         };
         let metrics = Arc::new(Metrics::new());
         let mut driver = driver.counted(metrics.clone());
-        let state = AppState::new(board, commands, clock, config, metrics);
+        let state = AppState::new(
+            board,
+            commands,
+            clock,
+            config,
+            metrics,
+            fresh.secret.clone(),
+        );
         let courier = carrier(&state.guard).map(|carrier| {
             let (courier, sends) = mpsc::unbounded_channel();
             driver.set_courier(courier);
@@ -208,6 +275,16 @@ impl Server {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What takes changes of files while the server runs.
+    #[must_use]
+    pub fn reloader(&self) -> Reload {
+        Reload {
+            state: self.assembly.state.clone(),
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        }
     }
 
     /// How many jobs were found in the data directory.
@@ -242,10 +319,18 @@ impl Server {
         let options = ServeOptions {
             connections_max: state.config.connections_max.get(),
             drain: state.config.drain.get(),
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
         };
         let drain = options.drain;
+        #[cfg(feature = "tls")]
+        let is_tls = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let is_tls = false;
         let make = move |peer: Peer| {
-            Gate::new(state.clone(), Some(peer.address.ip())).with_reset(peer.reset)
+            Gate::new(state.clone(), Some(peer.address.ip()))
+                .with_tls(is_tls)
+                .with_reset(peer.reset)
         };
         let ended = {
             let serving = serve(listener, make, options, stop.clone());

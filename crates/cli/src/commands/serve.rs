@@ -10,8 +10,8 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, FromArgMatches};
 use tokio_util::sync::CancellationToken;
 
-use abide_server::Server;
 use abide_server::config::{Config, Layers, Resolved, SETTINGS, Setting};
+use abide_server::{Reload, Server};
 
 use crate::announce;
 use crate::exit::{Failure, USAGE};
@@ -127,13 +127,13 @@ pub(crate) fn run(flags: &SettingFlags) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let ended = runtime.block_on(serve(config));
+    let ended = runtime.block_on(serve(config, flags.clone()));
     // Where a disk hangs, a call to it is still under way and would be waited for.
     runtime.shutdown_background();
     ended
 }
 
-async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+async fn serve(config: Config, flags: SettingFlags) -> anyhow::Result<ExitCode> {
     // Before anybody can know that we are here, so that whoever stops us finds us listening for that too.
     let mut signals = Signals::listen()?;
     let ready = config
@@ -149,10 +149,13 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     }
     let stop = CancellationToken::new();
     tokio::spawn({
-        let stop = stop.clone();
-        let config = config.clone();
+        let (stop, config, reload) = (stop.clone(), config.clone(), server.reloader());
         async move {
-            signals.heard().await;
+            // Without files that can be read again a hangup ends the server as SIGTERM does.
+            let has_files = config.api_key_file.is_some() || config.tls_cert.is_some();
+            while signals.is_hangup().await && has_files {
+                reload_files(&flags, &reload);
+            }
             announce::stopping(&config);
             stop.cancel();
         }
@@ -160,6 +163,19 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     server.run(stop).await?;
     announce::stopped(config.log_format);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads keys and certificate again. If anything is wrong with them, those before stay.
+fn reload_files(flags: &SettingFlags, reload: &Reload) {
+    let resolved = flags.resolve();
+    let result = resolved.and_then(|resolved| Ok(reload.reload(&resolved.config)?));
+    match result {
+        Ok(()) => tracing::info!("keys and certificate were read again"),
+        Err(error) => tracing::error!(
+            error = format!("{error:#}"),
+            "keys and certificate could not be read again; those before stay"
+        ),
+    }
 }
 
 /// The file that says where a server listens, for as long as it does.

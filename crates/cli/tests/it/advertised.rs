@@ -14,6 +14,8 @@ const SAMPLES: &[(&str, &str)] = &[
     ("data", "elsewhere"),
     ("ephemeral", "true"),
     ("ready-file", "url"),
+    ("tls-cert", "cert.pem"),
+    ("tls-key", "key.pem"),
     ("api-key", "ann:admin:a-secret-of-20-chars"),
     ("api-key-file", "keys"),
     ("allow-anonymous", "true"),
@@ -52,6 +54,12 @@ const SAMPLES: &[(&str, &str)] = &[
     ("drain", "7s"),
     ("log", "error"),
     ("log-format", "json"),
+];
+
+/// What goes with a setting that can't be set alone.
+const TOGETHER: &[(&str, &str)] = &[
+    ("tls-cert", "--tls-key=key.pem"),
+    ("tls-key", "--tls-cert=cert.pem"),
 ];
 
 /// Flags in documents that belong to other programs.
@@ -132,14 +140,19 @@ fn every_setting_is_changed_by_its_flag_and_by_each_variable_that_help_names() {
         let sample = SAMPLES.iter().find(|(known, _)| *known == name);
         let (_, value) = sample.unwrap_or_else(|| panic!("{name} has no sample here"));
         let flag = format!("--{name}={value}");
-        let ran = bench.run(&["config", "--json", &flag]);
+        let more = TOGETHER
+            .iter()
+            .filter(|(known, _)| *known == name)
+            .map(|(_, flag)| *flag);
+        let more: Vec<_> = more.collect();
+        let ran = bench.run(&[&["config", "--json", &flag], &more[..]].concat());
         assert_eq!(ran.code, 0, "{flag}: {ran:?}");
         let of_flag = &ran.json()[0][name];
         assert_eq!(of_flag["source"], "flag", "{flag}");
         assert_ne!(of_flag["value"], of_default[name]["value"], "{flag}");
         for variable in setting.variables() {
             assert!(help.contains(variable), "{variable} isn't in the help");
-            let mut command = bench.command(&["config", "--json"]);
+            let mut command = bench.command(&[&["config", "--json"], &more[..]].concat());
             let ran = crate::bench::Ran::of(&command.env(variable, value).output().unwrap());
             assert_eq!(ran.code, 0, "{variable}: {ran:?}");
             let of_variable = &ran.json()[0][name];

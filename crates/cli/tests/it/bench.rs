@@ -178,11 +178,17 @@ impl Served {
 
     /// Ends it as an operator would, and returns its exit code and what it said beside that it stops.
     #[cfg(unix)]
-    pub(crate) fn terminate(mut self) -> (i32, String) {
+    pub(crate) fn terminate(self) -> (i32, String) {
         let done = Command::new("kill")
             .arg(self.process().to_string())
             .status();
         assert!(done.expect("kill").success());
+        self.ended()
+    }
+
+    /// Waits for its end, and returns its exit code and what it said beside that it stops.
+    #[cfg(unix)]
+    pub(crate) fn ended(mut self) -> (i32, String) {
         let mut said = String::new();
         let mut log = self.log.take().expect("not read before");
         log.read_to_string(&mut said).expect("text");

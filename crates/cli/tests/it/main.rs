@@ -15,6 +15,8 @@ mod starts;
 mod stop;
 mod suite;
 mod terminal;
+#[cfg(unix)]
+mod tls;
 mod waits;
 mod webhook_crash;
 mod webhooks;

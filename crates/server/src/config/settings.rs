@@ -113,6 +113,11 @@ settings! {
     /// Writes the server's URL to this file once it listens, and removes it at the end. For scripts that start a server on port 0.
     "ready-file" "ABIDE_READY_FILE" "FILE" ready_file: Option<PathBuf> = "";
 
+    /// Serves https with the certificate and its chain in this PEM file; read again on SIGHUP.
+    "tls-cert" "ABIDE_TLS_CERT" "FILE" tls_cert: Option<PathBuf> = "";
+    /// The certificate's private key, a PEM file.
+    "tls-key" "ABIDE_TLS_KEY" "FILE" tls_key: Option<PathBuf> = "";
+
     /// An API key; may be repeated. With one, requests need `Authorization: Bearer SECRET`, and jobs belong to the name. The role is
     /// `admin`, `user` or `read`; a bare secret is a user's. A secret has 20 to 256 printable ASCII characters.
     "api-key" "ABIDE_API_KEYS" "NAME:ROLE:SECRET" api_keys: Vec<ApiKey> = "";
@@ -124,7 +129,7 @@ settings! {
     "allow-host" "ABIDE_ALLOW_HOST" "NAME" allow_host: Vec<String> = "";
     /// A page's origin, such as `https://example.com`, whose scripts may ask and read; `*` for all; may be repeated.
     "cors-origin" "ABIDE_CORS_ORIGIN" "ORIGIN|*" cors_origin: Vec<String> = "";
-    /// A network of reverse proxies whose `X-Forwarded-For` is believed; may be repeated.
+    /// A network of reverse proxies whose `X-Forwarded-For`, `-Host` and `-Prefix` are believed; may be repeated.
     "trusted-proxy" "ABIDE_TRUSTED_PROXY" "CIDR" trusted_proxy: Vec<IpNet> = "";
 
     /// Which vendors' interfaces are served below `/dialects/`: `all`, `none`, or names; may be repeated. All if the server
@@ -332,6 +337,17 @@ impl Config {
             return Err((
                 "webhook-allow",
                 "is either none, or what is allowed".to_owned(),
+            ));
+        }
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(_), None) => return Err(("tls-cert", "needs --tls-key as well".to_owned())),
+            (None, Some(_)) => return Err(("tls-key", "needs --tls-cert as well".to_owned())),
+            _ => {}
+        }
+        if self.tls_cert.is_some() && !cfg!(feature = "tls") {
+            return Err((
+                "tls-cert",
+                "needs a build with the feature `tls`".to_owned(),
             ));
         }
         let is_origin = |text: &String| {

@@ -10,6 +10,7 @@ use abide_engine::Owner;
 use abide_engine::hash::FastMap;
 use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
+use parking_lot::RwLock;
 
 use super::error::ApiError;
 use super::limits::{Class, Client, Rates};
@@ -23,12 +24,18 @@ const GUESSES_MAX: NonZeroU32 = NonZeroU32::new(30).expect("it isn't 0");
 /// The API keys, and whose each one is.
 #[derive(Debug)]
 pub struct Access {
-    /// By digest, so that finding one takes as long for one key as for thousands, and no time tells how much of it is right.
-    keys: FastMap<u64, (Secret, Pass)>,
-    /// What digests are made with: another secret in each process.
+    keys: RwLock<Keys>,
+    /// Whether no key is needed; that stays while the server runs.
+    is_open: bool,
+    guesses: Rates,
+}
+
+#[derive(Debug)]
+struct Keys {
+    /// By digest, so that finding one takes as long for one key as for thousands.
+    by_digest: FastMap<u64, (Secret, Pass)>,
     digests: RandomState,
     has_admin: bool,
-    guesses: Rates,
 }
 
 /// What a key opens.
@@ -78,39 +85,36 @@ impl Access {
     /// Access by those keys, or for every client if there are none.
     #[must_use]
     pub fn new(keys: &[ApiKey]) -> Self {
-        let (named, bare): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.is_named());
         let quota = Quota {
             requests: GUESSES_MAX,
             window: Duration::from_mins(1),
         };
-        let digests = RandomState::new();
-        let entry = |key: &ApiKey| {
-            let (owner, role) = (key.owner(), key.role);
-            let pass = Pass { owner, role };
-            (
-                digests.hash_one(key.secret.reveal()),
-                (key.secret.clone(), pass),
-            )
-        };
         Self {
-            // The later one stays: a name says more than a bare secret.
-            keys: bare.into_iter().chain(named).map(entry).collect(),
-            digests,
-            has_admin: keys.iter().any(|key| key.role == Role::Admin),
+            keys: RwLock::new(Keys::new(keys)),
+            is_open: keys.is_empty(),
             guesses: Rates::new(RateLimit(Some(quota))),
         }
     }
 
+    /// Takes these keys for the ones before. `false` if that would let every client in or none: then nothing has changed.
+    pub fn reload(&self, keys: &[ApiKey]) -> bool {
+        let is_kept = keys.is_empty() == self.is_open;
+        if is_kept {
+            *self.keys.write() = Keys::new(keys);
+        }
+        is_kept
+    }
+
     /// Whether no key is needed.
     #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.keys.is_empty()
+    pub const fn is_open(&self) -> bool {
+        self.is_open
     }
 
     /// Whether a key opens what is everybody's.
     #[must_use]
-    pub const fn has_admin(&self) -> bool {
-        self.has_admin
+    pub fn has_admin(&self) -> bool {
+        self.keys.read().has_admin
     }
 
     /// What the key in these headers opens, sent in one of those forms. `is_needed` wants one also if every client may
@@ -138,13 +142,37 @@ impl Access {
         if let Some(wait) = self.guesses.refused(guesser, Class::Request, now) {
             return Err(ApiError::rate_limited(wait));
         }
-        match self.keys.get(&self.digests.hash_one(sent)) {
-            Some((key, pass)) if key.is(sent.as_bytes()) => Ok(*pass),
-            _ => {
+        let pass = self.keys.read().pass(sent);
+        match pass {
+            Some(pass) => Ok(pass),
+            None => {
                 self.guesses.take(guesser, Class::Request, now);
                 Err(ApiError::unauthorized("the server doesn't know this key"))
             }
         }
+    }
+}
+
+impl Keys {
+    fn new(keys: &[ApiKey]) -> Self {
+        let (named, bare): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.is_named());
+        let digests = RandomState::new();
+        let entry = |key: &ApiKey| {
+            let (owner, role) = (key.owner(), key.role);
+            let digest = digests.hash_one(key.secret.reveal());
+            (digest, (key.secret.clone(), Pass { owner, role }))
+        };
+        Self {
+            // The later one stays: a name says more than a bare secret.
+            by_digest: bare.into_iter().chain(named).map(entry).collect(),
+            digests,
+            has_admin: keys.iter().any(|key| key.role == Role::Admin),
+        }
+    }
+
+    fn pass(&self, sent: &str) -> Option<Pass> {
+        let (key, pass) = self.by_digest.get(&self.digests.hash_one(sent))?;
+        key.is(sent.as_bytes()).then_some(*pass)
     }
 }
 
@@ -239,6 +267,16 @@ pub(super) fn origin_of(
         }
     }
     Some(address)
+}
+
+/// Whether a request comes by a trusted proxy, whose word on host and prefix is taken.
+pub(super) fn is_proxied(peer: Option<IpAddr>, trusted: &[IpNet]) -> bool {
+    let is_trusted = |peer: IpAddr| {
+        trusted
+            .iter()
+            .any(|network| network.contains(&peer.to_canonical()))
+    };
+    peer.is_some_and(is_trusted)
 }
 
 impl Caller {

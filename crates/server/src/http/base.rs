@@ -1,7 +1,7 @@
 //! Where a client reaches this server, for the URLs in its answers.
 
 use http::uri::Authority;
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use super::call::Call;
 use super::value::value;
@@ -15,16 +15,20 @@ impl Base {
     pub(super) fn of(call: &Call) -> Self {
         // HTTP/2 has the host in the URI.
         let authority = call.uri.authority().map(Authority::as_str);
-        let host = authority.or_else(|| call.field(header::HOST));
+        let forwarded = call.field("x-forwarded-host");
+        let forwarded = forwarded.filter(|_| call.is_proxied);
+        let host = forwarded.or(authority).or_else(|| call.field(header::HOST));
+        let prefix = prefix(call).unwrap_or_default();
         let mount = &call.uri.path()[..call.mount.base];
         let Some(host) = host else {
-            return Self(mount.into());
+            return Self(format!("{prefix}{mount}").into());
         };
         let scheme = match call.field("x-forwarded-proto") {
             Some("https") => "https",
+            None if call.is_tls => "https",
             _ => "http",
         };
-        Self(format!("{scheme}://{host}{mount}").into())
+        Self(format!("{scheme}://{host}{prefix}{mount}").into())
     }
 
     /// The one with that text, as it is [shown](Self::as_str).
@@ -42,5 +46,30 @@ impl Base {
         value(|text| {
             text.str(&self.0).str(path);
         })
+    }
+}
+
+/// The path under which a trusted proxy serves this server, without a slash at its end.
+pub(super) fn prefix(call: &Call) -> Option<&str> {
+    let sent = call
+        .field("x-forwarded-prefix")
+        .filter(|_| call.is_proxied)?;
+    let prefix = sent.trim().trim_end_matches('/');
+    // Two slashes would lead to another host.
+    let is_path = prefix.starts_with('/') && !prefix.starts_with("//");
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+    (is_path && prefix.bytes().all(is_plain)).then_some(prefix)
+}
+
+/// Puts the prefix before a place on this host.
+pub(super) fn move_location(prefix: &str, out: &mut HeaderMap) {
+    let location = out
+        .get(header::LOCATION)
+        .and_then(|place| place.to_str().ok());
+    if let Some(place) = location.filter(|place| place.starts_with('/')) {
+        let moved = value(|text| {
+            text.str(prefix).str(place);
+        });
+        out.insert(header::LOCATION, moved);
     }
 }

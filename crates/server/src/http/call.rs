@@ -49,6 +49,10 @@ pub(super) struct Call {
     pub prefer: Prefer,
     /// The client.
     pub caller: Caller,
+    /// Whether its connection is encrypted.
+    pub is_tls: bool,
+    /// Whether it comes by a trusted proxy.
+    pub is_proxied: bool,
     /// When it came.
     pub now: Timestamp,
 }
@@ -67,6 +71,12 @@ impl Params {
         }
         params
     }
+
+    /// What stands for `{name}` in that path, as it was sent.
+    pub(super) fn text<'p>(&self, path: &'p str, name: &str) -> Option<&'p str> {
+        let param = self.0.iter().find(|(known, _)| *known == name);
+        param.map(|(_, range)| &path[range.clone()])
+    }
 }
 
 impl Call {
@@ -76,9 +86,7 @@ impl Call {
     ///
     /// It isn't text, and so names nothing.
     pub(super) fn param(&self, name: &str) -> Result<Cow<'_, str>, ApiError> {
-        let param = self.params.0.iter().find(|(known, _)| *known == name);
-        let range = param.map(|(_, range)| range.clone()).unwrap_or_default();
-        let text = &self.uri.path()[range];
+        let text = self.params.text(self.uri.path(), name).unwrap_or_default();
         if !text.contains('%') {
             return Ok(text.into());
         }

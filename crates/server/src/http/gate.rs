@@ -18,9 +18,10 @@ use futures_util::FutureExt as _;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 
-use super::access::{Caller, Pass, origin_of};
+use super::access::{Caller, Pass, is_proxied, origin_of};
 use super::answer::{Answer, Body, CollectError, Outcome};
 use super::attendance;
+use super::base;
 use super::call::{Call, Prefer, REQUEST_ID, RequestId};
 use super::door::Door;
 use super::error::ApiError;
@@ -29,6 +30,7 @@ use super::limits::{Class, Client, Held, Verdict};
 use super::near;
 use super::route::{Counts, Meets, Row};
 use super::state::AppState;
+use super::stream_token::{self, without_token};
 use super::table::{Found, TABLE};
 use super::trace::Trace;
 use crate::config::Role;
@@ -46,6 +48,8 @@ pub struct Gate {
     address: Option<IpAddr>,
     /// The dialect that has the listener's root, if it isn't the native interface.
     own: Option<Arc<str>>,
+    /// Whether the connection is encrypted.
+    is_tls: bool,
     /// Breaks the connection off; without it, a fault that does is an error of the body.
     reset: Option<Reset>,
 }
@@ -70,6 +74,8 @@ struct Exchange {
     job: Option<JobKey>,
     /// The room that the request's body takes.
     body: Option<Held>,
+    /// What the client's proxy puts before every path.
+    prefix: Option<Box<str>>,
     /// The page that asks, if it may read the answer.
     cors: Option<HeaderValue>,
     trace: Trace,
@@ -83,6 +89,7 @@ impl Gate {
             state,
             address,
             own: None,
+            is_tls: false,
             reset: None,
         }
     }
@@ -91,6 +98,13 @@ impl Gate {
     #[must_use]
     pub fn of_dialect(mut self, name: Arc<str>) -> Self {
         self.own = Some(name);
+        self
+    }
+
+    /// Says that the connection is encrypted.
+    #[must_use]
+    pub const fn with_tls(mut self, is_tls: bool) -> Self {
+        self.is_tls = is_tls;
         self
     }
 
@@ -121,8 +135,17 @@ impl Gate {
         let (begun, now) = self.state.clock.both();
         let trusted = &self.state.config.trusted_proxy;
         let address = origin_of(self.address, trusted, &head.headers);
+        let token = match row {
+            Ok(row) if row.takes_token => {
+                let query = head.uri.query();
+                stream_token::pass(&self.state, query, params.text(head.uri.path(), "id"))
+            }
+            _ => None,
+        };
         let pass = if door.is_open() {
             Ok(Pass::OPEN)
+        } else if let Some(pass) = token {
+            pass
         } else {
             let access = &self.state.access;
             let words = door.words();
@@ -145,6 +168,8 @@ impl Gate {
             headers: head.headers,
             body: Bytes::new(),
             caller,
+            is_tls: self.is_tls,
+            is_proxied: is_proxied(self.address, trusted),
             now,
         };
         let holds = row.as_ref().ok().and_then(|row| row.asks_to_hold);
@@ -169,6 +194,7 @@ impl Gate {
             caller,
             job: None,
             body: None,
+            prefix: base::prefix(&call).map(Into::into),
             cors: near::allowed_origin(&self.state, &call.headers),
             trace: Trace::begin(call.method.as_str(), route, call.uri.path()),
         };
@@ -374,6 +400,9 @@ impl Exchange {
         }
         let now = self.state.clock.now();
         let out = answer.headers_mut();
+        if let Some(prefix) = self.prefix.take() {
+            base::move_location(&prefix, out);
+        }
         out.insert(REQUEST_ID, self.id.value());
         out.insert(header::DATE, date(now));
         out.insert(
@@ -422,7 +451,8 @@ impl Exchange {
             return;
         }
         let header = |name| answer.headers().get(name).cloned();
-        let target = match self.query.take() {
+        let query = self.query.take().map(|query| without_token(&query));
+        let target = match query.filter(|query| !query.is_empty()) {
             Some(query) => format!("{path}?{query}").into(),
             None => path.into(),
         };

@@ -40,6 +40,7 @@ mod route;
 mod seen;
 mod simulator;
 pub mod state;
+mod stream_token;
 mod strict;
 mod table;
 pub mod trace;

@@ -47,6 +47,8 @@ pub(super) struct Row {
     pub meets: Meets,
     /// What it counts as in its client's report.
     pub counts: Counts,
+    /// Whether it may be asked with a [token](super::stream_token) in place of a key.
+    pub takes_token: bool,
     /// The part of the described interface that it belongs to; `None` if it isn't described.
     pub tag: Option<&'static str>,
     /// The operation's id in the description.
@@ -188,6 +190,7 @@ impl Row {
             subject: None,
             meets: Meets::Nothing,
             counts: Counts::Nothing,
+            takes_token: false,
             tag: None,
             id: "",
             summary: "",
@@ -246,6 +249,12 @@ impl Row {
     /// Counts as that.
     pub(super) const fn counts(mut self, counts: Counts) -> Self {
         self.counts = counts;
+        self
+    }
+
+    /// May be asked with a token in the query.
+    pub(super) const fn with_token(mut self) -> Self {
+        self.takes_token = true;
         self
     }
 

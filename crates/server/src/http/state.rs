@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use abide_engine::JobKey;
 use abide_wire::Timestamp;
+use abide_wire::webhook::Secret;
 
 use super::access::{Access, Caller};
 use super::call::RequestId;
@@ -54,6 +55,8 @@ pub struct Shared {
     pub attendance: Arc<Attendance>,
     /// The last requests, for tests.
     pub requests: RequestLog,
+    /// What tokens for event streams are signed with. Each process has its own.
+    pub(super) stream_secret: Secret,
     /// The requests that are held.
     pub waits: Arc<Holds>,
     /// The event streams that are open.
@@ -83,6 +86,7 @@ impl AppState {
         clock: Clock,
         config: Config,
         metrics: Arc<Metrics>,
+        stream_secret: Secret,
     ) -> Self {
         let started_ms = clock.now().as_millis();
         let byte_limits = config.byte_limits();
@@ -96,6 +100,7 @@ impl AppState {
             rates: Rates::new(config.rate_limit),
             attendance: Arc::new(Attendance::new(clock.speed().unwrap_or(1))),
             requests: RequestLog::new(config.requests_kept),
+            stream_secret,
             waits: Holds::new(config.waits_per_client.get(), config.waits_max.get()),
             streams: Holds::new(config.streams_per_client.get(), config.streams_max.get()),
             inflight: Holds::new(byte_limits.inflight_per_owner, byte_limits.inflight),

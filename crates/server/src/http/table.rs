@@ -15,7 +15,8 @@ use super::mount::Mount;
 use super::route::{Response, Row, Verb, inline};
 use super::state::AppState;
 use super::{
-    attendance, dashboard, events, feed, jobs, openapi, ops, requests, simulator, webhooks,
+    attendance, dashboard, events, feed, jobs, openapi, ops, requests, simulator, stream_token,
+    webhooks,
 };
 use crate::telling::{Telling, Told};
 
@@ -24,6 +25,7 @@ const NATIVE: &[&[Row]] = &[
     jobs::ROUTES,
     events::ROUTES,
     feed::ROUTES,
+    stream_token::ROUTES,
     attendance::ROUTES,
     requests::ROUTES,
     webhooks::ROUTES,

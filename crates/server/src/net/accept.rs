@@ -21,6 +21,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Answers, connection};
+#[cfg(feature = "tls")]
+use super::tls::Tls;
 
 /// After this long without a sign from the peer, the system probes it.
 pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
@@ -39,6 +41,9 @@ pub struct ServeOptions {
     pub connections_max: usize,
     /// How long connections may take to end after the stop.
     pub drain: Duration,
+    /// The certificate, where connections begin with a handshake.
+    #[cfg(feature = "tls")]
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// Why the server can't listen there.
@@ -159,6 +164,20 @@ where
             reset,
             _permit: permit,
         };
+        #[cfg(feature = "tls")]
+        if let Some(tls) = options.tls.clone() {
+            let stop = stop.clone();
+            connections.spawn(async move {
+                let shaken = tokio::select! {
+                    shaken = tls.accept(stream) => shaken,
+                    () = stop.cancelled() => None,
+                };
+                if let Some(stream) = shaken {
+                    connection(stream, answers, stop).await;
+                }
+            });
+            continue;
+        }
         connections.spawn(connection(stream, answers, stop.clone()));
     }
     drop(listener);

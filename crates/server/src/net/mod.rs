@@ -13,6 +13,7 @@
 //! | `turn` | what hyper is doing, seen from its reads, writes and calls; its time limits |
 //! | `park` | a request that waits outside hyper, and its answer written by hand |
 //! | `http2` | a connection of HTTP/2 |
+//! | `tls` | certificates, and the handshake before the first byte |
 //!
 //! Every wait has a limit: for the first byte, for the rest of a head, for the next request, and for each byte that is
 //! written. How long a body may take is its reader's concern.
@@ -21,10 +22,14 @@ mod accept;
 mod connection;
 mod http2;
 mod park;
+#[cfg(feature = "tls")]
+mod tls;
 mod turn;
 
 pub use accept::{BindError, Peer, Reset, ServeOptions, bind, serve};
 pub use connection::{Answers, connection};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};
 
 #[cfg(test)]
 mod tests;

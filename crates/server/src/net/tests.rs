@@ -488,6 +488,8 @@ async fn the_accept_loop_answers_drains_and_ends() {
     let options = ServeOptions {
         connections_max: 2,
         drain: Duration::from_millis(50),
+        #[cfg(feature = "tls")]
+        tls: None,
     };
     let never = std::sync::Arc::<tokio::sync::Notify>::default();
     let make = {

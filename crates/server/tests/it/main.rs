@@ -23,6 +23,7 @@ mod secrets;
 mod simulator;
 mod sockets;
 mod storage;
+mod stream_tokens;
 mod streams;
 mod webhooks;
 mod work;

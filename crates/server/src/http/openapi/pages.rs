@@ -47,7 +47,7 @@ fn moved() -> Answer {
 }
 
 fn serve(path: &str) -> Result<Answer, ApiError> {
-    let config = Config::from("/openapi.json")
+    let config = Config::from("../openapi.json")
         // A badge from another host otherwise.
         .validator_url("none")
         .display_request_duration(true)

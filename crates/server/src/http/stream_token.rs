@@ -1,0 +1,227 @@
+//! Short-lived tokens for event streams: what a page's `EventSource` puts into the URL, since it can send no header.
+//!
+//! A token says whose streams it opens, until when, and of which job. It is signed with a secret of this process, so it
+//! ends with it; nothing is stored. It opens streams and nothing else.
+
+use std::time::Duration;
+
+use abide_engine::{JobKey, Owner};
+use abide_wire::webhook::{Secret, sign};
+use abide_wire::{JobId, Span, Timestamp};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
+
+use super::access::Pass;
+use super::answer::Outcome;
+use super::call::Call;
+use super::error::ApiError;
+use super::find::{find, key_of};
+use super::json;
+use super::route::{Request, Response, Row};
+use super::state::AppState;
+use crate::config::Role;
+
+/// How long a token opens streams where nothing is said.
+const TTL: Duration = Duration::from_secs(60);
+/// The longest that one may.
+const TTL_MAX: Duration = Duration::from_mins(10);
+/// What the signature is for, so that it is no other's.
+const PURPOSE: &str = "stream-token";
+/// The parameter that carries it.
+const PARAMETER: &str = "token";
+
+/// The routes.
+pub(super) const ROUTES: &[Row] = &[Row::post("/v1/stream-tokens", create)
+    .about("Jobs", "createStreamToken", "Make a token for an event stream")
+    .text("For pages: `EventSource` can send no key, so it sends `?token=`. The token only opens event streams.")
+    .body(Request::optional_json::<NewToken>())
+    .answers(&[Response::json::<Token>(201, "The token.")])];
+
+/// What the token opens.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(as = NewStreamToken)]
+struct NewToken {
+    /// The one job whose stream it opens; without it all streams of the caller.
+    #[schema(value_type = Option<String>)]
+    job: Option<String>,
+    /// For how long, up to 10 min; 60 s where nothing is said. A stream that is open stays open.
+    ttl: Option<Span>,
+}
+
+/// A token.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = StreamToken)]
+struct Token {
+    /// What goes into `?token=`.
+    token: String,
+    /// Until when it opens streams.
+    expires_at: Timestamp,
+}
+
+/// `POST /v1/stream-tokens`
+fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let new: NewToken = call.optional_json()?;
+    let ttl = new.ttl.map_or(TTL, Span::get);
+    if ttl.is_zero() || ttl > TTL_MAX {
+        return Err(ApiError::invalid_member(format!(
+            "`ttl` must be more than 0 s and at most 10 min, but is {}",
+            Span::new(ttl)
+        )));
+    }
+    let job = new.job.as_deref().map(key_of).transpose()?;
+    if let Some(job) = job {
+        find(state, &call.caller, job)?;
+    }
+    let claims = Claims {
+        owner: call.caller.owner,
+        until: state.clock.elapsed() + ttl,
+        job,
+    };
+    let token = Token {
+        token: claims.sign(&state.stream_secret),
+        expires_at: state.clock.system() + ttl,
+    };
+    json::now(StatusCode::CREATED, &token)
+}
+
+/// What the token in the query opens; `None` if there is none.
+///
+/// # Errors
+///
+/// It isn't one of ours, is expired, or is another job's.
+pub(super) fn pass(
+    state: &AppState,
+    query: Option<&str>,
+    job: Option<&str>,
+) -> Option<Result<Pass, ApiError>> {
+    let mut pairs = url::form_urlencoded::parse(query?.as_bytes());
+    let (_, token) = pairs.find(|(name, _)| name == PARAMETER)?;
+    let claims = Claims::read(&token, &state.stream_secret);
+    let now = state.clock.elapsed();
+    Some(match claims {
+        Some(claims) if claims.until <= now => Err(ApiError::unauthorized("the token is expired")),
+        Some(claims) if claims.opens(job) => Ok(Pass {
+            owner: claims.owner,
+            role: Role::Read,
+        }),
+        Some(_) => Err(ApiError::unauthorized("the token is another job's")),
+        None => Err(ApiError::unauthorized("the token is none of this server's")),
+    })
+}
+
+/// The query without its token, for what is kept of a request.
+pub(super) fn without_token(query: &str) -> String {
+    let is_kept = |pair: &&str| pair.split('=').next() != Some(PARAMETER);
+    query
+        .split('&')
+        .filter(is_kept)
+        .collect::<Vec<_>>()
+        .join("&")
+}
+
+/// What a token says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Claims {
+    owner: Owner,
+    /// By the machine's time since the server started.
+    until: Duration,
+    job: Option<JobKey>,
+}
+
+impl Claims {
+    fn opens(&self, job: Option<&str>) -> bool {
+        self.job
+            .is_none_or(|own| job.and_then(|job| job.parse().ok()) == Some(own))
+    }
+
+    fn text(&self) -> String {
+        let job = self.job.map(|job| JobId::new(job.to_string()));
+        let job = job.as_ref().map_or("", |job| job.as_str());
+        format!("{:x}.{}.{job}", self.owner.0, self.until.as_millis())
+    }
+
+    fn sign(&self, secret: &Secret) -> String {
+        let text = self.text();
+        let signed = BASE64_URL_SAFE_NO_PAD.encode(signature(&text, secret));
+        format!("{}.{signed}", BASE64_URL_SAFE_NO_PAD.encode(text))
+    }
+
+    fn read(token: &str, secret: &Secret) -> Option<Self> {
+        let (text, signed) = token.split_once('.')?;
+        let decode = |text: &str| BASE64_URL_SAFE_NO_PAD.decode(text).ok();
+        let text = String::from_utf8(decode(text)?).ok()?;
+        let is_ours: bool = decode(signed)?
+            .ct_eq(signature(&text, secret).as_bytes())
+            .into();
+        if !is_ours {
+            return None;
+        }
+        let mut parts = text.split('.');
+        let owner = u64::from_str_radix(parts.next()?, 16).ok()?;
+        let until = Duration::from_millis(parts.next()?.parse().ok()?);
+        let job = match parts.next()? {
+            "" => None,
+            job => Some(job.parse().ok()?),
+        };
+        Some(Self {
+            owner: Owner(owner),
+            until,
+            job,
+        })
+    }
+}
+
+/// The HMAC that also signs webhooks, over a purpose that no webhook has.
+fn signature(text: &str, secret: &Secret) -> String {
+    sign(
+        [secret],
+        PURPOSE,
+        Timestamp::from_millis(0),
+        text.as_bytes(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_read_back_and_any_other_byte_makes_it_none() {
+        let secret = Secret::generate([7; 32]);
+        let claims = Claims {
+            owner: Owner(0xabc),
+            until: Duration::from_millis(61_000),
+            job: Some(JobKey::from_u128(5)),
+        };
+        let token = claims.sign(&secret);
+        assert_eq!(Claims::read(&token, &secret), Some(claims));
+        assert_eq!(Claims::read(&token, &Secret::generate([8; 32])), None);
+        for n in 0..token.len() {
+            let mut bytes = token.clone().into_bytes();
+            bytes[n] ^= 1;
+            let altered = String::from_utf8_lossy(&bytes).into_owned();
+            assert_ne!(
+                Claims::read(&altered, &secret),
+                Some(Claims {
+                    owner: Owner(1),
+                    ..claims
+                })
+            );
+            assert!(
+                Claims::read(&altered, &secret).is_none_or(|read| read == claims),
+                "{n}"
+            );
+        }
+        let job = JobKey::from_u128(5).to_string();
+        assert!(claims.opens(Some(&job)) && !claims.opens(None));
+        assert!(!claims.opens(Some(&JobKey::from_u128(6).to_string())));
+        assert_eq!(
+            without_token("after=1&token=x&tokens=2"),
+            "after=1&tokens=2"
+        );
+    }
+}

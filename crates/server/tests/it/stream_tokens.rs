@@ -1,0 +1,118 @@
+//! Tokens for event streams, and what a trusted proxy says of the path.
+
+use serde_json::json;
+
+use crate::common::House;
+
+const KEYS: &str = "ann:user:a-secret-of-20-chars,bob:read:a-secret-of-21-chars!";
+
+#[tokio::test(start_paused = true)]
+async fn a_token_opens_the_streams_of_its_owner_and_nothing_else() {
+    let house = House::with(&[("api-key", KEYS)]).await;
+    let ann = house.with_header("authorization", "Bearer a-secret-of-20-chars");
+    let id = ann.job(60_000).await;
+    let other = ann.job(60_000).await;
+    let made = ann
+        .post("/v1/stream-tokens", json!({ "job": id, "ttl": "30s" }))
+        .await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let token = made.json()["token"].as_str().unwrap().to_owned();
+    let mut events = house
+        .events(&format!("/v1/jobs/{id}/events?token={token}"))
+        .await;
+    assert_eq!(events.event().await.unwrap().name, "job.created");
+    for path in [
+        format!("/v1/jobs/{other}/events?token={token}"),
+        format!("/v1/events?token={token}"),
+        format!("/v1/jobs/{id}/events?token={token}x"),
+        format!("/v1/jobs/{id}/events?token="),
+        format!("/v1/jobs/{id}/events"),
+    ] {
+        assert_eq!(house.get(&path).await.status, 401, "{path}");
+    }
+    // Elsewhere it is no parameter.
+    assert_eq!(
+        house
+            .get(&format!("/v1/jobs/{id}?token={token}"))
+            .await
+            .status,
+        401
+    );
+    assert_eq!(
+        ann.get(&format!("/v1/jobs/{id}?token={token}"))
+            .await
+            .status,
+        422
+    );
+    house.pass(30_001).await;
+    assert_eq!(
+        house
+            .get(&format!("/v1/jobs/{id}/events?token={token}"))
+            .await
+            .status,
+        401
+    );
+
+    let all = ann.post("/v1/stream-tokens", json!({})).await.json();
+    let all = all["token"].as_str().unwrap();
+    house.events(&format!("/v1/events?token={all}")).await;
+    house
+        .events(&format!("/v1/jobs/{other}/events?token={all}"))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_made_within_bounds_by_keys_that_may_change_things() {
+    let house = House::with(&[("api-key", KEYS)]).await;
+    let ann = house.with_header("authorization", "Bearer a-secret-of-20-chars");
+    let bob = house.with_header("authorization", "Bearer a-secret-of-21-chars!");
+    for (body, status) in [
+        (json!({"ttl": "10m"}), 201),
+        (json!({"ttl": "601s"}), 422),
+        (json!({"ttl": 0}), 422),
+        (json!({"job": "job_0000000000000000000000000000000a"}), 404),
+        (json!({"odd": 1}), 422),
+    ] {
+        let made = ann.post("/v1/stream-tokens", body.clone()).await;
+        assert_eq!(made.status, status, "{body}: {}", made.text);
+    }
+    assert_eq!(bob.post("/v1/stream-tokens", json!({})).await.status, 403);
+    assert_eq!(house.post("/v1/stream-tokens", json!({})).await.status, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trusted_proxys_host_and_prefix_are_in_locations() {
+    let house = House::with(&[("trusted-proxy", "127.0.0.1")]).await;
+    let proxied = house
+        .with_header("host", "localhost")
+        .with_header("x-forwarded-proto", "https")
+        .with_header("x-forwarded-host", "jobs.example.com")
+        .with_header("x-forwarded-prefix", "/abide/");
+    let made = proxied.post("/v1/jobs", json!({})).await;
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(made.header("location"), format!("/abide/v1/jobs/{id}"));
+    let whole = format!("https://jobs.example.com/abide/v1/jobs/{id}");
+    assert_eq!(made.header("operation-location"), whole);
+    assert_eq!(
+        proxied.get("/docs").await.header("location"),
+        "/abide/docs/"
+    );
+    for odd in ["//evil.example.com", "abide", "/a b", "/a\"b", ""] {
+        let made = house
+            .with_header("x-forwarded-prefix", odd)
+            .post("/v1/jobs", json!({}))
+            .await;
+        assert!(
+            made.header("location").starts_with("/v1/jobs/"),
+            "{odd}: {}",
+            made.header("location")
+        );
+    }
+    // Of others it isn't believed.
+    let made = proxied.from("10.0.0.9").post("/v1/jobs", json!({})).await;
+    assert!(made.header("location").starts_with("/v1/jobs/"));
+    assert!(
+        made.header("operation-location")
+            .starts_with("https://localhost/v1/jobs/")
+    );
+}
