@@ -31,7 +31,7 @@ export const backoff = (initial: Duration = 1000, options: BackoffOptions = {}):
           let wanted = pause;
           if (!given++ && first !== undefined) wanted = millis(first);
           else pause = Math.min(pause * factor, max);
-          return elapsed + Math.min(spread(jitter, wanted, random()), max);
+          return elapsed + Math.min(spread(jitter, wanted, random), max);
         },
       };
     },
