@@ -29,6 +29,15 @@ export const check = (job: Job, id?: string): Job => {
   return job;
 };
 
+/** Whether a job among others can be believed. */
+export const isSound = (job: Job): boolean => {
+  try {
+    return !!check(job);
+  } catch {
+    return false;
+  }
+};
+
 /** Learns how the server's clock stands to ours. */
 export const noteDate = ({ clock, memory, rtt }: Origin, { headers, received, sent }: Reply): void => {
   const date = Date.parse(headers.get("date") ?? "");

@@ -1,6 +1,6 @@
 /** Listing jobs. */
 
-import { check } from "./answer.js";
+import { isSound } from "./answer.js";
 import { call } from "./call.js";
 import type { Core } from "./client.js";
 import { UsageError } from "./error.js";
@@ -24,6 +24,8 @@ export interface ListOptions {
   ids?: readonly string[];
   /** How many jobs are asked for at a time, 1 to 1,000. Default: the server's, 100. */
   pageSize?: number;
+  /** Told of each job that can't be read, which is left out; none where it has no id. `job.status()` says why. */
+  onUnreadable?: (id: string | undefined) => void;
   signal?: AbortSignal | undefined;
 }
 
@@ -45,22 +47,17 @@ export async function* list({ origin, speech }: Core, options: ListOptions): Asy
   let page: string | undefined;
   do {
     const url = urlOf(origin, ["v1", "jobs"], page === undefined ? query : { ...query, page_token: page });
-    const [jobs, next]: [Job[], string | undefined] = await call(
-      origin,
-      { url, limit: JOBS_BYTES_MAX },
-      {},
-      signal,
-      (reply) => {
-        const { jobs, next_page_token } = jsonOf<{ jobs: Job[]; next_page_token?: string | null }>(
-          reply,
-          "page of jobs",
-        );
-        if (!Array.isArray(jobs)) throw garbled("the answer holds no page of jobs", { status: reply.status });
-        return [jobs.map((job) => check(job)), next_page_token ?? undefined];
-      },
-    );
-    yield* jobs;
+    const request = { url, limit: JOBS_BYTES_MAX },
+      { jobs, next_page_token: next } = await call(origin, request, {}, signal, (reply) => {
+        const page = jsonOf<{ jobs: Job[]; next_page_token?: string | null }>(reply, "page of jobs");
+        if (!Array.isArray(page?.jobs)) throw garbled("the answer holds no page of jobs", { status: reply.status });
+        return page;
+      });
+    for (const job of jobs) {
+      if (isSound(job)) yield job;
+      else options.onUnreadable?.((job as Job | null)?.id);
+    }
     // A token that doesn't move would be a list without end.
-    page = next === page ? undefined : next;
+    page = next === page ? undefined : (next ?? undefined);
   } while (page !== undefined);
 }

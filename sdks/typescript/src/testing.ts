@@ -48,8 +48,8 @@ export class TestServer {
   }
 
   /**
-   * Forgets all jobs, webhooks and counts, and begins all draws anew: call it before each test, and each is alone in the
-   * world. What a test has set by `simulate` is as it was at the start.
+   * Forgets all jobs, webhooks and counts, and begins all draws anew: call it before each test, and each is alone in
+   * the world. What a test has set by `simulate` is as it was at the start.
    */
   async reset(): Promise<void> {
     const { scenario = null, seed = 1 } = this.#options;

@@ -1,4 +1,7 @@
-/** The generator that the traces' plans were drawn from: ChaCha with 8 rounds, seeded by 64 bits as Rust's `rand` does it. */
+/**
+ * The generator that the traces' plans were drawn from: ChaCha with 8 rounds, seeded by 64 bits as Rust's `rand` does
+ * it.
+ */
 
 const rotate = (x: number, by: number): number => ((x << by) | (x >>> (32 - by))) >>> 0;
 

@@ -322,6 +322,43 @@ test("jobs are listed page by page, canceled and deleted", async () => {
   await world.run(job.delete());
 });
 
+test("a job that can't be read is left out of a list, and is a gap in the feed", async () => {
+  const all = start(),
+    { abide, server, world } = all;
+  const good = server.show(server.jobs.get(server.job(1))!),
+    bad = { ...good, id: "bad", done: true },
+    unread: (string | undefined)[] = [],
+    listed: string[] = [];
+  const encoder = new TextEncoder(),
+    event = (job: unknown, id: string): string => `event: job.progress\nid: ${id}\ndata: ${JSON.stringify(job)}\n\n`;
+  let opened = 0;
+  server.fault = ({ path }) => {
+    if (path !== "/v1/events") return Response.json({ jobs: [bad, good, null] });
+    if (++opened > 1) return new Response(null, { status: 204 });
+    const text = encoder.encode(event(good, "a-1") + event(bad, "a-2") + "event: reset\nid: a-9\ndata: {}\n\n");
+    return new Response(text, { headers: { "content-type": "text/event-stream" } });
+  };
+  await world.run(
+    (async () => {
+      for await (const { id } of abide.list({ onUnreadable: (id) => unread.push(id) })) listed.push(id);
+    })(),
+  );
+  assert.deepEqual([listed, unread], [[good.id], ["bad", undefined]]);
+  const told: unknown[] = [];
+  await world.run(
+    (async () => {
+      for await (const { gap, place } of abide.feed()) told.push([gap, place]);
+    })(),
+  );
+  assert.deepEqual(told, [
+    [false, "a-1"],
+    [true, "a-2"],
+    [true, "a-9"],
+  ]);
+  assert.equal(server.asked.at(-1)!.headers.get("last-event-id"), "a-9");
+  await nothingLeft(all);
+});
+
 test("keys are sent and never shown, and odd ids and addresses are mistakes of usage", async () => {
   const { abide, server, world } = start({ apiKey: " a-secret-of-mine ", headers: { "x-tenant": "7" } });
   const failure = await error(world.run(abide.job("job_nobody").status()));
@@ -410,6 +447,19 @@ for (const [what, work] of Object.entries({
       abide.job(id),
     );
     return abide.asCompleted(jobs, { signal }).all();
+  },
+  feed: async ({ abide, server }, signal, id) => {
+    let opened = 0;
+    server.fault = ({ path }) => {
+      if (path !== "/v1/events") return undefined;
+      if (++opened > 4) return new Response(null, { status: 204 });
+      if (opened === 2) return new Response("{}", { status: 503 });
+      const data = JSON.stringify(server.show(server.jobs.get(id)!));
+      return new Response(`event: job.progress\nid: a-1\ndata: ${data}\n\n`, {
+        headers: { "content-type": "text/event-stream" },
+      });
+    };
+    for await (const _ of abide.feed({ signal }));
   },
   create: ({ abide, server }, signal) => {
     server.fault = ({ nth }) => (nth < 3 ? new Response("{}", { status: 503 }) : undefined);

@@ -37,8 +37,8 @@ const plain = (value: unknown): string =>
     : "";
 
 /**
- * Reads a value. `done`, as long-running operations of Google have it, counts before any word. A word that no list knows
- * means that the job is running, and `warn` is told of it.
+ * Reads a value. `done`, as long-running operations of Google have it, counts before any word. A word that no list
+ * knows means that the job is running, and `warn` is told of it.
  */
 export const recognize = (value: unknown, warn: (warning: string) => void): Looked => {
   const shape = isShape(value) ? value : {},
