@@ -161,6 +161,15 @@ impl Clock {
             .map_or_else(wall, |System(now)| now())
     }
 
+    /// What the header `Date` says: on a real clock the system's time, which clients have too, else what the clock shows.
+    #[must_use]
+    pub fn date(&self) -> Timestamp {
+        match &self.shared.system {
+            Some(System(now)) if self.speed() == Some(1) => now(),
+            _ => self.now(),
+        }
+    }
+
     /// Whether it began with the system's time and has left that behind: it is scaled, or the system's went back.
     #[must_use]
     pub fn is_ahead(&self) -> bool {
@@ -468,6 +477,7 @@ mod tests {
         let passed = clock.now().since(shown);
         assert!((10_000..10_010).contains(&passed.as_millis()), "{passed:?}");
         assert!(clock.is_ahead());
+        assert_eq!(clock.date(), clock.system());
 
         // A simulation has its own time.
         let scaled = Clock::of_system(now, speed(60));
@@ -477,6 +487,7 @@ mod tests {
             let follow = tokio::time::timeout(ms(5_000), clock.follow());
             assert!(follow.await.is_err());
             assert!(clock.now().since(shown) <= ms(60 * 5_010));
+            assert_eq!(clock.date(), clock.now());
         }
     }
 

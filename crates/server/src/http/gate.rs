@@ -404,7 +404,7 @@ impl Exchange {
             base::move_location(&prefix, out);
         }
         out.insert(REQUEST_ID, self.id.value());
-        out.insert(header::DATE, date(now));
+        out.insert(header::DATE, date(self.state.clock.date()));
         out.insert(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),

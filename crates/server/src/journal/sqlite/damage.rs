@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
 
@@ -453,8 +454,9 @@ fn nobody_else_may_read_the_files_whatever_the_mask_and_the_directory_are() {
     assert!(seen >= 6, "{seen} files");
 }
 
+/// A shell of `sqlite3` or a slow backup keeps a transaction open, and then the figures say so.
 #[test]
-fn the_write_ahead_file_is_emptied_beside_the_appends() {
+fn the_write_ahead_file_is_emptied_beside_the_appends_unless_a_reader_stays() {
     let place = tempfile::tempdir().unwrap();
     let mut journal = SqliteJournal::open(place.path(), &[], LIFE).unwrap();
     // 40 MiB in all: as much would lie in the file if nobody emptied it.
@@ -465,4 +467,20 @@ fn the_write_ahead_file_is_emptied_beside_the_appends() {
     let wal = fs::metadata(place.path().join("journal.db-wal")).unwrap();
     assert!(wal.len() < 36 << 20, "{} bytes", wal.len());
     assert_eq!(journal.append(&[vec![]]).unwrap(), 160 * 16 + 1);
+
+    let path = place.path().join("journal.db");
+    let reader = Connection::open(&path).unwrap();
+    let count = "BEGIN; SELECT count(*) FROM batch";
+    reader.execute_batch(count).unwrap();
+    let files = journal.files();
+    let mut appends = 0;
+    while files.blocked.load(Ordering::Relaxed) == 0 {
+        journal.append(&entries).unwrap();
+        appends += 1;
+        assert!(appends < 1_000, "nobody was told of the reader");
+    }
+    drop(reader);
+    Box::new(journal).close().unwrap();
+    let wal = fs::metadata(place.path().join("journal.db-wal"));
+    assert_eq!(wal.map_or(0, |file| file.len()), 0);
 }
