@@ -13,6 +13,7 @@ use crate::commands::config;
 use crate::commands::create::{self, CreateArgs};
 use crate::commands::deliveries::{self, DeliveriesArgs, DeliveryArgs};
 use crate::commands::demo::{self, DemoArgs};
+use crate::commands::dialects;
 use crate::commands::healthcheck::{self, HealthcheckArgs};
 use crate::commands::list::{self, ListArgs};
 use crate::commands::listen::{self, ListenArgs};
@@ -27,7 +28,7 @@ use crate::connect::Common;
 use crate::{exit, output};
 
 /// The flags for all commands that do nothing in some of them, where they aren't shown.
-const HIDDEN: [(&str, &[&str]); 12] = [
+const HIDDEN: [(&str, &[&str]); 13] = [
     ("serve", &["server", "json"]),
     ("test", &["server", "api-key", "json"]),
     ("config", &["server"]),
@@ -38,6 +39,7 @@ const HIDDEN: [(&str, &[&str]); 12] = [
     ("healthcheck", &["api-key", "json"]),
     ("check", &["server", "api-key"]),
     ("backup", &["server", "api-key"]),
+    ("dialects", &["api-key"]),
     ("completions", &["server", "api-key", "json"]),
     ("man", &["server", "api-key", "json"]),
 ];
@@ -108,6 +110,9 @@ enum Command {
     /// Tries a receiver of webhooks with deliveries that it must refuse, and with good ones
     #[command(after_help = attack::HELP)]
     Attack(AttackArgs),
+    /// Lists the vendors' interfaces that a server speaks, and where
+    #[command(after_help = dialects::HELP)]
+    Dialects,
     /// Shows the configuration that `serve` would run with, and where each value comes from
     #[command(after_help = config::HELP)]
     Config(SettingFlags),
@@ -165,6 +170,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         Command::Deliveries(args) => deliveries::run(&common, &args),
         Command::Delivery(args) => deliveries::one(&common, &args),
         Command::Attack(args) => attack::run(&common, &args),
+        Command::Dialects => dialects::run(&common),
         Command::Config(flags) => config::run(&flags, common.json),
         Command::Healthcheck(args) => healthcheck::run(&common, &args),
         Command::Check(args) => check::run(&args, common.json),

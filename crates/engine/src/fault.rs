@@ -56,13 +56,15 @@ impl Purpose {
                     (Self::Stream | Self::Webhook, _) => false,
                 }
             }
-            F::Stale | F::UnknownStatus | F::LateResult => self == Self::Read,
+            F::Stale | F::UnknownStatus | F::LateResult | F::NotFoundFirst => self == Self::Read,
+            F::SlowCancel => matches!(self, Self::Read | Self::Write),
+            F::LostCreate => self == Self::Create,
             F::StreamCut | F::StreamMute => self == Self::Stream,
             F::WebhookLost | F::WebhookDoubled | F::WebhookLate | F::WebhookEarly => {
                 self == Self::Webhook
             }
-            // Decided when the job is made.
-            F::Stuck => false,
+            // Decided when the job is made, or when its result is fetched.
+            F::Stuck | F::CanceledElsewhere | F::QueueStuck | F::ExpiredUrl => false,
         }
     }
 }

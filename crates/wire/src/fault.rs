@@ -41,6 +41,18 @@ pub enum FaultKind {
     WebhookLate,
     /// A first webhook (`job.created`) is sent before the create's answer.
     WebhookEarly,
+    /// The job is made, and the connection is reset instead of the create's answer.
+    LostCreate,
+    /// The first read, or those that the fault names, finds no such job.
+    NotFoundFirst,
+    /// When its time has come the job ends as canceled, though nobody here asked for that.
+    CanceledElsewhere,
+    /// For [`Fault::delay`] (2 s by default) after a cancel, the job is shown as it was before.
+    SlowCancel,
+    /// The job never leaves its queue.
+    QueueStuck,
+    /// The URL of a result answers `403`, from [`Fault::delay`] (at once by default) after the end on.
+    ExpiredUrl,
 }
 
 impl FaultKind {
@@ -63,6 +75,12 @@ impl FaultKind {
             Self::WebhookDoubled => "webhook_doubled",
             Self::WebhookLate => "webhook_late",
             Self::WebhookEarly => "webhook_early",
+            Self::LostCreate => "lost_create",
+            Self::NotFoundFirst => "not_found_first",
+            Self::CanceledElsewhere => "canceled_elsewhere",
+            Self::SlowCancel => "slow_cancel",
+            Self::QueueStuck => "queue_stuck",
+            Self::ExpiredUrl => "expired_url",
         }
     }
 }
@@ -74,7 +92,7 @@ impl FaultKind {
         Duration::from_secs(match self {
             Self::Latency => 1,
             Self::Stall => 30,
-            Self::Stale | Self::LateResult => 2,
+            Self::Stale | Self::LateResult | Self::SlowCancel => 2,
             Self::WebhookLate => 5,
             _ => 0,
         })
@@ -170,6 +188,10 @@ impl Fault {
     #[must_use]
     pub fn may_meet(&self, ordinal: u32) -> bool {
         let none = self.first.is_none() && self.nth.is_none() && self.every.is_none();
+        match self.fault {
+            FaultKind::NotFoundFirst if none => return ordinal == 1,
+            _ => {}
+        }
         none || self.first.is_some_and(|n| ordinal <= n)
             || self
                 .nth

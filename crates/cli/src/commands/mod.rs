@@ -9,6 +9,7 @@ pub(crate) mod config;
 pub(crate) mod create;
 pub(crate) mod deliveries;
 pub(crate) mod demo;
+pub(crate) mod dialects;
 pub(crate) mod healthcheck;
 pub(crate) mod list;
 pub(crate) mod listen;

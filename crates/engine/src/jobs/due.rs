@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use abide_wire::{Code, Problem, Timestamp};
+use abide_wire::{Code, Outcome, Problem, Timestamp};
 
 use super::change::Finished;
 use super::job::{Job, State};
@@ -83,6 +83,10 @@ fn step(job: &Job, at: Timestamp, policy: &Policy) -> Option<Entry> {
             percent: (begin * 100.0) as f32,
             stage: Some(stage.name.clone()),
         });
+    }
+    if plan.canceled {
+        let finished = Finished::new(job, at, Outcome::Canceled, policy);
+        return Some(Entry::Finished(Box::new(finished)));
     }
     Some(match &plan.error {
         Some(error) => Finished::failed(job, at, error.as_ref().clone(), policy),

@@ -136,7 +136,8 @@ impl Jobs {
         let cycle = first.iter().find_map(|entry| match entry {
             Entry::Created(created) => {
                 let plan = created.plan.as_ref().filter(|plan| !plan.stuck)?;
-                Some(u128::from(plan.duration_ms) + u128::from(named.reset_ms?))
+                let life = u128::from(plan.queue_ms) + u128::from(plan.duration_ms);
+                Some(life + u128::from(named.reset_ms?))
             }
             _ => None,
         });

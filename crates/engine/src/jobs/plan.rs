@@ -41,6 +41,9 @@ pub struct Plan {
     /// Whether it never ends by itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stuck: bool,
+    /// Whether it ends as canceled when its time has come.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub canceled: bool,
 }
 
 impl Plan {
@@ -189,17 +192,23 @@ impl Defaults {
             .and_then(|simulate| simulate.faults.as_deref())
             .map(Arc::from)
             .unwrap_or_default();
-        let stuck = faults
-            .iter()
-            .chain(self.faults.iter())
-            .enumerate()
-            // There is one occasion to get stuck, so ordinals other than the first never come.
-            .filter(|(_, fault)| fault.fault == FaultKind::Stuck && fault.may_meet(1))
-            .any(|(n, fault)| rng.unit(seed, "stuck", n as u64) < fault.chance.unwrap_or(1.0));
+        let has = |kind: FaultKind| {
+            let all = faults.iter().chain(self.faults.iter()).enumerate();
+            // There is one occasion for each, so ordinals other than the first never come.
+            all.filter(|(_, fault)| fault.fault == kind && fault.may_meet(1))
+                .any(|(n, fault)| {
+                    rng.unit(seed, kind.as_str(), n as u64) < fault.chance.unwrap_or(1.0)
+                })
+        };
+        let (stuck, canceled) = (has(FaultKind::Stuck), has(FaultKind::CanceledElsewhere));
+        let queue_ms = match has(FaultKind::QueueStuck) {
+            true => millis_max(),
+            false => queue.map_or(0, |law| draw(law, rng, seed, "queue")),
+        };
         Plan {
             seed,
             duration_ms: draw(law, rng, seed, "duration"),
-            queue_ms: queue.map_or(0, |law| draw(law, rng, seed, "queue")),
+            queue_ms,
             error: (error_chance > 0.0 && rng.unit(seed, "outcome", 0) < error_chance)
                 .then(|| Box::new(error.cloned().unwrap_or_else(simulated_error))),
             stages: own
@@ -207,6 +216,7 @@ impl Defaults {
                 .map(Arc::from),
             faults,
             stuck,
+            canceled,
         }
     }
 }
@@ -228,7 +238,11 @@ fn draw(law: &DurationLaw, rng: Rng, seed: u64, purpose: &'static str) -> u64 {
     };
     // A float saturates when it is cast, and no law gives a negative number.
     let millis = (law.length(&mut dice) * 1_000.0).round() as u64;
-    millis.min(u64::try_from(Span::MAX.as_millis()).unwrap_or(u64::MAX))
+    millis.min(millis_max())
+}
+
+fn millis_max() -> u64 {
+    u64::try_from(Span::MAX.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The random numbers of one job's duration, from a generator that is made for the first of them.

@@ -72,6 +72,7 @@ pub(super) struct Row {
 pub(super) enum Verb {
     Get,
     Post,
+    Put,
     Patch,
     Delete,
 }
@@ -212,6 +213,11 @@ impl Row {
         Self::new(Verb::Post, path, handler)
     }
 
+    /// A change, or a create under a name of the client's.
+    pub(super) const fn put(path: &'static str, handler: Handler) -> Self {
+        Self::new(Verb::Put, path, handler)
+    }
+
     /// A change.
     pub(super) const fn patch(path: &'static str, handler: Handler) -> Self {
         Self::new(Verb::Patch, path, handler)
@@ -320,6 +326,7 @@ impl Verb {
         Some(match *method {
             Method::GET | Method::HEAD => Self::Get,
             Method::POST => Self::Post,
+            Method::PUT => Self::Put,
             Method::PATCH => Self::Patch,
             Method::DELETE => Self::Delete,
             _ => return None,
@@ -331,6 +338,7 @@ impl Verb {
         match self {
             Self::Get => "GET,HEAD",
             Self::Post => "POST",
+            Self::Put => "PUT",
             Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }

@@ -169,7 +169,10 @@ impl Play {
         {
             lines.push(format!("< content-type: {}", kind.to_str().unwrap()));
         }
-        lines.extend(body.lines().map(|line| format!("< {line}")));
+        match body.contains('\0') {
+            true => lines.push(format!("< ({} bytes)", body.len())),
+            false => lines.extend(body.lines().map(|line| format!("< {line}"))),
+        }
         for line in lines {
             self.out.push_str(&line);
             self.out.push('\n');
@@ -291,4 +294,20 @@ async fn directives_that_are_off_are_passed_over() {
     tokio::time::sleep(Duration::from_secs(8)).await;
     let list = house.get("/dialects/replicate/v1/predictions").await.json();
     assert_eq!(list["results"][0]["status"], "processing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_create_has_made_its_job() {
+    let house = House::with(&[])
+        .await
+        .with_header("authorization", "Bearer k");
+    let body = json!({"input": {"prompt": "abide:duration=1s,fault=lost_create"}});
+    let request = Request::post("/dialects/replicate/v1/predictions")
+        .header("content-type", "application/json")
+        .body(Body::from(body.to_string()));
+    let answer = house.send(request.unwrap()).await;
+    // In process the connection that is reset is a body that breaks off.
+    assert!(answer.into_body().collect(100).await.is_err());
+    let list = house.get("/dialects/replicate/v1/predictions").await.json();
+    assert_eq!(list["results"].as_array().unwrap().len(), 1);
 }

@@ -68,7 +68,7 @@ async fn read(page: &str) -> usize {
             "json" => reader.expect_json(block),
             "http" => reader.expect_http(block),
             // It is looked at, not run.
-            "text" => {}
+            "text" | "python" => {}
             other => panic!("nobody knows how to run {other:?}:\n{block}"),
         }
         run += 1;
@@ -287,6 +287,7 @@ fn the_pages_name_the_defaults_as_the_code_has_them() {
         FaultKind::Stall,
         FaultKind::Stale,
         FaultKind::LateResult,
+        FaultKind::SlowCancel,
         FaultKind::WebhookLate,
     ];
     for fault in delays {

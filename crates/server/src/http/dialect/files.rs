@@ -4,7 +4,8 @@
 //! loopback; for them a [directive](super::directive) `result=data` makes it a `data:` URL. What is in it is the beginning
 //! of a film and no more.
 
-use abide_engine::State;
+use abide_engine::{Job, State};
+use abide_wire::{Code, FaultKind};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::{HeaderValue, header};
@@ -22,7 +23,9 @@ use super::id::Id;
 use super::thing::text;
 
 /// The head of an MP4 file.
-const FILM: &[u8] = b"\0\0\0\x18ftypisom\0\0\x02\0isommp42\0\0\0\x08free";
+pub(super) const FILM: &[u8] = b"\0\0\0\x18ftypisom\0\0\x02\0isommp42\0\0\0\x08free";
+/// How many bytes a file has.
+pub(super) const SIZE: usize = FILM.len();
 /// The note by which a result is a `data:` URL.
 pub(super) const RESULT: &str = "result";
 const FORM: Id = Id::Hex("");
@@ -61,6 +64,10 @@ fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let (id, ending) = name.split_once('.').unwrap_or((&name, "mp4"));
     let found = FORM.key(id).map(|key| state.board.look(key));
     match found {
+        Some(Look::Found(job)) if is_expired(state, &job) => {
+            Err(ApiError::of(403, Code::FORBIDDEN, "The URL has expired")
+                .detail("this was asked for: a fault of the job, or of all, is `expired_url`"))
+        }
         Some(Look::Found(job)) if job.state == State::Completed => {
             let mut answer = Answer::new(FILM.into());
             let kind = HeaderValue::from_static(type_of(ending));
@@ -69,4 +76,15 @@ fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         }
         _ => Err(ApiError::not_found("no job has made that file")),
     }
+}
+
+/// Whether a fault has it that the job's files are no longer there.
+fn is_expired(state: &AppState, job: &Job) -> bool {
+    let (defaults, _) = state.board.settings();
+    let all = job.faults().iter().chain(defaults.faults.iter());
+    let mut expires = all.filter(|fault| fault.fault == FaultKind::ExpiredUrl);
+    let Some(finished_at) = job.finished_at else {
+        return false;
+    };
+    expires.any(|fault| state.clock.now().since(finished_at) >= fault.delay())
 }

@@ -23,6 +23,7 @@ mod assemblyai;
 mod classic;
 mod dashscope;
 mod directive;
+mod fal;
 mod files;
 mod heygen;
 mod hook;
@@ -30,6 +31,7 @@ mod id;
 mod job;
 mod list;
 mod luma;
+mod openai;
 mod replicate;
 mod runway;
 mod stream;
@@ -66,8 +68,10 @@ pub(super) const DIALECTS: &[Dialect] = &[
     assemblyai::DIALECT,
     classic::DIALECT,
     dashscope::DIALECT,
+    fal::DIALECT,
     heygen::DIALECT,
     luma::DIALECT,
+    openai::DIALECT,
     replicate::DIALECT,
     runway::DIALECT,
     syncso::DIALECT,

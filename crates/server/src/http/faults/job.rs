@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use abide_engine::{Job, JobKey};
-use abide_wire::{Fault, FaultKind, Status, WaitResponse, headers};
+use abide_wire::{Fault, FaultKind, Outcome, Status, WaitResponse, headers};
 
 use super::decisions::Decisions;
 use crate::board::Look;
@@ -28,7 +28,7 @@ type WireJob = abide_wire::Job<Box<RawValue>>;
 pub(super) fn is_shown(fault: &Fault) -> bool {
     matches!(
         fault.fault,
-        FaultKind::Stale | FaultKind::UnknownStatus | FaultKind::LateResult
+        FaultKind::Stale | FaultKind::UnknownStatus | FaultKind::LateResult | FaultKind::SlowCancel
     )
 }
 
@@ -129,7 +129,10 @@ fn show(
     };
     for fault in faults {
         match fault.fault {
-            FaultKind::Stale if shown.done && is_fresh(state, &job, fault) => {
+            FaultKind::SlowCancel if shown.outcome != Some(Outcome::Canceled) => continue,
+            FaultKind::Stale | FaultKind::SlowCancel
+                if shown.done && is_fresh(state, &job, fault) =>
+            {
                 let Some(before) = as_it_was(&job) else {
                     continue;
                 };

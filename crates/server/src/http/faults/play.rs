@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abide_engine::fault::Purpose;
-use abide_engine::{Job, JobKey};
+use abide_engine::{Job, JobKey, Refusal};
 use abide_wire::{Code, Fault, FaultKind, WaitRequest};
 use http::{HeaderValue, StatusCode, header};
 
@@ -160,13 +160,18 @@ impl Play {
                 Err(error) => return Some(error.into()),
             }
         }
-        if met.first(FaultKind::Reset).is_some() {
+        let reset = met.first(FaultKind::Reset);
+        if reset.or(met.first(FaultKind::LostCreate)).is_some() {
             if let Some(reset) = &self.reset {
                 reset.reset();
             }
             let mut answer = Answer::new(body::broken());
             *answer.status_mut() = StatusCode::from_u16(NEVER_SENT).unwrap_or_default();
             return Some(answer);
+        }
+        if let Some(fault) = met.first(FaultKind::NotFoundFirst) {
+            decisions.note(fault.fault);
+            return Some(ApiError::from(Refusal::NotFound).into());
         }
         let fault = met.first(FaultKind::Error)?;
         decisions.note(fault.fault);

@@ -19,11 +19,17 @@ const KINDS = {
   webhook_doubled: 'the webhook comes twice',
   webhook_late: 'the webhook comes late',
   webhook_early: 'the webhook comes before the create’s answer',
+  lost_create: 'the job is made, the create’s answer is lost',
+  not_found_first: 'the first read finds no job',
+  canceled_elsewhere: 'the job ends as canceled',
+  slow_cancel: 'after a cancel, reads show the job as it was',
+  queue_stuck: 'the job never leaves its queue',
+  expired_url: 'the result’s URL has expired',
 };
 
 /** Which further settings a fault has. */
 const HAS = {
-  delay: ['latency', 'stall', 'stale', 'late_result', 'webhook_late'],
+  delay: ['latency', 'stall', 'stale', 'late_result', 'webhook_late', 'slow_cancel', 'expired_url'],
   status: ['error'],
   word: ['unknown_status'],
 };

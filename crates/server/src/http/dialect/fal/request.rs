@@ -1,0 +1,85 @@
+//! Requests: create, status, result, stream, cancel.
+
+use abide_engine::Cancel;
+use http::StatusCode;
+use serde_json::{Map, json};
+
+use super::webhooks;
+use super::wire::{show_result, show_status, status_body, written};
+use crate::http::answer::Outcome;
+use crate::http::call::Call;
+use crate::http::dialect::id::Id;
+use crate::http::dialect::job::{self, Asked, New};
+use crate::http::dialect::list::parameter;
+use crate::http::dialect::stream;
+use crate::http::dialect::thing::Thing;
+use crate::http::error::{ApiError, soon};
+use crate::http::json;
+use crate::http::route::Subject;
+use crate::http::state::AppState;
+
+/// A request, as its status shows it.
+pub(super) const REQUEST: Thing = Thing {
+    kind: "fal.request",
+    id: Id::Uuid,
+    show: show_status,
+};
+/// The same, as its result.
+const RESULT: Thing = Thing {
+    show: show_result,
+    ..REQUEST
+};
+
+/// `POST /{owner}/{alias}`
+pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let app = format!("{}/{}", call.param("owner")?, call.param("alias")?);
+    let new = New {
+        input: job::request(call)?,
+        notes: Map::from_iter([("app".to_owned(), app.into())]),
+        hook: parameter(call, "fal_webhook").map(webhooks::hook),
+        ..New::default()
+    };
+    let asked = Asked {
+        jobs: vec![new],
+        hold: None,
+        answer: |seen| json::answer(StatusCode::OK, &status_body(&seen[0])),
+    };
+    job::create(state, call, &REQUEST, asked)
+}
+
+/// `GET /{owner}/{alias}/requests/{id}/status`
+pub(super) fn status(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    job::read(state, call, &REQUEST)
+}
+
+/// `GET /{owner}/{alias}/requests/{id}`
+pub(super) fn result(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    job::read(state, call, &RESULT)
+}
+
+/// `GET /{owner}/{alias}/requests/{id}/status/stream`
+pub(super) fn stream(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let job = REQUEST.in_path(state, call)?;
+    stream::stream(state, call, &job, written)
+}
+
+/// `PUT /{owner}/{alias}/requests/{id}/cancel`
+pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let found = REQUEST.in_path(state, call)?;
+    if found.is_done() {
+        let status = json!({"status": "ALREADY_COMPLETED"});
+        return json::now(StatusCode::BAD_REQUEST, &status);
+    }
+    let (owner, job) = (call.caller.owner, found.key);
+    let state = state.clone();
+    soon(async move {
+        state.commands.ask(Cancel { owner, job }).await?;
+        let status = json!({"status": "CANCELLATION_REQUESTED"});
+        Ok(json::answer(StatusCode::ACCEPTED, &status))
+    })
+}
+
+/// The request that a request is about.
+pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
+    REQUEST.subject(call)
+}
