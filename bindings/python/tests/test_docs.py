@@ -66,8 +66,8 @@ def vendors(monkeypatch: pytest.MonkeyPatch) -> None:
     made = [
         module(
             "openai",
-            OpenAI=lambda **_: SimpleNamespace(videos=Vendor(words)),
-            AsyncOpenAI=lambda **_: SimpleNamespace(videos=AsyncVendor(words)),
+            OpenAI=lambda **_: SimpleNamespace(responses=Vendor(words)),
+            AsyncOpenAI=lambda **_: SimpleNamespace(responses=AsyncVendor(words)),
         ),
         module("replicate", predictions=Vendor(("starting", "succeeded"))),
         module("runwayml", RunwayML=lambda **_: SimpleNamespace(tasks=Vendor(("RUNNING", "SUCCEEDED")))),

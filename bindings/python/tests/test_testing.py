@@ -40,6 +40,22 @@ def test_the_simulator_is_told_what_to_do(abide: AbideServer) -> None:
         assert job.wait(timeout=30).outcome == "failed"
 
 
+def test_what_was_asked_is_told(abide: AbideServer) -> None:
+    faults = [{"fault": "error", "first": 1, "status": 503}]
+    with Client(abide.url) as client:
+        job = client.create("render", simulate={"duration": {"fixed": 60}, "faults": faults})
+        abide.advance("1m")
+        assert job.wait(timeout=20).ok
+    statuses = [request["status"] for request in abide.requests(job=job.id)]
+    assert statuses[:2] in ([201, 503], [202, 503]) and statuses[-1] == 200
+
+
+def test_a_server_that_runs_already_is_used(abide: AbideServer) -> None:
+    with AbideServer.at(abide.url + "/") as same:
+        assert same.url == abide.url and same.now() == abide.now()
+    assert abide.now()
+
+
 def test_a_suite_of_ones_own(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     pytester.makepyfile(
         """

@@ -78,7 +78,8 @@ class Replay:
             case {"create": new}:
                 return core.create(json.dumps(new))
             case {"wait": id, "of": of, "strategy": strategy, "updates": updates}:
-                return core.wait(self.job(of, id), {**terms, "strategy": strategy}, updates=updates)
+                terms["strategy"] = strategy
+                return core.wait(self.job(of, id), terms, updates=updates)
             case {"watch": id, "of": of}:
                 return core.watch(self.job(of, id), terms)
             case {"set": jobs}:

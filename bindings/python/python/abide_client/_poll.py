@@ -30,8 +30,8 @@ _PRICES = {"eager": 0.1, "balanced": 0.5, "frugal": 2.0}
 _FOREVER = 1e9
 _NOT_FOUND_YET = 10.0
 """For how long a 404 may mean that the vendor doesn't know the job yet, in seconds."""
-_BUGS = (AttributeError, ImportError, NameError, NotImplementedError, SyntaxError, TypeError)
-"""Exceptions that say that the look itself is wrong."""
+_BUGS = (AttributeError, ImportError, NameError, NotImplementedError, SyntaxError, TypeError, Warning)
+"""Exceptions that say that the look itself is wrong; a warning is one where the program has made errors of them."""
 _MAY_PASS = frozenset((408, 409, 425, 429))
 """The statuses of 4xx after which asking again may help."""
 

@@ -16,16 +16,17 @@ RUNNING = frozenset(
     """
     aborting accepted active booting building canceling cancellationrequested cancelling created downloading dreaming
     dubbing finalizing generating indexing initializing inprogress inqueue new notstarted pending preparing
-    preprocessing processing provisioning queued queueing rendering running scheduled started starting submitted submitting suspended
-    throttled timingout training transcoding transcribing translating uploading validating waiting working
+    preprocessing processing provisioning queued queueing rendering running scheduled started starting submitted
+    submitting suspended throttled timingout training transcoding transcribing translating uploading validating
+    waiting working
     """.split()
 )
 """The words for a job that hasn't ended, in small letters and nothing else, as they are compared."""
 
 ENDED = frozenset(
     """
-    aborted canceled cancelled complete completed contentmoderated deleted done dubbed ended error errored expired fail
-    failed failure finished incomplete moderated partialfailure ready rejected requestmoderated stopped succeeded
+    aborted canceled cancelled complete completed contentmoderated deleted done dubbed ended error errored expired
+    fail failed failure finished incomplete moderated partialfailure ready rejected requestmoderated stopped succeeded
     success successful terminated timedout timeout validationfailed
     """.split()
 )

@@ -10,7 +10,8 @@ The fixture `abide` starts `abide serve` once, on a free port, and empties it be
             assert abide.report(requests_per_job=2)["pass"]
 
 The program is found by the environment variable `ABIDE`, by `abide_binary` in pytest's configuration, or as `abide`
-on the path. `abide_seed`, `abide_scenario` and `abide_clock` (`manual` or `real`) are read from the configuration, too.
+on the path. Under `abide test -- pytest` its server is used. `abide_seed`, `abide_scenario` and `abide_clock`
+(`manual` or `real`) are read from the configuration, too.
 """
 
 from __future__ import annotations
@@ -80,8 +81,18 @@ class AbideServer:
         self.url: str = ""
         """Where it listens, once it is started."""
 
+    @classmethod
+    def at(cls, url: str) -> AbideServer:
+        """One that runs already, such as that of `abide test`, and is not ended here."""
+        server = cls(url)
+        server.url = url.rstrip("/")
+        server._command = []
+        return server
+
     def start(self) -> AbideServer:
         """Starts it, and returns once it listens."""
+        if not self._command:
+            return self
         # What is set for a server of the user's is none of this one's.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ABIDE_")}
         self._log = tempfile.TemporaryFile()
@@ -157,8 +168,14 @@ class AbideServer:
         report: dict[str, Any] = self.call("GET", f"/v1/report?{query}")
         return report
 
+    def requests(self, job: str | None = None) -> list[dict[str, Any]]:
+        """What was asked and answered since the last reset, of one job or of all."""
+        query = urllib.parse.urlencode({"job": job} if job else {})
+        asked: list[dict[str, Any]] = self.call("GET", f"/v1/requests?{query}")["requests"]
+        return asked
+
     def simulate(self, **members: Any) -> dict[str, Any]:
-        """Changes the simulator's defaults, such as `duration={"fixed": 30}`."""
+        """Changes the simulator until the next reset: `duration={"fixed": 30}`, `scenario="flaky"`, `seed=3`."""
         changed: dict[str, Any] = self.call("PATCH", "/v1/simulator", members)
         return changed
 
@@ -193,6 +210,9 @@ else:
     @_pytest.fixture(scope="session")
     def abide_server(pytestconfig: pytest.Config) -> Generator[AbideServer, None, None]:
         """The server of this session. Take `abide` to have it emptied first."""
+        if running := os.environ.get("ABIDE_SERVER"):
+            yield AbideServer.at(running)
+            return
         scenario = pytestconfig.getini("abide_scenario") or None
         if scenario and (pytestconfig.rootpath / scenario).exists():
             scenario = pytestconfig.rootpath / scenario
