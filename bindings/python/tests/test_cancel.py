@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from abide_client import AsyncClient, AsyncJobHandle, StillRunning, Unreachable
+from abide_client import AsyncClient, AsyncJobHandle, StillRunning, Unreachable, _poll, poll_until
 from fake import Fake, Refusing, Steps
 
 URL = "http://fake.invalid"
@@ -39,6 +39,7 @@ WORK: dict[str, Work] = {
     "watch": watch,
     "set": set_of_many,
     "status": lambda client, job: job.status(),
+    "poll until": lambda client, job: poll_until(job.status, schedule=quick()),
 }
 
 
@@ -72,6 +73,7 @@ def test_on_asyncio_at_every_await(name: str) -> None:
                 await asyncio.sleep(0)
             assert fake.open == 0, (name, number)
             assert client._turning().is_idle, (name, number)
+            assert all(engine.is_idle for loop in _poll._shared.loops.values() for engine in loop.values())
             assert asyncio.all_tasks() == {asyncio.current_task()}
             assert (await client.job("job_1").wait()).ok
         return 0
@@ -101,6 +103,7 @@ def test_on_trio_at_every_await(name: str) -> None:
                 await trio.sleep(0)
             assert fake.open == 0, (name, number)
             assert client._turning().is_idle, (name, number)
+            assert all(engine.is_idle for loop in _poll._shared.loops.values() for engine in loop.values())
             assert (await client.job("job_1").wait()).ok
         return 0
 

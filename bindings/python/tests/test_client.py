@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
+import threading
 import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -15,6 +17,7 @@ import abide_client
 from abide_client import (
     AbideError,
     AsyncClient,
+    Broken,
     Client,
     Event,
     Finished,
@@ -27,8 +30,11 @@ from abide_client import (
     StillRunning,
     Unreachable,
     UsageError,
+    _poll,
+    poll_until,
 )
 from abide_client.testing import AbideServer
+from fake import job as fake_job
 
 
 def lasting(length: float, **more: Any) -> dict[str, Any]:
@@ -306,3 +312,74 @@ def test_a_wait_takes_no_longer_than_its_job(live: AbideServer) -> None:
         began = time.monotonic()
         job.wait()
         assert time.monotonic() - began < 5
+
+
+class Lost:
+    """Loses the answers of some requests, and answers the next with a job."""
+
+    def __init__(self, losses: int) -> None:
+        self.losses = losses
+        self.keys: list[str] = []
+
+    def exchange(self, method: str, url: str, headers: Any, body: bytes, answer: Any) -> None:
+        self.keys.append(dict(headers)["idempotency-key"])
+        if len(self.keys) <= self.losses:
+            raise Broken("lost", "connection reset")
+        answer.head(201, [("content-type", "application/json")])
+        answer.chunk(json.dumps(fake_job("job_1")).encode())
+
+
+def test_a_create_whose_answer_was_lost_is_sent_again_under_its_key() -> None:
+    lost = Lost(4)
+    client = Client("http://fake.invalid", http=lost, retry=abide_client.Retry(initial=0.01))
+    with pytest.raises(Unreachable) as caught:
+        client.create("render")
+    job = client.create("render", resume=caught.value.token)
+    assert job.id == "job_1" and job.idempotency_key == caught.value.idempotency_key
+    assert len(lost.keys) == 5 and len(set(lost.keys)) == 1
+
+
+def test_a_client_that_is_closed_ends_its_waits(live: AbideServer) -> None:
+    client = Client(live.url)
+    job = client.create("render", simulate=lasting(60))
+    caught: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            job.wait()
+        except UsageError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not client._turning()._exchanges:
+        time.sleep(0.01)
+    client.close()
+    thread.join(10)
+    assert "closed" in str(caught[0])
+
+    async def main() -> None:
+        client = AsyncClient(live.url)
+        waiting = asyncio.ensure_future(client.job(job.id).wait())
+        await asyncio.sleep(0.2)
+        await client.aclose()
+        with pytest.raises(UsageError, match="closed"):
+            await waiting
+
+    asyncio.run(main())
+
+
+def test_what_is_kept_for_an_event_loop_goes_with_it(live: AbideServer) -> None:
+    client = AsyncClient(live.url)
+
+    async def main() -> None:
+        await (await client.create("render", simulate=lasting(0.01))).wait()
+        await poll_until(lambda: asyncio.sleep(0, {"status": "completed"}))
+        own = client._loops[asyncio.get_running_loop()].own
+        assert own is not None
+        await own[1]()
+
+    for _ in range(5):
+        asyncio.run(main())
+    assert len(client._loops) == 1
+    assert sum(isinstance(key, asyncio.AbstractEventLoop) for key in _poll._shared.loops) == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from abide_client import AsyncClient, Client, Garbled, Retry, Unreachable, UsageError
+from abide_client import AsyncClient, Client, Garbled, NotFound, Retry, Unreachable, UsageError, poll_until
 from abide_client.testing import AbideServer
 from fake import job
 
@@ -142,3 +142,25 @@ def test_it_runs_on_trio(live: AbideServer) -> None:
             assert client._turning().is_idle
 
     trio.run(main)
+
+
+def test_a_wait_is_a_span_where_the_program_has_opentelemetry(live: AbideServer) -> None:
+    trace = pytest.importorskip("opentelemetry.trace")
+    sdk = pytest.importorskip("opentelemetry.sdk.trace")
+    export = pytest.importorskip("opentelemetry.sdk.trace.export")
+    memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter").InMemorySpanExporter()
+    provider = sdk.TracerProvider()
+    provider.add_span_processor(export.SimpleSpanProcessor(memory))
+    trace.set_tracer_provider(provider)
+    with Client(live.url) as client:
+        job = client.create("render", simulate=LASTING)
+        job.wait(timeout=30)
+        with pytest.raises(NotFound):
+            client.job("job_none").wait()
+    poll_until(lambda: {"status": "completed"}, kind="spanned")
+    ended, lost, found = memory.get_finished_spans()
+    assert {span.name for span in (ended, lost, found)} == {"abide.wait"}
+    assert ended.attributes["abide.job"] == job.id and ended.attributes["abide.end"] == "completed"
+    assert ended.attributes["abide.requests"] == 1
+    assert lost.attributes["abide.end"] == "NotFound" and not lost.status.is_ok
+    assert found.attributes["abide.kind"] == "spanned"

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from ._errors import told
+from ._errors import UsageError, told
 from ._http import Answer, AsyncTransport, how_broken
 
 if TYPE_CHECKING:
@@ -209,6 +209,8 @@ class Engine:
                         return
                     case ("failed", _, parts):
                         raise told(parts)
+                    case ("raise", _, error):
+                        raise error
                     case (_, _, *item):
                         yield item
                     case _:
@@ -228,7 +230,9 @@ class Engine:
         return not self._ops and not self._tasks and self.core.is_idle
 
     def close(self) -> None:
-        """Cancels what is under way."""
+        """Ends what is under way."""
+        for operation in self._ops.values():
+            operation.box.put(("raise", 0, UsageError("the client was closed")))
         for cancel in list(self._tasks.values()):
             cancel()
         if self._timer is not None:

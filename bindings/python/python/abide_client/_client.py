@@ -9,13 +9,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import Any, Literal, NoReturn
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 from . import _aio, _sync
 from ._core import Core, Handle, History, Listing, Retry, Schedule
 from ._errors import UsageError, told
 from ._http import AsyncTransport, Transport, adapt, adapt_async, default, default_async
 from ._runtime import running
+from ._spans import waiting
 from ._types import End, Event, Finished, Gap, Job, Report, Span, Terms, Webhook, seconds
 
 Strategy = Literal["auto", "long_poll", "stream", "poll"] | Webhook
@@ -243,13 +244,14 @@ class JobHandle:
         unless `cancel_on_timeout` is set."""
         client = self._client
         terms = _terms(timeout, strategy, schedule, retry, attempt_timeout, size)
-        with client._hearing(strategy):
+        with client._hearing(strategy), waiting(job=self.id) as span:
             value = client._run(
                 lambda core: core.wait(self._handle, terms, updates=on_update is not None, cancel=cancel_on_timeout),
                 news=None if on_update is None else lambda item: on_update(Job.read(item[1])),
                 id=self.id,
             )
-        finished = _finished(value)
+            finished = _finished(value)
+            span.report(finished.outcome, finished.report)
         client._tell(self.id, finished.report)
         return finished
 
@@ -460,9 +462,12 @@ class Client(_Base):
         return self._history.save()
 
     def close(self) -> None:
-        """Closes the HTTP client, if it is ours."""
+        """Ends the waits that are under way on other threads, and closes the HTTP client, if it is ours."""
         with self._lock:
             own, self._own = self._own, None
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
         if own is not None:
             own[1]()
 
@@ -526,13 +531,14 @@ class AsyncJobHandle:
         unless `cancel_on_timeout` is set. May be cancelled at any time: nothing goes on, and the job is not harmed."""
         client = self._client
         terms = _terms(timeout, strategy, schedule, retry, attempt_timeout, size)
-        with client._hearing(strategy):
+        with client._hearing(strategy), waiting(job=self.id) as span:
             value = await client._run(
                 lambda core: core.wait(self._handle, terms, updates=on_update is not None, cancel=cancel_on_timeout),
                 news=None if on_update is None else lambda item: on_update(Job.read(item[1])),
                 id=self.id,
             )
-        finished = _finished(value)
+            finished = _finished(value)
+            span.report(finished.outcome, finished.report)
         client._tell(self.id, finished.report)
         return finished
 
@@ -633,13 +639,19 @@ class AsyncClient(_Base):
         _clients.add(self)
 
     def _forget(self) -> None:
-        self._loops: WeakKeyDictionary[Any, _Loop] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+        self._loops: dict[object, _Loop] = {}
 
     def _turning(self) -> _aio.Engine:
         key = running().key
-        loop = self._loops.get(key)
-        if loop is None:
-            loop = self._loops[key] = _Loop(self)
+        with self._lock:
+            loop = self._loops.get(key)
+            if loop is None:
+                # What is kept for a loop keeps it alive: those that are closed go.
+                for other, kept in list(self._loops.items()):
+                    if kept.engine.runtime.is_over:
+                        del self._loops[other]
+                loop = self._loops[key] = _Loop(self)
         # A missing HTTP client is told to the caller.
         loop.transport()
         return loop.engine
@@ -752,8 +764,9 @@ class AsyncClient(_Base):
         return self._history.save()
 
     async def aclose(self) -> None:
-        """Cancels what is under way on this event loop, and closes its HTTP client, if that is ours."""
-        loop = self._loops.pop(running().key, None)
+        """Ends the waits that are under way on this event loop, and closes its HTTP client, if that is ours."""
+        with self._lock:
+            loop = self._loops.pop(running().key, None)
         if loop is not None:
             loop.engine.close()
             if loop.own is not None:

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Literal, TypeVar, overload
-from weakref import WeakKeyDictionary
 
 from . import _aio, _sync
 from ._aio import Failed
@@ -19,6 +18,7 @@ from ._errors import AbideError, UsageError
 from ._http import AsyncTransport, Transport
 from ._recognize import Look, recognize
 from ._runtime import running
+from ._spans import waiting
 from ._types import Done, Report, Span, seconds
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class _Shared:
         self.saved = 0.0
         self.is_kept = False
         self.sync: dict[float, _sync.Engine] = {}
-        self.loops: WeakKeyDictionary[Any, dict[float, _aio.Engine]] = WeakKeyDictionary()
+        self.loops: dict[object, dict[float, _aio.Engine]] = {}
 
 
 _shared = _Shared()
@@ -116,6 +116,10 @@ def _async_engine(budget: float) -> _aio.Engine:
         engines = _shared.loops.setdefault(runtime.key, {})
         engine = engines.get(budget)
         if engine is None:
+            # An engine keeps its loop alive: those that are closed go.
+            for key, others in list(_shared.loops.items()):
+                if any(other.runtime.is_over for other in others.values()):
+                    del _shared.loops[key]
             transport: Callable[[], AsyncTransport] = _nowhere
             engine = engines[budget] = _aio.Engine(runtime, _core(budget), transport)
         return engine
@@ -323,15 +327,15 @@ def poll_until(
     wait = _Wait(done, final, on_look)
     limit = 30.0 if look_timeout is None else seconds(look_timeout, "look_timeout")
     if inspect.iscoroutinefunction(look):
-        return _poll_async(look, None, wait, plan, terms, limit, budget)
+        return _poll_async(look, None, wait, plan, terms, limit, kind, budget)
     # What the first look returns tells whether it is to be awaited.
     try:
         first = look()
     except Exception as error:
-        return _poll(look, wait.failed(error), wait, plan, terms, budget)
+        return _poll(look, wait.failed(error), wait, plan, terms, kind, budget)
     if inspect.isawaitable(first):
-        return _poll_async(look, first, wait, plan, terms, limit, budget)
-    return _poll(look, wait.judge(first), wait, plan, terms, budget)
+        return _poll_async(look, first, wait, plan, terms, limit, kind, budget)
+    return _poll(look, wait.judge(first), wait, plan, terms, kind, budget)
 
 
 def _poll(
@@ -340,6 +344,7 @@ def _poll(
     wait: _Wait,
     plan: Schedule,
     terms: dict[str, Any],
+    kind: str,
     budget: float,
 ) -> Any:
     taken: list[Look | Failed] = [first]
@@ -357,7 +362,10 @@ def _poll(
         return core.poll_until(plan, attempt_timeout=_FOREVER, **terms)
 
     try:
-        return wait.found(_sync_engine(budget).run(begin, look=take))
+        with waiting(kind=kind) as span:
+            done = wait.found(_sync_engine(budget).run(begin, look=take))
+            span.report("found", done.report)
+            return done
     except AbideError as error:
         raise wait.lost(error) from error.__cause__
 
@@ -369,6 +377,7 @@ async def _poll_async(
     plan: Schedule,
     terms: dict[str, Any],
     limit: float,
+    kind: str,
     budget: float,
 ) -> Any:
     made: list[Awaitable[Any]] = [] if first is None else [first]
@@ -383,7 +392,10 @@ async def _poll_async(
     engine = _async_engine(budget)
     op = engine.core.poll_until(plan, attempt_timeout=limit, **terms)
     try:
-        return wait.found(await engine.run(op, look=take))
+        with waiting(kind=kind) as span:
+            done = wait.found(await engine.run(op, look=take))
+            span.report("found", done.report)
+            return done
     except AbideError as error:
         raise wait.lost(error) from error.__cause__
     finally:

@@ -30,6 +30,11 @@ class Runtime(Protocol):
         """What tells it from others."""
         ...
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it will never run again."""
+        ...
+
     def now(self) -> float: ...
 
     def soon(self, call: Callable[[], None]) -> None:
@@ -81,6 +86,10 @@ class Asyncio:
     @property
     def key(self) -> object:
         return self._loop
+
+    @property
+    def is_over(self) -> bool:
+        return self._loop.is_closed()
 
     def now(self) -> float:
         return self._loop.time()
@@ -138,6 +147,14 @@ class Trio:
     @property
     def key(self) -> object:
         return self._token
+
+    @property
+    def is_over(self) -> bool:
+        try:
+            self._token.run_sync_soon(int)
+        except self._trio.RunFinishedError:
+            return True
+        return False
 
     def now(self) -> float:
         return float(self._trio.current_time())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from ._errors import told
+from ._errors import UsageError, told
 from ._http import Answer, GaveUp, Transport, how_broken
 
 if TYPE_CHECKING:
@@ -154,6 +154,8 @@ class Engine:
                         return value
                     case ("failed", _, parts):
                         raise told(parts)
+                    case ("raise", _, error):
+                        raise error
                     case ("look", _, name):
                         assert look is not None
                         self._look(name, look)
@@ -175,6 +177,8 @@ class Engine:
                         return
                     case ("failed", _, parts):
                         raise told(parts)
+                    case ("raise", _, error):
+                        raise error
                     case (_, _, *item):
                         yield item
                     case _:
@@ -210,6 +214,12 @@ class Engine:
             self._turn()
             # Another thread may have relied on this one to turn in time.
             self._cover()
+
+    def close(self) -> None:
+        """Ends what is under way."""
+        with self._lock:
+            for queue in self._queues.values():
+                queue.put(("raise", 0, UsageError("the client was closed")))
 
     @property
     def is_idle(self) -> bool:

@@ -29,7 +29,7 @@ import urllib.request
 from collections.abc import Generator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ._types import Span, instant, seconds
 
@@ -75,7 +75,8 @@ class AbideServer:
             self._command += ["--scenario", os.fspath(scenario)]
         self._command += arguments
         self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._log: Path | None = None
         # A proxy has nothing to do with what listens here.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self.url: str = ""
@@ -95,15 +96,17 @@ class AbideServer:
             return self
         # What is set for a server of the user's is none of this one's.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ABIDE_")}
-        self._log = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            cwd=tempfile.gettempdir(),
-        )
+        self._folder = tempfile.TemporaryDirectory(prefix="abide-")
+        self._log = Path(self._folder.name, "log")
+        with self._log.open("wb") as log_file:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log_file,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=self._folder.name,
+            )
         until = time.monotonic() + _START_SECONDS_MAX
         while time.monotonic() < until:
             address = _ADDRESS.search(self.log())
@@ -127,15 +130,13 @@ class AbideServer:
                 self._process.kill()
                 self._process.wait()
             self._process = None
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = self._log = None
 
     def log(self) -> str:
         """What it has written so far."""
-        if self._log is None:
-            return ""
-        return os.pread(self._log.fileno(), 1 << 20, 0).decode(errors="replace")
+        return self._log.read_text(errors="replace") if self._log is not None else ""
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """A call of its API: the answer's JSON, or none of an empty answer."""
