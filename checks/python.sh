@@ -33,4 +33,5 @@ maturin develop --quiet --locked
 mypy
 python -m mypy.stubtest abide_client._core
 pyright --warnings
-timeout --kill-after=10 400 pytest "$@"
+# Most of the tests wait more than they compute.
+timeout --kill-after=10 400 pytest -n 4 "$@"
