@@ -18,6 +18,15 @@ pub(crate) fn maybe_seconds(some: Option<f64>) -> PyResult<Option<Duration>> {
     some.map(seconds).transpose()
 }
 
+/// The time of day, by which the files of a history are dated.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a host keeps the time, and this is one"
+)]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 #[pyclass(frozen, module = "abide_client")]
 pub(crate) struct History(pub(crate) schedule::History);
 
@@ -27,7 +36,7 @@ impl History {
     #[pyo3(signature = (directory=None))]
     fn new(directory: Option<PathBuf>) -> Self {
         Self(match directory {
-            Some(directory) => schedule::History::open(directory, SystemTime::now()),
+            Some(directory) => schedule::History::open(directory, now()),
             None => schedule::History::new(),
         })
     }
@@ -37,7 +46,7 @@ impl History {
     }
 
     fn save(&self) -> PyResult<usize> {
-        Ok(self.0.save(SystemTime::now())?)
+        Ok(self.0.save(now())?)
     }
 }
 
