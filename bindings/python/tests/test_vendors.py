@@ -120,7 +120,6 @@ def prediction_of(live: AbideServer, length: str, error: str = "") -> tuple[Any,
     return client, client.predictions.create("owner/name:0123abcd", input={"prompt": prompt})
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_replicates_predictions(live: AbideServer) -> None:
     client, prediction = prediction_of(live, "1s")
     done = poll_until(lambda: client.predictions.get(prediction.id), schedule=QUICK)
@@ -128,14 +127,18 @@ def test_replicates_predictions(live: AbideServer) -> None:
     errors = pytest.importorskip("replicate.exceptions")
     with pytest.raises(errors.ReplicateError):
         poll_until(lambda: client.predictions.get("nothing"), final=errors.ReplicateError)
+    client._client.close()
     client, prediction = prediction_of(live, "1h")
     with pytest.raises(StillRunning):
         poll_until(lambda: client.predictions.get(prediction.id), schedule=QUICK, timeout=0.5)
+    client._client.close()
 
     async def main() -> None:
         client, prediction = prediction_of(live, "500ms")
         done = await poll_until(lambda: client.predictions.async_get(prediction.id), schedule=QUICK)
         assert done.value.status == "succeeded"
+        client._client.close()
+        await client._async_client.aclose()
 
     asyncio.run(main())
 
