@@ -13,7 +13,8 @@ import time
 
 ADDRESS_SPACE = 2 << 30
 BIG = "x" * 250_000
-# How much longer others may wait than without the worst client, and what is lost in the noise of a shared machine.
+# How much longer others may wait than without the worst client, and what is lost in the noise of a shared machine and of this
+# program, which works for both.
 SLOWER_MAX, NOISE_S = 2, 0.025
 
 

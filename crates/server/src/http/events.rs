@@ -354,10 +354,15 @@ pub(super) fn write_change(
 pub(super) fn write_event(out: &mut String, name: &str, id: impl Display, data: &impl Serialize) {
     use std::fmt::Write as _;
 
-    let json = serde_json::to_string(data).expect("a job has only text keys");
+    let mut json = serde_json::to_vec(data).expect("a job has only text keys");
     // What a creator sent is passed on as it came, with its line breaks, and those would end the line here. Within
-    // JSON they are nothing but space.
-    let json = json.replace(['\n', '\r'], " ");
+    // JSON they are nothing but space. Put down in place, since a job may be large, and many streams may tell of it.
+    let mut from = 0;
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', &json[from..]) {
+        json[from + at] = b' ';
+        from += at + 1;
+    }
+    let json = String::from_utf8(json).expect("JSON is text");
     // Writing to a string doesn't fail.
     let _ = write!(out, "event: {name}\nid: {id}\ndata: {json}\n\n");
 }
