@@ -193,15 +193,20 @@ impl Common {
             Some(404) if error.job_id().is_some() => {
                 "check the id; a job that belongs to another API key isn't found either".to_owned()
             }
+            _ if error.is_too_large() => match error.job_id() {
+                None => "ask for fewer with --limit".to_owned(),
+                Some(_) => return Failure::new(code, said),
+            },
             _ if error.is_garbled() => {
                 let why = error.source().map(|why| format!(": {why}"));
+                let said = said + &why.unwrap_or_default();
+                if error.is_unreadable() {
+                    return Failure::new(code, said);
+                }
+                let server = &self.server;
                 return Failure::new(
                     code,
-                    format!(
-                        "{said}{}; is {} the address of an abide server?",
-                        why.unwrap_or_default(),
-                        self.server
-                    ),
+                    format!("{said}; is {server} the address of an abide server?"),
                 );
             }
             _ => match error.retry_after() {

@@ -66,6 +66,11 @@ impl<V> Answer<V> {
 /// Reads the job that an answer holds, and checks that it is the one that was asked for.
 pub(crate) fn read_job(reply: &Reply, id: Option<&JobId>) -> Result<Job, Failure> {
     let job: Job = serde_json::from_slice(&reply.body).map_err(|error| {
+        if looks_like_a_job(&reply.body) {
+            return reply
+                .unreadable("the job in the answer can't be read")
+                .because(error);
+        }
         let kind = reply
             .header(header::CONTENT_TYPE.as_str())
             .unwrap_or("no content type");
@@ -76,11 +81,21 @@ pub(crate) fn read_job(reply: &Reply, id: Option<&JobId>) -> Result<Job, Failure
     check(job, id)
 }
 
+/// Whether it is an object with the members that every job of ours has.
+fn looks_like_a_job(body: &[u8]) -> bool {
+    let json = serde_json::from_slice::<Json>(body).ok();
+    json.is_some_and(|json| {
+        ["/id", "/status", "/done", "/revision"]
+            .into_iter()
+            .all(|member| json.pointer(member).is_some())
+    })
+}
+
 /// Reads one job among others. Of one that can't be read the id is told, if at least that is there.
 pub(crate) fn parse_job(json: &Json) -> Result<Job, (Option<JobId>, Failure)> {
     let sound = json
         .parse::<Job>()
-        .map_err(|error| Failure::garbled("the job can't be read").because(error));
+        .map_err(|error| Failure::unreadable("the job can't be read").because(error));
     sound.and_then(|job| check(job, None)).map_err(|failure| {
         let id = json.pointer("/id").and_then(|id| id.parse().ok());
         (id, failure)

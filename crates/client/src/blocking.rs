@@ -18,8 +18,8 @@
 //! # Ok::<(), abide::Error>(())
 //! ```
 //!
-//! Inside an async context blocking would stop everything else, and is an error that [is of
-//! usage](Error::is_usage), not a panic.
+//! It works in any thread that may block, those of `tokio::task::spawn_blocking` among them. Inside an async task blocking
+//! would stop everything else, and is an error that [is of usage](Error::is_usage), not a panic.
 
 use std::future::IntoFuture;
 
@@ -28,7 +28,6 @@ use futures_util::{Stream, StreamExt};
 use abide_wire::Job;
 
 use crate::error::Error;
-use crate::rt::blocking::runtime;
 use crate::wait::Watch;
 
 /// Blocks on what can be awaited: creates, waits, and the futures of every other call.
@@ -37,7 +36,7 @@ pub trait Block<T>: IntoFuture<Output = Result<T, Error>> + Sized {
     ///
     /// # Errors
     ///
-    /// Those of the future; and an error of usage inside an async context.
+    /// Those of the future; and an error of usage inside an async task.
     fn block(self) -> Result<T, Error> {
         block_on(self)?
     }
@@ -49,16 +48,16 @@ impl<T, F: IntoFuture<Output = Result<T, Error>>> Block<T> for F {}
 ///
 /// # Errors
 ///
-/// Inside an async context, or where no thread can be started.
+/// Inside an async task, or where no thread can be started.
 pub fn block_on<F: IntoFuture>(future: F) -> Result<F::Output, Error> {
-    Ok(runtime()?.block_on(future.into_future()))
+    crate::rt::blocking::block_on(future.into_future())
 }
 
 /// Waits for the next item of a stream, such as a [`JobSet`](crate::JobSet); none when it is over.
 ///
 /// # Errors
 ///
-/// Inside an async context, or where no thread can be started.
+/// Inside an async task, or where no thread can be started.
 pub fn next<S: Stream + Unpin>(stream: &mut S) -> Result<Option<S::Item>, Error> {
     block_on(stream.next())
 }
@@ -98,12 +97,43 @@ mod tests {
     use crate::Client;
 
     #[tokio::test]
-    async fn blocking_inside_an_async_context_is_an_error() {
+    async fn blocking_inside_an_async_task_is_an_error() {
         let client = Client::new("http://127.0.0.1:9").unwrap();
         assert!(client.job("a").status().block().unwrap_err().is_usage());
         let mut updates = updates(client.job("a").watch());
         assert!(updates.next().unwrap().unwrap_err().is_usage());
         assert!(updates.next().is_none());
+    }
+
+    #[test]
+    fn any_thread_that_may_block_may_block() {
+        let slow = || async {
+            crate::rt::timeout(
+                std::time::Duration::from_millis(5),
+                std::future::pending::<()>(),
+            )
+            .await
+            .is_err()
+        };
+        for mut builder in [
+            tokio::runtime::Builder::new_current_thread(),
+            tokio::runtime::Builder::new_multi_thread(),
+        ] {
+            let host = builder.enable_all().build().unwrap();
+            let in_pool = host.block_on(async move {
+                let pooled = tokio::task::spawn_blocking(move || block_on(slow()));
+                pooled.await.unwrap()
+            });
+            assert!(in_pool.unwrap());
+            let spawned = host.block_on(async move {
+                let task =
+                    tokio::spawn(async move { block_on(slow()).map_err(|error| error.is_usage()) });
+                task.await.unwrap()
+            });
+            assert_eq!(spawned, Err(true));
+            let _entered = host.enter();
+            assert!(block_on(slow()).unwrap());
+        }
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub(crate) enum Kind {
     Unreachable,
     Refused,
     Garbled,
+    Unreadable,
+    TooLarge,
     Usage,
 }
 
@@ -69,7 +71,7 @@ impl Error {
             Kind::Ended(outcome) => outcome.as_str(),
             Kind::Unreachable => "unreachable",
             Kind::Refused => "refused",
-            Kind::Garbled => "garbled",
+            Kind::Garbled | Kind::Unreadable | Kind::TooLarge => "garbled",
             Kind::Usage => "usage",
         }
     }
@@ -202,10 +204,24 @@ impl Error {
             )
     }
 
-    /// Whether what answered doesn't speak this protocol: no JSON, JSON of another shape, another job.
+    /// Whether the answer can't be used: it isn't of this protocol (no JSON, JSON of another shape, another job), what it
+    /// says of the job [can't be read](Self::is_unreadable), or it is [too large](Self::is_too_large).
     #[must_use]
     pub fn is_garbled(&self) -> bool {
-        self.inner.kind == Kind::Garbled
+        let kind = self.inner.kind;
+        kind == Kind::Garbled || self.is_unreadable() || self.is_too_large()
+    }
+
+    /// Whether the server speaks this protocol, and what it says of the job can't be read.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        self.inner.kind == Kind::Unreadable
+    }
+
+    /// Whether the answer has more bytes than are read: 4 MiB of one job, 64 MiB of several.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.inner.kind == Kind::TooLarge
     }
 
     /// Whether the call itself was wrong; nothing was sent.

@@ -133,6 +133,14 @@ impl Reply {
             .through(self.proxy.as_deref())
     }
 
+    /// An answer of this protocol that can't be read.
+    pub(crate) fn unreadable(&self, what: impl Into<String>) -> Failure {
+        Failure {
+            kind: FailureKind::Unreadable,
+            ..self.garbled(what)
+        }
+    }
+
     pub(crate) fn took(&self) -> Duration {
         self.received.saturating_duration_since(self.sent)
     }
@@ -162,6 +170,8 @@ pub(crate) enum FailureKind {
     TimedOut,
     /// What answered doesn't speak this protocol, perhaps for now: a gateway's page, a cut body.
     Garbled,
+    /// It speaks the protocol, and what it says of a job can't be read.
+    Unreadable,
     /// The server said no.
     Refused,
     /// The answer is larger than we read.
@@ -176,7 +186,7 @@ impl Failure {
         match self.kind {
             FailureKind::NotNow => "not_now",
             FailureKind::TimedOut => "timed_out",
-            FailureKind::Garbled => "garbled",
+            FailureKind::Garbled | FailureKind::Unreadable => "garbled",
             FailureKind::Refused => "refused",
             FailureKind::TooLarge => "too_large",
             FailureKind::Unsendable => "unsendable",
@@ -206,6 +216,14 @@ impl Failure {
             body: None,
             source: None,
             what: what.into(),
+        }
+    }
+
+    /// What is said of a job, and can't be read.
+    pub(crate) fn unreadable(what: impl Into<String>) -> Self {
+        Self {
+            kind: FailureKind::Unreadable,
+            ..Self::garbled(what)
         }
     }
 
@@ -285,7 +303,10 @@ impl Failure {
     pub(crate) const fn is_transient(&self) -> bool {
         matches!(
             self.kind,
-            FailureKind::NotNow | FailureKind::TimedOut | FailureKind::Garbled
+            FailureKind::NotNow
+                | FailureKind::TimedOut
+                | FailureKind::Garbled
+                | FailureKind::Unreadable
         )
     }
 
@@ -293,7 +314,9 @@ impl Failure {
     pub(crate) fn into_error(self) -> Error {
         let kind = match self.kind {
             FailureKind::NotNow | FailureKind::TimedOut => Kind::Unreachable,
-            FailureKind::Garbled | FailureKind::TooLarge => Kind::Garbled,
+            FailureKind::Garbled => Kind::Garbled,
+            FailureKind::Unreadable => Kind::Unreadable,
+            FailureKind::TooLarge => Kind::TooLarge,
             FailureKind::Refused => Kind::Refused,
             FailureKind::Unsendable => Kind::Usage,
         };

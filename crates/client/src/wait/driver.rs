@@ -18,7 +18,7 @@ use super::trouble::Trouble;
 use crate::answer::Answer;
 use crate::budget::Account;
 use crate::error::{Error, Kind};
-use crate::exchange::Failure;
+use crate::exchange::{Failure, FailureKind};
 use crate::inbox::Subscription;
 use crate::origin::Origin;
 use crate::report::{Channel, Report};
@@ -28,6 +28,9 @@ use crate::schedule::{Ended, PAUSE_MIN};
 use crate::strategy::{Happened, Move, Plan};
 use crate::target::{Exchange, Hold, Target};
 use crate::telemetry::{self, UnderWay};
+
+/// For how long what never spoke this protocol is borne: it is likelier another program than a server in trouble.
+const STRANGER_BORNE: Duration = Duration::from_secs(5);
 
 /// How a wait is made.
 #[derive(Debug)]
@@ -346,9 +349,13 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
     pub(super) fn absorb(&mut self, answer: Answer<V>, sampled: Instant) -> Option<Step<V>> {
         let now = self.now();
         let Origin {
-            retry_budget, rng, ..
+            retry_budget,
+            rng,
+            memory,
+            ..
         } = &*self.origin;
         retry_budget.deposit();
+        memory.note_spoken();
         self.trouble = Trouble::default();
         let findings = &mut self.findings;
         findings.answered = Some(now);
@@ -377,7 +384,16 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
         let Origin {
             retry_budget, rng, ..
         } = &*self.origin;
-        let policy = &self.terms.retry;
+        let is_stranger = failure.kind == FailureKind::Garbled && !self.origin.memory.has_spoken();
+        let stranger;
+        let policy = match is_stranger {
+            false => &self.terms.retry,
+            true => {
+                let patience = self.terms.retry.patience_max().min(STRANGER_BORNE);
+                stranger = self.terms.retry.clone().patience(patience);
+                &stranger
+            }
+        };
         let may_retry = || retry_budget.withdraw();
         let pause = self
             .trouble
