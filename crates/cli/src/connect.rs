@@ -5,7 +5,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use abide::{Client, Error, JobHandle};
+use abide::{Client, Error, JobHandle, Remote};
 use abide_engine::JobKey;
 use abide_wire::limits::PAGE_JOBS_MAX;
 use anyhow::Context as _;
@@ -51,15 +51,27 @@ pub(crate) struct Common {
     /// Writes JSON, one object a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Another system's API, with the name under which it was asked for.
+    #[arg(skip)]
+    pub(crate) remote: Option<(String, Remote)>,
 }
 
 impl Common {
     /// The flag that names the same server again; nothing for the default one.
     pub(crate) fn server_flag(&self) -> String {
-        match self.server.as_str() {
+        let server = match self.server.as_str() {
             DEFAULT_SERVER => String::new(),
             server => format!(" --server {server}"),
+        };
+        match &self.remote {
+            Some((name, _)) => format!("{server} --remote {name}"),
+            None => server,
         }
+    }
+
+    /// Whether no server was named.
+    pub(crate) fn has_default_server(&self) -> bool {
+        self.server == DEFAULT_SERVER
     }
 
     /// A client of the server that the flags name. Nothing is sent yet.
@@ -74,6 +86,9 @@ impl Common {
     ) -> Result<(Client, Reach), Failure> {
         let reach = Reach::new(CONNECT_TIMEOUT);
         let mut builder = Client::builder(url::read_server(&self.server)?).transport(reach.clone());
+        if let Some((_, remote)) = &self.remote {
+            builder = builder.remote(remote.clone());
+        }
         if let Some(key) = self.api_key.first() {
             builder = builder.api_key(key);
         }
@@ -94,7 +109,7 @@ impl Common {
             && text
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if !is_part || text.parse::<JobKey>().is_ok() {
+        if !is_part || self.remote.is_some() || text.parse::<JobKey>().is_ok() {
             return Ok(client.job(text));
         }
         let mut found: Vec<String> = Vec::new();
@@ -184,12 +199,17 @@ impl Common {
                     self.server
                 )
             }
-            Some(401) if self.api_key.is_empty() => {
-                "name a key with --api-key or ABIDE_API_KEY".to_owned()
-            }
             Some(401) => {
-                "the key of --api-key or ABIDE_API_KEY isn't one of the server's".to_owned()
+                let key = match self.remote {
+                    Some(_) => "--remote-key or ABIDE_REMOTE_KEY",
+                    None => "--api-key or ABIDE_API_KEY",
+                };
+                match self.api_key.is_empty() {
+                    true => format!("name a key with {key}"),
+                    false => format!("the key of {key} isn't one of the server's"),
+                }
             }
+            Some(404) if self.remote.is_some() => "check the id".to_owned(),
             Some(404) if error.job_id().is_some() => {
                 "check the id; a job that belongs to another API key isn't found either".to_owned()
             }
@@ -204,9 +224,13 @@ impl Common {
                     return Failure::new(code, said);
                 }
                 let server = &self.server;
+                let system = match &self.remote {
+                    Some((name, _)) => name,
+                    None => "an abide server",
+                };
                 return Failure::new(
                     code,
-                    format!("{said}; is {server} the address of an abide server?"),
+                    format!("{said}; is {server} the address of {system}?"),
                 );
             }
             _ => match error.retry_after() {

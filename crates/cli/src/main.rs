@@ -16,6 +16,7 @@ mod show;
 mod table;
 mod telemetry;
 mod url;
+mod vendor;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
 //! Whether the server answers while a command waits for it, for the person who sees nothing happen.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use abide::{Body, BoxFuture, Http, Timestamp, Transport, TransportError, webhook};
@@ -15,6 +15,8 @@ use crate::show;
 const SILENCE_MIN: Duration = Duration::from_secs(3);
 /// How long a server that has never answered is tried: its address is more likely wrong than its deployment this slow.
 const FIRST_ANSWER_MAX: Duration = Duration::from_secs(30);
+/// How long what answers with pages alone is tried: it is another program.
+const PAGES_MAX: Duration = Duration::from_secs(5);
 /// How often the silence is measured.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -31,6 +33,8 @@ struct Noted {
     has_answered: bool,
     /// Since when there is no answer, and why.
     silence: Option<(Timestamp, String)>,
+    /// Whether the latest answer was a page.
+    is_page: bool,
 }
 
 impl Reach {
@@ -42,8 +46,12 @@ impl Reach {
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn note(&self, failure: Option<String>) {
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = self.lock();
         match failure {
             None => {
                 noted.has_answered = true;
@@ -70,7 +78,7 @@ impl Reach {
         let mut told: Option<Timestamp> = None;
         loop {
             tokio::time::sleep(TICK).await;
-            let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+            let noted = self.lock();
             let now = webhook::now();
             match &noted.silence {
                 None => {
@@ -84,7 +92,12 @@ impl Reach {
                 }
                 Some((since, why)) => {
                     let silent = now.since(*since);
-                    if !noted.has_answered && !is_patient && silent >= FIRST_ANSWER_MAX {
+                    let most = if noted.is_page {
+                        PAGES_MAX
+                    } else {
+                        FIRST_ANSWER_MAX
+                    };
+                    if !noted.has_answered && !is_patient && silent >= most {
                         let message = format!(
                             "{} has never answered: {why}; is it the right address, and is the server running?",
                             common.server
@@ -112,13 +125,23 @@ impl Transport for Reach {
     ) -> BoxFuture<'_, Result<Response<Body>, TransportError>> {
         Box::pin(async move {
             let result = self.http.send(request).await;
+            let is_page = result.as_ref().is_ok_and(is_page);
             self.note(match &result {
+                Ok(_) if is_page => Some("it answers with a page (text/html)".to_owned()),
                 Ok(answer) => is_gateway(answer.status()).then(|| answer.status().to_string()),
                 Err(error) => Some(error.to_string()),
             });
+            self.lock().is_page = is_page;
             result
         })
     }
+}
+
+/// Whether it is a page for people.
+fn is_page(answer: &Response<Body>) -> bool {
+    let kind = answer.headers().get(http::header::CONTENT_TYPE);
+    let is_html = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    is_html && answer.status().is_success()
 }
 
 /// Whether it is the answer of a proxy whose server is away.

@@ -55,6 +55,7 @@ impl Client {
 /// | [`retry`](Self::retry) of calls, and of waits that name none | [`RetryPolicy::default`](crate::RetryPolicy) |
 /// | [`budget`](Self::budget) | 50 requests of waits a second |
 /// | [`schedule`](Self::schedule) of waits that name none | [`Learned`](crate::schedule::Learned), by server and kind of job |
+/// | [`dial`](Self::dial), [`max_interval`](Self::max_interval) of the learned schedule | balanced, none |
 /// | [`state_dir`](Self::state_dir) | what is learned is kept in memory |
 /// | [`transport`](Self::transport) | HTTP over TCP and TLS, by the feature `http` |
 #[must_use = "a builder does nothing until it is built"]
@@ -95,7 +96,7 @@ impl ClientBuilder {
         }
     }
 
-    settings! { deadline schedule retry attempt_timeout }
+    settings! { deadline schedule dial max_interval retry attempt_timeout }
 
     /// Sends `Authorization: Bearer <key>`, or what a [`remote`](Self::remote) wants instead. The key appears in no log,
     /// error or token.
@@ -204,6 +205,12 @@ impl ClientBuilder {
         if let Some(key) = &self.api_key {
             let (name, value) = key_header(self.remote.as_ref(), key)?;
             self.headers.insert(name, value);
+        }
+        for (name, value) in self.remote.iter().flat_map(|remote| &remote.headers) {
+            let wrong = || Error::usage(format!("the header {name:?} can't be sent"));
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+            let value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+            self.headers.entry(name).or_insert(value);
         }
         let agent = concat!("abide/", env!("CARGO_PKG_VERSION"));
         self.headers

@@ -26,7 +26,6 @@ pub(crate) async fn call<T>(
         let failure = match answer.and_then(|reply| read(&reply)) {
             Ok(value) => {
                 origin.retry_budget.deposit();
-                origin.memory.note_spoken();
                 return Ok(value);
             }
             Err(failure) => failure.unless_young(call.young_until, origin.clock.now()),

@@ -16,6 +16,7 @@ use crate::origin::Origin;
 use crate::remote::Remote;
 use crate::report::Report;
 use crate::resume::ResumeToken;
+use crate::rt::unblock;
 use crate::schedule::{History, Learned, Schedule};
 
 /// A client of one server.
@@ -49,6 +50,14 @@ pub(crate) struct Core {
     pub(crate) on_report: Option<OnReport>,
     pub(crate) history: History,
     pub(crate) directory: Option<PathBuf>,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Told what each wait cost.
@@ -98,15 +107,37 @@ impl Client {
 
 impl Core {
     /// The schedule of a wait that names none.
-    pub(crate) fn schedule(&self, kind: Option<&str>) -> Arc<dyn Schedule> {
-        match &self.options.schedule {
-            Some(schedule) => Arc::clone(schedule),
-            None => {
-                // A kind is slow or fast on one server, and another on the next.
-                let kind = format!("{} {}", self.origin.server(), kind.unwrap_or_default());
-                Arc::new(Learned::new(kind).history(&self.history))
-            }
+    pub(crate) fn schedule(&self, options: &Options, kind: &str) -> Arc<dyn Schedule> {
+        let named = options.schedule.as_ref().or(self.options.schedule.as_ref());
+        if let Some(schedule) = named {
+            return Arc::clone(schedule);
         }
+        let mut learned = Learned::new(self.learned_as(kind)).history(&self.history);
+        if let Some(dial) = options.dial.or(self.options.dial) {
+            learned = learned.dial(dial);
+        }
+        if let Some(interval) = options.max_interval.or(self.options.max_interval) {
+            learned = learned.max(interval);
+        }
+        Arc::new(learned)
+    }
+
+    /// Reads what is known of a kind, if a wait with these options will want to know it.
+    pub(crate) async fn read_kind(&self, options: &Options, kind: &str) {
+        if options.schedule.is_some() || self.options.schedule.is_some() {
+            return;
+        }
+        let name = self.learned_as(kind);
+        if !self.history.is_read(&name) {
+            let history = self.history.clone();
+            // Of a runtime that is going down nobody learns anything.
+            let _ = unblock(move || history.read(&name)).await;
+        }
+    }
+
+    /// The name under which a kind is learned: it is slow or fast on one server, and another on the next.
+    fn learned_as(&self, kind: &str) -> String {
+        format!("{} {kind}", self.origin.server())
     }
 }
 

@@ -98,6 +98,14 @@ impl JobHandle {
         }
     }
 
+    /// The same job, of that kind: durations are learned under it from the first request on, and on an API whose paths have
+    /// a [kind](crate::Remote) it stands there. A handle from a create or a token knows its kind.
+    #[must_use]
+    pub fn of_kind(mut self, kind: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.known).kind = Some(kind.into());
+        self
+    }
+
     /// Its id.
     #[must_use]
     pub fn id(&self) -> &JobId {
@@ -154,7 +162,7 @@ impl JobHandle {
     ///
     /// If the future is dropped the job may have been canceled or not. Canceling again is harmless.
     pub async fn cancel(&self) -> Result<Job, Error> {
-        let request = Call::new(Purpose::Cancel, Method::POST, self.url(Action::Cancel)?);
+        let request = self.cancel_call()?;
         let read = |reply: &Reply| Ok(self.read(reply).ok());
         match self.call(self.young(request), read).await? {
             Some(job) => Ok(job),
@@ -181,11 +189,26 @@ impl JobHandle {
         }
     }
 
+    fn cancel_call(&self) -> Result<Call, Error> {
+        let remote = self.client.core.remote.as_ref();
+        let method = remote.map(|remote| Method::from_bytes(remote.cancel_method.as_bytes()));
+        let method = method.transpose().map_err(|error| {
+            Error::usage("the method of a cancel can't be sent")
+                .because(error)
+                .token(self.resume_token())
+        })?;
+        let url = self.url(Action::Cancel)?;
+        Ok(Call::new(
+            Purpose::Cancel,
+            method.unwrap_or(Method::POST),
+            url,
+        ))
+    }
+
     /// Cancels, without retries and without telling what came of it.
     pub(crate) async fn cancel_once(&self) {
         let origin = &self.client.core.origin;
-        if let Ok(url) = self.url(Action::Cancel) {
-            let request = Call::new(Purpose::Cancel, Method::POST, url);
+        if let Ok(request) = self.cancel_call() {
             // The caller is told that the job was still running; that it could not be canceled changes nothing.
             let limit = origin.attempt_timeout.min(CANCEL_WAIT);
             let _ = exchange(origin, &request, limit).await;
@@ -271,7 +294,8 @@ impl JobHandle {
             let what = format!("{} knows no way to do this to a job", remote.name);
             Error::usage(what).token(self.resume_token())
         })?;
-        Ok(remote.url(origin, template, &self.id))
+        let kind = self.known.kind.as_ref().unwrap_or(&remote.name);
+        Ok(remote.url(origin, template, &self.id, kind))
     }
 }
 

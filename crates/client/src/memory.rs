@@ -38,7 +38,6 @@ struct State {
     no_stream_until: Option<Instant>,
     no_sets_until: Option<Instant>,
     only_polls: bool,
-    has_spoken: bool,
     unknown_words: BTreeSet<String>,
 }
 
@@ -64,16 +63,6 @@ impl Memory {
     /// The server is a foreign one, of which only answers are known.
     pub(crate) fn only_polls(&self) {
         self.with(|state| state.only_polls = true);
-    }
-
-    /// The server gave an answer of the protocol.
-    pub(crate) fn note_spoken(&self) {
-        self.with(|state| state.has_spoken = true);
-    }
-
-    /// Whether it ever did.
-    pub(crate) fn has_spoken(&self) -> bool {
-        self.with(|state| state.has_spoken)
     }
 
     /// A status that nobody knows was seen; whether for the first time.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::retry::RetryPolicy;
-use crate::schedule::Schedule;
+use crate::schedule::{Dial, Schedule};
 use crate::strategy::Strategy;
 
 /// How to wait. What isn't set is as the client has it.
@@ -13,6 +13,8 @@ pub(crate) struct Options {
     pub(crate) deadline: Option<Duration>,
     pub(crate) strategy: Option<Arc<dyn Strategy>>,
     pub(crate) schedule: Option<Arc<dyn Schedule>>,
+    pub(crate) dial: Option<Dial>,
+    pub(crate) max_interval: Option<Duration>,
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) size: Option<f64>,
@@ -43,6 +45,21 @@ macro_rules! setting {
         /// When to poll, if it comes to polling.
         pub fn schedule(mut self, schedule: impl crate::schedule::Schedule) -> Self {
             self.options.schedule = Some(::std::sync::Arc::new(schedule));
+            self
+        }
+    };
+    (dial) => {
+        /// What a request is worth, what a job may cost, or how late its end may be seen, to the learned schedule. A
+        /// [schedule](Self::schedule) that is named has its own.
+        pub fn dial(mut self, dial: crate::schedule::Dial) -> Self {
+            self.options.dial = Some(dial);
+            self
+        }
+    };
+    (max_interval) => {
+        /// The greatest pause between two polls of the learned schedule.
+        pub fn max_interval(mut self, interval: ::std::time::Duration) -> Self {
+            self.options.max_interval = Some(interval);
             self
         }
     };

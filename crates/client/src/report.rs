@@ -57,8 +57,6 @@ pub struct Report {
     pub requests_share: f64,
     /// How many of the requests brought no answer, or none but "not now".
     pub failures: u32,
-    /// Bytes of bodies that were sent for this wait alone.
-    pub bytes_sent: u64,
     /// Bytes of bodies that were received for this wait alone.
     pub bytes_received: u64,
     /// By which way the end was learned, or the latest news where it wasn't.

@@ -137,13 +137,22 @@ impl Webhooks {
             .await
     }
 
-    /// Sends an endpoint again what was held or failed, since that instant if one is given.
+    /// Sends an endpoint again what was held or failed, and also what was `delivered` if that is wanted; since that instant
+    /// if one is given.
     ///
     /// # Errors
     ///
     /// As for all calls; [not found](Error::is_not_found), 409 for a disabled endpoint.
-    pub async fn replay(&self, id: &str, since: Option<Timestamp>) -> Result<ReplayStarted, Error> {
+    pub async fn replay(
+        &self,
+        id: &str,
+        since: Option<Timestamp>,
+        delivered: bool,
+    ) -> Result<ReplayStarted, Error> {
         let mut call = self.once(["webhooks", id, "replay"])?;
+        if delivered {
+            call.url.query_pairs_mut().append_pair("delivered", "true");
+        }
         if let Some(since) = since {
             let mut query = call.url.query_pairs_mut();
             query.append_pair("since", &since.to_string());

@@ -15,6 +15,7 @@ use crate::connect::{Common, block_on};
 use crate::exit::{self, Failure, USAGE};
 use crate::how::How;
 use crate::interrupt::unless_interrupted;
+use crate::vendor::Vendor;
 use crate::{output, show, url};
 
 /// Examples, below the flags.
@@ -23,7 +24,8 @@ Examples:
   abide create
   abide create --kind dub --input '{\"language\": \"es\"}' --metadata user=42
   abide create --duration 5s --error-chance 0 --wait
-  abide wait $(abide create)";
+  abide wait $(abide create)
+  abide create --remote runway --kind image_to_video --input @video.json --wait";
 
 /// What `abide create` takes.
 #[derive(Debug, Args)]
@@ -63,28 +65,44 @@ pub(crate) struct CreateArgs {
     wait: bool,
     #[command(flatten)]
     how: How,
+    #[command(flatten)]
+    vendor: Vendor,
 }
 
 /// Creates a job and writes its id, or the job with `--json`.
 pub(crate) fn run(common: &Common, args: &CreateArgs) -> anyhow::Result<ExitCode> {
     let plan = args.how.plan()?;
     let new = args.new_job()?;
+    let common = &args.vendor.applied(common)?;
+    let remote = common.remote.as_ref().map(|(_, remote)| remote);
+    if remote.is_some() {
+        args.check_foreign()?;
+    }
+    // Without one of its own the library says so.
+    let has_key = remote.is_none_or(|remote| remote.idempotency_header.is_some());
+    let named = args.idempotency_key.is_some();
     let key = args.idempotency_key.clone().unwrap_or_else(fresh_key);
     block_on(async {
         common.check_listening().await?;
         let (client, reach) =
             common.client_with_memory(args.how.state_dir().filter(|_| args.wait))?;
-        let create = client.create(new).idempotency_key(&key);
+        let mut create = client.create(new);
+        if has_key || named {
+            create = create.idempotency_key(&key);
+        }
         let Some(result) = unless_interrupted(async { create.await }).await? else {
             output::say(&format!(
                 "abide: interrupted; whether the job was created isn't known. {}",
-                again(&key)
+                match has_key {
+                    true => again(&key),
+                    false => "Look for it before you create it again.".to_owned(),
+                }
             ));
             return Ok(ExitCode::from(exit::INTERRUPTED));
         };
         let job = result.map_err(|error| {
             let mut failure = common.failure(&error);
-            if error.is_unreachable() {
+            if error.is_unreachable() && has_key {
                 failure.message = format!("{}. {}", failure.message, again(&key));
             }
             failure
@@ -104,6 +122,25 @@ pub(crate) fn run(common: &Common, args: &CreateArgs) -> anyhow::Result<ExitCode
 }
 
 impl CreateArgs {
+    /// Makes sure that nothing is asked of another system that only abide's own server does.
+    fn check_foreign(&self) -> Result<(), Failure> {
+        let ours_alone = [
+            ("--metadata", !self.metadata.is_empty()),
+            ("--duration", self.duration.is_some()),
+            ("--error-chance", self.error_chance.is_some()),
+            ("--external", self.external),
+            ("--deadline", self.deadline.is_some()),
+            ("--webhook", self.webhook.is_some()),
+        ];
+        match ours_alone.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(Failure::new(
+                USAGE,
+                format!("{flag} is for abide's own server; with --remote all is said by --input"),
+            )),
+            None => Ok(()),
+        }
+    }
+
     fn new_job(&self) -> anyhow::Result<NewJob> {
         let simulate = Simulate {
             duration: self.duration.clone(),

@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::connect::{Common, block_on};
 use crate::exit;
+use crate::vendor::Vendor;
 use crate::{output, show};
 
 /// Examples, below the flags.
@@ -25,10 +26,13 @@ pub(crate) struct StatusArgs {
     /// Ends with 1 if the job failed or was canceled, and with 4 if it is still running
     #[arg(long)]
     exit_status: bool,
+    #[command(flatten)]
+    vendor: Vendor,
 }
 
 /// Shows how a job stands.
 pub(crate) fn run(common: &Common, args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let common = &args.vendor.applied(common)?;
     let job = ask(common, &args.id, async |job| job.status().await)?;
     if common.json {
         output::json(&job)?;

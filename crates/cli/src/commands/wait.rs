@@ -23,6 +23,7 @@ use crate::how::{How, Plan};
 use crate::interrupt::Signals;
 use crate::progress::Bars;
 use crate::reach::Reach;
+use crate::vendor::Vendor;
 use crate::{output, show};
 
 /// Examples, below the flags.
@@ -36,6 +37,7 @@ Examples:
   abide create | abide wait -
   abide wait --kind dub --metadata user=42                  all such jobs that haven't ended
   abide wait 5ff5c58e --for running                         a part of an id will do
+  abide wait --remote replicate ufawqhfynnddngldkgtslldrkq  a job of another system
 
 Exit codes: 0 completed, 1 failed or canceled, 3 refused or unreachable, 4 still running at the deadline;
 of several jobs the highest.";
@@ -46,8 +48,8 @@ pub(crate) struct WaitArgs {
     /// The jobs to wait for, by id or a part of it; `-` reads ids from stdin, one a line
     #[arg(required_unless_present_any = ["kind", "metadata"], value_name = "ID")]
     ids: Vec<String>,
-    /// All jobs of this kind that haven't ended
-    #[arg(long, value_name = "KIND", conflicts_with = "ids")]
+    /// All jobs of this kind that haven't ended; with --remote, the kind of the jobs that are named
+    #[arg(long, value_name = "KIND")]
     kind: Option<String>,
     /// All jobs with this metadata that haven't ended (repeatable, matches all)
     #[arg(long, value_name = "NAME=TEXT", value_parser = pair, conflicts_with = "ids")]
@@ -57,6 +59,8 @@ pub(crate) struct WaitArgs {
     until: Until,
     #[command(flatten)]
     how: How,
+    #[command(flatten)]
+    vendor: Vendor,
 }
 
 /// What to wait for.
@@ -103,6 +107,8 @@ struct Line<'a> {
 /// Waits for jobs, and tells of each when it ends.
 pub(crate) fn run(common: &Common, args: &WaitArgs) -> anyhow::Result<ExitCode> {
     let plan = args.how.plan()?;
+    let common = &args.vendor.applied(common)?;
+    check_kind(common, args)?;
     let ids = read_ids(args)?;
     if args.until == Until::Running && plan.webhook.is_some() {
         return Err(Failure::new(
@@ -116,7 +122,11 @@ pub(crate) fn run(common: &Common, args: &WaitArgs) -> anyhow::Result<ExitCode> 
         let (client, reach) = common.client_with_memory(args.how.state_dir())?;
         let mut jobs = Vec::with_capacity(ids.len());
         for id in &ids {
-            jobs.push(common.job(&client, id).await?);
+            let job = common.job(&client, id).await?;
+            jobs.push(match &args.kind {
+                Some(kind) => job.of_kind(kind),
+                None => job,
+            });
         }
         if args.ids.is_empty() {
             jobs = open_jobs(common, &client, args).await?;
@@ -126,6 +136,18 @@ pub(crate) fn run(common: &Common, args: &WaitArgs) -> anyhow::Result<ExitCode> 
         }
         wait_for(common, (&client, &reach), jobs, &plan, args.until).await
     })
+}
+
+/// Makes sure that the kind says something: which jobs to wait for, or of which kind those of another system are.
+fn check_kind(common: &Common, args: &WaitArgs) -> Result<(), Failure> {
+    let wrong = match (&common.remote, args.ids.is_empty()) {
+        (None, false) if args.kind.is_some() => {
+            "--kind chooses jobs, and so do ids: name one of both"
+        }
+        (Some(_), true) => "--remote needs ids: other systems don't list jobs in one way",
+        _ => return Ok(()),
+    };
+    Err(Failure::new(exit::USAGE, wrong))
 }
 
 /// The jobs of the kind and with the metadata that haven't ended.

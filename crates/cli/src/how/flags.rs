@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide::schedule::Schedule;
+use abide::schedule::{Dial, Schedule};
 use abide::strategy::{Auto, LongPoll, Poll, Strategy, Stream, Webhook};
 use abide::{Inbox, JobHandle, RetryPolicy, Wait, Watch};
 use abide_wire::Span;
@@ -43,7 +43,16 @@ pub(crate) struct How {
     /// The pause between polls; of `backoff` and `countdown` the first one
     #[arg(long, value_name = "DURATION")]
     interval: Option<Span>,
-    /// The greatest pause of `backoff` [default: 30s]
+    /// Of the learned schedule: a request is worth this much delay [default: 500ms]
+    #[arg(long, value_name = "DURATION", group = "dial")]
+    price: Option<Span>,
+    /// Of the learned schedule: as many requests per job on average
+    #[arg(long, value_name = "NUMBER", group = "dial")]
+    budget: Option<f64>,
+    /// Of the learned schedule: that share of the ends is seen within that time, such as 3s@95
+    #[arg(long, value_name = "DURATION@PERCENT", group = "dial", value_parser = late)]
+    late: Option<Dial>,
+    /// The greatest pause of `backoff` [default: 30s] or `learned` [default: none]
     #[arg(long, value_name = "DURATION")]
     max_interval: Option<Span>,
     /// What each pause of `backoff` is multiplied by to make the next [default: 1.5]
@@ -80,6 +89,8 @@ enum Way {
 pub(crate) struct Plan {
     strategy: Arc<dyn Strategy>,
     schedule: Option<Arc<dyn Schedule>>,
+    dial: Option<Dial>,
+    max_interval: Option<Duration>,
     timeout: Option<Duration>,
     retry: RetryPolicy,
     /// Whether it was said how long to wait for a server that doesn't answer.
@@ -98,6 +109,12 @@ impl Plan {
         if let Some(schedule) = &self.schedule {
             wait = wait.schedule(schedule.clone());
         }
+        if let Some(dial) = self.dial {
+            wait = wait.dial(dial);
+        }
+        if let Some(interval) = self.max_interval {
+            wait = wait.max_interval(interval);
+        }
         if let Some(timeout) = self.timeout {
             wait = wait.deadline(timeout);
         }
@@ -113,6 +130,12 @@ impl Plan {
         if let Some(schedule) = &self.schedule {
             watch = watch.schedule(schedule.clone());
         }
+        if let Some(dial) = self.dial {
+            watch = watch.dial(dial);
+        }
+        if let Some(interval) = self.max_interval {
+            watch = watch.max_interval(interval);
+        }
         if let Some(timeout) = self.timeout {
             watch = watch.deadline(timeout);
         }
@@ -127,7 +150,10 @@ impl How {
     ///
     /// Flags that would do nothing, or that have values they can't have.
     pub(crate) fn plan(&self) -> Result<Plan, Failure> {
-        let schedule = self.recipe()?.build();
+        let recipe = self.recipe()?;
+        let dial = self.dial(&recipe)?;
+        let is_learned = matches!(recipe, Recipe::Learned(_));
+        let schedule = recipe.build();
         let named = self.schedule.is_some() || schedule.is_some();
         let way = self
             .strategy
@@ -152,6 +178,8 @@ impl How {
         Ok(Plan {
             strategy,
             schedule,
+            dial,
+            max_interval: self.max_interval.map(Span::get).filter(|_| is_learned),
             timeout: self.timeout.map(Span::get),
             retry: RetryPolicy::default().patience(self.give_up.map_or(Duration::MAX, Span::get)),
             is_patient: self.give_up.is_some(),
@@ -179,7 +207,8 @@ impl How {
 
     /// The schedule that the flags name. The learned one is the client's own, which knows the server and the kind.
     fn recipe(&self) -> Result<Recipe, Failure> {
-        let grows = self.factor.is_some() || self.max_interval.is_some();
+        let dials = self.price.is_some() || self.budget.is_some() || self.late.is_some();
+        let grows = self.factor.is_some() || self.max_interval.is_some() && !dials;
         let zero = |pause: Option<Span>| pause.is_some_and(|pause| pause.get().is_zero());
         if zero(self.interval) || zero(self.max_interval) {
             return Err(wrong("--interval and --max-interval must be more than 0s"));
@@ -193,9 +222,13 @@ impl How {
             None if self.interval.is_some() => Recipe::Fixed(None),
             None => Recipe::Learned(None),
         };
-        if grows && !matches!(recipe, Recipe::Backoff { .. }) {
+        let is_learned = matches!(recipe, Recipe::Learned(_));
+        if self.factor.is_some() && !matches!(recipe, Recipe::Backoff { .. }) {
+            return Err(wrong("--factor is for --schedule backoff"));
+        }
+        if self.max_interval.is_some() && !is_learned && !matches!(recipe, Recipe::Backoff { .. }) {
             return Err(wrong(
-                "--max-interval and --factor are for --schedule backoff",
+                "--max-interval is for --schedule backoff and learned",
             ));
         }
         let interval = self.interval.map(Span::get);
@@ -217,6 +250,26 @@ impl How {
         Ok(recipe)
     }
 
+    /// What the learned schedule is told.
+    fn dial(&self, recipe: &Recipe) -> Result<Option<Dial>, Failure> {
+        let dial = match (self.price, self.budget) {
+            (Some(price), _) => Some(Dial::Price(price.get())),
+            (_, Some(requests)) if !(1.0..=1e6).contains(&requests) => {
+                return Err(wrong(
+                    "--budget must be at least 1, for the request that sees the end",
+                ));
+            }
+            (_, Some(requests)) => Some(Dial::Budget(requests)),
+            (None, None) => self.late,
+        };
+        match (dial, recipe) {
+            (Some(_), Recipe::Learned(_)) | (None, _) => Ok(dial),
+            (Some(_), _) => Err(wrong(
+                "--price, --budget and --late are for --schedule learned",
+            )),
+        }
+    }
+
     /// Where to keep what is learned; nowhere if that was asked for by an empty name, or if there is no place for it.
     pub(crate) fn state_dir(&self) -> Option<PathBuf> {
         if let Some(directory) = &self.state_dir {
@@ -227,6 +280,19 @@ impl How {
         let home = || variable("HOME").map(|home| PathBuf::from(home).join(".local/state"));
         state.or_else(home).map(|state| state.join("abide"))
     }
+}
+
+/// How late ends may be seen: a length of time and a percentage.
+fn late(text: &str) -> Result<Dial, String> {
+    let wrong = || format!("{text:?} is no such thing as 3s@95");
+    let (within, percent) = text.split_once('@').ok_or_else(wrong)?;
+    let within = within.parse::<Span>().map_err(|_| wrong())?.get();
+    let percent: f64 = percent.trim_end_matches('%').parse().map_err(|_| wrong())?;
+    let sound = !within.is_zero() && (1.0..=100.0).contains(&percent);
+    let share = percent / 100.0;
+    sound
+        .then_some(Dial::Late { within, share })
+        .ok_or_else(wrong)
 }
 
 /// Puts a flag's value where the schedule has none yet.
@@ -292,6 +358,13 @@ mod tests {
             ("--schedule fixed:2s --interval 1s", Err("already")),
             ("--schedule learned:eager", Err("takes no more")),
             ("--schedule fixed --factor 2", Err("--schedule backoff")),
+            ("--late 3s@95", Ok(("auto", ""))),
+            ("--price 2s --max-interval 30s", Ok(("auto", ""))),
+            ("--budget 4 --strategy poll", Ok(("poll", ""))),
+            ("--schedule learned --max-interval 30s", Ok(("poll", ""))),
+            ("--schedule fixed --late 3s@95", Err("--schedule learned")),
+            ("--schedule fixed --max-interval 9s", Err("and learned")),
+            ("--budget 0.5", Err("at least 1")),
             (
                 "--schedule learned --interval 1s",
                 Err("learned finds its own"),

@@ -43,11 +43,17 @@ fn every_variable_that_a_command_shows_is_read_by_it() {
             let args: Vec<&str> = match name.as_str() {
                 // The same function reads the settings of both, and only one of them ends by itself.
                 "serve" | "config" => vec!["config"],
+                "create" if variable == "ABIDE_REMOTE_KEY" => {
+                    vec!["create", "--remote", "replicate"]
+                }
                 "create" => vec!["create", "--duration", "1ms", "--wait"],
                 "attack" => vec!["attack", "http://127.0.0.1:9/"],
                 "trigger" => vec!["trigger", "job.failed", "--to", "http://127.0.0.1:9/"],
                 "delivery" | "deliveries" => vec![&name, "wh_1"],
                 "list" | "listen" | "healthcheck" => vec![&name],
+                "status" | "wait" if variable == "ABIDE_REMOTE_KEY" => {
+                    vec![&name, "--remote", "replicate", &id]
+                }
                 "status" | "wait" | "watch" | "cancel" => vec![&name, &id],
                 other => panic!("{other} shows {variable}: say here how it is run"),
             };
@@ -70,6 +76,7 @@ fn every_variable_that_a_command_shows_is_read_by_it() {
                 "ABIDE_SERVER" => &["--server"],
                 "ABIDE_WEBHOOK_SECRET" => &["--secret"],
                 "ABIDE_API_KEY" if args[0] != "config" => &["key"],
+                "ABIDE_REMOTE_KEY" => &["API key"],
                 "ABIDE_CONFIG" | "ABIDE_API_KEY_FILE" => &["? can't be read"],
                 setting => &[setting],
             };

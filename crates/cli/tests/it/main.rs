@@ -11,12 +11,14 @@ mod files;
 #[cfg(feature = "otel")]
 mod otel;
 mod pipes;
+mod proxies;
 mod starts;
 mod stop;
 mod suite;
 mod terminal;
 #[cfg(unix)]
 mod tls;
+mod vendors;
 mod waits;
 mod webhook_crash;
 mod webhooks;

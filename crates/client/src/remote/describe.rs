@@ -1,6 +1,6 @@
 //! A job API that isn't ours, described by configuration.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,8 @@ const PRESETS: &str = include_str!("presets.json");
 /// Where a foreign job API has its things: enough to create, ask, wait, watch and cancel, without writing code for it.
 ///
 /// A value that can be read from a configuration file; unknown members are refused. Paths are below the client's address,
-/// with `{id}` for the job's id, in the path or in the query. Places in an answer are JSON pointers (RFC 6901). A client
+/// with `{id}` for the job's id, in the path or in the query, and `{kind}` for its kind, where that is a model or an
+/// endpoint; `{+id}` and `{+kind}` may have slashes. Places in an answer are JSON pointers (RFC 6901). A client
 /// that [speaks](crate::ClientBuilder::remote) it polls, as nothing is known of held requests there, by what it has learned
 /// of how long such jobs take. Nothing that such a server answers makes the client ask another host: addresses in answers
 /// are results, not places to go to.
@@ -37,6 +38,9 @@ const PRESETS: &str = include_str!("presets.json");
 pub struct Remote {
     /// What it is called; durations are learned under this name.
     pub name: String,
+    /// The address where it is, for programs that name none.
+    #[serde(default)]
+    pub base: Option<String>,
     /// The path that tells how a job stands, such as `/v1/videos/{id}`.
     pub status: String,
     /// Where the answer has the word for how the job stands.
@@ -65,15 +69,24 @@ pub struct Remote {
     /// Where the answer to a create has the id.
     #[serde(default)]
     pub id: Option<String>,
-    /// The path to which a cancel is posted; none where jobs can't be canceled.
+    /// The header of the answer to a create that has the job's address, whose last part is the id.
+    #[serde(default)]
+    pub id_header: Option<String>,
+    /// The path to which a cancel is sent; none where jobs can't be canceled.
     #[serde(default)]
     pub cancel: Option<String>,
+    /// The method with which it is sent.
+    #[serde(default = "post")]
+    pub cancel_method: String,
     /// The path that is deleted to remove a job; none where jobs can't be removed.
     #[serde(default)]
     pub delete: Option<String>,
     /// Where the answer has what the job made; the whole answer where nothing is said.
     #[serde(default)]
     pub result: Option<String>,
+    /// The path that has the result, where the answer about the job doesn't: it is read once, when the job has completed.
+    #[serde(default)]
+    pub result_path: Option<String>,
     /// Where the answer has why the job failed: a text, or an object with a `message` and a `code`.
     #[serde(default)]
     pub error: Option<String>,
@@ -101,6 +114,9 @@ pub struct Remote {
     /// The header that names one logical create. Without one a create whose answer was lost isn't sent again.
     #[serde(default)]
     pub idempotency_header: Option<String>,
+    /// Headers that are sent with every request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
     /// The header that carries the API key.
     #[serde(default = "authorization")]
     pub key_header: String,
@@ -111,6 +127,10 @@ pub struct Remote {
 
 const fn percent() -> u32 {
     100
+}
+
+fn post() -> String {
+    "POST".to_owned()
 }
 
 fn authorization() -> String {
@@ -134,6 +154,7 @@ impl Remote {
     ) -> Self {
         Self {
             name: name.into(),
+            base: None,
             status: status.into(),
             state: state.into(),
             running: Vec::new(),
@@ -144,9 +165,12 @@ impl Remote {
             failed_if: None,
             create: None,
             id: None,
+            id_header: None,
             cancel: None,
+            cancel_method: post(),
             delete: None,
             result: None,
+            result_path: None,
             error: None,
             error_code: None,
             progress: None,
@@ -156,6 +180,7 @@ impl Remote {
             finished_at: None,
             hint_headers: Vec::new(),
             idempotency_header: None,
+            headers: BTreeMap::new(),
             key_header: authorization(),
             key_prefix: bearer(),
         }
@@ -166,9 +191,25 @@ impl Remote {
     /// | name | API | at |
     /// |---|---|---|
     /// | `heygen` | video translations of HeyGen, version 3; one language per job | `https://api.heygen.com` |
-    /// | `heygen_v2` | the same, version 2 | |
+    /// | `heygen_video` | its videos, version 3 | |
+    /// | `heygen_v2` | its translations, version 2 | |
     /// | `replicate` | predictions of Replicate | `https://api.replicate.com` |
-    /// | `openai_video` | videos of OpenAI | `https://api.openai.com` |
+    /// | `runway` | tasks of Runway; the kind is the endpoint, such as `image_to_video` | `https://api.dev.runwayml.com` |
+    /// | `fal` | the queue of fal; the kind is the model, such as `fal-ai/flux` | `https://queue.fal.run` |
+    /// | `elevenlabs` | video flows of ElevenLabs | `https://api.elevenlabs.io` |
+    /// | `elevenlabs_dubbing` | its dubbings, which are made elsewhere | |
+    /// | `openai_response` | background responses of OpenAI | `https://api.openai.com` |
+    /// | `openai_batch` | its batches | |
+    /// | `openai_video` | OpenAI-style videos: OpenAI has ended them, gateways still serve them | |
+    /// | `luma` | generations of Luma | `https://api.lumalabs.ai/dream-machine/v1` |
+    /// | `assemblyai` | transcripts of AssemblyAI | `https://api.assemblyai.com` |
+    /// | `google_lro` | long-running operations of Google (AIP-151), made elsewhere; the id is the operation's name | the service's |
+    /// | `google_veo` | videos of Veo; the kind is the model | `https://generativelanguage.googleapis.com` |
+    /// | `azure_document_translation` | batches of Azure Document Translation | the resource's |
+    /// | `azure_video_translation` | operations of Azure Video Translation, made elsewhere | the resource's |
+    /// | `dashscope` | video synthesis of Alibaba Model Studio | `https://dashscope.aliyuncs.com/api/v1` |
+    /// | `xai` | videos of xAI | `https://api.x.ai/v1` |
+    /// | `sync` | lip sync of sync.so | `https://api.sync.so` |
     ///
     /// # Errors
     ///
@@ -357,10 +398,13 @@ mod tests {
 
     #[test]
     fn the_presets_are_sound_and_mistakes_are_named() {
-        for name in ["heygen", "heygen_v2", "replicate", "openai_video"] {
-            let remote = Remote::preset(name).unwrap();
-            assert_eq!(remote.mistake(), None, "{name}");
-            assert_eq!(remote.name, name);
+        let presets: Vec<Remote> = serde_json::from_str(PRESETS).unwrap();
+        assert!(presets.len() > 15);
+        for remote in presets {
+            assert_eq!(remote.mistake(), None, "{}", remote.name);
+            assert_eq!(Remote::preset(&remote.name).unwrap(), remote);
+            let listed = format!("/// | `{}` |", remote.name);
+            assert!(include_str!("describe.rs").contains(&listed), "{listed}");
         }
         let unknown = Remote::preset("acme").unwrap_err();
         assert!(unknown.is_usage() && unknown.to_string().contains("replicate"));

@@ -19,19 +19,22 @@ use crate::schedule::Remaining;
 use crate::telemetry::{self, Purpose};
 
 impl Remote {
-    /// A path of the description, with the id in it.
-    pub(crate) fn url(&self, origin: &Origin, template: &str, id: &JobId) -> Url {
+    /// A path of the description, with the id and the kind in it.
+    pub(crate) fn url(&self, origin: &Origin, template: &str, id: &JobId, kind: &str) -> Url {
         let (path, query) = template.split_once('?').unwrap_or((template, ""));
+        let filled = |text: &str| text.replace("{id}", id.as_str()).replace("{kind}", kind);
+        // What may have slashes is filled in before the path is taken apart, and what may not after that.
+        let path = path.replace("{+id}", id.as_str()).replace("{+kind}", kind);
         let segments: Vec<String> = path
             .trim_start_matches('/')
             .split('/')
-            .map(|segment| segment.replace("{id}", id.as_str()))
+            .map(filled)
             .collect();
         let mut url = origin.url(segments.iter().map(String::as_str));
         if !query.is_empty() {
             let mut pairs = url.query_pairs_mut();
             for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-                pairs.append_pair(&name, &value.replace("{id}", id.as_str()));
+                pairs.append_pair(&name, &filled(&value));
             }
         }
         url
@@ -51,7 +54,14 @@ impl Remote {
             )));
         };
         let body = job.input.as_ref().map_or("{}", Json::get).to_owned();
-        let url = self.url(origin, path, &JobId::new(""));
+        if path.contains("kind}") && job.kind.is_none() {
+            return Err(Error::usage(format!(
+                "a job of {} needs a kind: it stands in the path {path}",
+                self.name
+            )));
+        }
+        let kind = job.kind.as_deref().unwrap_or_default();
+        let url = self.url(origin, path, &JobId::new(""), kind);
         let mut call = Call::new(Purpose::Create, Method::POST, url).json(Bytes::from(body));
         call.repeatable = false;
         if let Some(name) = &self.idempotency_header {
@@ -67,14 +77,22 @@ impl Remote {
 
     /// The id that the answer to a create tells.
     pub(crate) fn created(&self, reply: &Reply) -> Result<JobId, Failure> {
+        if let Some(name) = &self.id_header {
+            let address = reply.header(name).and_then(|text| text.split('?').next());
+            let id = address.and_then(|address| address.trim_end_matches('/').rsplit('/').next());
+            return id
+                .filter(|id| !id.is_empty())
+                .map(JobId::new)
+                .ok_or_else(|| {
+                    reply.garbled(format!("the answer has no address of a job in {name:?}"))
+                });
+        }
         let body = body(reply)?;
         let place = self.id.as_deref().unwrap_or("/id");
         match value(&body, place) {
             Some(Value::String(id)) if !id.is_empty() => Ok(JobId::new(id.as_str())),
             Some(Value::Number(id)) => Ok(JobId::new(id.to_string())),
-            _ => Err(Failure::garbled(format!(
-                "the answer has no id at {place:?}"
-            ))),
+            _ => Err(reply.garbled(format!("the answer has no id at {place:?}"))),
         }
     }
 
@@ -115,11 +133,10 @@ impl Remote {
         let word = value(&body, &self.state).as_ref().and_then(word);
         let word = word.unwrap_or_default();
         if word.is_empty() && !is_in(&self.running, "") {
-            return Err(Failure::garbled(format!(
+            return Err(reply.garbled(format!(
                 "the answer has no word for the status at {:?}",
                 self.state
-            ))
-            .with_status(reply.status));
+            )));
         }
         let at = |place: &Option<String>| {
             let value = value(&body, place.as_ref()?)?;
@@ -135,7 +152,10 @@ impl Remote {
             .and_then(|progress| progress.as_f64())
             .map(|progress| progress / f64::from(self.progress_whole.max(1)) * 100.0)
             .filter(|percent| (0.0..=100.0).contains(percent));
-        let result = body.pointer(self.result.as_deref().unwrap_or_default());
+        let result = match &self.result_path {
+            None => body.pointer(self.result.as_deref().unwrap_or_default()),
+            Some(_) => None,
+        };
         let error = at(&self.error).as_ref().and_then(complaint::of_value);
         let code = at(&self.error_code).as_ref().and_then(complaint::word);
         Ok(Job {
@@ -193,6 +213,12 @@ impl Remote {
         }
     }
 
+    /// The result, in the answer that has nothing else.
+    pub(crate) fn result_of(&self, reply: &Reply) -> Result<Option<Json>, Failure> {
+        let place = self.result.as_deref().unwrap_or_default();
+        Ok(body(reply)?.pointer(place))
+    }
+
     /// How long the server wants to be left alone.
     pub(crate) fn hint(&self, reply: &Reply) -> Option<Duration> {
         let millis = |name: &String| reply.header(name)?.trim().parse().ok();
@@ -219,11 +245,13 @@ fn value(body: &Json, place: &str) -> Option<Value> {
 }
 
 fn body(reply: &Reply) -> Result<Json, Failure> {
-    serde_json::from_slice(&reply.body).map_err(|error| {
-        Failure::garbled("the answer is not JSON")
-            .with_status(reply.status)
-            .because(error)
-    })
+    // Some answer "not yet" without a word.
+    let text = match reply.body.trim_ascii() {
+        b"" => b"null",
+        text => text,
+    };
+    serde_json::from_slice(text)
+        .map_err(|error| reply.garbled("the answer is not JSON").because(error))
 }
 
 /// A word, a number or a truth as a word.

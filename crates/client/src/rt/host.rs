@@ -61,6 +61,11 @@ fn current<T>(work: impl FnOnce(&Arc<Shared>) -> T) -> Option<T> {
 /// Marks a loop as the one that turns, until it is dropped.
 struct Turning(Option<Arc<Shared>>);
 
+/// Whether a loop turns this thread's futures.
+pub(crate) fn is_turning() -> bool {
+    current(|_| ()).is_some()
+}
+
 impl Drop for Turning {
     fn drop(&mut self) {
         let outer = self.0.take();

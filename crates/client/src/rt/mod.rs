@@ -14,6 +14,7 @@ pub(crate) mod host;
 pub(crate) mod net;
 mod skew;
 mod slept;
+mod unblock;
 
 #[cfg(not(feature = "host"))]
 pub(crate) use tokio::{
@@ -26,6 +27,7 @@ pub(crate) use self::clock::{Clock, after, system_time};
 pub(crate) use self::host::{Instant, sleep_until, spawn, timeout, timeout_at};
 pub(crate) use self::skew::Skew;
 pub(crate) use self::slept::{AWAKE, in_time, overslept};
+pub(crate) use self::unblock::unblock;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,11 @@ use std::time::Duration;
 /// It keeps a schedule of zero pauses from becoming a busy loop.
 pub(crate) const PAUSE_MIN: Duration = Duration::from_millis(10);
 
+/// A floor of this length is kept whatever a schedule expects.
+const FLOOR_MIN: Duration = Duration::from_secs(10);
+/// The share of jobs after whose ends a floor makes no sense.
+const NEARLY_ALL: f64 = 0.95;
+
 /// A [`Cursor`] under the rules that no schedule may break: the server's floor, the least pause, the caller's deadline.
 ///
 /// The deadline earns one last poll, sent a round trip before it so that its answer still arrives in time. A floor that
@@ -75,7 +80,16 @@ impl Pacer {
         self.cursor.hazard(seen)
     }
 
+    /// The server's floor as far as it makes sense: not beyond the instant at which nearly all such jobs have ended.
+    fn floor(&self, seen: &Seen) -> Option<Duration> {
+        let floor = seen.not_before?;
+        let surely = self.cursor.quantile(NEARLY_ALL, seen);
+        let sense = surely.map(|at| at.max(seen.elapsed.saturating_add(FLOOR_MIN)));
+        Some(sense.map_or(floor, |sense| floor.min(sense)))
+    }
+
     fn unbounded(&mut self, seen: &Seen) -> Option<Duration> {
+        let seen = &seen.not_before(self.floor(seen));
         let at = self.cursor.next(seen)?;
         let earliest = if seen.polls == 0 {
             seen.elapsed

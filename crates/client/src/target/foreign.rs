@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use abide_wire::{Job, JobId, Revision, Timestamp};
+use abide_wire::{Job, JobId, Outcome, Revision, Timestamp};
 
 use super::{Asked, Exchange, Target};
 use crate::answer::Answer;
@@ -35,8 +35,14 @@ impl Foreign {
             .account
             .spend(&origin.budget, &origin.clock, terms.weight)
             .await;
-        let url = remote.url(origin, &remote.status, &self.id);
-        let reply = exchange(origin, &Call::get(Purpose::Look, url), terms.limit).await?;
+        let url = |path| remote.url(origin, path, &self.id, &self.kind);
+        let url_of_status = url(&remote.status);
+        let reply = exchange(
+            origin,
+            &Call::get(Purpose::Look, url_of_status),
+            terms.limit,
+        )
+        .await?;
         terms.account.cost.received += reply.body.len() as u64;
         origin.memory.note_rtt(reply.took());
         let mut job = remote.read(origin, &reply, &self.id, &self.kind)?;
@@ -48,6 +54,16 @@ impl Foreign {
         };
         if remote.created_at.is_none() {
             job.created_at = *self.created_at.get_or_insert(job.created_at);
+        }
+        if let (Some(Outcome::Completed), Some(path)) = (job.outcome, &remote.result_path) {
+            terms
+                .account
+                .spend(&origin.budget, &origin.clock, None)
+                .await;
+            let call = Call::get(Purpose::Look, url(path));
+            let result = exchange(origin, &call, terms.limit).await?;
+            terms.account.cost.received += result.body.len() as u64;
+            job.result = remote.result_of(&result)?;
         }
         self.seen = Some(job.clone());
         let told = origin.answer(&reply, job, Channel::Poll, false);
@@ -78,6 +94,10 @@ impl Target for Foreign {
 
     fn pushed(&mut self, job: &Job) -> Option<Answer<Arc<Job>>> {
         (job.id == self.id).then(|| self.origin.told(job.clone(), Channel::Push))
+    }
+
+    fn kind<'v>(&self, job: &'v Arc<Job>) -> Option<&'v str> {
+        Some(&job.kind)
     }
 
     fn complete(&self, error: Error, last: Option<&Arc<Job>>) -> Error {

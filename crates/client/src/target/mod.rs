@@ -61,6 +61,12 @@ pub(crate) trait Target: Send {
         None
     }
 
+    /// What durations are learned by, if the view tells.
+    fn kind<'v>(&self, view: &'v Self::View) -> Option<&'v str> {
+        let _ = view;
+        None
+    }
+
     /// Tells an error what it is about.
     fn complete(&self, error: Error, last: Option<&Self::View>) -> Error {
         let _ = last;

@@ -182,6 +182,10 @@ impl Target for Native {
         Some(self.origin.told(job, Channel::Push))
     }
 
+    fn kind<'v>(&self, job: &'v Arc<Job>) -> Option<&'v str> {
+        Some(&job.kind)
+    }
+
     fn complete(&self, error: Error, last: Option<&Arc<Job>>) -> Error {
         let token = self.job.resume_token();
         let token = match last {

@@ -5,12 +5,44 @@ use std::sync::Arc;
 use abide_wire::Job;
 
 use super::driver::{Driver, Terms};
+use crate::client::Core;
 use crate::job::JobHandle;
 use crate::options::Options;
 use crate::rt::{Instant, after};
 use crate::schedule::Start;
-use crate::strategy::{Auto, Begin, Strategy};
+use crate::strategy::{Auto, Begin, Plan, Strategy};
 use crate::target::{Foreign, Native};
+
+/// How the plan of a wait is begun, and begun again when the first answer tells the kind of a job of which only the id was
+/// known: what is learned of one kind says nothing of another.
+#[derive(Debug)]
+pub(super) struct Plans {
+    core: Arc<Core>,
+    options: Options,
+    strategy: Arc<dyn Strategy>,
+    start: Start,
+    updates: bool,
+}
+
+impl Plans {
+    pub(super) fn begin(&self, kind: &str) -> Box<dyn Plan> {
+        let schedule = self.core.schedule(&self.options, kind);
+        let begin = Begin::new(schedule, self.start.clone());
+        self.strategy.begin(&begin.updates(self.updates))
+    }
+
+    /// Reads what is known of the kind, so that beginning doesn't.
+    pub(super) async fn read(&self, kind: &str) {
+        self.core.read_kind(&self.options, kind).await;
+    }
+}
+
+/// Reads what is known of the job's kind, if that is known.
+pub(super) async fn read_kind(job: &JobHandle, options: &Options) {
+    if let Some(kind) = &job.known.kind {
+        job.client().core.read_kind(options, kind).await;
+    }
+}
 
 /// The loop for one job. `deadline_at` is the deadline of a set that it belongs to; `crowded` says that more waits begin
 /// together than may each hold a request.
@@ -24,8 +56,6 @@ pub(super) fn begin(
     let core = &job.client().core;
     let origin = &core.origin;
     let known = &job.known;
-    let schedule = options.schedule.clone();
-    let schedule = schedule.unwrap_or_else(|| core.schedule(known.kind.as_deref()));
     let mut start = Start::new(origin.rng.seed())
         .history(&core.history)
         .job(job.id().as_str())
@@ -33,10 +63,14 @@ pub(super) fn begin(
     if let Some(size) = options.size {
         start = start.size(size);
     }
-    let auto = Auto::new();
-    let strategy: &dyn Strategy = match &options.strategy {
-        Some(strategy) => strategy,
-        None => &auto,
+    let strategy = options.strategy.clone();
+    let strategy = strategy.unwrap_or_else(|| Arc::new(Auto::new()));
+    let plans = Plans {
+        core: Arc::clone(core),
+        options: options.clone(),
+        strategy: Arc::clone(&strategy),
+        start,
+        updates,
     };
     let deadline = options.deadline.or(core.options.deadline);
     let deadline = deadline.map(|deadline| after(origin.clock.now(), deadline));
@@ -48,7 +82,8 @@ pub(super) fn begin(
         now.checked_sub(age)
     });
     let terms = Terms {
-        plan: strategy.begin(&Begin::new(schedule, start).updates(updates)),
+        plan: plans.begin(known.kind.as_deref().unwrap_or_default()),
+        plans: known.kind.is_none().then(|| Box::new(plans)),
         strategy: strategy.name(),
         inbox: strategy.inbox().map(|inbox| inbox.subscribe(job.id())),
         young_until: job.young_until(&retry),

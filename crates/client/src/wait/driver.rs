@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use abide_wire::{Job, Revision, Until};
 
+use super::begin::Plans;
 use super::deadline::{Deadline, GRACE};
 use super::findings::{Findings, Step};
 use super::listening::Listening;
@@ -18,7 +19,7 @@ use super::trouble::Trouble;
 use crate::answer::Answer;
 use crate::budget::Account;
 use crate::error::{Error, Kind};
-use crate::exchange::{Failure, FailureKind};
+use crate::exchange::Failure;
 use crate::inbox::Subscription;
 use crate::origin::Origin;
 use crate::report::{Channel, Report};
@@ -29,13 +30,12 @@ use crate::strategy::{Happened, Move, Plan};
 use crate::target::{Exchange, Hold, Target};
 use crate::telemetry::{self, UnderWay};
 
-/// For how long what never spoke this protocol is borne: it is likelier another program than a server in trouble.
-const STRANGER_BORNE: Duration = Duration::from_secs(5);
-
 /// How a wait is made.
 #[derive(Debug)]
 pub(super) struct Terms {
     pub(super) plan: Box<dyn Plan>,
+    /// How to begin again once the kind of the job is known; none where it is.
+    pub(super) plans: Option<Box<Plans>>,
     pub(super) strategy: &'static str,
     pub(super) inbox: Option<Subscription>,
     pub(super) retry: RetryPolicy,
@@ -130,6 +130,9 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                     None => continue,
                 }
             }
+            if self.terms.plans.is_some() && self.findings.last.is_some() {
+                Box::pin(self.begin_again()).await;
+            }
             self.refresh(now);
             let wanted = self.terms.plan.next(&self.findings.seen);
             // What is rare is on the heap: a wait that is held doesn't carry the room for it.
@@ -152,6 +155,22 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
                 return Ok(step);
             }
         }
+    }
+
+    /// Begins the plan again, with what is known of the job's kind, after reading that.
+    async fn begin_again(&mut self) {
+        let (Some(plans), Some(kind)) = (self.terms.plans.take(), self.kind()) else {
+            return;
+        };
+        plans.read(&kind).await;
+        self.terms.plan = plans.begin(&kind);
+        self.findings.seen.happened = Happened::Began;
+    }
+
+    /// What durations are learned by, as the latest answer tells it.
+    fn kind(&self) -> Option<String> {
+        let last = self.findings.last.as_ref()?;
+        self.target.kind(last).map(str::to_owned)
     }
 
     /// Tells the plan's picture what time it is and what is known of the server.
@@ -349,13 +368,9 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
     pub(super) fn absorb(&mut self, answer: Answer<V>, sampled: Instant) -> Option<Step<V>> {
         let now = self.now();
         let Origin {
-            retry_budget,
-            rng,
-            memory,
-            ..
+            retry_budget, rng, ..
         } = &*self.origin;
         retry_budget.deposit();
-        memory.note_spoken();
         self.trouble = Trouble::default();
         let findings = &mut self.findings;
         findings.answered = Some(now);
@@ -367,6 +382,12 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
         let ended = Ended::between(findings.not_yet, sampled).duration(answer.duration);
         let step = findings.absorb(answer, sampled, now, floor);
         if matches!(step, Some(Step::Ended(_))) {
+            if let (Some(plans), Some(kind)) = (self.terms.plans.take(), self.kind()) {
+                // What is learned is learned of the right kind. A plan begins when it is first asked.
+                self.terms.plan = plans.begin(&kind);
+                self.findings.seen.happened = Happened::Began;
+                self.terms.plan.next(&self.findings.seen);
+            }
             self.finish(ended);
         }
         step
@@ -384,16 +405,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
         let Origin {
             retry_budget, rng, ..
         } = &*self.origin;
-        let is_stranger = failure.kind == FailureKind::Garbled && !self.origin.memory.has_spoken();
-        let stranger;
-        let policy = match is_stranger {
-            false => &self.terms.retry,
-            true => {
-                let patience = self.terms.retry.patience_max().min(STRANGER_BORNE);
-                stranger = self.terms.retry.clone().patience(patience);
-                &stranger
-            }
-        };
+        let policy = &self.terms.retry;
         let may_retry = || retry_budget.withdraw();
         let pause = self
             .trouble
@@ -442,7 +454,6 @@ impl<V> Driver<'_, V> {
             requests: cost.requests,
             requests_share: cost.share,
             failures: self.failures,
-            bytes_sent: 0,
             bytes_received: cost.received,
             channel: self.findings.channel,
             strategy: self.terms.strategy,

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use abide_wire::{Job, JobId, Json, Outcome};
 
-use super::begin::begin;
+use super::begin::{begin, read_kind};
 use super::findings::Step;
 use crate::error::Error;
 use crate::job::JobHandle;
@@ -37,6 +37,7 @@ pub enum OnDeadline {
 /// | [`deadline`](Self::deadline) | that of the client; none unless set there |
 /// | [`strategy`](Self::strategy) | [`Auto`](crate::strategy::Auto) |
 /// | [`schedule`](Self::schedule) | that of the client |
+/// | [`dial`](Self::dial), [`max_interval`](Self::max_interval) | those of the client |
 /// | [`retry`](Self::retry), [`attempt_timeout`](Self::attempt_timeout) | those of the client |
 /// | [`size`](Self::size) | unknown |
 /// | [`on_update`](Self::on_update) | no callback |
@@ -94,7 +95,7 @@ impl Wait {
         }
     }
 
-    settings! { deadline strategy schedule retry attempt_timeout size }
+    settings! { deadline strategy schedule dial max_interval retry attempt_timeout size }
 
     /// Calls this with every change that is seen, the end included, in order of revisions and never twice with one.
     pub fn on_update(mut self, on_update: impl FnMut(&Job) + Send + 'static) -> Self {
@@ -134,6 +135,7 @@ impl Wait {
     async fn drive(&mut self) -> Result<Finished, Error> {
         let updates = self.on_update.is_some();
         let deadline = self.deadline_at;
+        read_kind(&self.job, &self.options).await;
         let mut driver = begin(&self.job, &self.options, deadline, updates, self.crowded);
         loop {
             match driver.step().await? {

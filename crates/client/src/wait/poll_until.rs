@@ -153,6 +153,7 @@ where
         let now = origin.clock.now();
         let strategy = Poll::new();
         let terms = Terms {
+            plans: None,
             young_until: None,
             noted: None,
             plan: strategy.begin(&Begin::new(schedule, start)),

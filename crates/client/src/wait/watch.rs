@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{FutureExt as _, Stream, StreamExt, stream};
 
 use abide_wire::Job;
 
-use super::begin::begin;
+use super::begin::{begin, read_kind};
 use super::driver::Driver;
 use super::findings::Step;
 use crate::error::Error;
@@ -62,7 +62,7 @@ impl JobHandle {
 }
 
 impl Watch {
-    settings! { deadline strategy schedule retry attempt_timeout size }
+    settings! { deadline strategy schedule dial max_interval retry attempt_timeout size }
 
     /// The next state; none after the end or an error.
     ///
@@ -102,8 +102,12 @@ impl Stream for Watch {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         let running = this.running.get_or_insert_with(|| {
-            let driver = begin(&this.job, &this.options, None, true, false);
-            run(driver, this.job.clone())
+            let (job, options) = (this.job.clone(), this.options.clone());
+            let states = async move {
+                read_kind(&job, &options).await;
+                run(begin(&job, &options, None, true, false), job)
+            };
+            Box::pin(states.flatten_stream())
         });
         running.as_mut().poll_next(cx)
     }

@@ -18,4 +18,5 @@ mod rules;
 mod sockets;
 mod telemetry;
 mod unpolled;
+mod vendors;
 mod world;

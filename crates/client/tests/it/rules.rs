@@ -258,6 +258,35 @@ async fn a_job_that_was_just_made_may_not_be_known_everywhere_yet() {
     assert!(world.elapsed() < SECOND);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_learned_of_a_kind_is_used_by_a_wait_that_knows_only_the_id() {
+    // Jobs take 40 s. Who knows that asks a few times; who doesn't asks from the first seconds on.
+    let manner = Manner {
+        holds: false,
+        sets: false,
+        streams: false,
+        ..Manner::default()
+    };
+    let world = World::with(manner, |_| Fault::None);
+    let client = abide::Client::builder("http://world.test")
+        .transport(world.clone())
+        .seed(1)
+        .build()
+        .unwrap();
+    for n in 0..20 {
+        let id = world.job(&format!("job_{n}"), &[40.0], Outcome::Completed);
+        let done = client.job(id).wait().strategy(Poll::new()).await.unwrap();
+        if n > 15 {
+            let requests = done.report().requests;
+            assert!(requests <= 4, "{n}: {requests} requests");
+        }
+    }
+    assert_eq!(
+        client.history().jobs("http://world.test video_translation"),
+        20
+    );
+}
+
 // 2. Still running, failed, unreachable and refused are four things.
 
 #[tokio::test(start_paused = true)]

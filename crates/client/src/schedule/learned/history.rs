@@ -195,6 +195,27 @@ impl History {
         }
     }
 
+    /// Whether nothing needs to be read of that kind any more.
+    pub(crate) fn is_read(&self, name: &str) -> bool {
+        self.shared.directory.is_none() || self.lock().contains_key(name)
+    }
+
+    /// Reads what the directory has of a kind. It blocks for a file system access.
+    pub(crate) fn read(&self, name: &str) {
+        let Some(directory) = &self.shared.directory else {
+            return;
+        };
+        // The lock is not held while reading: waits go on looking up their kinds.
+        let record = read(&directory.join(file_name(name)));
+        let Some(record) = record.filter(|record| record.kind() == name) else {
+            return;
+        };
+        let mut kinds = self.lock();
+        if !kinds.contains_key(name) {
+            self.insert(&mut kinds, name, record.into_kind(self.shared.opened));
+        }
+    }
+
     /// A kind that is in memory, or on disk.
     fn find(&self, kinds: &mut HashMap<String, Entry>, name: &str) -> Option<Arc<Kind>> {
         if let Some(entry) = kinds.get_mut(name) {

@@ -46,6 +46,7 @@ mod parametric;
 mod past;
 mod plan;
 pub mod planner;
+mod punctual;
 mod ring;
 mod risk;
 mod schedule;

@@ -2,6 +2,7 @@
 
 use super::history::History;
 use super::kind::Kind;
+use super::punctual::Punctual;
 use super::walk::Walk;
 use crate::schedule::{Cursor, Schedule, Seen, Start};
 use std::sync::Arc;
@@ -33,6 +34,13 @@ pub enum Dial {
     Price(Duration),
     /// As many requests per job on average, at the least delay; one price per kind follows the polls spent.
     Budget(f64),
+    /// That share of the ends is seen within that time, and a request is worth as much delay.
+    Late {
+        /// How late an end may be seen.
+        within: Duration,
+        /// Of how many of the ends, 0 to 1.
+        share: f64,
+    },
 }
 
 impl Dial {
@@ -42,7 +50,9 @@ impl Dial {
             Self::Eager => EAGER,
             Self::Balanced | Self::Budget(_) => BALANCED,
             Self::Frugal => FRUGAL,
-            Self::Price(price) => price.as_secs_f64().clamp(LEAST_PRICE, GREATEST_PRICE),
+            Self::Price(price) | Self::Late { within: price, .. } => {
+                price.as_secs_f64().clamp(LEAST_PRICE, GREATEST_PRICE)
+            }
         }
     }
 }
@@ -254,7 +264,11 @@ impl Learned {
 
 impl Schedule for Learned {
     fn begin(&self, start: &Start) -> Box<dyn Cursor> {
-        Box::new(Walk::begin(self.clone(), self.history_for(start), start))
+        let walk = Walk::begin(self.clone(), self.history_for(start), start);
+        match self.dial {
+            Dial::Late { within, share } => Box::new(Punctual::new(walk, within, share)),
+            _ => Box::new(walk),
+        }
     }
 }
 
