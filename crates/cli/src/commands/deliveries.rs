@@ -39,6 +39,9 @@ pub(crate) struct DeliveriesArgs {
     /// Replay only what happened since this instant
     #[arg(long, value_name = "INSTANT", requires = "replay")]
     since: Option<Timestamp>,
+    /// Replay also what was delivered
+    #[arg(long, requires = "replay")]
+    delivered: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -84,8 +87,9 @@ pub(crate) fn run(common: &Common, args: &DeliveriesArgs) -> anyhow::Result<Exit
         let client = common.client()?;
         let failure = |error: abide::Error| common.failure(&error);
         if args.replay {
-            let started = client.webhooks().replay(&args.id, args.since).await;
-            let started = started.map_err(failure)?;
+            let webhooks = client.webhooks();
+            let started = webhooks.replay(&args.id, args.since, args.delivered);
+            let started = started.await.map_err(failure)?;
             if common.json {
                 output::json(&started)?;
             } else {
