@@ -121,6 +121,30 @@ fn a_job_of_another_system_is_created_waited_for_and_shown() {
 }
 
 #[test]
+fn a_vendor_that_the_server_speaks_is_waited_for_as_if_it_were_the_vendor() {
+    let bench = Bench::new();
+    let server = bench.serve(&["--ephemeral", "--duration", "100ms", "--error-chance", "0"]);
+    let address = format!("{}/dialects/replicate", server.url);
+    let mut command = bench.command(&[
+        "create",
+        "--remote",
+        "replicate",
+        "--server",
+        &address,
+        "--input",
+        r#"{"version": "v", "input": {"prompt": "a cat"}}"#,
+        "--wait",
+        "--json",
+        "--interval",
+        "50ms",
+    ]);
+    command.env("ABIDE_REMOTE_KEY", "r8-key-of-twenty-characters");
+    let ran = Ran::of(&command.output().expect("the binary"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(ran.json()[0]["outcome"], "completed", "{ran:?}");
+}
+
+#[test]
 fn what_another_system_cannot_do_is_said_before_anything_is_sent() {
     let bench = Bench::new();
     for (args, part) in [

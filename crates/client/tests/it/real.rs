@@ -109,6 +109,20 @@ async fn server_that_holds(hold_max: &str) -> (TestServer, Counted, Client) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reads_that_lag_behind_the_create_are_borne() {
+    let (_server, door, client) = server().await;
+    let mut job = lasting(Duration::from_secs(3));
+    let lags = abide_wire::Fault {
+        first: Some(2),
+        ..abide_wire::Fault::new(abide_wire::FaultKind::NotFoundFirst)
+    };
+    job.simulate.get_or_insert_default().faults = Some(vec![lags]);
+    let job = client.create(job).await.unwrap();
+    assert!(job.wait().await.unwrap().is_completed());
+    assert_eq!(door.count(), 4);
+}
+
+#[tokio::test(start_paused = true)]
 async fn auto_spends_two_requests_on_a_job_of_up_to_a_minute_and_knows_of_its_end_at_once() {
     // Where no proxy on the way cuts a request after a minute.
     for length in [0.05, 0.3, 1.0, 4.7, 19.0, 33.3, 59.9] {
