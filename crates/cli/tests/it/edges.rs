@@ -50,7 +50,7 @@ fn every_variable_that_a_command_shows_is_read_by_it() {
                 "attack" => vec!["attack", "http://127.0.0.1:9/"],
                 "trigger" => vec!["trigger", "job.failed", "--to", "http://127.0.0.1:9/"],
                 "delivery" | "deliveries" => vec![&name, "wh_1"],
-                "list" | "listen" | "healthcheck" => vec![&name],
+                "list" | "listen" | "healthcheck" | "dialects" => vec![&name],
                 "status" | "wait" if variable == "ABIDE_REMOTE_KEY" => {
                     vec![&name, "--remote", "replicate", &id]
                 }
