@@ -33,6 +33,12 @@ pub(crate) fn started(server: &Server) {
              abide: {keys}"
         )),
     }
+    for (name, address) in &config.listen.dialects {
+        match config.log_format {
+            LogFormat::Json => tracing::info!(dialect = name, %address, "listening"),
+            LogFormat::Text => output::say(&format!("abide: {name} at http://{address}")),
+        }
+    }
 }
 
 /// Says that the server was told to stop.
@@ -76,7 +82,7 @@ fn keys(config: &Config) -> String {
     let is_admin = |key: &&ApiKey| key.role == Role::Admin;
     let admins = config.api_keys.iter().filter(is_admin).count();
     match (config.api_keys.len(), admins) {
-        (0, _) if config.listen.0.ip().is_loopback() => {
+        (0, _) if config.listen.main.ip().is_loopback() => {
             "no API key: every program on this machine has full access".to_owned()
         }
         (0, _) => "no API key: everyone who reaches this address has full access".to_owned(),

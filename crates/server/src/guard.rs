@@ -62,7 +62,7 @@ impl Allow {
     /// What the configuration opens: loopback where the server listens on it, and what `--webhook-allow` says.
     #[must_use]
     pub fn of(config: &Config) -> Self {
-        let mut allow = if config.listen.0.ip().is_loopback() && config.api_keys.is_empty() {
+        let mut allow = if config.listen.main.ip().is_loopback() && config.api_keys.is_empty() {
             Self::loopback()
         } else {
             Self::none()
@@ -201,7 +201,7 @@ impl fmt::Display for Target {
 pub struct Guard {
     allow: Allow,
     /// Where this server listens itself, which it never calls.
-    own: Option<SocketAddr>,
+    own: Vec<SocketAddr>,
     resolver: Arc<dyn Resolve>,
 }
 
@@ -233,15 +233,15 @@ impl Guard {
     pub fn with_resolver(allow: Allow, resolver: Arc<dyn Resolve>) -> Self {
         Self {
             allow,
-            own: None,
+            own: Vec::new(),
             resolver,
         }
     }
 
-    /// The same, of a server that listens there.
+    /// The same, of a server that listens at those.
     #[must_use]
-    pub fn of_server(mut self, own: SocketAddr) -> Self {
-        self.own = Some(own);
+    pub fn of_server(mut self, own: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.own.extend(own);
         self
     }
 
@@ -254,7 +254,7 @@ impl Guard {
             let is_met = there.is_unspecified() || here.is_unspecified() && there.is_loopback();
             own.port() == port && (there == here || is_met)
         };
-        if self.own.is_some_and(is_own) {
+        if self.own.iter().copied().any(is_own) {
             return Err(Refused::Own(host.to_owned()));
         }
         self.check(host, address)

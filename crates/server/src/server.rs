@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{join, join_all};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
@@ -15,7 +16,7 @@ use abide_wire::Timestamp;
 use abide_wire::webhook::Secret;
 
 use crate::clock::Clock;
-use crate::config::{ClockSort, Config, Dialects, JobStart, ListenAddr};
+use crate::config::{ClockSort, Config, Dialects, JobStart};
 use crate::courier::{Carrier, Courier, HttpCarrier};
 use crate::driver::{Commands, Driver, DriverError, Failure};
 use crate::guard::Guard;
@@ -46,6 +47,8 @@ const START_RETRY: Duration = Duration::from_millis(250);
 pub struct Server {
     address: SocketAddr,
     listener: TcpListener,
+    /// Those of dialects, each of which has its listener's root.
+    of_dialects: Vec<(Arc<str>, TcpListener)>,
     /// How many jobs the journal had.
     restored: usize,
     #[cfg(feature = "tls")]
@@ -160,9 +163,16 @@ impl Server {
             (Some(cert), Some(key)) => Some(Arc::new(Tls::open(cert, key)?)),
             _ => None,
         };
-        let listener = bind(config.listen.0).await?;
-        let address = listener.local_addr().unwrap_or(config.listen.0);
-        config.listen = ListenAddr(address);
+        known_dialects(&config)?;
+        let listener = bind(config.listen.main).await?;
+        let address = listener.local_addr().unwrap_or(config.listen.main);
+        config.listen.main = address;
+        let mut of_dialects = Vec::new();
+        for (name, address) in &mut config.listen.dialects {
+            let listener = bind(*address).await?;
+            *address = listener.local_addr().unwrap_or(*address);
+            of_dialects.push((Arc::from(name.as_str()), listener));
+        }
         let clock = match config.clock {
             ClockSort::Manual => Clock::manual(MANUAL_START),
             ClockSort::Real => Clock::scaled(config.speed),
@@ -184,8 +194,8 @@ impl Server {
             Some(Arc::new(HttpCarrier::new(guard.clone())))
         };
         let assembly = Self::assemble(config, clock, journal, carrier, fresh).await?;
-        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "TLS is put in"))]
         let mut server = Self::new(address, listener, assembly);
+        server.of_dialects = of_dialects;
         #[cfg(feature = "tls")]
         {
             server.tls = tls;
@@ -204,6 +214,7 @@ impl Server {
         Self {
             address,
             listener,
+            of_dialects: Vec::new(),
             restored: assembly.state.board.len(),
             #[cfg(feature = "tls")]
             tls: None,
@@ -225,13 +236,7 @@ impl Server {
         carrier: impl FnOnce(&Arc<Guard>) -> Option<Arc<dyn Carrier>>,
         fresh: Fresh,
     ) -> Result<Assembly, ServerError> {
-        if let Dialects::Named(names) = &config.dialects {
-            let known: Vec<_> = dialects().collect();
-            if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
-                let name = name.clone();
-                return Err(ServerError::Dialect { name, known });
-            }
-        }
+        known_dialects(&config)?;
         let is_blocking = journal.is_blocking();
         let configure = config.configure();
         let (policy, seed) = (config.policy(), config.seed.unwrap_or(fresh.seed));
@@ -327,13 +332,19 @@ impl Server {
         let is_tls = self.tls.is_some();
         #[cfg(not(feature = "tls"))]
         let is_tls = false;
-        let make = move |peer: Peer| {
+        let gate = move |peer: Peer| {
             Gate::new(state.clone(), Some(peer.address.ip()))
                 .with_tls(is_tls)
                 .with_reset(peer.reset)
         };
+        let of_dialects = self.of_dialects.into_iter().map(|(name, listener)| {
+            let gate = gate.clone();
+            let gate = move |peer: Peer| gate(peer).of_dialect(name.clone());
+            serve(listener, gate, options.clone(), stop.clone())
+        });
+        let of_dialects = join_all(of_dialects.collect::<Vec<_>>());
         let ended = {
-            let serving = serve(listener, make, options, stop.clone());
+            let serving = join(serve(listener, gate, options, stop.clone()), of_dialects);
             let mut serving = std::pin::pin!(serving);
             tokio::select! {
                 _ = serving.as_mut() => None,
@@ -364,6 +375,27 @@ impl Server {
             courier.await?;
         }
         Ok(())
+    }
+}
+
+/// Checks that the vendors that the configuration names are known.
+fn known_dialects(config: &Config) -> Result<(), ServerError> {
+    let named: &[String] = match &config.dialects {
+        Dialects::Named(names) => names,
+        _ => &[],
+    };
+    let known: Vec<_> = dialects().collect();
+    let listening = config.listen.dialects.iter().map(|(name, _)| name);
+    match named
+        .iter()
+        .chain(listening)
+        .find(|name| !known.contains(&name.as_str()))
+    {
+        Some(name) => Err(ServerError::Dialect {
+            name: name.clone(),
+            known,
+        }),
+        None => Ok(()),
     }
 }
 

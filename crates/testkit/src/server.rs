@@ -63,7 +63,7 @@ impl TestServer {
     /// Those of [`Server::start`].
     pub async fn start(config: Config) -> Result<Self, ServerError> {
         let config = Config {
-            listen: ListenAddr((Ipv4Addr::LOCALHOST, 0).into()),
+            listen: ListenAddr::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             ..config
         };
         let server = Server::start(config, SEED).await?;

@@ -317,7 +317,11 @@ fn of_variables(
             match said_before.filter(|_| find(setting).is_some_and(|setting| setting.is_list)) {
                 Some((_, (Source::Environment(names) | Source::DotEnv(names), text))) => {
                     *names = format!("{names} and {name}");
-                    *text = format!("{text},{value}");
+                    // Aliases before the others, so that they lose where the last one counts.
+                    *text = match alias {
+                        Some(_) => format!("{value},{text}"),
+                        None => format!("{text},{value}"),
+                    };
                 }
                 // Aliases before the others, so that they lose.
                 _ if alias.is_some() => said.insert(0, (setting, (source(name.clone()), value))),
@@ -544,7 +548,7 @@ mod tests {
             layers.resolve().unwrap().config
         };
         let one = config(&[("PORT", "9001"), ("STATUS_DELAY", "1500")]);
-        assert_eq!(one.listen.0.to_string(), "127.0.0.1:9001");
+        assert_eq!(one.listen.main.to_string(), "127.0.0.1:9001");
         assert_eq!(one.default_job_delay.unwrap().show(), "1s 500ms");
         let two = config(&[
             ("TOTAL_DELAY_SECONDS", "30"),
@@ -560,7 +564,7 @@ mod tests {
             "uniform:1s:2s 500ms"
         );
         let ours_wins = config(&[("ABIDE_LISTEN", "127.0.0.1:1"), ("PORT", "2")]);
-        assert_eq!(ours_wins.listen.0.port(), 1);
+        assert_eq!(ours_wins.listen.main.port(), 1);
     }
 
     #[test]

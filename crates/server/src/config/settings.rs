@@ -104,8 +104,9 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Where to listen: address and port. Port 0 takes a free one; `:8080` is 127.0.0.1.
-    "listen" "ABIDE_LISTEN" "ADDR:PORT" listen: ListenAddr = "127.0.0.1:8080";
+    /// Where to listen: address and port. Port 0 takes a free one; `:8080` is 127.0.0.1. With `NAME=` before it, that vendor's
+    /// interface has the root there; may be repeated.
+    "listen" "ABIDE_LISTEN" "[NAME=]ADDR:PORT" listen: ListenAddr = "127.0.0.1:8080";
     /// The directory that keeps the jobs. It is made where it isn't there, and belongs to one server at a time.
     "data" "ABIDE_DATA" "DIR" data: PathBuf = "abide-data";
     /// Keeps everything in memory and forgets it at the end.
@@ -264,7 +265,7 @@ impl Config {
     #[must_use]
     pub fn speaks(&self, name: &str) -> bool {
         match &self.dialects {
-            Dialects::Near => self.listen.0.ip().is_loopback(),
+            Dialects::Near => self.listen.main.ip().is_loopback(),
             Dialects::All => true,
             Dialects::None => false,
             Dialects::Named(names) => names.iter().any(|named| named == name),
@@ -363,12 +364,19 @@ impl Config {
             let said = "has one secret under two names or roles".to_owned();
             return Err(("api-key", said));
         }
-        if self.api_keys.is_empty() && !self.allow_anonymous && !self.listen.0.ip().is_loopback() {
+        let reached = self
+            .listen
+            .all()
+            .find(|address| !address.ip().is_loopback());
+        if let Some(address) = reached
+            && self.api_keys.is_empty()
+            && !self.allow_anonymous
+        {
             return Err((
                 "listen",
                 format!(
                     "is {}, which others can reach, and there is no API key; give one with --api-key, or let anybody in with --allow-anonymous",
-                    self.listen.0
+                    address
                 ),
             ));
         }

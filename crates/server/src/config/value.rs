@@ -27,8 +27,32 @@ pub(super) trait Value: Sized {
 }
 
 /// Where to listen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListenAddr(pub SocketAddr);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenAddr {
+    /// For everything.
+    pub main: SocketAddr,
+    /// For one dialect each, which has the root there.
+    pub dialects: Vec<(String, SocketAddr)>,
+}
+
+impl ListenAddr {
+    /// Where nothing is said.
+    const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+    /// All of the addresses.
+    pub fn all(&self) -> impl Iterator<Item = SocketAddr> {
+        std::iter::once(self.main).chain(self.dialects.iter().map(|(_, address)| *address))
+    }
+}
+
+impl From<SocketAddr> for ListenAddr {
+    fn from(main: SocketAddr) -> Self {
+        Self {
+            main,
+            dialects: Vec::new(),
+        }
+    }
+}
 
 /// What sort of clock to run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,26 +209,47 @@ impl Value for ByteLimit {
 }
 
 impl Value for ListenAddr {
+    const IS_LIST: bool = true;
+
     fn parse(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        let port = text.strip_prefix(':').unwrap_or(text);
-        let port = port.strip_prefix("localhost:").unwrap_or(port);
-        if let Ok(port) = port.parse() {
-            return Ok(Self((Ipv4Addr::LOCALHOST, port).into()));
+        let mut listen = Self::from(Self::DEFAULT);
+        for part in text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
+            match part.split_once('=') {
+                Some((name, address)) => {
+                    listen
+                        .dialects
+                        .push((name.trim().to_owned(), socket(address)?));
+                }
+                None => listen.main = socket(part)?,
+            }
         }
-        if let Ok(ip) = text.parse::<IpAddr>() {
-            return Ok(Self((ip, 8080).into()));
-        }
-        text.parse().map(Self).map_err(|_| {
-            format!(
-                "{text:?} is not an address and port such as 127.0.0.1:8080, [::1]:8080 or :8080"
-            )
-        })
+        Ok(listen)
     }
 
     fn show(&self) -> String {
-        self.0.to_string()
+        let dialects = self.dialects.iter();
+        let dialects = dialects.map(|(name, address)| format!(",{name}={address}"));
+        self.main.to_string() + &dialects.collect::<String>()
     }
+}
+
+fn socket(text: &str) -> Result<SocketAddr, String> {
+    let text = text.trim();
+    let port = text.strip_prefix(':').unwrap_or(text);
+    let port = port.strip_prefix("localhost:").unwrap_or(port);
+    if let Ok(port) = port.parse() {
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
+    }
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok((ip, 8080).into());
+    }
+    text.parse().map_err(|_| {
+        format!("{text:?} is not an address and port such as 127.0.0.1:8080, [::1]:8080 or :8080")
+    })
 }
 
 impl Value for RateLimit {
@@ -509,6 +554,8 @@ mod tests {
             ("localhost:9000", "127.0.0.1:9000"),
             ("0.0.0.0", "0.0.0.0:8080"),
             ("[::1]:80", "[::1]:80"),
+            ("", "127.0.0.1:8080"),
+            ("fal=:9001, :9000", "127.0.0.1:9000,fal=127.0.0.1:9001"),
         ]);
         check::<RateLimit>(&[
             ("600/min", "600/min"),
@@ -545,6 +592,7 @@ mod tests {
         refuse::<ListenAddr>(&[
             ("here", "such as 127.0.0.1:8080"),
             ("1.2.3.4:99999", "such as"),
+            ("fal=there", "such as"),
         ]);
         refuse::<RateLimit>(&[
             ("0/s", "such as"),

@@ -459,7 +459,7 @@ proptest! {
 
 #[test]
 fn a_server_never_calls_itself_however_it_is_spelled() {
-    let guard = Guard::new(Allow::loopback()).of_server("127.0.0.1:8080".parse().unwrap());
+    let guard = Guard::new(Allow::loopback()).of_server(["127.0.0.1:8080".parse().unwrap()]);
     let refused =
         |guard: &Guard, url: &str| matches!(Target::parse(url, guard), Err(Refused::Own(_)));
     for url in [
@@ -474,7 +474,7 @@ fn a_server_never_calls_itself_however_it_is_spelled() {
         assert!(refused(&guard, url), "{url}");
     }
     assert!(Target::parse("http://127.0.0.1:8081/", &guard).is_ok());
-    let everywhere = Guard::new(Allow::loopback()).of_server("0.0.0.0:80".parse().unwrap());
+    let everywhere = Guard::new(Allow::loopback()).of_server(["0.0.0.0:80".parse().unwrap()]);
     assert!(refused(&everywhere, "http://127.0.0.9/"));
 }
 
@@ -482,7 +482,7 @@ fn a_server_never_calls_itself_however_it_is_spelled() {
 async fn a_name_that_leads_to_the_server_isnt_dialed_even_if_it_is_trusted() {
     let here: &[IpAddr] = &[ip("127.0.0.1")];
     let guard = resolves(&[here, here], Allow::none().host("receiver.example"))
-        .of_server("127.0.0.1:8080".parse().unwrap());
+        .of_server(["127.0.0.1:8080".parse().unwrap()]);
     let own = guard.dialable("receiver.example", 8080).await;
     assert!(matches!(own, Err(DialError::Refused(Refused::Own(_)))));
     assert!(guard.dialable("receiver.example", 8081).await.is_ok());

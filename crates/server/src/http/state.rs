@@ -93,7 +93,7 @@ impl AppState {
         Self(Arc::new(Shared {
             board,
             commands,
-            guard: Arc::new(Guard::new(Allow::of(&config)).of_server(config.listen.0)),
+            guard: Arc::new(Guard::new(Allow::of(&config)).of_server(config.listen.all())),
             stop: CancellationToken::new(),
             metrics,
             access: Access::new(&config.api_keys),

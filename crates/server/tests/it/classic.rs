@@ -346,7 +346,7 @@ async fn the_usage_of_jobs_by_query_is_replayed() {
 async fn one_job_with_a_delay_in_milliseconds_keeps_its_contract() {
     let layers = Layers::default().dotenv(".env", "PORT=3000\nSTATUS_DELAY=5000\n");
     let config = layers.resolve().unwrap().config;
-    assert_eq!(config.listen.0.port(), 3000);
+    assert_eq!(config.listen.main.port(), 3000);
     assert_eq!(
         config.default_job_delay,
         Some(abide_wire::DurationLaw::Fixed(

@@ -311,3 +311,39 @@ async fn a_lost_create_has_made_its_job() {
     let list = house.get("/dialects/replicate/v1/predictions").await.json();
     assert_eq!(list["results"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dialect_has_the_root_of_a_listener_of_its_own() {
+    let house = House::with(&[("dialects", "none")]).await;
+    let gate = || house.gate().of_dialect("replicate".into());
+    let ask = async |path: &str, body: Option<Value>| {
+        let request = Request::builder()
+            .uri(path)
+            .header("authorization", "Bearer k");
+        let request = match &body {
+            Some(_) => request
+                .method("POST")
+                .header("content-type", "application/json"),
+            None => request,
+        };
+        let body = body.map_or_else(Body::default, |body| Body::from(body.to_string()));
+        let answer = gate().answer(request.body(body).unwrap()).answer().await;
+        Answer::read(answer).await
+    };
+    let body = json!({"input": {"prompt": "x"}});
+    let made = ask("/with/duration=1s/v1/predictions", Some(body)).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    assert_eq!(made.header("abide-simulate-understood"), "duration=1s");
+    let get = made.json()["urls"]["get"].as_str().unwrap().to_owned();
+    assert_eq!(ask(&get, None).await.status, 200, "{get}");
+    assert_eq!(ask("/v1/predictions", None).await.status, 200);
+    // Nothing else is there.
+    assert_eq!(
+        ask("/v1/jobs", None).await.json()["title"],
+        "There is no such thing"
+    );
+    assert_eq!(
+        ask("/dialects/replicate/v1/predictions", None).await.status,
+        404
+    );
+}

@@ -189,11 +189,11 @@ async fn jobs_are_there_after_a_restart_and_end_in_time() {
     let (short, long) = (server.create(1).await, server.create(600).await);
 
     let mut other = config(place.path());
-    other.listen.0.set_port(0);
+    other.listen.main.set_port(0);
     let error = Server::start(other, 7).await.unwrap_err().to_string();
     assert!(error.contains("in use by another server"), "{error}");
     let mut same = config(place.path());
-    same.listen.0 = server.address;
+    same.listen.main = server.address;
     let error = Server::start(same, 7).await.unwrap_err().to_string();
     assert!(error.contains("in use by another program"), "{error}");
 

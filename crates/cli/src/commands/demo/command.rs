@@ -95,7 +95,10 @@ fn verdict(scores: &[Score]) -> u8 {
 
 fn config(directory: &std::path::Path, seed: u64) -> Config {
     Config {
-        listen: ListenAddr((std::net::Ipv4Addr::LOCALHOST, 0).into()),
+        listen: ListenAddr::from(std::net::SocketAddr::from((
+            std::net::Ipv4Addr::LOCALHOST,
+            0,
+        ))),
         data: directory.to_owned(),
         seed: Some(seed),
         rate_limit: RateLimit(None),
