@@ -112,16 +112,37 @@ impl Checkpoints for Nth {
     }
 }
 
-/// What a history was told: jobs with the least revision that each must have.
+/// Jobs with the least revision that each must have.
 type Told = Vec<(JobKey, u64)>;
 
-/// Plays the history on that journal: what was acknowledged, whether a command was refused for want of the disk, and how the loop ended.
-async fn play(journal: Nth) -> (Told, bool, Result<(), DriverError>) {
+/// What came of a history.
+struct Played {
+    /// What was acknowledged.
+    told: Told,
+    /// Whether a command was refused for want of the disk.
+    was_refused: bool,
+    /// How the loop ended.
+    ended: Result<(), DriverError>,
+    /// The disk as a kill would leave it, before the loop closes it with a checkpoint of its own state.
+    killed: MemoryJournal,
+}
+
+/// Plays the history on that journal.
+async fn play(journal: Nth) -> Played {
+    let disk = journal.inner.clone();
+    let kill = move || disk.crashed_after(disk.last_seq()).unwrap_or_default();
     let clock = Clock::running(START, NonZeroU32::MIN);
     let opened = Driver::open(Box::new(journal), clock, Policy::default(), 7);
     let (driver, commands, _board) = match opened {
         Ok(opened) => opened,
-        Err(error) => return (Vec::new(), false, Err(error)),
+        Err(error) => {
+            return Played {
+                told: Told::new(),
+                was_refused: false,
+                ended: Err(error),
+                killed: kill(),
+            };
+        }
     };
     let running = tokio::spawn(driver.run());
     let (mut told, mut was_refused) = (Told::new(), false);
@@ -174,8 +195,14 @@ async fn play(journal: Nth) -> (Told, bool, Result<(), DriverError>) {
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }
+    let killed = kill();
     drop(commands);
-    (told, was_refused, running.await.expect("it doesn't panic"))
+    Played {
+        told,
+        was_refused,
+        ended: running.await.expect("it doesn't panic"),
+        killed,
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,8 +214,9 @@ async fn whichever_call_of_the_journal_fails_nothing_that_was_acknowledged_is_lo
         kind,
     };
     let whole = journal(0, Kind::Full);
-    let (told, was_refused, ended) = play(whole.clone()).await;
-    assert!(!was_refused && ended.is_ok());
+    let played = play(whole.clone()).await;
+    assert!(!played.was_refused && played.ended.is_ok());
+    let told = played.told;
     assert!(told.len() > COMMANDS / 2, "{}", told.len());
     let calls = whole.calls.load(Ordering::Relaxed);
     assert!(calls > COMMANDS as u64 / 2, "{calls}");
@@ -198,20 +226,23 @@ async fn whichever_call_of_the_journal_fails_nothing_that_was_acknowledged_is_lo
         for n in 1..=calls {
             let journal = journal(n, kind);
             let disk = journal.inner.clone();
-            let (told, was_refused, ended) = play(journal.clone()).await;
-            let is_over = ended.is_err();
+            let played = play(journal.clone()).await;
+            let is_over = played.ended.is_err();
             let met = journal.calls.load(Ordering::Relaxed) >= n;
             // It is passed over in silence where it only costs time: a checkpoint that is written later.
             let count = &mut failures.lock().unwrap()[usize::from(is_over)];
-            *count += u32::from(met && (was_refused || is_over));
+            *count += u32::from(met && (played.was_refused || is_over));
 
-            let clock = Clock::manual(START + Duration::from_secs(86_400 / 2));
-            let again = Driver::open(Box::new(disk), clock, Policy::default(), 7);
-            let (_, _, board) = again.unwrap_or_else(|error| panic!("{kind:?} at {n}: {error}"));
-            for (key, revision) in told {
-                match board.look(key) {
-                    Look::Found(job) => assert!(job.revision >= revision, "{kind:?} at {n}"),
-                    look => panic!("{kind:?} at {n}: {key} is {look:?}"),
+            for disk in [disk, played.killed] {
+                let clock = Clock::manual(START + Duration::from_secs(86_400 / 2));
+                let again = Driver::open(Box::new(disk), clock, Policy::default(), 7);
+                let (_, _, board) =
+                    again.unwrap_or_else(|error| panic!("{kind:?} at {n}: {error}"));
+                for (key, revision) in &played.told {
+                    match board.look(*key) {
+                        Look::Found(job) => assert!(job.revision >= *revision, "{kind:?} at {n}"),
+                        look => panic!("{kind:?} at {n}: {key} is {look:?}"),
+                    }
                 }
             }
         }
