@@ -44,7 +44,46 @@ const HIDDEN: [(&str, &[&str]); 13] = [
     ("man", &["server", "api-key", "json"]),
 ];
 
-/// Waits for long-running jobs without wasting a request or a second
+/// The commands in groups, as the help shows them.
+const GROUPS: &[(&str, &[&str])] = &[
+    (
+        "Jobs",
+        &["create", "status", "list", "wait", "watch", "cancel"],
+    ),
+    (
+        "Webhooks",
+        &["listen", "trigger", "deliveries", "delivery", "attack"],
+    ),
+    (
+        "Server",
+        &[
+            "serve",
+            "config",
+            "healthcheck",
+            "check",
+            "backup",
+            "dialects",
+        ],
+    ),
+    ("Testing and learning", &["test", "demo", "simulate"]),
+    ("Shell", &["completions", "man"]),
+];
+/// Examples, below the groups.
+const EXAMPLES: &str = "\
+Examples:
+  abide demo                                what each way of waiting costs
+  abide serve &                             a server that simulates jobs
+  abide wait \"$(abide create)\"            create a job and wait for it
+  abide test -- pytest                      your test suite beside a server of its own
+
+`abide COMMAND --help` has the flags and examples of a command.";
+/// The program's help: its commands in groups, made by [`grouped`].
+const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{before-help}\nOptions:\n{options}\n\n{after-help}";
+/// A command's help, with its examples before its flags.
+const COMMAND_TEMPLATE: &str =
+    "{about-with-newline}\n{usage-heading} {usage}\n\n{after-help}\n\n{all-args}";
+
+/// Wait for long-running jobs without wasting a request or a second
 #[derive(Debug, Parser)]
 #[command(
     name = "abide",
@@ -53,6 +92,7 @@ const HIDDEN: [(&str, &[&str]); 13] = [
     propagate_version = true
 )]
 #[command(
+    help_template = TEMPLATE,
     after_help = "Exit codes: 0 completed, 1 failed or canceled, 2 usage, 3 refused or unreachable, \
                         4 still running at the deadline, 130 interrupted."
 )]
@@ -65,37 +105,37 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Starts the server
+    /// Start the server
     #[command(after_help = serve::HELP)]
     Serve(SettingFlags),
     /// Run a test suite against a server of its own, and report how its clients waited
     #[command(after_help = test::HELP)]
     Test(TestArgs),
-    /// Waits for the same jobs in every way side by side, and shows what each way costs
+    /// Compare thirteen ways of waiting for the same jobs, side by side
     #[command(after_help = demo::HELP)]
     Demo(DemoArgs),
-    /// Creates a job and writes its id
+    /// Create a job and print its id
     #[command(after_help = create::HELP)]
     Create(CreateArgs),
-    /// Shows how a job stands
+    /// Show a job's status
     #[command(after_help = status::HELP)]
     Status(StatusArgs),
-    /// Lists jobs, the newest first
+    /// List jobs, the newest first
     #[command(after_help = list::HELP)]
     List(ListArgs),
-    /// Waits until jobs end, and tells of each when it does
+    /// Wait for jobs to finish and report each one
     #[command(after_help = wait::HELP)]
     Wait(WaitArgs),
-    /// Shows every change of a job until it ends
+    /// Show every change of a job, or of all jobs, as it happens
     #[command(after_help = watch::HELP)]
     Watch(WatchArgs),
-    /// Cancels a job
+    /// Cancel a job
     #[command(after_help = cancel::HELP)]
     Cancel(CancelArgs),
-    /// Tries schedules on a virtual clock, against a law of durations or your own past ones
+    /// Compare polling schedules on a virtual clock, for your own job durations
     #[command(after_help = simulate::HELP)]
     Simulate(SimulateArgs),
-    /// Receives webhooks, verifies them and writes them
+    /// Receive webhooks, verify them, print or forward them
     #[command(after_help = listen::HELP)]
     Listen(ListenArgs),
     /// Send a webhook receiver a signed event
@@ -107,28 +147,28 @@ enum Command {
     /// Show what a webhook delivery sent and what came back
     #[command(after_help = deliveries::ONE_HELP)]
     Delivery(DeliveryArgs),
-    /// Tries a receiver of webhooks with deliveries that it must refuse, and with good ones
+    /// Test a webhook receiver with valid and malicious deliveries
     #[command(after_help = attack::HELP)]
     Attack(AttackArgs),
-    /// Lists the vendors' interfaces that a server speaks, and where
+    /// List the vendors' interfaces that a server speaks, and where
     #[command(after_help = dialects::HELP)]
     Dialects,
-    /// Shows the configuration that `serve` would run with, and where each value comes from
+    /// Show the configuration that `serve` would use, and where each value comes from
     #[command(after_help = config::HELP)]
     Config(SettingFlags),
     /// Ask a server whether it is well, for containers and scripts
     #[command(after_help = healthcheck::HELP)]
     Healthcheck(HealthcheckArgs),
-    /// Reads a data directory and says what is damaged
+    /// Check a data directory for damage
     #[command(after_help = check::HELP)]
     Check(CheckArgs),
-    /// Copies a data directory, also while a server uses it
+    /// Copy a data directory, also while a server uses it
     #[command(after_help = backup::HELP)]
     Backup(BackupArgs),
-    /// Writes what a shell needs to complete these commands
+    /// Generate shell completions
     #[command(after_help = completions::HELP)]
     Completions(CompletionsArgs),
-    /// Writes manual pages
+    /// Write manual pages
     #[command(after_help = completions::MAN_HELP)]
     Man(ManArgs),
 }
@@ -184,11 +224,47 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
 fn command() -> clap::Command {
     let all = Cli::command();
     let flags: Vec<_> = all.get_arguments().cloned().collect();
-    HIDDEN.iter().fold(all, |all, (name, hidden)| {
+    let all = HIDDEN.iter().fold(all, |all, (name, hidden)| {
         let hidden = flags
             .iter()
             .filter(|flag| hidden.contains(&flag.get_id().as_str()));
         let hidden: Vec<_> = hidden.map(|flag| flag.clone().hide(true)).collect();
         all.mut_subcommand(name, |command| command.args(hidden))
-    })
+    });
+    let groups = grouped(&all);
+    all.mut_subcommands(|command| command.help_template(COMMAND_TEMPLATE))
+        .before_help(groups)
+}
+
+/// The commands in their groups, a line each.
+fn grouped(all: &clap::Command) -> String {
+    let mut text = String::new();
+    for (group, names) in GROUPS {
+        text.push_str(&format!("{group}:\n"));
+        for name in *names {
+            let about = all.find_subcommand(name).and_then(clap::Command::get_about);
+            // A build may lack a command.
+            if let Some(about) = about {
+                text.push_str(&format!("  {name:<12} {about}\n"));
+            }
+        }
+        text.push('\n');
+    }
+    text + EXAMPLES + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_in_one_group() {
+        let all = command();
+        for command in all.get_subcommands() {
+            let name = command.get_name();
+            let groups = GROUPS.iter().filter(|(_, names)| names.contains(&name));
+            assert_eq!(groups.count(), 1, "{name}");
+        }
+        all.debug_assert();
+    }
 }

@@ -29,7 +29,7 @@ const START_PAUSES: [u64; 6] = [10, 20, 50, 100, 150, 170];
 /// What every command that talks to a server takes.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Common {
-    /// The server to talk to
+    /// Server URL
     #[arg(
         long,
         global = true,
@@ -38,7 +38,7 @@ pub(crate) struct Common {
         value_name = "URL"
     )]
     pub(crate) server: String,
-    /// The key to show to it
+    /// API key
     #[arg(
         long = "api-key",
         id = "api-key",
@@ -48,7 +48,7 @@ pub(crate) struct Common {
         hide_env_values = true
     )]
     pub(crate) api_key: Vec<String>,
-    /// Writes JSON, one object a line
+    /// Print JSON, one object a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Another system's API, with the name under which it was asked for.

@@ -26,10 +26,10 @@ Exit codes: 0 every check passed, 1 one failed (with --strict, or has a warning)
 /// What `abide attack` takes.
 #[derive(Debug, Args)]
 pub(crate) struct AttackArgs {
-    /// The receiver; it must be your own
+    /// The receiver's URL; attack only your own
     #[arg(value_name = "URL")]
     url: String,
-    /// The secret that it believes, `whsec_…`
+    /// The receiver's secret, `whsec_…`
     #[arg(
         long,
         env = "ABIDE_WEBHOOK_SECRET",
@@ -37,22 +37,22 @@ pub(crate) struct AttackArgs {
         value_name = "SECRET"
     )]
     secret: String,
-    /// Runs only this check; may be repeated
+    /// Run only this check (repeatable)
     #[arg(long, value_name = "CHECK", value_parser = clap::builder::PossibleValuesParser::new(Attack::checks()))]
     only: Vec<String>,
-    /// Leaves this check out; may be repeated
+    /// Skip this check (repeatable)
     #[arg(long, value_name = "CHECK", value_parser = clap::builder::PossibleValuesParser::new(Attack::checks()))]
     skip: Vec<String>,
-    /// How long an answer may take
+    /// Response timeout
     #[arg(long, value_name = "DURATION", default_value = "15s")]
     timeout: Span,
-    /// How long a body is dripped before the receiver counts as one that would wait for ever
+    /// How long to drip a slow body before the receiver fails that check
     #[arg(long, value_name = "DURATION", default_value = "20s")]
     patience: Span,
-    /// What a good delivery says: JSON or `@FILE` [default: an event of a job that completed]
+    /// Body of a valid delivery: JSON or `@FILE` [default: a job.completed event]
     #[arg(long, value_name = "JSON")]
     payload: Option<String>,
-    /// Warnings fail too
+    /// Fail on warnings too
     #[arg(long)]
     strict: bool,
 }

@@ -17,10 +17,10 @@ Examples:
 /// What `abide backup` takes.
 #[derive(Debug, Args)]
 pub(crate) struct BackupArgs {
-    /// The data directory, which a server may be using
+    /// The data directory; a server may be using it
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// Where to put the copy; it is made, and must be empty if it is there
+    /// Directory for the copy (created if missing, must be empty)
     #[arg(value_name = "TO")]
     to: PathBuf,
 }

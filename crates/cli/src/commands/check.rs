@@ -20,7 +20,7 @@ Exit codes: 0 everything is whole, 1 something is damaged or can't be read.";
 /// What `abide check` takes.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// The data directory, which a server may be using
+    /// The data directory; a server may be using it
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }

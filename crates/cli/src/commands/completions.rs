@@ -28,12 +28,13 @@ pub(crate) struct CompletionsArgs {
 /// Examples, below the flags.
 pub(crate) const MAN_HELP: &str = "\
 Examples:
-  abide man man && man man/abide.1";
+  abide man ~/.local/share/man/man1 && man abide
+  abide man man1 && man ./man1/abide-wait.1";
 
 /// What `abide man` takes.
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
-    /// Where to put the pages; it is made where it isn't there
+    /// Directory for the pages (created if missing)
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }

@@ -30,37 +30,37 @@ Examples:
 /// What `abide create` takes.
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
-    /// What sort of work it is [default: the server's, video_translation]
+    /// Kind of work [default: the server's, video_translation]
     #[arg(long, value_name = "WORD")]
     kind: Option<String>,
-    /// What the job is given: JSON, `@FILE`, or `-` for stdin
+    /// Input: JSON, `@FILE`, or `-` for stdin
     #[arg(long, value_name = "JSON")]
     input: Option<String>,
-    /// What to note on it; may be repeated
+    /// Metadata (repeatable)
     #[arg(long, value_name = "NAME=TEXT", value_parser = pair)]
     metadata: Vec<(String, String)>,
-    /// How long the simulator plays it: `20s`, `uniform:10s:30s`, `lognormal:20s:0.5`, … [default: the server's]
+    /// Simulated duration: `20s`, `uniform:10s:30s`, `lognormal:20s:0.5`, … [default: the server's]
     #[arg(long, value_name = "LAW")]
     duration: Option<DurationLaw>,
-    /// How likely it fails, 0 to 1 [default: the server's]
+    /// Simulated chance of failure, 0 to 1 [default: the server's]
     #[arg(long, value_name = "CHANCE")]
     error_chance: Option<f64>,
-    /// Leaves the work to an external worker, which reports by PATCH
+    /// Leave the work to an external worker, which reports by PATCH
     #[arg(long, conflicts_with_all = ["duration", "error_chance"])]
     external: bool,
-    /// Has the server fail it after so long
+    /// Fail the job if it takes longer than this
     #[arg(long, value_name = "DURATION")]
     deadline: Option<Span>,
-    /// Where the server shall post the job's end
+    /// Webhook URL to notify when the job ends
     #[arg(long, value_name = "URL")]
     webhook: Option<String>,
-    /// The secret with which it shall sign that
+    /// Secret that signs the webhook
     #[arg(long, value_name = "SECRET", requires = "webhook")]
     webhook_secret: Option<String>,
-    /// Names this create: sent again with the same key, it makes no second job [default: a new key]
+    /// Idempotency key: repeating the create with it makes no second job [default: a new key]
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// Waits for the end, as `abide wait` would
+    /// Wait for the job to finish, as `abide wait` does
     #[arg(long)]
     wait: bool,
     #[command(flatten)]

@@ -44,10 +44,10 @@ Exit codes: 0 ended as asked, 3 refused or unreachable, 4 not --count deliveries
 /// What `abide listen` takes.
 #[derive(Debug, Args)]
 pub(crate) struct ListenArgs {
-    /// Where to listen
+    /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// The secret to believe, `whsec_…` [default: a new one]
+    /// Signing secret, `whsec_…` [default: a new one]
     #[arg(
         long,
         env = "ABIDE_WEBHOOK_SECRET",
@@ -55,13 +55,13 @@ pub(crate) struct ListenArgs {
         value_name = "SECRET"
     )]
     secret: Option<String>,
-    /// Which events to ask the server for; may be repeated
+    /// Events to receive (repeatable)
     #[arg(long, value_name = "EVENT", default_value = "job.*")]
     events: Vec<String>,
-    /// The address by which the server reaches this machine [default: the one that is listened at]
+    /// URL at which the server reaches this listener [default: the address it listens on]
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
-    /// Only listens, without registering an endpoint
+    /// Don't register with the server
     #[arg(long)]
     no_register: bool,
     /// Forward each delivery to this handler, signed with the same secret, and acknowledge it once the handler did
@@ -70,10 +70,10 @@ pub(crate) struct ListenArgs {
     /// Print a secret, that of --secret or a new one, and exit
     #[arg(long)]
     print_secret: bool,
-    /// Ends after so many deliveries
+    /// Exit after this many deliveries
     #[arg(long, value_name = "N")]
     count: Option<u64>,
-    /// Ends after so long
+    /// Exit after this long
     #[arg(long, value_name = "DURATION")]
     timeout: Option<Span>,
 }

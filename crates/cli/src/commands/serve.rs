@@ -21,9 +21,9 @@ use crate::telemetry::Telemetry;
 /// Examples, below the flags.
 pub(crate) const HELP: &str = "\
 Examples:
-  abide serve --data jobs                          keeps its jobs in ./jobs
-  abide serve --ephemeral --listen :0 --speed 60   forgets them; any free port; a minute a second
-  abide serve --clock manual --seed 7              time that you advance yourself";
+  abide serve --data jobs                          keep jobs in ./jobs
+  abide serve --ephemeral --listen :0 --speed 60   keep nothing; any free port; a minute a second
+  abide serve --clock manual --seed 7              time stands still until you advance it";
 
 /// The settings that were given as flags. Made from the server's own table, so that there is one list of them.
 #[derive(Clone, Debug)]
@@ -55,6 +55,7 @@ pub(crate) fn flag(setting: &Setting, more: &str) -> Arg {
     let arg = Arg::new(setting.name)
         .long(setting.name)
         .value_name(setting.value_name)
+        .help_heading(heading(setting.name))
         .help(format!("{help}{more}"));
     match (setting.is_switch, setting.is_list) {
         (true, _) => arg
@@ -63,6 +64,23 @@ pub(crate) fn flag(setting: &Setting, more: &str) -> Arg {
             .default_missing_value("true"),
         (_, true) => arg.action(ArgAction::Append),
         _ => arg,
+    }
+}
+
+/// The heading under which the help shows a setting.
+fn heading(setting: &str) -> &'static str {
+    match setting {
+        "listen" | "data" | "ephemeral" | "ready-file" | "tls-cert" | "tls-key" | "dialects" => {
+            "Listening and storage"
+        }
+        "api-key" | "api-key-file" | "allow-anonymous" | "allow-host" | "cors-origin"
+        | "trusted-proxy" => "Access",
+        "webhook-allow" | "webhook-retry" => "Webhooks",
+        "seed" | "clock" | "speed" | "duration" | "min-delay" | "max-delay" | "error-chance"
+        | "scenario" | "directives" | "requests-kept" => "Simulator and tests",
+        "default-job-start" | "default-job-reset" | "default-job-delay" => "Classic routes",
+        "log" | "log-format" | "drain" => "Logging and stopping",
+        _ => "Limits",
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct StatusArgs {
     /// The job
     #[arg(value_name = "ID")]
     id: String,
-    /// Ends with 1 if the job failed or was canceled, and with 4 if it is still running
+    /// Exit with 1 if the job failed or was canceled, with 4 if it is still running
     #[arg(long)]
     exit_status: bool,
     #[command(flatten)]

@@ -27,20 +27,20 @@ pub(crate) struct Place {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How to wait")]
 pub(crate) struct How {
-    /// Gives up after so long; the jobs go on [default: never]
+    /// Give up after this long (the jobs keep running) [default: never]
     #[arg(long, value_name = "DURATION")]
     timeout: Option<Span>,
-    /// Gives up after this long without an answer of the server [default: never before --timeout]
+    /// Give up after this long without an answer from the server [default: never before --timeout]
     #[arg(long, value_name = "DURATION")]
     give_up: Option<Span>,
-    /// How to learn of the end [default: auto, or poll where a schedule is named]
+    /// How to learn that a job ended [default: auto, or poll where a schedule is named]
     #[arg(long, value_enum)]
     strategy: Option<Way>,
     /// When to poll: learned, fixed, backoff or countdown, or with its numbers, such as backoff:1s:1.5:30s
     /// [default: learned, or what the other flags suggest]
     #[arg(long)]
     schedule: Option<Recipe>,
-    /// The pause between polls; of `backoff` and `countdown` the first one
+    /// Pause between polls; the first one for `backoff` and `countdown`
     #[arg(long, value_name = "DURATION")]
     interval: Option<Span>,
     /// Of the learned schedule: a request is worth this much delay [default: 500ms]
@@ -52,19 +52,19 @@ pub(crate) struct How {
     /// Of the learned schedule: that share of the ends is seen within that time, such as 3s@95
     #[arg(long, value_name = "DURATION@PERCENT", group = "dial", value_parser = late)]
     late: Option<Dial>,
-    /// The greatest pause of `backoff` [default: 30s] or `learned` [default: none]
+    /// Longest pause of `backoff` [default: 30s] or `learned` [default: none]
     #[arg(long, value_name = "DURATION")]
     max_interval: Option<Span>,
-    /// What each pause of `backoff` is multiplied by to make the next [default: 1.5]
+    /// Growth factor of `backoff` [default: 1.5]
     #[arg(long, value_name = "NUMBER")]
     factor: Option<f64>,
-    /// Where to listen for webhooks, with `--strategy webhook` [default: a free port of this machine]
+    /// Address to receive webhooks on, with `--strategy webhook` [default: a free port of this machine]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-    /// The address by which the server reaches that [default: the one that is listened at]
+    /// URL at which the server reaches that address [default: the address itself]
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
-    /// Keeps there what was learned of how long jobs take [default: the user's state directory]
+    /// Directory for learned job durations [default: the user's state directory]
     #[arg(long, env = "ABIDE_STATE_DIR", value_name = "DIR")]
     state_dir: Option<PathBuf>,
 }

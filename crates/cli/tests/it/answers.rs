@@ -521,18 +521,11 @@ fn shells_complete_and_the_manual_has_a_page_for_every_command() {
     let ran = bench.run(&["man", "pages"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     let help = bench.run(&["--help"]).out;
-    let commands = help
-        .lines()
-        .skip_while(|line| *line != "Commands:")
-        .skip(1)
-        .take_while(|line| !line.is_empty())
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|command| *command != "help");
     let mut count = 0;
-    for command in commands {
+    for command in crate::edges::commands(&help) {
         let page = bench.join(&format!("pages/abide-{command}.1"));
         assert!(page.exists(), "{}", page.display());
-        let help = bench.run(&[command, "--help"]).out;
+        let help = bench.run(&[&command, "--help"]).out;
         assert!(help.contains("Examples:"), "{command} shows no example");
         count += 1;
     }

@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 use crate::bench::{Bench, Ran};
 
 /// The names of a help text's commands.
-fn commands(help: &str) -> Vec<String> {
-    let (_, listed) = help.split_once("Commands:\n").expect("commands");
-    let lines = listed.lines().take_while(|line| !line.is_empty());
+pub(crate) fn commands(help: &str) -> Vec<String> {
+    let (_, listed) = help.split_once("Jobs:\n").expect("commands");
+    let lines = listed.lines().take_while(|line| *line != "Examples:");
     let names = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     let names = names.filter_map(|line| line.split_whitespace().next());
     names

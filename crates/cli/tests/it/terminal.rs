@@ -315,7 +315,7 @@ fn the_demonstration_is_live_on_a_terminal() {
         &[ABIDE, "demo", "--jobs", "2", "--seed", "7"],
     );
     session.until("a bar for each way", |screen| {
-        ["000 short", "003 growing", "auto"]
+        ["every second", "growing by", "auto"]
             .iter()
             .all(|name| screen.contains(name))
             && screen.contains("0/2 ended")

@@ -25,10 +25,10 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// What `abide demo` takes.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// How many jobs every way of waiting is given
+    /// Number of jobs for each way of waiting
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=50))]
     jobs: u16,
-    /// What decides how long the jobs take and how they end [default: another one each time]
+    /// Seed of the jobs' durations and outcomes [default: random]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
@@ -52,8 +52,9 @@ async fn demo(args: &DemoArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     let running = tokio::spawn(server.run(stop.clone()));
 
     output::say(&format!(
-        "abide: a server at {url}, {} jobs of {} to {} s for each way of waiting (--seed {seed})",
+        "abide: a server at {url}, {} {} of {} to {} s for each way of waiting (--seed {seed})",
         args.jobs,
+        if args.jobs == 1 { "job" } else { "jobs" },
         SHORTEST.as_secs_f64(),
         LONGEST.as_secs_f64()
     ));
@@ -73,6 +74,11 @@ async fn demo(args: &DemoArgs, as_json: bool) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(exit::INTERRUPTED));
     };
     table::write(&scores, as_json)?;
+    if !as_json {
+        output::line(
+            "next: `abide serve` starts a server, `abide wait $(abide create)` waits for a job",
+        )?;
+    }
     Ok(ExitCode::from(verdict(&scores)))
 }
 

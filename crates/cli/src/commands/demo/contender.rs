@@ -46,7 +46,7 @@ pub(super) fn all() -> &'static [Contender] {
 
 static ALL: [Contender; 13] = [
     Contender {
-        name: "000 short polling, every second",
+        name: "every second",
         is_ours: false,
         kind: "demo-000-short",
         way: Way::Wait(|job| {
@@ -55,7 +55,7 @@ static ALL: [Contender; 13] = [
         }),
     },
     Contender {
-        name: "000 long polling, 5 s at a time",
+        name: "long poll, 5 s at a time",
         is_ours: false,
         kind: "demo-000-long",
         way: Way::Wait(|job| {
@@ -64,19 +64,19 @@ static ALL: [Contender; 13] = [
         }),
     },
     Contender {
-        name: "001 doubling from 2 s",
+        name: "exponential from 2 s",
         is_ours: false,
         kind: "demo-001",
         way: Way::Wait(|job| job.wait().strategy(Poll::by(doubling()))),
     },
     Contender {
-        name: "001 the same beside a webhook",
+        name: "exponential, and a webhook",
         is_ours: false,
         kind: "demo-001-webhook",
         way: Way::Pushed(|job, inbox| job.wait().strategy(Webhook::new(inbox).polls(doubling()))),
     },
     Contender {
-        name: "002 after 1, 2, 4, 8, 15 s",
+        name: "after 1, 2, 4, 8, 15 s",
         is_ours: false,
         kind: "demo-002",
         way: Way::Wait(|job| {
@@ -85,7 +85,7 @@ static ALL: [Contender; 13] = [
         }),
     },
     Contender {
-        name: "003 growing by 1.5 from 1 s",
+        name: "growing by 1.5 from 1 s",
         is_ours: false,
         kind: "demo-003",
         way: Way::Wait(|job| {
@@ -94,7 +94,7 @@ static ALL: [Contender; 13] = [
         }),
     },
     Contender {
-        name: "004 webhook, countdown of 4, 2, 1 s",
+        name: "webhook, countdown 4-2-1 s",
         is_ours: false,
         kind: "demo-004",
         way: Way::Pushed(|job, inbox| {

@@ -31,6 +31,9 @@ pub(super) fn write(scores: &[Score], as_json: bool) -> std::io::Result<()> {
         return rows.iter().try_for_each(|(_, row)| output::json(row));
     }
     output::line(&format!("\n{}\n", table(&rows)))?;
+    output::line(
+        "late: from a job's end until its client knows, on average and at most; bold: abide's ways.",
+    )?;
     output::line(&sentence(&rows))
 }
 
@@ -67,12 +70,12 @@ fn table(rows: &[(bool, Row)]) -> String {
     };
     table::draw(
         [
-            "strategy",
+            "way of waiting",
             "requests",
-            "per job",
+            "a job",
             "pushes",
-            "late, mean",
-            "late, max",
+            "late",
+            "at most",
         ],
         1,
         rows.iter().map(|(is_ours, row)| (*is_ours, cells(row))),
@@ -94,7 +97,7 @@ fn sentence(rows: &[(bool, Row)]) -> String {
     let late = classic.iter().map(|row| row.late_mean_s).sum::<f64>() / count;
     let saved = 100.0 * (1.0 - auto.requests_per_job / requests);
     format!(
-        "Against the classic ways on average, `auto` saved {saved:.0} % of the requests \
+        "Against the other clients on average, `auto` saved {saved:.0} % of the requests \
          ({:.1} instead of {requests:.1} a job)\n\
          and told of each end {} sooner ({} late instead of {}).",
         auto.requests_per_job,

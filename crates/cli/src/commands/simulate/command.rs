@@ -23,37 +23,40 @@ const JOBS_MOST: usize = 100_000;
 /// What `abide simulate` takes.
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {
-    /// Past durations to wait for again: a number of seconds a line, in order of the jobs; `-` reads stdin
+    /// Past durations, one a line in seconds or as `1m 30s`, or a CSV file with --column; `-` reads stdin
     #[arg(long, value_name = "FILE", conflicts_with_all = ["law", "jobs"])]
     durations: Option<PathBuf>,
-    /// The law that durations are drawn from
+    /// Column of a CSV file, by its name in the first line
+    #[arg(long, value_name = "NAME", requires = "durations")]
+    column: Option<String>,
+    /// Distribution of durations
     #[arg(long, value_name = "LAW", default_value = "lognormal:20s:0.5")]
     law: DurationLaw,
-    /// How many jobs are drawn, one after the other
+    /// Number of jobs to draw
     #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = count)]
     jobs: usize,
-    /// What to try, such as learned, learned:frugal, fixed:2s, backoff:1s:1.5:30s, countdown:4s, aws-waiter or known;
-    /// may be repeated [default: learned and known, which are twelve well-known clients]
+    /// Schedule to try, such as learned, learned:frugal, fixed:2s, backoff:1s:1.5:30s, countdown:4s, aws-waiter or known;
+    /// repeatable [default: learned and those of twelve well-known clients]
     #[arg(long = "schedule", value_name = "SCHEDULE")]
     schedules: Vec<String>,
-    /// The delay that a request is worth
+    /// Cost of a request, in seconds of delay
     #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = price)]
     price: f64,
-    /// The time from a request to its answer
+    /// Round-trip time of a request
     #[arg(long, value_name = "DURATION", default_value = "100ms")]
     rtt: Span,
-    /// What a schedule gets to know of durations
+    /// What a schedule learns of a job's duration
     #[arg(long, value_enum, default_value_t = Known::Known)]
     observe: Known,
-    /// Draws other jobs and other luck
+    /// Seed of the draws
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-    /// Draws requests against delay into that file, as SVG
+    /// Write a plot of requests against delay to this SVG file
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }
 
-/// What a schedule gets to know of durations, by name.
+/// What a schedule learns of a job's duration, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Known {
     /// The server says how long a job took
@@ -138,9 +141,38 @@ fn jobs(args: &SimulateArgs) -> anyhow::Result<(Vec<Job>, Population)> {
             )
         })?
     };
-    let durations = durations(&text)?;
+    let durations = match &args.column {
+        Some(column) => durations(&of_column(&text, column)?)?,
+        None => durations(&text)?,
+    };
     let population = Population::like(&durations);
     Ok((durations.into_iter().map(Job::new).collect(), population))
+}
+
+/// One column of a CSV file as lines of their own, the first line left empty, so that a line keeps its number.
+fn of_column(text: &str, column: &str) -> Result<String, Failure> {
+    let cells = |line: &str| -> Vec<String> {
+        let cells = line
+            .split(',')
+            .map(|cell| cell.trim().trim_matches('"').trim().to_owned());
+        cells.collect()
+    };
+    let names = cells(text.lines().next().unwrap_or_default());
+    let place = names
+        .iter()
+        .position(|name| name == column)
+        .ok_or_else(|| {
+            let names = names.join(", ");
+            Failure::new(
+                exit::USAGE,
+                format!("there is no column {column}; the first line has {names}"),
+            )
+        })?;
+    let lines = text
+        .lines()
+        .skip(1)
+        .map(|line| cells(line).get(place).cloned().unwrap_or_default());
+    Ok(format!("\n{}", lines.collect::<Vec<_>>().join("\n")))
 }
 
 /// A duration a line; empty lines and what follows a `#` don't count.
@@ -151,9 +183,13 @@ fn durations(text: &str) -> Result<Vec<Duration>, Failure> {
         if line.is_empty() {
             continue;
         }
-        let span: Span = line
-            .parse()
-            .map_err(|error| Failure::new(exit::USAGE, format!("line {}: {error}", i + 1)))?;
+        let span: Span = line.parse().map_err(|error| {
+            let advice = match line.contains(',') {
+                true => "; name a column of a CSV file with --column",
+                false => "",
+            };
+            Failure::new(exit::USAGE, format!("line {}: {error}{advice}", i + 1))
+        })?;
         durations.push(span.get());
         if durations.len() > JOBS_MOST {
             return Err(Failure::new(
@@ -200,6 +236,20 @@ mod tests {
             [20_000, 1_500, 500, 90_000]
         );
         assert!(durations("\n# nothing\n").is_err());
+        let column = of_column("job,\"seconds\"\na,20\nb, 1.5\n", "seconds").unwrap();
+        assert_eq!(durations(&column).unwrap().len(), 2);
+        assert!(
+            of_column("job,seconds\n", "odd")
+                .unwrap_err()
+                .message
+                .contains("job, seconds")
+        );
+        assert!(
+            durations("a,20\n")
+                .unwrap_err()
+                .message
+                .contains("--column")
+        );
         let wrong = durations("20\nsoon\n").unwrap_err();
         assert!(wrong.message.starts_with("line 2"), "{wrong}");
         assert_eq!(wrong.code, exit::USAGE);

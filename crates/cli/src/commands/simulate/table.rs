@@ -28,8 +28,8 @@ pub(super) fn table(summaries: &[Summary<'_>], ours: &[bool]) -> String {
             "",
             "schedule",
             "requests",
-            "late, mean",
-            "late, p95",
+            "delay, mean",
+            "delay, p95",
             "cost",
             "× bound",
         ],
@@ -45,7 +45,7 @@ pub(super) fn note(summaries: &[Summary<'_>], jobs: usize, price: f64) -> String
         .map_or(0.0, |summary| summary.bound_cost_s);
     let given_up: usize = summaries.iter().map(|summary| summary.given_up).sum();
     let mut note = format!(
-        "{jobs} jobs. A request costs {}, a second of delay a second; the best polls there are cost {}.",
+        "{jobs} jobs, on average for each. Cost = {} per request + delay. Lower bound of any polling client: {}.",
         show::duration(Duration::from_secs_f64(price)),
         show::duration(Duration::try_from_secs_f64(best).unwrap_or_default()),
     );

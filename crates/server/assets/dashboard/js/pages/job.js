@@ -78,6 +78,7 @@ export function JobPage({ id }) {
         </div>
         <div class="row">${job.done ? html`<${DeleteButton} job=${job} />` : html`<${CancelButton} job=${job} kind="" />`}</div>
       </header>
+      ${job.error && html`<p class="notice" role="note"><span>${job.error.detail ?? job.error.title}</span></p>`}
       <${Figures} job=${job} lanes=${lanes} hasLog=${log.data?.looks !== null} now=${now} />
       <section class="panel" aria-labelledby="timeline">
         <header>
@@ -215,6 +216,13 @@ function LookTable({ log, lanes, created }) {
   `;
 }
 
+/** The flag that names this server, unless it is where one listens by default. */
+function serverFlag() {
+  const base = new URL('.', document.baseURI).href.replace(/\/$/, '');
+  const isDefault = base === 'http://127.0.0.1:8080' || base === 'http://localhost:8080';
+  return isDefault ? '' : ` --server ${base}`;
+}
+
 function Facts({ job, now }) {
   const facts = [
     ['Id', html`<code class="whole">${job.id}</code>`],
@@ -224,7 +232,7 @@ function Facts({ job, now }) {
     ['Started', job.started_at && time(job.started_at, now)],
     ['Ended', job.finished_at && time(job.finished_at, now)],
     ['Record deleted', job.expires_at && ago(job.expires_at, now)],
-    ['In a terminal', html`<code class="whole">abide ${job.done ? 'status' : 'wait'} ${job.id}</code>`],
+    ['In a terminal', html`<code class="whole">abide ${job.done ? 'status' : 'wait'} ${job.id}${serverFlag()}</code>`],
   ].filter(([, value]) => value);
   return html`
     <section class="panel" aria-labelledby="facts">

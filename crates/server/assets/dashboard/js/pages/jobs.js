@@ -20,14 +20,17 @@ const NARROW = '(width < 56rem)';
 
 export function JobsPage() {
   const heading = usePage('Jobs');
-  const { list: jobs, byStatus, byKind } = useCell(board);
+  const { list: jobs, byKind } = useCell(board);
   const { query } = useCell(place);
   const [isCreating, setCreating] = useState(false);
   const isNarrow = useMedia(NARROW);
   const now = useNow();
   const filter = { status: query.get('status') ?? '', kind: query.get('kind') ?? '', text: query.get('text') ?? '' };
 
-  const items = useMemo(() => jobs.filter(matcher(filter)), [jobs, filter.status, filter.kind, filter.text]);
+  // The counts beside the statuses are of what the other filters let through.
+  const found = useMemo(() => jobs.filter(matcher({ ...filter, status: '' })), [jobs, filter.kind, filter.text]);
+  const byStatus = useMemo(() => countByStatus(found), [found]);
+  const items = useMemo(() => found.filter((job) => !filter.status || job.status === filter.status), [found, filter.status]);
   useAnnounced(items.length, [filter.status, filter.kind, filter.text]);
 
   const setFilter = (change) => {
@@ -47,7 +50,7 @@ export function JobsPage() {
         <button type="button" class="primary" onClick=${() => setCreating(true)}><${Icon} name="add" />New job</button>
       </header>
       <${LoadProblem} />
-      <${Filters} filter=${filter} setFilter=${setFilter} total=${jobs.length} byStatus=${byStatus} byKind=${byKind} />
+      <${Filters} filter=${filter} setFilter=${setFilter} total=${found.length} byStatus=${byStatus} byKind=${byKind} />
       ${items.length > 0
         ? html`
             <${WindowedGrid}
@@ -70,6 +73,12 @@ export function JobsPage() {
 }
 
 const keyOf = (job) => job.id;
+
+function countByStatus(jobs) {
+  const counts = {};
+  for (const { status } of jobs) counts[status] = (counts[status] ?? 0) + 1;
+  return counts;
+}
 
 const HEAD = ['Status', 'Job', 'Progress', 'Created', 'Length', html`<span class="unseen">Actions</span>`].map(
   (name, index) => html`<span key=${index} role="columnheader" aria-colindex=${index + 1}>${name}</span>`,
@@ -96,9 +105,10 @@ function Progress({ job }) {
   }
   const percent = job.progress?.percent ?? 0;
   const stage = job.progress?.stage;
+  const left = job.remaining_ms?.p50;
   return html`
     <progress max="100" value=${percent} aria-label="Progress"></progress>
-    <span class="soft clip">${stage ? words(stage) : ''}</span>
+    <span class="soft clip">${[`${Math.round(percent)} %`, left && `${span(left)} left`, stage && words(stage)].filter(Boolean).join(' · ')}</span>
   `;
 }
 
@@ -132,13 +142,13 @@ function Filters({ filter, setFilter, total, byStatus, byKind }) {
       </fieldset>
       <div class="narrowing">
         <select aria-label="Kind" value=${filter.kind} onChange=${(event) => setFilter({ kind: event.target.value })}>
-          <option value="">Every kind</option>
+          <option value="">All kinds</option>
           ${kinds.map((kind) => html`<option key=${kind} value=${kind} selected=${kind === filter.kind}>${words(kind)}</option>`)}
         </select>
         <input
           type="search"
           aria-label="Find by id or metadata"
-          placeholder="Id or metadata"
+          placeholder="Id, name=value or text"
           spellcheck="false"
           value=${filter.text}
           onInput=${(event) => setFilter({ text: event.target.value })}
@@ -165,7 +175,7 @@ function Nothing({ isFiltered, onCreate, onClear }) {
   if (isFiltered) {
     return html`
       <div class="empty">
-        <h2>No job is like that</h2>
+        <h2>No matching jobs</h2>
         <button type="button" onClick=${onClear}>Show all jobs</button>
       </div>
     `;
@@ -182,10 +192,23 @@ function Nothing({ isFiltered, onCreate, onClear }) {
 
 function matcher({ status, kind, text }) {
   const wanted = text.trim().toLowerCase();
+  const [name, value] = wanted.split('=', 2);
+  const isPair = value !== undefined && name !== '';
   return (job) =>
     (!status || job.status === status) &&
     (!kind || job.kind === kind) &&
-    (!wanted || job.id.toLowerCase().includes(wanted) || metadataText(job).includes(wanted));
+    (!wanted || isOfId(job.id, wanted) || (isPair ? hasPair(job, name, value) : metadataText(job).includes(wanted)));
+}
+
+/** Whether a text is the beginning of an id, with or without `job_`, or its end. Fewer than four characters are in too many ids. */
+function isOfId(id, text) {
+  return text.length >= 4 && (id.startsWith(text) || id.startsWith(`job_${text}`) || id.endsWith(text));
+}
+
+/** Whether the metadata has that name with a value that begins so, as `--metadata NAME=TEXT` wrote it. */
+function hasPair(job, name, value) {
+  const found = Object.entries(job.metadata ?? {}).find(([key]) => key.toLowerCase() === name);
+  return found !== undefined && String(found[1]).toLowerCase().startsWith(value);
 }
 
 const metadataTexts = new WeakMap();
