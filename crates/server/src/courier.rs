@@ -222,6 +222,7 @@ impl Round {
         let telling = Telling {
             form: send.endpoint.rendering.as_deref().unwrap_or_default(),
             event: &event,
+            endpoint: send.endpoint.key,
             id: &id,
             // Receivers compare this with clocks of their own, so it is the system's time whatever ours shows.
             at: self.clock.system(),

@@ -1,5 +1,6 @@
 //! How a webhook is told in another form than the native one: what the courier hands to the dialect, and gets back.
 
+use abide_engine::EndpointKey;
 use abide_wire::Timestamp;
 use abide_wire::webhook::{self, Secret};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -11,6 +12,8 @@ pub struct Telling<'a> {
     pub form: &'a str,
     /// The native event, as JSON.
     pub event: &'a str,
+    /// The endpoint.
+    pub endpoint: EndpointKey,
     /// The delivery's id, the same at every attempt.
     pub id: &'a str,
     /// The machine's time, whatever the server's clock shows: receivers compare it with their own.

@@ -26,6 +26,7 @@ use super::call::{Call, Prefer, REQUEST_ID, RequestId};
 use super::door::Door;
 use super::error::ApiError;
 use super::faults::Play;
+use super::form;
 use super::limits::{Class, Client, Held, Verdict};
 use super::near;
 use super::route::{Counts, Meets, Row};
@@ -39,6 +40,8 @@ use crate::requests::Asked;
 
 /// How long a body may take to come.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a form with files may take to come.
+const FORM_TIME_MAX: Duration = Duration::from_mins(10);
 
 /// All routes with what happens around them: what a connection is served by, and what tests call in process.
 #[derive(Clone, Debug)]
@@ -230,9 +233,14 @@ impl Gate {
                 return exchange.now(Some(row), &call, error.into());
             }
         }
+        let form_bytes_max = row.form_bytes_max.filter(|_| form::is_form(&call.headers));
         let gate = self.clone();
         Outcome::Soon(Box::pin(async move {
-            match read(&call.headers, body, bytes_max).await {
+            let read = match form_bytes_max {
+                Some(bytes_max) => read_form(&mut call.headers, body, bytes_max).await,
+                None => read(&call.headers, body, bytes_max).await,
+            };
+            match read {
                 Ok(bytes) => {
                     call.body = bytes;
                     gate.carry_out(row, call, exchange)
@@ -513,6 +521,20 @@ async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes
         Ok(Err(CollectError::Broken(error))) => Err(ApiError::invalid_json(error.to_string())),
         Err(_elapsed) => Err(ApiError::slow_body(BODY_TIME_MAX)),
     }
+}
+
+/// A form with files as JSON, within its limits of size and time.
+async fn read_form(
+    headers: &mut HeaderMap,
+    body: Body,
+    bytes_max: usize,
+) -> Result<Bytes, ApiError> {
+    if announced(headers).is_some_and(|length| length > bytes_max) {
+        return Err(ApiError::too_large(bytes_max));
+    }
+    let read = form::read(headers, body, bytes_max);
+    let read = tokio::time::timeout(FORM_TIME_MAX, read).await;
+    read.unwrap_or_else(|_elapsed| Err(ApiError::slow_body(FORM_TIME_MAX)))
 }
 
 /// Leaves out the body of an answer to `HEAD`, and says how long it would be.

@@ -22,6 +22,7 @@ mod events;
 mod faults;
 mod feed;
 mod find;
+mod form;
 pub mod gate;
 mod hold;
 mod instant;

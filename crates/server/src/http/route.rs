@@ -38,6 +38,8 @@ pub(super) struct Row {
     pub handler: Handler,
     /// The most bytes of its body; `None` if no body is read.
     pub body_bytes_max: Option<usize>,
+    /// The most bytes of a form with files, which is [read as it comes](super::form); `None` if it can't be one.
+    pub form_bytes_max: Option<usize>,
     /// Whether that request asks to be held; `None` if none of this route can be. It decides which limit the request
     /// counts against, and must agree with the handler.
     pub asks_to_hold: Option<fn(&Call) -> bool>,
@@ -187,6 +189,7 @@ impl Row {
             door: Door::Native,
             handler,
             body_bytes_max: None,
+            form_bytes_max: None,
             asks_to_hold: None,
             subject: None,
             meets: Meets::Nothing,
@@ -303,6 +306,12 @@ impl Row {
     /// Has a body of the usual size, which isn't described.
     pub(super) const fn takes_body(mut self) -> Self {
         self.body_bytes_max = Some(BODY_BYTES_MAX);
+        self
+    }
+
+    /// May have a form with files for a body, of that size.
+    pub(super) const fn takes_form(mut self, bytes_max: usize) -> Self {
+        self.form_bytes_max = Some(bytes_max);
         self
     }
 

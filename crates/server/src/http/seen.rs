@@ -6,7 +6,7 @@
 use std::borrow::Borrow;
 
 use abide_engine::{Job, JobKey};
-use abide_wire::{Outcome, Problem, Progress, Status, Timestamp};
+use abide_wire::{Outcome, Problem, Progress, Remaining, Status, Timestamp};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -32,6 +32,8 @@ pub(super) struct Seen<'a> {
     pub result: Option<&'a RawValue>,
     /// Why it failed.
     pub error: Option<&'a Problem>,
+    /// How much time it has left, as it is estimated.
+    pub remaining: Option<Remaining>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When work began.
@@ -77,6 +79,7 @@ impl<'a> Seen<'a> {
             progress: job.progress.as_ref(),
             result: job.result.as_ref().map(Borrow::borrow),
             error: job.error.as_ref(),
+            remaining: job.remaining_ms,
             created_at: job.created_at,
             started_at: job.started_at,
             finished_at: job.finished_at,

@@ -272,6 +272,7 @@ mod tests {
             for (method, verb) in [
                 (Method::GET, Verb::Get),
                 (Method::POST, Verb::Post),
+                (Method::PUT, Verb::Put),
                 (Method::PATCH, Verb::Patch),
                 (Method::DELETE, Verb::Delete),
             ] {

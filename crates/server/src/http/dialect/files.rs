@@ -46,7 +46,8 @@ pub(super) fn url(seen: &Seen<'_>, ending: &str) -> String {
     format!("{base}/files/{name}.{ending}")
 }
 
-fn type_of(ending: &str) -> &'static str {
+/// The content type of a file with that ending.
+pub(super) fn type_of(ending: &str) -> &'static str {
     match ending {
         "mp3" => "audio/mpeg",
         "srt" => "application/x-subrip",
@@ -54,6 +55,8 @@ fn type_of(ending: &str) -> &'static str {
         "json" => "application/json",
         "jsonl" => "application/jsonl",
         "png" => "image/png",
+        "txt" => "text/plain",
+        "wav" => "audio/wav",
         _ => "video/mp4",
     }
 }
@@ -68,12 +71,7 @@ fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
             Err(ApiError::of(403, Code::FORBIDDEN, "The URL has expired")
                 .detail("this was asked for: a fault of the job, or of all, is `expired_url`"))
         }
-        Some(Look::Found(job)) if job.state == State::Completed => {
-            let mut answer = Answer::new(FILM.into());
-            let kind = HeaderValue::from_static(type_of(ending));
-            answer.headers_mut().insert(header::CONTENT_TYPE, kind);
-            Ok(Outcome::Now(answer))
-        }
+        Some(Look::Found(job)) if job.state == State::Completed => Ok(Outcome::Now(file(ending))),
         _ => Err(ApiError::not_found("no job has made that file")),
     }
 }
@@ -87,4 +85,12 @@ fn is_expired(state: &AppState, job: &Job) -> bool {
         return false;
     };
     expires.any(|fault| state.clock.now().since(finished_at) >= fault.delay())
+}
+
+/// What is in a file with that ending.
+pub(super) fn file(ending: &str) -> Answer {
+    let mut answer = Answer::new(FILM.into());
+    let kind = HeaderValue::from_static(type_of(ending));
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    answer
 }

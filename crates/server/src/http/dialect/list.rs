@@ -1,8 +1,9 @@
 //! Lists of a vendor's jobs, page by page.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
-use abide_engine::JobKey;
+use abide_engine::{Job, JobKey};
 use abide_wire::limits;
 use serde_json::Value;
 
@@ -116,4 +117,32 @@ pub(super) fn window(
     let mut page = page(state, call, thing, skip + limit, None, each);
     let items = page.items.split_off(skip.min(page.items.len()));
     Ok((items, page.next.is_some()))
+}
+
+/// The newest of the caller's jobs of that sort that is the one, among as many as are looked at for a page: for vendors whose
+/// clients name their jobs.
+pub(super) fn first(
+    state: &AppState,
+    call: &Call,
+    thing: &Thing,
+    is_it: impl Fn(&Seen<'_>) -> bool,
+) -> Option<Arc<Job>> {
+    let (base, caller) = (Base::of(call), &call.caller);
+    let mut last = None;
+    for _ in 0..BATCHES_MAX {
+        let high = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let names = state
+            .board
+            .names(caller.owner, Bound::Unbounded, high, BATCH);
+        let jobs = names
+            .iter()
+            .filter_map(|name| find(state, caller, *name).ok());
+        let mut of_thing = jobs.filter(|job| *job.kind == *thing.kind);
+        let found = of_thing.find(|job| seen(state, &base, job, &is_it));
+        if found.is_some() {
+            return found;
+        }
+        last = Some(*names.last()?);
+    }
+    None
 }

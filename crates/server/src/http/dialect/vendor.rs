@@ -1,12 +1,14 @@
 //! The words of a vendor: how clients send their keys, and how errors are said.
 
 use abide_wire::Problem;
-use http::HeaderMap;
+use http::{HeaderMap, header};
 
 use crate::http::access::KeyForm;
 use crate::http::answer::Answer;
 use crate::http::door::Words;
 use crate::http::limits::Verdict;
+use crate::http::represent::retry_after;
+use crate::http::seen::Seen;
 
 /// How a vendor says what every route may have to say. It tells nothing of limits until they are met.
 #[derive(Debug)]
@@ -44,4 +46,12 @@ impl Words for Vendor {
 /// What is wrong, in a sentence.
 pub(super) fn message(problem: &Problem) -> &str {
     problem.detail.as_deref().unwrap_or(&problem.title)
+}
+
+/// Says when to read the job again, as a native read does, for a vendor whose reads say so.
+pub(super) fn pace(seen: &Seen<'_>, out: &mut HeaderMap) {
+    if seen.outcome.is_none() {
+        let seconds = retry_after(seen.remaining, 1);
+        out.insert(header::RETRY_AFTER, seconds.into());
+    }
 }

@@ -61,6 +61,7 @@ mod tests {
             let told = tell(&Telling {
                 form,
                 event: &event.to_string(),
+                endpoint: abide_engine::EndpointKey::from_u128(1),
                 id: "msg_1",
                 at: abide_wire::Timestamp::from_millis(5),
                 secrets: Vec::new(),

@@ -1,0 +1,130 @@
+//! Forms with files, `multipart/form-data`.
+//!
+//! A form is read as it comes: its texts are kept and its files are only counted, so that a film takes no memory. To handlers
+//! it is the JSON object of its members: a text, or an array of texts if the name came several times; a file is
+//! `{"filename", "bytes"}`.
+
+use abide_wire::limits::BODY_BYTES_MAX;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use multer::{Constraints, Multipart, SizeLimit};
+use serde_json::{Map, Value, json};
+
+use super::answer::Body;
+use super::error::ApiError;
+
+/// The most bytes of a form, its files included.
+pub(super) const FORM_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Whether the headers announce a form with files.
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
+    boundary(headers).is_some()
+}
+
+fn boundary(headers: &HeaderMap) -> Option<String> {
+    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    multer::parse_boundary(kind).ok()
+}
+
+/// Reads a form of at most `bytes_max` bytes, and has the headers say that it is JSON now.
+///
+/// # Errors
+///
+/// It is larger, or no form.
+///
+/// # Cancel safety
+///
+/// Dropping it loses what has come.
+pub(super) async fn read(
+    headers: &mut HeaderMap,
+    body: Body,
+    bytes_max: usize,
+) -> Result<Bytes, ApiError> {
+    let boundary = boundary(headers).unwrap_or_default();
+    let limit = SizeLimit::new().whole_stream(bytes_max as u64);
+    let constraints = Constraints::new().size_limit(limit);
+    let mut form = Multipart::with_constraints(body.into_pieces(), boundary, constraints);
+    let (mut members, mut kept) = (Map::new(), 0);
+    let said = |error: multer::Error| said(&error, bytes_max);
+    while let Some(mut field) = form.next_field().await.map_err(said)? {
+        let name = field.name().unwrap_or_default().to_owned();
+        kept += name.len();
+        let filename = field.file_name().map(str::to_owned);
+        let (mut text, mut length) = (Vec::new(), 0);
+        while let Some(piece) = field.chunk().await.map_err(said)? {
+            length += piece.len();
+            if filename.is_none() {
+                kept += piece.len();
+                if kept > BODY_BYTES_MAX {
+                    return Err(ApiError::too_large(BODY_BYTES_MAX));
+                }
+                text.extend_from_slice(&piece);
+            }
+        }
+        let value = match filename {
+            Some(filename) => json!({"filename": filename, "bytes": length}),
+            None => json!(String::from_utf8_lossy(&text)),
+        };
+        match members.get_mut(&name) {
+            None => {
+                members.insert(name, value);
+            }
+            Some(Value::Array(values)) => values.push(value),
+            Some(first) => *first = json!([first.take(), value]),
+        }
+    }
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json);
+    Ok(Value::Object(members).to_string().into())
+}
+
+/// What is wrong with a form.
+fn said(error: &multer::Error, bytes_max: usize) -> ApiError {
+    match error {
+        multer::Error::StreamSizeExceeded { .. } => ApiError::too_large(bytes_max),
+        error => ApiError::invalid_member(format!("the form can't be read: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn form(body: &'static str, bytes_max: usize) -> Result<Value, u16> {
+        let mut headers = HeaderMap::new();
+        let kind = HeaderValue::from_static("multipart/form-data; boundary=\"-x\"");
+        headers.insert(header::CONTENT_TYPE, kind);
+        assert!(is_form(&headers));
+        let pieces = body
+            .as_bytes()
+            .chunks(7)
+            .map(|piece| Ok(Bytes::from_static(piece)));
+        let body = Body::stream(futures_util::stream::iter(pieces));
+        let read = read(&mut headers, body, bytes_max).await;
+        let read = read.map_err(|error| error.problem().status)?;
+        assert_eq!(headers[header::CONTENT_TYPE], "application/json");
+        assert!(!is_form(&headers));
+        Ok(serde_json::from_slice(&read).unwrap())
+    }
+
+    const FORM: &str = "---x\r\ncontent-disposition: form-data; name=\"a\"\r\n\r\none\r\n\
+        ---x\r\ncontent-disposition: form-data; name=\"b\"\r\n\r\n1\r\n\
+        ---x\r\ncontent-disposition: form-data; name=\"b\"\r\n\r\n2\r\n\
+        ---x\r\ncontent-disposition: form-data; name=\"b\"\r\n\r\n3\r\n\
+        ---x\r\ncontent-disposition: form-data; name=\"film\"; filename=\"talk.mp4\"\r\n\
+        content-type: video/mp4\r\n\r\n123456789\r\n---x--\r\n";
+
+    #[tokio::test]
+    async fn a_form_becomes_an_object_of_its_texts_and_the_sizes_of_its_files() {
+        let film = json!({"filename": "talk.mp4", "bytes": 9});
+        let expected = json!({"a": "one", "b": ["1", "2", "3"], "film": film});
+        assert_eq!(form(FORM, 1_000).await, Ok(expected));
+    }
+
+    #[tokio::test]
+    async fn a_form_that_is_too_large_or_ends_early_is_refused() {
+        assert_eq!(form(FORM, 300).await, Err(413));
+        assert_eq!(form(&FORM[..200], 1_000).await, Err(422));
+        assert_eq!(form("---x--\r\n", 1_000).await, Ok(json!({})));
+    }
+}
