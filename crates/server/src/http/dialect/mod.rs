@@ -25,6 +25,7 @@ mod dashscope;
 mod directive;
 mod fal;
 mod files;
+mod google;
 mod heygen;
 mod hook;
 mod id;
@@ -69,6 +70,7 @@ pub(super) const DIALECTS: &[Dialect] = &[
     classic::DIALECT,
     dashscope::DIALECT,
     fal::DIALECT,
+    google::DIALECT,
     heygen::DIALECT,
     luma::DIALECT,
     openai::DIALECT,

@@ -1,0 +1,117 @@
+//! Annotations of videos: create; and their operations: read, list, cancel, remove.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::wire::operation;
+use crate::http::answer::Outcome;
+use crate::http::call::Call;
+use crate::http::dialect::id::Id;
+use crate::http::dialect::job::{self, Asked, New, request};
+use crate::http::dialect::list::{limit, page, parameter};
+use crate::http::dialect::thing::Thing;
+use crate::http::error::ApiError;
+use crate::http::json;
+use crate::http::route::Subject;
+use crate::http::seen::Seen;
+use crate::http::state::AppState;
+
+const PAGE: usize = 50;
+const PAGE_MAX: usize = 1_000;
+const TYPES: &str = "type.googleapis.com/google.cloud.videointelligence.v1.";
+
+/// An annotation.
+pub(super) const ANNOTATION: Thing = Thing {
+    kind: "google.annotation",
+    id: Id::Hex(""),
+    show: |seen| json::answer(StatusCode::OK, &body(seen)),
+};
+
+/// `POST /v1/videos:annotate`
+pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let request = request(call)?;
+    if !request["features"].is_array() {
+        return Err(ApiError::invalid_member("`features`: it is required"));
+    }
+    let new = New {
+        input: request,
+        ..New::default()
+    };
+    let asked = Asked {
+        jobs: vec![new],
+        hold: None,
+        answer: |seen| json::answer(StatusCode::OK, &body(&seen[0])),
+    };
+    job::create(state, call, &ANNOTATION, asked)
+}
+
+/// `GET /v1/projects/…/operations/{id}`
+pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    job::read(state, call, &ANNOTATION)
+}
+
+/// `POST /v1/projects/…/operations/{id}:cancel`
+pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let job = ANNOTATION.in_path(state, call)?;
+    job::end(
+        state,
+        call,
+        job.key,
+        json::answer(StatusCode::OK, &json!({})),
+    )
+}
+
+/// `DELETE /v1/projects/…/operations/{id}`
+pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let job = ANNOTATION.in_path(state, call)?;
+    job::remove(
+        state,
+        call,
+        job.key,
+        json::answer(StatusCode::OK, &json!({})),
+    )
+}
+
+/// `GET /v1/projects/…/operations`
+pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let limit = limit(call, "pageSize", PAGE, PAGE_MAX)?;
+    let token = parameter(call, "pageToken");
+    let before = token.map(|token| ANNOTATION.cursor(&token)).transpose()?;
+    let page = page(state, call, &ANNOTATION, limit, before, body);
+    let mut list = json!({"operations": page.items});
+    if let Some(last) = page.next {
+        list["nextPageToken"] = json!(ANNOTATION.id.text(last));
+    }
+    json::now(StatusCode::OK, &list)
+}
+
+/// The annotation that a request is about.
+pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
+    ANNOTATION.subject(call)
+}
+
+fn body(seen: &Seen<'_>) -> Value {
+    let request = seen.input();
+    let location = request["locationId"].as_str().unwrap_or("us-east1");
+    let id = ANNOTATION.id_of(seen);
+    let progress = json!({
+        "inputUri": request["inputUri"],
+        "progressPercent": (seen.share() * 100.0).round() as u8,
+        "startTime": seen.started_at.unwrap_or(seen.created_at),
+        "updateTime": seen.finished_at.unwrap_or(seen.now),
+    });
+    let metadata = json!({
+        "@type": format!("{TYPES}AnnotateVideoProgress"),
+        "annotationProgress": [progress],
+    });
+    let entity = json!({"entityId": "/m/0kpmf", "description": "corgi", "languageCode": "en-US"});
+    let response = json!({
+        "@type": format!("{TYPES}AnnotateVideoResponse"),
+        "annotationResults": [{
+            "inputUri": request["inputUri"],
+            "segmentLabelAnnotations": [{"entity": entity}],
+        }],
+    });
+    let name = format!("projects/abide/locations/{location}/operations/{id}");
+    operation(seen, &name, Some(metadata), response)
+}

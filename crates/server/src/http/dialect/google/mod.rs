@@ -1,0 +1,90 @@
+//! Google's long-running operations (AIP-151): annotations of videos, `https://videointelligence.googleapis.com`, and Veo's
+//! videos, on Vertex and in the developer API.
+//!
+//! An operation has no status: it is `done` or not, and then has a response or an error. What was canceled has the error of
+//! that code. There are no webhooks.
+
+mod annotation;
+mod video;
+mod wire;
+
+use abide_engine::fault::Purpose;
+
+use super::Dialect;
+use super::vendor::Vendor;
+use crate::http::access::KeyForm;
+use crate::http::route::{Counts, Handler, Meets, Row};
+
+/// All that the rest of the server knows of it.
+pub(super) const DIALECT: Dialect = Dialect {
+    name: "google",
+    rows: ROUTES,
+    words: &Vendor {
+        keys: &[KeyForm::Bearer, KeyForm::Header("x-goog-api-key")],
+        error: wire::error,
+    },
+    trees: None,
+    tell: |_| None,
+    tag: None,
+};
+
+const fn create(path: &'static str, handler: Handler) -> Row {
+    Row::post(path, handler)
+        .takes_body()
+        .meets(Meets::Create)
+        .counts(Counts::Create)
+}
+
+const fn fetch(path: &'static str) -> Row {
+    Row::post(path, video::fetch)
+        .takes_body()
+        .job(video::subject_in_body)
+        .meets(Meets::Job(Purpose::Read))
+        .counts(Counts::Read)
+}
+
+/// The routes.
+const ROUTES: &[Row] = &[
+    create("/v1/videos:annotate", annotation::create),
+    Row::get(
+        "/v1/projects/{project}/locations/{location}/operations",
+        annotation::list,
+    )
+    .counts(Counts::Refusals),
+    Row::get(
+        "/v1/projects/{project}/locations/{location}/operations/{id}",
+        annotation::read,
+    )
+    .job(annotation::subject)
+    .meets(Meets::Job(Purpose::Read))
+    .counts(Counts::Read),
+    Row::delete(
+        "/v1/projects/{project}/locations/{location}/operations/{id}",
+        annotation::delete,
+    )
+    .job(annotation::subject)
+    .meets(Meets::Job(Purpose::Write)),
+    Row::post(
+        "/v1/projects/{project}/locations/{location}/operations/{id}:cancel",
+        annotation::cancel,
+    )
+    .job(annotation::subject)
+    .meets(Meets::Job(Purpose::Write)),
+    create(
+        "/v1beta1/publishers/google/models/{model}:predictLongRunning",
+        video::create,
+    ),
+    fetch("/v1beta1/publishers/google/models/{model}:fetchPredictOperation"),
+    create(
+        "/v1beta1/projects/{project}/locations/{location}/publishers/google/models/{model}:predictLongRunning",
+        video::create,
+    ),
+    fetch(
+        "/v1beta1/projects/{project}/locations/{location}/publishers/google/models/{model}:fetchPredictOperation",
+    ),
+    create("/v1beta/models/{model}:predictLongRunning", video::create),
+    Row::get("/v1beta/models/{model}/operations/{id}", video::read)
+        .job(video::subject)
+        .meets(Meets::Job(Purpose::Read))
+        .counts(Counts::Read),
+];
