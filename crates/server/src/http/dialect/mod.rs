@@ -39,6 +39,7 @@ mod stream;
 mod syncso;
 mod thing;
 mod vendor;
+mod xai;
 
 use super::door::Words;
 use super::route::Row;
@@ -77,6 +78,7 @@ pub(super) const DIALECTS: &[Dialect] = &[
     replicate::DIALECT,
     runway::DIALECT,
     syncso::DIALECT,
+    xai::DIALECT,
 ];
 
 impl Dialect {

@@ -1,0 +1,43 @@
+//! xAI: videos, `https://api.x.ai`.
+//!
+//! A read is a `202` until the video has ended. There are no lists, no cancel and no webhooks.
+
+mod video;
+
+use abide_engine::fault::Purpose;
+
+use super::Dialect;
+use super::vendor::Vendor;
+use crate::http::access::KeyForm;
+use crate::http::route::{Counts, Meets, Row};
+
+/// All that the rest of the server knows of it.
+pub(super) const DIALECT: Dialect = Dialect {
+    name: "xai",
+    rows: ROUTES,
+    words: &Vendor {
+        keys: &[KeyForm::Bearer],
+        error: video::error,
+    },
+    trees: None,
+    tell: |_| None,
+    tag: None,
+};
+
+const fn create(path: &'static str) -> Row {
+    Row::post(path, video::create)
+        .takes_body()
+        .meets(Meets::Create)
+        .counts(Counts::Create)
+}
+
+/// The routes.
+const ROUTES: &[Row] = &[
+    create("/v1/videos/generations"),
+    create("/v1/videos/edits"),
+    create("/v1/videos/extensions"),
+    Row::get("/v1/videos/{id}", video::read)
+        .job(video::subject)
+        .meets(Meets::Job(Purpose::Read))
+        .counts(Counts::Read),
+];
