@@ -20,6 +20,7 @@
 //! | [`vendor`] | its words: keys and errors |
 
 mod assemblyai;
+mod azure;
 mod classic;
 mod dashscope;
 mod directive;
@@ -68,6 +69,7 @@ pub(super) struct Dialect {
 /// All of them.
 pub(super) const DIALECTS: &[Dialect] = &[
     assemblyai::DIALECT,
+    azure::DIALECT,
     classic::DIALECT,
     dashscope::DIALECT,
     fal::DIALECT,

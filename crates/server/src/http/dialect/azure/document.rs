@@ -1,0 +1,146 @@
+//! Translations of documents: create, read, list, cancel, and the documents of one.
+
+use abide_wire::Status;
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::wire::{VERSION, located, paced, version};
+use crate::http::answer::{Answer, Outcome, empty};
+use crate::http::base::Base;
+use crate::http::call::Call;
+use crate::http::dialect::files;
+use crate::http::dialect::id::Id;
+use crate::http::dialect::job::{self, Asked, New, failure, request};
+use crate::http::dialect::list::{limit, parameter, window};
+use crate::http::dialect::thing::{Thing, seen};
+use crate::http::error::ApiError;
+use crate::http::json;
+use crate::http::route::Subject;
+use crate::http::seen::Seen;
+use crate::http::state::AppState;
+
+const PAGE: usize = 50;
+const PATH: &str = "/translator/document/batches";
+const WORDS: [&str; 5] = ["NotStarted", "Running", "Succeeded", "Failed", "Cancelled"];
+
+/// A translation of documents.
+const TRANSLATION: Thing = Thing {
+    kind: "azure.document",
+    id: Id::Uuid,
+    show,
+};
+
+/// `POST /translator/document/batches`
+pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let version = version(call)?;
+    let request = request(call)?;
+    if request["inputs"].as_array().is_none_or(Vec::is_empty) {
+        return Err(ApiError::invalid_member("`inputs`: one is required"));
+    }
+    let new = New {
+        input: request,
+        notes: Map::from_iter([(VERSION.to_owned(), version.into())]),
+        ..New::default()
+    };
+    let asked = Asked {
+        jobs: vec![new],
+        hold: None,
+        answer: |seen| {
+            let path = format!("{PATH}/{}", TRANSLATION.id_of(&seen[0]));
+            located(empty(StatusCode::ACCEPTED), &seen[0], &path)
+        },
+    };
+    job::create(state, call, &TRANSLATION, asked)
+}
+
+/// `GET /translator/document/batches/{id}`
+pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    job::read(state, call, &TRANSLATION)
+}
+
+/// `DELETE /translator/document/batches/{id}`
+pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    job::cancel(state, call, &TRANSLATION)
+}
+
+/// `GET /translator/document/batches`
+pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let version = version(call)?;
+    let number = |name: &str, default| {
+        let found = parameter(call, name).map_or(Ok(default), |text| text.parse::<usize>());
+        found.map_err(|_| ApiError::invalid_member(format!("in the query: `{name}` is no number")))
+    };
+    let (skip, top) = (number("skip", 0)?, number("top", usize::MAX)?);
+    let size = limit(call, "maxpagesize", PAGE, PAGE)?.min(top);
+    let (translations, has_more) = window(state, call, &TRANSLATION, (skip, size), body)?;
+    let mut list = json!({"value": translations});
+    if has_more && top > size {
+        let rest = match top {
+            usize::MAX => String::new(),
+            top => format!("&top={}", top - size),
+        };
+        let base = Base::of(call);
+        list["nextLink"] = json!(format!(
+            "{}{PATH}?{VERSION}={version}&maxpagesize={size}&skip={}{rest}",
+            base.as_str(),
+            skip + size
+        ));
+    }
+    json::now(StatusCode::OK, &list)
+}
+
+/// `GET /translator/document/batches/{id}/documents`: there is one.
+pub(super) fn documents(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let job = TRANSLATION.in_path(state, call)?;
+    let document = seen(state, &Base::of(call), &job, document);
+    json::now(StatusCode::OK, &json!({"value": [document]}))
+}
+
+/// The translation that a request is about.
+pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
+    TRANSLATION.subject(call)
+}
+
+fn show(seen: &Seen<'_>) -> Answer {
+    paced(json::answer(StatusCode::OK, &body(seen)), seen)
+}
+
+fn body(seen: &Seen<'_>) -> Value {
+    let count = |status: Status| u8::from(*seen.status == status);
+    let mut body = json!({
+        "id": TRANSLATION.id_of(seen),
+        "createdDateTimeUtc": seen.created_at,
+        "lastActionDateTimeUtc": seen.finished_at.or(seen.started_at).unwrap_or(seen.created_at),
+        "status": seen.word(&WORDS),
+        "summary": {
+            "total": 1,
+            "notYetStarted": count(Status::Pending),
+            "inProgress": count(Status::Running),
+            "success": count(Status::Completed),
+            "failed": count(Status::Failed),
+            "cancelled": count(Status::Canceled),
+            "totalCharacterCharged": 0,
+        },
+    });
+    if let Some((code, message)) = failure(seen) {
+        body["error"] = json!({"code": code, "message": message});
+    }
+    body
+}
+
+fn document(seen: &Seen<'_>) -> Value {
+    let request = seen.input();
+    let input = &request["inputs"][0];
+    let mut document = body(seen);
+    document["sourcePath"] = input["source"]["sourceUrl"].clone();
+    document["to"] = input["targets"][0]["language"].clone();
+    document["progress"] = json!(seen.share());
+    document["characterCharged"] = json!(0);
+    if seen.result.is_some() {
+        document["path"] = json!(files::url(seen, "txt"));
+    }
+    if let Some(members) = document.as_object_mut() {
+        members.remove("summary");
+    }
+    document
+}

@@ -1,0 +1,75 @@
+//! Azure's long-running operations: document translation and video translation,
+//! `https://NAME.cognitiveservices.azure.com`.
+//!
+//! A create says in `Operation-Location` where its operation is read; a read says in `Retry-After` when to read again. Videos
+//! are named by the client, so theirs are found by looking through its jobs. There are no webhooks.
+
+mod document;
+mod video;
+mod wire;
+
+use abide_engine::fault::Purpose;
+
+use super::Dialect;
+use super::vendor::Vendor;
+use crate::http::access::KeyForm;
+use crate::http::route::{Counts, Meets, Row};
+
+/// All that the rest of the server knows of it.
+pub(super) const DIALECT: Dialect = Dialect {
+    name: "azure",
+    rows: ROUTES,
+    words: &Vendor {
+        keys: &[
+            KeyForm::Header("ocp-apim-subscription-key"),
+            KeyForm::Bearer,
+        ],
+        error: wire::error,
+    },
+    trees: None,
+    tell: |_| None,
+    tag: None,
+};
+
+/// The routes.
+const ROUTES: &[Row] = &[
+    Row::post("/translator/document/batches", document::create)
+        .takes_body()
+        .meets(Meets::Create)
+        .counts(Counts::Create),
+    Row::get("/translator/document/batches", document::list).counts(Counts::Refusals),
+    Row::get("/translator/document/batches/{id}", document::read)
+        .job(document::subject)
+        .meets(Meets::Job(Purpose::Read))
+        .counts(Counts::Read),
+    Row::delete("/translator/document/batches/{id}", document::cancel)
+        .job(document::subject)
+        .meets(Meets::Job(Purpose::Write)),
+    Row::get(
+        "/translator/document/batches/{id}/documents",
+        document::documents,
+    )
+    .counts(Counts::Refusals),
+    Row::put("/videotranslation/translations/{name}", video::create)
+        .takes_body()
+        .meets(Meets::Create)
+        .counts(Counts::Create),
+    Row::get("/videotranslation/translations/{name}", video::read).counts(Counts::Read),
+    Row::delete("/videotranslation/translations/{name}", video::delete),
+    Row::put(
+        "/videotranslation/translations/{name}/iterations/{iteration}",
+        video::create,
+    )
+    .takes_body()
+    .meets(Meets::Create)
+    .counts(Counts::Create),
+    Row::get(
+        "/videotranslation/translations/{name}/iterations/{iteration}",
+        video::read,
+    )
+    .counts(Counts::Read),
+    Row::get("/videotranslation/operations/{id}", video::operation)
+        .job(video::subject)
+        .meets(Meets::Job(Purpose::Read))
+        .counts(Counts::Read),
+];
