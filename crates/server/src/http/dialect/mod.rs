@@ -24,6 +24,7 @@ mod azure;
 mod classic;
 mod dashscope;
 mod directive;
+mod elevenlabs;
 mod fal;
 mod files;
 mod google;
@@ -72,6 +73,7 @@ pub(super) const DIALECTS: &[Dialect] = &[
     azure::DIALECT,
     classic::DIALECT,
     dashscope::DIALECT,
+    elevenlabs::DIALECT,
     fal::DIALECT,
     google::DIALECT,
     heygen::DIALECT,

@@ -1,0 +1,29 @@
+//! How `ElevenLabs` writes an error, and what its objects have in common.
+
+use abide_wire::Problem;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::http::answer::Answer;
+use crate::http::dialect::job::why;
+use crate::http::dialect::vendor::message;
+use crate::http::json;
+use crate::http::seen::Seen;
+
+/// `{detail: {status, message}}`; of a wrong request, `{detail: […]}`.
+pub(super) fn error(problem: &Problem) -> Answer {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let message = message(problem);
+    let detail = match problem.status {
+        422 => json!([{"loc": ["body"], "msg": message, "type": "value_error"}]),
+        _ => json!({"status": problem.code, "message": message}),
+    };
+    json::answer(status, &json!({"detail": detail}))
+}
+
+/// Why a project or a language failed: `{code, message, retryable}`.
+pub(super) fn failed(seen: &Seen<'_>) -> Option<Value> {
+    let (code, message) = why(seen)?;
+    let retryable = seen.error.is_some_and(|error| error.retryable);
+    Some(json!({"code": code, "message": message, "retryable": retryable}))
+}
