@@ -439,10 +439,16 @@ impl Core {
             "test" => {
                 core.run(async move { Ok(Ended::Delivery(Box::new(webhooks.test(&id).await?))) })
             }
-            "replay" => {
+            "replay" | "replay_delivered" => {
+                let delivered = call == "replay_delivered";
                 let since = body.as_deref().map(str::parse::<Timestamp>).transpose();
                 let since = since.map_err(usage)?;
-                core.run(async move { webhooks.replay(&id, since).await.map(Ended::Replayed) })
+                core.run(async move {
+                    webhooks
+                        .replay(&id, since, delivered)
+                        .await
+                        .map(Ended::Replayed)
+                })
             }
             "deliveries" => core.run(async move {
                 let page = webhooks.deliveries(&id, body.as_deref()).await?;

@@ -881,9 +881,9 @@ class Endpoints:
         """Sends an endpoint an event that is of no job."""
         return self._call("test", id)  # type: ignore[no-any-return]
 
-    def replay(self, id: str, since: datetime | None = None) -> dict[str, Any]:
-        """Sends an endpoint again what was held or failed."""
-        return self._call("replay", id, _instant(since))  # type: ignore[no-any-return]
+    def replay(self, id: str, since: datetime | None = None, *, delivered: bool = False) -> dict[str, Any]:
+        """Sends an endpoint again what was held or failed; what was delivered, too, if that is set."""
+        return self._call("replay_delivered" if delivered else "replay", id, _instant(since))  # type: ignore[no-any-return]
 
     def deliveries(self, id: str, page: str | None = None) -> dict[str, Any]:
         """A page of an endpoint's deliveries, the newest first."""
@@ -934,9 +934,9 @@ class AsyncEndpoints:
         """Sends an endpoint an event that is of no job."""
         return await self._call("test", id)  # type: ignore[no-any-return]
 
-    async def replay(self, id: str, since: datetime | None = None) -> dict[str, Any]:
-        """Sends an endpoint again what was held or failed."""
-        return await self._call("replay", id, _instant(since))  # type: ignore[no-any-return]
+    async def replay(self, id: str, since: datetime | None = None, *, delivered: bool = False) -> dict[str, Any]:
+        """Sends an endpoint again what was held or failed; what was delivered, too, if that is set."""
+        return await self._call("replay_delivered" if delivered else "replay", id, _instant(since))  # type: ignore[no-any-return]
 
     async def deliveries(self, id: str, page: str | None = None) -> dict[str, Any]:
         """A page of an endpoint's deliveries, the newest first."""
