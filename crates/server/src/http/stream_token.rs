@@ -31,7 +31,7 @@ const TTL_MAX: Duration = Duration::from_mins(10);
 /// What the signature is for, so that it is no other's.
 const PURPOSE: &str = "stream-token";
 /// The parameter that carries it.
-const PARAMETER: &str = "token";
+pub(super) const PARAMETER: &str = "token";
 
 /// The routes.
 pub(super) const ROUTES: &[Row] = &[Row::post("/v1/stream-tokens", create)

@@ -19,7 +19,7 @@ pub(super) use pages::ROUTES as PAGES;
 use std::collections::BTreeMap;
 
 use utoipa::openapi::path::PathItem;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     Components, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathsBuilder,
@@ -28,6 +28,7 @@ use utoipa::openapi::{
 use abide_wire::{Event, Problem};
 
 use super::route::{Row, Schemas, named};
+use super::stream_token::PARAMETER;
 
 /// What stands above everything.
 const ABOUT: &str = "Long-running jobs, and every way to learn of their end without wasting a request or a second: \
@@ -111,6 +112,9 @@ fn components(schemas: Schemas, has_keys: bool) -> Components {
     if has_keys {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         components.add_security_scheme("key", SecurityScheme::Http(bearer));
+        let token =
+            ApiKeyValue::with_description(PARAMETER, "A token of `POST /v1/stream-tokens`.");
+        components.add_security_scheme("token", SecurityScheme::ApiKey(ApiKey::Query(token)));
     }
     components
 }

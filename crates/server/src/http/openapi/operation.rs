@@ -71,6 +71,9 @@ pub(super) fn of(row: &Row, tag: &str, has_keys: bool, schemas: &mut Schemas) ->
     }
     if has_keys && !row.door.is_open() {
         operation = operation.security(SecurityRequirement::new("key", [] as [&str; 0]));
+        if row.takes_token {
+            operation = operation.security(SecurityRequirement::new("token", [] as [&str; 0]));
+        }
     }
     operation.build()
 }
