@@ -7,7 +7,7 @@
 
 #![expect(
     clippy::print_stdout,
-    reason = "an example's log is for whoever runs it"
+    reason = "an example's log is for the person who runs it"
 )]
 
 use std::path::Path;
@@ -281,7 +281,7 @@ async fn a_create_that_is_sent_twice(server: &TestServer) -> Done {
 }
 
 async fn a_deadline_and_another_process(server: &TestServer) -> Done {
-    chapter("A deadline ends the wait, not the job; whoever has the token goes on");
+    chapter("A deadline ends the wait, not the job; the token's holder goes on");
     let job = server.client().create(lasting(2 * SHORT)).await?;
     let error = job.wait().deadline(SHORT / 2).await;
     let error = error.expect_err("the job takes longer");

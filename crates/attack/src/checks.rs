@@ -216,7 +216,7 @@ pub(super) const ALL: &[Check] = &[
     },
     Check {
         name: "slow_body",
-        expected: "a body that drips is given up on, and keeps nobody else waiting",
+        expected: "a body that drips is given up on, and keeps no other request waiting",
         run: |field| Box::pin(field.slow_body()),
     },
 ];

@@ -42,8 +42,8 @@ pub(crate) struct Setup {
 
 impl Setup {
     /// A number of connections, cut to what the system lets a process have open.
-    pub(crate) fn connections(&self, wish: usize) -> usize {
-        wish.min(self.open_files.saturating_sub(500))
+    pub(crate) fn connections(&self, wanted: usize) -> usize {
+        wanted.min(self.open_files.saturating_sub(500))
     }
 
     /// The larger number, or the smaller where it must be quick.

@@ -34,8 +34,8 @@ pub(crate) fn cores() -> u32 {
 /// Raises the limit of open files as far as the system lets us, and says how many there may be.
 pub(crate) fn raise_open_files() -> usize {
     let limit = getrlimit(Resource::Nofile);
-    let wish = 262_144;
-    for most in [Some(wish), limit.maximum] {
+    let wanted = 262_144;
+    for most in [Some(wanted), limit.maximum] {
         let raised = Rlimit {
             current: most,
             maximum: limit.maximum.max(most),
@@ -44,7 +44,7 @@ pub(crate) fn raise_open_files() -> usize {
             break;
         }
     }
-    let now = getrlimit(Resource::Nofile).current.unwrap_or(wish);
+    let now = getrlimit(Resource::Nofile).current.unwrap_or(wanted);
     usize::try_from(now).unwrap_or(usize::MAX)
 }
 

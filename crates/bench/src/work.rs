@@ -1,4 +1,4 @@
-//! Bits of the server's work, so many times, in this process and without a socket: for counting instructions and for holding
+//! Bits of the server's work, repeated, in this process and without a socket: for counting instructions and for holding
 //! more connections than a process may have files open.
 //!
 //! What is counted is the same on a busy machine as on an idle one. Run twice with different counts, the difference is what each one costs.
@@ -170,7 +170,7 @@ impl House {
         connection(pipe, self.gate.clone(), CancellationToken::new()).await;
     }
 
-    /// Has so many connections held, ends that, and says what memory each took.
+    /// Has `count` connections held, ends that, and says what memory each took.
     async fn hold(&self, request: &[u8], count: usize, end: &[u8]) -> anyhow::Result<f64> {
         let request = Bytes::copy_from_slice(request);
         let answers = Arc::new(AtomicU64::new(0));

@@ -63,7 +63,7 @@ pub(crate) fn line(job: &Job) -> String {
     parts.join("  ").trim_end().to_owned()
 }
 
-/// What there is to say of a job beside its status: how far it is, what is wrong, how long it took.
+/// What to say of a job beside its status: how far it is, what is wrong, how long it took.
 pub(crate) fn remark(job: &Job) -> Option<String> {
     if let Some(problem) = &job.error {
         return Some(problem_line(problem));

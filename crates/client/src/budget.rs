@@ -71,7 +71,7 @@ const WATCH_EACH: Duration = Duration::from_millis(1);
 const BEARABLE_MIN: f64 = 0.05;
 
 impl Budget {
-    /// So many requests a second, and as many at once as a second has, but at least one. A rate that isn't a positive
+    /// That many requests a second, and as many at once as a second has, but at least one. A rate that isn't a positive
     /// number counts as one a second.
     #[must_use]
     pub fn per_second(rate: f64) -> Self {

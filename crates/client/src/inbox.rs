@@ -16,7 +16,7 @@ const REMEMBERED_MAX: usize = 1_024;
 /// the [`Webhook`](crate::strategy::Webhook) strategy listen.
 ///
 /// Cloning gives another handle to the same inbox. Pushes may come doubled, late, out of order and early: only a newer
-/// revision is news, an ended job never changes, and the latest state of jobs that nobody waits for yet is remembered
+/// revision is news, an ended job never changes, and the latest state of jobs without a wait yet is remembered
 /// for up to 1,024 of them.
 #[derive(Clone, Default)]
 pub struct Inbox(Arc<Mutex<State>>);

@@ -21,7 +21,7 @@
 //! # }
 //! ```
 //!
-//! # What there is
+//! # What is in it
 //!
 //! | to | use |
 //! |---|---|

@@ -65,7 +65,7 @@ impl Memory {
         self.with(|state| state.only_polls = true);
     }
 
-    /// A status that nobody knows was seen; whether for the first time.
+    /// An unknown status was seen; whether for the first time.
     pub(crate) fn note_word(&self, word: &str) -> bool {
         self.with(|state| {
             let room = state.unknown_words.len() < UNKNOWN_WORDS_MAX;
@@ -78,7 +78,7 @@ impl Memory {
         self.with(|state| state.rtt)
     }
 
-    /// A request that wasn't held took so long.
+    /// Notes how long a request took that wasn't held.
     pub(crate) fn note_rtt(&self, took: Duration) {
         self.with(|state| match state.rtt {
             None => {

@@ -79,7 +79,7 @@ impl Report {
         self.requests.saturating_sub(1)
     }
 
-    /// How much later than the half of a round trip that nobody can do without; none where the detection delay or the
+    /// How much later than half a round trip, which no client can do without; none where the detection delay or the
     /// round trip isn't known.
     #[must_use]
     pub fn excess_delay(&self) -> Option<Duration> {

@@ -106,7 +106,7 @@ impl RetryPolicy {
         self
     }
 
-    /// The pause before the next attempt, after that many failures in a row. `share` is luck, from 0 up to 1.
+    /// The pause before the next attempt, after that many failures in a row. `share` is the jitter's random share, from 0 up to 1.
     pub(crate) fn pause(&self, failures: u32, hint: Option<Duration>, share: f64) -> Duration {
         let steps = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
         let ceiling =
@@ -118,8 +118,8 @@ impl RetryPolicy {
         }
     }
 
-    /// A server's wish as we follow it: not longer than believed, and a little later each time by luck, so that all who
-    /// heard the same wish don't come at once.
+    /// A server's `Retry-After` as we follow it: not longer than believed, and later by a random share, so that all clients
+    /// that got the same answer don't come at once.
     pub(crate) fn floor(&self, hint: Duration, share: f64) -> Duration {
         let hint = hint.min(self.hint_max);
         let late = hint.as_secs_f64() * 0.1 * share;
@@ -187,13 +187,13 @@ pub(crate) fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
             return Some(Duration::from_millis(millis));
         }
     }
-    let wish = text("retry-after")?.trim();
-    if let Ok(seconds) = wish.parse::<f64>() {
+    let sent = text("retry-after")?.trim();
+    if let Ok(seconds) = sent.parse::<f64>() {
         let sound = seconds.is_finite() && seconds >= 0.0;
-        // A wish beyond all measure is a wish nevertheless; the policy bounds it.
+        // A value beyond all measure is a value nevertheless; the policy bounds it.
         return sound.then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
     }
-    let until = httpdate::parse_http_date(wish).ok()?;
+    let until = httpdate::parse_http_date(sent).ok()?;
     let now = httpdate::parse_http_date(text("date")?.trim()).ok()?;
     Some(until.duration_since(now).unwrap_or_default())
 }

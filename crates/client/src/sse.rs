@@ -157,7 +157,7 @@ pub(crate) enum Opened {
     Over,
     /// There is no such stream, or what answers is none.
     Absent,
-    /// There are so many streams already that this wait does better without.
+    /// Enough streams are open already; this wait does better without.
     Crowded,
 }
 
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_wish_to_stay_away_has_a_floor_and_a_ceiling() {
-        for (wish, expected) in [
+        for (text, expected) in [
             ("", RETRY),
             ("retry: 5000\n", Duration::from_secs(5)),
             ("retry: 0\n", RETRY_MIN),
@@ -308,8 +308,8 @@ mod tests {
             ("retry: soon\n", RETRY),
         ] {
             let mut decoder = Decoder::default();
-            decoder.push(wish.as_bytes()).unwrap();
-            assert_eq!(decoder.retry(), expected, "{wish:?}");
+            decoder.push(text.as_bytes()).unwrap();
+            assert_eq!(decoder.retry(), expected, "{text:?}");
         }
     }
 

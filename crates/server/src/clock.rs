@@ -4,7 +4,7 @@
 //! instants on the wire. There are three sorts:
 //!
 //! - **real**: the system's time;
-//! - **scaled**: the system's time at the start, and from then on so many times faster (`--speed 60`);
+//! - **scaled**: the system's time at the start, and from then on faster by a factor (`--speed 60`);
 //! - **manual**: stands still until it is advanced (`--clock manual`, `POST /v1/clock/advance`).
 //!
 //! None ever goes back: not where the system's does, which real time follows [forward](Clock::follow) alone, and not over a restart,
@@ -81,7 +81,7 @@ impl Clock {
         Self::scaled(NonZeroU32::MIN)
     }
 
-    /// Begins with the system's time and runs so many times faster.
+    /// Begins with the system's time and runs `speed` times faster.
     #[must_use]
     pub fn scaled(speed: NonZeroU32) -> Self {
         Self::of_system(wall, speed)
@@ -101,7 +101,7 @@ impl Clock {
         )
     }
 
-    /// Begins with that instant and runs so many times faster than tokio's time. For tests that print instants.
+    /// Begins with that instant and runs `speed` times faster than tokio's time. For tests that print instants.
     #[must_use]
     pub fn running(start: Timestamp, speed: NonZeroU32) -> Self {
         Self::new(Sort::Running { speed }, start, None)
@@ -224,7 +224,7 @@ impl Clock {
         }
     }
 
-    /// Waits so long by the clock: [`sleep_until`](Self::sleep_until) that much later than now.
+    /// Waits that long by the clock: [`sleep_until`](Self::sleep_until) that much later than now.
     ///
     /// # Cancel safety
     ///
@@ -233,7 +233,7 @@ impl Clock {
         self.sleep_until(self.now() + length).await;
     }
 
-    /// Bounds how long a connection is kept waiting: so long by the machine's time, whatever the clock's speed, or until a
+    /// Bounds how long a connection is kept waiting: that long by the machine's time, whatever the clock's speed, or until a
     /// manual clock has been advanced by as much.
     ///
     /// # Cancel safety

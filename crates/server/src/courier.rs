@@ -3,8 +3,8 @@
 //! It writes no state. What becomes of a delivery goes back into the loop as a command and is journaled like any
 //! other fact; until then the delivery counts as not sent, and after a restart it is sent again under the same id.
 //!
-//! It holds no queue either. What is due waits in the engine, which hands out only what may be sent at once: so many
-//! exchanges with one receiver, so many in all, none while a receiver's breaker is open.
+//! It holds no queue either. What is due waits in the engine, which hands out only what may be sent at once: a bounded
+//! number of exchanges with one receiver and in all, and none while a receiver's breaker is open.
 
 pub mod answers;
 pub mod connect;

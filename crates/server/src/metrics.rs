@@ -61,7 +61,7 @@ metrics! {
         "Time from a request's head to its answer's, held requests aside";
     end_to_wake_seconds: Histograms<ChannelLabels> = seconds_by(|| seconds(0.000_5)),
         "end_to_wake" in Seconds,
-        "Time from a job's end to the moment at which somebody who waited for it is answered";
+        "Time from a job's end to the answer to a client that waited for it";
     batch_entries: Histogram = Histogram::new(exponential_buckets(1.0, 2.0, 13)),
         "journal_batch_entries", "Entries in one append to the journal";
     append_seconds: Histogram = seconds(0.000_05),
@@ -98,7 +98,7 @@ metrics! {
         "webhook_endpoints", "Endpoints of webhooks of every sort";
     webhook_endpoints_disabled: Gauge,
         "webhook_endpoints_disabled",
-        "Endpoints of webhooks that aren't called until somebody enables them";
+        "Endpoints of webhooks that are disabled until they are enabled by hand";
     webhook_breakers_open: Gauge,
         "webhook_breakers_open",
         "Endpoints of webhooks that aren't called for a while because they failed or asked for time";
@@ -146,7 +146,7 @@ pub struct Levels {
     pub streams: usize,
     /// Commands that wait for the loop.
     pub commands_waiting: usize,
-    /// What there is of webhooks.
+    /// Counts of webhooks.
     pub webhooks: WebhookCounts,
     /// The bytes of records, and their limit.
     pub stored_bytes: [usize; 2],

@@ -100,7 +100,7 @@ impl Scenario {
         let simulate = Simulate::deserialize(table).map_err(|error| error.to_string())?;
         simulate.validate()?;
         if simulate.key.is_some() {
-            return Err("`key` would give every job the same fate; set it on a job".to_owned());
+            return Err("`key` would have every job run alike; set it on a job".to_owned());
         }
         Ok(Self {
             name: name.to_owned(),

@@ -5,7 +5,7 @@ use abide::schedule::planner::{Ladder, Terms, solve};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// The prices at which the frontier is computed, in seconds per request: so many to each factor of ten.
+/// The prices at which the frontier is computed, in seconds per request: powers of ten, and the prices per decade.
 const PRICE_SPAN: (i32, i32) = (-4, 4);
 const PRICES_PER_DECADE: i32 = 12;
 
@@ -101,7 +101,7 @@ impl Bound {
         })
     }
 
-    /// The least delay in seconds at so many requests per job; infinite below the fewest there can be.
+    /// The least delay in seconds at that number of requests per job; infinite below the fewest possible.
     #[must_use]
     pub fn delay_at(&self, requests: f64) -> f64 {
         let frontier = self.frontier();

@@ -70,22 +70,22 @@ static KNOWN: [KnownClient; 12] = [
     KnownClient {
         name: "aws-waiter",
         about: "Smithy waiters: at once, then whole seconds between 2 s and a doubling bound of up to 120 s",
-        pause: |n, luck| {
+        pause: |n, rng| {
             at_once(n, |k| {
                 let bound = grown(2.0, 2.0, k, 120.0) as u32;
-                f64::from(luck.random_range(2..=bound.max(2)))
+                f64::from(rng.random_range(2..=bound.max(2)))
             })
         },
     },
     KnownClient {
         name: "google-go",
         about: "Google Go operations: at once, then anything up to a doubling bound of up to 60 s",
-        pause: |n, luck| at_once(n, |k| luck.random::<f64>() * grown(1.0, 2.0, k, 60.0)),
+        pause: |n, rng| at_once(n, |k| rng.random::<f64>() * grown(1.0, 2.0, k, 60.0)),
     },
     KnownClient {
         name: "google-python",
         about: "Google Python operations: at once, then anything up to a bound that grows × 1.5 up to 20 s",
-        pause: |n, luck| at_once(n, |k| luck.random::<f64>() * grown(1.0, 1.5, k, 20.0)),
+        pause: |n, rng| at_once(n, |k| rng.random::<f64>() * grown(1.0, 1.5, k, 20.0)),
     },
     KnownClient {
         name: "google-java",
@@ -124,7 +124,7 @@ impl Schedule for KnownClient {
     fn begin(&self, start: &Start) -> Box<dyn Cursor> {
         Box::new(Walk {
             client: *self,
-            luck: ChaCha8Rng::seed_from_u64(start.seed),
+            rng: ChaCha8Rng::seed_from_u64(start.seed),
             polls: 0,
         })
     }
@@ -133,13 +133,13 @@ impl Schedule for KnownClient {
 #[derive(Debug)]
 struct Walk {
     client: KnownClient,
-    luck: ChaCha8Rng,
+    rng: ChaCha8Rng,
     polls: u32,
 }
 
 impl Cursor for Walk {
     fn next(&mut self, seen: &Seen) -> Option<Duration> {
-        let pause = (self.client.pause)(self.polls, &mut self.luck);
+        let pause = (self.client.pause)(self.polls, &mut self.rng);
         self.polls = self.polls.saturating_add(1);
         Some(seen.elapsed.saturating_add(Duration::from_secs_f64(pause)))
     }

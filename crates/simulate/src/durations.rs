@@ -5,8 +5,8 @@ use abide_wire::DurationLaw;
 /// How finely a law is tabulated.
 const POINTS: usize = 20_000;
 
-/// At how many instants a bound may place its polls: one for each of so many equal shares of the jobs, and in the thin
-/// tail one wherever time has grown by so much.
+/// The instants at which a bound may place its polls: one for each equal share of the jobs, and in the thin tail one
+/// wherever time has grown by [`TAIL_STEP`].
 const CANDIDATES: usize = 4_000;
 const TAIL_STEP: f64 = 1.002;
 

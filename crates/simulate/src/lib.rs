@@ -14,7 +14,7 @@
 //! let population = Population::of(&"lognormal:20s:0.5".parse()?);
 //! let jobs = population.draw(7, 200);
 //!
-//! // What could be reached by whoever knew these durations, but not which job has which.
+//! // The best that a schedule could do that knew these durations, but not which job has which.
 //! let durations: Vec<Duration> = jobs.iter().map(|job| job.duration).collect();
 //! let bound = Bound::new(&Population::like(&durations), world.round_trip());
 //!

@@ -97,16 +97,16 @@ impl Population {
     /// Draws jobs; the same seed gives the same ones.
     #[must_use]
     pub fn draw(&self, seed: u64, count: usize) -> Vec<Job> {
-        let mut luck = ChaCha8Rng::seed_from_u64(seed);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
         (0..count)
             .map(|_| {
-                let group = &self.groups[luck.random_range(0..self.groups.len())];
-                group.job(luck.random())
+                let group = &self.groups[rng.random_range(0..self.groups.len())];
+                group.job(rng.random())
             })
             .collect()
     }
 
-    /// About `count` jobs at evenly spaced quantiles, in ascending order: a fair sample without luck, for schedules that
+    /// About `count` jobs at evenly spaced quantiles, in ascending order: a fair sample without chance, for schedules that
     /// don't learn.
     #[must_use]
     pub fn even(&self, count: usize) -> Vec<Job> {

@@ -111,19 +111,19 @@ impl World {
         self.rtt
     }
 
-    /// Waits for the jobs one after the other. The same seed gives each job the same luck in every world, so that two
+    /// Waits for the jobs one after the other. The same seed gives each job the same draws in every world, so that two
     /// worlds can be compared job by job.
     #[must_use]
     pub fn run(&self, schedule: &dyn Schedule, jobs: &[Job], seed: u64) -> Run {
-        let mut luck = ChaCha8Rng::seed_from_u64(seed);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let spent = jobs
             .iter()
             .map(|job| {
-                let mut pacer = Pacer::new(schedule, &self.start(job, luck.random()));
+                let mut pacer = Pacer::new(schedule, &self.start(job, rng.random()));
                 self.wait(
                     &mut pacer,
                     job,
-                    &mut ChaCha8Rng::seed_from_u64(luck.random()),
+                    &mut ChaCha8Rng::seed_from_u64(rng.random()),
                 )
             })
             .collect();
@@ -174,16 +174,16 @@ impl World {
     }
 
     /// Waits for one job; the instants are the server's, and the client's count from acceptance is the same.
-    fn wait(&self, pacer: &mut Pacer, job: &Job, luck: &mut ChaCha8Rng) -> Spent {
+    fn wait(&self, pacer: &mut Pacer, job: &Job, rng: &mut ChaCha8Rng) -> Spent {
         let end = job.duration;
         let half = self.rtt / 2;
         let push_at = self
             .push_loss
-            .filter(|share| luck.random::<f64>() >= *share)
+            .filter(|share| rng.random::<f64>() >= *share)
             .map(|_| end.saturating_add(half));
         let mut seen = Seen::at(half).rtt(self.rtt);
         if let Estimates::Once(sigma) | Estimates::Fresh(sigma) = self.estimates {
-            seen = seen.remaining(Some(estimate(end.as_secs_f64(), sigma, luck)));
+            seen = seen.remaining(Some(estimate(end.as_secs_f64(), sigma, rng)));
         }
         let mut after = Duration::ZERO;
         while seen.polls < JOB_POLLS_MOST {
@@ -219,7 +219,7 @@ impl World {
             seen.not_before = self.floor.map(|floor| known.saturating_add(floor));
             seen.remaining = match self.estimates {
                 Estimates::Fresh(sigma) => {
-                    Some(estimate((end - sampled).as_secs_f64(), sigma, luck))
+                    Some(estimate((end - sampled).as_secs_f64(), sigma, rng))
                 }
                 _ => None,
             };
@@ -311,15 +311,15 @@ impl Run {
 }
 
 /// What a server of this error says of what remains.
-fn estimate(seconds: f64, sigma: f64, luck: &mut ChaCha8Rng) -> Remaining {
-    let said = seconds * (sigma * normal(luck)).exp();
+fn estimate(seconds: f64, sigma: f64, rng: &mut ChaCha8Rng) -> Remaining {
+    let said = seconds * (sigma * normal(rng)).exp();
     Remaining::about(Duration::try_from_secs_f64(said).unwrap_or(Duration::MAX))
 }
 
 /// A standard normal number, by the method of Box and Muller.
-fn normal(luck: &mut ChaCha8Rng) -> f64 {
-    let radius = (-2.0 * (1.0 - luck.random::<f64>()).ln()).sqrt();
-    radius * (std::f64::consts::TAU * luck.random::<f64>()).cos()
+fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
+    radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
 }
 
 #[cfg(test)]

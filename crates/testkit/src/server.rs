@@ -36,7 +36,7 @@ pub fn lasting(length: Duration) -> NewJob {
 }
 
 impl TestServer {
-    /// What most tests want: everything in memory, the same luck every time, no limit of requests.
+    /// What most tests want: everything in memory, the same seed every time, no limit of requests.
     #[must_use]
     pub fn config() -> Config {
         Config {

@@ -129,14 +129,14 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1))]
     pub chance: Option<f64>,
-    /// Only the first so many.
+    /// Only this many occasions, from the first on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first: Option<u32>,
     /// Only these, counted from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_items = 100))]
     pub nth: Option<Vec<u32>>,
-    /// Only every so many.
+    /// Only every n-th occasion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub every: Option<u32>,
@@ -184,7 +184,7 @@ impl Fault {
         self.delay.map_or_else(|| self.fault.delay(), Span::get)
     }
 
-    /// Whether the fault may meet the `ordinal`-th occasion, counted from 1, luck aside.
+    /// Whether the fault may meet the `ordinal`-th occasion, counted from 1, whatever its chance.
     #[must_use]
     pub fn may_meet(&self, ordinal: u32) -> bool {
         let none = self.first.is_none() && self.nth.is_none() && self.every.is_none();

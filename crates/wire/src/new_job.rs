@@ -164,8 +164,8 @@ pub struct Simulate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_items = 50))]
     pub faults: Option<Vec<Fault>>,
-    /// The name under which luck is drawn. Jobs with the same key and the same seed have the same fate. Without it, luck
-    /// is drawn by what the create says and how often the same was said before.
+    /// The key of the job's random draws. Jobs with the same key and the same seed run alike. By default it is the
+    /// create's body and the number of creates before it that had the same body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100))]
     pub key: Option<String>,

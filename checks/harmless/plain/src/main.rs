@@ -5,7 +5,7 @@ use abide::{Client, RetryPolicy};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), abide::Error> {
     let address = std::env::args().nth(1).unwrap_or("http://127.0.0.1:1".to_owned());
-    // reqwest panics here if somebody turns its TLS on without a provider.
+    // reqwest panics here if another crate turns its TLS on without a provider.
     let theirs = reqwest::Client::new().get(&address).send().await;
     assert!(theirs.unwrap_err().is_connect());
     let secure = reqwest::get("https://127.0.0.1:1").await;

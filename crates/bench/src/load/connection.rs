@@ -8,7 +8,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// So many connections are made from one source address; the system has about 28,000 ports for each.
+/// Connections from one source address; the system has about 28,000 ports for each.
 const PER_ADDRESS: u32 = 12_000;
 
 /// How many connections were ever made, so that each takes the next address and none waits for an old port.

@@ -102,7 +102,7 @@ impl Parked {
         self.answered[n]
     }
 
-    /// Takes what has come, waiting for something at most so long.
+    /// Takes what has come, waiting at most `wait` for the first.
     pub(crate) fn turn(&mut self, wait: Duration) -> anyhow::Result<()> {
         self.poll.poll(&mut self.events, Some(wait))?;
         for event in &self.events {

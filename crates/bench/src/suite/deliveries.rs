@@ -33,7 +33,7 @@ struct Jobs {
 }
 
 impl Jobs {
-    /// Creates at that pace for so long, and says how many.
+    /// Creates at that pace for that time, and says how many.
     fn run(
         server: &Server,
         millis: u32,

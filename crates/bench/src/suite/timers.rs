@@ -11,7 +11,7 @@ use crate::load::{Answer, Parked, Source, drive};
 const SPREAD: Duration = Duration::from_secs(60);
 /// How many jobs are surely made in a second, also where others use the machine.
 const MADE_PER_SECOND: f64 = 3_000.0;
-/// One in so many is watched by a held request.
+/// One deadline in this number is watched by a held request.
 const WATCHED: usize = 1_000;
 
 /// Creates of jobs that end at given instants.
@@ -62,7 +62,7 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let count = setup.sized(1_000_000, 50_000);
     let spread = if setup.quick { SPREAD / 20 } else { SPREAD };
     let running = Contestant::Ours.start(setup, 0, true)?;
-    // So long the creates may take before the first deadline.
+    // The time that the creates have before the first deadline.
     let lead = Duration::from_secs_f64(count as f64 / MADE_PER_SECOND + 3.0);
     let first_end_ms = wall_ms() + lead.as_secs_f64() * 1e3;
     let mut creates = Creates {

@@ -152,7 +152,7 @@ pub(crate) fn run(flags: &SettingFlags) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(config: Config, flags: SettingFlags) -> anyhow::Result<ExitCode> {
-    // Before anybody can know that we are here, so that whoever stops us finds us listening for that too.
+    // Before the address is told, so that a signal sent from then on is heard.
     let mut signals = Signals::listen()?;
     let ready = config
         .ready_file
@@ -234,7 +234,7 @@ impl Drop for ReadyFile {
     }
 }
 
-/// The one place where luck begins: the system's, as the standard library seeds its hash maps with it.
+/// The one source of randomness: the system's, as the standard library seeds its hash maps with it.
 pub(crate) fn fresh_seed() -> u64 {
     RandomState::new().hash_one("abide")
 }

@@ -186,7 +186,7 @@ pub(crate) async fn wait_for(
     until: Until,
 ) -> anyhow::Result<ExitCode> {
     let mut open: Vec<JobId> = jobs.iter().map(|job| job.id().clone()).collect();
-    // Whoever sees a bar may press Ctrl-C, so listening for it comes first.
+    // A person who sees a bar may press Ctrl-C, so listening for it comes first.
     let mut signals = Signals::listen()?;
     let bars = Bars::of_jobs(&open);
     let mut code = exit::COMPLETED;
@@ -256,7 +256,7 @@ fn begin(
     jobs.iter()
         .map(|job| {
             let mut wait = plan.wait(job);
-            // Every change costs something where it isn't streamed, so it is wanted only where somebody sees it.
+            // Every change costs something where it isn't streamed, so it is wanted only if a person sees it.
             if let Some(bars) = bars {
                 wait = wait.on_update(bars.updater(job.id()));
             }

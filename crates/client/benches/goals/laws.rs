@@ -69,8 +69,8 @@ pub(crate) fn named(name: &str) -> Named {
 
 /// Laws that nothing was tuned on, of medians between one second and a quarter of an hour.
 pub(crate) fn held_out(count: usize) -> Vec<Named> {
-    let mut luck = ChaCha8Rng::seed_from_u64(60);
-    let mut between = move |low: f64, high: f64| low + (high - low) * luck.random::<f64>();
+    let mut rng = ChaCha8Rng::seed_from_u64(60);
+    let mut between = move |low: f64, high: f64| low + (high - low) * rng.random::<f64>();
     (0..count)
         .map(|i| {
             let median = between(0.0, 800f64.ln()).exp();

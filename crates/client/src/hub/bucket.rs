@@ -37,7 +37,7 @@ impl Default for Bucket {
 }
 
 impl Bucket {
-    /// When there will be a token, with so many jobs.
+    /// When there will be a token, with that number of jobs.
     pub(super) fn ready(&mut self, now: Instant, jobs: usize) -> Instant {
         let since = self
             .filled

@@ -36,7 +36,7 @@ impl Brought {
             match parse_job(&json) {
                 Ok(job) => brought.jobs.push(job),
                 Err((Some(id), failure)) => brought.errors.push((id, failure)),
-                // Of nobody knows which job, nobody can be told.
+                // An element that names no job can't be handed to any wait.
                 Err((None, _)) => {}
             }
         }

@@ -202,7 +202,7 @@ impl Remote {
             Ok(Some(Outcome::Canceled))
         } else if self.strict && !is_in(&self.running, word) {
             Err(Failure::garbled(format!(
-                "nobody knows what the status {word:?} of {} means",
+                "the description doesn't say what the status {word:?} of {} means",
                 self.name
             )))
         } else {

@@ -72,7 +72,7 @@ pub(crate) fn system_time() -> Timestamp {
     Timestamp::default() + since_epoch.unwrap_or_default()
 }
 
-/// The instant so long after `instant`, or one so far away that nobody waits for it.
+/// `instant` plus that duration, or an instant too far away to matter.
 pub(crate) fn after(instant: Instant, span: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
     instant.checked_add(span).unwrap_or_else(|| instant + FAR)

@@ -3,7 +3,7 @@
 //! A [`Schedule`] is a value: it can be named in a configuration, cloned, shared by thousands of waits and replayed by
 //! a simulator. For every job it [begins](Schedule::begin) a [`Cursor`], and the loop that waits asks
 //! that cursor once per answered poll when the next one shall be sent. Nothing here reads a clock, draws from a hidden
-//! generator or performs I/O: the time comes in as [`Seen::elapsed`], luck comes in as [`Start::seed`].
+//! generator or performs I/O: the time comes in as [`Seen::elapsed`], chance comes in as [`Start::seed`].
 //!
 //! | schedule | what it does | when to choose it |
 //! |---|---|---|

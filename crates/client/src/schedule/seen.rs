@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Start {
-    /// Where the job's luck comes from: the same seed gives the same jitter.
+    /// The seed of the job's jitter.
     pub seed: u64,
     /// How big the job is, in any unit that the caller keeps to within one kind (seconds of video, bytes); none unless
     /// known. Schedules that learn scale their expectation by it.

@@ -115,7 +115,7 @@ pub trait Plan: fmt::Debug + Send {
 pub enum Move {
     /// Asks for the status, to be answered at once.
     Ask,
-    /// Asks for the status, to be answered when there is news, or after so long.
+    /// Asks for the status, to be answered when there is news, or after that time.
     Hold {
         /// How long the server shall hold at most.
         up_to: Duration,
@@ -164,7 +164,7 @@ pub enum Happened {
     Muted,
     /// The server closed the stream, or said that there will be no events.
     Closed,
-    /// The server has no such stream, or there are so many already that this wait does better without.
+    /// The server has no such stream, or enough are open already.
     NoStream,
     /// The inbox brought news that isn't the end.
     Pushed,

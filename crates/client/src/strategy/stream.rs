@@ -43,7 +43,7 @@ impl Strategy for Stream {
 /// The first look at a job whose stream is quiet; each later one comes after twice the time.
 const CHECK: Duration = Duration::from_secs(3);
 const CHECKS_MAX: u32 = 3;
-/// After so many streams that came to nothing the wait goes on by other means.
+/// After this many streams that came to nothing the wait goes on by other means.
 const TROUBLES_MAX: u32 = 3;
 
 #[derive(Debug)]

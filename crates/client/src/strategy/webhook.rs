@@ -10,7 +10,7 @@ use crate::schedule::{Ended, Pacer, Push, Schedule};
 
 /// Waits for a push in an [`Inbox`], with polls as a safety net: the first of the two wins.
 ///
-/// A push may be lost, and then nobody tells; so the job is also polled. A schedule that learns plans these polls for the
+/// A push may be lost without a trace, so the job is also polled. A schedule that learns plans these polls for the
 /// share of pushes that are lost, which it counts: as long as no push has come for the kind of job it polls as if there
 /// were none, so that an unreachable receiver costs nothing; once one has come it polls seldom, and after three or
 /// four lost in a row as before. A push ends the wait at once, also while a poll is on its way or has just failed.

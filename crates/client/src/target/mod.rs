@@ -77,7 +77,7 @@ pub(crate) trait Target: Send {
 /// On what terms an exchange is made.
 #[derive(Debug)]
 pub(crate) struct Exchange<'a> {
-    /// Where a request is paid from. A target that is told by somebody else's request pays only its share.
+    /// Where a request is paid from. A target that is told by another wait's request pays only its share.
     pub(crate) account: &'a mut Account,
     /// The most that it may take, beside the time that it is held.
     pub(crate) limit: Duration,

@@ -14,7 +14,7 @@ use super::{Body, TransportError};
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// On a request that must not be sent twice: it goes out on a connection of its own, because the server may just have
-/// closed one that was kept, and then nobody could tell whether the request was read.
+/// closed one that was kept, and then it is unknown whether the request was read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fresh;
 

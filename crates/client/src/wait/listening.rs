@@ -68,7 +68,7 @@ impl Listening {
             Ok(Ok(None)) => Heard::Closed,
             Ok(Err(failure)) => Heard::Failed(failure),
             Err(_) if end.is_some_and(|at| now >= at) => Heard::TimeUp,
-            // Of a process that was asleep nobody can say that the stream was silent: it is opened anew.
+            // A process that was asleep can't tell that the stream was silent: it is opened anew.
             Err(_) if overslept(dead, now) => Heard::Closed,
             Err(_) if now >= dead => Heard::Dead,
             Err(_) => Heard::Quiet,

@@ -70,7 +70,7 @@ pub enum Landing {
     Failed {
         /// How long the exchange took.
         took: Duration,
-        /// Whether nobody answered at all.
+        /// Whether no answer came at all.
         unanswered: bool,
         /// For how long the receiver doesn't want to be called.
         pause: Option<Duration>,

@@ -44,7 +44,7 @@ pub(super) struct Queue {
 /// The deliveries of one endpoint.
 #[derive(Clone, Debug, Default)]
 struct OfEndpoint {
-    /// Whose deliveries they are; nobody's once the endpoint is gone.
+    /// Whose deliveries they are; no owner's once the endpoint is gone.
     owner: Owner,
     /// What they take.
     bytes: usize,

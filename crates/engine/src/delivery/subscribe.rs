@@ -1,4 +1,4 @@
-//! Endpoints of a name's jobs, which belong to nobody: each is found by what it was subscribed with.
+//! Endpoints of a name's jobs, which no owner has: each is found by what it was subscribed with.
 
 use std::sync::Arc;
 

@@ -336,7 +336,7 @@ fn late_rate(ages: &[u64], exits: &[(u64, bool)]) -> f64 {
     let lasted = exits
         .iter()
         .map(|(age, _)| age.saturating_sub(since) as f64);
-    // None at all is evidence too; half an end stands for it. Where nobody has lasted, the rate is without bound.
+    // None at all is evidence too; half an end stands for it. Where no job has lasted, the rate is infinite.
     (ends as f64).max(0.5) / lasted.sum::<f64>()
 }
 

@@ -114,7 +114,7 @@ impl Jobs {
 
     /// Plays the named job anew whose last one is this, from the time on at which that was due.
     ///
-    /// Lives that would have begun and ended before `now` are left out: after days of downtime nobody asks for them.
+    /// Lives that would have begun and ended before `now` are left out: after days of downtime no client asks for them.
     pub(super) fn play_again(
         &self,
         job: JobKey,

@@ -18,7 +18,7 @@ use abide_wire::{DurationLaw, NewJob, OutcomePlan, Simulate, Span, Stage, Timest
 
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const JOBS: u64 = 1_000;
-/// From so many ended jobs on, looks count.
+/// The number of ended jobs from which on looks count.
 const LEARNED: usize = 50;
 const POINTS: f64 = 0.05;
 
@@ -69,14 +69,14 @@ fn laws() -> [(&'static str, DurationLaw); 6] {
     ]
 }
 
-/// A job that is created so long after the job before it.
+/// A job that is created that long after the job before it.
 #[derive(Clone, Copy, Debug)]
 enum Arrivals {
     /// One after the other.
     WhenTheLastEnds,
-    /// At random, so many per second.
+    /// At random, this many per second on average.
     PerSecond(f64),
-    /// So many at once, and the next as many when all have ended.
+    /// This many at once, and as many again when all have ended.
     Bursts(u64),
 }
 
@@ -189,7 +189,7 @@ fn play(law: &DurationLaw, arrivals: Arrivals, seed: u64) -> Tally {
     tally
 }
 
-/// When somebody looks at which job, and when that one will end.
+/// When a client looks at which job, and when that job will end.
 type Looks = BinaryHeap<Reverse<(Timestamp, JobKey, Timestamp)>>;
 
 /// Takes the engine and the lookers to that moment.

@@ -310,7 +310,7 @@ fn after_a_crash_at_any_entry_every_job_ends_once_as_it_was_drawn() {
     });
 }
 
-/// Every simulated job ends exactly once; as it was drawn, unless somebody canceled it or its deadline came first; and
+/// Every simulated job ends exactly once; as it was drawn, unless it was canceled or its deadline came first; and
 /// an ended job never changes.
 fn check_ends(log: &[Entry], effects: &[Effect]) {
     let mut drawn = HashMap::new();

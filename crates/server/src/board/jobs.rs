@@ -196,7 +196,7 @@ impl Board {
         self.removed.write().get_or_add(key);
     }
 
-    /// Takes everything down, and rings whoever waits.
+    /// Takes everything down, and rings all who wait.
     fn reset(&self, rung: &mut Vec<Arc<Bell>>) {
         for shard in self.shards.all() {
             let shard = std::mem::take(&mut *shard.write());

@@ -22,7 +22,7 @@ fn watcher() -> Watcher {
     }
 }
 
-/// An engine with a job that somebody else works on, and what told of it.
+/// An engine with a job that an external worker does, and what told of it.
 fn engine_with_job(engine: &mut Engine) -> (JobKey, Vec<Effect>) {
     let command = Create {
         owner: Owner::ANYONE,
@@ -91,7 +91,7 @@ fn no_order_of_waiting_and_telling_loses_a_wake_up() {
                 looked = true;
                 order.push_str("look ");
             } else if pin!(waiter.rung()).poll(&mut cx).is_ready() {
-                // Whoever sleeps looks again only when it is rung.
+                // A sleeper looks again only when it is rung.
                 looked = false;
                 order.push_str("wake ");
             }
@@ -150,7 +150,7 @@ fn a_million_races_of_waiting_and_ending_lose_no_wake_up() {
             };
             tokio::time::timeout(std::time::Duration::from_secs(30), all)
                 .await
-                .expect("a wake-up was lost: somebody still waits");
+                .expect("a wake-up was lost: a client still waits");
             let removed: Vec<_> = keys.iter().map(|key| Effect::Removed(*key)).collect();
             board.publish(&removed);
         }

@@ -192,14 +192,14 @@ impl WebhookBoard {
         }
     }
 
-    /// What there is, in numbers. Costs nothing however much there is.
+    /// The counts. They cost the same whatever their size.
     #[must_use]
     pub fn counts(&self) -> WebhookCounts {
         self.shown.read().counts
     }
 }
 
-/// What there is of webhooks, in numbers; for metrics.
+/// Counts of endpoints and deliveries, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WebhookCounts {
     /// Endpoints of every sort.

@@ -107,8 +107,8 @@ pub enum ConfigError {
 }
 
 impl Layers {
-    /// The layers of this process: its environment, `.env` in the working directory where there is one, and the file, by default
-    /// `abide.toml` in the working directory where there is one.
+    /// The layers of this process: its environment, `.env` in the working directory if it exists, and the file, by default
+    /// `abide.toml` in the working directory if it exists.
     ///
     /// # Errors
     ///

@@ -107,7 +107,7 @@ pub enum Directives {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit(pub Option<Quota>);
 
-/// So many requests in so long.
+/// A number of requests in a window of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     /// How many.
@@ -121,7 +121,7 @@ pub struct Quota {
 pub enum ByteLimit {
     /// The share.
     Auto,
-    /// So many.
+    /// The number of requests.
     Bytes(u64),
 }
 

@@ -130,7 +130,7 @@ fn aside<T: marker::Send>(mut work: impl FnMut() -> T + marker::Send) -> T {
         let done = thread.ok()?.join();
         Some(done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
-    // Where there is no room for one more thread it is done here.
+    // Without room for one more thread it is done here.
     done.unwrap_or_else(work)
 }
 

@@ -150,7 +150,7 @@ impl Driver {
     ///
     /// # Errors
     ///
-    /// The journal failed in a way that trying again doesn't mend, or it can't be written and nobody can ask any more. Everything that
+    /// The journal failed in a way that trying again doesn't mend, or it can't be written and no command can come any more. Everything that
     /// was acknowledged is safe.
     pub async fn run(mut self) -> Result<(), DriverError> {
         let clock = self.clock.clone();
@@ -376,7 +376,7 @@ impl Driver {
         {
             let target = advancing.target;
             let next = self.engine.next_due().filter(|due| *due <= target);
-            // Fails only where the clock runs by itself, and nobody can ask for that.
+            // Fails only if the clock runs by itself, and then the route refuses it.
             let _runs = self.clock.advance_to(next.unwrap_or(target));
         }
     }

@@ -126,7 +126,7 @@ impl Room {
             .acquire_owned()
             .await
             .map_err(|error| Arc::new(io::Error::other(error)))?;
-        // Kept until it is over, so that whoever asks meanwhile waits for this one.
+        // Kept until it is over, so that exchanges that ask meanwhile wait for this one.
         let shared = self.under_way(&host);
         // A task, so that its place goes with the look-up and not with those who asked, who may give up long before.
         let task = tokio::spawn(async move {
@@ -173,7 +173,7 @@ impl Room {
     }
 }
 
-/// Forgets a name that nobody is waiting for, if there is one: which is of no matter.
+/// Forgets a name that no exchange waits for, if any; it doesn't matter which.
 fn forget_one(known: &mut FastMap<Arc<str>, Known>) {
     let is_idle = |name: &Known| {
         name.under_way

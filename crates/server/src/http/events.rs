@@ -30,7 +30,7 @@ use super::state::AppState;
 use crate::attendance::Read;
 use crate::board::{Channel, Waiter, Watcher};
 
-/// About so many bytes of events are sent at once; the next are made when these are gone.
+/// Bytes of events that are sent at once, about; the next are made when these are gone.
 pub(super) const EVENTS_BYTES: usize = 64 * 1024;
 /// How long a client is told to wait before it connects again, at least and at most.
 const RETRY_MS: (u16, u16) = (500, 1_500);

@@ -269,7 +269,7 @@ impl Gate {
         drop(call);
         match outcome {
             Outcome::Held(later) => {
-                // A create that is held has its body until the job is made; nobody else has.
+                // A create that is held has its body until the job is made; no other request has.
                 if row.meets != Meets::Create {
                     exchange.body = None;
                 }

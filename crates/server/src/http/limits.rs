@@ -6,7 +6,7 @@
 //! single number.
 //!
 //! The well-kept crate for this takes another clock, but keeps a record of every client it has ever seen until
-//! somebody sweeps, and the sweeping, bounded, would have been as long as the algorithm.
+//! it is swept, and a bounded sweep would have been as long as the algorithm.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -107,7 +107,7 @@ pub struct Verdict {
 }
 
 impl Rates {
-    /// Nobody has asked for anything yet.
+    /// No client has asked for anything yet.
     #[must_use]
     pub fn new(limit: RateLimit) -> Self {
         Self {

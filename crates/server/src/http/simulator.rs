@@ -44,7 +44,7 @@ struct SettingsChange {
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<String>)]
     scenario: Option<Option<String>>,
-    /// Begins all luck anew with this seed.
+    /// The new seed of all random draws.
     seed: Option<u64>,
     duration: Option<DurationLaw>,
     queue: Option<DurationLaw>,

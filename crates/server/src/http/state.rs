@@ -116,7 +116,7 @@ impl AppState {
     }
 
     /// A number from 0 up to 1, another each time, such that any run of them lies evenly: what happens at the same
-    /// moment to many is moved apart by it. It is no luck and needs no seed.
+    /// moment to many is moved apart by it. It isn't random and needs no seed.
     #[must_use]
     pub fn spread(&self) -> f64 {
         // Multiples of the golden ratio leave the most even gaps.

@@ -1,7 +1,7 @@
 //! JSON in which an object is an object.
 //!
 //! The derived readers of structs also take a list, whose items are the members in their order. That is meant for
-//! compact formats; in JSON it is a way to say something nobody has described. This wraps a deserializer such that it
+//! compact formats; in JSON it is an undocumented way to say something. This wraps a deserializer such that it
 //! refuses.
 
 use std::fmt;

@@ -53,7 +53,7 @@ pub trait Journal: Send + std::fmt::Debug {
     /// made again; after any other error the journal should be closed.
     fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, JournalError>;
 
-    /// Calls `each` with the parts of the last checkpoint, ordered by key, and returns its sequence number, 0 where there is none.
+    /// Calls `each` with the parts of the last checkpoint, ordered by key, and returns its sequence number, or 0 without one.
     ///
     /// # Errors
     ///

@@ -68,7 +68,7 @@ pub enum BindError {
     },
 }
 
-/// How many connections may wait to be accepted, if the system lets so many: all clients of a server that was away come back at once,
+/// Connections that may wait to be accepted, if the system allows it: all clients of a server that was away come back at once,
 /// and one that finds no room there takes seconds to try again.
 const BACKLOG: u32 = 65_535;
 

@@ -308,7 +308,7 @@ async fn a_peer_that_has_said_all_gets_its_answer() {
         (get("/held"), "held, fine"),
         (get("/held") + &get("/"), "0 fine"),
         ("GET /held HTTP/1.0\r\n\r\n".to_owned(), "held, fine"),
-        // A stream that has said what there is ends, but in order.
+        // A stream that has said all of it ends, but in order.
         (get("/stream"), "0;\r\n0\r\n\r\n"),
     ] {
         let (mut near, task) = connect();

@@ -69,18 +69,18 @@ async fn a_clock_by_hand_moves_only_when_it_is_told_to() {
 
 #[tokio::test(start_paused = true)]
 async fn the_same_seed_gives_the_same_jobs() {
-    let mut fates = Vec::new();
+    let mut histories = Vec::new();
     for _ in 0..2 {
         let server = TestServer::start(TestServer::config()).await.unwrap();
         let client = server.in_process();
-        let mut fate = Vec::new();
+        let mut history = Vec::new();
         for _ in 0..20 {
             let job = client.create(NewJob::default()).await.unwrap();
             let done = job.wait().await.unwrap();
             let took = done.job().finished_at.unwrap().since(done.job().created_at);
-            fate.push((took, done.outcome()));
+            history.push((took, done.outcome()));
         }
-        fates.push(fate);
+        histories.push(history);
     }
-    assert_eq!(fates[0], fates[1]);
+    assert_eq!(histories[0], histories[1]);
 }

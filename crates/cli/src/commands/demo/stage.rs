@@ -152,7 +152,7 @@ impl Stage {
         let done = told?;
         let ended = done.job();
         let finished_at = ended.finished_at.context("an end without a time")?;
-        let plan = drawn.plan.as_ref().context("a job that nobody drew")?;
+        let plan = drawn.plan.as_ref().context("a job without a plan")?;
         let outcome = match plan.error {
             None => Outcome::Completed,
             Some(_) => Outcome::Failed,
@@ -165,7 +165,7 @@ impl Stage {
         })
     }
 
-    /// The server's own record, with what it has drawn and tells nobody.
+    /// The server's own record, with what it has drawn and doesn't tell.
     fn look(&self, id: &str) -> anyhow::Result<Arc<Job>> {
         let key: JobKey = id
             .parse()
@@ -178,7 +178,7 @@ impl Stage {
     }
 }
 
-/// A job whose luck is drawn under its number, so that every way of waiting has the same ones. The kind is the way's own, so
+/// A job whose random draws are keyed by its number, so that every way of waiting has the same ones. The kind is the way's own, so
 /// that none learns from the jobs of the others.
 fn new_job(contender: &Contender, number: u16) -> NewJob {
     NewJob::new(contender.kind).simulate(Simulate {

@@ -128,7 +128,7 @@ fn frontier(
         .collect()
 }
 
-/// What fixed intervals of all lengths spend, on a sample without luck.
+/// What fixed intervals of all lengths spend, on an even sample.
 fn fixed(world: &World, population: &Population) -> Vec<(f64, f64)> {
     let jobs = population.even(SAMPLE);
     (0..=INTERVALS)

@@ -117,11 +117,11 @@ impl Heard {
         }
     }
 
-    /// Hears another estimate; `luck` is uniform in 0 to 1.
-    pub(crate) fn hear(&mut self, estimate: Estimate, luck: f64) {
+    /// Hears another estimate; `share` is uniform in 0 to 1.
+    pub(crate) fn hear(&mut self, estimate: Estimate, share: f64) {
         self.latest = estimate;
         self.count += 1;
-        if luck * (self.count as f64) < 1.0 {
+        if share * (self.count as f64) < 1.0 {
             self.kept = estimate;
         }
     }

@@ -145,7 +145,7 @@ impl Model {
 
     /// Fits the experts to what is known now.
     ///
-    /// At the end of a job nobody waits for an answer; at the next plan somebody would.
+    /// At the end of a job no wait needs an answer; at the next plan one would.
     pub(crate) fn refit(&mut self) {
         self.before = self.fitted.take().map(|f| f.laws);
         self.fitted();

@@ -147,7 +147,7 @@ impl Past {
         }
     }
 
-    /// The job that is followed longest, where there is room for no other.
+    /// The job that is followed longest, if there is no room for another.
     pub(crate) fn in_the_way(&self) -> Option<Observation> {
         if self.under_way.len() < UNDER_WAY_MAX {
             return None;

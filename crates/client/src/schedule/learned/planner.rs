@@ -12,7 +12,7 @@
 //! one pass over a lower hull finds every minimum in constant amortized time. The result holds one best successor for
 //! *every* candidate, so planning anew in the middle of a job is a look-up.
 //!
-//! Where a push is expected and lost with probability `p`, an end that nobody was told of has weight `p`, and a poll is
+//! Where a push is expected and lost with probability `p`, an end whose push was lost has weight `p`, and a poll is
 //! spent only on those still waiting: `F` and `M` are weighted by `p`, and line `j` is raised by `price·(1 − p)·(1 − F_j)`.
 
 /// What a plan is made for.

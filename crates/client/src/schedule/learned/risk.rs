@@ -53,7 +53,7 @@ impl Risk {
     /// Weighs jobs that are given in the order of their acceptance.
     pub(crate) fn new(seen: &[Seen]) -> Self {
         let reach: Vec<usize> = seen.iter().map(|seen| seen.reach()).collect();
-        // What so many jobs weigh together, of which each is newer than the one before.
+        // The weight of that many jobs together, each newer than the one before.
         let mut together = vec![[0.0; MEMORIES]];
         let mut single = vec![[1.0; MEMORIES]];
         for count in 0..seen.len() {

@@ -39,7 +39,7 @@ pub(crate) struct Walk {
     phase: f64,
     /// What `phase` was drawn from, to go on with where hints need more; few jobs have any.
     seed: u64,
-    luck: Option<Box<ChaCha8Rng>>,
+    rng: Option<Box<ChaCha8Rng>>,
     hints: [Option<Heard>; 2],
     track: Option<Box<Track>>,
     whose: Whose,
@@ -104,7 +104,7 @@ impl Walk {
             kind,
             phase,
             seed: start.seed,
-            luck: None,
+            rng: None,
             hints: [None, None],
             track: None,
             whose: whose(start),
@@ -144,8 +144,8 @@ impl Walk {
             fresh = true;
             match slot {
                 Some(heard) => {
-                    let luck = self.luck.get_or_insert_with(|| Box::new(draw(self.seed).1));
-                    heard.hear(estimate, luck.random());
+                    let rng = self.rng.get_or_insert_with(|| Box::new(draw(self.seed).1));
+                    heard.hear(estimate, rng.random());
                 }
                 None => {
                     let learner = sort.learner(&self.history, self.schedule.kind(), estimate);
@@ -298,10 +298,10 @@ fn whose(start: &Start) -> Whose {
     }
 }
 
-/// A job's random number, from -1 to 1, and the luck that remains.
+/// A job's random number, from -1 to 1, and the rng that remains.
 fn draw(seed: u64) -> (f64, ChaCha8Rng) {
-    let mut luck = ChaCha8Rng::seed_from_u64(seed);
-    (2.0 * luck.random::<f64>() - 1.0, luck)
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (2.0 * rng.random::<f64>() - 1.0, rng)
 }
 
 impl Cursor for Walk {
@@ -663,7 +663,7 @@ mod tests {
         (0..50).for_each(|_| end(true));
         let trusting = first();
         (0..4).for_each(|_| end(false));
-        // So many in a row are no accident: none comes any more.
+        // This many in a row are no accident: none comes any more.
         assert!((first() - polling()).abs() < 0.05, "{}", first());
         end(true);
         assert!(

@@ -30,7 +30,7 @@ pub struct Http {
     secure: OnceLock<Result<Stack, String>>,
 }
 
-/// How long a connection that nobody uses is kept.
+/// How long an idle connection is kept.
 const IDLE_KEPT: Duration = Duration::from_secs(90);
 
 /// A pool of connections, and the way to more.

@@ -148,7 +148,7 @@ pub(super) fn clear(state: &AppState, call: &Call) -> Result<Outcome, ApiError> 
 }
 
 fn show(card: &ClientReport, limits: &Limits) -> ClientCard {
-    // Whoever made jobs and never looked at them has those.
+    // A client that made jobs and never read them has those.
     let jobs = card.counts.jobs.max(card.counts.creates).max(1) as f64;
     let detection_ms = detection(card);
     let ignored = card.counts.advised - card.counts.obeyed;

@@ -1,4 +1,4 @@
-//! Answers that show a job otherwise than it is: before its end although it has ended, in a word that nobody knows,
+//! Answers that show a job otherwise than it is: before its end although it has ended, in a word that no client knows,
 //! without its result.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};

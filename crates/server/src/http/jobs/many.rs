@@ -17,7 +17,7 @@ use crate::http::error::ApiError;
 use crate::http::limits::{Client, Held};
 use crate::http::state::AppState;
 
-/// About so many bytes are written at once.
+/// Bytes that are written at once, about.
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// Jobs of one answer, as many as it may have.

@@ -48,7 +48,7 @@ pub(super) const ROUTES: &[Row] = &[
                 quotes; remembered for 24 hours.")
                 .bounds(1, limits::IDEMPOTENCY_KEY_BYTES_MAX)
                 .checked(r#"^([!#-~]([ -~]*[!-~])?|"[ -~]+")$"#),
-            Param::header("Prefer", "`wait=N` holds the request up to so many seconds, until the job has \
+            Param::header("Prefer", "`wait=N` holds the request up to N seconds, until the job has \
                 ended; `respond-async` doesn't.")
                 .example("wait=10"),
         ])
@@ -81,7 +81,7 @@ pub(super) const ROUTES: &[Row] = &[
             PAGE_TOKEN,
         ])
         .answers(&[Response::json::<JobPage>(200, "A page of jobs.")
-            .headers(&[("Link", "The next page, `rel=\"next\"`, where there is one.")])]),
+            .headers(&[("Link", "The next page, `rel=\"next\"`, if any.")])]),
     Row::post("/v1/jobs/wait", set::wait)
         .holds(|_| true)
         .meets(Meets::Set)

@@ -31,7 +31,7 @@ pub(super) const ALL: [Problem; 13] = [
     Problem::new(
         "404",
         "NotFound",
-        "There is no such thing, or it is somebody else's.",
+        "It doesn't exist, or it belongs to another owner.",
     ),
     Problem::new("408", "SlowBody", "The body came too slowly."),
     Problem::new("410", "Gone", "Its record has been deleted."),

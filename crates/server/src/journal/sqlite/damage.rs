@@ -459,7 +459,7 @@ fn nobody_else_may_read_the_files_whatever_the_mask_and_the_directory_are() {
 fn the_write_ahead_file_is_emptied_beside_the_appends_unless_a_reader_stays() {
     let place = tempfile::tempdir().unwrap();
     let mut journal = SqliteJournal::open(place.path(), &[], LIFE).unwrap();
-    // 40 MiB in all: as much would lie in the file if nobody emptied it.
+    // 40 MiB in all: as much would lie in the file if it were never emptied.
     let entries: Vec<_> = (0..16).map(|_| vec![b'x'; 16 * 1024]).collect();
     for _ in 0..160 {
         journal.append(&entries).unwrap();

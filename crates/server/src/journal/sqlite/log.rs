@@ -143,7 +143,7 @@ impl SqliteJournal {
         self.shared.directory.join(rows::NAME)
     }
 
-    /// Opens the files for writing, if they are open for reading only. Nobody else has changed them: the lock is ours.
+    /// Opens the files for writing, if they are open for reading only. No other process has changed them: the lock is ours.
     fn reopen(&mut self) -> Result<(), JournalError> {
         if self.writing.is_some() {
             return Ok(());

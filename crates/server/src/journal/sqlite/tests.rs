@@ -303,7 +303,7 @@ fn a_foreign_file_is_left_alone() {
     let error = open(place.path()).unwrap_err();
     assert!(matches!(error, JournalError::Foreign { .. }), "{error}");
 
-    fs::write(&path, "a letter to somebody, and no database at all").unwrap();
+    fs::write(&path, "a letter, and no database at all").unwrap();
     let error = open(place.path()).unwrap_err();
     assert!(matches!(error, JournalError::Foreign { .. }), "{error}");
     assert!(fs::read_to_string(&path).unwrap().starts_with("a letter"));

@@ -36,7 +36,7 @@ pub(super) fn show(seen: &Seen<'_>) -> Answer {
 /// A transcript: what it was asked for, and what is known of it.
 pub(super) fn body(seen: &Seen<'_>) -> Value {
     let mut body = seen.input();
-    // The value that webhooks are sent with is nobody's to read.
+    // The value that webhooks are sent with is never shown.
     if let Some(asked) = body.as_object_mut() {
         let has_auth = asked.remove("webhook_auth_header_value").is_some();
         asked.insert("webhook_auth".to_owned(), has_auth.into());

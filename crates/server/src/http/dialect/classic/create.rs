@@ -22,7 +22,7 @@ pub(super) struct NewClassicJob {
     /// How long the job runs, in seconds; like any other simulated job where it isn't said.
     #[schema(minimum = 0, maximum = 31_622_400)]
     processing_duration: Option<f64>,
-    /// Whether it fails. Where there is a body that doesn't say it, it doesn't.
+    /// Whether it fails. A body that doesn't say it means no.
     should_error: Option<bool>,
 }
 

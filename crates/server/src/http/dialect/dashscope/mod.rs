@@ -1,6 +1,6 @@
 //! `DashScope`, Alibaba's Model Studio: tasks, `https://dashscope.aliyuncs.com`.
 //!
-//! A task can be canceled only while it is pending. A task that nobody knows is answered as one whose status is `UNKNOWN`.
+//! A task can be canceled only while it is pending. An unknown task is answered as one whose status is `UNKNOWN`.
 //! There are no webhooks.
 
 mod task;
