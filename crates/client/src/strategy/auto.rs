@@ -93,8 +93,10 @@ impl Plan for AutoPlan {
     }
 
     fn finish(&mut self, ended: &Ended) {
-        if let Some((_, plan)) = &mut self.now {
-            plan.finish(ended);
+        match &mut self.now {
+            Some((_, plan)) => plan.finish(ended),
+            // Nothing was planned, and all rungs learn alike.
+            None => self.ladder.plan(Rung::Poll, &self.begin).finish(ended),
         }
     }
 

@@ -383,10 +383,8 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
         let step = findings.absorb(answer, sampled, now, floor);
         if matches!(step, Some(Step::Ended(_))) {
             if let (Some(plans), Some(kind)) = (self.terms.plans.take(), self.kind()) {
-                // What is learned is learned of the right kind. A plan begins when it is first asked.
+                // What is learned is learned of the right kind.
                 self.terms.plan = plans.begin(&kind);
-                self.findings.seen.happened = Happened::Began;
-                self.terms.plan.next(&self.findings.seen);
             }
             self.finish(ended);
         }
