@@ -16,6 +16,11 @@ const HOLD_MIN: Duration = Duration::from_secs(5);
 /// How many held requests in a row must come back at once, or be cut, before it counts as "nothing is held".
 const TRIES: u32 = 2;
 
+/// Ends at once that are learned from although their kind is known only then, and how many a second beyond them: what a
+/// kind remembers is no longer than that, and learning takes a third of a millisecond.
+const LATE_BURST: f64 = 128.0;
+const LATE_RATE: f64 = 50.0;
+
 /// The most words without a meaning that are told of.
 const UNKNOWN_WORDS_MAX: usize = 16;
 
@@ -38,6 +43,8 @@ struct State {
     no_stream_until: Option<Instant>,
     no_sets_until: Option<Instant>,
     only_polls: bool,
+    /// How many ends were learned from lately whose kind was known only then, and when the last one was.
+    late: (f64, Option<Instant>),
     unknown_words: BTreeSet<String>,
 }
 
@@ -57,6 +64,19 @@ impl Memory {
                 hold_max: state.hold_max.unwrap_or(limits::HOLD_MAX),
                 stream: ability(state.streamed, state.no_stream_until, now),
             }
+        })
+    }
+
+    /// Whether an end is learned from whose kind is known only now. Of a crowd a part is.
+    pub(crate) fn learns_late(&self, now: Instant) -> bool {
+        self.with(|state| {
+            let (ends, last) = &mut state.late;
+            let since = last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
+            *ends = (*ends - since.as_secs_f64() * LATE_RATE).max(0.0);
+            *last = Some(now);
+            let learns = *ends < LATE_BURST;
+            *ends += f64::from(learns);
+            learns
         })
     }
 
@@ -190,6 +210,15 @@ mod tests {
     use crate::rt::Clock;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn of_a_crowd_whose_kind_is_known_at_the_end_a_part_is_learned_from() {
+        let (memory, now) = (Memory::default(), Clock::start().now());
+        let learned = |now, ends: u32| (0..ends).filter(|_| memory.learns_late(now)).count();
+        assert_eq!(learned(now, 1_000), 128);
+        assert_eq!(learned(after(now, Duration::from_secs(1)), 1_000), 50);
+        assert_eq!(learned(after(now, Duration::from_mins(1)), 60), 60);
+    }
 
     #[test]
     fn what_was_tried_in_vain_is_tried_again_after_ten_minutes() {

@@ -9,7 +9,7 @@ pub const BODY_BYTES_MAX: usize = 256 * 1024;
 pub const EVENT_BYTES_MAX: usize = 2 * BODY_BYTES_MAX + 16 * 1024;
 /// The most jobs in one set wait.
 pub const SET_JOBS_MAX: usize = 1_000;
-/// The longest hold that a server grants by default; longer requests are clamped to it.
+/// The longest hold that a client asks for before it knows the limit of its server.
 pub const HOLD_MAX: Duration = Duration::from_secs(60);
 /// The most jobs on one page of a list.
 pub const PAGE_JOBS_MAX: usize = 1_000;

@@ -382,7 +382,9 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
         let ended = Ended::between(findings.not_yet, sampled).duration(answer.duration);
         let step = findings.absorb(answer, sampled, now, floor);
         if matches!(step, Some(Step::Ended(_))) {
-            if let (Some(plans), Some(kind)) = (self.terms.plans.take(), self.kind()) {
+            if let (Some(plans), Some(kind)) = (self.terms.plans.take(), self.kind())
+                && self.origin.memory.learns_late(now)
+            {
                 // What is learned is learned of the right kind.
                 self.terms.plan = plans.begin(&kind);
             }
