@@ -32,7 +32,7 @@ class Server:
         self.log = []
         for line in self.process.stdout:
             self.log.append(line)
-            if found := re.search(r"listening on http://([\d.]+):(\d+)", line):
+            if found := re.search(r"http://([\d.]+):(\d+)", line):
                 self.address = found[1], int(found[2])
                 return
         self.fail("the server didn't start")
