@@ -38,10 +38,10 @@ struct Reset {
 #[into_params(parameter_in = Query)]
 struct FeedQuery {
     /// The same as the header, for those who can't send it.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^([0-9a-f]{1,16}-)?[0-9]{1,19}$")]
     last_event_id: Option<Place>,
     /// The same, in the word of a long poll.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^([0-9a-f]{1,16}-)?[0-9]{1,19}$")]
     after: Option<Place>,
     /// A token of `POST /v1/stream-tokens` in place of a key.
     #[expect(dead_code, reason = "the gate reads it")]

@@ -24,9 +24,10 @@ use super::route::{Request, Response, Row};
 use super::state::AppState;
 use crate::config::Role;
 
-/// How long a token opens streams where nothing is said.
+/// How long a token opens streams by default.
 const TTL: Duration = Duration::from_secs(60);
-/// The longest that one may.
+/// The shortest and the longest time that a token opens streams; what is asked for is clamped to them.
+const TTL_MIN: Duration = Duration::from_secs(1);
 const TTL_MAX: Duration = Duration::from_mins(10);
 /// What the signature is for, so that it is no other's.
 const PURPOSE: &str = "stream-token";
@@ -38,7 +39,11 @@ pub(super) const ROUTES: &[Row] = &[Row::post("/v1/stream-tokens", create)
     .about("Jobs", "createStreamToken", "Make a token for an event stream")
     .text("For pages: `EventSource` can send no key, so it sends `?token=`. The token only opens event streams.")
     .body(Request::optional_json::<NewToken>())
-    .answers(&[Response::json::<Token>(201, "The token.")])];
+    .answers(&[
+        Response::json::<Token>(201, "The token."),
+        Response::problem(404, "The job doesn't exist, or it belongs to another owner."),
+        Response::problem(410, "The job's record has been deleted."),
+    ])];
 
 /// What the token opens.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
@@ -48,7 +53,7 @@ struct NewToken {
     /// The one job whose stream it opens; without it all streams of the caller.
     #[schema(value_type = Option<String>)]
     job: Option<String>,
-    /// For how long, up to 10 min; 60 s where nothing is said. A stream that is open stays open.
+    /// For how long: 60 s by default, clamped to 1 s to 10 min. A stream that is open stays open.
     ttl: Option<Span>,
 }
 
@@ -65,13 +70,7 @@ struct Token {
 /// `POST /v1/stream-tokens`
 fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let new: NewToken = call.optional_json()?;
-    let ttl = new.ttl.map_or(TTL, Span::get);
-    if ttl.is_zero() || ttl > TTL_MAX {
-        return Err(ApiError::invalid_member(format!(
-            "`ttl` must be more than 0 s and at most 10 min, but is {}",
-            Span::new(ttl)
-        )));
-    }
+    let ttl = new.ttl.map_or(TTL, Span::get).clamp(TTL_MIN, TTL_MAX);
     let job = new.job.as_deref().map(key_of).transpose()?;
     if let Some(job) = job {
         find(state, &call.caller, job)?;
