@@ -130,7 +130,7 @@ impl Core {
         let name = self.learned_as(kind);
         if !self.history.is_read(&name) {
             let history = self.history.clone();
-            // Of a runtime that is going down nobody learns anything.
+            // A runtime that goes down ends the task; nothing is learned then.
             let _ = unblock(move || history.read(&name)).await;
         }
     }

@@ -45,7 +45,7 @@ pub enum FaultKind {
     LostCreate,
     /// The first read, or those that the fault names, finds no such job.
     NotFoundFirst,
-    /// When its time has come the job ends as canceled, though nobody here asked for that.
+    /// When its time has come the job ends as canceled, though no client of this server asked for it.
     CanceledElsewhere,
     /// For [`Fault::delay`] (2 s by default) after a cancel, the job is shown as it was before.
     SlowCancel,

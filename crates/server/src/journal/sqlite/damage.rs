@@ -477,7 +477,7 @@ fn the_write_ahead_file_is_emptied_beside_the_appends_unless_a_reader_stays() {
     while files.blocked.load(Ordering::Relaxed) == 0 {
         journal.append(&entries).unwrap();
         appends += 1;
-        assert!(appends < 1_000, "nobody was told of the reader");
+        assert!(appends < 1_000, "no warning names the reader");
     }
     drop(reader);
     Box::new(journal).close().unwrap();
