@@ -394,10 +394,13 @@ impl Exchange {
     fn finish(&mut self, path: &str, mut answer: Answer) -> Answer {
         self.body = None;
         if let Body::Bytes(bytes) = answer.body_mut() {
-            let counted = self
-                .state
-                .inflight
-                .count(self.caller.client, std::mem::take(bytes));
+            let (inflight, client) = (&self.state.inflight, self.caller.client);
+            let all = std::mem::take(bytes);
+            // What changes something has done it: a refusal now would have the client do it again.
+            let counted = match self.method.is_safe() {
+                true => inflight.count(client, all),
+                false => Ok(inflight.count_done(client, all)),
+            };
             match counted {
                 Ok(counted) => *bytes = counted,
                 Err(full) => answer = ApiError::too_many_bytes(full).into(),

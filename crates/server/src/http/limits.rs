@@ -273,14 +273,23 @@ impl Holds {
         if own.saturating_add(amount) > self.per_client_max {
             return Err(Full::Client(self.per_client_max));
         }
-        clients.insert(client, own + amount);
+        Ok(self.add(&mut clients, client, amount))
+    }
+
+    fn add(
+        self: &Arc<Self>,
+        clients: &mut FastMap<Client, usize>,
+        client: Client,
+        amount: usize,
+    ) -> Held {
+        *clients.entry(client).or_default() += amount;
         // Changed under the lock, read without it.
-        self.all.store(all + amount, Ordering::Relaxed);
-        Ok(Held {
+        self.all.fetch_add(amount, Ordering::Relaxed);
+        Held {
             holds: self.clone(),
             client,
             amount,
-        })
+        }
     }
 
     /// These bytes, counted until the last of them has been sent.
@@ -294,6 +303,15 @@ impl Holds {
         }
         let held = self.take(client, bytes.len())?;
         Ok(Bytes::from_owner(Counted { bytes, _held: held }))
+    }
+
+    /// The same beyond every limit, for what can't be refused any more.
+    pub(super) fn count_done(self: &Arc<Self>, client: Client, bytes: Bytes) -> Bytes {
+        if bytes.len() < COUNTED_BYTES_MIN {
+            return bytes;
+        }
+        let held = self.add(&mut self.clients.lock(), client, bytes.len());
+        Bytes::from_owner(Counted { bytes, _held: held })
     }
 }
 

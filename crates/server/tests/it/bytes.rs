@@ -132,6 +132,28 @@ async fn answers_that_are_not_read_count_until_they_are_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_done_is_not_answered_as_refused() {
+    let flags = [("inflight-bytes-per-owner", "300KiB")];
+    let house = House::with(&flags).await;
+    let made = house.post("/v1/jobs", external(200_000)).await;
+    let path = format!("/v1/jobs/{}", made.json()["id"].as_str().unwrap());
+    let unread = house
+        .send(Request::get(&path).body(Body::Empty).unwrap())
+        .await;
+    assert_eq!(house.get(&path).await.code(), "overloaded");
+    let progress = r#"{"progress": {"percent": 5}}"#;
+    let change = Request::patch(&path)
+        .header("content-type", "application/json")
+        .header("content-length", progress.len())
+        .body(progress.into());
+    let changed = Answer::read(house.send(change.unwrap()).await).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    assert_eq!(changed.json()["progress"]["percent"], 5.0);
+    drop((unread, changed));
+    assert!(house.state.inflight.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn bodies_and_sets_that_wait_count() {
     let flags = [("inflight-bytes-per-owner", "300KiB")];
     let house = House::with(&flags).await;
