@@ -1,5 +1,5 @@
-//! The whole system in one program: starts a server on its durable store, uses the library in every mode, logs what happens
-//! so that a person can follow it, and asserts that each job ended as it had to.
+//! The whole system in one program: starts a server on its durable store, uses the library in every mode, logs what
+//! happens so that a person can follow it, and asserts that each job ended as it had to.
 //!
 //! ```sh
 //! cargo run -p abide-integration

@@ -1,7 +1,7 @@
 //! The Python extension `abide_client._core`: the client's core, and nothing that does I/O.
 //!
-//! Everything here is private to the package `abide_client`, whose Python code sends the requests, keeps the time and shows
-//! the types that users see. No call blocks but those that read or write a history's files. All of them keep the
+//! Everything here is private to the package `abide_client`, whose Python code sends the requests, keeps the time and
+//! shows the types that users see. No call blocks but those that read or write a history's files. All of them keep the
 //! interpreter's lock, so that a process that forks never forks while a lock of this extension is held.
 
 mod convert;

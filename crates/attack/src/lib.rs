@@ -1,11 +1,12 @@
 //! An attack suite for receivers of webhooks.
 //!
 //! A receiver that works is one that takes what it should; whether it refuses what it must shows only under attack.
-//! [`Attack::run`] tries: forged and altered deliveries, old ones, repeated and reordered ones, a secret being replaced,
-//! bodies that are too large, too slow or no JSON. Each check has a verdict of its own.
+//! [`Attack::run`] tries: forged and altered deliveries, old ones, repeated and reordered ones, a secret being
+//! replaced, bodies that are too large, too slow or no JSON. Each check has a verdict of its own.
 //!
-//! What a receiver *does* with a delivery can't be seen from outside; what it answers can. So a repeated delivery passes when it is
-//! acknowledged: whether it had its effect twice is for a test of your own, with the same id sent twice.
+//! What a receiver *does* with a delivery can't be seen from outside; what it answers can. So a repeated delivery
+//! passes when it is acknowledged: whether it had its effect twice is for a test of your own, with the same id sent
+//! twice.
 //!
 //! Only attack what is yours.
 
@@ -109,14 +110,16 @@ impl Attack {
         self
     }
 
-    /// How long a body that drips is dripped before the receiver counts as one that would wait for ever; 20 s by default.
+    /// How long a body that drips is dripped before the receiver counts as one that would wait for ever; 20 s by
+    /// default.
     #[must_use]
     pub const fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// What a good delivery says, for receivers that know only certain jobs; an event of a job that completed by default.
+    /// What a good delivery says, for receivers that know only certain jobs; an event of a job that completed by
+    /// default.
     #[must_use]
     pub fn payload(mut self, json: impl Into<String>) -> Self {
         self.payload = Some(json.into());

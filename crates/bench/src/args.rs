@@ -10,8 +10,8 @@ use crate::work::WorkArgs;
 
 /// Measures the server beside the least that a server can be.
 ///
-/// The server under test runs in a process of its own on the first core, the load on the second. Every figure is the median of its
-/// rounds, in which all contestants take turns.
+/// The server under test runs in a process of its own on the first core, the load on the second. Every figure is the
+/// median of its rounds, in which all contestants take turns.
 #[derive(Debug, Parser)]
 #[command(name = "abide-bench")]
 pub(crate) struct Cli {

@@ -63,7 +63,8 @@ pub(crate) struct Running {
 }
 
 impl Contestant {
-    /// Starts it on the server's core. `body_bytes` is how long a limit's answer to a read is; `durable` whether creates reach a disk.
+    /// Starts it on the server's core. `body_bytes` is how long a limit's answer to a read is; `durable` whether
+    /// creates reach a disk.
     pub(crate) fn start(
         self,
         setup: &Setup,
@@ -301,8 +302,8 @@ fn id_of(body: &[u8]) -> Option<String> {
     Some(rest[..rest.find('"')?].to_owned())
 }
 
-/// How long our answers to a read are, native and classic, so that the limits answer as much. `None` where the server has no classic
-/// routes.
+/// How long our answers to a read are, native and classic, so that the limits answer as much. `None` where the server
+/// has no classic routes.
 pub(crate) fn body_bytes_of_a_read(setup: &Setup) -> anyhow::Result<(usize, Option<usize>)> {
     let mut ours = Contestant::Ours.start(setup, 0, false)?;
     ours.make_topics(1)?;

@@ -51,7 +51,8 @@ pub(crate) fn raise_open_files() -> usize {
 /// What a process has used so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
-    /// Its time on the processor, in user space and in the kernel together; to the nanosecond where the kernel counts so.
+    /// Its time on the processor, in user space and in the kernel together; to the nanosecond where the kernel counts
+    /// so.
     pub(crate) cpu: Duration,
     /// Its memory that belongs to no file, in bytes: what the kernel calls `RssAnon`.
     pub(crate) memory: u64,

@@ -1,7 +1,8 @@
 //! Bits of the server's work, repeated, in this process and without a socket: for counting instructions and for holding
 //! more connections than a process may have files open.
 //!
-//! What is counted is the same on a busy machine as on an idle one. Run twice with different counts, the difference is what each one costs.
+//! What is counted is the same on a busy machine as on an idle one. Run twice with different counts, the difference is
+//! what each one costs.
 
 use std::io;
 use std::num::NonZeroU32;
@@ -204,8 +205,8 @@ impl House {
     }
 }
 
-/// The other end of a connection: sends the same request so often, each when the one before it was answered, and throws the
-/// answers away.
+/// The other end of a connection: sends the same request so often, each when the one before it was answered, and throws
+/// the answers away.
 struct Pipe {
     request: Bytes,
     left: usize,

@@ -138,8 +138,8 @@ impl Common {
         }
     }
 
-    /// Makes sure that a server listens where it should be, if that is this machine: there a server that isn't
-    /// running is the likeliest fault by far, and to retry for half a minute is no help. Elsewhere the client finds out.
+    /// Makes sure that a server listens where it should be, if that is this machine: there a server that isn't running
+    /// is the likeliest fault by far, and to retry for half a minute is no help. Elsewhere the client finds out.
     ///
     /// It looks for a moment rather than once, so that `abide serve & abide create` works as it is written.
     pub(crate) async fn check_listening(&self) -> Result<(), Failure> {

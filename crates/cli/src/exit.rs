@@ -70,7 +70,8 @@ fn in_one_line(error: &anyhow::Error) -> String {
     line
 }
 
-/// Whether what failed is our own writing. That a server's connection broke is something else, and further down the chain.
+/// Whether what failed is our own writing. That a server's connection broke is something else, and further down the
+/// chain.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     // Asking the whole would find it under a context, too.
     let outermost = error.chain().next();

@@ -3,14 +3,16 @@
 use std::future::Future;
 use std::io;
 
-/// What tells a program to end. Listened for from the moment it is made; before that the system ends the program by itself.
+/// What tells a program to end. Listened for from the moment it is made; before that the system ends the program by
+/// itself.
 #[derive(Debug)]
 pub(crate) struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
-    /// The terminal or the connection to it is gone. `None` if that was ignored when the program started, as under `nohup`.
+    /// The terminal or the connection to it is gone. `None` if that was ignored when the program started, as under
+    /// `nohup`.
     #[cfg(unix)]
     hangup: Option<tokio::signal::unix::Signal>,
     #[cfg(windows)]
@@ -67,8 +69,8 @@ impl Signals {
         }
     }
 
-    /// Waits for the work, or until a signal is heard, also one since [`Signals::listen`]; then there is no answer, and the work has been
-    /// dropped.
+    /// Waits for the work, or until a signal is heard, also one since [`Signals::listen`]; then there is no answer, and
+    /// the work has been dropped.
     ///
     /// # Cancel safety
     ///

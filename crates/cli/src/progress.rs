@@ -1,7 +1,7 @@
 //! Progress bars, where a person is looking: on a terminal, on stderr.
 //!
-//! A bar shows the last characters of the id (ids of jobs that were created together begin alike), the elapsed time, how
-//! far the job is and what the server expects. What is expected counts down between two answers, but never to the
+//! A bar shows the last characters of the id (ids of jobs that were created together begin alike), the elapsed time,
+//! how far the job is and what the server expects. What is expected counts down between two answers, but never to the
 //! point of promising anything: the spread stays beside it.
 
 use std::collections::HashMap;

@@ -35,8 +35,8 @@ pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(kept.collect())
 }
 
-/// Whether a character does something else than to be seen: a control character, a line separator, or one that turns the
-/// direction of writing around.
+/// Whether a character does something else than to be seen: a control character, a line separator, or one that turns
+/// the direction of writing around.
 pub(crate) fn is_unsafe(char: char) -> bool {
     char.is_control()
         || matches!(

@@ -20,8 +20,8 @@ pub(crate) struct Telemetry {
 impl Telemetry {
     /// Begins to log to stderr as the configuration says.
     ///
-    /// With the feature `otel` and where `OTEL_EXPORTER_OTLP_ENDPOINT` (or `…_TRACES_ENDPOINT`) is set, spans go there as well,
-    /// by OTLP over HTTP; the other variables of the OpenTelemetry specification hold too.
+    /// With the feature `otel` and where `OTEL_EXPORTER_OTLP_ENDPOINT` (or `…_TRACES_ENDPOINT`) is set, spans go there
+    /// as well, by OTLP over HTTP; the other variables of the OpenTelemetry specification hold too.
     pub(crate) fn begin(config: &Config) -> anyhow::Result<Self> {
         let filter = EnvFilter::try_new(&config.log)
             .map_err(|error| Failure::new(USAGE, format!("`log` can't be read: {error}")))?;

@@ -8,8 +8,8 @@ use crate::exit::{Failure, USAGE};
 ///
 /// # Errors
 ///
-/// Anything but an `http` or `https` address without a user name and password. The message doesn't repeat an address that
-/// may hold a password.
+/// Anything but an `http` or `https` address without a user name and password. The message doesn't repeat an address
+/// that may hold a password.
 pub(crate) fn read(flag: &str, text: &str) -> Result<Url, Failure> {
     let wrong = |why: &str| Failure::new(USAGE, format!("{flag} {why}"));
     let text = text.trim();

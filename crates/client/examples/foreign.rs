@@ -1,5 +1,5 @@
-//! Waits on an API that isn't ours, once by its description and once by a closure: `abide serve`, whose older routes play
-//! the foreign API, then `cargo run -p abide --example foreign`.
+//! Waits on an API that isn't ours, once by its description and once by a closure: `abide serve`, whose older routes
+//! play the foreign API, then `cargo run -p abide --example foreign`.
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 

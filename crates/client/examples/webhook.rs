@@ -15,7 +15,8 @@ async fn main() -> Result<(), Failure> {
 
 pub(crate) async fn run(server: &str) -> Result<(), Failure> {
     let client = Client::new(server)?;
-    // It verifies signatures, drops duplicates and wakes the waits. A server elsewhere needs an address that it can reach.
+    // It verifies signatures, drops duplicates and wakes the waits. A server elsewhere needs an address that it can
+    // reach.
     let receiver = Receiver::bind("127.0.0.1:0").await?;
     let new = NewJob::new("video_translation").webhook(receiver.target());
     let job = client.create(new).await?;

@@ -1,8 +1,8 @@
 //! The same calls and waits, without async.
 //!
-//! There is no second client: whatever can be awaited can be blocked on, with the same settings, the same errors and the
-//! same guarantees. All of it runs on one shared runtime with one thread of its own, which is started by the first use
-//! and serves the whole process; calls from many threads run beside each other.
+//! There is no second client: whatever can be awaited can be blocked on, with the same settings, the same errors and
+//! the same guarantees. All of it runs on one shared runtime with one thread of its own, which is started by the first
+//! use and serves the whole process; calls from many threads run beside each other.
 //!
 //! ```no_run
 //! use abide::blocking::{Block, updates};
@@ -18,8 +18,8 @@
 //! # Ok::<(), abide::Error>(())
 //! ```
 //!
-//! It works in any thread that may block, those of `tokio::task::spawn_blocking` among them. Inside an async task blocking
-//! would stop everything else, and is an error that [is of usage](Error::is_usage), not a panic.
+//! It works in any thread that may block, those of `tokio::task::spawn_blocking` among them. Inside an async task
+//! blocking would stop everything else, and is an error that [is of usage](Error::is_usage), not a panic.
 
 use std::future::IntoFuture;
 

@@ -1,9 +1,9 @@
 //! How many requests all waits may send together.
 //!
-//! Waits queue for their turns, and the first takes the next one. But a turn is never *owned*: a future may be alive and
-//! not polled, as the losing arm of a `select!` by reference is, or the members of a `FuturesUnordered` whose loop body
-//! awaits something else. So each wait in the queue looks now and then, and if the first has left its turn lying for
-//! [`TURN_KEPT`] takes it. Those it passes keep their tags, and are first again as soon as they are polled.
+//! Waits queue for their turns, and the first takes the next one. But a turn is never *owned*: a future may be alive
+//! and not polled, as the losing arm of a `select!` by reference is, or the members of a `FuturesUnordered` whose loop
+//! body awaits something else. So each wait in the queue looks now and then, and if the first has left its turn lying
+//! for [`TURN_KEPT`] takes it. Those it passes keep their tags, and are first again as soon as they are polled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -92,8 +92,8 @@ impl Budget {
         }))
     }
 
-    /// Waits for a turn. `tag` is the caller's place in the queue, to be kept from one turn to the next; `weight` is how
-    /// many turns it gets in proportion to others.
+    /// Waits for a turn. `tag` is the caller's place in the queue, to be kept from one turn to the next; `weight` is
+    /// how many turns it gets in proportion to others.
     ///
     /// # Cancel safety
     ///

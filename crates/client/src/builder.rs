@@ -98,8 +98,8 @@ impl ClientBuilder {
 
     settings! { deadline schedule dial max_interval retry attempt_timeout }
 
-    /// Sends `Authorization: Bearer <key>`, or what a [`remote`](Self::remote) wants instead. The key appears in no log,
-    /// error or token.
+    /// Sends `Authorization: Bearer <key>`, or what a [`remote`](Self::remote) wants instead. The key appears in no
+    /// log, error or token.
     pub fn api_key(mut self, key: impl AsRef<str>) -> Self {
         self.api_key = Some(key.as_ref().trim().to_owned());
         self
@@ -190,8 +190,8 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// A URL that isn't the `http` or `https` address of a server, a header that can't be sent, or a [`Remote`] that can't be
-    /// right.
+    /// A URL that isn't the `http` or `https` address of a server, a header that can't be sent, or a [`Remote`] that
+    /// can't be right.
     pub fn build(mut self) -> Result<Client, Error> {
         if let Some(error) = self.wrong {
             return Err(error);

@@ -7,8 +7,8 @@ use crate::resume::ResumeToken;
 use crate::rt::{AWAKE, after, sleep_until};
 use crate::telemetry::{self, Purpose};
 
-/// Sends until there is an answer that can be read, or the retry policy gives up. A request that isn't repeatable is sent
-/// again only if it surely had no effect.
+/// Sends until there is an answer that can be read, or the retry policy gives up. A request that isn't repeatable is
+/// sent again only if it surely had no effect.
 pub(crate) async fn call<T>(
     origin: &Origin,
     call: &Call,

@@ -77,7 +77,8 @@ impl Client {
     }
 
     /// Writes what was learned of how long jobs take into the [state directory](crate::ClientBuilder::state_dir), and
-    /// returns how many kinds of jobs have changed. Call it before the program ends, and now and then in one that doesn't.
+    /// returns how many kinds of jobs have changed. Call it before the program ends, and now and then in one that
+    /// doesn't.
     ///
     /// It blocks for a file system access per kind: in asynchronous code, call it through `spawn_blocking`.
     ///

@@ -38,9 +38,9 @@ impl Client {
 ///
 /// # Errors
 ///
-/// Every error has the [key](Error::idempotency_key) and a [token](Error::resume_token): send the same create again with
-/// [`Create::resume`], from this process or a later one, and if the job exists already, it is that job. On an API without
-/// keys an error has neither, and says whether the job [may have been made](Error::may_have_created).
+/// Every error has the [key](Error::idempotency_key) and a [token](Error::resume_token): send the same create again
+/// with [`Create::resume`], from this process or a later one, and if the job exists already, it is that job. On an API
+/// without keys an error has neither, and says whether the job [may have been made](Error::may_have_created).
 ///
 /// # Cancel safety
 ///
@@ -55,8 +55,8 @@ pub struct Create {
 }
 
 impl Create {
-    /// The key that names this create, 1 to 255 visible ASCII characters. Default: 128 random bits. An error of usage on an
-    /// API that has no keys.
+    /// The key that names this create, 1 to 255 visible ASCII characters. Default: 128 random bits. An error of usage
+    /// on an API that has no keys.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self

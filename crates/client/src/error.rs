@@ -204,8 +204,8 @@ impl Error {
             )
     }
 
-    /// Whether the answer can't be used: it isn't of this protocol (no JSON, JSON of another shape, another job), what it
-    /// says of the job [can't be read](Self::is_unreadable), or it is [too large](Self::is_too_large).
+    /// Whether the answer can't be used: it isn't of this protocol (no JSON, JSON of another shape, another job), what
+    /// it says of the job [can't be read](Self::is_unreadable), or it is [too large](Self::is_too_large).
     #[must_use]
     pub fn is_garbled(&self) -> bool {
         let kind = self.inner.kind;
@@ -331,7 +331,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// The sentence, and what caused it: this is what `fn main() -> Result<(), abide::Error>` shows. `{:#?}` shows the parts.
+/// The sentence, and what caused it: this is what `fn main() -> Result<(), abide::Error>` shows. `{:#?}` shows the
+/// parts.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if f.alternate() {

@@ -36,8 +36,8 @@ pub(crate) struct Call {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// Whether it may be sent again although it may have reached the server. One that may not goes out on a connection of
-    /// its own, which the server can't just have closed.
+    /// Whether it may be sent again although it may have reached the server. One that may not goes out on a connection
+    /// of its own, which the server can't just have closed.
     pub(crate) repeatable: bool,
     /// Until when the job that it is about may not be known to all of the server.
     pub(crate) young_until: Option<Instant>,
@@ -251,7 +251,8 @@ impl Failure {
         self
     }
 
-    /// A 404 for a job that was created so shortly ago that not all of the server may know it: no refusal, but "not now".
+    /// A 404 for a job that was created so shortly ago that not all of the server may know it: no refusal, but "not
+    /// now".
     pub(crate) fn unless_young(mut self, young_until: Option<Instant>, now: Instant) -> Self {
         if self.is_not_found() && young_until.is_some_and(|until| now < until) {
             self.kind = FailureKind::NotNow;

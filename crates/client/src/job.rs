@@ -57,7 +57,8 @@ enum Action {
 }
 
 impl Client {
-    /// A handle to the job with that id. Nothing is sent; whether there is such a job shows when something is asked of it.
+    /// A handle to the job with that id. Nothing is sent; whether there is such a job shows when something is asked of
+    /// it.
     #[must_use]
     pub fn job(&self, id: impl Into<JobId>) -> JobHandle {
         JobHandle::new(self.clone(), id.into(), Known::default())
@@ -98,8 +99,8 @@ impl JobHandle {
         }
     }
 
-    /// The same job, of that kind: durations are learned under it from the first request on, and on an API whose paths have
-    /// a [kind](crate::Remote) it stands there. A handle from a create or a token knows its kind.
+    /// The same job, of that kind: durations are learned under it from the first request on, and on an API whose paths
+    /// have a [kind](crate::Remote) it stands there. A handle from a create or a token knows its kind.
     #[must_use]
     pub fn of_kind(mut self, kind: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.known).kind = Some(kind.into());

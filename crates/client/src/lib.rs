@@ -1,9 +1,10 @@
 //! Wait for long-running jobs without wasting a request or a second.
 //!
-//! A job that takes seconds or hours, a server that says how it stands: whoever asks too often pays for requests, whoever
-//! asks too seldom learns late. This crate learns of the end when it happens where the server can hold a request or tell
-//! by itself, and comes within a few percent of the best that any polling client could do where it can't. It survives
-//! restarts and outages, keeps deadlines, and never takes a lost answer for an end, nor an end for a lost answer.
+//! A job that takes seconds or hours, a server that says how it stands: whoever asks too often pays for requests,
+//! whoever asks too seldom learns late. This crate learns of the end when it happens where the server can hold a
+//! request or tell by itself, and comes within a few percent of the best that any polling client could do where it
+//! can't. It survives restarts and outages, keeps deadlines, and never takes a lost answer for an end, nor an end for a
+//! lost answer.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -42,8 +43,8 @@
 //!
 //! # Strategies
 //!
-//! *How* to learn of the end; [`Wait::strategy`] chooses. What holds for all of them, deadline, retries, budget, is not theirs
-//! to break.
+//! *How* to learn of the end; [`Wait::strategy`] chooses. What holds for all of them, deadline, retries, budget, is not
+//! theirs to break.
 //!
 //! | strategy | how | when |
 //! |---|---|---|
@@ -57,22 +58,22 @@
 //!
 //! A wait gives [`Finished`] for every job that ended, well or not: the wait has done its work. Its
 //! [`outcome`](Finished::outcome) tells, and [`result`](Finished::result) makes an error of a job that didn't complete.
-//! An [`Error`] means that the end wasn't learned, and tells by its predicates whether the job is *still running*, or the
-//! server *unreachable*, or it *refused*. Every one of them carries the job's id, or the key of the create, and a token to
-//! go on with.
+//! An [`Error`] means that the end wasn't learned, and tells by its predicates whether the job is *still running*, or
+//! the server *unreachable*, or it *refused*. Every one of them carries the job's id, or the key of the create, and a
+//! token to go on with.
 //!
 //! # Cancel safety
 //!
-//! Every future and stream of this crate may be dropped at any `await`. The request in flight is given up with it, nothing
-//! goes on in the background, the job is not harmed, and the handle can be used again. What a call that changes something
-//! (create, cancel, delete) may have done by then is said where it is documented.
+//! Every future and stream of this crate may be dropped at any `await`. The request in flight is given up with it,
+//! nothing goes on in the background, the job is not harmed, and the handle can be used again. What a call that changes
+//! something (create, cancel, delete) may have done by then is said where it is documented.
 //!
 //! # Defaults
 //!
-//! No deadline unless you set one, on the wait or on the [client](ClientBuilder::deadline). A request may take 10 s, beside
-//! the time that it is held. Failures are retried after random pauses of up to 200 ms, 400 ms … 10 s; a wait goes on for
-//! 30 s without any answer. All waits of a client together send at most 50 requests a second. See [`ClientBuilder`] and
-//! [`RetryPolicy`].
+//! No deadline unless you set one, on the wait or on the [client](ClientBuilder::deadline). A request may take 10 s,
+//! beside the time that it is held. Failures are retried after random pauses of up to 200 ms, 400 ms … 10 s; a wait
+//! goes on for 30 s without any answer. All waits of a client together send at most 50 requests a second. See
+//! [`ClientBuilder`] and [`RetryPolicy`].
 //!
 //! # Features
 //!
@@ -87,12 +88,12 @@
 //! | `host` | no | `Loop`: waits that take their time and their turns from a program in another language |
 //! | `inbox` | no | `Receiver`: a listener that verifies webhooks, drops duplicates and wakes the waits |
 //!
-//! Nothing that the crate turns on in others changes what they do for the rest of the program: it doesn't use reqwest, and
-//! only `tls-ring` turns a provider of rustls on.
+//! Nothing that the crate turns on in others changes what they do for the rest of the program: it doesn't use reqwest,
+//! and only `tls-ring` turns a provider of rustls on.
 //!
-//! The crate needs a tokio runtime with its timer enabled (and I/O, for the default transport). It logs by `tracing`, at
-//! `debug`, and never prints; every wait is a span `abide.wait` whose fields are those of its [`Report`]. It sets up neither
-//! a subscriber nor a recorder: that is the program's business.
+//! The crate needs a tokio runtime with its timer enabled (and I/O, for the default transport). It logs by `tracing`,
+//! at `debug`, and never prints; every wait is a span `abide.wait` whose fields are those of its [`Report`]. It sets up
+//! neither a subscriber nor a recorder: that is the program's business.
 
 mod answer;
 #[cfg(feature = "blocking")]

@@ -98,15 +98,16 @@ impl RetryPolicy {
         self
     }
 
-    /// How long a 404 for a job that this client has just created means "not yet": many servers answer reads from copies
-    /// that lag behind. Default: 10 s. A job of which only the id is known isn't found at its first 404.
+    /// How long a 404 for a job that this client has just created means "not yet": many servers answer reads from
+    /// copies that lag behind. Default: 10 s. A job of which only the id is known isn't found at its first 404.
     #[must_use]
     pub fn not_found_for(mut self, age: Duration) -> Self {
         self.not_found_for = age;
         self
     }
 
-    /// The pause before the next attempt, after that many failures in a row. `share` is the jitter's random share, from 0 up to 1.
+    /// The pause before the next attempt, after that many failures in a row. `share` is the jitter's random share, from
+    /// 0 up to 1.
     pub(crate) fn pause(&self, failures: u32, hint: Option<Duration>, share: f64) -> Duration {
         let steps = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
         let ceiling =
@@ -118,8 +119,8 @@ impl RetryPolicy {
         }
     }
 
-    /// A server's `Retry-After` as we follow it: not longer than believed, and later by a random share, so that all clients
-    /// that got the same answer don't come at once.
+    /// A server's `Retry-After` as we follow it: not longer than believed, and later by a random share, so that all
+    /// clients that got the same answer don't come at once.
     pub(crate) fn floor(&self, hint: Duration, share: f64) -> Duration {
         let hint = hint.min(self.hint_max);
         let late = hint.as_secs_f64() * 0.1 * share;

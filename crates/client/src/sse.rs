@@ -1,7 +1,7 @@
 //! Server-sent events: the decoder and the open stream.
 //!
-//! The decoder is our own because the waits need what others hide: comments and other bytes that are no event, which are
-//! the heartbeats that a watchdog lives on, and a bound on how much one event may make us remember.
+//! The decoder is our own because the waits need what others hide: comments and other bytes that are no event, which
+//! are the heartbeats that a watchdog lives on, and a bound on how much one event may make us remember.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -62,8 +62,8 @@ mod names {
     pub(super) const LATENESS_SECONDS: &str = "abide_lateness_seconds";
 }
 
-/// Tells the program's recorder of `metrics` what this crate's metrics mean and what their units are. Call it once, after
-/// the recorder was installed; the metrics themselves need no call.
+/// Tells the program's recorder of `metrics` what this crate's metrics mean and what their units are. Call it once,
+/// after the recorder was installed; the metrics themselves need no call.
 ///
 /// | metric | kind | labels | what |
 /// |---|---|---|---|

@@ -1,7 +1,7 @@
 //! Receiving webhooks in a server of your own.
 //!
-//! Anyone who knows a receiver's address can post to it, so nothing that a request says is to be believed before its signature
-//! has been checked over the very bytes that came:
+//! Anyone who knows a receiver's address can post to it, so nothing that a request says is to be believed before its
+//! signature has been checked over the very bytes that came:
 //!
 //! ```
 //! use abide::webhook::{self, Delivery, ReplayGuard, Verifier};

@@ -44,8 +44,8 @@ use crate::telemetry::Purpose;
 /// # Errors
 ///
 /// Of every call: [unreachable](Error::is_unreachable) after the attempts of the retry policy,
-/// [refused](Error::is_refused), or [of usage](Error::is_usage) for an API that isn't ours. A call that isn't harmless to
-/// repeat (create, rotate, test, replay, retry) is sent again only if it surely had no effect.
+/// [refused](Error::is_refused), or [of usage](Error::is_usage) for an API that isn't ours. A call that isn't harmless
+/// to repeat (create, rotate, test, replay, retry) is sent again only if it surely had no effect.
 ///
 /// # Cancel safety
 ///
@@ -137,8 +137,8 @@ impl Webhooks {
             .await
     }
 
-    /// Sends an endpoint again what was held or failed, and also what was `delivered` if that is wanted; since that instant
-    /// if one is given.
+    /// Sends an endpoint again what was held or failed, and also what was `delivered` if that is wanted; since that
+    /// instant if one is given.
     ///
     /// # Errors
     ///

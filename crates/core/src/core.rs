@@ -25,8 +25,8 @@ pub struct Core {
 }
 
 impl Core {
-    /// A core with a client of those settings, whose transport is the host. `wall` is the time of day at the host's zero,
-    /// since 1970.
+    /// A core with a client of those settings, whose transport is the host. `wall` is the time of day at the host's
+    /// zero, since 1970.
     ///
     /// # Errors
     ///
@@ -44,7 +44,8 @@ impl Core {
         })
     }
 
-    /// The client, to make what the operations below are told of: handles, waits, sets, lists. It sends nothing by itself.
+    /// The client, to make what the operations below are told of: handles, waits, sets, lists. It sends nothing by
+    /// itself.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
@@ -118,7 +119,8 @@ impl Core {
         })
     }
 
-    /// Tells the changes of all of the caller's jobs. Ends as [`Ended::Nothing`] where the server ends the stream for good.
+    /// Tells the changes of all of the caller's jobs. Ends as [`Ended::Nothing`] where the server ends the stream for
+    /// good.
     pub fn feed(&mut self, mut feed: Feed) -> Op {
         let (op, ports) = (self.op(), self.ports.clone());
         self.start(op, async move {
@@ -158,8 +160,8 @@ impl Core {
         }
     }
 
-    /// Goes on until nothing is left to do at that instant, and tells what came of it. Call it after anything was reported or
-    /// started, and when [`deadline`](Self::deadline) has come.
+    /// Goes on until nothing is left to do at that instant, and tells what came of it. Call it after anything was
+    /// reported or started, and when [`deadline`](Self::deadline) has come.
     pub fn turn(&mut self, now: Duration) -> Vec<Effect> {
         self.turns.turn(now);
         let effects = std::mem::take(&mut self.ports.lock().effects);

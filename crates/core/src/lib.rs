@@ -1,18 +1,18 @@
 //! The client of abide for programs in other languages.
 //!
-//! A [`Core`] is the whole client (held requests, streams, sets, learned schedules, retries, budgets, deadlines) without
-//! any I/O of its own: no thread, no socket, no clock. The host, a binding for some language, brings all three:
+//! A [`Core`] is the whole client (held requests, streams, sets, learned schedules, retries, budgets, deadlines)
+//! without any I/O of its own: no thread, no socket, no clock. The host, a binding for some language, brings all three:
 //!
 //! 1. it starts an operation, such as [`Core::wait`], and gets its [`Op`];
 //! 2. it [turns](Core::turn) the core and carries out the [`Effect`]s that come of it: send this request, call the
 //!    caller's function, this operation has ended;
 //! 3. it reports what came of them ([`head`](Core::head), [`chunk`](Core::chunk), [`end`](Core::end),
-//!    [`broken`](Core::broken), [`looked`](Core::looked), [`look_failed`](Core::look_failed)) and turns again, and it turns
-//!    when [`Core::deadline`] has come, which is one timer for all operations.
+//!    [`broken`](Core::broken), [`looked`](Core::looked), [`look_failed`](Core::look_failed)) and turns again, and it
+//!    turns when [`Core::deadline`] has come, which is one timer for all operations.
 //!
-//! Every call returns at once. Instants are times since a zero that the host chooses; they must not go back. The same calls
-//! with the same instants and the same [seed](abide::ClientBuilder::seed) have the same effects, which is how whole waits
-//! are recorded and played again.
+//! Every call returns at once. Instants are times since a zero that the host chooses; they must not go back. The same
+//! calls with the same instants and the same [seed](abide::ClientBuilder::seed) have the same effects, which is how
+//! whole waits are recorded and played again.
 //!
 //! ```
 //! use std::time::Duration;

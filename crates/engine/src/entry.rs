@@ -6,9 +6,9 @@
 //!
 //! # Levels
 //!
-//! A new form of an entry or a part raises [`LEVEL`]. [`Entry::Level`] stands before the first entry of a level, so that
-//! a program that is too old says which one it lacks. What a form means to [`Engine::apply`](crate::Engine::apply) never
-//! changes: a changed meaning is a new form.
+//! A new form of an entry or a part raises [`LEVEL`]. [`Entry::Level`] stands before the first entry of a level, so
+//! that a program that is too old says which one it lacks. What a form means to [`Engine::apply`](crate::Engine::apply)
+//! never changes: a changed meaning is a new form.
 //!
 //! | level | forms that came with it |
 //! |---|---|

@@ -174,7 +174,8 @@ impl Owner {
         self.0 == Self::ANYONE.0
     }
 
-    /// The owner of that name. Sixteen hex digits are the owner of that number: so an owner without a name can be named.
+    /// The owner of that name. Sixteen hex digits are the owner of that number: so an owner without a name can be
+    /// named.
     #[must_use]
     pub fn named(name: &str) -> Self {
         let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');

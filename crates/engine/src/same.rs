@@ -1,7 +1,7 @@
 //! When two free-form JSON texts say the same: a digest of the value, fed by serde and not of the text.
 //!
-//! The order of members, escapes and the spelling of numbers make no difference, because a client that tries again may write its
-//! request anew. Decimals and integers beyond 64 bits are compared as doubles.
+//! The order of members, escapes and the spelling of numbers make no difference, because a client that tries again may
+//! write its request anew. Decimals and integers beyond 64 bits are compared as doubles.
 
 use std::fmt;
 

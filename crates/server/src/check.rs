@@ -18,8 +18,8 @@ pub struct Checked {
     pub damage: Vec<JournalError>,
 }
 
-/// Reads everything in the directory: SQLite's structures, each checksum, and whether this program understands what it reads. Changes nothing.
-/// Blocks on the disk.
+/// Reads everything in the directory: SQLite's structures, each checksum, and whether this program understands what it
+/// reads. Changes nothing. Blocks on the disk.
 #[must_use]
 pub fn check(directory: &Path) -> Checked {
     let Checked {

@@ -1,19 +1,20 @@
 //! The only place that reads a clock.
 //!
-//! Everything the server knows of time comes from a [`Clock`]: timelines, retries of webhooks, retention, rate windows, the
-//! instants on the wire. There are three sorts:
+//! Everything the server knows of time comes from a [`Clock`]: timelines, retries of webhooks, retention, rate windows,
+//! the instants on the wire. There are three sorts:
 //!
 //! - **real**: the system's time;
 //! - **scaled**: the system's time at the start, and from then on faster by a factor (`--speed 60`);
 //! - **manual**: stands still until it is advanced (`--clock manual`, `POST /v1/clock/advance`).
 //!
-//! None ever goes back: not where the system's does, which real time follows [forward](Clock::follow) alone, and not over a restart,
-//! which begins at the latest entry of the log at least. Real and scaled time run on tokio's timer, so a test that pauses tokio has them paused too.
+//! None ever goes back: not where the system's does, which real time follows [forward](Clock::follow) alone, and not
+//! over a restart, which begins at the latest entry of the log at least. Real and scaled time run on tokio's timer, so
+//! a test that pauses tokio has them paused too.
 //!
 //! Two things are *not* told by these clocks. [`elapsed`](Clock::elapsed) measures how long the server itself took for
-//! something. And [`hold`](Clock::hold) bounds how long a connection is kept waiting: there are people and programs with
-//! timeouts of their own at its other end, and their time isn't simulated. On a manual clock a hold ends by either, so that a test may
-//! advance past it and a client is released even if the clock is never advanced.
+//! something. And [`hold`](Clock::hold) bounds how long a connection is kept waiting: there are people and programs
+//! with timeouts of their own at its other end, and their time isn't simulated. On a manual clock a hold ends by
+//! either, so that a test may advance past it and a client is released even if the clock is never advanced.
 
 use std::fmt;
 use std::future::Future;
@@ -46,7 +47,8 @@ struct Shared {
     sort: Sort,
     /// When the clock was made, by tokio's time: it is what runs.
     origin: Instant,
-    /// What the clock showed then, in milliseconds since the epoch, and on a manual clock what it shows now. It only grows.
+    /// What the clock showed then, in milliseconds since the epoch, and on a manual clock what it shows now. It only
+    /// grows.
     shown: AtomicI64,
     /// Rung whenever `shown` has grown, so that sleepers look again.
     stepped: Notify,
@@ -151,8 +153,8 @@ impl Clock {
         Timestamp::from_millis(shown.saturating_add(run))
     }
 
-    /// The system's time, whatever this clock shows: for what programs outside compare with clocks of their own, as they do
-    /// with the timestamp of a signed webhook. A system's clock may go back, and so may this.
+    /// The system's time, whatever this clock shows: for what programs outside compare with clocks of their own, as
+    /// they do with the timestamp of a signed webhook. A system's clock may go back, and so may this.
     #[must_use]
     pub fn system(&self) -> Timestamp {
         self.shared
@@ -161,7 +163,8 @@ impl Clock {
             .map_or_else(wall, |System(now)| now())
     }
 
-    /// What the header `Date` says: on a real clock the system's time, which clients have too, else what the clock shows.
+    /// What the header `Date` says: on a real clock the system's time, which clients have too, else what the clock
+    /// shows.
     #[must_use]
     pub fn date(&self) -> Timestamp {
         match &self.shared.system {
@@ -233,8 +236,8 @@ impl Clock {
         self.sleep_until(self.now() + length).await;
     }
 
-    /// Bounds how long a connection is kept waiting: that long by the machine's time, whatever the clock's speed, or until a
-    /// manual clock has been advanced by as much.
+    /// Bounds how long a connection is kept waiting: that long by the machine's time, whatever the clock's speed, or
+    /// until a manual clock has been advanced by as much.
     ///
     /// # Cancel safety
     ///
@@ -296,8 +299,8 @@ impl Clock {
         Ok(self.now())
     }
 
-    /// Lets a real clock follow the system's where that one jumps forward, as it does when a suspended machine wakes up or a wrong clock is
-    /// set right. Runs beside the loop; it never ends, and does nothing for the other sorts.
+    /// Lets a real clock follow the system's where that one jumps forward, as it does when a suspended machine wakes up
+    /// or a wrong clock is set right. Runs beside the loop; it never ends, and does nothing for the other sorts.
     ///
     /// # Cancel safety
     ///
@@ -326,7 +329,8 @@ impl Clock {
     /// How long by the machine's time until a running clock shows `due`.
     fn until(&self, due: Timestamp, speed: NonZeroU32) -> Duration {
         let shown = Timestamp::from_millis(self.shared.shown.load(Ordering::Acquire));
-        // From the origin rather than from now: dividing what is left again and again would wake too early by a rounding.
+        // From the origin rather than from now: dividing what is left again and again would wake too early by a
+        // rounding.
         let micros = due
             .since(shown)
             .as_micros()

@@ -60,8 +60,8 @@ struct Round {
 }
 
 impl Courier {
-    /// A courier that carries what it is handed by `carrier`, said by `render` if its endpoint wants another form than the
-    /// native one, and reports to that loop.
+    /// A courier that carries what it is handed by `carrier`, said by `render` if its endpoint wants another form than
+    /// the native one, and reports to that loop.
     #[must_use]
     pub fn new(
         carrier: Arc<dyn Carrier>,
@@ -156,7 +156,8 @@ impl Round {
         }
     }
 
-    /// Posts, and says how long that took. What fails here and not at the receiver is no attempt: it is tried again until it can be made.
+    /// Posts, and says how long that took. What fails here and not at the receiver is no attempt: it is tried again
+    /// until it can be made.
     async fn exchange(&self, send: &Send) -> (Result<Answered, SendError>, Duration) {
         loop {
             let begun = self.clock.elapsed();

@@ -1,10 +1,10 @@
 //! The guard against requests forged on the server's behalf.
 //!
-//! A client that may register a webhook can make this server send a request to an address of its choice, from inside the
-//! network that the server stands in. So every address is judged, and by one rule only: **what counts is the address
-//! that is about to be dialled**. A name is judged by none of its spellings and by no earlier answer of the name
-//! server; each answer is judged at each dial, and an address that leads to another one (mapped, 6to4, Teredo, NAT64)
-//! is judged by both.
+//! A client that may register a webhook can make this server send a request to an address of its choice, from inside
+//! the network that the server stands in. So every address is judged, and by one rule only: **what counts is the
+//! address that is about to be dialled**. A name is judged by none of its spellings and by no earlier answer of the
+//! name server; each answer is judged at each dial, and an address that leads to another one (mapped, 6to4, Teredo,
+//! NAT64) is judged by both.
 //!
 //! ```text
 //! registration   [`Target::parse`]   scheme, no user info, a host; an IP literal or `localhost` is judged at once
@@ -12,8 +12,8 @@
 //! ```
 //!
 //! What is refused is what isn't the public internet ([`class`]). [`Allow`] opens more: networks, and names whose
-//! answers are trusted whatever they are. A server without keys that listens on loopback may call loopback, because every
-//! client that can reach it could do the same. None calls itself.
+//! answers are trusted whatever they are. A server without keys that listens on loopback may call loopback, because
+//! every client that can reach it could do the same. None calls itself.
 
 pub mod class;
 pub mod names;
@@ -293,7 +293,8 @@ impl Guard {
         Ok(())
     }
 
-    /// The addresses at which that host may be called now, at that port: an IP literal itself, or what of the resolver's answer passes.
+    /// The addresses at which that host may be called now, at that port: an IP literal itself, or what of the
+    /// resolver's answer passes.
     ///
     /// # Errors
     ///

@@ -23,8 +23,8 @@ const KNOWN_MAX: usize = 64;
 /// The fewest held requests whose memory is told apart from the rest.
 const HELD_MIN: i64 = 100;
 
-/// Declares the metrics, a row each: its field and type, how it begins where that isn't empty, its name, its unit where it
-/// has one, and its help. They are shown in the order of the rows.
+/// Declares the metrics, a row each: its field and type, how it begins where that isn't empty, its name, its unit where
+/// it has one, and its help. They are shown in the order of the rows.
 macro_rules! metrics {
     ($($field:ident: $type:ty $(= $begin:expr)?, $name:literal $(in $unit:ident)?, $help:literal;)*) => {
         /// One field per metric.

@@ -151,8 +151,8 @@ pub enum ServerError {
 }
 
 impl Server {
-    /// Opens the journal, catches up with what was due while the server was down, and listens. `fresh_seed` is the seed if
-    /// neither the configuration nor the journal has one.
+    /// Opens the journal, catches up with what was due while the server was down, and listens. `fresh_seed` is the seed
+    /// if neither the configuration nor the journal has one.
     ///
     /// # Errors
     ///
@@ -222,9 +222,9 @@ impl Server {
         }
     }
 
-    /// Connects the parts of a server and starts them: the loop on that journal and clock, and the courier, which delivers
-    /// webhooks by what `carrier` makes. Without a carrier webhooks wait. The default job isn't started, so that tests begin
-    /// without jobs.
+    /// Connects the parts of a server and starts them: the loop on that journal and clock, and the courier, which
+    /// delivers webhooks by what `carrier` makes. Without a carrier webhooks wait. The default job isn't started, so
+    /// that tests begin without jobs.
     ///
     /// # Errors
     ///
@@ -399,7 +399,8 @@ fn known_dialects(config: &Config) -> Result<(), ServerError> {
     }
 }
 
-/// Runs a command that a start begins with. If the journal can't be written at the moment it is run once it can be, and reads are served meanwhile.
+/// Runs a command that a start begins with. If the journal can't be written at the moment it is run once it can be, and
+/// reads are served meanwhile.
 async fn at_start<C: Command + Clone>(
     commands: &Commands,
     clock: &Clock,
@@ -429,8 +430,8 @@ async fn at_start<C: Command + Clone>(
     Ok(())
 }
 
-/// A secret from the system's source of randomness, from which those of endpoints are derived. The journal keeps it; one
-/// that is there already stays.
+/// A secret from the system's source of randomness, from which those of endpoints are derived. The journal keeps it;
+/// one that is there already stays.
 fn fresh_secret() -> Result<Secret, ServerError> {
     let mut random = [0; 32];
     rustls::crypto::ring::default_provider()

@@ -29,9 +29,9 @@ impl Point {
 
 /// The frontier of all polling clients for a population of known law.
 ///
-/// It holds for every client that learns of the end by asking: adaptive and random ones are mixtures of fixed schedules,
-/// and the frontier is the lower hull of those. Clients to whom the server says more than "not yet" (held requests,
-/// pushes, estimates) can and should get below it.
+/// It holds for every client that learns of the end by asking: adaptive and random ones are mixtures of fixed
+/// schedules, and the frontier is the lower hull of those. Clients to whom the server says more than "not yet" (held
+/// requests, pushes, estimates) can and should get below it.
 #[derive(Debug, Clone)]
 pub struct Bound {
     population: Population,

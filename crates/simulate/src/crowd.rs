@@ -22,8 +22,8 @@ struct Waiting {
 }
 
 impl World {
-    /// Waits for jobs that begin at the given instants, in order of time: what one of them teaches, the others know from
-    /// then on. Hints and pushes are left out.
+    /// Waits for jobs that begin at the given instants, in order of time: what one of them teaches, the others know
+    /// from then on. Hints and pushes are left out.
     #[must_use]
     pub fn run_at(&self, schedule: &dyn Schedule, jobs: &[(Duration, Job)], seed: u64) -> Run {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);

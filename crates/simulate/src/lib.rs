@@ -1,9 +1,10 @@
 //! Tries schedules on a virtual clock: how many requests, how much delay, how far from the best there is.
 //!
-//! A [`Population`] of jobs comes from a [`DurationLaw`] of durations or from a list of one's own past durations. A [`World`] runs
-//! a schedule against such jobs, one after the other, so that a schedule that learns does learn. The [`Bound`] is the best
-//! that any polling client could do which knew the law: the lower hull, over all prices, of the exact optima. No client
-//! that only polls gets below it, however adaptive or random, because before the end the only answer is "not yet".
+//! A [`Population`] of jobs comes from a [`DurationLaw`] of durations or from a list of one's own past durations. A
+//! [`World`] runs a schedule against such jobs, one after the other, so that a schedule that learns does learn. The
+//! [`Bound`] is the best that any polling client could do which knew the law: the lower hull, over all prices, of the
+//! exact optima. No client that only polls gets below it, however adaptive or random, because before the end the only
+//! answer is "not yet".
 //!
 //! ```
 //! use std::time::Duration;

@@ -106,8 +106,8 @@ impl Population {
             .collect()
     }
 
-    /// About `count` jobs at evenly spaced quantiles, in ascending order: a fair sample without chance, for schedules that
-    /// don't learn.
+    /// About `count` jobs at evenly spaced quantiles, in ascending order: a fair sample without chance, for schedules
+    /// that don't learn.
     #[must_use]
     pub fn even(&self, count: usize) -> Vec<Job> {
         let per_group = count.div_ceil(self.groups.len());

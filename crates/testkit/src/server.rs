@@ -92,8 +92,8 @@ impl TestServer {
             .expect("the address of a running server is one")
     }
 
-    /// The same, to be set up further. Each has a seed of its own, as two clients with one seed would give their jobs the
-    /// same idempotency keys; the first is the same in every test.
+    /// The same, to be set up further. Each has a seed of its own, as two clients with one seed would give their jobs
+    /// the same idempotency keys; the first is the same in every test.
     pub fn client_builder(&self) -> ClientBuilder {
         let number = self.clients.fetch_add(1, Ordering::Relaxed);
         Client::builder(self.url()).seed(SEED.wrapping_add(number))

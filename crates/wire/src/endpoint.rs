@@ -221,8 +221,8 @@ pub struct Delivery {
     /// When it was taken.
     #[serde(default)]
     pub delivered_at: Option<Timestamp>,
-    /// The event as it is sent, to the byte; lists leave it out, and `null` is one that is no longer kept. An endpoint of a dialect
-    /// is sent the same in that dialect's form.
+    /// The event as it is sent, to the byte; lists leave it out, and `null` is one that is no longer kept. An endpoint
+    /// of a dialect is sent the same in that dialect's form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
     /// What was tried, the newest last.

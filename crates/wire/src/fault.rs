@@ -115,10 +115,10 @@ pub enum FaultTarget {
 
 /// One fault: what goes wrong, and when.
 ///
-/// A fault meets the requests (or streams, or deliveries) of a job that are among `first`, `nth` or `every`, counted from
-/// 1 per job; of those, each with `chance`. Without any of the three it meets all of them. Whether it does is
-/// decided by a hash of the server's seed, the job's key, the fault and the ordinal, so that the same clients meet the same
-/// faults under any concurrency.
+/// A fault meets the requests (or streams, or deliveries) of a job that are among `first`, `nth` or `every`, counted
+/// from 1 per job; of those, each with `chance`. Without any of the three it meets all of them. Whether it does is
+/// decided by a hash of the server's seed, the job's key, the fault and the ordinal, so that the same clients meet the
+/// same faults under any concurrency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

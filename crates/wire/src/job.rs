@@ -52,8 +52,8 @@ impl AsRef<str> for JobId {
 
 /// How many changes a job has seen. The first revision is 1, and every change adds exactly 1.
 ///
-/// The same integer is the ETag, the cursor of a long poll, the id of an event and `data.revision` of a webhook, so that
-/// what arrives by different channels can be put in order.
+/// The same integer is the ETag, the cursor of a long poll, the id of an event and `data.revision` of a webhook, so
+/// that what arrives by different channels can be put in order.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

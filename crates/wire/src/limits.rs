@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// The largest body of a request, in bytes. Larger ones are answered with `413`.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
-/// The largest event that a receiver of webhooks is sent, in bytes: a job has what its create and its last report had, and
-/// its words.
+/// The largest event that a receiver of webhooks is sent, in bytes: a job has what its create and its last report had,
+/// and its words.
 pub const EVENT_BYTES_MAX: usize = 2 * BODY_BYTES_MAX + 16 * 1024;
 /// The most jobs in one set wait.
 pub const SET_JOBS_MAX: usize = 1_000;

@@ -14,7 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// that the protocol tells, so what is stored, compared and shown is the same number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(
-    // Milliseconds since just before the year 0, so that they are never 0 and `Option` of an instant takes no more room.
+    // Milliseconds since just before the year 0, so that they are never 0 and `Option` of an instant takes no more
+    // room.
     NonZeroU64,
 );
 
@@ -170,7 +171,8 @@ impl de::Visitor<'_> for Text {
     }
 }
 
-/// An instant in the very form in which we write it. A restart reads millions of them, and anything else is the library's.
+/// An instant in the very form in which we write it. A restart reads millions of them, and anything else is the
+/// library's.
 fn parse_as_written(text: &[u8]) -> Option<Timestamp> {
     const FORM: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
     let text: &[u8; 24] = text.try_into().ok()?;

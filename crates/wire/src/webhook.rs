@@ -1,14 +1,14 @@
 //! Signing and verifying webhooks, as [Standard Webhooks] has it.
 //!
-//! A sender signs `id.timestamp.body` with HMAC-SHA256 and sends three headers; a receiver recomputes the signature from
-//! the bytes it received, before it parses them. What goes wrong in practice is everything around that: a body
+//! A sender signs `id.timestamp.body` with HMAC-SHA256 and sends three headers; a receiver recomputes the signature
+//! from the bytes it received, before it parses them. What goes wrong in practice is everything around that: a body
 //! that was parsed and written again, a timestamp that isn't checked, a comparison that leaks, a secret that can't be
 //! changed without an outage, a delivery that is taken twice. So here is the whole of it:
 //!
 //! - [`Secret`] is a key that knows its own bounds and never shows itself in a log.
 //! - [`sign`] signs with several secrets at once, which is how one is replaced without losing a delivery.
-//! - [`Verifier`] takes any of several secrets, any of several signatures, compares in constant time and refuses what is
-//!   older or newer than its tolerance. It takes `now`, because this crate has no clock.
+//! - [`Verifier`] takes any of several secrets, any of several signatures, compares in constant time and refuses what
+//!   is older or newer than its tolerance. It takes `now`, because this crate has no clock.
 //! - [`ReplayGuard`] remembers the ids it has seen, in bounded memory.
 //!
 //! ```
@@ -344,12 +344,14 @@ fn decode_mac(text: &str) -> Option<[u8; 32]> {
 
 /// Remembers which deliveries have been taken, so that each is taken once.
 ///
-/// A sender that gets no answer sends again with the same id, and an attacker who overheard a delivery can repeat it within
-/// the tolerance. Ask after verifying, so that only senders with a secret can fill the memory: an id takes 16 bytes of
-/// a hash however long it is. Beyond the capacity the oldest is forgotten, once it is older than twice the tolerance: till then
-/// its signature may still be good. If [`REPLAY_GROWTH_MAX`] times the capacity don't suffice for that, further ones are refused.
+/// A sender that gets no answer sends again with the same id, and an attacker who overheard a delivery can repeat it
+/// within the tolerance. Ask after verifying, so that only senders with a secret can fill the memory: an id takes 16
+/// bytes of a hash however long it is. Beyond the capacity the oldest is forgotten, once it is older than twice the
+/// tolerance: till then its signature may still be good. If [`REPLAY_GROWTH_MAX`] times the capacity don't suffice for
+/// that, further ones are refused.
 ///
-/// It forgets with the process. Where a delivery must have its effect once across restarts, keep the ids with the effect.
+/// It forgets with the process. Where a delivery must have its effect once across restarts, keep the ids with the
+/// effect.
 #[derive(Clone, Debug)]
 pub struct ReplayGuard {
     seen: HashSet<SeenId>,

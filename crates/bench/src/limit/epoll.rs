@@ -67,7 +67,8 @@ pub(super) fn run(arguments: &LimitArgs) -> anyhow::Result<()> {
             if let Some(rest) = path.strip_prefix("/end/") {
                 for place in topics.remove(&number(rest)).unwrap_or_default() {
                     if let Some(socket) = sockets.get_mut(place as usize) {
-                        // An answer fits into the socket's buffer; a reader that is gone is noticed when it is read from.
+                        // An answer fits into the socket's buffer; a reader that is gone is noticed when it is read
+                        // from.
                         let _ = socket.write(answer.as_bytes());
                     }
                 }

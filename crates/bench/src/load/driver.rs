@@ -24,8 +24,8 @@ pub(crate) trait Source {
     }
 }
 
-/// Drives `count` connections until `length` is over or, on every connection, there is no request any more. What is under way at
-/// the end is left unanswered. Returns how long it took.
+/// Drives `count` connections until `length` is over or, on every connection, there is no request any more. What is
+/// under way at the end is left unanswered. Returns how long it took.
 pub(crate) fn drive(
     address: SocketAddr,
     count: usize,

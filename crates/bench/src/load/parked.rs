@@ -35,8 +35,8 @@ struct Ended {
 }
 
 impl Parked {
-    /// Opens `count` connections and sends on each what `request` makes of its number. With a `marker` the answers are streams, and an answer
-    /// counts once the marker has come; without one, when it has come whole.
+    /// Opens `count` connections and sends on each what `request` makes of its number. With a `marker` the answers are
+    /// streams, and an answer counts once the marker has come; without one, when it has come whole.
     pub(crate) fn open(
         address: SocketAddr,
         count: usize,

@@ -22,8 +22,8 @@ const MOVED: &[u8] = b"HTTP/1.1 307 Temporary Redirect\r\nlocation: http://169.2
 const ENDLESS: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
 /// How far apart the bytes of an answer are that drips.
 const DRIP: Duration = Duration::from_secs(1);
-/// How much of an answer without end is sent at once, and how soon the next part follows: quick enough for a reader, and no
-/// load for the core that the receiver shares.
+/// How much of an answer without end is sent at once, and how soon the next part follows: quick enough for a reader,
+/// and no load for the core that the receiver shares.
 static FLOOD: [u8; 32 * 1024] = [b'x'; 32 * 1024];
 const FLOOD_EVERY: Duration = Duration::from_millis(20);
 

@@ -8,7 +8,8 @@ use crate::figures::{Aim, Figure, in_turns, say};
 use crate::limit::{Sort, Store};
 use crate::load::{Answer, Latencies, Source, drive};
 
-/// What is created: a job that outlives the measurement, about as long as the records that the stores were compared with.
+/// What is created: a job that outlives the measurement, about as long as the records that the stores were compared
+/// with.
 pub(crate) const BODY: &str = r#"{"kind":"video_translation","input":{"video_url":"https://videos.example/7f3a9c1e/original.mp4","language":"es","voice":"natural","captions":true,"lip_sync":true},"metadata":{"customer":"c_000184","project":"spring-campaign"},"simulate":{"duration":{"fixed":"1h"},"outcome":{"error_chance":0}}}"#;
 
 struct Creates {

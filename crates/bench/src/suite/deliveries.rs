@@ -1,4 +1,5 @@
-//! Webhooks: how soon after its end a job is told of, what a delivery costs, and what receivers that misbehave do to the others.
+//! Webhooks: how soon after its end a job is told of, what a delivery costs, and what receivers that misbehave do to
+//! the others.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,8 @@ const PER_SECOND: f64 = 2_000.0;
 const ONE_BY_ONE: f64 = 100.0;
 /// How many receivers are told of the same jobs as the one that is looked at.
 const OTHERS: usize = 40;
-/// How many jobs a second end beside them: each makes a delivery to all of them, and a core that is full would say nothing of isolation.
+/// How many jobs a second end beside them: each makes a delivery to all of them, and a core that is full would say
+/// nothing of isolation.
 const BESIDE_OTHERS: f64 = 25.0;
 /// The longest that is waited for deliveries.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -118,7 +120,8 @@ fn end_to_push(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     ])
 }
 
-/// Jobs end at the pace that is aimed for: nothing piles up, and what a delivery costs is what the same jobs cost less without.
+/// Jobs end at the pace that is aimed for: nothing piles up, and what a delivery costs is what the same jobs cost less
+/// without.
 fn sustained(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let length = Duration::from_secs(setup.sized(15, 3) as u64);
     let medians = in_turns(setup.rounds, &[()], |()| {
@@ -243,7 +246,8 @@ fn backlog(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
 /// Who is told of the same jobs beside the receiver that is looked at.
 #[derive(Clone, Copy, Debug)]
 enum Beside {
-    /// As many that answer at once: as many deliveries are made and kept as beside the bad ones, so that what differs is the isolation.
+    /// As many that answer at once: as many deliveries are made and kept as beside the bad ones, so that what differs
+    /// is the isolation.
     Good,
     /// A quarter each hangs, drips a byte a second, answers without end and redirects to an internal address.
     Bad,

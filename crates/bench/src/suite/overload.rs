@@ -1,5 +1,5 @@
-//! Twice as many creates as the server can take, beside reads, held requests and streams: late or refused with a date, nothing
-//! acknowledged lost, memory bounded, and well again within a second.
+//! Twice as many creates as the server can take, beside reads, held requests and streams: late or refused with a date,
+//! nothing acknowledged lost, memory bounded, and well again within a second.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -137,7 +137,8 @@ fn broadcast(setup: &Setup, held: Held, count: usize) -> anyhow::Result<Vec<Figu
     Ok(figures)
 }
 
-/// Memory for each in KiB, processor time for each wake in microseconds, and when the last one had its answer in milliseconds.
+/// Memory for each in KiB, processor time for each wake in microseconds, and when the last one had its answer in
+/// milliseconds.
 fn park_and_wake(running: &Running, held: Held, count: usize) -> anyhow::Result<[f64; 3]> {
     let (marker, request): (Option<&'static [u8]>, _) = match held {
         Held::LongPoll => (None, running.wait(0)),
@@ -213,8 +214,8 @@ fn one_by_one(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     ])
 }
 
-/// Ends the topics one by one at an even pace, and says how long after each its wait was answered: the 50th and 99th of 100,
-/// in milliseconds.
+/// Ends the topics one by one at an even pace, and says how long after each its wait was answered: the 50th and 99th of
+/// 100, in milliseconds.
 fn ends(running: &Running, count: usize) -> anyhow::Result<[f64; 2]> {
     let address = running.server.address;
     let mut parked = Parked::open(address, count, None, |n| running.wait(n))?;

@@ -7,8 +7,8 @@ use crate::machine::Core;
 
 use super::reads::some_jobs;
 
-/// Restarts after a crash, when what was written last has to be replayed, and after an orderly end, when there is only a
-/// checkpoint.
+/// Restarts after a crash, when what was written last has to be replayed, and after an orderly end, when there is only
+/// a checkpoint.
 pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let sizes: &[usize] = if setup.quick {

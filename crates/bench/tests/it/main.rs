@@ -1,5 +1,5 @@
-//! Every bit of work that instructions are counted in runs to its end. That the program is there after the tests is what
-//! `checks/instructions.sh` counts on.
+//! Every bit of work that instructions are counted in runs to its end. That the program is there after the tests is
+//! what `checks/instructions.sh` counts on.
 
 use std::process::{Command, Output};
 

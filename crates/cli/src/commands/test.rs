@@ -44,8 +44,8 @@ const OFFERED: [&str; 9] = [
     "requests-kept",
     "log",
 ];
-/// The server of a test, unless a flag says otherwise: on a free port, in memory, for as many requests as tests make, and
-/// without a job that no test has created.
+/// The server of a test, unless a flag says otherwise: on a free port, in memory, for as many requests as tests make,
+/// and without a job that no test has created.
 const FIXED: [(&str, &str); 5] = [
     ("listen", "127.0.0.1:0"),
     ("ephemeral", "true"),
@@ -77,8 +77,9 @@ pub(crate) struct TestArgs {
 
 #[derive(Debug, Args)]
 struct Own {
-    /// Fail if a client breaks one of these rules of the report card: requests_per_job, wasted_per_job, detection_p95_ms,
-    /// retry_after_ignored, duplicate_creates, each with `=LIMIT` for another limit than the server's (repeatable)
+    /// Fail if a client breaks one of these rules of the report card: requests_per_job, wasted_per_job,
+    /// detection_p95_ms, retry_after_ignored, duplicate_creates, each with `=LIMIT` for another limit than the server's
+    /// (repeatable)
     #[arg(long, value_name = "RULE[=LIMIT],…", value_delimiter = ',', value_parser = rule)]
     fail_on: Vec<(String, Option<f64>)>,
     /// Write the report card as JSON to this file

@@ -1,8 +1,9 @@
 //! The documents, run as written: the `sh` blocks of a page are one script, which must end well.
 //!
-//! What differs from a reader's shell is said here. The server's usual address is replaced by one with a free port. A line
-//! that starts a server in the background (`[NAME=value …] abide serve … &`) returns once the server answers. Lines that begin with `cargo`,
-//! `docker`, `sudo` or `systemctl`, or name a script of this repository, are left out: they build, measure, or need a machine of their own.
+//! What differs from a reader's shell is said here. The server's usual address is replaced by one with a free port. A
+//! line that starts a server in the background (`[NAME=value …] abide serve … &`) returns once the server answers.
+//! Lines that begin with `cargo`, `docker`, `sudo` or `systemctl`, or name a script of this repository, are left out:
+//! they build, measure, or need a machine of their own.
 
 use std::fs;
 use std::net::TcpListener;
@@ -18,7 +19,8 @@ const LEFT_OUT: [&str; 6] = [
     "sudo ",
     "systemctl ",
 ];
-/// The page about the simulator shows answers too, and is run and compared with them in `crates/server/tests/it/docs.rs`.
+/// The page about the simulator shows answers too, and is run and compared with them in
+/// `crates/server/tests/it/docs.rs`.
 const RUN_ELSEWHERE: [&str; 1] = ["simulator.md"];
 /// Given to bash before the page's own lines. Whatever was started in the background ends with the script.
 const PRELUDE: &str = r#"

@@ -74,8 +74,8 @@ fn damage_is_told_by_a_check_and_refused_by_a_start() {
     assert_eq!(bench.run(&["check", "nowhere"]).code, 1);
 }
 
-/// Starts a server on a small disk of its own that is full or read-only, and answers with what it was told, a word each. Needs the right to mount in a namespace of
-/// its own; without it the answer is `None`.
+/// Starts a server on a small disk of its own that is full or read-only, and answers with what it was told, a word
+/// each. Needs the right to mount in a namespace of its own; without it the answer is `None`.
 #[cfg(target_os = "linux")]
 fn on_a_small_disk(bench: &Bench, name: &str, spoil: &str, mend: &str) -> Option<String> {
     let script = format!(

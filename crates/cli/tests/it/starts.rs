@@ -81,8 +81,8 @@ fn files_of_a_newer_version_and_of_others_are_left_alone() {
     refused(&bench, &["--data", "jobs"], &["journal.db"]);
 }
 
-/// As root everything is writable, so the system is asked for a place that is not, and for one that is full. Where it doesn't give
-/// us one, as in a container without user namespaces, nothing is tested.
+/// As root everything is writable, so the system is asked for a place that is not, and for one that is full. Where it
+/// doesn't give us one, as in a container without user namespaces, nothing is tested.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_read_only_or_full_disk_is_named() {

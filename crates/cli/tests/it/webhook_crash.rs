@@ -1,4 +1,5 @@
-//! Killed thirty times under load: every event reaches its receivers, under one id, and a receiver that keeps ids sees it once.
+//! Killed thirty times under load: every event reaches its receivers, under one id, and a receiver that keeps ids sees
+//! it once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};

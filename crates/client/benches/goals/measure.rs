@@ -47,8 +47,8 @@ pub(crate) fn learn(
     }
 }
 
-/// What is spent per job after so many jobs, in each history: by the plan itself, the cost of whose jitter is a goal of its
-/// own.
+/// What is spent per job after so many jobs, in each history: by the plan itself, the cost of whose jitter is a goal of
+/// its own.
 pub(crate) fn after(
     law: &Named,
     observe: Observe,

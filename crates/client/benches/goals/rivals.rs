@@ -137,8 +137,8 @@ fn beats(one: Point, other: Point) -> bool {
     one.requests <= other.requests && one.delay_s <= other.delay_s
 }
 
-/// The least share of both the other's requests and its delay that some price needs. Neighboring prices are a sixth of a
-/// decade apart, so what lies between them is as good as a price of its own.
+/// The least share of both the other's requests and its delay that some price needs. Neighboring prices are a sixth of
+/// a decade apart, so what lies between them is as good as a price of its own.
 fn share_of_both(ours: &[Point], other: Point) -> f64 {
     let pairs = ours
         .windows(2)

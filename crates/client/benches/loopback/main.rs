@@ -1,8 +1,8 @@
 //! What waiting costs against the real server on loopback, goal and figure side by side.
 //!
 //! `cargo bench -p abide --bench loopback` takes about two minutes, `-- --quick` twenty seconds with fewer and shorter
-//! jobs. The server runs in a process of its own, and so does whatever has its memory measured. The exit code is 1 when a
-//! goal is missed.
+//! jobs. The server runs in a process of its own, and so does whatever has its memory measured. The exit code is 1 when
+//! a goal is missed.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its purpose")]
 

@@ -18,7 +18,8 @@ use crate::telemetry::Purpose;
 
 pub(super) type Landing = (Batch, Result<Brought, Failure>);
 
-/// What a request has brought: each job by itself, so that one that can't be read is the trouble of its own waiters alone.
+/// What a request has brought: each job by itself, so that one that can't be read is the trouble of its own waiters
+/// alone.
 #[derive(Debug)]
 pub(super) struct Brought {
     pub(super) jobs: Vec<Job>,

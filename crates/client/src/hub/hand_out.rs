@@ -79,8 +79,8 @@ impl State {
     }
 }
 
-/// How old the news of a shared answer is. A held answer comes when the news happens. For one that came at once only the
-/// clocks tell, but its news isn't older than the last answer that had none.
+/// How old the news of a shared answer is. A held answer comes when the news happens. For one that came at once only
+/// the clocks tell, but its news isn't older than the last answer that had none.
 fn age(
     by_clocks: Option<Duration>,
     not_yet: Option<Instant>,

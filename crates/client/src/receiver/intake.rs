@@ -33,7 +33,8 @@ pub(super) struct Intake {
     pub(super) taker: Option<Taker>,
 }
 
-/// Which deliveries have been taken, and which are being dealt with; of the latter there are never more than connections.
+/// Which deliveries have been taken, and which are being dealt with; of the latter there are never more than
+/// connections.
 #[derive(Default)]
 pub(super) struct SeenIds {
     guard: ReplayGuard,
@@ -130,8 +131,8 @@ enum Note<'a> {
     Taken,
 }
 
-/// Takes the note of a delivery back when it is dropped, unless the delivery was taken: also where the sender gives up half
-/// way and the future is dropped.
+/// Takes the note of a delivery back when it is dropped, unless the delivery was taken: also where the sender gives up
+/// half way and the future is dropped.
 struct Undo<'a> {
     intake: &'a Intake,
     id: String,

@@ -34,8 +34,8 @@ const NO_ROOM_WAIT: Duration = Duration::from_millis(100);
 
 /// An HTTP listener for webhooks: it verifies, drops duplicates, and delivers what is left to an [`Inbox`].
 ///
-/// It answers `204` to what it has taken, duplicates too, and refuses the rest: `401` what isn't signed by the secret or is
-/// too old, `413` what is too large, `415` what isn't JSON, `405` what isn't a `POST`. Bind it to an address that
+/// It answers `204` to what it has taken, duplicates too, and refuses the rest: `401` what isn't signed by the secret
+/// or is too old, `413` what is too large, `415` what isn't JSON, `405` what isn't a `POST`. Bind it to an address that
 /// the server can reach; the path doesn't matter.
 ///
 /// Dropping it closes the listener and every connection; [`close`](Self::close) answers first what has come.
@@ -141,8 +141,8 @@ impl Receiver {
         &self.inbox
     }
 
-    /// Takes no more deliveries, answers those that have come, and returns when all connections are closed. A sender whose
-    /// delivery was taken then knows so, and doesn't bring it again.
+    /// Takes no more deliveries, answers those that have come, and returns when all connections are closed. A sender
+    /// whose delivery was taken then knows so, and doesn't bring it again.
     ///
     /// # Cancel safety
     ///
@@ -161,7 +161,8 @@ impl Drop for Receiver {
 }
 
 impl ReceiverBuilder {
-    /// Believes deliveries that are signed with this secret; may be given several times. The first is [`Receiver::secret`].
+    /// Believes deliveries that are signed with this secret; may be given several times. The first is
+    /// [`Receiver::secret`].
     #[must_use]
     pub fn secret(mut self, secret: Secret) -> Self {
         self.secrets.push(secret);

@@ -11,12 +11,12 @@ const PRESETS: &str = include_str!("presets.json");
 
 /// Where a foreign job API has its things: enough to create, ask, wait, watch and cancel, without writing code for it.
 ///
-/// A value that can be read from a configuration file; unknown members are refused. Paths are below the client's address,
-/// with `{id}` for the job's id, in the path or in the query, and `{kind}` for its kind, where that is a model or an
-/// endpoint; `{+id}` and `{+kind}` may have slashes. Places in an answer are JSON pointers (RFC 6901). A client
-/// that [speaks](crate::ClientBuilder::remote) it polls, as nothing is known of held requests there, by what it has learned
-/// of how long such jobs take. Nothing that such a server answers makes the client ask another host: addresses in answers
-/// are results, not places to go to.
+/// A value that can be read from a configuration file; unknown members are refused. Paths are below the client's
+/// address, with `{id}` for the job's id, in the path or in the query, and `{kind}` for its kind, where that is a model
+/// or an endpoint; `{+id}` and `{+kind}` may have slashes. Places in an answer are JSON pointers (RFC 6901). A client
+/// that [speaks](crate::ClientBuilder::remote) it polls, as nothing is known of held requests there, by what it has
+/// learned of how long such jobs take. Nothing that such a server answers makes the client ask another host: addresses
+/// in answers are results, not places to go to.
 ///
 /// ```
 /// use abide::{Client, Remote};
@@ -45,8 +45,8 @@ pub struct Remote {
     pub status: String,
     /// Where the answer has the word for how the job stands.
     pub state: String,
-    /// The words for a job that hasn't ended. A word that is in none of the lists means the same, with one warning, unless
-    /// the description is [`strict`](Self::strict). An empty word stands for a place that isn't there.
+    /// The words for a job that hasn't ended. A word that is in none of the lists means the same, with one warning,
+    /// unless the description is [`strict`](Self::strict). An empty word stands for a place that isn't there.
     #[serde(default)]
     pub running: Vec<String>,
     /// The words for a job that ended well.
@@ -84,7 +84,8 @@ pub struct Remote {
     /// Where the answer has what the job made; the whole answer where nothing is said.
     #[serde(default)]
     pub result: Option<String>,
-    /// The path that has the result, where the answer about the job doesn't: it is read once, when the job has completed.
+    /// The path that has the result, where the answer about the job doesn't: it is read once, when the job has
+    /// completed.
     #[serde(default)]
     pub result_path: Option<String>,
     /// Where the answer has why the job failed: a text, or an object with a `message` and a `code`.
@@ -300,7 +301,8 @@ impl Remote {
         self
     }
 
-    /// Where the answer has how far the job has come, and what that number is at the end: 100 for percent, 1 for a share.
+    /// Where the answer has how far the job has come, and what that number is at the end: 100 for percent, 1 for a
+    /// share.
     #[must_use]
     pub fn progress(mut self, place: impl Into<String>, whole: u32) -> Self {
         self.progress = Some(place.into());
@@ -345,8 +347,8 @@ impl Remote {
         self
     }
 
-    /// What is wrong with the description, as far as can be seen without the server: such a mistake would otherwise show
-    /// as a wait that never ends.
+    /// What is wrong with the description, as far as can be seen without the server: such a mistake would otherwise
+    /// show as a wait that never ends.
     pub(crate) fn mistake(&self) -> Option<String> {
         // A path without a place for the id is one: some servers know of a single job.
         let Self {

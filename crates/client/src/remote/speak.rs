@@ -192,7 +192,8 @@ impl Remote {
         })
     }
 
-    /// What a word means. One that is in none of the lists means that the job runs, as vendors add words for how far it is.
+    /// What a word means. One that is in none of the lists means that the job runs, as vendors add words for how far it
+    /// is.
     fn outcome(&self, origin: &Origin, word: &str) -> Result<Option<Outcome>, Failure> {
         if is_in(&self.completed, word) {
             Ok(Some(Outcome::Completed))

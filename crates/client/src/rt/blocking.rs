@@ -13,8 +13,8 @@ use crate::error::Error;
 /// More polls than a task may make in one turn.
 const TURN_POLLS_MAX: usize = 256;
 
-/// Waits for a future on this thread. A runtime with one thread of its own, started by the first use, turns the timers and
-/// sockets that the future needs; the thread's own runtime, if it has entered one, is not asked.
+/// Waits for a future on this thread. A runtime with one thread of its own, started by the first use, turns the timers
+/// and sockets that the future needs; the thread's own runtime, if it has entered one, is not asked.
 ///
 /// # Errors
 ///
@@ -46,8 +46,8 @@ impl Wake for Unpark {
     }
 }
 
-/// Whether this is the turn of an async task, and not a thread that may block though it has entered a runtime, such as those
-/// of `spawn_blocking`. A task has only so many polls in one turn; the threads have no end of them.
+/// Whether this is the turn of an async task, and not a thread that may block though it has entered a runtime, such as
+/// those of `spawn_blocking`. A task has only so many polls in one turn; the threads have no end of them.
 fn is_in_task() -> bool {
     let mut context = Context::from_waker(Waker::noop());
     let mut is_used_up = || match poll_proceed(&mut context) {

@@ -1,9 +1,9 @@
 //! The runtime: the only module that names one or reads a clock.
 //!
 //! Everything that waits asks here for [`sleep_until`], [`timeout`] and [`Instant`]; the one task that outlives a call,
-//! that of shared requests, is [`spawn`]ed here; time is read from a [`Clock`]. What comes from `tokio::sync` runs on any
-//! runtime and is used where it is needed. With the feature `host` the time is that of a loop that a host in another
-//! language turns, wherever one turns: see [`host`].
+//! that of shared requests, is [`spawn`]ed here; time is read from a [`Clock`]. What comes from `tokio::sync` runs on
+//! any runtime and is used where it is needed. With the feature `host` the time is that of a loop that a host in
+//! another language turns, wherever one turns: see [`host`].
 
 #[cfg(feature = "blocking")]
 pub(crate) mod blocking;

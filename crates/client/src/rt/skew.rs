@@ -6,8 +6,8 @@ use abide_wire::Timestamp;
 
 /// How far a server's clock is ahead of ours, as an interval in milliseconds that each answer's `Date` narrows.
 ///
-/// `Date` has whole seconds, so one answer leaves a second of doubt and several answers leave little: each says that the
-/// server's clock stood somewhere in that second at some instant between our sending and our receiving.
+/// `Date` has whole seconds, so one answer leaves a second of doubt and several answers leave little: each says that
+/// the server's clock stood somewhere in that second at some instant between our sending and our receiving.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Skew(Option<(i64, i64)>);
 

@@ -1,7 +1,7 @@
 //! Timers of a process that was asleep: stopped, suspended, or blocked by its own work.
 //!
-//! Such a process finds all of its timers fired, and the answers that came meanwhile not yet read. A timer that fires that
-//! late says nothing of the other side, so what it bounds gets [`AWAKE`] more.
+//! Such a process finds all of its timers fired, and the answers that came meanwhile not yet read. A timer that fires
+//! that late says nothing of the other side, so what it bounds gets [`AWAKE`] more.
 
 use std::future::Future;
 use std::pin::pin;

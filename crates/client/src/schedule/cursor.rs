@@ -8,7 +8,8 @@ use super::{Ended, Seen, Start};
 
 /// When to poll, as a value.
 ///
-/// Implement it for a schedule of your own; [`from_fn`](super::from_fn) and [`intervals`](super::intervals) do it for closures and iterators.
+/// Implement it for a schedule of your own; [`from_fn`](super::from_fn) and [`intervals`](super::intervals) do it for
+/// closures and iterators.
 ///
 /// ```
 /// use std::time::Duration;

@@ -19,8 +19,8 @@ pub struct Start {
     pub size: Option<f64>,
     /// Whether a push (webhook) is expected to bring the news first.
     pub push: Push,
-    /// Which job it is, as a hash of its id; none unless known. Several waits for one job then count as one observation of
-    /// its duration.
+    /// Which job it is, as a hash of its id; none unless known. Several waits for one job then count as one observation
+    /// of its duration.
     pub job: Option<u64>,
     /// The time of day; none unless known. It puts what several processes learn in order.
     pub began: Option<SystemTime>,

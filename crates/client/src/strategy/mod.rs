@@ -1,9 +1,9 @@
 //! Strategies: *how* to learn of a job's end.
 //!
-//! A [`Strategy`] is a value; for every wait it [begins](Strategy::begin) a [`Plan`]. A plan is pure: it is told what has
-//! been [`Observed`] and returns one [`Move`], and the loop of the wait performs that move, under the deadline, the retry
-//! policy and the request budget, and asks again. So a plan can be tested by a table, without a server, a clock or an
-//! `await`.
+//! A [`Strategy`] is a value; for every wait it [begins](Strategy::begin) a [`Plan`]. A plan is pure: it is told what
+//! has been [`Observed`] and returns one [`Move`], and the loop of the wait performs that move, under the deadline, the
+//! retry policy and the request budget, and asks again. So a plan can be tested by a table, without a server, a clock
+//! or an `await`.
 //!
 //! | strategy | how | when |
 //! |---|---|---|
@@ -13,8 +13,8 @@
 //! | [`Poll`] | one request now and then, as a [`Schedule`](crate::schedule::Schedule) says | servers that hold nothing |
 //! | [`Webhook`] | a push first, with polls as a safety net; the first of the two wins | a public address |
 //!
-//! What holds for all of them is the loop's business, so that no plan can break it: the deadline and the last look before
-//! it, the pause after a failure, the least turnaround, a stream that fell silent, revisions that never go back.
+//! What holds for all of them is the loop's business, so that no plan can break it: the deadline and the last look
+//! before it, the pause after a failure, the least turnaround, a stream that fell silent, revisions that never go back.
 
 mod auto;
 mod long_poll;

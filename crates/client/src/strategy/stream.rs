@@ -9,8 +9,8 @@ use crate::schedule::Ended;
 ///
 /// A stream can be dead without being closed: a peer that vanished, a proxy that keeps the events to itself. So a
 /// stream is believed only while something comes over it, be it a heartbeat. While nothing has come since it was opened
-/// the job is looked at after 3, 9 and 21 seconds; a stream that is silent for 40 seconds, or that is caught not telling
-/// what a look has told, is closed. Where streams don't work the wait goes on with [`LongPoll`].
+/// the job is looked at after 3, 9 and 21 seconds; a stream that is silent for 40 seconds, or that is caught not
+/// telling what a look has told, is closed. Where streams don't work the wait goes on with [`LongPoll`].
 #[derive(Clone, Debug, Default)]
 pub struct Stream {
     then: LongPoll,

@@ -1,7 +1,7 @@
 //! What is waited for: a job on our server, a job on another's, or anything that a closure looks at.
 //!
-//! A [`Target`] makes the exchanges that the loop of a wait wants made and says what they have shown. It neither retries
-//! nor sleeps. What a target can't do has a default: a request that isn't held, a stream that isn't there.
+//! A [`Target`] makes the exchanges that the loop of a wait wants made and says what they have shown. It neither
+//! retries nor sleeps. What a target can't do has a default: a request that isn't held, a stream that isn't there.
 
 mod closure;
 mod foreign;

@@ -196,8 +196,8 @@ impl Target for Native {
     }
 }
 
-/// A route that isn't there, or not for this: to be met by other means, not by failing. If it is the job that isn't there,
-/// the other means will say so.
+/// A route that isn't there, or not for this: to be met by other means, not by failing. If it is the job that isn't
+/// there, the other means will say so.
 fn is_absent(failure: &Failure) -> bool {
     const NOT_THERE: [StatusCode; 3] = [
         StatusCode::NOT_FOUND,

@@ -13,8 +13,8 @@ use crate::schedule::Start;
 use crate::strategy::{Auto, Begin, Plan, Strategy};
 use crate::target::{Foreign, Native};
 
-/// How the plan of a wait is begun, and begun again when the first answer tells the kind of a job of which only the id was
-/// known: what is learned of one kind says nothing of another.
+/// How the plan of a wait is begun, and begun again when the first answer tells the kind of a job of which only the id
+/// was known: what is learned of one kind says nothing of another.
 #[derive(Debug)]
 pub(super) struct Plans {
     core: Arc<Core>,
@@ -44,8 +44,8 @@ pub(super) async fn read_kind(job: &JobHandle, options: &Options) {
     }
 }
 
-/// The loop for one job. `deadline_at` is the deadline of a set that it belongs to; `crowded` says that more waits begin
-/// together than may each hold a request.
+/// The loop for one job. `deadline_at` is the deadline of a set that it belongs to; `crowded` says that more waits
+/// begin together than may each hold a request.
 pub(super) fn begin(
     job: &JobHandle,
     options: &Options,

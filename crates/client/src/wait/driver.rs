@@ -1,9 +1,9 @@
 //! The one loop of every wait.
 //!
-//! The plan of a strategy says what to do next; the loop does it, through a [`Target`], under the deadline and the retry
-//! policy, notes what came of it in its [`Findings`], and asks the plan again. [`Driver::step`] returns whenever there is
-//! news, before anything sleeps again, so that a wait, a stream of updates and a set are the same loop for different
-//! callers.
+//! The plan of a strategy says what to do next; the loop does it, through a [`Target`], under the deadline and the
+//! retry policy, notes what came of it in its [`Findings`], and asks the plan again. [`Driver::step`] returns whenever
+//! there is news, before anything sleeps again, so that a wait, a stream of updates and a set are the same loop for
+//! different callers.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -411,7 +411,8 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
             .trouble
             .meet(&failure, policy, (sent, now), rng.share(), may_retry);
         self.findings.seen.failures = self.trouble.failures;
-        // A server that wants to be left alone beyond the deadline will not answer before it: waiting would be pointless.
+        // A server that wants to be left alone beyond the deadline will not answer before it: waiting would be
+        // pointless.
         let beyond = failure.hint.zip(self.deadline.at);
         let beyond = beyond.is_some_and(|(hint, at)| after(now, policy.floor(hint, 0.0)) >= at);
         let Some(pause) = pause.filter(|_| !beyond) else {

@@ -25,8 +25,8 @@ pub enum OnDeadline {
     /// It goes on: only the waiting is over.
     #[default]
     Detach,
-    /// It is canceled, by one request that is tried once, takes at most a second beyond the deadline, and whose failure is
-    /// not told. A wait that ends for another reason than its deadline cancels nothing.
+    /// It is canceled, by one request that is tried once, takes at most a second beyond the deadline, and whose failure
+    /// is not told. A wait that ends for another reason than its deadline cancels nothing.
     Cancel,
 }
 

@@ -27,8 +27,8 @@ use crate::telemetry::{self, Purpose};
 pub enum Change {
     /// A job changed.
     Event(Box<Event>),
-    /// Changes are missing before the next one: the server has forgotten them, or was another one. List the jobs to know
-    /// how they stand.
+    /// Changes are missing before the next one: the server has forgotten them, or was another one. List the jobs to
+    /// know how they stand.
     Gap,
 }
 
@@ -40,8 +40,8 @@ pub enum Change {
 ///
 /// # Errors
 ///
-/// [Unreachable](Error::is_unreachable) when there was no answer for as long as the client's retry policy is patient, and
-/// [refused](Error::is_refused). After an error the stream is over.
+/// [Unreachable](Error::is_unreachable) when there was no answer for as long as the client's retry policy is patient,
+/// and [refused](Error::is_refused). After an error the stream is over.
 ///
 /// # Cancel safety
 ///
@@ -118,7 +118,8 @@ impl Feed {
         }
     }
 
-    /// The place in the feed of the latest change that was told, for going on in another process; none before the first.
+    /// The place in the feed of the latest change that was told, for going on in another process; none before the
+    /// first.
     #[must_use]
     pub const fn place(&self) -> Option<&FeedPlace> {
         self.place.as_ref()

@@ -55,8 +55,8 @@ impl<V: Clone> Findings<V> {
         answer.view.is_some() && answer.revision > self.seen.revision
     }
 
-    /// Takes in, at `now`, an answer that shows the state of the instant `sampled`. `floor` is how long the server wants
-    /// to be left alone.
+    /// Takes in, at `now`, an answer that shows the state of the instant `sampled`. `floor` is how long the server
+    /// wants to be left alone.
     pub(super) fn absorb(
         &mut self,
         answer: Answer<V>,

@@ -81,8 +81,8 @@ where
 }
 
 impl Client {
-    /// Waits until a look finds something done, on any API at all. It draws on this client's budget and learns from and for
-    /// its history; see [`poll_until`](crate::poll_until()).
+    /// Waits until a look finds something done, on any API at all. It draws on this client's budget and learns from and
+    /// for its history; see [`poll_until`](crate::poll_until()).
     pub fn poll_until<'a, F, Fut, T, E>(&self, look: F) -> PollUntil<'a, F, E>
     where
         F: FnMut() -> Fut + Send + 'a,

@@ -23,9 +23,9 @@ use crate::transport::BoxFuture;
 
 /// Jobs that are waited for together, each one told of as it ends: made by [`Client::set`].
 ///
-/// Against our server thousands of jobs are waited for by one held request. Each job has an outcome of its own: one that
-/// isn't known to the server fails by itself alone. The [deadline](Self::deadline) is one for the whole set: when it
-/// comes, the jobs that haven't ended by then are all told of as [still running](Error::is_still_running).
+/// Against our server thousands of jobs are waited for by one held request. Each job has an outcome of its own: one
+/// that isn't known to the server fails by itself alone. The [deadline](Self::deadline) is one for the whole set: when
+/// it comes, the jobs that haven't ended by then are all told of as [still running](Error::is_still_running).
 ///
 /// A job that is inserted twice is waited for once.
 ///

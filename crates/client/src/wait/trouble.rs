@@ -17,8 +17,8 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
-    /// Meets a failure of a request that was sent at `sent`: the pause before the next attempt, or none if it is time to
-    /// give up. `may_retry` draws on the client's budget of retries; without leave the greatest pause is made.
+    /// Meets a failure of a request that was sent at `sent`: the pause before the next attempt, or none if it is time
+    /// to give up. `may_retry` draws on the client's budget of retries; without leave the greatest pause is made.
     pub(super) fn meet(
         &mut self,
         failure: &Failure,
@@ -46,7 +46,8 @@ impl Trouble {
         Some(pause)
     }
 
-    /// The pause that should have ended at `due` is over now. The time that the process slept is no time without an answer.
+    /// The pause that should have ended at `due` is over now. The time that the process slept is no time without an
+    /// answer.
     pub(super) fn paused(&mut self, due: Instant, now: Instant) {
         if overslept(due, now) {
             self.since = None;

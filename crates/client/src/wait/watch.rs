@@ -22,8 +22,8 @@ use crate::options::{Options, settings};
 /// out, the last one never is. What the handle knew from its create isn't repeated: that is
 /// [`JobHandle::snapshot`]. After the end, or after an error, the stream is over.
 ///
-/// The settings are those of [`Wait`](crate::Wait), and so are the errors. The default strategy takes a stream of events if
-/// the server has one.
+/// The settings are those of [`Wait`](crate::Wait), and so are the errors. The default strategy takes a stream of
+/// events if the server has one.
 ///
 /// # Cancel safety
 ///

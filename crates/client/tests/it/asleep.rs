@@ -33,7 +33,8 @@ fn ways(wait: impl Fn() -> Wait) -> Vec<(&'static str, Wait)> {
     ]
 }
 
-/// What came of a wait of 3 s, and how long after waking up, with each strategy and a sleep that begins at that instant.
+/// What came of a wait of 3 s, and how long after waking up, with each strategy and a sleep that begins at that
+/// instant.
 async fn waits(
     script: impl Fn(Duration) -> Fault + Send + Sync + Clone + 'static,
     begins: Duration,

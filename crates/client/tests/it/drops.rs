@@ -72,8 +72,8 @@ fn scene(script: fn(&Seen) -> Fault) -> Scene {
     }
 }
 
-/// Drops what `begin` makes after one poll, after two, and so on until it ends by itself; after each drop, looks for what
-/// is left and uses the handle.
+/// Drops what `begin` makes after one poll, after two, and so on until it ends by itself; after each drop, looks for
+/// what is left and uses the handle.
 fn drop_everywhere<F, Fut>(name: &str, script: fn(&Seen) -> Fault, begin: F)
 where
     F: Fn(&Scene) -> Fut,

@@ -180,8 +180,8 @@ impl Subscriber for Notes {
 #[test]
 fn a_wait_is_a_span_whose_fields_are_those_of_its_report() {
     let notes = Notes::default();
-    // While a process has one subscriber only, a place in the code that another test comes to first asks that test's thread whether it
-    // is listened to, and then stays silent for all.
+    // While a process has one subscriber only, a place in the code that another test comes to first asks that test's
+    // thread whether it is listened to, and then stays silent for all.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     tracing::subscriber::with_default(notes.clone(), || {
         virtually(async {

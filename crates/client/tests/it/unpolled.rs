@@ -1,5 +1,5 @@
-//! Futures that are alive and not polled: the losing arm of a `select!` by reference, the members of a `FuturesUnordered`
-//! whose loop body awaits something else. They hold nobody up.
+//! Futures that are alive and not polled: the losing arm of a `select!` by reference, the members of a
+//! `FuturesUnordered` whose loop body awaits something else. They hold nobody up.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;

@@ -1,4 +1,5 @@
-//! The vendors' APIs by their descriptions, from the create to the result, against answers of the shapes that they send.
+//! The vendors' APIs by their descriptions, from the create to the result, against answers of the shapes that they
+//! send.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};

@@ -342,8 +342,8 @@ impl World {
         })
     }
 
-    /// Pushes the job's changes to an inbox: each so long after it happened as `delays` says for it, by its number; none
-    /// where it is lost, more than one where it is doubled. Returns when there is nothing left to push.
+    /// Pushes the job's changes to an inbox: each so long after it happened as `delays` says for it, by its number;
+    /// none where it is lost, more than one where it is doubled. Returns when there is nothing left to push.
     pub(crate) async fn push(
         &self,
         id: &JobId,

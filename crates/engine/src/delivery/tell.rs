@@ -38,8 +38,8 @@ pub enum Notice {
 }
 
 impl Deliveries {
-    /// Makes the deliveries of a job's last change. `form` is the one in which the webhook of a new job is told, if it isn't
-    /// the native one.
+    /// Makes the deliveries of a job's last change. `form` is the one in which the webhook of a new job is told, if it
+    /// isn't the native one.
     pub(crate) fn tell(
         &mut self,
         job: &Job,

@@ -44,7 +44,8 @@ pub struct Create {
     pub new: NewJob<Json>,
     /// A repeat under the same key within [`limits::IDEMPOTENCY_KEPT`] is answered with the same job.
     pub idempotency_key: Option<String>,
-    /// The form in which the webhook that it brings along is told; see [`Endpoint::rendering`](crate::Endpoint::rendering).
+    /// The form in which the webhook that it brings along is told; see
+    /// [`Endpoint::rendering`](crate::Endpoint::rendering).
     pub rendering: Option<String>,
 }
 

@@ -218,8 +218,8 @@ impl PartialEq for ByKey {
 impl Eq for ByKey {}
 
 impl Job {
-    /// What its record takes, in bytes: what it was given and has made, and [`JOB_BYTES`] with [`CHANGE_BYTES`] for each
-    /// change.
+    /// What its record takes, in bytes: what it was given and has made, and [`JOB_BYTES`] with [`CHANGE_BYTES`] for
+    /// each change.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let plan = self.plan.as_ref().map_or(0, |plan| plan.bytes());

@@ -46,8 +46,8 @@ const HALVINGS_MAX: usize = 8;
 /// How many of the last ends say how it goes on beyond the longest.
 const TAIL: usize = 8;
 
-/// The cohorts of each owner's kinds, at most [`KINDS_MAX`] of each owner's. No owner learns from another's jobs, nor keeps
-/// another from learning.
+/// The cohorts of each owner's kinds, at most [`KINDS_MAX`] of each owner's. No owner learns from another's jobs, nor
+/// keeps another from learning.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kinds(BTreeMap<Owner, BTreeMap<Arc<str>, Arc<Cohort>>>);
 

@@ -1,5 +1,6 @@
-//! The stored form of every entry, held fast by a file. What a released version has written must stay readable: lines may
-//! be added to `golden/entries.jsonl`, never changed. `ABIDE_BLESS=1 cargo test -p abide-engine golden` writes it anew.
+//! The stored form of every entry, held fast by a file. What a released version has written must stay readable: lines
+//! may be added to `golden/entries.jsonl`, never changed. `ABIDE_BLESS=1 cargo test -p abide-engine golden` writes it
+//! anew.
 
 use std::time::Duration;
 

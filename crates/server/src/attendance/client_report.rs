@@ -24,8 +24,8 @@ const SEEN_MAX: usize = 8_192;
 const LATE_MAX: usize = 1_024;
 /// The most creates per client that are remembered to recognize a repetition.
 const CREATES_MAX: usize = 64;
-/// How much sooner than told a client may come back and still count as obedient: headers are in whole seconds, and a client's
-/// clock is not the server's.
+/// How much sooner than told a client may come back and still count as obedient: headers are in whole seconds, and a
+/// client's clock is not the server's.
 const OBEDIENCE_SLACK: Duration = Duration::from_millis(50);
 
 /// The reports of all clients.
@@ -270,7 +270,8 @@ impl ClientReport {
 }
 
 impl Counts {
-    /// Judges whether the client came back when it had been told to. Advice is for polls, a refusal for held requests too.
+    /// Judges whether the client came back when it had been told to. Advice is for polls, a refusal for held requests
+    /// too.
     fn judge(&mut self, advice: Option<Advice>, asked_at: Timestamp, is_poll: bool, speed: u32) {
         let Some(advice) = advice.filter(|advice| advice.was_refused || is_poll) else {
             return;

@@ -10,8 +10,9 @@ use foldhash::fast::FixedState;
 use super::{AnsweredCreate, Attendance, Client};
 use crate::clock::Clock;
 
-/// A create that has made its job, or found the one that was made under its idempotency key. It goes along with the answer;
-/// if it is dropped without having been [answered](Self::answered), the client has gone, and the answer counts as lost.
+/// A create that has made its job, or found the one that was made under its idempotency key. It goes along with the
+/// answer; if it is dropped without having been [answered](Self::answered), the client has gone, and the answer counts
+/// as lost.
 ///
 /// Clones are the same create, and it is counted when the last is dropped.
 #[derive(Clone, Debug)]
@@ -38,8 +39,8 @@ pub fn body_digest(body: &[u8]) -> u64 {
 }
 
 impl PendingCreate {
-    /// A create of that job by that client. `body` is the [digest](body_digest) of its body, `has_key` says whether it has an idempotency
-    /// key, and `is_replay` whether the job had been made before under that key.
+    /// A create of that job by that client. `body` is the [digest](body_digest) of its body, `has_key` says whether it
+    /// has an idempotency key, and `is_replay` whether the job had been made before under that key.
     #[must_use]
     pub fn new(
         attendance: Arc<Attendance>,

@@ -59,8 +59,8 @@ impl Read {
             .map(|seconds| Duration::from_secs(seconds.into()))
     }
 
-    /// Whether a request was made for this read alone. Requests of the other channels are counted where they are answered,
-    /// because several reads may belong to one.
+    /// Whether a request was made for this read alone. Requests of the other channels are counted where they are
+    /// answered, because several reads may belong to one.
     pub(super) const fn is_request(&self) -> bool {
         matches!(self.channel, None | Some(Channel::LongPoll))
     }
@@ -103,8 +103,8 @@ impl Attendance {
         self.timelines.of(job)
     }
 
-    /// The reports of all clients that see that owner's jobs, and how many different jobs they have read together, as far as
-    /// that is remembered.
+    /// The reports of all clients that see that owner's jobs, and how many different jobs they have read together, as
+    /// far as that is remembered.
     #[must_use]
     pub fn reports(&self, owner: Owner) -> (Vec<ClientReport>, usize) {
         self.reports.of(owner)

@@ -40,7 +40,8 @@ pub struct Board {
     settings: RwLock<(Arc<Defaults>, Rng)>,
     webhooks: WebhookBoard,
     named: RwLock<BTreeMap<Arc<str>, JobKey>>,
-    /// Whether any job, or the defaults, have had a fault since the start. Most servers have none, and needn't look for them.
+    /// Whether any job, or the defaults, have had a fault since the start. Most servers have none, and needn't look for
+    /// them.
     plays_faults: AtomicBool,
     /// What all records take, as the engine counts it.
     stored_bytes: AtomicUsize,
@@ -124,8 +125,8 @@ impl Board {
         rung
     }
 
-    /// Puts up all jobs of a start. There may be a million, so the tables get their final size at once, and the keys are
-    /// sorted once instead of being inserted one by one.
+    /// Puts up all jobs of a start. There may be a million, so the tables get their final size at once, and the keys
+    /// are sorted once instead of being inserted one by one.
     fn put_all(&self, engine: &Engine) {
         // A key belongs to a shard by chance, so some have up to a sixteenth more than the average.
         let jobs_per_shard = engine.jobs().len() / SHARDS * 17 / 16;
@@ -233,7 +234,8 @@ impl Board {
         }
     }
 
-    /// The JSON of that job, with that estimate of what remains. Made once for each revision, and shared by all who read it.
+    /// The JSON of that job, with that estimate of what remains. Made once for each revision, and shared by all who
+    /// read it.
     ///
     /// # Errors
     ///

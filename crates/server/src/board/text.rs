@@ -58,7 +58,8 @@ impl JobText {
     }
 }
 
-/// Writes compact JSON and marks the `null` of the outermost object's member `remaining_ms`, wherever that member stands.
+/// Writes compact JSON and marks the `null` of the outermost object's member `remaining_ms`, wherever that member
+/// stands.
 #[derive(Debug, Default)]
 struct Marked {
     depth: usize,

@@ -69,8 +69,8 @@ impl Bell {
     }
 }
 
-/// The bells of a shard's jobs, sorted by the job and the bell's address. So a bell costs its place here and nothing else,
-/// also where a thousand jobs have one bell each; and the million jobs that none waits for pay nothing.
+/// The bells of a shard's jobs, sorted by the job and the bell's address. So a bell costs its place here and nothing
+/// else, also where a thousand jobs have one bell each; and the million jobs that none waits for pay nothing.
 #[derive(Debug, Default)]
 pub(super) struct Waiters(BTreeMap<(JobKey, usize), Arc<Bell>>);
 
@@ -80,7 +80,8 @@ impl Waiters {
         self.0.is_empty()
     }
 
-    /// Adds the bells that must ring after a change of that job. The last change takes them all off: no other will follow.
+    /// Adds the bells that must ring after a change of that job. The last change takes them all off: no other will
+    /// follow.
     pub(super) fn changed(&mut self, key: JobKey, is_last: bool, rung: &mut Vec<Arc<Bell>>) {
         // Most shards have no waiters at all.
         if self.0.is_empty() {
@@ -131,8 +132,8 @@ fn place(bell: &Arc<Bell>) -> usize {
 
 /// A client that waits for one job or for several. Dropping it takes it off the board.
 ///
-/// The order is what makes it safe: [`register`](Self::register), then [`Board::look`], and only if there is no news sleep until
-/// it is [`rung`](Self::rung), then look again.
+/// The order is what makes it safe: [`register`](Self::register), then [`Board::look`], and only if there is no news
+/// sleep until it is [`rung`](Self::rung), then look again.
 #[derive(Debug)]
 pub struct Waiter {
     board: Arc<Board>,
@@ -157,8 +158,8 @@ impl Waiter {
         }
     }
 
-    /// Begins to wait for that job. Does nothing if there is no such job or it has ended: look after this, and only then
-    /// sleep.
+    /// Begins to wait for that job. Does nothing if there is no such job or it has ended: look after this, and only
+    /// then sleep.
     pub fn register(&mut self, key: JobKey) {
         let mut shard = self.board.shards.write(&key);
         if !shard.is_running(key) {

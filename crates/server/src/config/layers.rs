@@ -24,8 +24,8 @@ const ALIKE: f64 = 0.7;
 /// A variable, a setting, and how the one's value is read as the other's.
 type Alias = (&'static str, &'static str, fn(&str) -> String);
 
-/// Environment variables of the systems whose clients the classic routes serve, the setting each one stands for, and how
-/// its value is read, and the one under which a client knows its key. A setting's own variable wins over them.
+/// Environment variables of the systems whose clients the classic routes serve, the setting each one stands for, and
+/// how its value is read, and the one under which a client knows its key. A setting's own variable wins over them.
 const ALIASES: &[Alias] = &[
     ("ABIDE_API_KEY", "api-key", str::to_owned),
     ("PORT", "listen", |port| format!(":{}", port.trim())),
@@ -107,8 +107,8 @@ pub enum ConfigError {
 }
 
 impl Layers {
-    /// The layers of this process: its environment, `.env` in the working directory if it exists, and the file, by default
-    /// `abide.toml` in the working directory if it exists.
+    /// The layers of this process: its environment, `.env` in the working directory if it exists, and the file, by
+    /// default `abide.toml` in the working directory if it exists.
     ///
     /// # Errors
     ///

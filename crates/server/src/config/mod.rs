@@ -1,8 +1,8 @@
 //! The configuration: one struct, filled from layers.
 //!
-//! Flags win over the environment, the environment over `.env`, that over a TOML file, that over defaults. [`SETTINGS`] is
-//! the one table of what can be set; flags, environment variables, file keys, their help and `abide config` are all made
-//! from it. An unknown key is refused, and the nearest known one is named.
+//! Flags win over the environment, the environment over `.env`, that over a TOML file, that over defaults. [`SETTINGS`]
+//! is the one table of what can be set; flags, environment variables, file keys, their help and `abide config` are all
+//! made from it. An unknown key is refused, and the nearest known one is named.
 //!
 //! ```
 //! use abide_server::config::Layers;

@@ -68,8 +68,8 @@ macro_rules! settings {
         $(#[doc = $doc:literal])+
         $name:literal $variable:literal $value_name:literal $field:ident: $ty:ty = $default:tt;
     )*) => {
-        /// What the server does. Made by [`Layers::resolve`](super::Layers::resolve), or by [`Default`] and changed field by
-        /// field in a test.
+        /// What the server does. Made by [`Layers::resolve`](super::Layers::resolve), or by [`Default`] and changed
+        /// field by field in a test.
         #[derive(Clone, Debug, PartialEq)]
         pub struct Config {
             $($(#[doc = $doc])+ pub $field: $ty,)*
@@ -104,14 +104,15 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Where to listen: address and port. Port 0 takes a free one; `:8080` is 127.0.0.1. With `NAME=` before it, that vendor's
-    /// interface has the root there (repeatable).
+    /// Where to listen: address and port. Port 0 takes a free one; `:8080` is 127.0.0.1. With `NAME=` before it, that
+    /// vendor's interface has the root there (repeatable).
     "listen" "ABIDE_LISTEN" "[NAME=]ADDR:PORT" listen: ListenAddr = "127.0.0.1:8080";
     /// The directory that keeps the jobs. Created if missing; used by one server at a time.
     "data" "ABIDE_DATA" "DIR" data: PathBuf = "abide-data";
     /// Keep everything in memory; nothing is written to disk.
     "ephemeral" "ABIDE_EPHEMERAL" "BOOL" ephemeral: bool = "false";
-    /// Write the server's URL to this file once it listens, and remove it at the end. For scripts that start a server on port 0.
+    /// Write the server's URL to this file once it listens, and remove it at the end. For scripts that start a server
+    /// on port 0.
     "ready-file" "ABIDE_READY_FILE" "FILE" ready_file: Option<PathBuf> = "";
 
     /// Serve https with the certificate and its chain in this PEM file; read again on SIGHUP.
@@ -119,14 +120,16 @@ settings! {
     /// The certificate's private key, a PEM file.
     "tls-key" "ABIDE_TLS_KEY" "FILE" tls_key: Option<PathBuf> = "";
 
-    /// An API key (repeatable). With one, requests need `Authorization: Bearer SECRET`, and jobs belong to the name. The role is
-    /// `admin`, `user` or `read`; a bare secret is a user's. A secret has 20 to 256 printable ASCII characters.
+    /// An API key (repeatable). With one, requests need `Authorization: Bearer SECRET`, and jobs belong to the name.
+    /// The role is `admin`, `user` or `read`; a bare secret is a user's. A secret has 20 to 256 printable ASCII
+    /// characters.
     "api-key" "ABIDE_API_KEYS" "NAME:ROLE:SECRET" api_keys: Vec<ApiKey> = "";
     /// A file of API keys, one a line; `#` at the beginning of a line or after white space begins a comment.
     "api-key-file" "ABIDE_API_KEY_FILE" "FILE" api_key_file: Option<PathBuf> = "";
     /// Listen beyond loopback although there are no API keys: everyone who reaches the address has full access.
     "allow-anonymous" "ABIDE_ALLOW_ANONYMOUS" "BOOL" allow_anonymous: bool = "false";
-    /// A name, beside loopback ones, that a server without API keys answers to (repeatable). Any other `Host` is refused.
+    /// A name, beside loopback ones, that a server without API keys answers to (repeatable). Any other `Host` is
+    /// refused.
     "allow-host" "ABIDE_ALLOW_HOST" "NAME" allow_host: Vec<String> = "";
     /// A page's origin, such as `https://example.com`, whose scripts may ask and read; `*` for all (repeatable).
     "cors-origin" "ABIDE_CORS_ORIGIN" "ORIGIN|*" cors_origin: Vec<String> = "";
@@ -166,18 +169,23 @@ settings! {
     /// How long the record of a job is kept after its end, 1 s to 366 days.
     "retention" "ABIDE_RETENTION" "DURATION" retention: Span = { Policy::default().retention };
 
-    /// Where webhooks may go although it is a private address: a network, a host name, or `none` to refuse even loopback (repeatable).
+    /// Where webhooks may go although it is a private address: a network, a host name, or `none` to refuse even
+    /// loopback (repeatable).
     "webhook-allow" "ABIDE_WEBHOOK_ALLOW" "CIDR|HOST|none" webhook_allow: Vec<WebhookAllow> = "";
-    /// The pause before each attempt to deliver a webhook, the first included; each is stretched or shrunk by up to a fifth.
+    /// The pause before each attempt to deliver a webhook, the first included; each is stretched or shrunk by up to a
+    /// fifth.
     "webhook-retry" "ABIDE_WEBHOOK_RETRY" "DURATION,…" webhook_retry: Vec<Span> = { webhook_retry() };
 
-    /// What decides every draw of the simulator. The same seed gives the same jobs and the same faults; without one, each start has its own.
+    /// What decides every draw of the simulator. The same seed gives the same jobs and the same faults; without one,
+    /// each start has its own.
     "seed" "ABIDE_SEED" "N" seed: Option<u64> = "";
     /// What sort of clock: `real`, or `manual`, which stands still until it is advanced through the API.
     "clock" "ABIDE_CLOCK" "real|manual" clock: ClockSort = "real";
     /// Clock speed multiplier, 1 to 100000.
     "speed" "ABIDE_SPEED" "N" speed: NonZeroU32 = "1";
-    /// Duration of a simulated job without one of its own: `20s`, `uniform:10s:30s`, `exponential:20s`, `lognormal:20s:0.5`, `weibull:20s:1.5`, `pareto:10s:1.5`, `empirical:3s:41s`, `shifted:5s:LAW`, `mixture:0.3:LAW+0.7:LAW`.
+    /// Duration of a simulated job without one of its own: `20s`, `uniform:10s:30s`, `exponential:20s`,
+    /// `lognormal:20s:0.5`, `weibull:20s:1.5`, `pareto:10s:1.5`, `empirical:3s:41s`, `shifted:5s:LAW`,
+    /// `mixture:0.3:LAW+0.7:LAW`.
     "duration" "ABIDE_DURATION" "LAW" duration: DurationLaw = { Defaults::default().duration };
     /// Shortest duration of a simulated job without one of its own; makes the distribution uniform.
     "min-delay" "ABIDE_MIN_DELAY" "DURATION" min_delay: Option<Span> = "";
@@ -185,7 +193,8 @@ settings! {
     "max-delay" "ABIDE_MAX_DELAY" "DURATION" max_delay: Option<Span> = "";
     /// Chance that a simulated job fails, 0 to 1, where the job doesn't say.
     "error-chance" "ABIDE_ERROR_CHANCE" "CHANCE" error_chance: f64 = { Defaults::default().error_chance };
-    /// Further defaults of the simulator: a TOML file of durations, outcomes, stages and faults, or the name of a built-in one such as `flaky`.
+    /// Further defaults of the simulator: a TOML file of durations, outcomes, stages and faults, or the name of a
+    /// built-in one such as `flaky`.
     "scenario" "ABIDE_SCENARIO" "FILE|NAME" scenario: Option<Scenario> = "";
     /// When the default job of the classic routes starts: `boot` or `first-poll`.
     "default-job-start" "ABIDE_DEFAULT_JOB_START" "boot|first-poll" default_job_start: JobStart = "boot";

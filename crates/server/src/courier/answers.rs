@@ -1,9 +1,9 @@
 //! How much of what receivers answer is kept.
 //!
-//! Every answer's beginning is journaled, so that the owner of a receiver can see later what it said. A receiver that answers
-//! everything with a long body would have the server write that much for each delivery, and keep the disk from everybody
-//! else. So long answers draw on an allowance that fills up again with time; when it is used up, only the beginning of an answer is kept
-//! and marked as cut.
+//! Every answer's beginning is journaled, so that the owner of a receiver can see later what it said. A receiver that
+//! answers everything with a long body would have the server write that much for each delivery, and keep the disk from
+//! everybody else. So long answers draw on an allowance that fills up again with time; when it is used up, only the
+//! beginning of an answer is kept and marked as cut.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

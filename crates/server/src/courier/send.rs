@@ -35,8 +35,8 @@ const HEADERS_MAX: usize = 100;
 const IDLE_PER_RECEIVER_MAX: usize = 32;
 /// How long a connection is kept open for the next delivery.
 const IDLE_MAX: Duration = Duration::from_secs(30);
-/// How old a connection may be that carries a delivery. After it a name is looked up and its addresses are judged anew, so that a receiver that has
-/// moved is found.
+/// How old a connection may be that carries a delivery. After it a name is looked up and its addresses are judged anew,
+/// so that a receiver that has moved is found.
 pub const KEPT_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// What is posted.

@@ -134,7 +134,8 @@ fn aside<T: marker::Send>(mut work: impl FnMut() -> T + marker::Send) -> T {
     done.unwrap_or_else(work)
 }
 
-/// Lets this thread have a tenth of what another gets. Elsewhere than on Linux it would be the whole process that gives way.
+/// Lets this thread have a tenth of what another gets. Elsewhere than on Linux it would be the whole process that gives
+/// way.
 fn give_way() {
     #[cfg(target_os = "linux")]
     // Where the system refuses it, it is as it was.

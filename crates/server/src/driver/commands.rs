@@ -154,8 +154,8 @@ impl Commands {
         }
     }
 
-    /// Advances the manual clock, from deadline to deadline. Returns what it shows once everything that was due on the way is
-    /// durable.
+    /// Advances the manual clock, from deadline to deadline. Returns what it shows once everything that was due on the
+    /// way is durable.
     ///
     /// # Errors
     ///

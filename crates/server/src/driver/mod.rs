@@ -1,16 +1,18 @@
 //! The driver: the one loop that owns the engine. It decides, journals, applies, tells.
 //!
-//! [`Commands`] come in by a channel, deadlines by the clock. A pass takes all that has gathered, turns it into entries, makes
-//! them durable with one append, and only then tells of them: the board, the waiters, the callers. While the disk syncs one
-//! batch the next one gathers in the channel, so group commit costs nothing and an idle server answers after a single sync.
+//! [`Commands`] come in by a channel, deadlines by the clock. A pass takes all that has gathered, turns it into
+//! entries, makes them durable with one append, and only then tells of them: the board, the waiters, the callers. While
+//! the disk syncs one batch the next one gathers in the channel, so group commit costs nothing and an idle server
+//! answers after a single sync.
 //!
-//! The engine is ahead of the disk while an append is under way, which no reader sees. If an append fails and may succeed
-//! later (a full disk), the batch is kept and tried again. Until it is written every command is refused with
+//! The engine is ahead of the disk while an append is under way, which no reader sees. If an append fails and may
+//! succeed later (a full disk), the batch is kept and tried again. Until it is written every command is refused with
 //! [`Failure::Storage`] and the board stays as it was, so nothing is told that may be lost.
 //!
-//! If more commands come than the loop can carry out, it refuses some instead of falling behind: a command that finds the
-//! channel full is refused at once, and one that has waited for longer than [`SHED_AFTER`] is refused undone while more than
-//! a batch waits behind it. So no answer is late by much more than that, and after the load the loop is soon back in time.
+//! If more commands come than the loop can carry out, it refuses some instead of falling behind: a command that finds
+//! the channel full is refused at once, and one that has waited for longer than [`SHED_AFTER`] is refused undone while
+//! more than a batch waits behind it. So no answer is late by much more than that, and after the load the loop is soon
+//! back in time.
 //!
 //! A checkpoint is written beside the appends, so that a restart replays few entries.
 

@@ -17,7 +17,8 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Seeds a new log, and has happen what was due while the server was down: a batch at a time, because it may be much.
+    /// Seeds a new log, and has happen what was due while the server was down: a batch at a time, because it may be
+    /// much.
     pub(super) fn catch_up(
         &mut self,
         journal: &mut dyn Journal,

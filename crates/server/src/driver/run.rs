@@ -25,8 +25,8 @@ const BATCH_COMMANDS_MAX: usize = 1_024;
 pub const SHED_AFTER: Duration = Duration::from_millis(500);
 /// The most entries that deadlines add to one batch, and about as many effects.
 pub(super) const BATCH_DUE_MAX: usize = 4_096;
-/// Effects after which a batch takes no further command: one that changes much would otherwise keep those behind it waiting
-/// for all that come with it.
+/// Effects after which a batch takes no further command: one that changes much would otherwise keep those behind it
+/// waiting for all that come with it.
 const BATCH_EFFECTS_MAX: usize = 8_192;
 /// How long to wait before a failed append is tried again.
 const APPEND_RETRY: Duration = Duration::from_millis(250);
@@ -78,11 +78,12 @@ pub(super) struct Batch {
 }
 
 impl Driver {
-    /// Reads the journal and has everything ready: what was due while the server was down has happened when this returns. If the journal
-    /// can be read and not be written at the moment, it happens once it can be.
+    /// Reads the journal and has everything ready: what was due while the server was down has happened when this
+    /// returns. If the journal can be read and not be written at the moment, it happens once it can be.
     ///
-    /// The clock shows at least the latest instant of the journal from now on. `policy` is in force if the journal has none, and
-    /// `fresh_seed` is the seed. Blocks on the journal; call it through `spawn_blocking` if that waits for a disk.
+    /// The clock shows at least the latest instant of the journal from now on. `policy` is in force if the journal has
+    /// none, and `fresh_seed` is the seed. Blocks on the journal; call it through `spawn_blocking` if that waits for a
+    /// disk.
     ///
     /// # Errors
     ///
@@ -140,8 +141,9 @@ impl Driver {
         self
     }
 
-    /// Hands webhooks to that courier; without one they wait. The channel needs no limit of its own, because the engine has
-    /// never more deliveries under way than [`RetryPolicy::flying_max`](abide_engine::delivery::RetryPolicy::flying_max).
+    /// Hands webhooks to that courier; without one they wait. The channel needs no limit of its own, because the engine
+    /// has never more deliveries under way than
+    /// [`RetryPolicy::flying_max`](abide_engine::delivery::RetryPolicy::flying_max).
     pub fn set_courier(&mut self, courier: mpsc::UnboundedSender<Send>) {
         self.courier = Some(courier);
     }
@@ -150,8 +152,8 @@ impl Driver {
     ///
     /// # Errors
     ///
-    /// The journal failed in a way that trying again doesn't mend, or it can't be written and no command can come any more. Everything that
-    /// was acknowledged is safe.
+    /// The journal failed in a way that trying again doesn't mend, or it can't be written and no command can come any
+    /// more. Everything that was acknowledged is safe.
     pub async fn run(mut self) -> Result<(), DriverError> {
         let clock = self.clock.clone();
         tokio::select! {
@@ -257,7 +259,8 @@ impl Driver {
         batch
     }
 
-    /// Notes where the manual clock stands, where it has been advanced as far as was asked: a restart goes on from there.
+    /// Notes where the manual clock stands, where it has been advanced as far as was asked: a restart goes on from
+    /// there.
     fn arrive(&mut self, now: Timestamp, batch: &mut Batch) {
         let is_there = self.may_advance()
             && self.advancing.as_ref().is_some_and(|advancing| {
@@ -345,8 +348,8 @@ impl Driver {
         Ok(result)
     }
 
-    /// Refuses whatever comes until it is time to try the journal again. `false` if there will be no more commands: a stop doesn't wait
-    /// for a disk.
+    /// Refuses whatever comes until it is time to try the journal again. `false` if there will be no more commands: a
+    /// stop doesn't wait for a disk.
     async fn refuse_for_a_while(&mut self) -> bool {
         let clock = self.clock.clone();
         let mut pause = std::pin::pin!(clock.hold(APPEND_RETRY));
@@ -362,8 +365,8 @@ impl Driver {
         }
     }
 
-    /// Whether a manual clock is being advanced and may go on. It stands still while receivers are being called, so that
-    /// a schedule of days runs attempt by attempt.
+    /// Whether a manual clock is being advanced and may go on. It stands still while receivers are being called, so
+    /// that a schedule of days runs attempt by attempt.
     fn may_advance(&self) -> bool {
         self.advancing.is_some()
             && (self.courier.is_none() || self.engine.deliveries().in_flight() == 0)

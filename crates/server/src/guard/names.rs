@@ -1,14 +1,14 @@
 //! Look-ups of names: fair between receivers, bounded, and remembered for a while.
 //!
-//! A look-up of the system's takes a thread and can't be cut short, so a name whose server hangs keeps its thread for as long as the
-//! resolver is patient. Three rules keep such names from the others:
+//! A look-up of the system's takes a thread and can't be cut short, so a name whose server hangs keeps its thread for
+//! as long as the resolver is patient. Three rules keep such names from the others:
 //!
 //! - Names that were answered quickly the last time have places of their own.
 //! - A look-up that isn't quick gives its place to the next one and goes on beside, up to [`LINGERING_MAX`] of them.
 //! - A name is looked up once at a time, however many exchanges ask for it.
 //!
-//! An exchange that is given up before its look-up has a place gives up its turn as well. What was found is remembered for
-//! [`AGE_MAX`]; it is judged at each dial all the same.
+//! An exchange that is given up before its look-up has a place gives up its turn as well. What was found is remembered
+//! for [`AGE_MAX`]; it is judged at each dial all the same.
 
 use std::io;
 use std::net::IpAddr;
@@ -26,8 +26,8 @@ use crate::clock::Clock;
 
 /// The most look-ups that have a place, of names that were quick the last time and again of the others.
 pub const PLACES: usize = 32;
-/// The most look-ups beside them that are no longer quick. With those that have a place they take at most 384 threads of the 512 that
-/// blocking work has.
+/// The most look-ups beside them that are no longer quick. With those that have a place they take at most 384 threads
+/// of the 512 that blocking work has.
 pub const LINGERING_MAX: usize = 320;
 /// How long a look-up may take to count as quick.
 pub const QUICK: Duration = Duration::from_millis(200);

@@ -26,7 +26,8 @@ pub trait Resolve: fmt::Debug + Send + Sync + 'static {
     fn resolve<'a>(&'a self, host: &'a str) -> Resolving<'a>;
 }
 
-/// The system's resolver, with its hosts file and its search domains. Ask it through [`Names`](super::Names): each question takes a thread.
+/// The system's resolver, with its hosts file and its search domains. Ask it through [`Names`](super::Names): each
+/// question takes a thread.
 #[derive(Debug)]
 pub struct SystemResolver;
 

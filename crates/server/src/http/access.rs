@@ -96,7 +96,8 @@ impl Access {
         }
     }
 
-    /// Takes these keys for the ones before. `false` if that would let every client in or none: then nothing has changed.
+    /// Takes these keys for the ones before. `false` if that would let every client in or none: then nothing has
+    /// changed.
     pub fn reload(&self, keys: &[ApiKey]) -> bool {
         let is_kept = keys.is_empty() == self.is_open;
         if is_kept {
@@ -242,8 +243,8 @@ impl fmt::Display for KeyForm {
 
 /// Where a request comes from, if proxies pass it on: the last address that none of the trusted ones has.
 ///
-/// `X-Forwarded-For` is read from the right, because each proxy adds on that side, and what is left of the first address
-/// that isn't trusted is what that client says.
+/// `X-Forwarded-For` is read from the right, because each proxy adds on that side, and what is left of the first
+/// address that isn't trusted is what that client says.
 pub(super) fn origin_of(
     peer: Option<IpAddr>,
     trusted: &[IpNet],

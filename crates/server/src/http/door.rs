@@ -17,7 +17,8 @@ use crate::config::Quota;
 pub(super) enum Door {
     /// Every client, as often as it likes: probes, and pages that show nothing of any owner's.
     Open,
-    /// Keys of the role `admin`, or every client of a server without keys, as often as they like: what all owners share.
+    /// Keys of the role `admin`, or every client of a server without keys, as often as they like: what all owners
+    /// share.
     Operator,
     /// Clients with a key, as often as they like.
     Unlimited,

@@ -1,8 +1,8 @@
 //! Forms with files, `multipart/form-data`.
 //!
-//! A form is read as it comes: its texts are kept and its files are only counted, so that a film takes no memory. To handlers
-//! it is the JSON object of its members: a text, or an array of texts if the name came several times; a file is
-//! `{"filename", "bytes"}`.
+//! A form is read as it comes: its texts are kept and its files are only counted, so that a film takes no memory. To
+//! handlers it is the JSON object of its members: a text, or an array of texts if the name came several times; a file
+//! is `{"filename", "bytes"}`.
 
 use abide_wire::limits::BODY_BYTES_MAX;
 use bytes::Bytes;

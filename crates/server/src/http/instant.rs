@@ -4,8 +4,8 @@ use abide_wire::Timestamp;
 use abide_wire::time::ParseTimeError;
 use serde::{Deserialize as _, Deserializer, de};
 
-/// Reads an instant of a query. A blank where the sign of the offset belongs was a `+`: that is what a form's encoding makes of one that
-/// isn't written `%2B`.
+/// Reads an instant of a query. A blank where the sign of the offset belongs was a `+`: that is what a form's encoding
+/// makes of one that isn't written `%2B`.
 pub(super) fn read(text: &str) -> Result<Timestamp, ParseTimeError> {
     match text.rsplit_once(' ') {
         Some((local, offset)) if local.contains(['T', 't', ' ']) => {

@@ -87,8 +87,8 @@ pub struct Rates {
     clients: Sharded<(Client, Class), Evens>,
 }
 
-/// Per client, when all it has asked for would have been allowed at an even pace, in microseconds of the machine's time: a clock
-/// that stands still would lock every client out.
+/// Per client, when all it has asked for would have been allowed at an even pace, in microseconds of the machine's
+/// time: a clock that stands still would lock every client out.
 type Evens = FastMap<(Client, Class), i64>;
 
 /// What was found about a request.

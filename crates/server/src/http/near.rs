@@ -1,8 +1,8 @@
 //! Who is near: what keeps pages of strangers away from a server, above all from one without keys.
 //!
-//! A page can have a visitor's browser ask a server that only the visitor reaches. It can't choose the `Host` that its own
-//! name gives the request, even if that name leads here, and it can't leave out its `Origin`. So a server without keys
-//! answers to loopback names and to those that it was told, and takes the requests of their pages alone.
+//! A page can have a visitor's browser ask a server that only the visitor reaches. It can't choose the `Host` that its
+//! own name gives the request, even if that name leads here, and it can't leave out its `Origin`. So a server without
+//! keys answers to loopback names and to those that it was told, and takes the requests of their pages alone.
 
 use std::net::IpAddr;
 

@@ -113,8 +113,8 @@ pub(super) fn add_age(out: &mut HeaderMap, job: &Job, now: Timestamp) -> bool {
     true
 }
 
-/// When a read is worth while: when one job in ten of this kind would have ended, in whole seconds of the client's clock,
-/// of which a faster server clock leaves fewer.
+/// When a read is worth while: when one job in ten of this kind would have ended, in whole seconds of the client's
+/// clock, of which a faster server clock leaves fewer.
 pub(super) fn retry_after(remaining: Option<Remaining>, speed: u32) -> u32 {
     let soon = remaining.map_or(1, |remaining| remaining.p10 / 1_000 / u64::from(speed));
     let seconds = soon.clamp(1, RETRY_AFTER_MAX.as_secs());

@@ -46,7 +46,8 @@ pub enum JournalError {
         /// The file that can't grow.
         path: PathBuf,
     },
-    /// The file system is read-only, as the system makes it after a fault of the disk. Nothing was written, nothing is lost.
+    /// The file system is read-only, as the system makes it after a fault of the disk. Nothing was written, nothing is
+    /// lost.
     #[error("the file system of {} is read-only; make it writable again, or choose another directory with --data; nothing has been lost", path.display())]
     ReadOnly {
         /// The file.

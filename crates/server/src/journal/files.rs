@@ -19,7 +19,8 @@ pub struct Files {
     pub blocked: AtomicU64,
 }
 
-/// Bytes of a write-ahead file that could not be emptied from which on a person is told; then each time that it has doubled.
+/// Bytes of a write-ahead file that could not be emptied from which on a person is told; then each time that it has
+/// doubled.
 const WARN_BYTES: u64 = 64 * 1024 * 1024;
 
 impl Files {

@@ -54,8 +54,8 @@ impl MemoryJournal {
         Self::with(life, true)
     }
 
-    /// A copy as of the entry `seq`, as a crash right after it would have left it. `None` where a checkpoint has already
-    /// gone past it.
+    /// A copy as of the entry `seq`, as a crash right after it would have left it. `None` where a checkpoint has
+    /// already gone past it.
     #[must_use]
     pub fn crashed_after(&self, seq: u64) -> Option<Self> {
         let held = self.held();

@@ -1,11 +1,12 @@
 //! Where entries become durable, in order.
 //!
-//! A journal knows bytes and order; it knows neither jobs nor HTTP. It has two doors, so that neither waits for the other:
+//! A journal knows bytes and order; it knows neither jobs nor HTTP. It has two doors, so that neither waits for the
+//! other:
 //!
-//! - [`Journal`] is the log. [`append`](Journal::append) makes one batch durable in one transaction, under dense ascending
-//!   sequence numbers that begin with 1.
-//! - [`Checkpoints`] is what the log may be forgotten for: named parts of the state as of a sequence number. Writing one is
-//!   slow and happens beside appends, on a handle of its own.
+//! - [`Journal`] is the log. [`append`](Journal::append) makes one batch durable in one transaction, under dense
+//!   ascending sequence numbers that begin with 1.
+//! - [`Checkpoints`] is what the log may be forgotten for: named parts of the state as of a sequence number. Writing
+//!   one is slow and happens beside appends, on a handle of its own.
 //!
 //! A restart is [`load`](Journal::load), which gives the parts and the sequence number they stand for, and then
 //! [`replay`](Journal::replay) of the entries after it. A crash at any moment leaves the last checkpoint that was
@@ -38,26 +39,29 @@ pub trait Journal: Send + std::fmt::Debug {
     /// Whether calls wait for a disk.
     fn is_blocking(&self) -> bool;
 
-    /// Which log this is: another number for each log that was ever begun, and for each restored backup. A sequence number means
-    /// something within one life only. Below 2^63.
+    /// Which log this is: another number for each log that was ever begun, and for each restored backup. A sequence
+    /// number means something within one life only. Below 2^63.
     fn life(&self) -> u64;
 
     /// The sequence number of the last entry, 0 if there has never been one.
     fn last_seq(&self) -> u64;
 
-    /// Makes the entries durable, all or none, and returns the sequence number of the last one. Without entries nothing happens.
+    /// Makes the entries durable, all or none, and returns the sequence number of the last one. Without entries nothing
+    /// happens.
     ///
     /// # Errors
     ///
-    /// None of the entries was written. After an error that [`is_retryable`](JournalError::is_retryable) the same call may be
-    /// made again; after any other error the journal should be closed.
+    /// None of the entries was written. After an error that [`is_retryable`](JournalError::is_retryable) the same call
+    /// may be made again; after any other error the journal should be closed.
     fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, JournalError>;
 
-    /// Calls `each` with the parts of the last checkpoint, ordered by key, and returns its sequence number, or 0 without one.
+    /// Calls `each` with the parts of the last checkpoint, ordered by key, and returns its sequence number, or 0
+    /// without one.
     ///
     /// # Errors
     ///
-    /// Those of reading, [`JournalError::Corrupt`] if a part isn't what was written or is missing, and those of `each`, which end the load.
+    /// Those of reading, [`JournalError::Corrupt`] if a part isn't what was written or is missing, and those of `each`,
+    /// which end the load.
     fn load(&mut self, each: &mut EachPart<'_>) -> Result<u64, JournalError>;
 
     /// Calls `each` with every entry after the sequence number `after`, in order.
@@ -87,14 +91,17 @@ pub trait Journal: Send + std::fmt::Debug {
 
 /// Checkpoints: the state, so that the entries before it may be forgotten.
 pub trait Checkpoints: Send + std::fmt::Debug {
-    /// Writes the changes since the last checkpoint, and that the parts now stand for the state after entry `seq`, as one
-    /// step: after a crash either all of it is there or nothing. Entries up to `seq` are forgotten afterwards, bit by bit.
+    /// Writes the changes since the last checkpoint, and that the parts now stand for the state after entry `seq`, as
+    /// one step: after a crash either all of it is there or nothing. Entries up to `seq` are forgotten afterwards, bit
+    /// by bit.
     ///
-    /// The changes come one by one, so that they never lie in memory together; in order of their keys they are written faster.
+    /// The changes come one by one, so that they never lie in memory together; in order of their keys they are written
+    /// faster.
     ///
     /// # Errors
     ///
-    /// The last checkpoint is still the one before. Where the error passes, the next call must bring these changes again.
+    /// The last checkpoint is still the one before. Where the error passes, the next call must bring these changes
+    /// again.
     fn write(
         &mut self,
         seq: u64,

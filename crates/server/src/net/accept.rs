@@ -3,8 +3,8 @@
 //! At most [`ServeOptions::connections_max`] connections are open; others wait in the system's queue. A peer that has
 //! vanished without a word is found by the system.
 //!
-//! Stopping is in three steps: nothing new is accepted and idle connections close; requests in flight go on, and what is
-//! held ends by itself because it watches the same token; after the drain time whatever is left is cut.
+//! Stopping is in three steps: nothing new is accepted and idle connections close; requests in flight go on, and what
+//! is held ends by itself because it watches the same token; after the drain time whatever is left is cut.
 
 use std::io;
 use std::net::SocketAddr;
@@ -68,8 +68,8 @@ pub enum BindError {
     },
 }
 
-/// Connections that may wait to be accepted, if the system allows it: all clients of a server that was away come back at once,
-/// and one that finds no room there takes seconds to try again.
+/// Connections that may wait to be accepted, if the system allows it: all clients of a server that was away come back
+/// at once, and one that finds no room there takes seconds to try again.
 const BACKLOG: u32 = 65_535;
 
 /// Listens on that address.
@@ -105,8 +105,8 @@ pub struct Peer {
     pub reset: Reset,
 }
 
-/// Breaks a connection off without a word, as a crash or a middlebox would: what is to be written next is not written, and the
-/// other end gets a reset. For the simulator.
+/// Breaks a connection off without a word, as a crash or a middlebox would: what is to be written next is not written,
+/// and the other end gets a reset. For the simulator.
 #[derive(Clone, Debug, Default)]
 pub struct Reset(Arc<AtomicBool>);
 

@@ -1,7 +1,8 @@
 //! One connection, from its first byte to its end.
 //!
-//! It goes through three states: idle, with nothing but the socket; talking, when it is hyper's; and parked, when a request
-//! waits. Each state is in a box of its own, or small, so that a connection has no room for the states it isn't in.
+//! It goes through three states: idle, with nothing but the socket; talking, when it is hyper's; and parked, when a
+//! request waits. Each state is in a box of its own, or small, so that a connection has no room for the states it isn't
+//! in.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -40,8 +41,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub trait Answers: Send + Sync + 'static {
     /// Answers a request.
     ///
-    /// It is called on the connection's task, and must neither block nor panic. What an [`Outcome::Held`] keeps is what a
-    /// waiting connection costs: nothing of the request should be in it, since that keeps the buffer it was read into.
+    /// It is called on the connection's task, and must neither block nor panic. What an [`Outcome::Held`] keeps is what
+    /// a waiting connection costs: nothing of the request should be in it, since that keeps the buffer it was read
+    /// into.
     fn answer(&self, request: Request<Body>) -> Outcome;
 }
 
@@ -104,7 +106,8 @@ where
     }
 }
 
-/// Waits for bytes until they are enough. Says whether they came in time, and before the end of the connection or the stop.
+/// Waits for bytes until they are enough. Says whether they came in time, and before the end of the connection or the
+/// stop.
 async fn hear<I: AsyncRead + Unpin>(
     line: &mut Line<I>,
     within: Duration,

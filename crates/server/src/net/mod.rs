@@ -1,10 +1,10 @@
 //! Connections, from a listening socket to requests and back.
 //!
-//! hyper reads every request. A connection is hyper's only while it talks: it begins outside, with nothing but its socket and
-//! its task, and goes to hyper with its first byte. When a request is held, when its answer is a stream, or when nothing
-//! more comes, hyper's half is taken apart: the socket and the bytes read ahead are kept, the buffers and the parser go.
-//! What is answered meanwhile is written by hand, and the next byte brings hyper back. HTTP/2 stays hyper's from its
-//! first byte to its last.
+//! hyper reads every request. A connection is hyper's only while it talks: it begins outside, with nothing but its
+//! socket and its task, and goes to hyper with its first byte. When a request is held, when its answer is a stream, or
+//! when nothing more comes, hyper's half is taken apart: the socket and the bytes read ahead are kept, the buffers and
+//! the parser go. What is answered meanwhile is written by hand, and the next byte brings hyper back. HTTP/2 stays
+//! hyper's from its first byte to its last.
 //!
 //! | module | what it is about |
 //! |---|---|

@@ -291,8 +291,8 @@ impl Silence {
 
     /// Ready when the peer of a held request has gone.
     ///
-    /// A peer that ends its side still gets its answer, because it may have ended nothing else. Whether it has gone is seen
-    /// only by writing to it, and so it is for a peer that has sent too much ahead.
+    /// A peer that ends its side still gets its answer, because it may have ended nothing else. Whether it has gone is
+    /// seen only by writing to it, and so it is for a peer that has sent too much ahead.
     fn poll_gone<I: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         line: &mut Line<I>,

@@ -1,8 +1,9 @@
-//! Whose turn it is on a connection that hyper serves: what hyper is doing, seen from its reads, its writes and its calls.
+//! Whose turn it is on a connection that hyper serves: what hyper is doing, seen from its reads, its writes and its
+//! calls.
 //!
-//! hyper says neither when it is idle nor when it refuses a request by itself, and taken apart it forgets what it hasn't
-//! written. All three follow from the order of what passes through here: bytes come, a request is handed over, its answer is
-//! handed back, and the last of it is flushed.
+//! hyper says neither when it is idle nor when it refuses a request by itself, and taken apart it forgets what it
+//! hasn't written. All three follow from the order of what passes through here: bytes come, a request is handed over,
+//! its answer is handed back, and the last of it is flushed.
 
 use std::io;
 use std::pin::Pin;

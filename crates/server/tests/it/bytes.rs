@@ -222,8 +222,8 @@ async fn what_a_fault_keeps_waiting_is_a_held_request_and_held_no_longer() {
     }
 }
 
-/// What is counted takes its share of the memory, whatever the machine. What is bounded in number alone is multiplied by
-/// its largest size here, with every default, and both fit together.
+/// What is counted takes its share of the memory, whatever the machine. What is bounded in number alone is multiplied
+/// by its largest size here, with every default, and both fit together.
 #[test]
 fn all_limits_used_up_at_once_fit_into_8_gib() {
     const MEMORY: usize = 8 << 30;

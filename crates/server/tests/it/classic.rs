@@ -1,7 +1,7 @@
 //! The clients of the five classic systems, each in its own dialect, byte for byte over a real socket.
 //!
-//! The server's clock is manual, and a client that would sleep has it advanced instead: what takes a minute there takes no
-//! time here. Whatever a client looks at in an answer is looked at in the same way.
+//! The server's clock is manual, and a client that would sleep has it advanced instead: what takes a minute there takes
+//! no time here. Whatever a client looks at in an answer is looked at in the same way.
 
 use std::time::Duration;
 
@@ -493,7 +493,8 @@ async fn jobs_by_path_keep_their_contract() {
     server.end().await;
 }
 
-/// `job_id = client.create_job()`, then `client.wait_for_completion(job_id, timeout=60)` with intervals of 1 s, growing by 1.5 up to 30 s.
+/// `job_id = client.create_job()`, then `client.wait_for_completion(job_id, timeout=60)` with intervals of 1 s, growing
+/// by 1.5 up to 30 s.
 #[tokio::test]
 async fn the_usage_of_jobs_by_path_is_replayed() {
     let server = Running::with(&[("ERROR_CHANCE", "0")], &[]).await;

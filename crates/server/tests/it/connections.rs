@@ -1,7 +1,8 @@
-//! A connection answers as hyper alone does, whatever comes, in whatever pieces, although it leaves hyper whenever a request
-//! waits.
+//! A connection answers as hyper alone does, whatever comes, in whatever pieces, although it leaves hyper whenever a
+//! request waits.
 //!
-//! Each way has a house of its own, with the same seed and the same time, and gets the same connections in the same order.
+//! Each way has a house of its own, with the same seed and the same time, and gets the same connections in the same
+//! order.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -131,7 +132,8 @@ async fn exchange(mut near: DuplexStream, bytes: &[u8], manner: Manner<'_>) -> S
     String::from_utf8(answer).unwrap()
 }
 
-/// Answers with the lines of each head in one order, chunks put together, and what is said to a head that can't be read left out.
+/// Answers with the lines of each head in one order, chunks put together, and what is said to a head that can't be read
+/// left out.
 fn normal(answers: &str) -> String {
     let mut text = String::new();
     let mut rest = answers;

@@ -1,9 +1,9 @@
-//! `docs/simulator.md` and the pages of `docs/dialects/`, run: each command is carried out against a server in process, and what the page shows of an answer is looked
-//! for in it.
+//! `docs/simulator.md` and the pages of `docs/dialects/`, run: each command is carried out against a server in process,
+//! and what the page shows of an answer is looked for in it.
 //!
-//! `sh` blocks are read as far as this page needs it: `abide serve FLAGS &`, `curl` with a few of its flags, `| jq` of one member, and
-//! `name=$(…)`. A `toml` block whose first line is a file's name is that file. A `json` or `http` block is a part of the answer to
-//! the command before it.
+//! `sh` blocks are read as far as this page needs it: `abide serve FLAGS &`, `curl` with a few of its flags, `| jq` of
+//! one member, and `name=$(…)`. A `toml` block whose first line is a file's name is that file. A `json` or `http` block
+//! is a part of the answer to the command before it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! A journal that fails at its n-th call, for every n: what was acknowledged is there, or the server said so and stopped.
+//! A journal that fails at its n-th call, for every n: what was acknowledged is there, or the server said so and
+//! stopped.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};

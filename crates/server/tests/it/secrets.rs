@@ -41,8 +41,8 @@ async fn no_key_and_no_secret_is_in_a_log_an_error_or_debugging_output() {
         .with_writer(log.clone())
         .with_max_level(tracing::Level::TRACE)
         .finish();
-    // While a process has one subscriber only, a place in the code that another test comes to first asks that test's thread whether it
-    // is listened to, and then stays silent for all.
+    // While a process has one subscriber only, a place in the code that another test comes to first asks that test's
+    // thread whether it is listened to, and then stays silent for all.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _logging = tracing::subscriber::set_default(subscriber);
 

@@ -335,7 +335,8 @@ async fn when_the_server_goes_down_waits_answer_and_streams_end_one_by_one() {
     );
 }
 
-/// Whatever byte the connection breaks at, the client that goes on from its last whole event has each revision once and in order.
+/// Whatever byte the connection breaks at, the client that goes on from its last whole event has each revision once and
+/// in order.
 #[tokio::test(start_paused = true)]
 async fn a_stream_cut_anywhere_in_its_bytes_loses_nothing_and_repeats_nothing() {
     let house = House::with(&[

@@ -1,6 +1,7 @@
 //! What the front pages of five earlier systems promise, done with our names: one test for each.
 //!
-//! Their own clients are tried, byte for byte, where the server is tested; these tests are about moving to this library.
+//! Their own clients are tried, byte for byte, where the server is tested; these tests are about moving to this
+//! library.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

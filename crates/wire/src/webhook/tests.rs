@@ -217,7 +217,8 @@ fn the_replay_guard_takes_each_id_once_in_bounded_memory() {
     assert_eq!(guard.is_new("b", later), Ok(false));
 }
 
-/// Whatever passes the verifier is taken once, however many come: a captured delivery is good for twice the tolerance at most.
+/// Whatever passes the verifier is taken once, however many come: a captured delivery is good for twice the tolerance
+/// at most.
 #[test]
 fn the_replay_guard_keeps_an_id_as_long_as_its_signature_is_good_and_refuses_when_full() {
     let mut guard = ReplayGuard::new(10);

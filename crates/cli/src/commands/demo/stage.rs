@@ -178,8 +178,8 @@ impl Stage {
     }
 }
 
-/// A job whose random draws are keyed by its number, so that every way of waiting has the same ones. The kind is the way's own, so
-/// that none learns from the jobs of the others.
+/// A job whose random draws are keyed by its number, so that every way of waiting has the same ones. The kind is the
+/// way's own, so that none learns from the jobs of the others.
 fn new_job(contender: &Contender, number: u16) -> NewJob {
     NewJob::new(contender.kind).simulate(Simulate {
         duration: Some(DurationLaw::Uniform {

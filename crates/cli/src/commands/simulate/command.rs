@@ -35,8 +35,8 @@ pub(crate) struct SimulateArgs {
     /// Number of jobs to draw
     #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = count)]
     jobs: usize,
-    /// Schedule to try, such as learned, learned:frugal, fixed:2s, backoff:1s:1.5:30s, countdown:4s, aws-waiter or known;
-    /// repeatable [default: learned and those of twelve well-known clients]
+    /// Schedule to try, such as learned, learned:frugal, fixed:2s, backoff:1s:1.5:30s, countdown:4s, aws-waiter or
+    /// known; repeatable [default: learned and those of twelve well-known clients]
     #[arg(long = "schedule", value_name = "SCHEDULE")]
     schedules: Vec<String>,
     /// Cost of a request, in seconds of delay

@@ -1,11 +1,11 @@
 //! The experts, each a way to turn the same past into a law.
 //!
-//! An expert starts from what was believed before and repeats: spread each end over the bins it may have happened in, in
-//! proportion to the current law (E), turn the counts into probabilities by the [rate of ends among those at
-//! risk](super::risk), the prior among them, and smooth the result by the expert's shape (M). Five shapes are kernels of
-//! different widths on ln u, for laws with several peaks or none that has a name: the narrowest expects exactly what
-//! was there before. The sixth is a [lognormal](super::parametric). Each comes with a long memory, for a law that stays,
-//! and with a short one. Two more [follow a level](super::parametric::level).
+//! An expert starts from what was believed before and repeats: spread each end over the bins it may have happened in,
+//! in proportion to the current law (E), turn the counts into probabilities by the [rate of ends among those at
+//! risk](super::risk), the prior among them, and smooth the result by the expert's shape (M). Five shapes are kernels
+//! of different widths on ln u, for laws with several peaks or none that has a name: the narrowest expects exactly what
+//! was there before. The sixth is a [lognormal](super::parametric). Each comes with a long memory, for a law that
+//! stays, and with a short one. Two more [follow a level](super::parametric::level).
 //!
 //! All experts go through the grid side by side, one lane each: the filters are recursions, and eight recursions in
 //! step run as fast as one or two.
@@ -293,8 +293,8 @@ fn lognormals(prior: &Prior, risk: &Risk, counts: &mut Opinions, laws: &mut Opin
     for (memory, worth) in PRIORS.into_iter().enumerate() {
         let lane = KERNEL_LANES + memory;
         let all = risk.total[memory] + worth;
-        // What is known of jobs, without what the prior says of those that were seen to end. Of those that run it is all
-        // there is beyond their age.
+        // What is known of jobs, without what the prior says of those that were seen to end. Of those that run it is
+        // all there is beyond their age.
         let (mut ended, mut known, mut first, mut second) = (0.0, 0.0, 0.0, 0.0);
         for i in 0..BINS {
             ended += counts[i][lane];

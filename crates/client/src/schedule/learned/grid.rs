@@ -1,6 +1,7 @@
 //! The axis of durations: bins of equal width in ln u.
 //!
-//! A bin is 1 % wide, so that a whole law fits into twelve kilobytes. Everything shorter than the first edge falls into the first bin, everything longer into the last.
+//! A bin is 1 % wide, so that a whole law fits into twelve kilobytes. Everything shorter than the first edge falls into
+//! the first bin, everything longer into the last.
 
 use std::sync::LazyLock;
 

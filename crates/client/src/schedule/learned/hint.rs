@@ -1,9 +1,9 @@
 //! Learning from what the server says about the time that remains.
 //!
-//! An estimate is a measurement with an error to be learned, never an appointment: a server's `remaining` may be biased,
-//! and progress is rarely linear. Each sort of hint has a learner of its own, in which an estimate is the job's size: it
-//! learns the law of *actual ÷ estimated*. Every job that carried a hint is scored under the plain learner and under the
-//! hint's, and whichever has predicted better lately is believed.
+//! An estimate is a measurement with an error to be learned, never an appointment: a server's `remaining` may be
+//! biased, and progress is rarely linear. Each sort of hint has a learner of its own, in which an estimate is the job's
+//! size: it learns the law of *actual ÷ estimated*. Every job that carried a hint is scored under the plain learner and
+//! under the hint's, and whichever has predicted better lately is believed.
 
 use super::history::History;
 use super::kind::{Kind, log_score};

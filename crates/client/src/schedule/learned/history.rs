@@ -46,9 +46,9 @@ const PRIOR_MEDIAN: f64 = 15.0;
 ///
 /// With a directory, each kind is one small file, to which every process adds what it has learned: processes that share
 /// a directory lose nothing of each other. What can't be read or understood is ignored, and a kind that nothing was
-/// learned of for 90 days is deleted. Reading ([`open`](Self::open)) and writing ([`save`](Self::save)) block for a file
-/// system access per kind: in asynchronous code, call them through `spawn_blocking`. The file of a kind that is first
-/// used later is read then.
+/// learned of for 90 days is deleted. Reading ([`open`](Self::open)) and writing ([`save`](Self::save)) block for a
+/// file system access per kind: in asynchronous code, call them through `spawn_blocking`. The file of a kind that is
+/// first used later is read then.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};

@@ -328,8 +328,8 @@ impl Kind {
         past + size_of::<Lanes>() + size_of::<Memory>() + 2 * size_of::<f64>()
     }
 
-    /// What to add to the file of this name if anything changed since that was last asked, and what to take back if that
-    /// fails.
+    /// What to add to the file of this name if anything changed since that was last asked, and what to take back if
+    /// that fails.
     pub(crate) fn take_unsaved(&self, name: &str, now: u64) -> Option<(Vec<u8>, Vec<Place>)> {
         let mut state = self.lock();
         let version = self.version();

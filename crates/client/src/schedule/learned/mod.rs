@@ -2,13 +2,14 @@
 //!
 //! # The idea
 //!
-//! If the law of a job's duration is known, the best schedule can be computed exactly: each poll costs a price, each second
-//! of undetected completion costs a second, and the sum has a minimum that a [linear pass](planner) finds. What is left
-//! is to know the law. A kind of job remembers up to 128 durations (known exactly where the server tells, enclosed
-//! between two polls where it doesn't, or bounded below where a wait was given up), a [fair sample](past) even of jobs
-//! that run at once: those under way are evidence, too. [Experts](experts) turn them into laws by the [rate of
+//! If the law of a job's duration is known, the best schedule can be computed exactly: each poll costs a price, each
+//! second of undetected completion costs a second, and the sum has a minimum that a [linear pass](planner) finds. What
+//! is left is to know the law. A kind of job remembers up to 128 durations (known exactly where the server tells,
+//! enclosed between two polls where it doesn't, or bounded below where a wait was given up), a [fair sample](past) even
+//! of jobs that run at once: those under way are evidence, too. [Experts](experts) turn them into laws by the [rate of
 //! ends](risk) at each age, and a [mixture](model) trusts those that have predicted best lately and notices when
-//! everything has changed. A prior always keeps a share, so that a history of five untypical jobs can't mislead for long.
+//! everything has changed. A prior always keeps a share, so that a history of five untypical jobs can't mislead for
+//! long.
 //!
 //! # What was tried and lost
 //!

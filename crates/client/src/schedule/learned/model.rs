@@ -158,8 +158,8 @@ impl Model {
         (mix(&fitted.laws, &weights), fitted.slope)
     }
 
-    /// Where within their bins ends have fallen together, as far as the experts who expect exactly what was there before
-    /// are believed.
+    /// Where within their bins ends have fallen together, as far as the experts who expect exactly what was there
+    /// before are believed.
     pub(crate) fn ticks(&mut self) -> Vec<Tick> {
         let weights = self.weights;
         let slope = self.fitted().slope;

@@ -34,8 +34,8 @@ pub(crate) fn lognormal(prior: &Prior, n: f64, mean: f64, squares: f64) -> Law {
     student(2.0 * alpha, center, scale.max(SCALE_MIN))
 }
 
-/// The law that a level predicts for the next job, from the durations before it, oldest first in ln u; none before there
-/// are any.
+/// The law that a level predicts for the next job, from the durations before it, oldest first in ln u; none before
+/// there are any.
 ///
 /// It expects a mean and, on top of that, a share of the latest deviation from it. The share is learned: near 1 where
 /// durations drift, near 0 where each job is drawn anew.

@@ -57,8 +57,8 @@ struct States {
 }
 
 impl States {
-    /// The bins' upper edges, more of them where polls are worth placing exactly, and fewer where they are nearer to each
-    /// other than polls may be.
+    /// The bins' upper edges, more of them where polls are worth placing exactly, and fewer where they are nearer to
+    /// each other than polls may be.
     fn new(law: &Law, ticks: &[Tick], terms: Terms) -> Self {
         let mut states = Self {
             instants: Vec::with_capacity(2 * BINS),
@@ -221,8 +221,8 @@ impl Plan {
         self.states.instants[usize::from(self.next[state])]
     }
 
-    /// How much of `room` (negative: to earlier) is left to jitter so that its cost stays small: all of it where the law
-    /// is smooth, next to nothing where it has an edge, as for jobs that all take the same time.
+    /// How much of `room` (negative: to earlier) is left to jitter so that its cost stays small: all of it where the
+    /// law is smooth, next to nothing where it has an edge, as for jobs that all take the same time.
     fn give(&self, before: f64, at: f64, after: f64, room: f64) -> f64 {
         let (before, here, after) = (self.look(before), self.look(at), self.look(after));
         let own = self.leg(before, here);

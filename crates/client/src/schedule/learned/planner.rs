@@ -1,19 +1,20 @@
 //! The exact planner: for a given law, the best schedule that any polling client could follow.
 //!
-//! Let `c_j` be the candidates (for a learned law, its bins' upper edges), `F_j` the probability that the job has ended by `c_j` and `M_j`
-//! the part of its mean duration that lies below. Having asked in vain at `c_i`, the cost still to come, weighted by the
-//! probability of getting there, is
+//! Let `c_j` be the candidates (for a learned law, its bins' upper edges), `F_j` the probability that the job has ended
+//! by `c_j` and `M_j` the part of its mean duration that lies below. Having asked in vain at `c_i`, the cost still to
+//! come, weighted by the probability of getting there, is
 //!
 //! ```text
 //! V_i = price·(1 − F_i) + M_i + min over j with c_j ≥ c_i + gap of { V_j + c_j·F_j − M_j − c_j·F_i }
 //! ```
 //!
-//! The braces are straight lines in `F_i` of slope `−c_j`. Going down in `i`, both slopes and abscissae are monotone, so
-//! one pass over a lower hull finds every minimum in constant amortized time. The result holds one best successor for
-//! *every* candidate, so planning anew in the middle of a job is a look-up.
+//! The braces are straight lines in `F_i` of slope `−c_j`. Going down in `i`, both slopes and abscissae are monotone,
+//! so one pass over a lower hull finds every minimum in constant amortized time. The result holds one best successor
+//! for *every* candidate, so planning anew in the middle of a job is a look-up.
 //!
 //! Where a push is expected and lost with probability `p`, an end whose push was lost has weight `p`, and a poll is
-//! spent only on those still waiting: `F` and `M` are weighted by `p`, and line `j` is raised by `price·(1 − p)·(1 − F_j)`.
+//! spent only on those still waiting: `F` and `M` are weighted by `p`, and line `j` is raised by `price·(1 − p)·(1 −
+//! F_j)`.
 
 /// What a plan is made for.
 #[derive(Debug, Clone, Copy, PartialEq)]

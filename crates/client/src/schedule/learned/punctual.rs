@@ -9,9 +9,10 @@ const HALVINGS: u32 = 8;
 
 /// Another cursor, held to seeing a share of the ends within a time.
 ///
-/// An end that falls into a pause is seen late by what is left of the pause. So most pauses are no longer than the time;
-/// a longer one costs the share of ends that the schedule expects in it earlier than that, and there is no more to spend
-/// than the share that may be late. It is spent where ends are unlikely, which is mostly before the first poll.
+/// An end that falls into a pause is seen late by what is left of the pause. So most pauses are no longer than the
+/// time; a longer one costs the share of ends that the schedule expects in it earlier than that, and there is no more
+/// to spend than the share that may be late. It is spent where ends are unlikely, which is mostly before the first
+/// poll.
 #[derive(Debug)]
 pub(super) struct Punctual<C> {
     cursor: C,

@@ -18,7 +18,8 @@ const EDGE: f64 = 1e-5;
 pub(crate) struct Observation {
     /// When its wait began: seconds since 1970 where a clock was given, else a count.
     pub(crate) second: u32,
-    /// Tells the job from others, so that several short waits for it count as one. Within a second it settles the order.
+    /// Tells the job from others, so that several short waits for it count as one. Within a second it settles the
+    /// order.
     pub(crate) key: u32,
     /// When the job was last known to run.
     pub(crate) after: f32,

@@ -176,8 +176,8 @@ impl Learned {
         self
     }
 
-    /// The greatest interval between two polls, for those who promise a worst case. Default: none; 30 s costs up to 5 %,
-    /// 10 s up to 26 %.
+    /// The greatest interval between two polls, for those who promise a worst case. Default: none; 30 s costs up to 5
+    /// %, 10 s up to 26 %.
     #[must_use]
     pub fn max(mut self, interval: Duration) -> Self {
         self.greatest = Some(interval);

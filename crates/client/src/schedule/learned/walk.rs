@@ -360,7 +360,8 @@ impl Cursor for Walk {
 }
 
 impl Drop for Walk {
-    /// A wait that was dropped is one that was given up; leaving it out would teach that jobs are shorter than they are.
+    /// A wait that was dropped is one that was given up; leaving it out would teach that jobs are shorter than they
+    /// are.
     fn drop(&mut self) {
         if !self.finished {
             let after = Duration::try_from_secs_f64(self.running.unwrap_or(0.0));

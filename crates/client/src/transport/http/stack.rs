@@ -19,10 +19,10 @@ use crate::transport::{Body, BoxFuture, Fresh, Through, Transport, TransportErro
 
 /// HTTP/1.1 and HTTP/2 over TCP and TLS, with pooled connections.
 ///
-/// Proxies are those that the environment names (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`), but never for this
-/// machine itself. `https` needs the crate's feature `tls-ring`, or `tls` and a provider of cryptography that the program
-/// has installed; certificates are checked as the operating system would. Nothing is set up before the first request needs
-/// it: plain `http` never loads a certificate, and a machine without any can still use it.
+/// Proxies are those that the environment names (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`), but never for
+/// this machine itself. `https` needs the crate's feature `tls-ring`, or `tls` and a provider of cryptography that the
+/// program has installed; certificates are checked as the operating system would. Nothing is set up before the first
+/// request needs it: plain `http` never loads a certificate, and a machine without any can still use it.
 pub struct Http {
     connect_timeout: Duration,
     proxies: Arc<Matcher>,
@@ -59,8 +59,8 @@ impl Http {
         }
     }
 
-    /// A client for bodies of any kind that makes a connection for each request, so that none suffers from what became of
-    /// another; for `abide-attack`, no part of the interface.
+    /// A client for bodies of any kind that makes a connection for each request, so that none suffers from what became
+    /// of another; for `abide-attack`, no part of the interface.
     #[doc(hidden)]
     pub fn unpooled<B>(&self, url: &Uri) -> Result<Client<Connector, B>, TransportError>
     where

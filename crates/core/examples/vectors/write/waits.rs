@@ -1,9 +1,9 @@
 //! Whole waits: what a core was told and when, and what it did.
 //!
-//! A trace is a list of steps. At `at` seconds after its zero the core is told what `in` lists, and turned: then it has these
-//! `effects`, and wants to be turned again at `deadline`. `draws` are the numbers of the client's generator, in the order
-//! in which it draws them, so that no other language needs the generator itself: 64 bits each; a share is the upper 53 of
-//! them over 2⁵³, an idempotency key is two of them.
+//! A trace is a list of steps. At `at` seconds after its zero the core is told what `in` lists, and turned: then it has
+//! these `effects`, and wants to be turned again at `deadline`. `draws` are the numbers of the client's generator, in
+//! the order in which it draws them, so that no other language needs the generator itself: 64 bits each; a share is the
+//! upper 53 of them over 2⁵³, an idempotency key is two of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

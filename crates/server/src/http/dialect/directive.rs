@@ -17,8 +17,8 @@
 //!
 //! There are four doors. Of a key that comes through several the strongest one's value counts: the header
 //! `Abide-Simulate`, then `abide:DIRECTIVE` anywhere in the path, the query or the body, then `/with/DIRECTIVE/` in the
-//! base URL, then the server's defaults. A job whose request has a directive succeeds unless that says otherwise, so that
-//! a test is told what it gets.
+//! base URL, then the server's defaults. A job whose request has a directive succeeds unless that says otherwise, so
+//! that a test is told what it gets.
 
 use abide_wire::{Code, DurationLaw, Fault, FaultTarget, OutcomePlan, Problem, Simulate, Span};
 use http::{HeaderMap, HeaderName, HeaderValue};

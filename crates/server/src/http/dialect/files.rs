@@ -1,8 +1,8 @@
 //! The files that results are: `/files/ID.mp4` below every mount.
 //!
 //! A result's URL leads back here, so that an application under test can fetch it. Some clients refuse to fetch from
-//! loopback; for them a [directive](super::directive) `result=data` makes it a `data:` URL. What is in it is the beginning
-//! of a film and no more.
+//! loopback; for them a [directive](super::directive) `result=data` makes it a `data:` URL. What is in it is the
+//! beginning of a film and no more.
 
 use abide_engine::{Job, State};
 use abide_wire::{Code, FaultKind};

@@ -156,8 +156,8 @@ fn is_of(endpoint: &Endpoint, dialect: &str) -> bool {
     form.split(' ').next() == Some(dialect)
 }
 
-/// The event of an attempt as a dialect sees it: what happened, the job as it was then, and the note of the registration,
-/// if it is for a registered endpoint.
+/// The event of an attempt as a dialect sees it: what happened, the job as it was then, and the note of the
+/// registration, if it is for a registered endpoint.
 pub(super) fn told<T>(
     telling: &Telling<'_>,
     tell: impl FnOnce(&EventKind, &Seen<'_>, Option<&str>) -> T,

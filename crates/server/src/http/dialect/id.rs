@@ -1,7 +1,7 @@
 //! Ids in the vendors' forms.
 //!
-//! Each form is a bijection: an id is the 128 bits of a job's name, written otherwise. So no index is kept, and an id that
-//! has another spelling names nothing.
+//! Each form is a bijection: an id is the 128 bits of a job's name, written otherwise. So no index is kept, and an id
+//! that has another spelling names nothing.
 
 use abide_engine::JobKey;
 use uuid::Uuid;

@@ -96,8 +96,8 @@ pub(super) fn limit(
     })
 }
 
-/// The jobs of that sort after the first `skip`, at most `limit` of them, and whether there are more: for vendors that count
-/// pages.
+/// The jobs of that sort after the first `skip`, at most `limit` of them, and whether there are more: for vendors that
+/// count pages.
 ///
 /// # Errors
 ///
@@ -119,8 +119,8 @@ pub(super) fn window(
     Ok((items, page.next.is_some()))
 }
 
-/// The newest of the caller's jobs of that sort that is the one, among as many as are looked at for a page: for vendors whose
-/// clients name their jobs.
+/// The newest of the caller's jobs of that sort that is the one, among as many as are looked at for a page: for vendors
+/// whose clients name their jobs.
 pub(super) fn first(
     state: &AppState,
     call: &Call,

@@ -60,8 +60,8 @@ pub(super) struct Dialect {
     pub words: &'static dyn Words,
     /// For one at the root, the paths whose unknown sub-paths are answered in its words, too; `None` if it is mounted.
     pub trees: Option<&'static [&'static str]>,
-    /// How it tells a native webhook event, for an endpoint that was registered with that form: its name, and after `/` or
-    /// a space what it likes; `None` if it doesn't know the form, or has no words for the event.
+    /// How it tells a native webhook event, for an endpoint that was registered with that form: its name, and after `/`
+    /// or a space what it likes; `None` if it doesn't know the form, or has no words for the event.
     pub tell: fn(&Telling<'_>) -> Option<Told>,
     /// The part of the description that its routes are; `None` if they aren't described.
     pub tag: Option<(&'static str, &'static str)>,

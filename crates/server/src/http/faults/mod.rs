@@ -1,8 +1,8 @@
 //! Faults: what the simulator does to answers.
 //!
 //! They are a step of the gate, around the handlers, which know nothing of it: a request for a job is an occasion,
-//! occasions are [counted](super::ordinals), and [`abide_engine::fault`] says which faults meet this one. What it comes to
-//! is one of three:
+//! occasions are [counted](super::ordinals), and [`abide_engine::fault`] says which faults meet this one. What it comes
+//! to is one of three:
 //!
 //! - **instead of an answer**: a reset, or an error. A read isn't even carried out. A create is, so that a client
 //!   that tries again without an idempotency key makes two jobs, as it would in life;

@@ -14,13 +14,13 @@ use crate::journal::JournalError;
 /// How often the files are opened again because a checkpoint came between the two.
 const TRIES_MAX: usize = 10;
 
-/// Copies the journal into the directory `to`, which is made, and gives the last entry that the copy has. The copy begins the life `fresh_life`,
-/// because it and the original go on differently.
+/// Copies the journal into the directory `to`, which is made, and gives the last entry that the copy has. The copy
+/// begins the life `fresh_life`, because it and the original go on differently.
 ///
 /// # Errors
 ///
-/// The directory has something in it, or one of both can't be read or written. What was copied so far is left there and can't be
-/// taken for a backup: a start on it is refused.
+/// The directory has something in it, or one of both can't be read or written. What was copied so far is left there and
+/// can't be taken for a backup: a start on it is refused.
 pub fn backup(directory: &Path, to: &Path, fresh_life: u64) -> Result<u64, JournalError> {
     make_directory(to)?;
     let mut found = fs::read_dir(to).map_err(|error| JournalError::of_io(to, error))?;

@@ -10,8 +10,8 @@ use super::place::of_sqlite;
 use super::{rows, state};
 use crate::journal::{EachEntry, EachPart, JournalError};
 
-/// Calls `part` with every part and `entry` with every entry that are whole, and `damage` with whatever isn't. It also works while a
-/// server runs on the directory, and changes nothing.
+/// Calls `part` with every part and `entry` with every entry that are whole, and `damage` with whatever isn't. It also
+/// works while a server runs on the directory, and changes nothing.
 ///
 /// # Errors
 ///

@@ -32,7 +32,8 @@ fn text(n: u64) -> String {
     format!("{n} {}", "the quick brown fox ".repeat((n % 30) as usize))
 }
 
-/// A directory with a checkpoint and entries after it, some of both in write-ahead files, as `kill -9` leaves it; and what is in it.
+/// A directory with a checkpoint and entries after it, some of both in write-ahead files, as `kill -9` leaves it; and
+/// what is in it.
 fn killed() -> (tempfile::TempDir, Model) {
     let live = tempfile::tempdir().unwrap();
     let (mut model, mut n) = (Model::new(), 0);

@@ -1,10 +1,11 @@
 //! How far the log went, noted beside it after each append.
 //!
-//! A write-ahead file ends at its first frame that isn't whole: that is what a crash leaves, and also what damage in its middle
-//! looks like. The note tells them apart: what comes after the last acknowledged entry is a torn tail, what is missing before it is damage.
+//! A write-ahead file ends at its first frame that isn't whole: that is what a crash leaves, and also what damage in
+//! its middle looks like. The note tells them apart: what comes after the last acknowledged entry is a torn tail, what
+//! is missing before it is damage.
 //!
-//! The note isn't synced, so that it costs a microsecond. After `kill -9` it is exact; after a power failure it may be some seconds old, and
-//! then only as much damage is found.
+//! The note isn't synced, so that it costs a microsecond. After `kill -9` it is exact; after a power failure it may be
+//! some seconds old, and then only as much damage is found.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -53,7 +54,8 @@ impl Mark {
         (mark.encode()[24..] == *rest).then_some(mark)
     }
 
-    /// The mark in that directory; `None` if there is none, or none that is whole: it only ever adds to what is noticed.
+    /// The mark in that directory; `None` if there is none, or none that is whole: it only ever adds to what is
+    /// noticed.
     pub(super) fn read(directory: &Path) -> Option<Self> {
         let mut bytes = Vec::new();
         let file = File::open(directory.join(NAME)).ok()?;

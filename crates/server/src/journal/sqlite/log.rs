@@ -80,11 +80,11 @@ struct Opened {
 }
 
 impl SqliteJournal {
-    /// Opens the journal in that directory, and makes both if they aren't there, as the log of `fresh_life`. The views are made anew
-    /// if they aren't as given.
+    /// Opens the journal in that directory, and makes both if they aren't there, as the log of `fresh_life`. The views
+    /// are made anew if they aren't as given.
     ///
-    /// If the disk is full or read-only, what is there is opened for reading: the journal can be loaded and replayed, and
-    /// appends fail with a retryable error until the disk can be written.
+    /// If the disk is full or read-only, what is there is opened for reading: the journal can be loaded and replayed,
+    /// and appends fail with a retryable error until the disk can be written.
     ///
     /// # Errors
     ///
@@ -143,7 +143,8 @@ impl SqliteJournal {
         self.shared.directory.join(rows::NAME)
     }
 
-    /// Opens the files for writing, if they are open for reading only. No other process has changed them: the lock is ours.
+    /// Opens the files for writing, if they are open for reading only. No other process has changed them: the lock is
+    /// ours.
     fn reopen(&mut self) -> Result<(), JournalError> {
         if self.writing.is_some() {
             return Ok(());
@@ -447,8 +448,8 @@ impl Checkpoints for SqliteCheckpoints {
         *checkpoint = state::write_parts(file, *checkpoint, seq, changes)
             .map_err(|error| of_sqlite(&path, error))?;
         self.shared.covered.store(seq, Ordering::Release);
-        // The write-ahead file has grown by every page of the checkpoint. It is emptied here, off the path of appends; if
-        // another program is reading, it is emptied the next time.
+        // The write-ahead file has grown by every page of the checkpoint. It is emptied here, off the path of appends;
+        // if another program is reading, it is emptied the next time.
         let emptied = shrink(file).map_err(|error| of_sqlite(&path, error))?;
         Files::measure(&files.state, &path);
         Files::measure(&files.state_wal, &beside(&path, "-wal"));

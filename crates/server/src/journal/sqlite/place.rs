@@ -120,7 +120,8 @@ pub(super) fn sync_directory(directory: &Path) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Opens a file of ours for writing, and makes it with these tables if it is new. It is closed as it was until [`keep_wal`] says otherwise.
+/// Opens a file of ours for writing, and makes it with these tables if it is new. It is closed as it was until
+/// [`keep_wal`] says otherwise.
 ///
 /// `erase` is SQLite's `secure_delete`: `on` overwrites what is deleted at once, `fast` unless that takes a write more.
 pub(super) fn open_to_write(
@@ -161,8 +162,8 @@ pub(super) fn open_to_write(
     Ok(file)
 }
 
-/// Whether closing the file leaves the write-ahead file as it is. Otherwise SQLite moves what is whole and removes the rest, which is all that
-/// is left of damaged entries.
+/// Whether closing the file leaves the write-ahead file as it is. Otherwise SQLite moves what is whole and removes the
+/// rest, which is all that is left of damaged entries.
 pub(super) fn keep_wal(file: &Connection, keep: bool) -> rusqlite::Result<()> {
     file.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)
         .map(|_is_kept| ())
@@ -239,8 +240,8 @@ pub(super) fn pragma<T: FromSql>(file: &Connection, name: &str) -> rusqlite::Res
     file.pragma_query_value(None, name, |row| row.get(0))
 }
 
-/// Gives the space of deleted rows back if that is cheap or saves half of the file, and empties the write-ahead file. Whether that was possible: it
-/// isn't while another program is reading.
+/// Gives the space of deleted rows back if that is cheap or saves half of the file, and empties the write-ahead file.
+/// Whether that was possible: it isn't while another program is reading.
 pub(super) fn shrink(file: &Connection) -> rusqlite::Result<bool> {
     let free: u64 = pragma(file, "freelist_count")?;
     let pages: u64 = pragma(file, "page_count")?;
@@ -277,8 +278,8 @@ pub(super) fn of_sqlite(path: &Path, error: rusqlite::Error) -> JournalError {
     }
 }
 
-/// What the system would say. SQLite has one word for a quota that is used up, a disk that is read-only and a disk that fails, and keeps the
-/// system's own to itself; so the same is tried on a file beside it, which tells.
+/// What the system would say. SQLite has one word for a quota that is used up, a disk that is read-only and a disk that
+/// fails, and keeps the system's own to itself; so the same is tried on a file beside it, which tells.
 fn of_system(path: PathBuf, error: rusqlite::Error) -> JournalError {
     let source = |path, error: rusqlite::Error| match error.sqlite_error_code() {
         Some(ErrorCode::SystemIoFailure) => JournalError::Io {

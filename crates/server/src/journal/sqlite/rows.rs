@@ -63,7 +63,8 @@ impl<'a> Row<'a> {
 
 /// Opens the file, makes it where it isn't there as the log of `fresh_life`, and gives the life that it belongs to.
 pub(super) fn open(path: &Path, fresh_life: u64) -> Result<(Connection, u64), JournalError> {
-    // Overwriting the pages of rows that were forgotten would double what is written. They are used again, and a clean stop gives them back.
+    // Overwriting the pages of rows that were forgotten would double what is written. They are used again, and a clean
+    // stop gives them back.
     let log = open_to_write(path, TABLES, "fast")?;
     let life = if let Some(life) = life_of(path, &log)? {
         life
@@ -209,7 +210,8 @@ fn entries_of_a_row(entries: &[Vec<u8>]) -> usize {
     fit.count().max(1)
 }
 
-/// The entries one after the other, and the length of each in four bytes: what they hold is not ours to separate them by.
+/// The entries one after the other, and the length of each in four bytes: what they hold is not ours to separate them
+/// by.
 fn pack(entries: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
     let lengths = entries.iter().flat_map(|entry| {
         u32::try_from(entry.len())

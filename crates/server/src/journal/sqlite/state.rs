@@ -117,8 +117,8 @@ fn make_views(state: &Connection, views: &[View]) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Calls `each` with every part, and compares them with their checksums and with what the checkpoint says. `damage` is told what doesn't fit
-/// and decides whether to go on.
+/// Calls `each` with every part, and compares them with their checksums and with what the checkpoint says. `damage` is
+/// told what doesn't fit and decides whether to go on.
 pub(super) fn read_parts(
     path: &Path,
     state: &Connection,

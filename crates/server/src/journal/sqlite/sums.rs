@@ -1,7 +1,9 @@
-//! Checksums of what is stored: CRC-32, as in most logs of databases. It finds every error of up to 32 bits in a row and all but one in four
-//! billion of the others; it doesn't guard against forgery, because who can write the files can write their sums too.
+//! Checksums of what is stored: CRC-32, as in most logs of databases. It finds every error of up to 32 bits in a row
+//! and all but one in four billion of the others; it doesn't guard against forgery, because who can write the files can
+//! write their sums too.
 //!
-//! `crc32fast` is in the tree already, takes the processor's own instructions, and costs less than a hundredth of an append.
+//! `crc32fast` is in the tree already, takes the processor's own instructions, and costs less than a hundredth of an
+//! append.
 
 use crc32fast::Hasher;
 

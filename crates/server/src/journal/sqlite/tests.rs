@@ -29,7 +29,8 @@ fn entry(n: u64) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Opens a copy as after a power cut, and returns the number of its last entry after checking that all are there and whole.
+/// Opens a copy as after a power cut, and returns the number of its last entry after checking that all are there and
+/// whole.
 fn survives(directory: &Path) -> Result<u64, JournalError> {
     let mut journal = open(directory)?;
     let covered = journal.load(&mut |_, _| Ok(()))?;

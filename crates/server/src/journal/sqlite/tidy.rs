@@ -1,8 +1,8 @@
 //! Empties the log's write-ahead file beside the appends.
 //!
-//! SQLite would do it within the append that makes the file long enough, which then waits for 16 MiB of writes and two syncs more.
-//! Here a thread moves the pages by a connection of its own while appends go on. Only for the last few pages, and for the turn back to the
-//! beginning of the file, an append has to wait.
+//! SQLite would do it within the append that makes the file long enough, which then waits for 16 MiB of writes and two
+//! syncs more. Here a thread moves the pages by a connection of its own while appends go on. Only for the last few
+//! pages, and for the turn back to the beginning of the file, an append has to wait.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,7 +1,7 @@
 //! AssemblyAI: transcripts, `https://api.assemblyai.com`.
 //!
-//! A create is answered with the whole transcript, as a read is. There is no cancel. A webhook tells the id and the status
-//! alone, unsigned, with a header that the create has chosen.
+//! A create is answered with the whole transcript, as a read is. There is no cancel. A webhook tells the id and the
+//! status alone, unsigned, with a header that the create has chosen.
 
 mod transcript;
 mod webhooks;

@@ -1,8 +1,8 @@
 //! Azure's long-running operations: document translation and video translation,
 //! `https://NAME.cognitiveservices.azure.com`.
 //!
-//! A create says in `Operation-Location` where its operation is read; a read says in `Retry-After` when to read again. Videos
-//! are named by the client, so theirs are found by looking through its jobs. There are no webhooks.
+//! A create says in `Operation-Location` where its operation is read; a read says in `Retry-After` when to read again.
+//! Videos are named by the client, so theirs are found by looking through its jobs. There are no webhooks.
 
 mod document;
 mod video;

@@ -1,8 +1,8 @@
 //! `ElevenLabs`: flows, dubbing projects and the older dubbing, `https://api.elevenlabs.io`.
 //!
-//! A read of a generation that goes on says in `Retry-After` when to read again, which the vendor's clients obey. A dubbing
-//! project and its languages are jobs: the first language is the project's own job, seen from another side. Webhooks are
-//! registered, and a create names those that are told. There is no cancel.
+//! A read of a generation that goes on says in `Retry-After` when to read again, which the vendor's clients obey. A
+//! dubbing project and its languages are jobs: the first language is the project's own job, seen from another side.
+//! Webhooks are registered, and a create names those that are told. There is no cancel.
 
 mod dubbing;
 mod flow;

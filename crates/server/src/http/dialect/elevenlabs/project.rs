@@ -1,7 +1,7 @@
 //! Dubbing projects and their languages.
 //!
-//! A project is one job. While it is transcribed the project is being prepared; from then on the project is ready, and what
-//! goes on is its first language. So the two are two sides of one job. Each further language is a job of its own.
+//! A project is one job. While it is transcribed the project is being prepared; from then on the project is ready, and
+//! what goes on is its first language. So the two are two sides of one job. Each further language is a job of its own.
 
 use std::sync::Arc;
 

@@ -78,7 +78,8 @@ fn id_of(endpoint: &Endpoint) -> String {
     hex(&endpoint.key.as_u128().to_be_bytes())
 }
 
-/// Says an event in the vendor's words; nothing if the create doesn't name the webhook, or the vendor has no words for it.
+/// Says an event in the vendor's words; nothing if the create doesn't name the webhook, or the vendor has no words for
+/// it.
 pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
     let id = hex(&telling.endpoint.as_u128().to_be_bytes());
     told(telling, |kind, seen, _| {

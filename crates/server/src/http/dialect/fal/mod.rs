@@ -1,7 +1,7 @@
 //! fal: the queue, `https://queue.fal.run`.
 //!
-//! Any path of two parts and more is a model to ask. A request has a status, which says `COMPLETED` also if it failed, and
-//! a result, which then is an error. Webhooks are signed by Ed25519, with a key that everybody may look up.
+//! Any path of two parts and more is a model to ask. A request has a status, which says `COMPLETED` also if it failed,
+//! and a result, which then is an error. Webhooks are signed by Ed25519, with a key that everybody may look up.
 
 mod request;
 mod webhooks;

@@ -1,8 +1,8 @@
-//! Google's long-running operations (AIP-151): annotations of videos, `https://videointelligence.googleapis.com`, and Veo's
-//! videos, on Vertex and in the developer API.
+//! Google's long-running operations (AIP-151): annotations of videos, `https://videointelligence.googleapis.com`, and
+//! Veo's videos, on Vertex and in the developer API.
 //!
-//! An operation has no status: it is `done` or not, and then has a response or an error. What was canceled has the error of
-//! that code. There are no webhooks.
+//! An operation has no status: it is `done` or not, and then has a response or an error. What was canceled has the
+//! error of that code. There are no webhooks.
 
 mod annotation;
 mod video;

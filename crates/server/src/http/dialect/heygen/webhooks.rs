@@ -1,7 +1,7 @@
 //! Webhook endpoints, and what they are told.
 //!
-//! The signature is an HMAC of the body and of nothing else, its key the whole text of the secret. A `callback_url` of a
-//! create is told the same, unsigned.
+//! The signature is an HMAC of the body and of nothing else, its key the whole text of the secret. A `callback_url` of
+//! a create is told the same, unsigned.
 
 use abide_engine::Endpoint;
 use abide_wire::EventKind;

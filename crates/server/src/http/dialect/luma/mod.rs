@@ -1,6 +1,7 @@
 //! Luma Dream Machine: generations, `https://api.lumalabs.ai`.
 //!
-//! Lists are read by offset. A `callback_url` is told the generation at each change of its state, unsigned. There is no cancel.
+//! Lists are read by offset. A `callback_url` is told the generation at each change of its state, unsigned. There is no
+//! cancel.
 
 mod generation;
 mod wire;

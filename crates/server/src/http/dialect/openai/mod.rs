@@ -1,4 +1,5 @@
-//! OpenAI: background responses, batches, webhook endpoints, `https://api.openai.com`; videos, as gateways still have them.
+//! OpenAI: background responses, batches, webhook endpoints, `https://api.openai.com`; videos, as gateways still have
+//! them.
 //!
 //! The three sorts of job differ in their members and agree in everything else: lists go on after an id, errors are
 //! `{error}`, and webhooks follow Standard Webhooks.

@@ -1,7 +1,7 @@
 //! sync.so: lip sync, `https://api.sync.so`.
 //!
-//! A `webhookUrl` is told the generation at its end, signed with the secret that the vendor's dashboard shows. Lists are plain
-//! arrays. There is no cancel.
+//! A `webhookUrl` is told the generation at its end, signed with the secret that the vendor's dashboard shows. Lists
+//! are plain arrays. There is no cancel.
 
 mod generation;
 mod webhooks;
