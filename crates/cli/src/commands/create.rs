@@ -14,7 +14,7 @@ use super::wait::{self, Until};
 use crate::connect::{Common, block_on};
 use crate::exit::{self, Failure, USAGE};
 use crate::how::How;
-use crate::interrupt::unless_interrupted;
+use crate::interrupt::Signals;
 use crate::vendor::Vendor;
 use crate::{output, show, url};
 
@@ -90,7 +90,9 @@ pub(crate) fn run(common: &Common, args: &CreateArgs) -> anyhow::Result<ExitCode
         if has_key || named {
             create = create.idempotency_key(&key);
         }
-        let Some(result) = unless_interrupted(async { create.await }).await? else {
+        // One for the create and the wait: a signal between them isn't lost.
+        let mut signals = Signals::listen()?;
+        let Some(result) = signals.unless_heard(async { create.await }).await else {
             output::say(&format!(
                 "abide: interrupted; whether the job was created isn't known. {}",
                 match has_key {
@@ -108,7 +110,9 @@ pub(crate) fn run(common: &Common, args: &CreateArgs) -> anyhow::Result<ExitCode
             failure
         })?;
         if args.wait {
-            return wait::wait_for(common, (&client, &reach), vec![job], &plan, Until::Done).await;
+            let client = (&client, &reach);
+            let until = Until::Done;
+            return wait::wait_for(common, client, vec![job], &plan, until, &mut signals).await;
         }
         match job.snapshot() {
             Some(snapshot) if common.json => output::json(snapshot)?,

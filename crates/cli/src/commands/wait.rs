@@ -134,7 +134,9 @@ pub(crate) fn run(common: &Common, args: &WaitArgs) -> anyhow::Result<ExitCode> 
         if jobs.is_empty() {
             output::say("abide: no such job is open");
         }
-        wait_for(common, (&client, &reach), jobs, &plan, args.until).await
+        let mut signals = Signals::listen()?;
+        let client = (&client, &reach);
+        wait_for(common, client, jobs, &plan, args.until, &mut signals).await
     })
 }
 
@@ -177,17 +179,17 @@ async fn open_jobs(
     Ok(jobs)
 }
 
-/// Waits for these jobs, writes a line for each, and says with which code to end: the highest of theirs.
+/// Waits for these jobs, writes a line for each, and says with which code to end: the highest of theirs. What `signals` has
+/// heard before ends it too.
 pub(crate) async fn wait_for(
     common: &Common,
     (client, reach): (&Client, &Reach),
     jobs: Vec<JobHandle>,
     plan: &Plan,
     until: Until,
+    signals: &mut Signals,
 ) -> anyhow::Result<ExitCode> {
     let mut open: Vec<JobId> = jobs.iter().map(|job| job.id().clone()).collect();
-    // A person who sees a bar may press Ctrl-C, so listening for it comes first.
-    let mut signals = Signals::listen()?;
     let bars = Bars::of_jobs(&open);
     let mut code = exit::COMPLETED;
     let mut lost = Vec::new();

@@ -16,16 +16,24 @@ pub(crate) struct Clock {
     wall: Timestamp,
 }
 
+/// The host's time of day, if one turns the client, or else the system's.
+#[cfg(feature = "host")]
+fn wall() -> Timestamp {
+    match super::host::wall() {
+        Some(wall) => Timestamp::default() + wall,
+        None => system_time(),
+    }
+}
+
+#[cfg(not(feature = "host"))]
+use self::system_time as wall;
+
 impl Clock {
     /// Reads both clocks.
     pub(crate) fn start() -> Self {
-        #[cfg(feature = "host")]
-        let told = super::host::wall().map(|wall| Timestamp::default() + wall);
-        #[cfg(not(feature = "host"))]
-        let told = None;
         Self {
             began: now(),
-            wall: told.unwrap_or_else(system_time),
+            wall: wall(),
         }
     }
 
