@@ -80,9 +80,9 @@ fn damage_is_told_by_a_check_and_refused_by_a_start() {
 fn on_a_small_disk(bench: &Bench, name: &str, spoil: &str, mend: &str) -> Option<String> {
     let script = format!(
         r#"mount -t tmpfs -o size=2m none disk || exit 99
-           cp jobs/* disk/ && {spoil}
+           rm -f {name}.log && cp jobs/* disk/ && {spoil}
            timeout 60 "$0" serve --listen 127.0.0.1:0 --log error --data disk 2>{name}.log &
-           until grep -q listening {name}.log; do kill -0 $! || exit 1; sleep 0.05; done
+           until grep -qs listening {name}.log; do kill -0 $! || exit 1; sleep 0.05; done
            url=$(sed -n 's/.*listening on //p' {name}.log)
            list() {{ curl -s $url/v1/jobs | grep -o '"id"' | wc -l; }}
            create() {{ curl -s -o answer -w '%{{http_code}} ' -H 'content-type: application/json' -d '{{"input": "'$(head -c 9000 /dev/zero | tr '\0' x)'"}}' $url/v1/jobs; }}
