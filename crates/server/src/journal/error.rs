@@ -97,6 +97,69 @@ pub enum JournalError {
         /// What is missing.
         detail: String,
     },
+    /// The database can't be reached or doesn't take writes at the moment. Nothing was written, nothing is lost.
+    #[error("{place} can't be used at the moment: {source}; nothing has been lost")]
+    Away {
+        /// The database and schema.
+        place: String,
+        /// What the database or the system says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The answer to an append was lost. The same append finds out whether it was written.
+    #[error("{place} didn't answer an append: {source}; it is tried again and written once")]
+    Unknown {
+        /// The database and schema.
+        place: String,
+        /// What the system says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Another server writes the log now, or has this one's name.
+    #[error(
+        "another server has taken over {place}: {detail}; this one ends, and nothing that it acknowledged is lost"
+    )]
+    Superseded {
+        /// The database and schema.
+        place: String,
+        /// What shows it.
+        detail: String,
+    },
+    /// The database has lost what it had acknowledged, as a failover to an asynchronous standby does.
+    #[error(
+        "{place} has lost entries that it had acknowledged: {detail}; restore them, or continue without them by `abide cluster accept-loss`"
+    )]
+    LostByDatabase {
+        /// The database and schema.
+        place: String,
+        /// What is missing.
+        detail: String,
+    },
+    /// The database refuses what the journal needs.
+    #[error("{place} can't be used: {source}; look at the role's rights and the database's log")]
+    Refused {
+        /// The database and schema.
+        place: String,
+        /// What the database says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Entries were asked for that a checkpoint has covered. A reader of the log begins again with
+    /// [`Journal::load`](super::Journal::load).
+    #[error("entries {from} to {through} are missing in {place}")]
+    Missing {
+        /// The database and schema.
+        place: String,
+        /// The first that is missing.
+        from: u64,
+        /// The last that is missing.
+        through: u64,
+    },
+    /// A row of the database isn't what was written.
+    #[error("{place} is damaged: {detail}; restore the database from a backup")]
+    Damaged {
+        /// The database and schema.
+        place: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// An entry or a part was read whole and means nothing to this program.
     #[error(
         "{what} in the journal can't be understood: {detail}; use the version of the program that wrote it"
@@ -118,13 +181,17 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    /// Whether the same call may succeed later without opening the journal anew: the disk is full or read-only, or the
-    /// file is locked. After any other error the journal's own state is in doubt.
+    /// Whether the same call may succeed later without opening the journal anew: the disk is full or read-only, the file
+    /// is locked, or the database is away. After any other error the journal's own state is in doubt.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::Full { .. } | Self::ReadOnly { .. } | Self::Busy { .. }
+            Self::Full { .. }
+                | Self::ReadOnly { .. }
+                | Self::Busy { .. }
+                | Self::Away { .. }
+                | Self::Unknown { .. }
         )
     }
 

@@ -12,12 +12,17 @@
 //! [`replay`](Journal::replay) of the entries after it. A crash at any moment leaves the last checkpoint that was
 //! written whole, and every entry after it that was ever acknowledged.
 //!
+//! A log that several servers may write has a third door, [`SharedLog`]: it tells who wrote what, so that one of them
+//! writes and the others read along.
+//!
 //! Calls block. Where [`is_blocking`](Journal::is_blocking) says that they wait for a disk, they belong on
 //! `spawn_blocking`; where it says no, they may be made in place, which keeps a simulation on one thread.
 
 mod error;
 mod files;
 mod memory;
+mod shared;
+mod shared_memory;
 mod sqlite;
 
 use std::sync::Arc;
@@ -25,6 +30,8 @@ use std::sync::Arc;
 pub use error::JournalError;
 pub use files::Files;
 pub use memory::MemoryJournal;
+pub use shared::{Batch, Beat, Leading, Lease, Member, Position, SharedLog, Tail};
+pub use shared_memory::{Call, Fault, SharedMemoryJournal};
 pub use sqlite::{SqliteJournal, View, backup, check};
 
 /// What [`Journal::replay`] calls with each entry: its sequence number and its bytes.
@@ -51,8 +58,9 @@ pub trait Journal: Send + std::fmt::Debug {
     ///
     /// # Errors
     ///
-    /// None of the entries was written. After an error that [`is_retryable`](JournalError::is_retryable) the same call
-    /// may be made again; after any other error the journal should be closed.
+    /// None of the entries was written, but for [`JournalError::Unknown`], after which the same call finds out. After an
+    /// error that [`is_retryable`](JournalError::is_retryable) the same call may be made again; after any other error
+    /// the journal should be closed.
     fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, JournalError>;
 
     /// Calls `each` with the parts of the last checkpoint, ordered by key, and returns its sequence number, or 0
@@ -74,6 +82,11 @@ pub trait Journal: Send + std::fmt::Debug {
 
     /// The other door. It may be used on another thread while this one appends.
     fn checkpoints(&self) -> Box<dyn Checkpoints>;
+
+    /// What a log that several servers share can do beside this; `None` for a log of one process.
+    fn shared(&mut self) -> Option<&mut dyn SharedLog> {
+        None
+    }
 
     /// The sizes of its files, kept up to date.
     fn files(&self) -> Arc<Files> {
