@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::retry::RetryPolicy;
-use crate::schedule::{Dial, Schedule};
+use crate::schedule::{Dial, Feature, Schedule};
 use crate::strategy::Strategy;
 
 /// How to wait. What isn't set is as the client has it.
@@ -18,6 +18,9 @@ pub(crate) struct Options {
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) size: Option<f64>,
+    pub(crate) features: Vec<Feature>,
+    /// The members of a job's metadata that are features.
+    pub(crate) metadata_features: Vec<String>,
 }
 
 /// Gives a builder with a member `options` a method for each of these settings.
@@ -83,6 +86,27 @@ macro_rules! setting {
         /// learns scales its expectation by it. A size that isn't a positive number counts as unknown.
         pub fn size(mut self, size: f64) -> Self {
             self.options.size = Some(size);
+            self
+        }
+    };
+    (feature) => {
+        /// What is known of the job that may bear on how long it takes, such as its model: a schedule that learns finds
+        /// out by how much it does. Call it once per feature, up to four, and tell the same of all jobs of a kind.
+        pub fn feature(
+            mut self,
+            name: &str,
+            value: impl Into<crate::schedule::FeatureValue>,
+        ) -> Self {
+            let feature = crate::schedule::Feature::new(name, value);
+            self.options.features.push(feature);
+            self
+        }
+    };
+    (metadata_feature) => {
+        /// Takes a [`Feature`](crate::schedule::Feature) from the member of that name of the job's metadata: a text, a
+        /// number, or true or false. A job without it has none.
+        pub fn metadata_feature(mut self, name: &str) -> Self {
+            self.options.metadata_features.push(name.to_owned());
             self
         }
     };

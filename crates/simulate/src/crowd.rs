@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use abide::schedule::{Cursor, Ended, Schedule, Seen, Start};
+use abide::schedule::{Cursor, Ended, Schedule, Seen};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -37,14 +37,13 @@ impl World {
             .map(|(i, (begun, _))| Reverse((*begun + half, i)))
             .collect();
         while let Some(Reverse((now, i))) = due.pop() {
-            let (begun, job) = jobs[i];
+            let (begun, job) = &jobs[i];
             let mut wait = match waits[i].take() {
                 None => {
-                    let mut start = Start::new(rng.random());
-                    start.size = job.size;
+                    let start = self.start(job, rng.random());
                     Waiting {
                         cursor: schedule.begin(&start),
-                        begun,
+                        begun: *begun,
                         seen: Seen::at(half).rtt(self.rtt),
                         sampled: Duration::ZERO,
                         after: Duration::ZERO,
@@ -60,7 +59,7 @@ impl World {
                         wait.cursor.finish(&ended);
                         spent[i] = Some(Spent {
                             requests: wait.seen.polls,
-                            delay_s: Some((now - begun - job.duration).as_secs_f64()),
+                            delay_s: Some((now - *begun - job.duration).as_secs_f64()),
                         });
                         continue;
                     }
@@ -75,7 +74,7 @@ impl World {
             if let Some(at) = wait.cursor.next(&wait.seen) {
                 let at = at.max(wait.seen.elapsed);
                 wait.sampled = at + half;
-                due.push(Reverse((begun + at + self.rtt, i)));
+                due.push(Reverse((*begun + at + self.rtt, i)));
                 waits[i] = Some(wait);
             }
         }

@@ -1,6 +1,7 @@
 //! The jobs that a simulation waits for.
 
 use crate::durations::Durations;
+use abide::schedule::Feature;
 use abide_wire::DurationLaw;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -10,13 +11,15 @@ use std::time::Duration;
 const SIZED_POINTS: usize = 2_000;
 
 /// One job to wait for.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Job {
     /// How long it takes.
     pub duration: Duration,
     /// How big it is, as told to the schedule.
     pub size: Option<f64>,
+    /// What else the schedule is told of it.
+    pub features: Vec<Feature>,
 }
 
 impl Job {
@@ -26,6 +29,7 @@ impl Job {
         Self {
             duration,
             size: None,
+            features: Vec::new(),
         }
     }
 }
@@ -49,8 +53,8 @@ impl Group {
     fn job(&self, u: f64) -> Job {
         let seconds = self.durations.quantile(u);
         Job {
-            duration: Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
             size: self.size,
+            ..Job::new(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
         }
     }
 }

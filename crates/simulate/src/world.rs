@@ -164,8 +164,8 @@ impl World {
         mean
     }
 
-    fn start(&self, job: &Job, seed: u64) -> Start {
-        let mut start = Start::new(seed);
+    pub(crate) fn start(&self, job: &Job, seed: u64) -> Start {
+        let mut start = Start::new(seed).features(job.features.iter().copied());
         start.size = job.size;
         if self.push_loss.is_some() {
             start.push = Push::Expected;
@@ -432,7 +432,9 @@ mod tests {
         let jobs = population.draw(3, 2_000);
         for job in &jobs {
             // A fresh learner for every job: nothing is learned.
-            let mean = world.run(&Learned::new("k").jitter(0.0), &[*job], 1).mean();
+            let mean = world
+                .run(&Learned::new("k").jitter(0.0), std::slice::from_ref(job), 1)
+                .mean();
             drawn.requests += mean.requests / jobs.len() as f64;
             drawn.delay_s += mean.delay_s / jobs.len() as f64;
         }

@@ -2,10 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide::schedule::{Dial, Schedule};
+use abide::schedule::{Dial, FeatureValue, Schedule};
 use abide::strategy::{Auto, LongPoll, Poll, Strategy, Stream, Webhook};
 use abide::{Inbox, JobHandle, RetryPolicy, Wait, Watch};
 use abide_wire::Span;
@@ -55,6 +56,10 @@ pub(crate) struct How {
     /// Longest pause of `backoff` [default: 30s] or `learned` [default: none]
     #[arg(long, value_name = "DURATION")]
     max_interval: Option<Span>,
+    /// What may bear on how long jobs take, for the learned schedule to find out: a value such as model=sdxl or
+    /// seconds=90, or the name of a member of the job's metadata; repeatable
+    #[arg(long = "feature", value_name = "NAME[=VALUE]")]
+    features: Vec<Trait>,
     /// Growth factor of `backoff` [default: 1.5]
     #[arg(long, value_name = "NUMBER")]
     factor: Option<f64>,
@@ -84,6 +89,36 @@ enum Way {
     Webhook,
 }
 
+/// What is told of jobs by `--feature`.
+#[derive(Clone, Debug, PartialEq)]
+struct Trait {
+    name: String,
+    /// None where the job's metadata tell it.
+    value: Option<FeatureValue>,
+}
+
+impl FromStr for Trait {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (text, None),
+        };
+        if name.is_empty() || value == Some("") {
+            return Err(format!("{text:?} is no such thing as model=sdxl or model"));
+        }
+        let read = |value: &str| match value.parse::<f64>() {
+            Ok(number) => FeatureValue::from(number),
+            Err(_) => FeatureValue::from(value),
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            value: value.map(read),
+        })
+    }
+}
+
 /// A strategy and a schedule, made of the flags once, for any number of waits.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -91,6 +126,7 @@ pub(crate) struct Plan {
     schedule: Option<Arc<dyn Schedule>>,
     dial: Option<Dial>,
     max_interval: Option<Duration>,
+    features: Vec<Trait>,
     timeout: Option<Duration>,
     retry: RetryPolicy,
     /// Whether it was said how long to wait for a server that doesn't answer.
@@ -118,6 +154,12 @@ impl Plan {
         if let Some(timeout) = self.timeout {
             wait = wait.deadline(timeout);
         }
+        for Trait { name, value } in &self.features {
+            wait = match value {
+                Some(value) => wait.feature(name, value.clone()),
+                None => wait.metadata_feature(name),
+            };
+        }
         wait
     }
 
@@ -138,6 +180,12 @@ impl Plan {
         }
         if let Some(timeout) = self.timeout {
             watch = watch.deadline(timeout);
+        }
+        for Trait { name, value } in &self.features {
+            watch = match value {
+                Some(value) => watch.feature(name, value.clone()),
+                None => watch.metadata_feature(name),
+            };
         }
         watch
     }
@@ -180,6 +228,7 @@ impl How {
             schedule,
             dial,
             max_interval: self.max_interval.map(Span::get).filter(|_| is_learned),
+            features: self.features.clone(),
             timeout: self.timeout.map(Span::get),
             retry: RetryPolicy::default().patience(self.give_up.map_or(Duration::MAX, Span::get)),
             is_patient: self.give_up.is_some(),
@@ -364,6 +413,10 @@ mod tests {
             ("--schedule learned --max-interval 30s", Ok(("poll", ""))),
             ("--schedule fixed --late 3s@95", Err("--schedule learned")),
             ("--schedule fixed --max-interval 9s", Err("and learned")),
+            (
+                "--feature model=sdxl --feature seconds=90 --feature tier",
+                Ok(("auto", "")),
+            ),
             ("--budget 0.5", Err("at least 1")),
             (
                 "--schedule learned --interval 1s",

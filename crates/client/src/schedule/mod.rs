@@ -33,6 +33,7 @@ mod backoff;
 mod countdown;
 mod cursor;
 mod custom;
+mod feature;
 mod fixed;
 mod jitter;
 mod learned;
@@ -45,6 +46,7 @@ pub use self::backoff::Backoff;
 pub use self::countdown::Countdown;
 pub use self::cursor::{Cursor, Schedule};
 pub use self::custom::{from_fn, intervals};
+pub use self::feature::{Feature, FeatureValue};
 pub use self::fixed::Fixed;
 pub use self::jitter::Jitter;
 /// For `abide-simulate`: no part of the interface.

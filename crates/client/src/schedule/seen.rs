@@ -1,6 +1,6 @@
 //! What a schedule is told: at the start of a job, after each poll, and at the end.
 
-use super::History;
+use super::{Feature, History};
 use std::time::{Duration, SystemTime};
 
 /// What is known when a job's schedule begins.
@@ -17,6 +17,8 @@ pub struct Start {
     /// How big the job is, in any unit that the caller keeps to within one kind (seconds of video, bytes); none unless
     /// known. Schedules that learn scale their expectation by it.
     pub size: Option<f64>,
+    /// What else is known of the job that may bear on its duration; schedules that learn find out by how much.
+    pub features: Vec<Feature>,
     /// Whether a push (webhook) is expected to bring the news first.
     pub push: Push,
     /// Which job it is, as a hash of its id; none unless known. Several waits for one job then count as one observation
@@ -35,6 +37,7 @@ impl Start {
         Self {
             seed,
             size: None,
+            features: Vec::new(),
             push: Push::None,
             job: None,
             began: None,
@@ -46,6 +49,14 @@ impl Start {
     #[must_use]
     pub fn size(mut self, size: f64) -> Self {
         self.size = (size.is_finite() && size > 0.0).then_some(size);
+        self
+    }
+
+    /// Tells what else is known of the job, beside what was told before. More than four features count as the first
+    /// four.
+    #[must_use]
+    pub fn features(mut self, features: impl IntoIterator<Item = Feature>) -> Self {
+        self.features.extend(features);
         self
     }
 

@@ -96,8 +96,8 @@ impl Target for Foreign {
         (job.id == self.id).then(|| self.origin.told(job.clone(), Channel::Push))
     }
 
-    fn kind<'v>(&self, job: &'v Arc<Job>) -> Option<&'v str> {
-        Some(&job.kind)
+    fn job<'v>(&self, job: &'v Arc<Job>) -> Option<&'v Arc<Job>> {
+        Some(job)
     }
 
     fn complete(&self, error: Error, last: Option<&Arc<Job>>) -> Error {

@@ -7,6 +7,7 @@ mod closure;
 mod foreign;
 mod native;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use abide_wire::{Job, Revision, Until};
@@ -61,8 +62,8 @@ pub(crate) trait Target: Send {
         None
     }
 
-    /// What durations are learned by, if the view tells.
-    fn kind<'v>(&self, view: &'v Self::View) -> Option<&'v str> {
+    /// The view as a job, if it is one.
+    fn job<'v>(&self, view: &'v Self::View) -> Option<&'v Arc<Job>> {
         let _ = view;
         None
     }

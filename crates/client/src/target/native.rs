@@ -182,8 +182,8 @@ impl Target for Native {
         Some(self.origin.told(job, Channel::Push))
     }
 
-    fn kind<'v>(&self, job: &'v Arc<Job>) -> Option<&'v str> {
-        Some(&job.kind)
+    fn job<'v>(&self, job: &'v Arc<Job>) -> Option<&'v Arc<Job>> {
+        Some(job)
     }
 
     fn complete(&self, error: Error, last: Option<&Arc<Job>>) -> Error {

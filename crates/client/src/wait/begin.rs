@@ -1,15 +1,17 @@
 //! From the settings of a wait to its loop.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use abide_wire::Job;
+use abide_wire::{Job, Json};
+use serde_json::Value;
 
 use super::driver::{Driver, Terms};
 use crate::client::Core;
 use crate::job::JobHandle;
 use crate::options::Options;
 use crate::rt::{Instant, after};
-use crate::schedule::Start;
+use crate::schedule::{Feature, FeatureValue, Start};
 use crate::strategy::{Auto, Begin, Plan, Strategy};
 use crate::target::{Foreign, Native};
 
@@ -25,9 +27,11 @@ pub(super) struct Plans {
 }
 
 impl Plans {
-    pub(super) fn begin(&self, kind: &str) -> Box<dyn Plan> {
+    pub(super) fn begin(&self, kind: &str, job: Option<&Job>) -> Box<dyn Plan> {
         let schedule = self.core.schedule(&self.options, kind);
-        let begin = Begin::new(schedule, self.start.clone());
+        let names = &self.options.metadata_features;
+        let told = names.iter().filter_map(|name| feature(job?, name));
+        let begin = Begin::new(schedule, self.start.clone().features(told));
         self.strategy.begin(&begin.updates(self.updates))
     }
 
@@ -35,6 +39,18 @@ impl Plans {
     pub(super) async fn read(&self, kind: &str) {
         self.core.read_kind(&self.options, kind).await;
     }
+}
+
+/// What a job's metadata tell under that name.
+fn feature(job: &Job, name: &str) -> Option<Feature> {
+    let metadata: HashMap<String, Json> = job.metadata.as_ref()?.parse().ok()?;
+    let value = match metadata.get(name)?.parse().ok()? {
+        Value::String(text) => FeatureValue::from(text),
+        Value::Number(number) => FeatureValue::from(number.as_f64()?),
+        Value::Bool(is) => FeatureValue::from(is.to_string()),
+        _ => return None,
+    };
+    Some(Feature::new(name, value))
 }
 
 /// Reads what is known of the job's kind, if that is known.
@@ -59,7 +75,8 @@ pub(super) fn begin(
     let mut start = Start::new(origin.rng.seed())
         .history(&core.history)
         .job(job.id().as_str())
-        .began(origin.clock.time_of_day());
+        .began(origin.clock.time_of_day())
+        .features(options.features.iter().copied());
     if let Some(size) = options.size {
         start = start.size(size);
     }
@@ -81,9 +98,12 @@ pub(super) fn begin(
         let age = origin.clock.wall().since(created_at);
         now.checked_sub(age)
     });
+    let kind = known.kind.as_deref().unwrap_or_default();
+    let tells = known.snapshot.is_some() || options.metadata_features.is_empty();
+    let is_unknown = known.kind.is_none() || !tells;
     let terms = Terms {
-        plan: plans.begin(known.kind.as_deref().unwrap_or_default()),
-        plans: known.kind.is_none().then(|| Box::new(plans)),
+        plan: plans.begin(kind, known.snapshot.as_deref()),
+        plans: is_unknown.then(|| Box::new(plans)),
         strategy: strategy.name(),
         inbox: strategy.inbox().map(|inbox| inbox.subscribe(job.id())),
         young_until: job.young_until(&retry),

@@ -159,18 +159,18 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
 
     /// Begins the plan again, with what is known of the job's kind, after reading that.
     async fn begin_again(&mut self) {
-        let (Some(plans), Some(kind)) = (self.terms.plans.take(), self.kind()) else {
+        let (Some(plans), Some(job)) = (self.terms.plans.take(), self.job()) else {
             return;
         };
-        plans.read(&kind).await;
-        self.terms.plan = plans.begin(&kind);
+        plans.read(&job.kind).await;
+        self.terms.plan = plans.begin(&job.kind, Some(&job));
         self.findings.seen.happened = Happened::Began;
     }
 
-    /// What durations are learned by, as the latest answer tells it.
-    fn kind(&self) -> Option<String> {
+    /// The job as the latest answer tells it: durations are learned by its kind, and by what its metadata tell.
+    fn job(&self) -> Option<Arc<Job>> {
         let last = self.findings.last.as_ref()?;
-        self.target.kind(last).map(str::to_owned)
+        self.target.job(last).cloned()
     }
 
     /// Tells the plan's picture what time it is and what is known of the server.
@@ -382,11 +382,11 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
         let ended = Ended::between(findings.not_yet, sampled).duration(answer.duration);
         let step = findings.absorb(answer, sampled, now, floor);
         if matches!(step, Some(Step::Ended(_))) {
-            if let (Some(plans), Some(kind)) = (self.terms.plans.take(), self.kind())
+            if let (Some(plans), Some(job)) = (self.terms.plans.take(), self.job())
                 && self.origin.memory.learns_late(now)
             {
                 // What is learned is learned of the right kind.
-                self.terms.plan = plans.begin(&kind);
+                self.terms.plan = plans.begin(&job.kind, Some(&job));
             }
             self.finish(ended);
         }

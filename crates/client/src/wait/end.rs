@@ -95,7 +95,7 @@ impl Wait {
         }
     }
 
-    settings! { deadline strategy schedule dial max_interval retry attempt_timeout size }
+    settings! { deadline strategy schedule dial max_interval retry attempt_timeout size feature metadata_feature }
 
     /// Calls this with every change that is seen, the end included, in order of revisions and never twice with one.
     pub fn on_update(mut self, on_update: impl FnMut(&Job) + Send + 'static) -> Self {

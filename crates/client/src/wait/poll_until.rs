@@ -108,7 +108,7 @@ impl<F, E> PollUntil<'_, F, E> {
         }
     }
 
-    settings! { deadline schedule retry attempt_timeout size }
+    settings! { deadline schedule retry attempt_timeout size feature }
 
     /// Which errors end the wait at once. Default: none.
     pub fn final_if(mut self, is_final: fn(&E) -> bool) -> Self {
@@ -143,7 +143,9 @@ where
         let Self {
             origin, options, ..
         } = self;
-        let mut start = Start::new(origin.rng.seed()).began(origin.clock.time_of_day());
+        let mut start = Start::new(origin.rng.seed())
+            .began(origin.clock.time_of_day())
+            .features(options.features);
         start.history = self.history;
         if let Some(size) = options.size {
             start = start.size(size);

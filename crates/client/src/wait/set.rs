@@ -74,7 +74,7 @@ impl Client {
 }
 
 impl JobSet {
-    settings! { deadline strategy schedule dial max_interval retry attempt_timeout }
+    settings! { deadline strategy schedule dial max_interval retry attempt_timeout metadata_feature }
 
     /// Adds a job, at any time; the deadline stays where it is. Returns whether it wasn't in the set.
     pub fn insert(&mut self, job: JobHandle) -> bool {

@@ -62,7 +62,7 @@ impl JobHandle {
 }
 
 impl Watch {
-    settings! { deadline strategy schedule dial max_interval retry attempt_timeout size }
+    settings! { deadline strategy schedule dial max_interval retry attempt_timeout size feature metadata_feature }
 
     /// The next state; none after the end or an error.
     ///

@@ -287,6 +287,42 @@ async fn what_is_learned_of_a_kind_is_used_by_a_wait_that_knows_only_the_id() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_the_metadata_tell_of_a_job_is_learned_from_even_if_only_its_id_is_known() {
+    let manner = Manner {
+        holds: false,
+        sets: false,
+        streams: false,
+        ..Manner::default()
+    };
+    let world = World::with(manner, |_| Fault::None);
+    let mut spent = [0, 0];
+    for (way, spent) in spent.iter_mut().enumerate() {
+        let client = abide::Client::builder("http://world.test")
+            .transport(world.clone())
+            .seed(1)
+            .build()
+            .unwrap();
+        for n in 0..60 {
+            let model = n * 7 % 4;
+            let length = [6.0, 20.0, 45.0, 90.0][model] * (1.0 + 0.1 * f64::from(n as u32 % 5));
+            let id = format!("model{model}_{way}{n}");
+            let id = world.job(&id, &[length], Outcome::Completed);
+            let wait = client.job(id).wait().strategy(Poll::new());
+            let wait = match way {
+                0 => wait,
+                _ => wait.metadata_feature("model"),
+            };
+            let done = wait.await.unwrap();
+            if n >= 30 {
+                *spent += done.report().requests;
+            }
+        }
+    }
+    let [without, with] = spent;
+    assert!(with * 5 < without * 4, "{with} requests, {without} without");
+}
+
 // 2. Still running, failed, unreachable and refused are four things.
 
 #[tokio::test(start_paused = true)]

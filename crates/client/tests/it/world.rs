@@ -327,7 +327,10 @@ impl World {
             }),
             error: (done && life.outcome == Outcome::Failed)
                 .then(|| Problem::new(500, abide_wire::Code::JOB_FAILED, "The job failed")),
-            metadata: None,
+            metadata: id
+                .as_str()
+                .split_once('_')
+                .map(|(model, _)| serde_json::json!({"model": model}).into()),
             created_at: self.stamp(life.born),
             started_at: (past > 0).then(|| at(0)),
             updated_at: if past > 0 {

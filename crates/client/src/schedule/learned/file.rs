@@ -1,7 +1,9 @@
 //! The form in which a kind is kept on disk: a log of lines in JSON, to which every process adds its own.
 //!
 //! Two sorts of line: an object with what the kind believes beside its durations, of which the latest counts, and an
-//! array per observation, of which those that are newest by their place in the order count. Nothing is overwritten, so
+//! array per observation, of which those that are newest by their place in the order count. Two more where jobs have
+//! features: an array per [effect](super::effects), of which the latest counts, and one per job with its features, which
+//! readers that know of none pass over. Nothing is overwritten, so
 //! processes that learn side by side lose nothing of each other. A line that can't be understood, whether torn, damaged
 //! or of another version, is no line: history is worth a few slow jobs and never an error. Everything derived is made
 //! anew after reading.
@@ -11,16 +13,21 @@
 //! ```text
 //! {"version":2,"kind":"translate","saved_at":1700000000,"prior":{"median":15.0,"scale":1.0},"ln_price":-0.693,…}
 //! [1700000000,3735928559,18.5,20.25,0.0]
+//! [2654435769,0.0,0.405,0.0021]
+//! [1700000000,3735928559,0.0,[[2654435769,null],[195948557,3.4]]]
 //! ```
 //!
 //! An observation is `[second, key, after, at_most, ln_size]`: when the wait began in seconds since 1970, a number that
 //! tells the job from others, the bounds of its duration in seconds since its acceptance (`at_most` is null for a job
-//! that was given up), and the logarithm of its relative size.
+//! that was given up), and the logarithm of its relative size. An effect is `[key, center, mean, variance]`; the features
+//! of a job are `[second, key, ln_size, [[key, ln of the number or null], …]]`, with its relative size without them.
 
+use super::effects::{EFFECTS_MAX, Effect, Effects, FEATURES_MAX, LABELS_MAX, Label, NOISE};
 use super::experts::{EXPERTS, Prior};
 use super::kind::{Kind, Memory};
 use super::model::Model;
 use super::ring::{Observation, Place, RING};
+use crate::schedule::Feature;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -47,6 +54,9 @@ struct Beliefs {
     silent: f64,
     advantage: f64,
     weights: [f64; EXPERTS],
+    /// The variance that no feature explains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    noise: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -59,20 +69,32 @@ struct PriorRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct JobRecord(u32, u32, f64, Option<f64>, f64);
 
+/// See the module.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct EffectRecord(u32, f64, f64, f64);
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct LabelRecord(u32, u32, f64, Vec<(u32, Option<f64>)>);
+
 /// What a file says of a kind.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Record {
     beliefs: Beliefs,
     jobs: BTreeMap<Place, Observation>,
+    /// Those that were written last are at the end.
+    effects: Vec<Effect>,
+    labels: BTreeMap<Place, Label>,
 }
 
-/// The lines to add to a kind's file, each after the end of a line that may have been torn.
-pub(crate) fn lines<'a>(
+/// The lines to add to a kind's file about those jobs, each after the end of a line that may have been torn.
+pub(crate) fn lines(
     kind: &str,
     now: u64,
     model: &Model,
     memory: &Memory,
-    jobs: impl Iterator<Item = &'a Observation>,
+    effects: &Effects,
+    jobs: &[Place],
 ) -> Vec<u8> {
     let (prior, slope) = model.beliefs();
     let beliefs = Beliefs {
@@ -90,31 +112,57 @@ pub(crate) fn lines<'a>(
         silent: round(memory.silent),
         advantage: round(memory.advantage),
         weights: model.weights().map(|weight| (weight * 1e6).round() / 1e6),
+        noise: (effects.noise() != NOISE).then(|| digits(effects.noise(), 1e7)),
     };
-    written(&beliefs, jobs)
+    let ended = model.past().ended().iter();
+    written(
+        &beliefs,
+        ended.filter(|seen| jobs.contains(&seen.place())),
+        effects.of_jobs(jobs).iter(),
+        effects.labels().filter(|label| jobs.contains(&label.place)),
+    )
 }
 
-fn written<'a>(beliefs: &Beliefs, jobs: impl Iterator<Item = &'a Observation>) -> Vec<u8> {
-    // Finite numbers and strings always have a JSON form.
+fn written<'a>(
+    beliefs: &Beliefs,
+    jobs: impl Iterator<Item = &'a Observation>,
+    effects: impl Iterator<Item = &'a Effect>,
+    labels: impl Iterator<Item = &'a Label>,
+) -> Vec<u8> {
     let mut text = vec![b'\n'];
-    text.extend(serde_json::to_vec(beliefs).unwrap_or_default());
-    text.push(b'\n');
-    for job in jobs {
-        text.extend(serde_json::to_vec(&JobRecord::new(job)).unwrap_or_default());
-        text.push(b'\n');
-    }
+    line(&mut text, beliefs);
+    jobs.for_each(|job| line(&mut text, &JobRecord::new(job)));
+    effects.for_each(|effect| line(&mut text, &EffectRecord::new(*effect)));
+    labels.for_each(|label| line(&mut text, &LabelRecord::new(label)));
     text
+}
+
+fn line(text: &mut Vec<u8>, record: &impl Serialize) {
+    // Finite numbers and strings always have a JSON form.
+    text.extend(serde_json::to_vec(record).unwrap_or_default());
+    text.push(b'\n');
 }
 
 impl Record {
     /// Reads a file, if it is about a kind.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let (mut beliefs, mut jobs) = (None, BTreeMap::new());
+        let (mut effects, mut labels) = (Vec::<Effect>::new(), BTreeMap::new());
         for line in bytes.split(|byte| *byte == b'\n') {
             if let Ok(job) = serde_json::from_slice::<JobRecord>(line) {
                 if job.is_sound() {
                     let seen = job.observation();
                     jobs.insert(seen.place(), seen);
+                }
+            } else if let Ok(effect) = serde_json::from_slice::<EffectRecord>(line) {
+                if effect.is_sound() {
+                    effects.retain(|other| other.key != effect.0);
+                    effects.push(effect.effect());
+                }
+            } else if let Ok(label) = serde_json::from_slice::<LabelRecord>(line) {
+                if label.is_sound() {
+                    let label = label.label();
+                    labels.insert(label.place, label);
                 }
             } else if let Ok(found) = serde_json::from_slice::<Beliefs>(line)
                 && found.is_sound()
@@ -125,12 +173,27 @@ impl Record {
         while jobs.len() > RING {
             jobs.pop_first();
         }
-        beliefs.map(|beliefs| Self { beliefs, jobs })
+        effects.drain(..effects.len().saturating_sub(EFFECTS_MAX));
+        labels.retain(|place, _| jobs.contains_key(place));
+        while labels.len() > LABELS_MAX {
+            labels.pop_first();
+        }
+        beliefs.map(|beliefs| Self {
+            beliefs,
+            jobs,
+            effects,
+            labels,
+        })
     }
 
     /// The shortest file that says the same.
     pub(crate) fn to_lines(&self) -> Vec<u8> {
-        written(&self.beliefs, self.jobs.values())
+        written(
+            &self.beliefs,
+            self.jobs.values(),
+            self.effects.iter(),
+            self.labels.values(),
+        )
     }
 
     /// The kind it is about.
@@ -158,7 +221,9 @@ impl Record {
             silent: self.beliefs.silent,
             advantage: self.beliefs.advantage,
         };
-        Kind::from_parts(model, memory)
+        let noise = self.beliefs.noise.unwrap_or(NOISE);
+        let labels = self.labels.into_values().collect();
+        Kind::from_parts(model, memory, Effects::restore(self.effects, noise, labels))
     }
 }
 
@@ -177,6 +242,7 @@ impl Beliefs {
             && self.pushes.1.is_finite()
             && (0.0..=1.0).contains(&self.silent)
             && self.advantage.is_finite()
+            && self.noise.is_none_or(positive)
             && self
                 .weights
                 .iter()
@@ -209,13 +275,83 @@ impl JobRecord {
     }
 }
 
+impl EffectRecord {
+    fn new(effect: Effect) -> Self {
+        let [center, mean, variance] = [effect.center, effect.mean, effect.variance].map(f64::from);
+        Self(
+            effect.key,
+            round(center),
+            digits(mean, 1e5),
+            digits(variance, 1e8).max(1e-8),
+        )
+    }
+
+    fn effect(self) -> Effect {
+        Effect {
+            key: self.0,
+            center: self.1 as f32,
+            mean: self.2 as f32,
+            variance: self.3 as f32,
+        }
+    }
+
+    fn is_sound(self) -> bool {
+        let Self(_, center, mean, variance) = self;
+        center.abs() < 1e3 && mean.abs() < 1e3 && variance > 0.0 && variance < 1e3
+    }
+}
+
+impl LabelRecord {
+    fn new(label: &Label) -> Self {
+        let features = label.features.iter();
+        let ln = |feature: &Feature| feature.ln.map(|ln| digits(ln.into(), 1e5));
+        Self(
+            label.place.second,
+            label.place.key,
+            round(label.ln_size.into()),
+            features.map(|feature| (feature.key, ln(feature))).collect(),
+        )
+    }
+
+    fn label(self) -> Label {
+        let features = self.3.into_iter();
+        Label {
+            place: Place {
+                second: self.0,
+                key: self.1,
+            },
+            ln_size: self.2 as f32,
+            features: features
+                .map(|(key, ln)| Feature {
+                    key,
+                    ln: ln.map(|ln| ln as f32),
+                })
+                .collect(),
+        }
+    }
+
+    fn is_sound(&self) -> bool {
+        let small = |ln: f64| ln.abs() < 1e3;
+        self.2.abs() < 100.0
+            && self.3.len() <= FEATURES_MAX
+            && self.3.iter().all(|(_, ln)| ln.is_none_or(small))
+    }
+}
+
 /// To the thousandth: a tenth of the finest bin, and few digits.
 fn round(number: f64) -> f64 {
-    (number * 1e3).round() / 1e3
+    digits(number, 1e3)
+}
+
+/// To so small a part of one.
+fn digits(number: f64, part: f64) -> f64 {
+    (number * part).round() / part
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::effects::Traits;
+    use super::super::forecast;
     use super::super::past::Whose;
     use super::*;
 
@@ -231,7 +367,8 @@ mod tests {
                 job: Some(i as u32 * 7_919),
                 random: 0,
             };
-            kind.observe(whose, after, after + 12.3456, Some(1000.0 + (i % 7) as f64));
+            let size = 1000.0 + (i % 7) as f64;
+            kind.observe(whose, after, after + 12.3456, &Traits::of_size(size));
         }
         kind
     }
@@ -259,9 +396,9 @@ mod tests {
             job: Some(key),
             random: 0,
         };
-        kind.observe(whose(7, 1), 20.0, 20.0, None);
-        kind.observe(whose(8, 2), 18.5, 20.25, Some(30.0));
-        kind.observe(whose(9, 3), 60.0, f64::INFINITY, Some(60.0));
+        kind.observe(whose(7, 1), 20.0, 20.0, &Traits::default());
+        kind.observe(whose(8, 2), 18.5, 20.25, &Traits::of_size(30.0));
+        kind.observe(whose(9, 3), 60.0, f64::INFINITY, &Traits::of_size(60.0));
         let mut record = Record::read(&text(&kind)).unwrap();
         record.beliefs.weights = [1.0 / 16.0; EXPERTS];
         record.beliefs.weights[0] = 3.0 / 16.0;
@@ -278,6 +415,41 @@ mod tests {
     }
 
     #[test]
+    fn what_features_make_of_durations_is_kept_too() {
+        let traits = |i: usize| Traits {
+            size: None,
+            features: vec![
+                Feature::new("model", ["a", "b"][i % 2]),
+                Feature::new("n", 7.0),
+            ],
+        };
+        let kind = Kind::of_durations(15.0);
+        let mut files = Vec::new();
+        for i in 0..2 * RING {
+            let whose = Whose {
+                second: Some(i as u32),
+                job: Some(i as u32),
+                random: 0,
+            };
+            let took = [5.0, 50.0][i % 2];
+            kind.observe(whose, took, took, &traits(i));
+            files.extend(text(&kind));
+        }
+        let record = Record::read(&files).unwrap();
+        assert_eq!((record.effects.len(), record.labels.len()), (4, LABELS_MAX));
+        assert_eq!(Record::read(&record.to_lines()).unwrap(), record);
+        let shortest = record.to_lines();
+        assert!(shortest.len() < 16 * 1024, "{}", shortest.len());
+        let again = record.into_kind(NOW);
+        for i in 0..2 {
+            let [before, after] = [&kind, &again].map(|kind| kind.law(&traits(i)));
+            let [before, after] = [before, after].map(|law| forecast::quantile(&law, 0.5, 0.0));
+            assert!((before / [5.0, 50.0][i] - 1.0).abs() < 0.05, "{before}");
+            assert!((after / before - 1.0).abs() < 0.02, "{before} {after}");
+        }
+    }
+
+    #[test]
     fn what_processes_add_side_by_side_is_all_there() {
         let one = |key: u32, after: f64, at_most: f64| {
             let kind = Kind::of_durations(15.0);
@@ -286,7 +458,7 @@ mod tests {
                 job: Some(key),
                 random: 0,
             };
-            kind.observe(whose, after, at_most, None);
+            kind.observe(whose, after, at_most, &Traits::default());
             text(&kind)
         };
         // The second was given up by one process and seen to its end by another.

@@ -5,6 +5,7 @@
 //! size: it learns the law of *actual ÷ estimated*. Every job that carried a hint is scored under the plain learner and
 //! under the hint's, and whichever has predicted better lately is believed.
 
+use super::effects::Traits;
 use super::history::History;
 use super::kind::{Kind, log_score};
 use super::past::Whose;
@@ -133,22 +134,23 @@ impl Heard {
         after: f64,
         at_most: f64,
         plain: &Kind,
-        size: Option<f64>,
+        traits: &Traits,
         whose: Whose,
     ) {
         let Estimate { at, seconds, .. } = self.kept;
+        let estimate = Traits::of_size(seconds);
         let (low, high) = if after == at_most {
             (after * (1.0 - EXACT_WIDTH), after * (1.0 + EXACT_WIDTH))
         } else {
             (after, at_most)
         };
         if high > at {
-            let ours = log_score(&self.learner.law(Some(seconds)), 0.0, low - at, high - at);
-            let theirs = log_score(&plain.law(size), at, low, high);
+            let ours = log_score(&self.learner.law(&estimate), 0.0, low - at, high - at);
+            let theirs = log_score(&plain.law(traits), at, low, high);
             self.learner.compared(ours - theirs);
         }
         let at_most = (at_most - at).max(LEAST);
         let after = (after - at).clamp(0.0, at_most);
-        self.learner.observe(whose, after, at_most, Some(seconds));
+        self.learner.observe(whose, after, at_most, &estimate);
     }
 }

@@ -380,6 +380,7 @@ fn unix_seconds(now: SystemTime) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::effects::Traits;
     use super::super::past::Whose;
     use super::*;
 
@@ -397,7 +398,7 @@ mod tests {
                 random: COUNT.fetch_add(1, Ordering::Relaxed),
                 ..Whose::default()
             };
-            kind.observe(whose, t, t, None);
+            kind.observe(whose, t, t, &Traits::default());
         }
     }
 
@@ -518,7 +519,7 @@ mod tests {
         learn(&history, "b", [200.0]);
         learn(&history, "c", [900.0]);
         let median = |name: &str, expected| {
-            let law = history.durations(name, expected).law(None);
+            let law = history.durations(name, expected).law(&Traits::default());
             super::super::forecast::quantile(&law, 0.5, 0.0)
         };
         assert!((median("d", None) - 200.0).abs() < 5.0);

@@ -4,6 +4,7 @@
 //! await. A plan is made once per state of the learner and shared; a wait takes away only its next few polls, and
 //! notices a new state by its version, without taking the lock.
 
+use super::effects::{Effects, Traits};
 use super::experts::{Lanes, Prior};
 use super::file;
 use super::forecast;
@@ -57,6 +58,7 @@ pub(crate) struct Kind {
 struct State {
     model: Model,
     memory: Memory,
+    effects: Effects,
     /// Made from the model when first needed.
     outlook: Option<Outlook>,
     /// What was learned since it was last written to disk.
@@ -135,7 +137,8 @@ pub(crate) struct Planned {
 impl Kind {
     /// A learner of durations that has seen nothing.
     pub(crate) fn of_durations(median: f64) -> Self {
-        Self::from_parts(Model::new(Prior::new(median, 1.0), None), Memory::default())
+        let model = Model::new(Prior::new(median, 1.0), None);
+        Self::from_parts(model, Memory::default(), Effects::default())
     }
 
     /// A learner of how estimates of `reference` seconds turn out; such durations scale with the estimate.
@@ -144,16 +147,18 @@ impl Kind {
             reference: Some(reference),
             ..Memory::default()
         };
-        Self::from_parts(Model::new(Prior::new(reference, scale), Some(1.0)), memory)
+        let model = Model::new(Prior::new(reference, scale), Some(1.0));
+        Self::from_parts(model, memory, Effects::default())
     }
 
-    pub(crate) fn from_parts(model: Model, memory: Memory) -> Self {
+    pub(crate) fn from_parts(model: Model, memory: Memory, effects: Effects) -> Self {
         Self {
             version: AtomicU64::new(0),
             saved: AtomicU64::new(0),
             state: Mutex::new(State {
                 model,
                 memory,
+                effects,
                 outlook: None,
                 unsaved: Vec::new(),
             }),
@@ -165,17 +170,11 @@ impl Kind {
         self.version.load(Ordering::Acquire)
     }
 
-    /// The best polls for a job of the given size after a look in vain at `from`, at most `greatest` seconds apart.
-    pub(crate) fn plan(
-        &self,
-        terms: Terms,
-        size: Option<f64>,
-        from: f64,
-        greatest: f64,
-    ) -> Planned {
+    /// The best polls for such a job after a look in vain at `from`, at most `greatest` seconds apart.
+    pub(crate) fn plan(&self, terms: Terms, traits: &Traits, from: f64, greatest: f64) -> Planned {
         let mut state = self.lock();
         let version = self.version();
-        let bins = state.bins(size);
+        let bins = state.bins(traits);
         let outlook = state.outlook();
         let path = if bins == 0.0 {
             outlook.shared_plan(terms).path(from, greatest)
@@ -185,10 +184,10 @@ impl Kind {
         Planned { version, path }
     }
 
-    /// The law of the next job of the given size.
-    pub(crate) fn law(&self, size: Option<f64>) -> Box<Law> {
+    /// The law of such a job.
+    pub(crate) fn law(&self, traits: &Traits) -> Box<Law> {
         let mut state = self.lock();
-        let bins = state.bins(size);
+        let bins = state.bins(traits);
         let law = &state.outlook().law;
         if bins == 0.0 {
             law.clone()
@@ -198,9 +197,9 @@ impl Kind {
     }
 
     /// Follows a job from its acceptance; see [`Past`](super::past::Past).
-    pub(crate) fn accept(&self, whose: Whose, size: Option<f64>) -> Option<Place> {
+    pub(crate) fn accept(&self, whose: Whose, traits: &Traits) -> Option<Place> {
         let mut state = self.lock();
-        let ln_size = state.ln_size(size);
+        let ln_size = state.ln_size(traits);
         if let Some(job) = state.model.past().in_the_way() {
             let after = f64::from(job.after);
             let bins = state.bins_of(f64::from(job.ln_size));
@@ -224,22 +223,25 @@ impl Kind {
     }
 
     /// Learns from a job that was followed: it ended within `(after, at_most]` seconds.
-    pub(crate) fn close(&self, place: Place, after: f64, at_most: f64) {
+    pub(crate) fn close(&self, place: Place, after: f64, at_most: f64, traits: &Traits) {
         let mut state = self.lock();
         let seen = state.model.close(place, after, at_most);
+        state.learn_effects(seen, traits);
         self.learned(&mut state, seen);
     }
 
-    /// Learns from one job of the given size that wasn't followed.
-    pub(crate) fn observe(&self, whose: Whose, after: f64, at_most: f64, size: Option<f64>) {
+    /// Learns from one job that wasn't followed.
+    pub(crate) fn observe(&self, whose: Whose, after: f64, at_most: f64, traits: &Traits) {
         let mut state = self.lock();
-        let ln_size = state.ln_size(size);
+        let ln_size = state.ln_size(traits);
         let seen = state.model.observe(whose, after, at_most, ln_size);
+        state.learn_effects(Some(seen), traits);
         self.learned(&mut state, Some(seen));
     }
 
     fn learned(&self, state: &mut State, seen: Option<Observation>) {
         if let Some(seen) = seen {
+            state.model.refit();
             if state.unsaved.len() >= RING {
                 state.unsaved.remove(0);
             }
@@ -337,9 +339,13 @@ impl Kind {
             return None;
         }
         let unsaved = std::mem::take(&mut state.unsaved);
-        let ended = state.model.past().ended().iter();
-        let fresh = ended.filter(|seen| unsaved.contains(&seen.place()));
-        let lines = file::lines(name, now, &state.model, &state.memory, fresh);
+        let State {
+            model,
+            memory,
+            effects,
+            ..
+        } = &*state;
+        let lines = file::lines(name, now, model, memory, effects, &unsaved);
         Some((lines, unsaved))
     }
 
@@ -380,12 +386,13 @@ impl State {
         })
     }
 
-    /// By how many bins the law of a job of this size is shifted.
-    fn bins(&mut self, size: Option<f64>) -> f64 {
-        match (size, self.memory.reference) {
-            (Some(size), Some(reference)) => self.bins_of((size / reference).ln()),
+    /// By how many bins the law of such a job is shifted.
+    fn bins(&mut self, traits: &Traits) -> f64 {
+        let size = match (traits.size, self.memory.reference) {
+            (Some(size), Some(reference)) => (size / reference).ln(),
             _ => 0.0,
-        }
+        };
+        self.bins_of(size + self.effects.sum(&traits.features))
     }
 
     fn bins_of(&mut self, ln_size: f64) -> f64 {
@@ -395,11 +402,27 @@ impl State {
         self.outlook().slope * ln_size / STEP
     }
 
-    /// The logarithm of the job's relative size; the first size seen counts as 1.
-    fn ln_size(&mut self, size: Option<f64>) -> f64 {
-        size.map_or(0.0, |size| {
+    /// The logarithm of the job's relative size, as its features make it.
+    fn ln_size(&mut self, traits: &Traits) -> f64 {
+        self.own_ln_size(traits) + self.effects.sum(&traits.features)
+    }
+
+    /// The same without the features; the first size seen counts as 1.
+    fn own_ln_size(&mut self, traits: &Traits) -> f64 {
+        traits.size.map_or(0.0, |size| {
             (size / *self.memory.reference.get_or_insert(size)).ln()
         })
+    }
+
+    /// Learns what features make of durations, and sizes what is remembered anew.
+    fn learn_effects(&mut self, seen: Option<Observation>, traits: &Traits) {
+        let Some(seen) = seen else { return };
+        let ln_size = self.own_ln_size(traits);
+        if self.effects.learn(&traits.features, ln_size, seen) {
+            self.model
+                .past_mut()
+                .resize(|place| self.effects.resize(place));
+        }
     }
 }
 

@@ -35,6 +35,7 @@
 //! Well under a millisecond per finished job, well under a tenth per plan, about four kilobytes of memory per kind that
 //! must be kept (and some hundred derived from it for kinds in use). All waits of a process share one learner per kind.
 
+mod effects;
 mod experts;
 mod file;
 mod forecast;

@@ -140,14 +140,13 @@ impl Model {
         self.reweigh(&evidence);
         self.past.remember(seen);
         self.forget_after_a_change();
-        self.refit();
+        self.before = self.fitted.take().map(|f| f.laws);
     }
 
     /// Fits the experts to what is known now.
     ///
     /// At the end of a job no wait needs an answer; at the next plan one would.
     pub(crate) fn refit(&mut self) {
-        self.before = self.fitted.take().map(|f| f.laws);
         self.fitted();
     }
 

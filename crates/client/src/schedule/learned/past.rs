@@ -156,6 +156,13 @@ impl Past {
         Some(*oldest)
     }
 
+    /// Sizes anew what is over, where there is a new size.
+    pub(crate) fn resize(&mut self, ln_size: impl Fn(Place) -> Option<f32>) {
+        for job in &mut self.ended {
+            job.ln_size = ln_size(job.place()).unwrap_or(job.ln_size);
+        }
+    }
+
     /// Keeps the latest only.
     pub(crate) fn keep_latest(&mut self, count: usize) {
         self.ended.drain(..self.ended.len().saturating_sub(count));

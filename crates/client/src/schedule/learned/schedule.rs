@@ -1,10 +1,11 @@
 //! The learned schedule as a value.
 
+use super::effects::Traits;
 use super::history::History;
 use super::kind::Kind;
 use super::punctual::Punctual;
 use super::walk::Walk;
-use crate::schedule::{Cursor, Schedule, Seen, Start};
+use crate::schedule::{Cursor, Feature, FeatureValue, Schedule, Seen, Start};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +80,7 @@ pub struct Learned {
     own: History,
     dial: Dial,
     size: Option<f64>,
+    features: Vec<Feature>,
     expected: Option<Duration>,
     typical_size: Option<f64>,
     jitter: f64,
@@ -96,6 +98,7 @@ impl Learned {
             own: History::new(),
             dial: Dial::Balanced,
             size: None,
+            features: Vec::new(),
             expected: None,
             typical_size: None,
             jitter: 0.25,
@@ -139,6 +142,21 @@ impl Learned {
     #[must_use]
     pub fn size(mut self, size: f64) -> Self {
         self.size = (size.is_finite() && size > 0.0).then_some(size);
+        self
+    }
+
+    /// What is known of the job that may bear on how long it takes, such as its model, in addition to
+    /// [`Start::features`]: by how much it does is learned. Call it once per feature, up to four, and tell the
+    /// same of all jobs of the kind. It is better than to make every model a kind of its own, of which each must be learned from nothing.
+    ///
+    /// ```
+    /// use abide::schedule::Learned;
+    ///
+    /// let schedule = Learned::new("image").feature("model", "sdxl").feature("steps", 30);
+    /// ```
+    #[must_use]
+    pub fn feature(mut self, name: &str, value: impl Into<FeatureValue>) -> Self {
+        self.features.push(Feature::new(name, value));
         self
     }
 
@@ -236,8 +254,14 @@ impl Learned {
         kind
     }
 
-    pub(crate) fn own_size(&self) -> Option<f64> {
-        self.size
+    /// What is known of a job beforehand; what is said here counts for what is said twice.
+    pub(crate) fn traits(&self, start: &Start) -> Traits {
+        let mut features = self.features.clone();
+        features.extend(&start.features);
+        Traits {
+            size: self.size.or(start.size),
+            features,
+        }
     }
 
     #[doc(hidden)]

@@ -1,5 +1,6 @@
 //! One job's walk along a learned plan.
 
+use super::effects::Traits;
 use super::forecast;
 use super::hint::{Heard, Sort};
 use super::history::History;
@@ -12,6 +13,7 @@ use super::schedule::{Dial, Learned};
 use crate::schedule::{Cursor, Ended, Push, Seen, Start};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -33,7 +35,7 @@ pub(crate) struct Walk {
     schedule: Learned,
     history: History,
     kind: Arc<Kind>,
-    size: Option<f64>,
+    traits: Traits,
     push: Push,
     /// The one random number of the job, from -1 (as early as jitter may) to 1 (as late).
     phase: f64,
@@ -97,7 +99,7 @@ impl Walk {
         let kind = schedule.learner(&history);
         let (phase, _) = draw(start.seed);
         Self {
-            size: schedule.own_size().or(start.size),
+            traits: schedule.traits(start),
             push: start.push,
             schedule,
             history,
@@ -117,7 +119,7 @@ impl Walk {
     /// The walk of a job that is waited for: its kind follows it if it has room.
     pub(crate) fn begin(schedule: Learned, history: History, start: &Start) -> Self {
         let mut walk = Self::new(schedule, history, start);
-        walk.place = walk.kind.accept(walk.whose, walk.size);
+        walk.place = walk.kind.accept(walk.whose, &walk.traits);
         walk
     }
 
@@ -174,13 +176,16 @@ impl Walk {
     }
 
     /// The learner of a basis, and the size of this job in its eyes.
-    fn learner(&self, basis: Basis) -> (&Arc<Kind>, Option<f64>) {
+    fn learner(&self, basis: Basis) -> (&Arc<Kind>, Cow<'_, Traits>) {
         match basis {
-            Basis::Acceptance => (&self.kind, self.size),
+            Basis::Acceptance => (&self.kind, Cow::Borrowed(&self.traits)),
             Basis::Estimate { sort, .. } => match &self.hints[sort] {
-                Some(heard) => (&heard.learner, Some(heard.latest.seconds)),
+                Some(heard) => {
+                    let estimate = Traits::of_size(heard.latest.seconds);
+                    (&heard.learner, Cow::Owned(estimate))
+                }
                 // A basis is only ever made from a hint that was heard.
-                None => (&self.kind, self.size),
+                None => (&self.kind, Cow::Borrowed(&self.traits)),
             },
         }
     }
@@ -232,10 +237,10 @@ impl Walk {
             from = track.basis.origin() + track.poll().at;
         }
         let basis = self.basis();
-        let (learner, size) = self.learner(basis);
+        let (learner, traits) = self.learner(basis);
         let from = (from - basis.origin()).max(0.0);
         Track {
-            planned: learner.plan(terms, size, from, self.schedule.greatest_interval()),
+            planned: learner.plan(terms, &traits, from, self.schedule.greatest_interval()),
             terms,
             basis,
             index: 0,
@@ -271,9 +276,9 @@ impl Walk {
             return;
         }
         for heard in self.hints.iter().flatten() {
-            heard.learn(after, at_most, &self.kind, self.size, self.whose);
+            heard.learn(after, at_most, &self.kind, &self.traits, self.whose);
         }
-        self.kind.close(place, after, at_most);
+        self.kind.close(place, after, at_most, &self.traits);
         // Of a job that hasn't ended no push was due.
         if let (Some(came), Some(_)) = (ended.pushed, ended.at_most) {
             self.kind.pushed(came);
@@ -344,18 +349,18 @@ impl Cursor for Walk {
 
     fn quantile(&self, probability: f64, seen: &Seen) -> Option<Duration> {
         let basis = self.basis();
-        let (learner, size) = self.learner(basis);
+        let (learner, traits) = self.learner(basis);
         let origin = basis.origin();
         let now = seen.elapsed.as_secs_f64().min(GREATEST) - origin;
-        let at = origin + forecast::quantile(&learner.law(size), probability, now.max(0.0));
+        let at = origin + forecast::quantile(&learner.law(&traits), probability, now.max(0.0));
         Duration::try_from_secs_f64(at).ok()
     }
 
     fn hazard(&self, seen: &Seen) -> Option<f64> {
         let basis = self.basis();
-        let (learner, size) = self.learner(basis);
+        let (learner, traits) = self.learner(basis);
         let now = seen.elapsed.as_secs_f64().min(GREATEST) - basis.origin();
-        Some(forecast::hazard(&learner.law(size), now.max(0.0)))
+        Some(forecast::hazard(&learner.law(&traits), now.max(0.0)))
     }
 }
 

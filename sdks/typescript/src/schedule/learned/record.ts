@@ -3,7 +3,8 @@
  * languages read and write the same.
  *
  * Two sorts of line: an object with what the kind believes beside its durations, of which the latest counts, and an
- * array per observation. A line that can't be understood is no line.
+ * array per observation. A line that can't be understood is no line. What other clients note of features, arrays of four,
+ * is kept and not read.
  *
  *     {"version":2,"kind":"translate","saved_at":1700000000,"prior":{"median":15.0,"scale":1.0},"ln_price":-0.693,…}
  *     [1700000000,3735928559,18.5,20.25,0.0]
@@ -34,7 +35,11 @@ const ENDING = ".jsonl";
 export interface Lines {
   beliefs: string;
   jobs: Observation[];
+  others?: string[];
 }
+
+/** How many lines are kept that aren't read. */
+const OTHERS_MAX = 128;
 
 /** To the thousandth: a tenth of the finest bin, and few digits. */
 const round = (number: number, digits = 1e3): number => Math.round(number * digits) / digits;
@@ -68,12 +73,12 @@ const beliefsOf = (kind: Kind, name: string, now: number): string => {
 };
 
 /** Lines as a text, each after the end of a line that may have been torn. */
-export const written = ({ beliefs, jobs }: Lines): string => {
+export const written = ({ beliefs, jobs, others = [] }: Lines): string => {
   const lines = jobs.map((job) => {
     const atMost = isCensored(job) ? "null" : real(round(job.atMost));
     return `[${job.second},${job.key},${real(round(job.after))},${atMost},${real(round(job.lnSize))}]\n`;
   });
-  return `\n${beliefs}\n${lines.join("")}`;
+  return `\n${beliefs}\n${lines.join("")}${others.map((line) => `${line}\n`).join("")}`;
 };
 
 /** What to add for a kind of that name since it was last saved; none where nothing was learned. */
@@ -95,9 +100,14 @@ const parsed = (line: string): any => {
 export const readLines = (text: string): Lines | undefined => {
   let beliefs: string | undefined;
   const jobs = new Map<string, Observation>();
+  const others = new Map<string, string>();
   for (const line of text.split("\n")) {
     const said = parsed(line);
-    if (Array.isArray(said)) {
+    if (Array.isArray(said) && said.length === 4) {
+      const name = typeof said[3] === "number" ? `${said[0]}` : `${said[0]} ${said[1]}`;
+      others.delete(name);
+      others.set(name, line);
+    } else if (Array.isArray(said)) {
       const [second, key, after, atMost, lnSize] = said,
         u32 = (number: unknown): boolean => (number as number) >>> 0 === number;
       if (said.length !== 5 || !u32(second) || !u32(key) || !(after >= 0) || !(Math.abs(lnSize) < 100)) continue;
@@ -114,7 +124,12 @@ export const readLines = (text: string): Lines | undefined => {
       beliefs = line;
     }
   }
-  return beliefs === undefined ? undefined : { beliefs, jobs: [...jobs.values()].sort(inOrder).slice(-RING) };
+  if (beliefs === undefined) return undefined;
+  return {
+    beliefs,
+    jobs: [...jobs.values()].sort(inOrder).slice(-RING),
+    others: [...others.values()].slice(-OTHERS_MAX),
+  };
 };
 
 const isSound = (said: any): boolean => {
