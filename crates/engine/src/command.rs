@@ -4,18 +4,22 @@
 //! told the [`Answer`] as of the moment they were applied. Each command is a type of its own that names its answer's
 //! type, so a create can't be answered with an endpoint.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use abide_wire::{Revision, Timestamp};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
+use crate::any::AnyCommand;
 use crate::effect::Effect;
 use crate::engine::Engine;
 use crate::entry::Entries;
 use crate::{Delivery, DeliveryKey, Endpoint, EndpointKey, Job, JobKey};
 
 /// A request to change the state.
-pub trait Command: fmt::Debug + Send + 'static {
+pub trait Command: fmt::Debug + Clone + Into<AnyCommand> + Send + 'static {
     /// What the caller is told once the entries are durable.
     type Answer: Answer;
 
@@ -32,8 +36,8 @@ pub type Decided<C> = Result<<<C as Command>::Answer as Answer>::Key, Refusal>;
 
 /// What a command can be answered with, read from the state after its entries were applied.
 pub trait Answer: fmt::Debug + Sized + Send + 'static {
-    /// What the decision knows of it.
-    type Key;
+    /// What the decision knows of it. It can be told to another process, which reads the answer from its own state.
+    type Key: Serialize + DeserializeOwned;
 
     /// Reads it.
     ///
@@ -53,7 +57,7 @@ pub struct Created {
 }
 
 /// Why a command was refused. Nothing has changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Refusal {
     /// The job is unknown, or another owner's.
     #[error("there is no such job")]
@@ -94,7 +98,7 @@ pub enum Refusal {
     #[error("there would be more than {limit} bytes stored, which is the limit `--{name}`")]
     StoredBytes {
         /// The setting that has the limit.
-        name: &'static str,
+        name: Cow<'static, str>,
         /// The limit.
         limit: usize,
     },
@@ -137,12 +141,28 @@ impl Engine {
         entries: &mut Entries,
         effects: &mut Vec<Effect>,
     ) -> Result<C::Answer, Refusal> {
+        let key = self.decide_and_apply(command, now, entries, effects)?;
+        C::Answer::read(self, key)
+    }
+
+    /// Decides a command and applies its entries. Returns what names the answer.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] says why. Then nothing has changed.
+    pub(crate) fn decide_and_apply<C: Command>(
+        &mut self,
+        command: &C,
+        now: Timestamp,
+        entries: &mut Entries,
+        effects: &mut Vec<Effect>,
+    ) -> Decided<C> {
         let before = entries.len();
         let key = command.decide(self, now, entries)?;
         for entry in &entries[before..] {
             self.apply(entry, effects);
         }
-        C::Answer::read(self, key)
+        Ok(key)
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`jobs`] | the one half: jobs, from create to removal |
 //! | [`delivery`] | the other half: webhook endpoints and what they are told |
 //! | [`command`] | what callers ask, and are answered |
+//! | [`any`] | every command in one type, for another process |
 //! | [`entry`] | the facts, in their stored form |
 //! | [`meta`] | what the log says of itself, and what a start adds |
 //! | [`effect`] | what readers are told |
@@ -23,6 +24,7 @@
 //! | `same` | when two JSON texts say the same |
 //! | [`key`], [`json`], [`intern`], [`hash`] | names, free-form JSON, shared texts, quick maps |
 
+pub mod any;
 pub mod command;
 pub mod delivery;
 pub mod due;
@@ -42,6 +44,7 @@ pub mod snapshot;
 pub mod stored;
 
 pub use abide_wire::Json;
+pub use any::AnyCommand;
 pub use command::{Command, Created, Refusal};
 pub use delivery::{Delivery, Endpoint};
 pub use effect::Effect;

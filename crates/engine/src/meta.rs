@@ -38,7 +38,7 @@ impl Default for Meta {
 
 /// Writes down what the configuration says, if it says something else than at the last start. What was changed at run
 /// time stays as long as the configuration does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Configure {
     /// What the server allows.
     pub policy: Policy,

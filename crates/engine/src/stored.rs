@@ -85,7 +85,10 @@ impl Engine {
         ];
         for (taken, limit, name) in limits {
             if taken.saturating_add(bytes) > limit {
-                return Err(Refusal::StoredBytes { name, limit });
+                return Err(Refusal::StoredBytes {
+                    name: name.into(),
+                    limit,
+                });
             }
         }
         Ok(())

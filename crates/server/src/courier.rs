@@ -145,7 +145,7 @@ impl Round {
         loop {
             match commands.ask(report.clone()).await {
                 // Asking twice does no harm: the report says which attempt it is of.
-                Err(Failure::Storage | Failure::Overloaded) => {
+                Err(Failure::Storage | Failure::NoLeader | Failure::Overloaded) => {
                     tokio::select! {
                         () = tokio::time::sleep(REPORT_RETRY) => {}
                         () = self.cut.cancelled() => return,

@@ -4,6 +4,7 @@ pub mod attendance;
 pub mod board;
 pub mod check;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod courier;
 pub mod driver;

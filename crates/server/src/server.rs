@@ -11,11 +11,13 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use abide_engine::Command;
-use abide_engine::delivery::SetMasterSecret;
+use abide_engine::delivery::{Send, SetMasterSecret};
 use abide_wire::Timestamp;
 use abide_wire::webhook::Secret;
 
+use crate::board::Board;
 use crate::clock::Clock;
+use crate::cluster::{Beginning, Membership, Node, Opened, Status};
 use crate::config::{ClockSort, Config, Dialects, JobStart};
 use crate::courier::{Carrier, Courier, HttpCarrier};
 use crate::driver::{Commands, Driver, DriverError, Failure};
@@ -103,6 +105,30 @@ pub struct Assembly {
     pub state: AppState,
     driver: JoinHandle<Result<(), DriverError>>,
     courier: Option<JoinHandle<()>>,
+}
+
+impl Assembly {
+    /// Ends the loop at once, as the end of its process would: what isn't durable is lost. For tests.
+    pub fn crash(self) {
+        self.driver.abort();
+        self.state.end_holds();
+    }
+
+    /// Whether the loop has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.driver.is_finished()
+    }
+
+    /// Ends the loop in good order, once nothing else has the state. For tests.
+    ///
+    /// # Errors
+    ///
+    /// The loop had to end, or failed in the end.
+    pub async fn close(self) -> Result<(), ServerError> {
+        drop(self.state);
+        Ok(self.driver.await??)
+    }
 }
 
 /// What a server makes of chance, unless its journal has it already.
@@ -236,12 +262,49 @@ impl Server {
         carrier: impl FnOnce(&Arc<Guard>) -> Option<Arc<dyn Carrier>>,
         fresh: Fresh,
     ) -> Result<Assembly, ServerError> {
+        let configure = config.configure();
+        let secret = SetMasterSecret(fresh.secret.clone());
+        let assembly = Self::put_together(config, clock, journal, carrier, fresh, None).await?;
+        let (commands, clock) = (&assembly.state.commands, &assembly.state.clock);
+        at_start(commands, clock, secret).await?;
+        at_start(commands, clock, configure).await?;
+        Ok(assembly)
+    }
+
+    /// The same for a node of a cluster, whose journal is [shared](Journal::shared). What a start begins with is the
+    /// leader's to do.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Server::assemble`].
+    pub async fn assemble_node(
+        config: Config,
+        clock: Clock,
+        journal: Box<dyn Journal>,
+        carrier: impl FnOnce(&Arc<Guard>) -> Option<Arc<dyn Carrier>>,
+        fresh: Fresh,
+        membership: Membership,
+    ) -> Result<Assembly, ServerError> {
+        Self::put_together(config, clock, journal, carrier, fresh, Some(membership)).await
+    }
+
+    async fn put_together(
+        config: Config,
+        clock: Clock,
+        journal: Box<dyn Journal>,
+        carrier: impl FnOnce(&Arc<Guard>) -> Option<Arc<dyn Carrier>>,
+        fresh: Fresh,
+        membership: Option<Membership>,
+    ) -> Result<Assembly, ServerError> {
         known_dialects(&config)?;
         let is_blocking = journal.is_blocking();
-        let configure = config.configure();
-        let (policy, seed) = (config.policy(), config.seed.unwrap_or(fresh.seed));
+        let beginning = Beginning {
+            seed: config.seed.unwrap_or(fresh.seed),
+            secret: SetMasterSecret(fresh.secret.clone()),
+            configure: config.configure(),
+        };
         let at = clock.clone();
-        let open = move || Driver::open(journal, at, policy, seed);
+        let open = move || Loop::open(journal, at, beginning, membership);
         let (driver, commands, board) = if is_blocking {
             tokio::task::spawn_blocking(open).await??
         } else {
@@ -255,7 +318,8 @@ impl Server {
             clock,
             config,
             metrics,
-            fresh.secret.clone(),
+            fresh.secret,
+            driver.status(),
         );
         let courier = carrier(&state.guard).map(|carrier| {
             let (courier, sends) = mpsc::unbounded_channel();
@@ -265,10 +329,7 @@ impl Server {
             let courier = courier.counted(state.metrics.clone());
             tokio::spawn(courier.run(state.stop.clone()))
         });
-        let driver = tokio::spawn(driver.run());
-        let commands = &state.commands;
-        at_start(commands, &state.clock, SetMasterSecret(fresh.secret)).await?;
-        at_start(commands, &state.clock, configure).await?;
+        let driver = driver.spawn();
         Ok(Assembly {
             state,
             driver,
@@ -378,6 +439,60 @@ impl Server {
     }
 }
 
+/// The loop of a server, which is alone or one of several.
+#[derive(Debug)]
+enum Loop {
+    Alone(Box<Driver>),
+    Node(Box<Opened>),
+}
+
+impl Loop {
+    fn open(
+        journal: Box<dyn Journal>,
+        clock: Clock,
+        beginning: Beginning,
+        membership: Option<Membership>,
+    ) -> Result<(Self, Commands, Arc<Board>), DriverError> {
+        if let Some(membership) = membership {
+            let (node, commands, board) = Node::open(journal, clock, beginning, membership)?;
+            return Ok((Self::Node(Box::new(node)), commands, board));
+        }
+        let Beginning {
+            seed, configure, ..
+        } = beginning;
+        let (driver, commands, board) = Driver::open(journal, clock, configure.policy, seed)?;
+        Ok((Self::Alone(Box::new(driver)), commands, board))
+    }
+
+    fn counted(self, metrics: Arc<Metrics>) -> Self {
+        match self {
+            Self::Alone(driver) => Self::Alone(Box::new(driver.counted(metrics))),
+            Self::Node(node) => Self::Node(Box::new(node.counted(metrics))),
+        }
+    }
+
+    fn set_courier(&mut self, courier: mpsc::UnboundedSender<Send>) {
+        match self {
+            Self::Alone(driver) => driver.set_courier(courier),
+            Self::Node(node) => node.set_courier(courier),
+        }
+    }
+
+    fn status(&self) -> Option<Arc<Status>> {
+        match self {
+            Self::Alone(_) => None,
+            Self::Node(node) => Some(node.status()),
+        }
+    }
+
+    fn spawn(self) -> JoinHandle<Result<(), DriverError>> {
+        match self {
+            Self::Alone(driver) => tokio::spawn(driver.run()),
+            Self::Node(node) => tokio::spawn(node.start().run()),
+        }
+    }
+}
+
 /// Checks that the vendors that the configuration names are known.
 fn known_dialects(config: &Config) -> Result<(), ServerError> {
     let named: &[String] = match &config.dialects {
@@ -407,7 +522,7 @@ async fn at_start<C: Command + Clone>(
     command: C,
 ) -> Result<(), Failure> {
     match commands.ask(command.clone()).await {
-        Err(Failure::Storage) => {}
+        Err(Failure::Storage | Failure::NoLeader) => {}
         answer => return answer.map(|_| ()),
     }
     let (door, clock) = (commands.downgrade(), clock.clone());
@@ -418,7 +533,7 @@ async fn at_start<C: Command + Clone>(
                 return;
             };
             match commands.ask(command.clone()).await {
-                Err(Failure::Storage) => {}
+                Err(Failure::Storage | Failure::NoLeader) => {}
                 Ok(_) => return,
                 Err(failure) => {
                     tracing::error!(%failure, "what the server starts with was refused");

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use abide_wire::Timestamp;
 
 use super::delivery::{Attempt, Next};
@@ -19,7 +21,7 @@ use crate::rng::digest;
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 /// Reports how an attempt to deliver ended. May be repeated: a report of a known attempt changes nothing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReportAttempt {
     /// To deliver what.
     pub delivery: DeliveryKey,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use abide_wire::webhook::Secret;
 use abide_wire::{Timestamp, limits};
 
@@ -22,11 +24,11 @@ use crate::{DeliveryKey, EndpointKey, Owner, Rng};
 const DESCRIPTION_CHARS_MAX: usize = 500;
 
 /// Has secrets derived from this one, unless a master secret is set already.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SetMasterSecret(pub Secret);
 
 /// Creates an endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CreateEndpoint {
     /// Who asks, and whose jobs it is told of.
     pub owner: Owner,
@@ -47,7 +49,7 @@ pub struct CreateEndpoint {
 }
 
 /// Changes an endpoint. What is `None` stays.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ChangeEndpoint {
     /// Who asks.
     pub owner: Owner,
@@ -66,7 +68,7 @@ pub struct ChangeEndpoint {
 }
 
 /// Deletes an endpoint, and with it what was still to be sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct DeleteEndpoint {
     /// Who asks.
     pub owner: Owner,
@@ -75,7 +77,7 @@ pub struct DeleteEndpoint {
 }
 
 /// Replaces an endpoint's secret.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RotateSecret {
     /// Who asks.
     pub owner: Owner,
@@ -88,11 +90,11 @@ pub struct RotateSecret {
 }
 
 /// A secret of the server's that follows from the master secret and that label: the same each time it is asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NamedSecret(pub String);
 
 /// Sends an endpoint a test.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct TestEndpoint {
     /// Who asks.
     pub owner: Owner,
@@ -101,7 +103,7 @@ pub struct TestEndpoint {
 }
 
 /// Attempts a delivery now.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct RetryDelivery {
     /// Who asks.
     pub owner: Owner,
@@ -110,7 +112,7 @@ pub struct RetryDelivery {
 }
 
 /// Sends an endpoint's held and failed deliveries again. Answered with their number.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct ReplayDeliveries {
     /// Who asks.
     pub owner: Owner,

@@ -1,6 +1,9 @@
 //! Endpoints of a name's jobs, which no owner has: each is found by what it was subscribed with.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use abide_wire::Timestamp;
 
@@ -15,23 +18,23 @@ use crate::entry::Entries;
 use crate::{EndpointKey, Owner};
 
 /// Tells a URL of the ends of a name's jobs. If its job has ended already, the URL is told at once, unless it was told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Subscribe {
     /// The name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The form in which it is told; see [`Endpoint::rendering`].
-    pub rendering: &'static str,
+    pub rendering: Cow<'static, str>,
     /// The URL that deliveries are posted to. The guard has let it through.
     pub url: String,
 }
 
 /// Tells a URL no more of a name's jobs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Unsubscribe {
     /// The name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The forms in which it is told no more.
-    pub renderings: &'static [&'static str],
+    pub renderings: Vec<Cow<'static, str>>,
     /// The URL.
     pub url: String,
 }
@@ -41,23 +44,23 @@ impl Command for Subscribe {
 
     fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
         let (jobs, deliveries) = (&engine.jobs, &engine.deliveries);
-        let key = key_of(self.name, self.rendering, &self.url);
+        let key = key_of(&self.name, &self.rendering, &self.url);
         let known = deliveries.endpoint(key).filter(|known| known.is_enabled());
         let endpoint = match known {
             Some(known) => known.as_ref().clone(),
             // One that was disabled is called again once it is subscribed anew.
             None => {
-                check_count(deliveries.endpoints.count_of_name(self.name))?;
-                let scope = Scope::Named(self.name.into());
+                check_count(deliveries.endpoints.count_of_name(&self.name))?;
+                let scope = Scope::Named(self.name.as_ref().into());
                 let endpoint = Endpoint {
-                    rendering: Some(self.rendering.into()),
+                    rendering: Some(self.rendering.as_ref().into()),
                     ..Endpoint::new(key, Owner::ANYONE, checked_url(&self.url)?, scope, now)
                 };
                 entries.push(Fact::Endpoint(Box::new(endpoint.clone())).into());
                 endpoint
             }
         };
-        let job = jobs.named(self.name).and_then(|named| jobs.get(named.job));
+        let job = jobs.named(&self.name).and_then(|named| jobs.get(named.job));
         if let Some(job) = job.filter(|job| job.is_done()) {
             let kind = event_of(job);
             let mut late = deliveries.delivery_of(job, &kind, &endpoint, jobs);
@@ -74,8 +77,8 @@ impl Command for Unsubscribe {
     type Answer = ();
 
     fn decide(&self, engine: &Engine, _: Timestamp, entries: &mut Entries) -> Decided<Self> {
-        for rendering in self.renderings {
-            let endpoint = key_of(self.name, rendering, &self.url);
+        for rendering in &self.renderings {
+            let endpoint = key_of(&self.name, rendering, &self.url);
             if engine.deliveries.endpoint(endpoint).is_some() {
                 entries.push(Fact::Deleted { endpoint }.into());
             }

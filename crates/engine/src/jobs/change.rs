@@ -18,7 +18,7 @@ use crate::policy::Policy;
 use crate::{JobKey, Json, Owner};
 
 /// Ends a job without an outcome of its own. Does nothing to an ended job.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Cancel {
     /// Who asks.
     pub owner: Owner,
@@ -27,7 +27,7 @@ pub struct Cancel {
 }
 
 /// Removes the record of an ended job. May be repeated.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Delete {
     /// Who asks.
     pub owner: Owner,
@@ -36,7 +36,7 @@ pub struct Delete {
 }
 
 /// A report of an external worker.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// Who asks.
     pub owner: Owner,
@@ -49,7 +49,8 @@ pub struct Report {
 }
 
 /// What a worker says of a job.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Work {
     /// It goes on, and is this far.
     Progress(Progress),

@@ -36,7 +36,7 @@ pub const BODIES_MAX: usize = 65_536;
 pub const IDEMPOTENCY_KEYS_MAX: usize = 100_000;
 
 /// Creates a job.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Create {
     /// Who asks, and whose job it is.
     pub owner: Owner,

@@ -3,6 +3,7 @@
 //! A caller that can't name a job by its id asks for it by the name. The name always stands for one job: the one that
 //! was played last.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,10 +24,10 @@ use crate::snapshot::PartKey;
 use crate::{JobKey, Owner};
 
 /// Returns the job of that name, creating it if it is missing or played differently.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlayNamed {
     /// The name. It is the server's own, never a caller's.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The job's duration and outcome.
     pub simulate: Simulate,
     /// How long after its end it starts again as a new job; never if `None`.
@@ -57,7 +58,7 @@ impl Command for PlayNamed {
         let reset_ms = self
             .reset_after
             .map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
-        if let Some(named) = engine.jobs.named(self.name)
+        if let Some(named) = engine.jobs.named(&self.name)
             && named.simulate == self.simulate
             && named.reset_ms == reset_ms
             && let Some(job) = engine.jobs.get(named.job)
@@ -65,7 +66,7 @@ impl Command for PlayNamed {
         {
             return Ok(named.job);
         }
-        let (name, simulate) = (self.name.into(), &self.simulate);
+        let (name, simulate) = (Arc::from(self.name.as_ref()), &self.simulate);
         engine
             .jobs
             .play(name, simulate, reset_ms, now, &engine.policy, entries)

@@ -40,19 +40,19 @@ impl Simulator {
 }
 
 /// Changes those of the simulator's defaults that are given.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ChangeDefaults(pub Simulate);
 
 /// Replaces all of the simulator's defaults.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SetDefaults(pub Defaults);
 
 /// Begins all random draws anew with this seed, even if it is the same as before.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct SetSeed(pub u64);
 
 /// Forgets all jobs, endpoints and deliveries, what was learned and what was changed of the simulator. The clock stays.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Reset {
     /// The simulator's defaults from then on.
     pub defaults: Defaults,

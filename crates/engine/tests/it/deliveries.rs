@@ -628,7 +628,7 @@ const NAME: &str = "daily";
 
 fn named_job(world: &mut World, seconds: u64) -> JobKey {
     let named = abide_engine::PlayNamed {
-        name: NAME,
+        name: NAME.into(),
         simulate: Simulate::fixed(Duration::from_secs(seconds)),
         reset_after: Some(Duration::from_secs(20)),
         is_new: false,
@@ -638,8 +638,8 @@ fn named_job(world: &mut World, seconds: u64) -> JobKey {
 
 fn subscribe(world: &mut World, rendering: &'static str) -> EndpointKey {
     let subscribe = Subscribe {
-        name: NAME,
-        rendering,
+        name: NAME.into(),
+        rendering: rendering.into(),
         url: "http://receiver.example/named".to_owned(),
     };
     world.ask(&subscribe).unwrap().key
@@ -647,8 +647,8 @@ fn subscribe(world: &mut World, rendering: &'static str) -> EndpointKey {
 
 fn unsubscribe(url: &str) -> Unsubscribe {
     Unsubscribe {
-        name: NAME,
-        renderings: &["one", "other"],
+        name: NAME.into(),
+        renderings: vec!["one".into(), "other".into()],
         url: url.to_owned(),
     }
 }

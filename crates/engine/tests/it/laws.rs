@@ -446,10 +446,13 @@ fn what_would_go_beyond_a_limit_of_bytes_is_refused_and_removals_make_room() {
     };
     let first = ask(&mut engine, 1, 50_000).unwrap();
     let whole = engine.stored().all();
-    assert_eq!(ask(&mut engine, 1, 9_500), Err("stored-bytes-per-owner"));
+    assert_eq!(
+        ask(&mut engine, 1, 9_500),
+        Err("stored-bytes-per-owner".into())
+    );
     assert_eq!(engine.stored().all(), whole, "a refusal changes nothing");
     ask(&mut engine, 2, 40_000).unwrap();
-    assert_eq!(ask(&mut engine, 3, 9_500), Err("stored-bytes-max"));
+    assert_eq!(ask(&mut engine, 3, 9_500), Err("stored-bytes-max".into()));
     let mut report = Report {
         owner: Owner(1),
         job: first,

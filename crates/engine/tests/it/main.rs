@@ -1,6 +1,7 @@
 //! Laws that hold for every history, and tables of what leads to what.
 
 mod calibration;
+mod commands;
 mod deliveries;
 mod golden;
 mod kinds;

@@ -115,6 +115,10 @@ impl Feed {
         }
     }
 
+    pub(super) fn is_ahead(&self, place: Place) -> bool {
+        place.life == self.life && place.seq > *self.newest.borrow()
+    }
+
     pub(super) fn seq_of(&self, place: Place) -> Option<u64> {
         let is_ours = place.life == self.life && place.seq <= *self.newest.borrow();
         is_ours.then_some(place.seq)

@@ -383,6 +383,12 @@ impl Board {
         self.feed.place(seq)
     }
 
+    /// Whether that place is one of this log and ahead of this feed.
+    #[must_use]
+    pub fn is_ahead(&self, place: Place) -> bool {
+        self.feed.is_ahead(place)
+    }
+
     /// The number of that place; `None` if it is one of another log, or ahead of this feed.
     #[must_use]
     pub fn seq_of(&self, place: Place) -> Option<u64> {

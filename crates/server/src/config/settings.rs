@@ -296,7 +296,7 @@ impl Config {
     #[must_use]
     pub fn default_job(&self, is_new: bool) -> PlayNamed {
         PlayNamed {
-            name: DEFAULT_JOB,
+            name: DEFAULT_JOB.into(),
             simulate: self.simulate_default_job(),
             reset_after: self.default_job_reset.map(Span::get),
             is_new,

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use abide_engine::{Command, Engine, Refusal};
+use abide_engine::{AnyCommand, Command, Engine, Refusal, any};
 use abide_wire::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::run::Batch;
 use crate::clock::Clock;
@@ -26,18 +28,27 @@ pub struct Commands {
     clock: Clock,
 }
 
+/// What comes to the loop.
 #[derive(Debug)]
-pub(super) enum Request {
+pub(crate) enum Request {
+    /// To carry out a command.
     Command(Box<dyn Asked>),
+    /// To advance the manual clock.
     Advance(Duration, oneshot::Sender<Timestamp>),
+    /// To say when the board shows all that any node had acknowledged before this was asked.
+    CatchUp(oneshot::Sender<Result<(), Failure>>),
 }
 
 /// A command on its way through the loop: asked, carried out, and answered once its entries are durable.
-pub(super) trait Asked: fmt::Debug + marker::Send {
+pub(crate) trait Asked: fmt::Debug + marker::Send {
     /// Since when it waits, by the machine's time.
     fn since(&self) -> Duration;
     /// Decides and applies it. The answer is kept for [`Asked::reply`].
     fn carry_out(&mut self, engine: &mut Engine, now: Timestamp, batch: &mut Batch);
+    /// The command, for another process to carry it out.
+    fn any(&self) -> AnyCommand;
+    /// Takes what another process answered. The answer is kept for [`Asked::reply`].
+    fn carried_out(&mut self, engine: &Engine, key: Value);
     /// Tells the caller what came of it, or that failure.
     fn reply(self: Box<Self>, failure: Option<Failure>);
 }
@@ -61,9 +72,50 @@ impl<C: Command> Asked for Ask<C> {
         self.answer = answer.map_err(Failure::from);
     }
 
+    fn any(&self) -> AnyCommand {
+        self.command.clone().into()
+    }
+
+    fn carried_out(&mut self, engine: &Engine, key: Value) {
+        self.answer = any::read::<C>(engine, key).map_err(Failure::from);
+    }
+
     fn reply(self: Box<Self>, failure: Option<Failure>) {
         // The caller may have gone; that is no reason to do anything else.
         let _gone = self.reply.send(failure.map_or(self.answer, Err));
+    }
+}
+
+/// A command that another process asks for. It is answered with what names the answer.
+#[derive(Debug)]
+struct AskedElsewhere {
+    command: AnyCommand,
+    since: Duration,
+    key: Result<Value, Failure>,
+    reply: oneshot::Sender<Result<Value, Failure>>,
+}
+
+impl Asked for AskedElsewhere {
+    fn since(&self) -> Duration {
+        self.since
+    }
+
+    fn carry_out(&mut self, engine: &mut Engine, now: Timestamp, batch: &mut Batch) {
+        let (entries, effects) = (&mut batch.entries, &mut batch.effects);
+        let key = self.command.carry_out(engine, now, entries, effects);
+        self.key = key.map_err(Failure::from);
+    }
+
+    fn any(&self) -> AnyCommand {
+        self.command.clone()
+    }
+
+    fn carried_out(&mut self, _: &Engine, key: Value) {
+        self.key = Ok(key);
+    }
+
+    fn reply(self: Box<Self>, failure: Option<Failure>) {
+        let _gone = self.reply.send(failure.map_or(self.key, Err));
     }
 }
 
@@ -89,7 +141,8 @@ impl WeakCommands {
 }
 
 /// Why a command came to nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// The engine refused it. Nothing has changed.
     #[error(transparent)]
@@ -101,9 +154,27 @@ pub enum Failure {
     /// Too many commands wait already, or this one has waited for too long. Nothing has changed.
     #[error("the server has more to do than it can at the moment")]
     Overloaded,
+    /// No node of the cluster leads at the moment, or this one can't reach it. Nothing has changed.
+    #[error(
+        "no node of the cluster leads at the moment, or this one can't reach the one that does"
+    )]
+    NoLeader,
     /// The loop has ended.
     #[error("the server is going down")]
     ShuttingDown,
+}
+
+impl Request {
+    /// A command whose answer nobody waits for.
+    pub(crate) fn of<C: Command>(command: C, since: Duration) -> Self {
+        let (reply, _) = oneshot::channel();
+        Self::Command(Box::new(Ask {
+            command,
+            since,
+            answer: Err(Failure::ShuttingDown),
+            reply,
+        }))
+    }
 }
 
 impl Commands {
@@ -142,6 +213,35 @@ impl Commands {
             sent?;
             answer.await.unwrap_or(Err(Failure::ShuttingDown))
         }
+    }
+
+    /// The same for a command that another process asks for, which is answered with what names the answer.
+    pub(crate) fn ask_any(
+        &self,
+        command: AnyCommand,
+    ) -> impl Future<Output = Result<Value, Failure>> + marker::Send + use<> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.send(Request::Command(Box::new(AskedElsewhere {
+            command,
+            since: self.clock.elapsed(),
+            key: Err(Failure::ShuttingDown),
+            reply,
+        })));
+        async move {
+            sent?;
+            answer.await.unwrap_or(Err(Failure::ShuttingDown))
+        }
+    }
+
+    /// Returns once the board shows all that any node of the cluster had acknowledged before this was called.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NoLeader`] or that the loop has ended.
+    pub(crate) async fn catch_up(&self) -> Result<(), Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::CatchUp(reply))?;
+        answer.await.unwrap_or(Err(Failure::ShuttingDown))
     }
 
     /// A door that doesn't keep the loop from ending.

@@ -18,8 +18,12 @@
 
 mod checkpoint;
 mod commands;
+mod follow;
 mod restore;
 mod run;
 
 pub use commands::{Commands, Failure, WeakCommands};
 pub use run::{Driver, DriverError, SHED_AFTER};
+
+pub(crate) use commands::{Asked, Request};
+pub(crate) use follow::Led;

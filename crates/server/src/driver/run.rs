@@ -1,5 +1,6 @@
 //! The loop.
 
+use std::marker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -45,13 +46,13 @@ pub enum DriverError {
 /// The loop, and all that it owns.
 #[derive(Debug)]
 pub struct Driver {
-    engine: Engine,
+    pub(super) engine: Engine,
     /// Away while an append is under way.
-    journal: Option<Box<dyn Journal>>,
+    pub(super) journal: Option<Box<dyn Journal>>,
     checkpointer: Checkpointer,
-    clock: Clock,
-    board: Arc<Board>,
-    requests: mpsc::Receiver<Request>,
+    pub(super) clock: Clock,
+    pub(super) board: Arc<Board>,
+    pub(super) requests: mpsc::Receiver<Request>,
     advancing: Option<Advancing>,
     failing: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
@@ -68,13 +69,15 @@ struct Advancing {
 
 /// What one pass has gathered.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     pub(super) entries: Vec<Entry>,
     pub(super) effects: Vec<Effect>,
     /// Commands with what came of each, or why it isn't carried out.
     replies: Vec<(Box<dyn Asked>, Option<Failure>)>,
     /// The callers that waited for the clock to be where it is now.
     arrived: Vec<oneshot::Sender<Timestamp>>,
+    /// The callers that wait for the board to show what had been acknowledged.
+    caught_up: Vec<oneshot::Sender<Result<(), Failure>>>,
 }
 
 impl Driver {
@@ -108,6 +111,15 @@ impl Driver {
             Err(error) if error.is_retryable() => loaded = load(journal.as_mut(), policy)?,
             Err(error) => return Err(error.into()),
         }
+        Ok(Self::of(journal, clock, loaded))
+    }
+
+    /// The loop on that journal, with what was loaded of it.
+    pub(super) fn of(
+        journal: Box<dyn Journal>,
+        clock: Clock,
+        loaded: Loaded,
+    ) -> (Self, Commands, Arc<Board>) {
         let Loaded {
             engine,
             feed,
@@ -128,7 +140,7 @@ impl Driver {
             metrics: Arc::default(),
             courier: None,
         };
-        Ok((driver, commands, board))
+        (driver, commands, board)
     }
 
     /// Where batches and syncs are counted.
@@ -156,8 +168,9 @@ impl Driver {
     /// more. Everything that was acknowledged is safe.
     pub async fn run(mut self) -> Result<(), DriverError> {
         let clock = self.clock.clone();
+        let mut requests = Vec::new();
         tokio::select! {
-            ended = self.work() => ended?,
+            ended = self.work(&mut requests) => ended?,
             () = clock.follow() => {}
         }
         // A clock that is ahead goes on from here at the next start.
@@ -176,33 +189,38 @@ impl Driver {
         Ok(())
     }
 
-    /// The passes of the loop, until there will be no more commands.
-    async fn work(&mut self) -> Result<(), DriverError> {
-        let mut requests = Vec::new();
+    /// The passes of the loop, until there will be no more commands. The first one takes `requests`, and what was
+    /// under way before a restart, which is due.
+    async fn work(&mut self, requests: &mut Vec<Request>) -> Result<(), DriverError> {
         loop {
-            // The first pass gathers nothing: what was under way before a restart is due.
-            let batch = self.decide(&mut requests);
-            self.write_and_tell(batch).await?;
-            self.step_clock();
-            let (seq, is_idle) = (self.last_seq(), self.requests.is_empty());
-            let due = self
-                .checkpointer
-                .write_if_due(&mut self.engine, seq, is_idle);
-            due.await;
+            self.pass(requests).await?;
             // What a full batch left waits no longer.
-            if requests.is_empty() && self.gather(&mut requests).await.is_none() {
+            if requests.is_empty() && self.gather(requests).await.is_none() {
                 return Ok(());
             }
         }
     }
 
-    fn last_seq(&self) -> u64 {
+    /// Decides, writes and tells one batch.
+    pub(super) async fn pass(&mut self, requests: &mut Vec<Request>) -> Result<(), DriverError> {
+        let batch = self.decide(requests);
+        self.write_and_tell(batch).await?;
+        self.step_clock();
+        let (seq, is_idle) = (self.last_seq(), self.requests.is_empty());
+        let due = self
+            .checkpointer
+            .write_if_due(&mut self.engine, seq, is_idle);
+        due.await;
+        Ok(())
+    }
+
+    pub(super) fn last_seq(&self) -> u64 {
         let journal = self.journal.as_ref();
         journal.map_or(0, |journal| journal.last_seq())
     }
 
     /// Waits for commands or a deadline. `None` when there will be no more commands.
-    async fn gather(&mut self, requests: &mut Vec<Request>) -> Option<()> {
+    pub(super) async fn gather(&mut self, requests: &mut Vec<Request>) -> Option<()> {
         let due = self.engine.next_due();
         let advancing = self.may_advance();
         let clock = self.clock.clone();
@@ -245,6 +263,7 @@ impl Driver {
                     advancing.target = advancing.target + by;
                     advancing.replies.push(reply);
                 }
+                Request::CatchUp(reply) => batch.caught_up.push(reply),
             }
         }
         requests.extend(gathered);
@@ -316,6 +335,9 @@ impl Driver {
         for reply in batch.arrived {
             let _gone = reply.send(self.clock.now());
         }
+        for reply in batch.caught_up {
+            let _gone = reply.send(Ok(()));
+        }
         Ok(())
     }
 
@@ -323,29 +345,38 @@ impl Driver {
         &mut self,
         bytes: Arc<Vec<Vec<u8>>>,
     ) -> Result<Result<(), JournalError>, DriverError> {
+        if bytes.is_empty() {
+            return Ok(Ok(()));
+        }
+        let (entries, begun) = (bytes.len(), self.clock.elapsed());
+        let append = move |journal: &mut dyn Journal| journal.append(&bytes).map(|_| ());
+        let result = self.on_journal(append).await?;
+        self.metrics.appended(entries, self.clock.elapsed() - begun);
+        Ok(result)
+    }
+
+    /// Does that with the journal, on a thread that may wait if the journal does.
+    pub(super) async fn on_journal<T: marker::Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Journal) -> T + marker::Send + 'static,
+    ) -> Result<T, DriverError> {
         let mut journal = self
             .journal
             .take()
-            .expect("the journal is back after every append");
-        let (entries, begun) = (bytes.len(), self.clock.elapsed());
-        let result = if bytes.is_empty() {
-            Ok(())
-        } else if journal.is_blocking() {
-            let (back, result) = tokio::task::spawn_blocking(move || {
-                let result = journal.append(&bytes).map(|_| ());
-                (journal, result)
+            .expect("the journal is back after every call");
+        let done = if journal.is_blocking() {
+            let (back, done) = tokio::task::spawn_blocking(move || {
+                let done = work(journal.as_mut());
+                (journal, done)
             })
             .await?;
             journal = back;
-            result
+            done
         } else {
-            journal.append(&bytes).map(|_| ())
+            work(journal.as_mut())
         };
         self.journal = Some(journal);
-        if entries > 0 {
-            self.metrics.appended(entries, self.clock.elapsed() - begun);
-        }
-        Ok(result)
+        Ok(done)
     }
 
     /// Refuses whatever comes until it is time to try the journal again. `false` if there will be no more commands: a
@@ -359,6 +390,10 @@ impl Driver {
                 request = self.requests.recv() => match request {
                     Some(Request::Command(asked)) => asked.reply(Some(Failure::Storage)),
                     Some(Request::Advance(..)) => {}
+                    // The board shows all that was acknowledged.
+                    Some(Request::CatchUp(reply)) => {
+                        let _gone = reply.send(Ok(()));
+                    }
                     None => return false,
                 },
             }

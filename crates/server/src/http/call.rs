@@ -206,6 +206,11 @@ impl Tags {
             .max()
     }
 
+    /// The newest revision among them.
+    pub(super) fn newest(&self) -> Option<u64> {
+        self.revisions.iter().copied().max()
+    }
+
     fn read(headers: &HeaderMap, name: &HeaderName, weak: bool) -> Self {
         let mut tags = Self::default();
         for tag in words(headers, name) {

@@ -289,6 +289,9 @@ impl From<Failure> for ApiError {
             Failure::Refused(refusal) => refusal.into(),
             Failure::Storage => unavailable(Code::STORAGE_UNAVAILABLE, "The server can't write"),
             Failure::Overloaded => unavailable(Code::OVERLOADED, "The server is overloaded"),
+            Failure::NoLeader => {
+                unavailable(Code::new("no_leader"), "No node of the cluster leads")
+            }
             Failure::ShuttingDown => Self::shutting_down(),
         }
     }

@@ -19,7 +19,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 
 use super::access::{Caller, Pass, is_proxied, origin_of};
-use super::answer::{Answer, Body, CollectError, Outcome};
+use super::answer::{Answer, Body, CollectError, Later, Outcome};
 use super::attendance;
 use super::base;
 use super::call::{Call, Prefer, REQUEST_ID, RequestId};
@@ -27,6 +27,7 @@ use super::door::Door;
 use super::error::ApiError;
 use super::faults::Play;
 use super::form;
+use super::fresh;
 use super::limits::{Class, Client, Held, Verdict};
 use super::near;
 use super::route::{Counts, Meets, Row};
@@ -252,9 +253,19 @@ impl Gate {
 
     /// Has the request answered, by its handler and by the faults that meet it.
     fn carry_out(&self, row: &'static Row, call: Call, mut exchange: Exchange) -> Outcome {
-        let outcome = match Play::of(&self.state, row, &call, self.reset.as_ref()) {
-            None => row.answer(&self.state, &call),
-            Some(play) => {
+        let play = Play::of(&self.state, row, &call, self.reset.as_ref());
+        let outcome = match (play, &self.state.cluster) {
+            (None, None) => row.answer(&self.state, &call),
+            (None, Some(cluster)) => match fresh::at_once(&self.state, row, &call) {
+                Some(outcome) => outcome,
+                None => {
+                    exchange.find_subject(row, &call);
+                    let path = call.uri.path().into();
+                    let later = fresh::later(self.state.clone(), cluster.clone(), row, call);
+                    return exchange.soon(path, Box::pin(later));
+                }
+            },
+            (Some(play), _) => {
                 let is_hold = exchange.class == Class::Hold;
                 exchange.find_subject(row, &call);
                 return exchange.later(call.uri.path().into(), is_hold, play.answer(row, call));
@@ -276,18 +287,7 @@ impl Gate {
                 exchange.later(path, true, later)
             }
             Outcome::Now(answer) => Outcome::Now(answer),
-            Outcome::Soon(later) => {
-                Outcome::Soon(Box::pin(AssertUnwindSafe(later).catch_unwind().map(
-                    move |outcome| match outcome {
-                        Ok(Outcome::Now(answer)) => Outcome::Now(exchange.finish(&path, answer)),
-                        Ok(outcome) => exchange.later(path, true, outcome.answer()),
-                        Err(panic) => {
-                            let error = ApiError::panicked(&*panic);
-                            Outcome::Now(exchange.finish(&path, error.into()))
-                        }
-                    },
-                )))
-            }
+            Outcome::Soon(later) => exchange.soon(path, later),
         }
     }
 }
@@ -369,6 +369,20 @@ impl Exchange {
             self.find_subject(row, call);
         }
         Outcome::Now(self.finish(call.uri.path(), answer))
+    }
+
+    /// The outcome of a request that is answered soon, or turns out to be held.
+    fn soon(mut self, path: Box<str>, later: Later<Outcome>) -> Outcome {
+        Outcome::Soon(Box::pin(AssertUnwindSafe(later).catch_unwind().map(
+            move |outcome| match outcome {
+                Ok(Outcome::Now(answer)) => Outcome::Now(self.finish(&path, answer)),
+                Ok(outcome) => self.later(path, true, outcome.answer()),
+                Err(panic) => {
+                    let error = ApiError::panicked(&*panic);
+                    Outcome::Now(self.finish(&path, error.into()))
+                }
+            },
+        )))
     }
 
     /// The outcome of a request that is answered later.

@@ -23,6 +23,7 @@ mod faults;
 mod feed;
 mod find;
 mod form;
+mod fresh;
 pub mod gate;
 mod hold;
 mod instant;

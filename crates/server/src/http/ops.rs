@@ -56,6 +56,9 @@ fn readyz(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
     if let Some(failure) = state.commands.failure() {
         return Err(failure.into());
     }
+    if let Some(cluster) = &state.cluster {
+        cluster.check()?;
+    }
     Ok(Outcome::Now(text("ready\n")))
 }
 

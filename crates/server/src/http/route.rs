@@ -51,6 +51,8 @@ pub(super) struct Row {
     pub counts: Counts,
     /// Whether it may be asked with a [token](super::stream_token) in place of a key.
     pub takes_token: bool,
+    /// Whether its body names many jobs, each with what the client has seen of it.
+    pub names_many: bool,
     /// The part of the described interface that it belongs to; `None` if it isn't described.
     pub tag: Option<&'static str>,
     /// The operation's id in the description.
@@ -195,6 +197,7 @@ impl Row {
             meets: Meets::Nothing,
             counts: Counts::Nothing,
             takes_token: false,
+            names_many: false,
             tag: None,
             id: "",
             summary: "",
@@ -264,6 +267,12 @@ impl Row {
     /// May be asked with a token in the query.
     pub(super) const fn with_token(mut self) -> Self {
         self.takes_token = true;
+        self
+    }
+
+    /// Has a body that names many jobs.
+    pub(super) const fn naming_many(mut self) -> Self {
+        self.names_many = true;
         self
     }
 

@@ -18,6 +18,7 @@ use super::ordinals::Ordinals;
 use crate::attendance::{Attendance, PendingCreate};
 use crate::board::Board;
 use crate::clock::Clock;
+use crate::cluster::Status;
 use crate::config::{ByteLimits, Config, JobStart};
 use crate::driver::Commands;
 use crate::guard::{Allow, Guard};
@@ -75,6 +76,8 @@ pub struct Shared {
     request_ids: AtomicU64,
     /// When the server started, in milliseconds; so that request ids differ from those before a restart.
     started_ms: i64,
+    /// The node that this server is, if it is one of several.
+    pub cluster: Option<Arc<Status>>,
 }
 
 impl AppState {
@@ -87,6 +90,7 @@ impl AppState {
         config: Config,
         metrics: Arc<Metrics>,
         stream_secret: Secret,
+        cluster: Option<Arc<Status>>,
     ) -> Self {
         let started_ms = clock.now().as_millis();
         let byte_limits = config.byte_limits();
@@ -110,6 +114,7 @@ impl AppState {
             spread: AtomicU64::new(0),
             request_ids: AtomicU64::new(0),
             started_ms,
+            cluster,
             config: Arc::new(config),
             clock,
         }))

@@ -20,13 +20,14 @@
 use std::fmt::Debug;
 
 use abide_wire::Timestamp;
+use serde::{Deserialize, Serialize};
 
 #[cfg(doc)]
 use super::Journal;
 use super::JournalError;
 
 /// A place in a shared log: right after a batch. The default is the beginning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Position {
     /// The number of the batch; 0 before the first.
     pub batch: u64,

@@ -222,7 +222,7 @@ async fn what_fell_due_while_the_server_was_down_is_caught_up_with_in_batches() 
 async fn of_a_job_that_begins_again_only_the_last_life_is_played_after_a_downtime() {
     let second = Duration::from_secs(1);
     let play = PlayNamed {
-        name: "default",
+        name: "default".into(),
         simulate: Simulate {
             stages: Some(Vec::new()),
             ..Simulate::fixed(second)

@@ -3,6 +3,7 @@
 mod bounds;
 mod bytes;
 mod classic;
+mod cluster;
 mod common;
 mod connections;
 mod dialects;

@@ -83,6 +83,7 @@ pub(super) const ROUTES: &[Row] = &[
         .answers(&[Response::json::<JobPage>(200, "A page of jobs.")
             .headers(&[("Link", "The next page, `rel=\"next\"`, if any.")])]),
     Row::post("/v1/jobs/wait", set::wait)
+        .naming_many()
         .holds(|_| true)
         .meets(Meets::Set)
         .counts(Counts::Request)

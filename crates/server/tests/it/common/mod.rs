@@ -85,7 +85,11 @@ impl House {
             secret: Secret::generate([7; 32]),
         };
         let server = Server::assemble(config, clock.clone(), journal, |_| carrier, fresh).await;
-        let state = server.unwrap().state;
+        Self::of(server.unwrap().state, clock)
+    }
+
+    /// A server that has been assembled already.
+    pub fn of(state: AppState, clock: Clock) -> Self {
         Self {
             state,
             clock,

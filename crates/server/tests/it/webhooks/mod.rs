@@ -417,7 +417,7 @@ async fn classic_registrations_speak_their_own_dialect() {
     }
 
     let default_job = abide_engine::PlayNamed {
-        name: abide_server::config::DEFAULT_JOB,
+        name: abide_server::config::DEFAULT_JOB.into(),
         simulate: abide_wire::Simulate::fixed(Duration::from_secs(3)),
         reset_after: None,
         is_new: false,

@@ -77,8 +77,8 @@ pub(super) fn unregister(state: &AppState, call: &Call) -> Result<Outcome, ApiEr
     match Target::parse(&url, &state.guard) {
         Ok(target) => {
             let unsubscribe = Unsubscribe {
-                name: DEFAULT_JOB,
-                renderings: &[RESULT, STATUS],
+                name: DEFAULT_JOB.into(),
+                renderings: vec![RESULT.into(), STATUS.into()],
                 url: target.as_str().to_owned(),
             };
             carry_out(state, unsubscribe, unregistered)
@@ -99,10 +99,10 @@ pub(super) fn register_status(state: &AppState, call: &Call) -> Result<Outcome, 
     }
 }
 
-const fn subscribe(rendering: &'static str, url: String) -> Subscribe {
+fn subscribe(rendering: &'static str, url: String) -> Subscribe {
     Subscribe {
-        name: DEFAULT_JOB,
-        rendering,
+        name: DEFAULT_JOB.into(),
+        rendering: rendering.into(),
         url,
     }
 }

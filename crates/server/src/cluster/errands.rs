@@ -1,0 +1,218 @@
+//! Commands that a follower has sent on, until they are answered.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use abide_engine::{AnyCommand, Engine};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use super::frame::Up;
+use super::status::LEADER_WAIT;
+use crate::driver::{Asked, Failure, Request};
+use crate::journal::Position;
+
+/// The most commands that may be under way.
+const ERRANDS_MAX: usize = 8_192;
+
+/// What waits for the leader.
+#[derive(Debug, Default)]
+pub(super) struct Errands {
+    next: u64,
+    waiting: BTreeMap<u64, Errand>,
+    /// Those whose answer is known and can't be read yet.
+    answered: Vec<(Position, Reply)>,
+}
+
+#[derive(Debug)]
+struct Errand {
+    what: What,
+    since: Duration,
+    /// Whether it was sent over a link, which may have been another one.
+    is_sent: bool,
+}
+
+#[derive(Debug)]
+enum What {
+    /// A command, also in the form in which it is sent.
+    Command(Box<dyn Asked>, AnyCommand),
+    /// How far the log is.
+    CatchUp(oneshot::Sender<Result<(), Failure>>),
+}
+
+#[derive(Debug)]
+enum Reply {
+    Command(Box<dyn Asked>, Value),
+    CatchUp(oneshot::Sender<Result<(), Failure>>),
+}
+
+impl Errands {
+    /// Whether another may be added.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.len() < ERRANDS_MAX
+    }
+
+    /// Sends a request on, over that link if it stands, else over the next one.
+    pub(super) fn add(&mut self, request: Request, now: Duration, link: Option<&mpsc::Sender<Up>>) {
+        let (what, since) = match request {
+            Request::Command(asked) => {
+                let (command, since) = (asked.any(), asked.since());
+                (What::Command(asked, command), since)
+            }
+            Request::CatchUp(reply) => (What::CatchUp(reply), now),
+            // A cluster's clock runs by itself, and its route refuses this. The reply is dropped.
+            Request::Advance(..) => return,
+        };
+        let mut errand = Errand {
+            what,
+            since,
+            is_sent: false,
+        };
+        if let Some(link) = link {
+            errand.send(self.next, link);
+        }
+        self.waiting.insert(self.next, errand);
+        self.next += 1;
+    }
+
+    /// A link stands: what waited is sent.
+    pub(super) fn linked(&mut self, link: &mpsc::Sender<Up>) {
+        for (id, errand) in &mut self.waiting {
+            errand.send(*id, link);
+        }
+    }
+
+    /// The link is broken. What was sent may have been carried out: only what may be done twice is sent again.
+    pub(super) fn broken(&mut self) {
+        let lost = self
+            .waiting
+            .extract_if(.., |_, errand| errand.is_sent && !errand.what.may_repeat());
+        for (_, errand) in lost {
+            errand.what.fail(Failure::Storage);
+        }
+    }
+
+    /// The leader has answered a command.
+    pub(super) fn answered(&mut self, id: u64, answer: Result<Value, Failure>, at: Position) {
+        let Some(Errand { what, since, .. }) = self.waiting.remove(&id) else {
+            return;
+        };
+        match (what, answer) {
+            (What::Command(asked, _), Ok(key)) => {
+                self.answered.push((at, Reply::Command(asked, key)));
+            }
+            // The leader went down, and may have carried it out.
+            (what, Err(Failure::ShuttingDown)) if what.may_repeat() => {
+                let errand = Errand {
+                    what,
+                    since,
+                    is_sent: true,
+                };
+                self.waiting.insert(id, errand);
+            }
+            (what, Err(Failure::ShuttingDown)) => what.fail(Failure::Storage),
+            (what, Err(failure)) => what.fail(failure),
+            (What::CatchUp(_), Ok(_)) => {}
+        }
+    }
+
+    /// The leader has said how far the log is. One that isn't certain that it leads is asked again by the next link.
+    pub(super) fn now(&mut self, id: u64, at: Option<Position>) {
+        if let Some(at) = at
+            && let Some(errand) = self.waiting.remove(&id)
+            && let What::CatchUp(reply) = errand.what
+        {
+            self.answered.push((at, Reply::CatchUp(reply)));
+        }
+    }
+
+    /// Whether an answer is beyond that place.
+    pub(super) fn wants_beyond(&self, position: Position) -> bool {
+        self.answered
+            .iter()
+            .any(|(at, _)| at.batch > position.batch)
+    }
+
+    /// Replies with all that can be read from that state, which is at that place.
+    pub(super) fn arrive(&mut self, engine: &Engine, position: Position) {
+        if self.answered.is_empty() {
+            return;
+        }
+        let arrived = self
+            .answered
+            .extract_if(.., |(at, _)| at.batch <= position.batch);
+        for (_, reply) in arrived {
+            match reply {
+                Reply::Command(mut asked, key) => {
+                    asked.carried_out(engine, key);
+                    asked.reply(None);
+                }
+                Reply::CatchUp(reply) => {
+                    let _gone = reply.send(Ok(()));
+                }
+            }
+        }
+    }
+
+    /// Refuses what has waited for too long.
+    pub(super) fn expire(&mut self, now: Duration) {
+        let expired = self.waiting.extract_if(.., |_, errand| {
+            now.saturating_sub(errand.since) >= LEADER_WAIT
+        });
+        for (_, errand) in expired {
+            errand.give_up();
+        }
+    }
+
+    /// This node leads now: what may be carried out here. What was sent and can't be repeated fails.
+    pub(super) fn take_over(&mut self) -> Vec<Request> {
+        self.broken();
+        let waiting = std::mem::take(&mut self.waiting).into_values();
+        waiting
+            .map(|errand| match errand.what {
+                What::Command(asked, _) => Request::Command(asked),
+                What::CatchUp(reply) => Request::CatchUp(reply),
+            })
+            .collect()
+    }
+}
+
+impl Errand {
+    fn send(&mut self, id: u64, link: &mpsc::Sender<Up>) {
+        let up = match &self.what {
+            What::Command(_, command) => Up::Ask {
+                id,
+                command: command.clone(),
+            },
+            What::CatchUp(_) => Up::Now { id },
+        };
+        // A link without room is as good as none: this one waits for the next.
+        self.is_sent |= link.try_send(up).is_ok();
+    }
+
+    fn give_up(self) {
+        let is_unknown = self.is_sent && matches!(self.what, What::Command(..));
+        self.what.fail(match is_unknown {
+            true => Failure::Storage,
+            false => Failure::NoLeader,
+        });
+    }
+}
+
+impl What {
+    fn may_repeat(&self) -> bool {
+        match self {
+            Self::Command(_, command) => command.may_repeat(),
+            Self::CatchUp(_) => true,
+        }
+    }
+
+    fn fail(self, failure: Failure) {
+        match self {
+            Self::Command(asked, _) => asked.reply(Some(failure)),
+            Self::CatchUp(reply) => {
+                let _gone = reply.send(Err(failure));
+            }
+        }
+    }
+}

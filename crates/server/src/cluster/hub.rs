@@ -1,0 +1,226 @@
+//! The leader's end: what is durable goes to all links, and what comes up is carried out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::frame::{Down, Up};
+use super::network::Inbound;
+use super::status::Status;
+use crate::driver::WeakCommands;
+use crate::journal::{
+    Batch, Checkpoints, EachEntry, EachPart, Files, Journal, JournalError, Position, SharedLog,
+};
+
+/// How often a link without batches says how far the log is.
+const COMMITTED_EVERY: Duration = Duration::from_millis(100);
+/// Commands of one link that may be in the loop.
+const CARRIED_OUT_MAX: usize = 4_096;
+
+/// All links of a leader. A follower's has none.
+#[derive(Debug, Default)]
+pub(super) struct Hub(Mutex<Links>);
+
+#[derive(Debug, Default)]
+struct Links {
+    down: Vec<mpsc::Sender<Down>>,
+    committed: Position,
+}
+
+impl Hub {
+    /// How far the log is, by this node's own appends.
+    fn committed(&self) -> Position {
+        self.0.lock().committed
+    }
+
+    /// Says that the log is that far, and sends what was written to every link. A link without room is let go: its
+    /// follower reads the log, and links again.
+    pub(super) fn push(&self, at: Position, batch: impl FnOnce() -> Batch) {
+        let mut links = self.0.lock();
+        links.committed = at;
+        if links.down.is_empty() {
+            return;
+        }
+        let batch = Arc::new(batch());
+        links
+            .down
+            .retain(|link| link.try_send(Down::Batch(batch.clone())).is_ok());
+    }
+
+    /// Begins to send to that link.
+    fn add(&self, link: &mpsc::Sender<Down>) {
+        let mut links = self.0.lock();
+        let committed = Down::Committed(links.committed);
+        if link.try_send(committed).is_ok() {
+            links.down.push(link.clone());
+        }
+    }
+
+    /// Tells a link how far the log is; `false` if it has been let go.
+    fn tell(&self, link: &mpsc::Sender<Down>) -> bool {
+        let links = self.0.lock();
+        links.down.iter().any(|other| other.same_channel(link))
+            && link.try_send(Down::Committed(links.committed)).is_ok()
+    }
+
+    fn remove(&self, link: &mpsc::Sender<Down>) {
+        let mut links = self.0.lock();
+        links.down.retain(|other| !other.same_channel(link));
+    }
+
+    /// Lets all links go.
+    pub(super) fn close(&self) {
+        self.0.lock().down.clear();
+    }
+}
+
+/// Serves the links that come, as long as it is polled.
+pub(super) async fn serve(
+    incoming: &mut mpsc::Receiver<Inbound>,
+    hub: &Arc<Hub>,
+    commands: &WeakCommands,
+    status: &Arc<Status>,
+) {
+    let mut links = JoinSet::new();
+    loop {
+        tokio::select! {
+            inbound = incoming.recv() => match inbound {
+                Some(inbound) => {
+                    let (hub, commands) = (hub.clone(), commands.clone());
+                    links.spawn(serve_one(inbound, hub, commands, status.clone()));
+                }
+                None => break,
+            },
+            Some(_ended) = links.join_next() => {}
+        }
+    }
+    while links.join_next().await.is_some() {}
+    std::future::pending::<()>().await;
+}
+
+/// Serves one link, until it breaks or the loop ends.
+async fn serve_one(inbound: Inbound, hub: Arc<Hub>, commands: WeakCommands, status: Arc<Status>) {
+    let Inbound { down, mut up } = inbound;
+    hub.add(&down);
+    carry_out(&down, &mut up, &hub, &commands, &status).await;
+    hub.remove(&down);
+}
+
+async fn carry_out(
+    down: &mpsc::Sender<Down>,
+    up: &mut mpsc::Receiver<Up>,
+    hub: &Hub,
+    commands: &WeakCommands,
+    status: &Arc<Status>,
+) {
+    let mut tick = tokio::time::interval(COMMITTED_EVERY);
+    let (mut answers, mut places) = (FuturesUnordered::new(), FuturesUnordered::new());
+    loop {
+        let sent = tokio::select! {
+            frame = up.recv(), if answers.len() < CARRIED_OUT_MAX => {
+                match frame {
+                    Some(Up::Ask { id, command }) => {
+                        let Some(commands) = commands.upgrade() else {
+                            return;
+                        };
+                        let answer = commands.ask_any(command);
+                        answers.push(async move { (id, answer.await) });
+                    }
+                    Some(Up::Now { id }) => {
+                        // Looked up first: what is acknowledged after the question needn't be seen.
+                        let (at, status) = (hub.committed(), status.clone());
+                        places.push(async move {
+                            (id, status.leads_for_certain().await.then_some(at))
+                        });
+                    }
+                    None => return,
+                }
+                true
+            }
+            Some((id, answer)) = answers.next() => {
+                // Whatever it did is behind this place, and was pushed before it was answered.
+                let at = hub.committed();
+                down.try_send(Down::Answered { id, answer, at }).is_ok()
+            }
+            Some((id, at)) = places.next() => down.try_send(Down::Now { id, at }).is_ok(),
+            _ = tick.tick() => hub.tell(down),
+        };
+        if !sent {
+            return;
+        }
+    }
+}
+
+/// A journal that tells the hub of every batch.
+#[derive(Debug)]
+pub(super) struct Pushing {
+    pub(super) journal: Box<dyn Journal>,
+    pub(super) hub: Arc<Hub>,
+}
+
+impl Pushing {
+    fn position(&mut self) -> (Position, u64) {
+        let shared = self.journal.shared().expect("a node's log is shared");
+        (shared.position(), shared.term())
+    }
+}
+
+impl Journal for Pushing {
+    fn is_blocking(&self) -> bool {
+        self.journal.is_blocking()
+    }
+
+    fn life(&self) -> u64 {
+        self.journal.life()
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.journal.last_seq()
+    }
+
+    fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, JournalError> {
+        let (before, _) = self.position();
+        let seq = self.journal.append(entries)?;
+        let (after, term) = self.position();
+        if after != before {
+            self.hub.push(after, || Batch {
+                number: after.batch,
+                term,
+                nonce: after.nonce,
+                before: before.nonce,
+                first: before.seq + 1,
+                entries: entries.to_vec(),
+            });
+        }
+        Ok(seq)
+    }
+
+    fn load(&mut self, each: &mut EachPart<'_>) -> Result<u64, JournalError> {
+        self.journal.load(each)
+    }
+
+    fn replay(&mut self, after: u64, each: &mut EachEntry<'_>) -> Result<(), JournalError> {
+        self.journal.replay(after, each)
+    }
+
+    fn checkpoints(&self) -> Box<dyn Checkpoints> {
+        self.journal.checkpoints()
+    }
+
+    fn shared(&mut self) -> Option<&mut dyn SharedLog> {
+        self.journal.shared()
+    }
+
+    fn files(&self) -> Arc<Files> {
+        self.journal.files()
+    }
+
+    fn close(self: Box<Self>) -> Result<(), JournalError> {
+        self.journal.close()
+    }
+}

@@ -1,0 +1,179 @@
+//! What the rest of a server may ask of its node.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::heart::Pulse;
+use crate::clock::Clock;
+use crate::driver::{Commands, Failure};
+use crate::journal::Position;
+
+/// How long a request waits for a leader before it is refused.
+pub const LEADER_WAIT: Duration = Duration::from_secs(5);
+
+/// What a node is at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It applies what another node decides.
+    Follower,
+    /// It decides, in that term.
+    Leader {
+        /// The term.
+        term: u64,
+    },
+}
+
+/// A node's state, shared between its loop and its handlers.
+#[derive(Debug)]
+pub struct Status {
+    /// The node's name.
+    pub node: String,
+    /// Which process of that name.
+    pub run: u64,
+    /// How long a leader's beat may stay unchanged before another node takes the lead.
+    pub lease: Duration,
+    clock: Clock,
+    role: Mutex<Role>,
+    /// What the node has applied.
+    applied: Mutex<Position>,
+    /// How far the log is, as this node has heard.
+    heard: AtomicU64,
+    /// When it last heard from the leader or read the log to its end, by [`Clock::elapsed`], in milliseconds.
+    heard_at: AtomicU64,
+    pulse: watch::Receiver<Pulse>,
+}
+
+impl Status {
+    pub(super) fn new(
+        (node, run, lease): (String, u64, Duration),
+        clock: Clock,
+        applied: Position,
+        pulse: watch::Receiver<Pulse>,
+    ) -> Arc<Self> {
+        let status = Self {
+            node,
+            run,
+            lease,
+            role: Mutex::new(Role::Follower),
+            applied: Mutex::new(applied),
+            heard: AtomicU64::new(applied.batch),
+            heard_at: AtomicU64::new(0),
+            clock,
+            pulse,
+        };
+        Arc::new(status)
+    }
+
+    /// What the node is.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        *self.role.lock()
+    }
+
+    /// What it has applied.
+    #[must_use]
+    pub fn applied(&self) -> Position {
+        *self.applied.lock()
+    }
+
+    /// How many batches it has heard of and not applied.
+    #[must_use]
+    pub fn behind(&self) -> u64 {
+        let heard = self.heard.load(Ordering::Relaxed);
+        heard.saturating_sub(self.applied().batch)
+    }
+
+    /// How long it has heard neither from the leader nor from the log; nothing while it leads.
+    #[must_use]
+    pub fn stale_for(&self) -> Duration {
+        if self.role() != Role::Follower {
+            return Duration::ZERO;
+        }
+        let at = Duration::from_millis(self.heard_at.load(Ordering::Relaxed));
+        self.clock.elapsed().saturating_sub(at)
+    }
+
+    /// The node that leads, and its term, as this one has last seen it.
+    #[must_use]
+    pub fn leader(&self) -> (Option<String>, u64) {
+        let pulse = self.pulse.borrow();
+        (pulse.leading.node.clone(), pulse.leading.term)
+    }
+
+    /// Whether requests should come here: it leads, or it is up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NoLeader`] if it has heard of nothing for the length of the lease.
+    pub fn check(&self) -> Result<(), Failure> {
+        let is_fresh = self.stale_for() <= self.lease;
+        is_fresh.then_some(()).ok_or(Failure::NoLeader)
+    }
+
+    /// Returns once the board shows all that any node had acknowledged before this was called.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NoLeader`] if that can't be told within [`LEADER_WAIT`].
+    pub async fn catch_up(&self, commands: &Commands) -> Result<(), Failure> {
+        if self.role() == Role::Follower {
+            commands.catch_up().await?;
+        }
+        // It may have been promoted meanwhile.
+        if matches!(self.role(), Role::Leader { .. }) && !self.leads_for_certain().await {
+            return Err(Failure::NoLeader);
+        }
+        Ok(())
+    }
+
+    /// Whether no other node can lead: the term was confirmed by a beat that began less than three quarters of the
+    /// lease ago, and another node waits for the whole of it. Waits for the next beat if need be.
+    pub(super) async fn leads_for_certain(&self) -> bool {
+        let certain = async {
+            let mut pulse = self.pulse.clone();
+            loop {
+                let Role::Leader { term } = self.role() else {
+                    return false;
+                };
+                if self.is_confirmed(&pulse.borrow_and_update(), term) {
+                    return true;
+                }
+                if pulse.changed().await.is_err() {
+                    return false;
+                }
+            }
+        };
+        let certain = tokio::time::timeout(LEADER_WAIT, certain).await;
+        certain.unwrap_or(false)
+    }
+
+    fn is_confirmed(&self, pulse: &Pulse, term: u64) -> bool {
+        pulse.confirmed.is_some_and(|(confirmed, begun)| {
+            confirmed == term && self.clock.elapsed().saturating_sub(begun) < self.lease * 3 / 4
+        })
+    }
+
+    /// The machine's time, by which everything here is measured.
+    pub(super) fn now(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    pub(super) fn set_role(&self, role: Role) {
+        *self.role.lock() = role;
+        self.note_heard(self.applied().batch);
+    }
+
+    pub(super) fn set_applied(&self, position: Position) {
+        *self.applied.lock() = position;
+    }
+
+    pub(super) fn note_heard(&self, batch: u64) {
+        self.heard.fetch_max(batch, Ordering::Relaxed);
+        let at = u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard_at.store(at, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,4 @@
+//! Several nodes on one log.
+
+mod nodes;
+mod world;
