@@ -80,6 +80,29 @@ export class Browser {
     await this.#driver.get(`${base}/`);
   }
 
+  /** Opens the first page in one more tab, which is then the one that is driven; gives the name to come back by. */
+  async openTab() {
+    await this.#driver.switchTo().newWindow('tab');
+    await this.#driver.get(`${this.#base}/`);
+    return this.#driver.getWindowHandle();
+  }
+
+  /** The tabs that are open, the oldest first. */
+  tabs() {
+    return this.#driver.getAllWindowHandles();
+  }
+
+  /** Drives another tab. */
+  async turnTo(tab) {
+    await this.#driver.switchTo().window(tab);
+  }
+
+  /** Closes the tab that is driven, and drives another one. */
+  async closeTab(next) {
+    await this.#driver.close();
+    await this.#driver.switchTo().window(next);
+  }
+
   /** Goes to a page of the dashboard, without a reload. */
   async open(hash) {
     await this.run('location.hash = arguments[0]', hash);

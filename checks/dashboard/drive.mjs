@@ -8,6 +8,7 @@ import { Key } from 'selenium-webdriver';
 
 import { Browser } from './browser.mjs';
 import { everybody } from './clients.mjs';
+import { Door } from './door.mjs';
 import { Receiver } from './receiver.mjs';
 import { api, createMany, untilTrue } from './server.mjs';
 
@@ -21,6 +22,7 @@ const filled = createMany(full, 10_000, () => ({ kind: 'many', simulate: { durat
 // Where that fails while something else is waited for, it is said when it is waited for itself.
 filled.catch(() => {});
 const receiver = await Receiver.start();
+const door = await Door.start(base);
 const browsers = [];
 let browser;
 
@@ -32,10 +34,16 @@ try {
   await changeErrorChance();
   await retryDelivery();
   await lookAtReport();
+  await searchAndSort();
+  await readShortcuts();
+  await openVendorsJob();
+  await leaveBrokenEndpointAlone();
+  await openNineTabs(await another(base));
   await furnish();
   await Promise.all([takePictures(browser), checkAccessibility(await another(base)), filled.then(async () => scrollTenThousand(await another(full)))]);
   for (const one of browsers) await one.assertQuiet();
   step('no error in the console, and no other host was asked for anything');
+  await loseTheServer(await another(door.url));
   await enterKeyAndMoveClock();
 } catch (error) {
   for (const [n, one] of browsers.entries()) await one.picture(`failure-${n}`).catch(() => {});
@@ -44,6 +52,7 @@ try {
 } finally {
   await Promise.all(browsers.map((one) => one.stop()));
   await receiver.stop();
+  await door.stop();
 }
 
 /** One more browser, at that server's first page. */
@@ -162,13 +171,144 @@ async function retryDelivery() {
   step('a delivery was retried by keyboard and arrived under the same id');
 }
 
+/** Jobs are found by metadata, by the end of an id and by age, and sorted by a press on a column's head. */
+async function searchAndSort() {
+  const make = (user, seconds) =>
+    api(base, 'POST', '/v1/jobs', { kind: 'search', metadata: { user, team: 'red' }, simulate: { duration: { fixed: seconds } } });
+  const [first, second] = [await make('4217', 3600), await make('4218', 7200)];
+  const rows = () => browser.run('return [...document.querySelectorAll(".grid-row")].map((row) => row.id.slice(4))');
+  const find = async (text, ids) => {
+    await browser.open(`#/?${new URLSearchParams({ text })}`);
+    await untilTrue(`“${text}” finds what it should`, async () => (await rows()).join() === ids.join());
+  };
+  await find('user=4217', [first.id]);
+  await find('team=red', [second.id, first.id]);
+  await find(second.id.slice(-10), [second.id]);
+  await find('no=such', []);
+  await browser.see('No matching jobs');
+  await find('team=red', [second.id, first.id]);
+  await browser.tabTo((element) => element.tag === 'BUTTON' && element.text.startsWith('Created'));
+  await browser.press(Key.ENTER);
+  await untilTrue('the oldest is first', async () => (await rows()).join() === [first.id, second.id].join());
+  await browser.until('the head says so', '[role=columnheader][aria-sort=ascending]');
+  await browser.open('#/?since=5m&text=team%3Dred');
+  await untilTrue('what is young is found by age', async () => (await rows()).length === 2);
+  await browser.open('#/');
+  step('jobs were found by metadata, id and age, and sorted by keyboard');
+}
+
+async function readShortcuts() {
+  await browser.open('#/');
+  await browser.tabTo((element) => element.role === 'grid');
+  await browser.type('?');
+  await browser.see('Cancel the job');
+  await browser.assertAccessible('the shortcuts');
+  await browser.press(Key.ESCAPE);
+  await browser.type('/');
+  await browser.until('the field of the search has the focus', 'input[type=search]:focus');
+  step('the shortcuts were shown by one of them');
+}
+
+/** A job that came in by a vendor's interface says so, and shows the vendor's requests. */
+async function openVendorsJob() {
+  const headers = { authorization: 'Bearer any', 'content-type': 'application/json' };
+  const body = JSON.stringify({ version: '0'.repeat(64), input: { prompt: 'a cat' } });
+  const at = `${base}/dialects/replicate/v1/predictions`;
+  const made = await (await fetch(at, { method: 'POST', headers, body })).json();
+  await fetch(`${at}/${made.id}`, { headers });
+  const { jobs } = await api(base, 'GET', '/v1/jobs?limit=1');
+  assert.equal(jobs[0].metadata.dialect, 'replicate');
+  await browser.open(`#/jobs/${jobs[0].id}`);
+  await browser.tabTo((element) => element.tag === 'SUMMARY' && element.text === 'Every request as it came');
+  await browser.press(Key.ENTER);
+  await browser.see(`GET /dialects/replicate/v1/predictions/${made.id}`);
+  step('a job of a vendor’s interface names it and shows its requests');
+}
+
+/** An endpoint that fails again and again is left alone, and its deliveries say what they wait for. */
+async function leaveBrokenEndpointAlone() {
+  receiver.answer = 503;
+  const [{ id }] = (await api(base, 'GET', '/v1/webhooks')).webhooks;
+  const breaker = async () => (await api(base, 'GET', `/v1/webhooks/${id}`)).breaker.state;
+  for (let n = 0; (await breaker()) !== 'open' && n < 40; n += 1) {
+    await api(base, 'POST', `/v1/webhooks/${id}/test`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.equal(await breaker(), 'open');
+  await api(base, 'POST', '/v1/jobs', { simulate: { duration: { fixed: '50ms' }, outcome: { error_chance: 0 } } });
+  await browser.open(`#/webhooks/${id}`);
+  await browser.see('circuit breaker open');
+  await browser.see('waiting for the endpoint');
+  await pictureOf(browser, 'breaker');
+  receiver.answer = 200;
+  step('an endpoint that fails is left alone, and what waits for it says so');
+}
+
+/** Nine tabs share one stream; when the one that holds it closes, another one takes over and nothing is missed. */
+async function openNineTabs(browser) {
+  for (let n = 1; n < 9; n += 1) {
+    await browser.openTab();
+    await browser.until(`tab ${n + 1} is live`, '.connection.open');
+  }
+  const streams = async () => {
+    const text = await (await fetch(`${base}/metrics`)).text();
+    return Number(text.match(/^abide_event_streams (\d+)/m)[1]);
+  };
+  // One for these tabs, one for the browser that drives the other steps.
+  await untilTrue('nine tabs hold one stream', async () => (await streams()) === 2);
+  const tabs = await browser.tabs();
+  await browser.turnTo(tabs[0]);
+  await browser.closeTab(tabs[8]);
+  await untilTrue('another tab holds it', async () => (await streams()) === 2);
+  const { id } = await api(base, 'POST', '/v1/jobs', { kind: 'tabs', simulate: { duration: { fixed: '1s' }, outcome: { error_chance: 0 } } });
+  for (const tab of tabs.slice(1)) {
+    await browser.turnTo(tab);
+    await browser.until('every tab sees a new job end', `[id="row-${id}"] .badge.completed`);
+  }
+  step('nine tabs held one stream, and went on when its holder closed');
+}
+
+/** The server dies while each page is open, and comes back: the page says so, and then shows what happened meanwhile. */
+async function loseTheServer(browser) {
+  await browser.until('the page is live', '.connection.open');
+  const { id } = await api(base, 'POST', '/v1/jobs', { kind: 'lost', simulate: { duration: { fixed: '1h' } } });
+  const endpoint = (await api(base, 'GET', '/v1/webhooks')).webhooks[0].id;
+  const lose = async (hash) => {
+    door.shut();
+    await browser.open(hash);
+    await browser.see('The server can’t be reached');
+  };
+  const find = async (hash, selector) => {
+    door.open();
+    await browser.until(`${hash} heals`, '.connection.open');
+    await browser.until(`${hash} heals`, selector);
+    await untilTrue(`${hash} complains no more`, async () => !(await browser.run('return document.body.innerText.includes("can’t be reached")')));
+  };
+  await browser.until('the job is in the list', `[id="row-${id}"]`);
+  await lose('#/');
+  await pictureOf(browser, 'lost');
+  await api(base, 'POST', `/v1/jobs/${id}/cancel`);
+  await find('#/', `[id="row-${id}"] .badge.canceled`);
+  const { id: unknown } = await (async () => (door.shut(), api(base, 'POST', '/v1/jobs', { kind: 'unseen', simulate: { duration: { fixed: '1h' } } })))();
+  for (const [hash, selector] of [
+    [`#/jobs/${unknown}`, '.timeline svg'],
+    ['#/report', '.scatter svg'],
+    [`#/webhooks/${endpoint}`, '.delivery'],
+    ['#/simulator', '#error-chance'],
+  ]) {
+    await lose(hash);
+    await find(hash, selector);
+  }
+  step('the server was lost and came back, and every page healed');
+}
+
 /** Another server wants a key and has a clock that stands still. The key is kept by the tab alone. */
 async function enterKeyAndMoveClock() {
   await browser.visit(keyed);
   await browser.see('This server wants a key');
   await browser.type('not-this-one');
   await browser.press(Key.ENTER);
-  await browser.until('it is asked for again', '#api-key');
+  await browser.see('The server doesn’t know this key');
   await browser.tabTo((element) => element.id === 'api-key');
   await browser.selectAll();
   await browser.type(API_KEY);
@@ -176,6 +316,8 @@ async function enterKeyAndMoveClock() {
   await browser.until('the page is live', '.connection.open');
   const kept = await browser.run('return [Object.values(sessionStorage), Object.values(localStorage), document.cookie]');
   assert.deepEqual(kept, [[API_KEY], [], '']);
+  await browser.see('No jobs yet');
+  await pictureOf(browser, 'empty');
   const { id } = await api(keyed, 'POST', '/v1/jobs', { simulate: { duration: { fixed: '50s' }, outcome: { error_chance: 0 } } }, { key: API_KEY });
   await browser.until('a job of this key is shown', `[id="row-${id}"] .badge.running, [id="row-${id}"] .badge.pending`);
   if ((await api(keyed, 'GET', '/v1/clock', undefined, { key: API_KEY })) === null) return step('a key was asked for, and kept by the tab alone; this server’s clock can’t be moved');
@@ -211,11 +353,13 @@ async function furnish() {
 async function takePictures(browser) {
   const { jobs } = await api(base, 'GET', '/v1/jobs?limit=1000');
   const watched = jobs.find((job) => job.kind === 'dubbing' && job.done);
-  const pages = { jobs: '#/', job: `#/jobs/${watched.id}`, report: '#/report', webhooks: '#/webhooks', simulator: '#/simulator' };
+  const failed = jobs.find((job) => job.outcome === 'failed');
+  const pages = { jobs: '#/', job: `#/jobs/${watched.id}`, failed: `#/jobs/${failed.id}`, report: '#/report', webhooks: '#/webhooks', simulator: '#/simulator' };
   for (const [width, height, scheme] of [
     [390, 844, 'light'],
     [390, 844, 'dark'],
-    [1024, 768, 'light'],
+    [768, 1024, 'light'],
+    [768, 1024, 'dark'],
     [1600, 1000, 'light'],
     [1600, 1000, 'dark'],
   ]) {
@@ -229,6 +373,18 @@ async function takePictures(browser) {
     }
   }
   step('pictures were taken of every page, at three widths, light and dark');
+}
+
+/** A state that passes, on a phone and on a wide screen. */
+async function pictureOf(browser, name) {
+  for (const [width, height, scheme] of [
+    [390, 844, 'dark'],
+    [1600, 1000, 'light'],
+  ]) {
+    await browser.show(width, height, scheme);
+    await browser.settle();
+    await browser.picture(`dashboard-${name}-${width}-${scheme}`);
+  }
 }
 
 async function checkAccessibility(browser) {
@@ -259,6 +415,8 @@ async function scrollTenThousand(browser) {
   await browser.show(1280, 900, 'light');
   await untilTrue('all are listed', async () => Number(await browser.run('return document.querySelector("[role=grid]")?.getAttribute("aria-rowcount")')) > 10_000, 60_000);
   await browser.settle();
+  await pictureOf(browser, 'full');
+  await browser.show(1280, 900, 'light');
   const { frames, each, rows, end } = await browser.scroll(3000);
   step(`10,000 jobs: ${rows} rows in the document, ${frames} frames while scrolling, ${each.toFixed(1)} ms of work for each`);
   assert.ok(rows < 100, `${rows} rows are in the document`);

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 const assets = process.env.ASSETS;
 const { Parser } = await import(`${assets}/js/parser.js`);
 const { lanesOf, scaleOf, stretchesOf, summaryOf, ticksOf } = await import(`${assets}/js/pages/looks.js`);
+const { matcher, sorted } = await import(`${assets}/js/find.js`);
 const { amount, shortId, span } = await import(`${assets}/js/format.js`);
 
 const STREAM = ': hello\r\nretry: 500\r\n\r\nid: 1\nevent: job.created\ndata: {"a":\ndata: 1}\n\ndata: plain\rid: 2\r\revent: lost\n\n';
@@ -104,4 +105,38 @@ test('numbers are written for people', () => {
     [shortId('job_1'), 'job_1'],
   ];
   for (const [is, must] of table) assert.equal(is, must);
+});
+
+test('a job is found by the ends of its id, its metadata, its kind and its age', () => {
+  const job = {
+    id: 'job_01a22065ca3b7d44b000cac756ddb00c',
+    kind: 'dub',
+    status: 'running',
+    metadata: { User: '42', note: 'a=b' },
+    created_at: at(0),
+  };
+  const now = Date.parse(at(600_000));
+  for (const [filter, expected] of [
+    [{}, true],
+    [{ text: 'user=42' }, true],
+    [{ text: 'user=4' }, true],
+    [{ text: 'user=2' }, false],
+    [{ text: 'note=a=b' }, true],
+    [{ text: '42' }, true],
+    [{ text: 'c756ddb00c' }, true],
+    [{ text: '01A22065' }, true],
+    [{ text: '00c' }, false],
+    [{ kind: 'dub', status: 'running', since: '1h' }, true],
+    [{ since: '5m' }, false],
+    [{ kind: 'sub' }, false],
+  ]) {
+    assert.equal(matcher(filter, now)(job), expected, JSON.stringify(filter));
+  }
+});
+
+test('jobs are sorted by what they have, and those without it come last', () => {
+  const job = (id, percent, p50) => ({ id, created_at: at(0), progress: { percent }, remaining_ms: p50 && { p50 }, done: false });
+  const jobs = [job('c', 10, 500), job('b', 90, null), job('a', 50, 100)];
+  const ids = (order) => sorted(jobs, order, Date.parse(at(1))).map(({ id }) => id).join('');
+  assert.deepEqual(['', 'created', '-progress', 'progress', 'left', 'nonsense'].map(ids), ['cba', 'abc', 'bac', 'cab', 'acb', 'cba']);
 });

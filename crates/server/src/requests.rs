@@ -50,17 +50,15 @@ struct Log {
 }
 
 impl Asked {
-    /// Whether it is about that job: the id is a part of its target, or of what it made.
+    /// Whether it is about the job that has one of these ids: a part of its target ends with one, or of the address
+    /// of what it made.
     #[must_use]
-    pub fn is_about(&self, job: &str) -> bool {
-        let in_target = || {
-            self.target
-                .split(['/', '?', '&', '='])
-                .any(|part| part == job)
-        };
+    pub fn is_about(&self, ids: &[String]) -> bool {
+        let is_named = |part: &str| ids.iter().any(|id| part.ends_with(id.as_str()));
+        let in_target = || self.target.split(['/', '?', '&', '=']).any(is_named);
         let in_location = || {
             let location = self.location.as_ref().and_then(|value| value.to_str().ok());
-            location.is_some_and(|location| location.rsplit('/').next() == Some(job))
+            location.is_some_and(is_named)
         };
         in_target() || in_location()
     }
@@ -173,7 +171,7 @@ mod tests {
         ] {
             let mut asked = asked(target);
             asked.location = location.map(HeaderValue::from_static);
-            assert_eq!(asked.is_about("job_1"), expected, "{target}");
+            assert_eq!(asked.is_about(&["job_1".to_owned()]), expected, "{target}");
         }
     }
 }

@@ -26,6 +26,7 @@ mod form;
 mod fresh;
 pub mod gate;
 mod hold;
+mod id;
 mod instant;
 mod jobs;
 mod json;

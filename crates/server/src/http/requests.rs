@@ -8,6 +8,7 @@ use super::answer::Outcome;
 use super::call::Call;
 use super::door::Door;
 use super::error::ApiError;
+use super::id::spellings;
 use super::json;
 use super::paging;
 use super::route::{Response, Row};
@@ -33,7 +34,8 @@ pub(super) const ROUTES: &[Row] = &[Row::get("/v1/requests", read)
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 struct Wanted {
-    /// Only requests about that job: its id is in the path or the query, or the request made it.
+    /// Only requests about that job: its id, in our form or a vendor's, is in the path or the query, or the request
+    /// made it.
     job: Option<String>,
     /// Only requests of clients whose name contains this text: the program in `User-Agent`, or the address.
     client: Option<String>,
@@ -103,10 +105,11 @@ impl From<Asked> for RequestShown {
 fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let wanted: Wanted = call.query()?;
     let limit = paging::limit(Some(wanted.limit), wanted.limit)?;
+    let ids = wanted.job.as_deref().map(spellings);
     let found = state.requests.after(wanted.after, limit, |asked| {
-        let is_about = |job: &String| asked.is_about(job);
+        let is_about = |ids: &Vec<String>| asked.is_about(ids);
         let is_by = |client: &String| asked.client.to_string().contains(client.as_str());
-        wanted.job.as_ref().is_none_or(is_about) && wanted.client.as_ref().is_none_or(is_by)
+        ids.as_ref().is_none_or(is_about) && wanted.client.as_ref().is_none_or(is_by)
     });
     let shown = Requests {
         last: found.last().map_or(wanted.after, |asked| asked.n),

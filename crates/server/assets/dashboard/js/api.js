@@ -4,13 +4,15 @@ import { Cell } from './cell.js';
 import { byTab } from './kept.js';
 
 /** The interface lies beside the page, so that a proxy may serve both under a prefix. */
-const BASE = new URL('.', document.baseURI);
+export const base = new URL('.', document.baseURI);
 const KEY = 'abide.api-key';
 
+/** The key that requests are sent with; `null` for none. It is kept by the tab alone and is gone when the tab closes. */
+export const keyInUse = () => byTab.get(KEY);
 /** Whether the server has asked for a key that it knows. */
 export const keyWanted = new Cell(false);
-/** Whether there is a key. The key itself is kept by the tab alone and is gone when the tab closes. */
-export const keyHeld = new Cell(byTab.get(KEY) !== null);
+/** Whether there is a key. */
+export const keyHeld = new Cell(keyInUse() !== null);
 
 /** Takes a key, or forgets it. */
 export function setKey(key) {
@@ -33,12 +35,12 @@ export class Problem extends Error {
 /** Sends a request and gives the response, whatever its status. */
 export async function request(path, { method = 'GET', body, headers = {}, signal } = {}) {
   const out = new Headers(headers);
-  const key = byTab.get(KEY);
-  if (key) out.set('authorization', `Bearer ${key}`);
+  const key = keyInUse();
+  if (key && !out.has('authorization')) out.set('authorization', `Bearer ${key}`);
   if (body !== undefined) out.set('content-type', 'application/json');
   let response;
   try {
-    response = await fetch(new URL(path.replace(/^\//, ''), BASE), {
+    response = await fetch(new URL(path.replace(/^\//, ''), base), {
       method,
       headers: out,
       body: body === undefined ? undefined : JSON.stringify(body),
@@ -103,7 +105,7 @@ async function read(response) {
 function nextLink(link) {
   const found = link?.match(/<([^>]*)>\s*;[^,]*rel="?next"?/);
   if (!found) return null;
-  const url = new URL(found[1], BASE);
+  const url = new URL(found[1], base);
   // Another host is never contacted, whatever the answer says.
-  return url.origin === BASE.origin ? `${url.pathname.slice(BASE.pathname.length)}${url.search}` : null;
+  return url.origin === base.origin ? `${url.pathname.slice(base.pathname.length)}${url.search}` : null;
 }

@@ -2,6 +2,7 @@
 
 import { call, optional } from './api.js';
 import { Cell, useCell } from './cell.js';
+import { lostAt } from './feed.js';
 import { useEffect, useReducer } from './html.js';
 
 /** How often a running clock is compared again. */
@@ -10,10 +11,11 @@ const SYNC_EVERY = 60_000;
 /** `{sort, speed, now, at}`: at our `at` (by `performance.now()`) it was the server's `now`. `known` once it was asked. */
 export const clock = new Cell({ sort: 'real', speed: 1, now: Date.now(), at: performance.now(), known: false });
 
-/** The server's time now, in milliseconds since the epoch. */
+/** The server's time now, in milliseconds since the epoch. It stands still while the server can't be reached, as all does that is shown. */
 export function serverNow() {
   const { sort, speed, now, at } = clock.value;
-  return sort === 'manual' ? now : now + (performance.now() - at) * speed;
+  const here = lostAt.value ?? performance.now();
+  return sort === 'manual' ? now : now + (here - at) * speed;
 }
 
 /** Asks the server what time it is. A server that doesn't say keeps ours. */

@@ -6,7 +6,7 @@
 import { pages, Problem } from './api.js';
 import { Cell } from './cell.js';
 import { clockIsAtLeast, serverNow, syncClock } from './clock.js';
-import { follow } from './sse.js';
+import { feed } from './feed.js';
 
 /** The most jobs that are kept; of more, the newest. */
 export const JOBS_MAX = 20_000;
@@ -27,8 +27,6 @@ const listeners = new Set();
 
 /** What is drawn: `{list, byStatus, byKind}`. A new object after every change. */
 export const board = new Cell({ list: [], byStatus: {}, byKind: new Map() });
-/** How the feed is: `connecting`, `open`, `waiting`, `refused`. */
-export const connection = new Cell('connecting');
 /** Whether the list has been read, is being read, or couldn't be: `loading`, `ready`, or a `Problem`. */
 export const loading = new Cell('loading');
 
@@ -41,14 +39,12 @@ export function start() {
   fresh = [];
   draw();
   loading.value = 'loading';
-  stop = follow('v1/events', {
+  stop = feed('v1/events', {
     onEvent: hear,
-    onState: (state, isResumed) => {
-      connection.value = state;
-      if (state !== 'open') return;
+    onOpen: (isGap) => {
       syncClock();
       // A feed that goes on from an event misses nothing, or says `reset`. One that begins needs the list.
-      if (!isResumed) list();
+      if (isGap || loading.value !== 'ready') list();
     },
   });
 }

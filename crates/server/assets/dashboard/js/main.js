@@ -1,18 +1,19 @@
 // The frame: bar, navigation, and the page that the address names.
 
-import { keyHeld, keyWanted, setKey } from './api.js';
+import { keyHeld, keyWanted, request, setKey } from './api.js';
 import { Cell, useCell } from './cell.js';
 import { advance, clock, keepInStep, useNow } from './clock.js';
+import { connection, lostAt } from './feed.js';
 import { span, time } from './format.js';
 import { html, render, useEffect, useState } from './html.js';
-import { connection, start } from './jobs.js';
+import { start } from './jobs.js';
 import { byBrowser } from './kept.js';
 import { JobPage } from './pages/job.js';
 import { JobsPage } from './pages/jobs.js';
 import { ReportPage } from './pages/report.js';
 import { SimulatorPage } from './pages/simulator.js';
 import { WebhooksPage } from './pages/webhooks.js';
-import { place } from './router.js';
+import { go, place } from './router.js';
 import { Dialog } from './ui/dialog.js';
 import { Icon } from './ui/icon.js';
 import { Toasts, say, toast, toastProblem } from './ui/toast.js';
@@ -28,11 +29,26 @@ const PAGES = [
 const THEMES = ['auto', 'light', 'dark'];
 const theme = new Cell(byBrowser.get('abide.theme') ?? 'auto');
 const isKeyDialogOpen = new Cell(false);
+const isHelpOpen = new Cell(false);
+
+const SHORTCUTS = [
+  ['/', 'Search the jobs'],
+  ['↑ ↓ Page Up Page Down Home End', 'Move in the list of jobs, once Tab has brought you there'],
+  ['Enter', 'Open the job'],
+  ['Delete', 'Cancel the job'],
+  ['Escape', 'Close a dialog'],
+  ['?', 'Show these shortcuts'],
+];
 
 function App() {
   const { path } = useCell(place);
   const isKeyWanted = useCell(keyWanted);
   const isKeyAsked = useCell(isKeyDialogOpen);
+  const isHelpShown = useCell(isHelpOpen);
+  useEffect(() => {
+    addEventListener('keydown', shortcut);
+    return () => removeEventListener('keydown', shortcut);
+  }, []);
   const [section = '', id = null] = path;
   const current = section === 'jobs' ? '' : section;
 
@@ -70,10 +86,16 @@ function App() {
         </ul>
       </nav>
       <main id="main" tabindex="-1">
+        <${Lost} />
         <${Page} section=${section} id=${id} />
+        <footer class="foot small">
+          <a href="docs/">API reference</a><a href="openapi.json">OpenAPI</a>
+          <button type="button" onClick=${() => (isHelpOpen.value = true)}>Keyboard shortcuts</button>
+        </footer>
       </main>
     </div>
     <${Toasts} />
+    ${isHelpShown && html`<${HelpDialog} />`}
     ${(isKeyAsked || isKeyWanted) && html`<${KeyDialog} isWanted=${isKeyWanted} />`}
   `;
 }
@@ -85,6 +107,17 @@ function Page({ section, id }) {
   if (section === 'webhooks') return html`<${WebhooksPage} id=${id} />`;
   if (section === 'simulator') return html`<${SimulatorPage} />`;
   return html`<div class="empty"><h1>There is no such page</h1><a href="#/">To the jobs</a></div>`;
+}
+
+/** Says that what is shown is old. */
+function Lost() {
+  const at = useCell(lostAt);
+  if (at === null) return null;
+  return html`
+    <p class="notice lost" role="alert">
+      The server can’t be reached since ${time(performance.timeOrigin + at)}. This is how things stood then; the page goes on by itself.
+    </p>
+  `;
 }
 
 function Connection() {
@@ -156,16 +189,23 @@ function KeyDialog({ isWanted }) {
     isKeyDialogOpen.value = false;
     keyWanted.value = false;
   };
-  function take(event, text) {
-    event.preventDefault();
-    setKey(text.trim());
+  const [take, isBusy, problem] = useTask(async (text) => {
+    // A key that the server doesn't know is refused here, where it can be mended.
+    if (text && (await request('v1/jobs?limit=1', { headers: { authorization: `Bearer ${text}` } })).status === 401) {
+      throw new Error('The server doesn’t know this key.');
+    }
+    setKey(text);
     close();
     start();
     toast(text ? 'The key is used until this tab closes.' : 'The key is forgotten.');
+  });
+  function submit(event) {
+    event.preventDefault();
+    take(key.trim());
   }
   return html`
     <${Dialog} title="API key" onClose=${close}>
-      <form class="stack" onSubmit=${(event) => take(event, key)}>
+      <form class="stack" onSubmit=${submit}>
         <p>
           ${isWanted
             ? 'This server wants a key, and didn’t get one that it knows.'
@@ -187,13 +227,36 @@ function KeyDialog({ isWanted }) {
             onInput=${(event) => setText(event.target.value)}
           />
         </div>
+        ${problem && html`<p class="problem" role="alert">${problem.message}</p>`}
         <footer>
-          ${isHeld && html`<button type="button" onClick=${(event) => take(event, '')}>Forget the key</button>`}
-          <button class="primary">Use this key</button>
+          ${isHeld && html`<button type="button" onClick=${() => take('')}>Forget the key</button>`}
+          <button class="primary" disabled=${isBusy}>Use this key</button>
         </footer>
       </form>
     <//>
   `;
+}
+
+function HelpDialog() {
+  return html`
+    <${Dialog} title="Keyboard shortcuts" onClose=${() => (isHelpOpen.value = false)}>
+      <dl class="facts">
+        ${SHORTCUTS.map(([keys, text]) => html`<div key=${keys}><dt><kbd>${keys}</kbd></dt><dd>${text}</dd></div>`)}
+      </dl>
+    <//>
+  `;
+}
+
+function shortcut(event) {
+  if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest?.('input, textarea, select, dialog')) return;
+  if (event.key === '?') {
+    isHelpOpen.value = true;
+  } else if (event.key === '/') {
+    event.preventDefault();
+    if (place.value.path.length > 0) go('');
+    // The page of jobs is drawn a moment later if another one was seen.
+    setTimeout(() => document.querySelector('input[type=search]')?.focus(), 50);
+  }
 }
 
 function skip(event) {

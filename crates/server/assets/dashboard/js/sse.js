@@ -6,9 +6,7 @@ import { Parser } from './parser.js';
 /** The server sends a comment every 15 s; a stream that is silent for three of them is dead. */
 const SILENCE_MAX = 45_000;
 const BACKOFF_MIN = 500;
-const BACKOFF_MAX = 15_000;
-/** A page that nobody looks at gives its connection back after so long: a browser has six per host. */
-const HIDDEN_MAX = 60_000;
+const BACKOFF_MAX = 5_000;
 
 /**
  * Follows a stream until it is told to stop: resumes after a cut, with growing pauses where the server can't be reached.
@@ -42,7 +40,6 @@ export function follow(path, { lastId = null, onEvent, onState = () => {} }) {
     const stop = () => connection.abort();
     stopped.signal.addEventListener('abort', stop);
     let dog = setTimeout(stop, SILENCE_MAX);
-    const hidden = watchHidden(stop);
     try {
       const headers = { accept: 'text/event-stream' };
       if (lastId !== null) headers['last-event-id'] = lastId;
@@ -65,7 +62,6 @@ export function follow(path, { lastId = null, onEvent, onState = () => {} }) {
       }
     } finally {
       clearTimeout(dog);
-      hidden();
       stopped.signal.removeEventListener('abort', stop);
       connection.abort();
     }
@@ -88,26 +84,11 @@ export function follow(path, { lastId = null, onEvent, onState = () => {} }) {
       if (stopped.signal.aborted) return;
       onState('waiting');
       if (performance.now() - began > 10_000) pause = BACKOFF_MIN;
-      if (document.hidden) await sleep(2 ** 30);
-      else await sleep(pause * (0.5 + Math.random()));
+      await sleep(pause * (0.5 + Math.random()));
       pause = Math.min(pause * 2, BACKOFF_MAX);
     }
   }
 
   run();
   return () => stopped.abort();
-}
-
-function watchHidden(stop) {
-  let timer = 0;
-  const look = () => {
-    clearTimeout(timer);
-    if (document.hidden) timer = setTimeout(stop, HIDDEN_MAX);
-  };
-  look();
-  document.addEventListener('visibilitychange', look);
-  return () => {
-    clearTimeout(timer);
-    document.removeEventListener('visibilitychange', look);
-  };
 }

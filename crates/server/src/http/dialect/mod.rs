@@ -30,7 +30,6 @@ mod files;
 mod google;
 mod heygen;
 mod hook;
-mod id;
 mod job;
 mod list;
 mod luma;
@@ -44,6 +43,7 @@ mod vendor;
 mod xai;
 
 use super::door::Words;
+use super::id;
 use super::route::Row;
 use crate::telling::{Telling, Told};
 

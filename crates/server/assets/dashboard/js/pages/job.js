@@ -14,6 +14,7 @@ import { Badge } from '../ui/badge.js';
 import { Copy } from '../ui/copy.js';
 import { Icon } from '../ui/icon.js';
 import { Json } from '../ui/json.js';
+import { Sure } from '../ui/sure.js';
 import { say, toast, toastProblem } from '../ui/toast.js';
 import { useData, usePage, useTask } from '../ui/use.js';
 import { CancelButton } from './cancel.js';
@@ -24,6 +25,7 @@ import { Legend, Timeline } from './timeline.js';
 
 const LOOK_EVERY = 3000;
 const LOOKS_SHOWN = 100;
+const REQUESTS_READ = 1000;
 
 /** What this server has turned out not to have isn't asked for again. */
 const lacks = new Set();
@@ -32,13 +34,15 @@ export function JobPage({ id }) {
   const heading = usePage(shortId(id));
   useCell(board);
   const job = jobOf(id);
-  const missing = useMissing(id, job);
+  // Read where the feed and the list haven't brought it.
+  const { problem: missing } = useData(() => (job === null ? read(id) : null), [id, job === null]);
   const path = `v1/jobs/${encodeURIComponent(id)}`;
   const isOpen = job !== null && !job.done;
   const now = useNow(isOpen, 500);
 
   const log = useData(() => readLooks(id), [id, job !== null], isOpen ? LOOK_EVERY : 0);
   const told = useData(async () => (await unlessLacking('deliveries', id))?.deliveries ?? null, [id, job !== null], isOpen ? LOOK_EVERY * 2 : 0);
+  const endpoints = useData(async () => (await optional('v1/webhooks?limit=100'))?.webhooks ?? [], [id, told.data?.length > 0], isOpen ? LOOK_EVERY * 2 : 0);
   const changes = useHistory(path, job, log.data?.changes ?? null);
   // The looks that saw the end come just after it, so read them once more.
   useEffect(() => {
@@ -94,6 +98,7 @@ export function JobPage({ id }) {
           now=${now}
         />
         <${LookTable} log=${log} lanes=${lanes} created=${Date.parse(job.created_at)} />
+        <${Requests} job=${job} />
       </section>
       <div class="columns">
         <${Facts} job=${job} now=${now} />
@@ -103,34 +108,12 @@ export function JobPage({ id }) {
       html`
         <section class="panel" aria-labelledby="told">
           <header><h2 id="told">Webhooks</h2></header>
-          <${DeliveryTable} deliveries=${told.data} now=${now} onRetried=${told.reload} />
+          <${DeliveryTable} deliveries=${told.data} endpoints=${endpoints.data} names="endpoint" now=${now} onRetried=${told.reload} />
         </section>
       `}
       <${Contents} job=${job} />
     </div>
   `;
-}
-
-/** Reads the job where the feed and the list haven't brought it; gives why it can't be had. */
-function useMissing(id, job) {
-  const [problem, setProblem] = useState(null);
-  const isKnown = job !== null;
-  useEffect(() => {
-    if (isKnown) return undefined;
-    let isOver = false;
-    const read = async () => {
-      try {
-        const page = await call(`v1/jobs?ids=${encodeURIComponent(id)}`).catch(() => null);
-        const listed = page?.jobs?.find((one) => one.id === id);
-        put(listed ?? (await call(`v1/jobs/${encodeURIComponent(id)}`)));
-      } catch (caught) {
-        if (!isOver) setProblem(caught);
-      }
-    };
-    read();
-    return () => (isOver = true);
-  }, [id, isKnown]);
-  return problem;
 }
 
 function Missing({ problem }) {
@@ -141,6 +124,11 @@ function Missing({ problem }) {
         ? 'The server knows no job of this id, or it belongs to another key.'
         : problem.message;
   return html`<div class="empty"><p>${text}</p><a href="#/">All jobs</a></div>`;
+}
+
+async function read(id) {
+  const page = await call(`v1/jobs?ids=${encodeURIComponent(id)}`).catch(() => null);
+  put(page?.jobs?.find((one) => one.id === id) ?? (await call(`v1/jobs/${encodeURIComponent(id)}`)));
 }
 
 async function unlessLacking(what, id) {
@@ -168,13 +156,13 @@ function Figures({ job, lanes, hasLog, now }) {
   const left = job.remaining_ms;
   return html`
     <dl class="figures">
-      <div><dt>${job.done ? 'Took' : 'Has taken'}</dt><dd>${span(job.done ? took : Math.floor(took / 1000) * 1000)}</dd></div>
+      <div><dt>${job.done ? 'Took' : 'Running for'}</dt><dd>${span(job.done ? took : Math.floor(took / 1000) * 1000)}</dd></div>
       ${!job.done && left && html`<div><dt>Left, as learned</dt><dd>${span(left.p50)}<small>${span(left.p10)} to ${span(left.p90)}</small></dd></div>`}
       ${hasLog &&
       html`
-        <div><dt>Looks</dt><dd>${count(looks)}</dd></div>
-        <div class=${wasted > 0 ? 'warn' : ''}><dt>For nothing</dt><dd>${count(wasted)}</dd></div>
-        ${job.done && html`<div class=${late > 100 ? 'warn' : ''}><dt>End first seen after</dt><dd>${late === null ? 'not yet' : span(late)}</dd></div>`}
+        <div><dt>Requests</dt><dd>${count(looks)}</dd></div>
+        <div class=${wasted > 0 ? 'warn' : ''}><dt>Wasted</dt><dd>${count(wasted)}</dd></div>
+        ${job.done && html`<div class=${late > 100 ? 'warn' : ''}><dt>Detection delay</dt><dd>${late === null ? 'not yet' : span(late)}</dd></div>`}
       `}
     </dl>
   `;
@@ -182,14 +170,14 @@ function Figures({ job, lanes, hasLog, now }) {
 
 function LookTable({ log, lanes, created }) {
   if (log.data === undefined) return null;
-  if (log.data.looks === null) return html`<p class="small soft">This server keeps no log of looks.</p>`;
+  if (log.data.looks === null) return html`<p class="small soft">This server keeps no log of reads.</p>`;
   const looks = lanes.flatMap((lane) => lane.looks).sort((a, b) => b.at - a.at);
-  if (looks.length === 0) return html`<p class="small soft">Nobody has looked at this job. This page doesn’t count: it reads the log.</p>`;
+  if (looks.length === 0) return html`<p class="small soft">No client has read this job. This page doesn’t count: it reads the log.</p>`;
   const shown = looks.slice(0, LOOKS_SHOWN);
   return html`
     <details class="small">
-      <summary>Every look as a table</summary>
-      <div class="wide" tabindex="0" role="region" aria-label="Every look">
+      <summary>Every read as a table</summary>
+      <div class="wide" tabindex="0" role="region" aria-label="Every read">
         <table>
           <thead>
             <tr><th scope="col">When</th><th scope="col" class="number">After</th><th scope="col">How</th><th scope="col">Who</th><th scope="col" class="number">Held</th><th scope="col">Saw</th></tr>
@@ -211,8 +199,54 @@ function LookTable({ log, lanes, created }) {
         </table>
       </div>
       ${looks.length > LOOKS_SHOWN && html`<p class="soft">The last ${LOOKS_SHOWN} of ${count(looks.length)}.</p>`}
-      ${log.data.dropped > 0 && html`<p class="soft">The server has forgotten ${counted(log.data.dropped, 'older look')}.</p>`}
+      ${log.data.dropped > 0 && html`<p class="soft">The server has forgotten ${counted(log.data.dropped, 'older read')}.</p>`}
     </details>
+  `;
+}
+
+/** What came and was answered, word for word: the create, reads in a vendor's interface too, a worker's reports, with status and fault. */
+function Requests({ job }) {
+  const [isOpen, setOpen] = useState(false);
+  return html`
+    <details class="small" onToggle=${(event) => setOpen(event.target.open)}>
+      <summary>Every request as it came</summary>
+      ${isOpen && html`<${RequestTable} job=${job} />`}
+    </details>
+  `;
+}
+
+function RequestTable({ job }) {
+  const { data: requests, problem } = useData(
+    async () => (await optional(`v1/requests?job=${encodeURIComponent(job.id)}&limit=${REQUESTS_READ}`))?.requests ?? [],
+    [job.id, job.revision],
+    job.done ? 0 : LOOK_EVERY,
+  );
+  if (problem) return html`<p class="soft">${problem.status === 403 ? 'Only a key with the role admin may read them.' : problem.message}</p>`;
+  if (requests === undefined) return html`<p class="soft" role="status">Reading the requests …</p>`;
+  if (requests.length === 0) return html`<p class="soft">The server remembers none that names this job.</p>`;
+  return html`
+    <div class="wide" tabindex="0" role="region" aria-label="Every request">
+      <table>
+        <thead>
+          <tr><th scope="col">When</th><th scope="col">Request</th><th scope="col" class="number">Status</th><th scope="col" class="number">Took</th><th scope="col">Who</th><th scope="col">Simulated fault</th></tr>
+        </thead>
+        <tbody>
+          ${requests.slice(-LOOKS_SHOWN).reverse().map(
+            (one) => html`
+              <tr key=${one.n}>
+                <td>${time(one.at)}</td>
+                <td><code class="whole">${one.method} ${one.target}</code></td>
+                <td class=${`number ${one.status >= 400 ? 'bad' : ''}`}>${one.status}</td>
+                <td class="number">${span(one.took_ms)}</td>
+                <td>${one.client}</td>
+                <td>${one.fault ?? '–'}</td>
+              </tr>
+            `,
+          )}
+        </tbody>
+      </table>
+    </div>
+    ${requests.length > LOOKS_SHOWN && html`<p class="soft">The last ${LOOKS_SHOWN} of ${count(requests.length)}.</p>`}
   `;
 }
 
@@ -227,6 +261,7 @@ function Facts({ job, now }) {
   const facts = [
     ['Id', html`<code class="whole">${job.id}</code>`],
     ['Kind', words(job.kind)],
+    ['Interface', job.metadata?.dialect && html`<a href=${`#/?${new URLSearchParams({ text: `dialect=${job.metadata.dialect}` })}`}>${job.metadata.dialect}</a>`],
     ['Revision', count(job.revision)],
     ['Created', time(job.created_at, now)],
     ['Started', job.started_at && time(job.started_at, now)],
@@ -286,7 +321,6 @@ function Contents({ job }) {
 }
 
 function DeleteButton({ job }) {
-  const [isSure, setSure] = useState(false);
   const [run, isBusy] = useTask(async () => {
     try {
       await call(`v1/jobs/${encodeURIComponent(job.id)}`, { method: 'DELETE' });
@@ -297,9 +331,5 @@ function DeleteButton({ job }) {
       toastProblem(problem);
     }
   });
-  if (!isSure) return html`<button type="button" onClick=${() => setSure(true)}>Delete the record</button>`;
-  return html`
-    <button type="button" class="danger" disabled=${isBusy} onClick=${run}>Delete for good</button>
-    <button type="button" onClick=${() => setSure(false)}>Keep it</button>
-  `;
+  return html`<${Sure} name="Delete the record" sure="Delete for good" kind="" isBusy=${isBusy} onSure=${run} />`;
 }

@@ -1,7 +1,8 @@
 // All jobs, live.
 
 import { useCell } from '../cell.js';
-import { useNow } from '../clock.js';
+import { serverNow, useNow } from '../clock.js';
+import { matcher, sorted } from '../find.js';
 import { ago, count, counted, shortId, span, spanWhole, time, words } from '../format.js';
 import { html, useCallback, useEffect, useMemo, useRef, useState } from '../html.js';
 import { JOBS_MAX, STATUSES, board, list, loading } from '../jobs.js';
@@ -9,7 +10,7 @@ import { go, place } from '../router.js';
 import { Badge } from '../ui/badge.js';
 import { Icon } from '../ui/icon.js';
 import { say } from '../ui/toast.js';
-import { usePage } from '../ui/use.js';
+import { useMedia, usePage } from '../ui/use.js';
 import { WindowedGrid } from '../ui/window.js';
 import { CancelButton, cancel } from './cancel.js';
 import { CreateDialog } from './create.js';
@@ -18,6 +19,29 @@ const ROW = 56;
 const ROW_NARROW = 84;
 const NARROW = '(width < 56rem)';
 
+const FILTERS = ['status', 'kind', 'text', 'since', 'sort'];
+const SINCE = { '': 'Any time', '5m': 'Last 5 minutes', '1h': 'Last hour', '24h': 'Last 24 hours' };
+/** Orders for a screen without column heads. */
+const SORTS = {
+  '': 'Newest first',
+  created: 'Oldest first',
+  status: 'By status',
+  kind: 'By kind',
+  '-progress': 'By progress',
+  left: 'Least time left',
+  '-duration': 'Longest first',
+};
+/** Columns: name, and what a press on it sorts by, the second press the other way. */
+const COLUMNS = [
+  ['Status', 'status', '-status'],
+  ['Job', 'kind', '-kind'],
+  ['Progress', '-progress', 'progress'],
+  ['Left', 'left', '-left'],
+  ['Created', '', 'created'],
+  ['Duration', '-duration', 'duration'],
+  ['Actions'],
+];
+
 export function JobsPage() {
   const heading = usePage('Jobs');
   const { list: jobs, byKind } = useCell(board);
@@ -25,13 +49,18 @@ export function JobsPage() {
   const [isCreating, setCreating] = useState(false);
   const isNarrow = useMedia(NARROW);
   const now = useNow();
-  const filter = { status: query.get('status') ?? '', kind: query.get('kind') ?? '', text: query.get('text') ?? '' };
+  const filter = Object.fromEntries(FILTERS.map((name) => [name, query.get(name) ?? '']));
+  const { status, kind, text, since, sort } = filter;
+  const minute = since && Math.floor(now / 60_000);
 
   // The counts beside the statuses are of what the other filters let through.
-  const found = useMemo(() => jobs.filter(matcher({ ...filter, status: '' })), [jobs, filter.kind, filter.text]);
+  const found = useMemo(() => jobs.filter(matcher({ kind, text, since }, serverNow())), [jobs, kind, text, since, minute]);
   const byStatus = useMemo(() => countByStatus(found), [found]);
-  const items = useMemo(() => found.filter((job) => !filter.status || job.status === filter.status), [found, filter.status]);
-  useAnnounced(items.length, [filter.status, filter.kind, filter.text]);
+  const items = useMemo(
+    () => sorted(found.filter((job) => !status || job.status === status), sort, serverNow()),
+    [found, status, sort],
+  );
+  useAnnounced(items.length, [status, kind, text, since]);
 
   const setFilter = (change) => {
     const kept = Object.entries({ ...filter, ...change }).filter(([, value]) => value);
@@ -57,15 +86,15 @@ export function JobsPage() {
               items=${items}
               keyOf=${keyOf}
               rowHeight=${isNarrow ? ROW_NARROW : ROW}
-              label="Jobs, the newest first. Arrow keys move, Enter opens, Delete cancels."
-              columns="6"
-              head=${HEAD}
+              label="Jobs. Arrow keys move, Enter opens, Delete cancels."
+              columns=${COLUMNS.length}
+              head=${html`<${Head} sort=${sort} onSort=${(sort) => setFilter({ sort })} />`}
               renderRow=${(job) => html`<${Row} job=${job} now=${now} />`}
               onOpen=${open}
               onKey=${onKey}
             />
           `
-        : html`<${Nothing} isFiltered=${jobs.length > 0} onCreate=${() => setCreating(true)} onClear=${() => setFilter({ status: '', kind: '', text: '' })} />`}
+        : html`<${Nothing} isFiltered=${jobs.length > 0} onCreate=${() => setCreating(true)} onClear=${() => setFilter({ status: '', kind: '', text: '', since: '' })} />`}
       ${jobs.length >= JOBS_MAX && html`<p class="soft small">Only the newest ${count(JOBS_MAX)} jobs are shown.</p>`}
       ${isCreating && html`<${CreateDialog} onClose=${() => setCreating(false)} />`}
     </div>
@@ -80,23 +109,39 @@ function countByStatus(jobs) {
   return counts;
 }
 
-const HEAD = ['Status', 'Job', 'Progress', 'Created', 'Length', html`<span class="unseen">Actions</span>`].map(
-  (name, index) => html`<span key=${index} role="columnheader" aria-colindex=${index + 1}>${name}</span>`,
-);
+function Head({ sort, onSort }) {
+  return COLUMNS.map(([name, first, second], index) => {
+    if (first === undefined) return html`<span key=${name} role="columnheader" aria-colindex=${index + 1}><span class="unseen">${name}</span></span>`;
+    const isFirst = sort === first;
+    const isSorted = isFirst || sort === second;
+    const isDown = (isFirst ? first || '-' : second).startsWith('-');
+    return html`
+      <span key=${name} role="columnheader" aria-colindex=${index + 1} aria-sort=${isSorted ? (isDown ? 'descending' : 'ascending') : 'none'}>
+        <button type="button" class="sort" title=${`Sort by ${name.toLowerCase()}`} onClick=${() => onSort(isFirst ? second : first)}>
+          ${name}${isSorted && html`<i aria-hidden="true">${isDown ? '↓' : '↑'}</i>`}
+        </button>
+      </span>
+    `;
+  });
+}
 
 function Row({ job, now }) {
+  const left = job.done ? null : job.remaining_ms;
   return html`
     <span role="gridcell" class="cell-status"><${Badge} status=${job.status} /></span>
     <span role="gridcell" class="cell-job">
       <a class="mono" tabindex="-1" href=${`#/jobs/${encodeURIComponent(job.id)}`} title=${job.id}>${shortId(job.id)}</a>
-      <span class="soft">${words(job.kind)}</span>
+      <span class="soft clip" title=${metadataLine(job)}>${[words(job.kind), metadataLine(job)].filter(Boolean).join(' · ')}</span>
     </span>
     <span role="gridcell" class="cell-progress"><${Progress} job=${job} /></span>
+    <span role="gridcell" class="cell-left numbers" title=${left && `${span(left.p10)} to ${span(left.p90)}, as learned`}>${left && span(left.p50)}</span>
     <span role="gridcell" class="cell-created soft"><time datetime=${job.created_at} title=${time(job.created_at, now)}>${ago(job.created_at, now)}</time></span>
     <span role="gridcell" class="cell-length numbers">${length(job, now)}</span>
     <span role="gridcell" class="cell-action">${!job.done && html`<${CancelButton} job=${job} tabindex="-1" />`}</span>
   `;
 }
+
+const metadataLine = (job) => Object.entries(job.metadata ?? {}).map((pair) => pair.join('=')).join(' ');
 
 function Progress({ job }) {
   if (job.done) {
@@ -105,10 +150,9 @@ function Progress({ job }) {
   }
   const percent = job.progress?.percent ?? 0;
   const stage = job.progress?.stage;
-  const left = job.remaining_ms?.p50;
   return html`
     <progress max="100" value=${percent} aria-label="Progress"></progress>
-    <span class="soft clip">${[`${Math.round(percent)} %`, left && `${span(left)} left`, stage && words(stage)].filter(Boolean).join(' · ')}</span>
+    <span class="soft clip">${[`${Math.round(percent)} %`, stage && words(stage)].filter(Boolean).join(' · ')}</span>
   `;
 }
 
@@ -145,10 +189,16 @@ function Filters({ filter, setFilter, total, byStatus, byKind }) {
           <option value="">All kinds</option>
           ${kinds.map((kind) => html`<option key=${kind} value=${kind} selected=${kind === filter.kind}>${words(kind)}</option>`)}
         </select>
+        <select aria-label="Created" value=${filter.since} onChange=${(event) => setFilter({ since: event.target.value })}>
+          ${Object.entries(SINCE).map(([value, name]) => html`<option key=${value} value=${value} selected=${value === filter.since}>${name}</option>`)}
+        </select>
+        <select class="order" aria-label="Order" value=${filter.sort} onChange=${(event) => setFilter({ sort: event.target.value })}>
+          ${Object.entries(SORTS).map(([value, name]) => html`<option key=${value} value=${value} selected=${value === filter.sort}>${name}</option>`)}
+        </select>
         <input
           type="search"
           aria-label="Find by id or metadata"
-          placeholder="Id, name=value or text"
+          placeholder="Id or name=value"
           spellcheck="false"
           value=${filter.text}
           onInput=${(event) => setFilter({ text: event.target.value })}
@@ -184,41 +234,10 @@ function Nothing({ isFiltered, onCreate, onClear }) {
     <div class="empty">
       <img src="assets/icon.svg" alt="" />
       <h2>No jobs yet</h2>
-      <p>Create one here, or in a terminal with <code>abide create</code>. Whoever creates it, it appears here at once.</p>
+      <p>Create one here, or in a terminal with <code>abide create</code>. It appears here at once, whichever program creates it.</p>
       <button type="button" onClick=${onCreate}>New job</button>
     </div>
   `;
-}
-
-function matcher({ status, kind, text }) {
-  const wanted = text.trim().toLowerCase();
-  const [name, value] = wanted.split('=', 2);
-  const isPair = value !== undefined && name !== '';
-  return (job) =>
-    (!status || job.status === status) &&
-    (!kind || job.kind === kind) &&
-    (!wanted || isOfId(job.id, wanted) || (isPair ? hasPair(job, name, value) : metadataText(job).includes(wanted)));
-}
-
-/** Whether a text is the beginning of an id, with or without `job_`, or its end. Fewer than four characters are in too many ids. */
-function isOfId(id, text) {
-  return text.length >= 4 && (id.startsWith(text) || id.startsWith(`job_${text}`) || id.endsWith(text));
-}
-
-/** Whether the metadata has that name with a value that begins so, as `--metadata NAME=TEXT` wrote it. */
-function hasPair(job, name, value) {
-  const found = Object.entries(job.metadata ?? {}).find(([key]) => key.toLowerCase() === name);
-  return found !== undefined && String(found[1]).toLowerCase().startsWith(value);
-}
-
-const metadataTexts = new WeakMap();
-function metadataText(job) {
-  let text = metadataTexts.get(job);
-  if (text === undefined) {
-    text = job.metadata ? JSON.stringify(job.metadata).toLowerCase() : '';
-    metadataTexts.set(job, text);
-  }
-  return text;
 }
 
 /** Says how many jobs are left when a filter has changed; not when jobs come and go. */
@@ -234,15 +253,4 @@ function useAnnounced(n, inputs) {
     const timer = setTimeout(() => say(counted(latest.current, 'job')), 500);
     return () => clearTimeout(timer);
   }, inputs);
-}
-
-function useMedia(query) {
-  const [matches, setMatches] = useState(() => matchMedia(query).matches);
-  useEffect(() => {
-    const media = matchMedia(query);
-    const look = () => setMatches(media.matches);
-    media.addEventListener('change', look);
-    return () => media.removeEventListener('change', look);
-  }, [query]);
-  return matches;
 }

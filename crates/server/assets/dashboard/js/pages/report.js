@@ -69,7 +69,7 @@ function Card({ card }) {
       <div><dt>Requests</dt><dd>${count(Math.round(requests))}</dd></div>
       <div><dt>Requests per job</dt><dd>${amount(jobs > 0 ? requests / jobs : null)}</dd></div>
       <div class=${wasted > 0.2 * requests ? 'warn' : ''}>
-        <dt>For nothing</dt>
+        <dt>Wasted</dt>
         <dd>${requests > 0 ? `${Math.round((100 * wasted) / requests)} %` : '–'}</dd>
       </div>
     </dl>
@@ -88,12 +88,12 @@ function Card({ card }) {
           <thead>
             <tr>
               <th scope="col">Client</th>
-              <th scope="col">How</th>
+              <th scope="col">Transport</th>
               <th scope="col" class="number">Jobs</th>
               <th scope="col" class="number">Requests per job</th>
-              <th scope="col" class="number">For nothing</th>
-              <th scope="col" class="number">End seen after</th>
-              <th scope="col" class="number">9 in 10 within</th>
+              <th scope="col" class="number">Wasted per job</th>
+              <th scope="col" class="number">Delay, median</th>
+              <th scope="col" class="number">Delay, p90</th>
               <th scope="col">Retry-After</th>
               ${hasDuplicates && html`<th scope="col">Duplicate creates</th>`}
             </tr>

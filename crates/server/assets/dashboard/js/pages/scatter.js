@@ -32,7 +32,7 @@ export function Scatter({ clients }) {
           ${x.ticks.map((n) => html`<line key=${n} x1=${x.at(n)} x2=${x.at(n)} y1=${TOP} y2=${height - BOTTOM} /><text key=${`t${n}`} x=${x.at(n)} y=${height - BOTTOM + 18} text-anchor="middle">${amount(n)}</text>`)}
           ${y.ticks.map((ms) => html`<line key=${ms} x1=${LEFT} x2=${width - RIGHT} y1=${y.at(ms)} y2=${y.at(ms)} /><text key=${`t${ms}`} x=${LEFT - 8} y=${y.at(ms) + 4} text-anchor="end">${ms < 1000 ? `${ms} ms` : `${ms / 1000} s`}</text>`)}
           <text class="name" x=${width - RIGHT} y=${height - 6} text-anchor="end">requests per job</text>
-          <text class="name" x="0" y="12">end seen after: median, and 9 in 10 within</text>
+          <text class="name" x="0" y="12">delay of the end: median to p90</text>
         </g>
         ${placed.map((dot) => html`<line key=${dot.key} class=${`reach ${dot.channel}`} x1=${dot.x} x2=${dot.x} y1=${dot.y} y2=${dot.top} />`)}
         ${placed.map((dot) => html`<${Mark} key=${dot.key} dot=${dot} />`)}

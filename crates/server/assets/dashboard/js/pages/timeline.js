@@ -89,8 +89,8 @@ export function Timeline({ job, changes, lanes, watchers, deliveries, now }) {
 export function Legend() {
   return html`
     <ul class="legend small soft" aria-label="What the marks mean">
-      <li><svg width="10" height="18" aria-hidden="true"><path class="tick news" d="M5 1V17" /></svg>a look that brought news</li>
-      <li><svg width="10" height="18" aria-hidden="true"><path class="tick waste" d="M5 6V12" /></svg>one for nothing</li>
+      <li><svg width="10" height="18" aria-hidden="true"><path class="tick news" d="M5 1V17" /></svg>a request that brought news</li>
+      <li><svg width="10" height="18" aria-hidden="true"><path class="tick waste" d="M5 6V12" /></svg>a wasted one</li>
       <li><svg width="26" height="18" aria-hidden="true"><path class="held" d="M1 9H25" /></svg>a request that is held, at no cost</li>
       <li><svg width="16" height="14" aria-hidden="true"><rect class="after" width="16" height="14" rx="3" /></svg>after the end: late</li>
     </ul>
@@ -116,7 +116,9 @@ function Axis({ scale, height }) {
 
 function After({ scale, height }) {
   const [from, to, x0, x1] = scale.after;
-  const ticks = ticksOf(to - from, Math.max(1, (x1 - x0) / 70)).slice(1);
+  const all = ticksOf(to - from, Math.max(1, (x1 - x0) / 70)).slice(1);
+  // A label at the very edge would lie on the one before it; a lone one is drawn to the left.
+  const ticks = all.filter((at) => all.length === 1 || scale.x(from + at) <= x1 - 28);
   return html`
     <g class="axis late">
       <rect class="after" x=${x0} y="0" width=${x1 - x0} height=${height} rx="6" />
@@ -167,8 +169,8 @@ function LaneTitle({ row, isNarrow }) {
   const figures = row.pushes
     ? [counted(row.pushes.length, 'attempt'), failed > 0 && `${count(failed)} failed`]
     : [
-        counted(row.looks.length, 'look'),
-        row.wasted > 0 && `${count(row.wasted)} for nothing`,
+        counted(row.looks.length, 'request'),
+        row.wasted > 0 && `${count(row.wasted)} wasted`,
         row.late !== null && `${span(row.late)} late`,
       ];
   const title = [words(row.channel), row.client].filter(Boolean).join(' · ');
@@ -221,7 +223,7 @@ function attemptsOf(deliveries) {
 function describe(job, lanes, end, created) {
   const { looks, wasted, late } = summaryOf(lanes);
   const life = end === null ? 'The job hasn’t ended.' : `The job ${job.outcome} after ${span(end - created)}.`;
-  const seen = looks === 0 ? 'Nobody has looked.' : `${counted(looks, 'look')}, ${amount(wasted)} for nothing.`;
+  const seen = looks === 0 ? 'No client has read it.' : `${counted(looks, 'request')}, ${amount(wasted)} wasted.`;
   return `${life} ${seen}${late === null ? '' : ` The end was seen ${span(late)} late.`}`;
 }
 

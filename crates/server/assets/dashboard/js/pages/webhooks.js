@@ -10,6 +10,7 @@ import { Badge } from '../ui/badge.js';
 import { Copy } from '../ui/copy.js';
 import { Dialog } from '../ui/dialog.js';
 import { Icon } from '../ui/icon.js';
+import { Sure } from '../ui/sure.js';
 import { toast, toastProblem } from '../ui/toast.js';
 import { useData, usePage, useTask } from '../ui/use.js';
 import { DeliveryTable } from './deliveries.js';
@@ -20,7 +21,7 @@ const ENDS = ['job.completed', 'job.failed', 'job.canceled'];
 const EVENTS = ['job.created', 'job.started', 'job.progress', ...ENDS];
 
 const REASONS = {
-  owner: 'switched off by hand',
+  owner: 'disabled by hand',
   gone: 'its receiver answered 410 Gone',
   failing: 'every attempt had failed for days',
 };
@@ -30,7 +31,7 @@ export function WebhooksPage({ id }) {
   const now = useNow();
   const [isAdding, setAdding] = useState(false);
   const [shownSecret, setShownSecret] = useState(null);
-  const { data: endpoints, problem, reload } = useData(async () => (await optional('v1/webhooks?limit=100'))?.webhooks ?? null, []);
+  const { data: endpoints, problem, reload } = useData(async () => (await optional('v1/webhooks?limit=100'))?.webhooks ?? null, [], LOOK_EVERY);
   const chosen = endpoints?.find((one) => one.id === id) ?? endpoints?.[0] ?? null;
 
   return html`
@@ -74,7 +75,7 @@ function EndpointCard({ endpoint, isChosen, now }) {
   return html`
     <a class="card" href=${`#/webhooks/${encodeURIComponent(endpoint.id)}`} aria-current=${isChosen ? 'true' : null}>
       <span class="row spread">
-        <${Badge} status=${endpoint.enabled ? 'enabled' : 'disabled'} />
+        <${Badge} status=${!endpoint.enabled ? 'disabled' : isLeftAlone(endpoint) ? 'waiting' : 'enabled'} />
         ${endpoint.disabled && html`<span class="small soft">${ago(endpoint.disabled.at, now)}</span>`}
       </span>
       <strong class="whole">${endpoint.url}</strong>
@@ -106,7 +107,7 @@ function Endpoint({ endpoint, now, onChanged, onSecret }) {
   });
   const [toggle, isToggling] = useAction(async () => {
     await call(path, { method: 'PATCH', body: { enabled: !endpoint.enabled } });
-    after(endpoint.enabled ? 'The endpoint is switched off' : 'The endpoint is switched on');
+    after(endpoint.enabled ? 'The endpoint is disabled' : 'The endpoint is enabled');
   });
   const [rotate, isRotating] = useAction(async () => {
     const answer = await call(`${path}/rotate`, { method: 'POST' });
@@ -125,9 +126,9 @@ function Endpoint({ endpoint, now, onChanged, onSecret }) {
         <h2 id="endpoint" class="whole">${endpoint.url}</h2>
         <div class="row">
           <button type="button" class="small" disabled=${isTesting} onClick=${test}>Send a test</button>
-          <button type="button" class="small" disabled=${isReplaying} onClick=${replay}>Replay a day</button>
-          <button type="button" class="small" disabled=${isRotating} onClick=${rotate}>New secret</button>
-          <button type="button" class="small" disabled=${isToggling} onClick=${toggle}>Switch ${endpoint.enabled ? 'off' : 'on'}</button>
+          <button type="button" class="small" disabled=${isReplaying} onClick=${replay}>Replay last 24 h</button>
+          <${Sure} name="New secret" sure="Replace the secret" isBusy=${isRotating} onSure=${rotate} />
+          <button type="button" class="small" disabled=${isToggling} onClick=${toggle}>${endpoint.enabled ? 'Disable' : 'Enable'}</button>
           <${RemoveButton} path=${path} onRemoved=${onChanged} />
         </div>
       </header>
@@ -138,19 +139,25 @@ function Endpoint({ endpoint, now, onChanged, onSecret }) {
       ${deliveries?.length > 0 &&
       html`
         <h3 class="unseen">Deliveries</h3>
-        <${DeliveryTable} deliveries=${deliveries} now=${now} onRetried=${() => (reload(), setTimeout(reload, 500))} />
+        <${DeliveryTable} deliveries=${deliveries} endpoints=${[endpoint]} names="job" now=${now} onRetried=${() => (reload(), setTimeout(reload, 500))} />
       `}
     </section>
   `;
 }
 
+const isLeftAlone = ({ breaker }) => breaker?.state === 'open';
+
 /** Why it isn't called, or not at the moment. */
-function Standing({ endpoint: { disabled, breaker, failing_since: failingSince }, now }) {
+function Standing({ endpoint, now }) {
+  const { disabled, breaker, failing_since: failingSince } = endpoint;
   if (disabled) {
     const reason = REASONS[disabled.reason] ?? disabled.reason;
     return html`<p class="notice">It isn’t called: ${reason}. What happens meanwhile is held for a replay.</p>`;
   }
-  if (breaker?.state === 'open') return html`<p class="notice">It has failed so often that it is left alone${breaker.until ? `; the next try is ${ago(breaker.until, now)}` : ''}.</p>`;
+  if (isLeftAlone(endpoint)) {
+    const next = breaker.until ? `, next attempt ${Date.parse(breaker.until) > now ? ago(breaker.until, now) : 'now'}` : '';
+    return html`<p class="notice">It failed too often: circuit breaker open${next}. Deliveries wait for the endpoint meanwhile.</p>`;
+  }
   if (failingSince) return html`<p class="notice">Every attempt has failed, for ${span(now - Date.parse(failingSince))} now.</p>`;
   return null;
 }
@@ -166,18 +173,13 @@ function useAction(action) {
 }
 
 function RemoveButton({ path, onRemoved }) {
-  const [isSure, setSure] = useState(false);
   const [remove, isBusy] = useAction(async () => {
     await call(path, { method: 'DELETE' });
     toast('The endpoint is deleted');
     onRemoved();
     go('webhooks');
   });
-  if (!isSure) return html`<button type="button" class="small" onClick=${() => setSure(true)}>Delete</button>`;
-  return html`
-    <button type="button" class="small danger" disabled=${isBusy} onClick=${remove}>Delete for good</button>
-    <button type="button" class="small" onClick=${() => setSure(false)}>Keep it</button>
-  `;
+  return html`<${Sure} name="Delete" sure="Delete for good" isBusy=${isBusy} onSure=${remove} />`;
 }
 
 function AddDialog({ onClose, onAdded }) {
@@ -197,7 +199,7 @@ function AddDialog({ onClose, onAdded }) {
         }}
       >
         <div class="field">
-          <label for="endpoint-url">Where to post</label>
+          <label for="endpoint-url">URL</label>
           <input
             id="endpoint-url"
             type="url"
@@ -212,7 +214,7 @@ function AddDialog({ onClose, onAdded }) {
           <span class="hint">No receiver at hand? <code>abide listen</code> is one.</span>
         </div>
         <fieldset class="field">
-          <legend>What to tell</legend>
+          <legend>Events</legend>
           ${EVENTS.map(
             (name) => html`
               <label key=${name} class="check">

@@ -4,7 +4,7 @@ import { html } from '../html.js';
 import { Icon } from './icon.js';
 import { say, toast } from './toast.js';
 
-export function Copy({ text, label }) {
+export function Copy({ text, label, name = null }) {
   async function copy() {
     try {
       await navigator.clipboard.writeText(text);
@@ -15,8 +15,8 @@ export function Copy({ text, label }) {
     }
   }
   return html`
-    <button type="button" class="small bare" aria-label=${label} title=${label} onClick=${copy}>
-      <${Icon} name="copy" />
+    <button type="button" class=${name ? 'small' : 'small bare'} aria-label=${label} title=${label} onClick=${copy}>
+      <${Icon} name="copy" />${name}
     </button>
   `;
 }

@@ -1,5 +1,6 @@
 // Small habits that several components share.
 
+import { returns } from '../feed.js';
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from '../html.js';
 
 /** Runs a task for a button: `[run, isBusy, problem]`. While it runs a second press does nothing. */
@@ -25,7 +26,7 @@ export function useTask(task) {
 }
 
 /**
- * Reads something now, every `every` milliseconds while the page is seen, and whenever `inputs` change:
+ * Reads something now, every `every` milliseconds while the page is seen, when a lost connection is back, and whenever `inputs` change:
  * `{data, problem, reload}`. `data` is `undefined` until it has been read once.
  */
 export function useData(read, inputs, every = 0) {
@@ -44,12 +45,26 @@ export function useData(read, inputs, every = 0) {
     setState({ data: undefined, problem: null });
     reload();
     const timer = every > 0 ? setInterval(() => document.hidden || reload(), every) : 0;
+    const unwatch = returns.watch(reload);
     return () => {
+      unwatch();
       clearInterval(timer);
       latest.current += 1;
     };
   }, [reload, every]);
   return { ...state, reload };
+}
+
+/** Whether a media query holds. */
+export function useMedia(query) {
+  const [matches, setMatches] = useState(() => matchMedia(query).matches);
+  useEffect(() => {
+    const media = matchMedia(query);
+    const look = () => setMatches(media.matches);
+    media.addEventListener('change', look);
+    return () => media.removeEventListener('change', look);
+  }, [query]);
+  return matches;
 }
 
 /** The element's width in pixels: `[ref, width]`. */

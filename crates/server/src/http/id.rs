@@ -50,6 +50,16 @@ impl Id {
     }
 }
 
+/// What a job's id ends with in every form; what isn't the id of a job is itself.
+pub(super) fn spellings(id: &str) -> Vec<String> {
+    match id.parse() {
+        Ok(key) => [Id::Hex(""), Id::Uuid, Id::Letters]
+            .map(|form| form.text(key))
+            .into(),
+        Err(_) => vec![id.to_owned()],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +91,16 @@ mod tests {
             }
         }
         assert_eq!(Id::Letters.key("zzzzzzzzzzzzzzzzzzzzzzzzzz"), None);
+    }
+
+    #[test]
+    fn a_job_is_known_by_its_id_in_every_form() {
+        let key = JobKey::from_u128(0x01a2_205c_efb8_733c_b458_e05b_1a7e_6ac7);
+        let known = spellings(&key.to_string());
+        for form in [Id::Hex("job_"), Id::Hex("video_"), Id::Uuid, Id::Letters] {
+            let text = form.text(key);
+            assert!(known.iter().any(|end| text.ends_with(end)), "{text}");
+        }
+        assert_eq!(spellings("req_1"), ["req_1"]);
     }
 }
