@@ -2,29 +2,45 @@
 
 use std::path::Path;
 
-use super::{Journal, JournalError, MemoryJournal, SharedMemoryJournal, SqliteJournal};
+use super::{Journal, JournalError, Member, MemoryJournal, SharedMemoryJournal, SqliteJournal};
 
 /// A place where a journal can be opened again and again.
 enum Place {
     Memory(MemoryJournal),
     SharedMemory(SharedMemoryJournal),
     Directory(tempfile::TempDir),
+    #[cfg(feature = "postgres")]
+    Postgres(super::postgres::TestSchema),
 }
 
 impl Place {
-    fn all() -> [Self; 3] {
+    fn all() -> impl Iterator<Item = Self> {
         [
             Self::Memory(MemoryJournal::new()),
-            Self::SharedMemory(SharedMemoryJournal::new(1)),
             Self::Directory(tempfile::tempdir().unwrap()),
         ]
+        .into_iter()
+        .chain(Self::shared())
     }
 
+    /// Those whose log several servers may write.
+    fn shared() -> impl Iterator<Item = Self> {
+        let memory = Self::SharedMemory(SharedMemoryJournal::new(1));
+        #[cfg(feature = "postgres")]
+        let postgres = super::postgres::TestSchema::new().map(Self::Postgres);
+        #[cfg(not(feature = "postgres"))]
+        let postgres = None;
+        std::iter::once(memory).chain(postgres)
+    }
+
+    /// As another process would open it.
     fn open(&self) -> Box<dyn Journal> {
         match self {
             Self::Memory(journal) => Box::new(journal.clone()),
             Self::SharedMemory(journal) => Box::new(journal.open()),
             Self::Directory(directory) => Box::new(open(directory.path())),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(schema) => Box::new(schema.open()),
         }
     }
 }
@@ -243,5 +259,125 @@ fn checkpoints_are_written_beside_appends() {
         let (seq, parts) = loaded(&mut *journal);
         assert_eq!((seq, parts.len()), (20, 50));
         assert_eq!(replayed(&mut *journal, 20), numbered(21..=200));
+    }
+}
+
+#[test]
+fn a_mark_fences_the_writer_before_it() {
+    for place in Place::shared() {
+        let (mut old, mut new) = (place.open(), place.open());
+        old.append(&entries(1..=2)).unwrap();
+        let log = new.shared().unwrap();
+        let late = log.mark(7).unwrap_err();
+        assert!(matches!(late, JournalError::Superseded { .. }), "{late}");
+        let read = log.tail().read(log.position()).unwrap();
+        assert_eq!(read.len(), 1);
+        assert!(read[0].follows(log.position()));
+        assert_eq!(read[0].entries, entries(1..=2));
+        log.stand_at(read[0].position());
+        let marked = log.mark(7).unwrap();
+        assert_eq!((marked.batch, marked.seq), (2, 2));
+        let zombie = old.append(&entries(3..=3)).unwrap_err();
+        assert!(
+            matches!(zombie, JournalError::Superseded { .. }),
+            "{zombie}"
+        );
+        assert!(!zombie.is_retryable());
+        assert_eq!(new.append(&entries(3..=3)).unwrap(), 3);
+        let log = new.shared().unwrap();
+        let read = log.tail().read(read[0].position()).unwrap();
+        let terms: Vec<_> = read
+            .iter()
+            .map(|batch| (batch.number, batch.term))
+            .collect();
+        assert_eq!(terms, [(2, 7), (3, 7)]);
+        assert_eq!(log.tail().read(log.position()).unwrap(), []);
+        assert_eq!(replayed(&mut *new, 0), numbered(1..=3));
+    }
+}
+
+#[test]
+fn a_checkpoint_of_a_leader_that_was_superseded_changes_nothing() {
+    for place in Place::shared() {
+        let (mut old, mut new) = (place.open(), place.open());
+        old.append(&entries(1..=2)).unwrap();
+        new.replay(0, &mut |_, _| Ok(())).unwrap();
+        new.shared().unwrap().mark(1).unwrap();
+        new.checkpoints()
+            .write(2, &mut [part("a", "new")].into_iter())
+            .unwrap();
+        let late = old
+            .checkpoints()
+            .write(2, &mut [part("a", "old")].into_iter());
+        assert!(
+            matches!(late, Err(JournalError::Superseded { .. })),
+            "{late:?}"
+        );
+        let there = vec![("a".to_owned(), b"new".to_vec())];
+        assert_eq!(loaded(&mut *new), (2, there));
+    }
+}
+
+#[test]
+fn a_reader_that_is_behind_a_checkpoint_is_told_to_load_again() {
+    for place in Place::shared() {
+        let mut journal = place.open();
+        let begin = journal.shared().unwrap().position();
+        for n in 1..=3 {
+            journal.append(&entries(n..=n)).unwrap();
+        }
+        journal
+            .checkpoints()
+            .write(2, &mut std::iter::empty())
+            .unwrap();
+        let error = journal.shared().unwrap().tail().read(begin).unwrap_err();
+        let is_missing = matches!(
+            error,
+            JournalError::Missing {
+                from: 1,
+                through: 2,
+                ..
+            }
+        );
+        assert!(is_missing, "{error}");
+    }
+}
+
+#[test]
+fn one_node_wins_a_term_and_a_new_process_takes_its_name_over() {
+    for place in Place::shared() {
+        let mut journal = place.open();
+        let log = journal.shared().unwrap();
+        let (mut one, mut two) = (log.lease(), log.lease());
+        let member = |run| Member {
+            node: "n".to_owned(),
+            run,
+            address: "here".to_owned(),
+            version: String::new(),
+            reads_from: 1,
+            reads_to: 2,
+            applied: 0,
+            beat: 0,
+        };
+        one.join(&member(1)).unwrap();
+        assert!(one.take("n", 1, 0).unwrap());
+        // Asked again after an answer that was lost.
+        assert!(one.take("n", 1, 0).unwrap());
+        assert!(!two.take("m", 2, 0).unwrap());
+        let before = two.leading().unwrap();
+        assert_eq!(one.beat("n", 1, 7).unwrap().term, 1);
+        let leading = two.leading().unwrap();
+        assert!(leading.beat > before.beat);
+        assert_eq!((leading.run, &*leading.address), (1, "here"));
+        assert_eq!(two.members().unwrap()[0].applied, 7);
+        two.join(&member(2)).unwrap();
+        let error = one.beat("n", 1, 7).unwrap_err();
+        assert!(matches!(error, JournalError::Superseded { .. }), "{error}");
+        assert!(!two.hand_over(0).unwrap());
+        assert!(two.hand_over(1).unwrap());
+        assert_eq!(
+            (two.leading().unwrap().node, two.leading().unwrap().term),
+            (None, 2)
+        );
     }
 }

@@ -21,15 +21,20 @@
 mod error;
 mod files;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod shared;
 mod shared_memory;
 mod sqlite;
+mod sums;
 
 use std::sync::Arc;
 
 pub use error::JournalError;
 pub use files::Files;
 pub use memory::MemoryJournal;
+#[cfg(feature = "postgres")]
+pub use postgres::{Admin, Database, DatabaseError, Health, PostgresJournal, SealKey, Standing};
 pub use shared::{Batch, Beat, Leading, Lease, Member, Position, SharedLog, Tail};
 pub use shared_memory::{Call, Fault, SharedMemoryJournal};
 pub use sqlite::{SqliteJournal, View, backup, check};

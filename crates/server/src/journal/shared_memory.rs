@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use abide_wire::Timestamp;
@@ -56,7 +57,8 @@ pub struct SharedMemoryJournal {
     held: Arc<Mutex<Held>>,
     faults: Option<Faults>,
     position: Position,
-    term: u64,
+    /// The door for checkpoints has it too.
+    term: Arc<AtomicU64>,
     /// The nonce of an append whose outcome is unknown, its entries and its term.
     unknown: Option<(u64, Vec<Vec<u8>>, u64)>,
 }
@@ -69,6 +71,8 @@ struct Held {
     nonces: u64,
     parts: BTreeMap<String, Vec<u8>>,
     checkpoint: u64,
+    /// The term of the leader that wrote the checkpoint.
+    checkpoint_term: u64,
     leading: Leading,
     members: BTreeMap<String, Member>,
     time: Timestamp,
@@ -130,12 +134,21 @@ impl SharedMemoryJournal {
             held,
             faults,
             position: Position::default(),
-            term: 0,
+            term: Arc::default(),
             unknown: None,
         };
         let (position, term) = journal.held().end();
-        (journal.position, journal.term) = (position, term);
+        journal.position = position;
+        journal.term.store(term, Ordering::Relaxed);
         journal
+    }
+
+    fn handle(&self) -> Handle {
+        Handle {
+            held: self.held.clone(),
+            faults: self.faults.clone(),
+            term: self.term.clone(),
+        }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -179,7 +192,9 @@ impl SharedMemoryJournal {
                 source: "a test lost the answer".into(),
             });
         }
-        (self.position, self.term) = (position, term);
+        drop(held);
+        self.position = position;
+        self.term.store(term, Ordering::Relaxed);
         Ok(position)
     }
 }
@@ -274,7 +289,8 @@ impl Journal for SharedMemoryJournal {
         if entries.is_empty() {
             return Ok(self.position.seq);
         }
-        self.write(self.term, entries).map(|position| position.seq)
+        self.write(SharedLog::term(self), entries)
+            .map(|position| position.seq)
     }
 
     fn load(&mut self, each: &mut EachPart<'_>) -> Result<u64, JournalError> {
@@ -319,7 +335,7 @@ impl Journal for SharedMemoryJournal {
     }
 
     fn checkpoints(&self) -> Box<dyn Checkpoints> {
-        Box::new(Handle(self.held.clone(), self.faults.clone()))
+        Box::new(self.handle())
     }
 
     fn shared(&mut self) -> Option<&mut dyn SharedLog> {
@@ -337,7 +353,7 @@ impl SharedLog for SharedMemoryJournal {
     }
 
     fn term(&self) -> u64 {
-        self.term
+        self.term.load(Ordering::Relaxed)
     }
 
     fn stand_at(&mut self, position: Position) {
@@ -351,16 +367,20 @@ impl SharedLog for SharedMemoryJournal {
     }
 
     fn tail(&self) -> Box<dyn Tail> {
-        Box::new(Handle(self.held.clone(), self.faults.clone()))
+        Box::new(self.handle())
     }
 
     fn lease(&self) -> Box<dyn Lease> {
-        Box::new(Handle(self.held.clone(), self.faults.clone()))
+        Box::new(self.handle())
     }
 }
 
 /// Every door but the log itself.
-struct Handle(Arc<Mutex<Held>>, Option<Faults>);
+struct Handle {
+    held: Arc<Mutex<Held>>,
+    faults: Option<Faults>,
+    term: Arc<AtomicU64>,
+}
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -374,10 +394,10 @@ impl Handle {
         &self,
         change: impl FnOnce(&mut Held) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
-        match fault(self.1.as_ref(), Call::Lease) {
-            None => change(&mut lock(&self.0)),
+        match fault(self.faults.as_ref(), Call::Lease) {
+            None => change(&mut lock(&self.held)),
             Some(Fault::LostAnswer) => {
-                change(&mut lock(&self.0))?;
+                change(&mut lock(&self.held))?;
                 Err(away())
             }
             Some(Fault::Away | Fault::LostRequest) => Err(away()),
@@ -391,7 +411,15 @@ impl Checkpoints for Handle {
         seq: u64,
         changes: &mut dyn Iterator<Item = PartChange>,
     ) -> Result<(), JournalError> {
-        let mut held = lock(&self.0);
+        let term = self.term.load(Ordering::Relaxed);
+        let mut held = lock(&self.held);
+        let newest = held.end().1.max(held.checkpoint_term);
+        if newest > term || held.checkpoint > seq {
+            return Err(superseded(format!(
+                "the leader of term {newest} has written"
+            )));
+        }
+        held.checkpoint_term = term;
         for (key, body) in changes {
             match body {
                 Some(body) => held.parts.insert(key, body),
@@ -408,10 +436,10 @@ impl Checkpoints for Handle {
 
 impl Tail for Handle {
     fn read(&mut self, after: Position) -> Result<Vec<Batch>, JournalError> {
-        if fault(self.1.as_ref(), Call::Read).is_some() {
+        if fault(self.faults.as_ref(), Call::Read).is_some() {
             return Err(away());
         }
-        let held = lock(&self.0);
+        let held = lock(&self.held);
         let (end, _) = held.end();
         if end.batch < after.batch {
             return Err(lost(format!(
@@ -521,7 +549,7 @@ impl Lease for Handle {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU8, Ordering};
+    use std::sync::atomic::AtomicU8;
 
     use super::*;
 
@@ -548,27 +576,6 @@ mod tests {
             assert_eq!(writer.append(&entry("a")).unwrap(), 2);
             assert_eq!(log.batches().len(), 2);
         }
-    }
-
-    #[test]
-    fn a_mark_fences_the_writer_before_it() {
-        let log = SharedMemoryJournal::new(1);
-        let (mut old, mut new) = (log.open(), log.open());
-        old.append(&entry("a")).unwrap();
-        let late = new.mark(1).unwrap_err();
-        assert!(matches!(late, JournalError::Superseded { .. }), "{late}");
-        let read = new.tail().read(new.position()).unwrap();
-        new.stand_at(read.last().unwrap().position());
-        new.mark(1).unwrap();
-        let zombie = old.append(&entry("b")).unwrap_err();
-        assert!(
-            matches!(zombie, JournalError::Superseded { .. }),
-            "{zombie}"
-        );
-        assert!(!zombie.is_retryable());
-        assert_eq!(new.append(&entry("c")).unwrap(), 2);
-        let terms: Vec<_> = log.batches().iter().map(|batch| batch.term).collect();
-        assert_eq!(terms, [0, 1, 1]);
     }
 
     #[test]
@@ -599,35 +606,5 @@ mod tests {
             matches!(error, JournalError::LostByDatabase { .. }),
             "{error}"
         );
-    }
-
-    #[test]
-    fn one_node_wins_a_term_and_a_new_process_takes_its_name_over() {
-        let log = SharedMemoryJournal::new(1);
-        let (mut one, mut two) = (log.lease(), log.lease());
-        let member = |run| Member {
-            node: "n".to_owned(),
-            run,
-            address: "here".to_owned(),
-            version: String::new(),
-            reads_from: 1,
-            reads_to: 2,
-            applied: 0,
-            beat: 0,
-        };
-        one.join(&member(1)).unwrap();
-        assert!(one.take("n", 1, 0).unwrap());
-        assert!(
-            one.take("n", 1, 0).unwrap(),
-            "asked again after a lost answer"
-        );
-        assert!(!two.take("m", 2, 0).unwrap());
-        assert_eq!(one.beat("n", 1, 7).unwrap().term, 1);
-        assert_eq!(two.leading().unwrap().beat, 1);
-        two.join(&member(2)).unwrap();
-        let error = one.beat("n", 1, 7).unwrap_err();
-        assert!(matches!(error, JournalError::Superseded { .. }), "{error}");
-        assert!(two.hand_over(1).unwrap());
-        assert_eq!(two.leading().unwrap().node, None);
     }
 }

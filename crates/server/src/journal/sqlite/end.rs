@@ -12,8 +12,7 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::place::private;
-use super::sums;
-use crate::journal::JournalError;
+use crate::journal::{JournalError, sums};
 
 /// The file's name.
 pub(super) const NAME: &str = "journal.end";

@@ -17,7 +17,7 @@
 //! # Damage
 //!
 //! SQLite notices a broken page, not a changed byte in it, and takes a broken write-ahead file for one that ends there.
-//! So every row and every part has a checksum ([`sums`]): a row's covers the row before it too, and a checkpoint has
+//! So every row and every part has a checksum ([`sums`](super::sums)): a row's covers the row before it too, and a checkpoint has
 //! the sum of its parts' sums. Both files name the *life* they belong to, so that files of different directories aren't
 //! mixed. And [`end`] notes how far the log went, so that a log that is too short is noticed. What doesn't fit is
 //! refused at the start.
@@ -37,7 +37,6 @@ mod log;
 mod place;
 mod rows;
 mod state;
-mod sums;
 mod tidy;
 
 pub use backup::backup;

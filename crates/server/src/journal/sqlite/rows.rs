@@ -6,8 +6,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::place::{of_sqlite, open_to_write};
-use super::sums;
-use crate::journal::JournalError;
+use crate::journal::{JournalError, sums};
 
 /// The file's name.
 pub(super) const NAME: &str = "journal.db";

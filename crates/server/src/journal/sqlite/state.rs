@@ -4,10 +4,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::View;
 use super::place::{of_sqlite, open_to_write};
 use super::rows::{bytes_of, text_or_blob};
-use super::{View, sums};
-use crate::journal::{EachPart, JournalError, PartChange};
+use crate::journal::{EachPart, JournalError, PartChange, sums};
 
 /// The file's name.
 pub(super) const NAME: &str = "state.db";

@@ -40,3 +40,11 @@ pub(super) fn of_numbers(numbers: &[u64]) -> u32 {
     }
     sum.finalize()
 }
+
+/// The checksum of a batch of a shared log: over its numbers and its stored body.
+#[cfg(feature = "postgres")]
+pub(super) fn of_batch(numbers: [u64; 7], body: &[u8]) -> u32 {
+    let mut sum = Hasher::new_with_initial(of_numbers(&numbers));
+    sum.update(body);
+    sum.finalize()
+}
