@@ -22,7 +22,7 @@
 //! | [`fault`] | whether a fault meets the n-th occasion |
 //! | [`rng`] | every random draw, by a hash of what it is for |
 //! | `same` | when two JSON texts say the same |
-//! | [`key`], [`json`], [`intern`], [`hash`] | names, free-form JSON, shared texts, quick maps |
+//! | [`key`], [`intern`], [`hash`] | names, shared texts, quick maps |
 
 pub mod any;
 pub mod command;

@@ -35,7 +35,7 @@ pub struct Asked {
     pub location: Option<HeaderValue>,
 }
 
-/// The last requests, at most a given number and [`TARGETS_BYTES_MAX`].
+/// The last requests, at most a given number and `TARGETS_BYTES_MAX`.
 #[derive(Debug)]
 pub struct RequestLog {
     kept_max: usize,

@@ -124,7 +124,7 @@ impl WebhookBoard {
     }
 
     /// The deliveries to an endpoint before `before`, the newest first, at most `limit`, of those that are wanted; and
-    /// the last one that was looked at, if there may be more. At most [`LOOKED_AT_MAX`] are looked at.
+    /// the last one that was looked at, if there may be more. At most `LOOKED_AT_MAX` are looked at.
     #[must_use]
     pub fn deliveries(
         &self,

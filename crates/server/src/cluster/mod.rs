@@ -23,9 +23,9 @@
 //! | [`frame`] | what nodes say to each other |
 //! | [`network`] | links between nodes: the seam to sockets, and to what tests have instead |
 //! | [`heart`] | the beat of a node, and when a leader counts as gone |
-//! | [`hub`] | the leader's end: batches to all links, commands from them |
-//! | [`links`], [`reader`] | a follower's link to the leader, and its reads of the log |
-//! | [`errands`] | commands that a follower has sent on, until they are answered |
+//! | `hub` | the leader's end: batches to all links, commands from them |
+//! | `links`, `reader` | a follower's link to the leader, and its reads of the log |
+//! | `errands` | commands that a follower has sent on, until they are answered |
 //! | [`status`] | what the rest of the server may ask: who leads, how far this node is |
 //! | [`node`] | the loop: follow, be promoted, lead |
 
