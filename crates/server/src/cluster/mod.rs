@@ -22,6 +22,7 @@
 //! |---|---|
 //! | [`frame`] | what nodes say to each other |
 //! | [`network`] | links between nodes: the seam to sockets, and to what tests have instead |
+//! | [`tcp`] | links over TCP, encrypted |
 //! | [`heart`] | the beat of a node, and when a leader counts as gone |
 //! | `hub` | the leader's end: batches to all links, commands from them |
 //! | `links`, `reader` | a follower's link to the leader, and its reads of the log |
@@ -34,6 +35,8 @@ pub mod heart;
 pub mod network;
 pub mod node;
 pub mod status;
+#[cfg(feature = "postgres")]
+pub mod tcp;
 
 mod errands;
 mod hub;

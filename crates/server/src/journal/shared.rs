@@ -184,6 +184,9 @@ pub trait Lease: Send + Debug {
     /// Gives the lead up, if the term is still `term`: the next leader needn't wait.
     fn hand_over(&mut self, term: u64) -> Result<bool, JournalError>;
 
+    /// What nodes prove to each other that they are of this cluster with: 32 bytes, made with the cluster.
+    fn peer_key(&mut self) -> Result<[u8; 32], JournalError>;
+
     /// All processes that ever entered and haven't left, by name.
     fn members(&mut self) -> Result<Vec<Member>, JournalError>;
 }

@@ -19,6 +19,7 @@ const LEADING: &str = "\
 const TAKE: &str = "UPDATE leader SET term = $3::bigint + 1, node = $1, run = $2 \
     WHERE term = $3::bigint OR (term = $3::bigint + 1 AND node = $1 AND run = $2)";
 const HAND_OVER: &str = "UPDATE leader SET term = term + 1, node = NULL WHERE term = $1";
+const PEER_KEY: &str = "SELECT peer_key FROM cluster";
 const MEMBERS: &str = "SELECT name, run, beat, address, reads_from, reads_to, applied, version FROM node ORDER BY name";
 
 /// The tables `node` and `leader`.
@@ -113,6 +114,17 @@ impl Lease for PostgresLease {
             session.client.execute(HAND_OVER, &[&term]).await
         })?;
         Ok(handed == 1)
+    }
+
+    fn peer_key(&mut self) -> Result<[u8; 32], JournalError> {
+        let key: Vec<u8> = self.call(async |session: &mut Session| {
+            let row = session.client.query_one(PEER_KEY, &[]).await?;
+            row.try_get(0)
+        })?;
+        let database = &self.link.database;
+        key.try_into().map_err(|_| {
+            database.damaged("the key of the nodes' links isn't 32 bytes long".to_owned())
+        })
     }
 
     fn members(&mut self) -> Result<Vec<Member>, JournalError> {

@@ -1,0 +1,403 @@
+//! Links over TCP, encrypted.
+//!
+//! A link carries commands and entries, and these carry secrets of webhooks. So it is never in the clear: both ends
+//! prove that they know the cluster's key and agree on keys of their own, by the Noise protocol `NNpsk0`. The cluster's
+//! key is made with the cluster and lies in its database, because a program that may read the log may be a node
+//! anyway. So there are no certificates to issue and nothing to configure, and the keys of a link that has ended can't
+//! be found from the cluster's.
+//!
+//! On the wire a link is a handshake of two messages and then sealed pieces, each behind its length in two bytes. Their
+//! plaintext is a stream of frames, each behind its length in four. A batch has a binary form, the rest is JSON. The
+//! numbers of pieces are the nonces, so none can be left out, repeated or moved.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use snow::{Builder, HandshakeState, StatelessTransportState};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::frame::{Down, Up};
+use super::network::{Inbound, Network, Upstream, pair};
+use crate::journal::{Batch, Leading};
+
+/// The protocol; the two ends must have the same.
+const NOISE: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
+/// The form of the frames, in the handshake: nodes of another form don't link, and read the log.
+const FORM: &[u8] = b"abide cluster link 1";
+/// The longest sealed piece, in bytes.
+const PIECE_MAX: usize = 65_535;
+/// What sealing adds to a piece, in bytes.
+const TAG: usize = 16;
+/// The longest frame, in bytes. A longer batch is left out: its reader finds a hole, and reads the log.
+const FRAME_MAX: usize = 64 * 1024 * 1024;
+/// How long a connection and its handshake may take.
+const DIAL_MAX: Duration = Duration::from_secs(2);
+/// How long a follower hears nothing before its link counts as broken, and a write may take. A leader says something
+/// ten times a second.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// Connections that may be shaking hands at the same time; so many waiting links too.
+const ACCEPTING_MAX: usize = 64;
+/// Frames that one write takes along.
+const AT_ONCE_MAX: usize = 256;
+
+/// Links over TCP to the addresses of the nodes.
+#[derive(Clone)]
+pub struct TcpNetwork {
+    key: [u8; 32],
+}
+
+impl std::fmt::Debug for TcpNetwork {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TcpNetwork")
+    }
+}
+
+impl TcpNetwork {
+    /// Links of the cluster that has that key.
+    #[must_use]
+    pub const fn new(key: [u8; 32]) -> Self {
+        Self { key }
+    }
+
+    /// Accepts links at that listener, for as long as the returned receiver lives.
+    #[must_use]
+    pub fn accept(&self, listener: TcpListener) -> mpsc::Receiver<Inbound> {
+        let (links, incoming) = mpsc::channel(ACCEPTING_MAX);
+        tokio::spawn(accept(listener, self.key, links));
+        incoming
+    }
+}
+
+impl Network for TcpNetwork {
+    fn dial(&self, leader: &Leading) -> BoxFuture<'static, io::Result<Upstream>> {
+        let (key, address) = (self.key, leader.address.clone());
+        Box::pin(async move {
+            let dialed = timeout(DIAL_MAX, dial(&address, &key)).await;
+            dialed.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
+        })
+    }
+}
+
+async fn dial(address: &str, key: &[u8; 32]) -> io::Result<Upstream> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let mut hands = builder(key)
+        .and_then(Builder::build_initiator)
+        .map_err(noise)?;
+    say(&mut stream, &mut hands).await?;
+    hear(&mut stream, &mut hands).await?;
+    let (mut reader, mut writer) = sealed(stream, hands)?;
+    // What proves that this end has its own keys, and isn't a recording.
+    writer.write(&[]).await?;
+    let (upstream, Inbound { down, up }) = pair();
+    tokio::spawn(async move {
+        let mut up = up;
+        let ended = tokio::select! {
+            ended = bring(&mut reader, &down, read_down, Some(SILENCE_MAX)) => ended,
+            ended = take(&mut writer, &mut up, write_up) => ended,
+        };
+        tracing::debug!(?ended, "the link to the leader is broken");
+    });
+    Ok(upstream)
+}
+
+async fn accept(listener: TcpListener, key: [u8; 32], links: mpsc::Sender<Inbound>) {
+    let mut serving = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, from)) => {
+                    serving.spawn(serve(stream, from, key, links.clone()));
+                }
+                // The system has no room for another connection at the moment.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            },
+            Some(_ended) = serving.join_next() => {}
+            () = links.closed() => return,
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, from: SocketAddr, key: [u8; 32], links: mpsc::Sender<Inbound>) {
+    let greeted = timeout(DIAL_MAX, greet(stream, &key)).await;
+    let (mut reader, mut writer) = match greeted {
+        Ok(Ok(greeted)) => greeted,
+        Ok(Err(error)) => {
+            tracing::warn!(%from, %error, "a connection to the cluster's address is none of this cluster's nodes");
+            return;
+        }
+        Err(_elapsed) => return,
+    };
+    let (Upstream { up, mut down }, inbound) = pair();
+    if links.send(inbound).await.is_err() {
+        return;
+    }
+    let ended = tokio::select! {
+        ended = bring(&mut reader, &up, read_json, None) => ended,
+        ended = take(&mut writer, &mut down, write_down) => ended,
+    };
+    tracing::debug!(%from, ?ended, "a follower's link is broken");
+}
+
+async fn greet(mut stream: TcpStream, key: &[u8; 32]) -> io::Result<(Reader, Writer)> {
+    stream.set_nodelay(true)?;
+    let mut hands = builder(key)
+        .and_then(Builder::build_responder)
+        .map_err(noise)?;
+    hear(&mut stream, &mut hands).await?;
+    say(&mut stream, &mut hands).await?;
+    let (mut reader, writer) = sealed(stream, hands)?;
+    reader.piece().await?;
+    Ok((reader, writer))
+}
+
+fn builder(key: &[u8; 32]) -> Result<Builder<'_>, snow::Error> {
+    Builder::new(NOISE.parse()?).prologue(FORM)?.psk(0, key)
+}
+
+fn noise(error: snow::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, error)
+}
+
+async fn say(stream: &mut TcpStream, hands: &mut HandshakeState) -> io::Result<()> {
+    let mut message = vec![0; PIECE_MAX];
+    let length = hands.write_message(&[], &mut message).map_err(noise)?;
+    stream.write_all(&prefix(length)).await?;
+    stream.write_all(&message[..length]).await
+}
+
+async fn hear(stream: &mut TcpStream, hands: &mut HandshakeState) -> io::Result<()> {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).await?;
+    let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut message).await?;
+    let mut nothing = vec![0; message.len()];
+    hands.read_message(&message, &mut nothing).map_err(noise)?;
+    Ok(())
+}
+
+fn prefix(length: usize) -> [u8; 2] {
+    let length = u16::try_from(length).expect("a piece is at most PIECE_MAX long");
+    length.to_be_bytes()
+}
+
+/// What comes, opened.
+struct Reader {
+    half: OwnedReadHalf,
+    keys: Arc<StatelessTransportState>,
+    pieces: u64,
+    /// What has been opened and not yet taken.
+    opened: Vec<u8>,
+}
+
+/// What goes, sealed.
+struct Writer {
+    half: OwnedWriteHalf,
+    keys: Arc<StatelessTransportState>,
+    pieces: u64,
+}
+
+fn sealed(stream: TcpStream, hands: HandshakeState) -> io::Result<(Reader, Writer)> {
+    let keys = Arc::new(hands.into_stateless_transport_mode().map_err(noise)?);
+    let (read, write) = stream.into_split();
+    let reader = Reader {
+        half: read,
+        keys: keys.clone(),
+        pieces: 0,
+        opened: Vec::new(),
+    };
+    let writer = Writer {
+        half: write,
+        keys,
+        pieces: 0,
+    };
+    Ok((reader, writer))
+}
+
+impl Reader {
+    /// Opens the next piece.
+    async fn piece(&mut self) -> io::Result<()> {
+        let mut length = [0; 2];
+        self.half.read_exact(&mut length).await?;
+        let mut piece = vec![0; usize::from(u16::from_be_bytes(length))];
+        self.half.read_exact(&mut piece).await?;
+        let end = self.opened.len();
+        self.opened.resize(end + piece.len(), 0);
+        let opened = self
+            .keys
+            .read_message(self.pieces, &piece, &mut self.opened[end..])
+            .map_err(noise)?;
+        self.opened.truncate(end + opened);
+        self.pieces += 1;
+        Ok(())
+    }
+
+    /// The next frame. Dropping the future breaks the link.
+    async fn frame(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            if let Some(length) = self.opened.first_chunk::<4>() {
+                let length = u32::from_be_bytes(*length) as usize;
+                if length > FRAME_MAX {
+                    return Err(odd("a frame is too long"));
+                }
+                if self.opened.len() >= 4 + length {
+                    let frame = self.opened[4..4 + length].to_vec();
+                    self.opened.drain(..4 + length);
+                    return Ok(frame);
+                }
+            }
+            self.piece().await?;
+        }
+    }
+}
+
+impl Writer {
+    /// Seals bytes and writes them; nothing is a piece too.
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = Vec::with_capacity(bytes.len() + 64);
+        let mut rest = bytes;
+        loop {
+            let (piece, more) = rest.split_at(rest.len().min(PIECE_MAX - TAG));
+            let start = out.len() + 2;
+            out.extend(prefix(piece.len() + TAG));
+            out.resize(start + piece.len() + TAG, 0);
+            self.keys
+                .write_message(self.pieces, piece, &mut out[start..])
+                .map_err(noise)?;
+            self.pieces += 1;
+            rest = more;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let written = timeout(SILENCE_MAX, self.half.write_all(&out)).await;
+        written.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// Brings what comes to that channel, until the link or the channel ends, or nothing comes for so long.
+async fn bring<T>(
+    reader: &mut Reader,
+    to: &mpsc::Sender<T>,
+    read: fn(&[u8]) -> io::Result<T>,
+    silence: Option<Duration>,
+) -> io::Result<()> {
+    loop {
+        let frame = match silence {
+            Some(silence) => timeout(silence, reader.frame())
+                .await
+                .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))?,
+            None => reader.frame().await?,
+        };
+        let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+        to.send(read(&frame)?).await.map_err(|_| gone())?;
+    }
+}
+
+/// Takes what comes by that channel to the link, until one of them ends.
+async fn take<T>(
+    writer: &mut Writer,
+    from: &mut mpsc::Receiver<T>,
+    write: fn(&T, &mut Vec<u8>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut frames = Vec::new();
+    while from.recv_many(&mut frames, AT_ONCE_MAX).await > 0 {
+        let mut bytes = Vec::new();
+        for frame in frames.drain(..) {
+            let start = bytes.len();
+            bytes.extend([0; 4]);
+            write(&frame, &mut bytes)?;
+            let length = bytes.len() - start - 4;
+            if length > FRAME_MAX {
+                bytes.truncate(start);
+                continue;
+            }
+            let length = u32::try_from(length).expect("FRAME_MAX is below 2^32");
+            bytes[start..start + 4].copy_from_slice(&length.to_be_bytes());
+        }
+        if !bytes.is_empty() {
+            writer.write(&bytes).await?;
+        }
+    }
+    Ok(())
+}
+
+fn write_up(up: &Up, out: &mut Vec<u8>) -> io::Result<()> {
+    write_json(up, out)
+}
+
+/// The first byte of a batch; no JSON begins with it.
+const OF_BATCH: u8 = 0;
+
+fn write_down(down: &Down, out: &mut Vec<u8>) -> io::Result<()> {
+    let Down::Batch(batch) = down else {
+        return write_json(down, out);
+    };
+    out.push(OF_BATCH);
+    for number in [
+        batch.number,
+        batch.term,
+        batch.nonce,
+        batch.before,
+        batch.first,
+    ] {
+        out.extend(number.to_be_bytes());
+    }
+    for entry in &batch.entries {
+        let length = u32::try_from(entry.len()).map_err(|_| odd("an entry is too long"))?;
+        out.extend(length.to_be_bytes());
+        out.extend(entry);
+    }
+    Ok(())
+}
+
+fn read_down(frame: &[u8]) -> io::Result<Down> {
+    if frame.first() != Some(&OF_BATCH) {
+        return read_json(frame);
+    }
+    let short = || odd("a batch ends too early");
+    let mut rest = &frame[1..];
+    let mut number = || {
+        let (number, more) = rest.split_first_chunk::<8>().ok_or_else(short)?;
+        rest = more;
+        io::Result::Ok(u64::from_be_bytes(*number))
+    };
+    let mut batch = Batch {
+        number: number()?,
+        term: number()?,
+        nonce: number()?,
+        before: number()?,
+        first: number()?,
+        entries: Vec::new(),
+    };
+    while !rest.is_empty() {
+        let (length, more) = rest.split_first_chunk::<4>().ok_or_else(short)?;
+        let length = u32::from_be_bytes(*length) as usize;
+        let (entry, more) = more.split_at_checked(length).ok_or_else(short)?;
+        batch.entries.push(entry.to_vec());
+        rest = more;
+    }
+    Ok(Down::Batch(Arc::new(batch)))
+}
+
+fn write_json<T: Serialize>(frame: &T, out: &mut Vec<u8>) -> io::Result<()> {
+    serde_json::to_writer(out, frame).map_err(io::Error::from)
+}
+
+fn read_json<T: DeserializeOwned>(frame: &[u8]) -> io::Result<T> {
+    serde_json::from_slice(frame).map_err(io::Error::from)
+}
+
+fn odd(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
