@@ -44,7 +44,7 @@ mod links;
 mod reader;
 
 pub use frame::{Down, Up};
-pub use network::{Inbound, Network, Upstream};
+pub use network::{Inbound, Network, NoNetwork, Upstream};
 pub use node::{Membership, Node, Settings};
 
 pub use status::{Role, Status};

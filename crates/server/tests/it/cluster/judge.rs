@@ -1,0 +1,171 @@
+//! What clients of a cluster saw, and whether the log bears it out.
+
+#![expect(unreachable_pub, reason = "a module of a test has no public")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use abide_engine::{Effect, Engine, Entry, Job, JobKey, Policy};
+use abide_server::board::Look;
+use abide_server::journal::Batch;
+use serde_json::Value;
+use std::sync::Arc;
+
+use super::world::World;
+
+/// What was seen, by all clients in the order of the one clock that they have.
+#[derive(Debug, Default)]
+pub struct History {
+    /// The jobs that were answered to creates, by idempotency key.
+    pub created: BTreeMap<String, BTreeSet<String>>,
+    /// Keys whose only create was refused by an answer that promises that nothing has changed.
+    pub refused: BTreeSet<String>,
+    /// The newest revision that any client had been told of.
+    pub told: BTreeMap<String, u64>,
+    /// What was seen of each revision.
+    pub seen: BTreeMap<(String, u64), String>,
+    /// What followers of the feed were told: number of the entry, job, revision.
+    pub feeds: Vec<Vec<(u64, String, u64)>>,
+    /// What is wrong, in words.
+    pub wrong: Vec<String>,
+}
+
+impl History {
+    /// Notes a job as it was answered, and gives its revision.
+    pub fn note(&mut self, job: &Value) -> u64 {
+        let id = job["id"].as_str().unwrap().to_owned();
+        let revision = job["revision"].as_u64().unwrap();
+        // What of it depends on nothing but its revision.
+        let state = format!(
+            "{} {} {}",
+            job["status"], job["progress"], job["finished_at"]
+        );
+        let told = self.told.entry(id.clone()).or_default();
+        *told = revision.max(*told);
+        let before = self
+            .seen
+            .entry((id.clone(), revision))
+            .or_insert_with(|| state.clone());
+        if *before != state {
+            let wrong = format!("I3: revision {revision} of {id} was {before} and {state}");
+            self.wrong.push(wrong);
+        }
+        revision
+    }
+
+    pub fn wrong(&mut self, what: String) {
+        self.wrong.push(what);
+    }
+}
+
+/// What the log says, by a replay from nothing.
+struct Truth {
+    jobs: BTreeMap<JobKey, Arc<Job>>,
+    /// Number of the entry, job, revision.
+    changes: Vec<(u64, String, u64)>,
+}
+
+impl Truth {
+    fn of(batches: &[Batch], wrong: &mut Vec<String>) -> Self {
+        let mut engine = Engine::new(Policy::default());
+        let mut changes = Vec::new();
+        let (mut made, mut keys) = (BTreeSet::new(), BTreeSet::new());
+        for bytes in batches.iter().flat_map(|batch| &batch.entries) {
+            let entry = Entry::decode(bytes).unwrap();
+            if let Entry::Created(created) = &entry {
+                let key = created.idempotency.map(|key| key.key);
+                if !made.insert(created.job) || key.is_some_and(|key| !keys.insert(key)) {
+                    wrong.push(format!("I1: {} is in the log twice", created.job));
+                }
+            }
+            let mut effects = Vec::new();
+            engine.apply(&entry, &mut effects);
+            let changed = effects.iter().filter_map(Effect::as_change);
+            changes.extend(changed.map(|(job, seq)| (seq, job.key.to_string(), job.revision)));
+        }
+        let jobs = engine.jobs().iter().map(|job| (job.key, job.clone()));
+        Self {
+            jobs: jobs.collect(),
+            changes,
+        }
+    }
+}
+
+/// I10: the log is one list, which one leader after the other has written.
+fn judge_log(batches: &[Batch], wrong: &mut Vec<String>) {
+    let mut nonces = BTreeSet::new();
+    for pair in batches.windows(2) {
+        let (one, next) = (&pair[0], &pair[1]);
+        if !next.follows(one.position()) || next.term < one.term {
+            wrong.push(format!("I10: batch {} doesn't follow", next.number));
+        }
+    }
+    for batch in batches {
+        if !nonces.insert(batch.nonce) {
+            wrong.push(format!(
+                "I10: batch {} has a nonce of another",
+                batch.number
+            ));
+        }
+    }
+}
+
+/// All that is wrong.
+pub fn judge(world: &World, history: &mut History) -> Vec<String> {
+    let mut wrong = std::mem::take(&mut history.wrong);
+    let batches = world.log.batches();
+    judge_log(&batches, &mut wrong);
+    let truth = Truth::of(&batches, &mut wrong);
+    let known: BTreeSet<String> = truth.jobs.keys().map(ToString::to_string).collect();
+    for (key, ids) in &history.created {
+        if ids.len() != 1 {
+            wrong.push(format!("I1: the key {key} made {ids:?}"));
+        }
+        for id in ids.difference(&known) {
+            wrong.push(format!("I1: {id} was acknowledged and is lost"));
+        }
+    }
+    let created = truth.jobs.values().filter_map(|job| {
+        let metadata: Value = job.extra.as_ref()?.metadata.as_ref()?.parse().ok()?;
+        Some(metadata["key"].as_str()?.to_owned())
+    });
+    for key in created.filter(|key| history.refused.contains(key)) {
+        wrong.push(format!("I12: the create {key} was refused and made a job"));
+    }
+    let changes: BTreeSet<(String, u64)> = truth
+        .changes
+        .iter()
+        .map(|(_, id, revision)| (id.clone(), *revision))
+        .collect();
+    for seen in history.seen.keys().filter(|seen| !changes.contains(*seen)) {
+        wrong.push(format!("I3: {seen:?} was shown and isn't in the log"));
+    }
+    for feed in &history.feeds {
+        let (Some(first), Some(last)) = (feed.first(), feed.last()) else {
+            continue;
+        };
+        let said: Vec<_> = truth
+            .changes
+            .iter()
+            .filter(|(seq, ..)| (first.0..=last.0).contains(seq))
+            .collect();
+        if !feed.iter().eq(said.iter().copied()) {
+            wrong.push(format!(
+                "I5: a feed of {} changes has {}",
+                said.len(),
+                feed.len()
+            ));
+        }
+    }
+    for name in world.nodes.keys().filter(|name| world.is_up(name)) {
+        let board = &world.state(name).board;
+        let same =
+            |job: &Arc<Job>| matches!(board.look(job.key), Look::Found(shown) if shown == *job);
+        let different = truth.jobs.values().filter(|job| !same(job)).count();
+        if different > 0 || board.len() != truth.jobs.len() {
+            wrong.push(format!(
+                "I11: {different} jobs of {name} differ from the log"
+            ));
+        }
+    }
+    wrong
+}
