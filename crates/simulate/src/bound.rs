@@ -263,6 +263,17 @@ mod tests {
     }
 
     #[test]
+    fn jobs_that_take_no_time_are_seen_at_once() {
+        let seconds = [0, 60, 61].map(Duration::from_secs);
+        let bound = Bound::new(&Population::like(&seconds.repeat(30)), Duration::ZERO);
+        // Looks at once, at 60 s and at 61 s: two requests a job, and no delay.
+        let cost = bound.at_price(0.5).cost_s(0.5);
+        assert!((cost - 1.0).abs() < 1e-6, "{cost}");
+        let none = Bound::new(&Population::like(&[Duration::ZERO]), Duration::ZERO);
+        assert!((none.at_price(0.5).cost_s(0.5) - 0.5).abs() < 1e-6);
+    }
+
+    #[test]
     fn a_point_mass_needs_one_request() {
         let bound = bound("fixed:20s");
         assert_eq!(bound.frontier().len(), 1);

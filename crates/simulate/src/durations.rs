@@ -10,6 +10,9 @@ const POINTS: usize = 20_000;
 const CANDIDATES: usize = 4_000;
 const TAIL_STEP: f64 = 1.002;
 
+/// Where a bound may look for jobs that take no time: right after they were accepted, in seconds.
+const AT_ONCE: f64 = 1e-9;
+
 /// Durations in ascending order, with their weights summed up.
 #[derive(Debug, Clone)]
 pub(crate) struct Durations {
@@ -106,18 +109,13 @@ impl Durations {
         for (i, time) in self.times.iter().enumerate() {
             let previous = steps.instants.len() - 1;
             let enough = self.ended[i + 1] - steps.ended[previous] >= share
-                || (previous > 0 && *time >= TAIL_STEP * steps.instants[previous]);
+                || (previous > 0 && time.max(AT_ONCE) >= TAIL_STEP * steps.instants[previous]);
             // The states must ascend strictly, and the last must be one by which all have ended.
-            if (enough || i == last) && *time > 0.0 {
-                steps.instants.push(*time);
+            if enough || i == last {
+                steps.instants.push(time.max(AT_ONCE));
                 steps.ended.push(self.ended[i + 1]);
                 steps.mean.push(self.mean[i + 1]);
             }
-        }
-        if steps.instants.len() == 1 {
-            steps.instants.push(f64::MIN_POSITIVE);
-            steps.ended.push(1.0);
-            steps.mean.push(0.0);
         }
         steps
     }

@@ -3,8 +3,9 @@
 //! A [`Population`] of jobs comes from a [`DurationLaw`] of durations or from a list of one's own past durations. A
 //! [`World`] runs a schedule against such jobs, one after the other, so that a schedule that learns does learn. The
 //! [`Bound`] is the best that any polling client could do which knew the law: the lower hull, over all prices, of the
-//! exact optima. No client that only polls gets below it, however adaptive or random, because before the end the only
-//! answer is "not yet".
+//! exact optima for jobs that are drawn anew each time. No client that only polls gets below it, however adaptive or
+//! random, because before the end the only answer is "not yet". It is static: where durations depend on their order,
+//! or on what is known of a job beforehand, a client that makes use of that can and should get below it.
 //!
 //! ```
 //! use std::time::Duration;
@@ -35,6 +36,7 @@ mod world;
 
 pub use self::bound::{Bound, Point};
 pub use self::clients::{KnownClient, known_clients};
+pub use self::crowd::Arrivals;
 pub use abide_wire::DurationLaw;
 
 pub use self::population::{Job, Population};

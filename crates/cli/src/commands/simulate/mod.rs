@@ -4,6 +4,7 @@ mod chart;
 mod command;
 mod picture;
 mod schedules;
+mod series;
 mod table;
 mod trial;
 
@@ -15,6 +16,9 @@ Examples:
   abide simulate                                               learned against twelve well-known clients
   abide simulate --law uniform:10s:30s --observe polls
   abide simulate --durations past.txt --schedule learned --schedule fixed:5s --plot picture.svg
+  abide simulate --durations jobs.csv --column seconds --context model --context steps
+  abide simulate --law lognormal:20s:0.5 --law lognormal:60s:0.5 --schedule learned    durations that change
+  abide simulate --at-once 50                                  batches instead of one job after the other
   abide simulate --law pareto:10s:1.5 --price 2 --json
 
 Laws:

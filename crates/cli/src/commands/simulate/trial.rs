@@ -41,7 +41,7 @@ impl Trial {
     }
 
     /// What it cost on the whole, beside the bound.
-    pub(super) fn summary(&self, bound: &Bound, price: f64) -> Summary<'_> {
+    pub(super) fn summary(&self, bound: &Bound, informed: Option<f64>, price: f64) -> Summary<'_> {
         let mean = self.run.mean();
         let (cost, best) = (mean.cost_s(price), bound.at_price(price).cost_s(price));
         // A bound of nothing, or of infinity where no client can go, has no ratio.
@@ -59,6 +59,8 @@ impl Trial {
             cost_s: rounded(cost),
             bound_cost_s: rounded(best),
             cost_over_bound: over(cost, best),
+            informed_bound_cost_s: informed.map(rounded),
+            cost_over_informed_bound: informed.and_then(|best| over(cost, best)),
             delay_over_bound: over(mean.delay_s, bound.delay_at(mean.requests)),
             requests_over_bound: over(mean.requests, bound.requests_at(mean.delay_s)),
         }
@@ -86,9 +88,14 @@ pub(super) struct Summary<'a> {
     pub(super) delay_s: f64,
     pub(super) p95_delay_s: f64,
     pub(super) cost_s: f64,
-    /// The cost of the best polls there are for jobs of these durations.
+    /// The cost of the best polls there are for jobs of these durations in any order: a static bound.
     pub(super) bound_cost_s: f64,
     pub(super) cost_over_bound: Option<f64>,
+    /// The same to a client that knows the law of each job, where each was given one of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) informed_bound_cost_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cost_over_informed_bound: Option<f64>,
     /// Against the best that spends as many requests, and the best that is as late.
     pub(super) delay_over_bound: Option<f64>,
     pub(super) requests_over_bound: Option<f64>,
@@ -131,7 +138,7 @@ mod tests {
             run: World::new().run(&candidate.schedule, &population.even(1_000), 1),
         };
         let bound = Bound::new(&population, Duration::from_millis(100));
-        let summary = trial.summary(&bound, 0.5);
+        let summary = trial.summary(&bound, None, 0.5);
         assert!((summary.requests - 10.0).abs() < 0.1 && (summary.delay_s - 1.1).abs() < 0.05);
         assert!(
             (2.0..2.4).contains(&summary.delay_over_bound.unwrap()),
