@@ -18,7 +18,8 @@ use crate::effect::Effect;
 use crate::engine::Engine;
 use crate::entry::Entries;
 use crate::jobs::{
-    Cancel, ChangeDefaults, Create, Delete, PlayNamed, Report, Reset, SetDefaults, SetSeed,
+    Cancel, ChangeDefaults, Create, CreateAll, Delete, PlayNamed, Report, Reset, SetDefaults,
+    SetSeed,
 };
 use crate::meta::Configure;
 
@@ -79,6 +80,7 @@ macro_rules! commands {
 
 commands! {
     Create: |create| create.idempotency_key.is_some(),
+    CreateAll: |create| create.idempotency_key.is_some(),
     Cancel: |_| true,
     Delete: |_| true,
     Report: |report| report.if_match.is_some(),

@@ -199,6 +199,15 @@ impl Answer for Created {
     }
 }
 
+impl Answer for Vec<Created> {
+    type Key = Vec<(JobKey, bool)>;
+
+    fn read(engine: &Engine, keys: Self::Key) -> Result<Self, Refusal> {
+        let read = |key| Created::read(engine, key);
+        keys.into_iter().map(read).collect()
+    }
+}
+
 impl Answer for Arc<Endpoint> {
     type Key = EndpointKey;
 

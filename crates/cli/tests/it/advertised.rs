@@ -28,6 +28,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("stored-bytes-per-owner", "777777"),
     ("inflight-bytes-max", "7777777"),
     ("inflight-bytes-per-owner", "777777"),
+    ("upload-max", "77777"),
     ("rate-limit", "10/s"),
     ("hold-max", "7s"),
     ("waits-per-client", "7"),

@@ -49,6 +49,17 @@ pub struct Create {
     pub rendering: Option<String>,
 }
 
+/// Creates several jobs, all or none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CreateAll {
+    /// The jobs, of one owner. Their own idempotency keys are passed over.
+    pub jobs: Vec<Create>,
+    /// A repeat under the same key is answered with all the jobs that were made under it.
+    pub idempotency_key: Option<String>,
+    /// Whether a repeat may say something else.
+    pub repeats_any: bool,
+}
+
 /// A job was accepted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Created {
@@ -139,6 +150,12 @@ impl Creates {
         own.insert((memory.until, memory.key));
     }
 
+    /// What was made under the key of that digest, if it isn't forgotten.
+    fn under(&self, key: u64, now: Timestamp) -> Option<(JobKey, Idempotency)> {
+        let found = self.idempotency.get(&key).copied();
+        found.filter(|(_, memory)| memory.until > now)
+    }
+
     pub(super) fn forget(&mut self, key: u64, touch: &mut Touch<'_>) {
         let Some((_, memory)) = self.idempotency.remove(&key) else {
             return;
@@ -183,16 +200,117 @@ impl Command for Create {
         let before = entries.len();
         let (jobs, policy) = (&engine.jobs, &engine.policy);
         let answer = jobs.decide_create(self, now, policy, entries)?;
+        engine.check_creates(self.owner, before, entries)?;
+        Ok(answer)
+    }
+}
+
+impl Command for CreateAll {
+    type Answer = Vec<command::Created>;
+
+    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
+        let (jobs, policy) = (&engine.jobs, &engine.policy);
+        let Some(first) = self.jobs.first() else {
+            return Ok(Vec::new());
+        };
+        let asked = |(n, create): (usize, &Create)| {
+            let key = self.key_of(n)?;
+            Some(Idempotency::new(create, &key, now))
+        };
+        let asked: Vec<_> = self.jobs.iter().enumerate().map(asked).collect();
+        let before_now = self.made_before(first.owner, jobs, now, &asked)?;
+        if !before_now.is_empty() {
+            return Ok(before_now);
+        }
+        let before = entries.len();
+        let creates = self.jobs.iter().zip(asked);
+        let made = creates.map(|(create, asked)| {
+            validate(&create.new)?;
+            let job = jobs.make(create, asked, now, policy, (&mut *entries, before))?;
+            Ok((job, false))
+        });
+        let made: Result<Vec<_>, _> = made.collect();
+        if made.is_err() {
+            entries.truncate(before);
+        } else {
+            engine.check_creates(first.owner, before, entries)?;
+        }
+        made
+    }
+}
+
+impl CreateAll {
+    fn key_of(&self, n: usize) -> Option<String> {
+        self.idempotency_key
+            .as_ref()
+            .map(|key| format!("{key} {n}"))
+    }
+
+    /// The jobs that were made under the key, if it was used before.
+    fn made_before(
+        &self,
+        owner: Owner,
+        jobs: &Jobs,
+        now: Timestamp,
+        asked: &[Option<Idempotency>],
+    ) -> Result<Vec<(JobKey, bool)>, Refusal> {
+        let mut made = Vec::new();
+        let mut is_same = true;
+        while let Some(key) = self.key_of(made.len())
+            && let Some((job, before)) = jobs.creates.under(key_digest(owner, &key), now)
+        {
+            let asked = asked.get(made.len()).copied().flatten();
+            is_same &= asked.is_some_and(|asked| asked.asked == before.asked);
+            jobs.owned(owner, job)?;
+            made.push((job, true));
+        }
+        let is_same = is_same && made.len() == asked.len();
+        match made.first() {
+            Some((job, _)) if !is_same && !self.repeats_any => {
+                Err(Refusal::IdempotencyMismatch { job: *job })
+            }
+            _ => Ok(made),
+        }
+    }
+}
+
+impl Engine {
+    /// Whether what those entries create has room. If not, they are taken back.
+    fn check_creates(
+        &self,
+        owner: Owner,
+        before: usize,
+        entries: &mut Entries,
+    ) -> Result<(), Refusal> {
         let bytes = entries[before..].iter().map(|entry| match entry {
             Entry::Created(created) => created.bytes(),
             _ => 0,
         });
-        if let Err(refusal) = engine.check_room(self.owner, bytes.sum()) {
+        let room = self.check_room(owner, bytes.sum());
+        if room.is_err() {
             entries.truncate(before);
-            return Err(refusal);
         }
-        Ok(answer)
+        room
     }
+}
+
+impl Idempotency {
+    fn new(create: &Create, key: &str, now: Timestamp) -> Self {
+        let new = &create.new;
+        Self {
+            owner: create.owner,
+            key: key_digest(create.owner, key),
+            asked: digest(&[
+                &body_digest(new).to_le_bytes(),
+                &serde_json::to_vec(&(&new.webhook, &new.deadline_s)).unwrap_or_default(),
+            ]),
+            until: now + limits::IDEMPOTENCY_KEPT,
+        }
+    }
+}
+
+fn key_digest(owner: Owner, key: &str) -> u64 {
+    digest(&[&owner.0.to_le_bytes(), key.as_bytes()])
 }
 
 impl Created {
@@ -213,37 +331,50 @@ impl Jobs {
         policy: &Policy,
         entries: &mut Entries,
     ) -> Result<(JobKey, bool), Refusal> {
-        let new = &create.new;
-        validate(new)?;
-        let body_digest = body_digest(new);
-        let idempotency = create.idempotency_key.as_ref().map(|key| Idempotency {
-            owner: create.owner,
-            key: digest(&[&create.owner.0.to_le_bytes(), key.as_bytes()]),
-            asked: digest(&[
-                &body_digest.to_le_bytes(),
-                &serde_json::to_vec(&(&new.webhook, &new.deadline_s)).unwrap_or_default(),
-            ]),
-            until: now + limits::IDEMPOTENCY_KEPT,
-        });
-        if let Some(asked) = &idempotency
-            && let Some((job, before)) = self.creates.idempotency.get(&asked.key)
-            && before.until > now
+        validate(&create.new)?;
+        let key = create.idempotency_key.as_ref();
+        let asked = key.map(|key| Idempotency::new(create, key, now));
+        if let Some(asked) = &asked
+            && let Some((job, before)) = self.creates.under(asked.key, now)
         {
             if before.asked != asked.asked {
-                return Err(Refusal::IdempotencyMismatch { job: *job });
+                return Err(Refusal::IdempotencyMismatch { job });
             }
-            self.owned(create.owner, *job)?;
-            return Ok((*job, true));
+            self.owned(create.owner, job)?;
+            return Ok((job, true));
         }
-        self.make_room(policy, entries)?;
-        let job = self.next_key(now);
+        let from = entries.len();
+        let job = self.make(create, asked, now, policy, (entries, from))?;
+        Ok((job, false))
+    }
+
+    /// Makes the job. The entries after the first `from` are decided and not yet applied.
+    fn make(
+        &self,
+        create: &Create,
+        idempotency: Option<Idempotency>,
+        now: Timestamp,
+        policy: &Policy,
+        (entries, from): (&mut Entries, usize),
+    ) -> Result<JobKey, Refusal> {
+        self.make_room(policy, (&mut *entries, from))?;
+        let new = &create.new;
+        let body_digest = body_digest(new);
+        let decided = entries[from..].iter();
+        let made_now = decided.filter_map(|entry| match entry {
+            Entry::Created(created) => Some(created.body_digest),
+            _ => None,
+        });
+        let job = self.next_key(now, made_now.clone().count());
         let own = new.simulate.as_ref();
         let worker = new.worker.unwrap_or_default();
         let (seed, counted) = match own.and_then(|simulate| simulate.key.as_deref()) {
             Some(key) => (seed_of_key(key), None),
             None => {
                 let before = self.creates.bodies.get(&body_digest).copied();
-                let seed = seed_of_occurrence(body_digest, before.unwrap_or(0));
+                let same_now = made_now.filter(|made| *made == Some(body_digest));
+                let before = same_now.fold(before.unwrap_or(0), |before, _| before + 1);
+                let seed = seed_of_occurrence(body_digest, before);
                 (seed, Some(body_digest))
             }
         };
@@ -263,23 +394,36 @@ impl Jobs {
             idempotency,
             body_digest: counted.filter(|_| worker == Worker::Simulator),
         })));
-        Ok((job, false))
+        Ok(job)
     }
 
     /// Removes the ended job that expires next, if there are as many as the policy allows.
-    fn make_room(&self, policy: &Policy, entries: &mut Entries) -> Result<(), Refusal> {
+    fn make_room(
+        &self,
+        policy: &Policy,
+        (entries, from): (&mut Entries, usize),
+    ) -> Result<(), Refusal> {
         let limit = policy.jobs_max;
-        if self.len() >= limit {
-            let job = self.next_expiry().ok_or(Refusal::TooManyJobs { limit })?;
+        let decided = &entries[from..];
+        let removed = decided
+            .iter()
+            .filter(|entry| matches!(entry, Entry::Removed { .. }))
+            .count();
+        // The others are created jobs.
+        if self.len() + decided.len() - 2 * removed >= limit {
+            let job = self.expiry(removed);
+            let job = job.ok_or(Refusal::TooManyJobs { limit })?;
             entries.push(Entry::Removed { job });
         }
         Ok(())
     }
 
-    fn next_key(&self, now: Timestamp) -> JobKey {
+    /// The name of the next job but that many.
+    fn next_key(&self, now: Timestamp, but: usize) -> JobKey {
         let mut random = [0; 10];
+        let made = self.made() + but as u64;
         self.rng()
-            .stream(now.as_millis().unsigned_abs(), "job key", self.made())
+            .stream(now.as_millis().unsigned_abs(), "job key", made)
             .fill(&mut random);
         JobKey::new(now, random)
     }

@@ -30,7 +30,7 @@ pub mod snapshot;
 pub mod table;
 
 pub use change::{Cancel, Delete, Finished, Report, Work};
-pub use create::{Create, Created, Idempotency};
+pub use create::{Create, CreateAll, Created, Idempotency};
 pub use job::{ByKey, Change, Extra, Job, State};
 pub use learn::{Cohort, Curve, Step};
 pub use named::{Named, PlayNamed};

@@ -132,8 +132,9 @@ impl Jobs {
         jobs.chain(self.creates.bytes())
     }
 
-    pub(super) fn next_expiry(&self) -> Option<JobKey> {
-        self.expiries.first().map(|(_, key)| *key)
+    /// The ended job that expires after `but` others.
+    pub(super) fn expiry(&self, but: usize) -> Option<JobKey> {
+        self.expiries.iter().nth(but).map(|(_, key)| *key)
     }
 
     /// Changes the jobs by one fact.

@@ -8,9 +8,9 @@ use abide_engine::delivery::{
     RetryDelivery, RotateSecret, SetMasterSecret, Subscribe, TestEndpoint, Unsubscribe,
 };
 use abide_engine::{
-    AnyCommand, Cancel, ChangeDefaults, Command, Configure, Create, Defaults, Delete, DeliveryKey,
-    EndpointKey, Engine, JobKey, Json, Owner, PlayNamed, Policy, Report, Reset, SetDefaults,
-    SetSeed, Work, any,
+    AnyCommand, Cancel, ChangeDefaults, Command, Configure, Create, CreateAll, Defaults, Delete,
+    DeliveryKey, EndpointKey, Engine, JobKey, Json, Owner, PlayNamed, Policy, Report, Reset,
+    SetDefaults, SetSeed, Work, any,
 };
 use abide_wire::webhook::Secret;
 use abide_wire::{
@@ -54,6 +54,12 @@ fn jobs() -> Vec<AnyCommand> {
     };
     vec![
         create().into(),
+        CreateAll {
+            jobs: vec![create(), create()],
+            idempotency_key: Some("ours".to_owned()),
+            repeats_any: true,
+        }
+        .into(),
         Cancel { owner, job }.into(),
         Delete { owner, job }.into(),
         report(Work::Progress(Progress {

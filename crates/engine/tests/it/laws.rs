@@ -1,7 +1,7 @@
 //! Laws that hold for every history. Each test runs over seeded histories, prints the seed of the one that broke the
 //! law, and takes it back: `ABIDE_TEST_SEED=123 cargo test -p abide-engine laws`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use abide_engine::delivery::RetryPolicy;
@@ -9,8 +9,8 @@ use abide_engine::jobs::Idempotency;
 use abide_engine::jobs::create::IDEMPOTENCY_KEYS_MAX;
 use abide_engine::snapshot::PartKey;
 use abide_engine::{
-    Cancel, ChangeDefaults, Command, Create, Created, Defaults, Delete, Effect, Engine, Entry,
-    JobKey, Json, Owner, Policy, Refusal, Report, Reset, Rng, State, Work,
+    Cancel, ChangeDefaults, Command, Create, CreateAll, Created, Defaults, Delete, Effect, Engine,
+    Entry, JobKey, Json, Owner, Policy, Refusal, Report, Reset, Rng, State, Work,
 };
 use abide_wire::{
     DurationLaw, NewJob, OutcomePlan, Problem, Progress, Simulate, Span, Timestamp, WebhookTarget,
@@ -413,6 +413,100 @@ fn an_idempotency_key_gives_the_same_job_and_refuses_another_body() {
     ));
     let next_day = START + Duration::from_secs(24 * 3600);
     assert!(matches!(ask("b", next_day), Ok((_, false))));
+}
+
+fn create_all(count: usize, length: usize, key: Option<&str>, repeats_any: bool) -> CreateAll {
+    let create = Create {
+        owner: Owner::ANYONE,
+        new: NewJob {
+            input: Some(Json::from(&serde_json::json!("x".repeat(length)))),
+            ..NewJob::default()
+        },
+        idempotency_key: None,
+        rendering: None,
+    };
+    CreateAll {
+        jobs: vec![create; count],
+        idempotency_key: key.map(str::to_owned),
+        repeats_any,
+    }
+}
+
+#[test]
+fn several_jobs_are_made_all_or_none() {
+    let mut engine = Engine::new(Policy {
+        jobs_max: 5,
+        stored_bytes_max: 20_000,
+        ..policy()
+    });
+    let (mut entries, mut effects) = (Vec::new(), Vec::new());
+    let mut ask = |engine: &mut Engine, count, length| {
+        let before = entries.len();
+        let create = create_all(count, length, None, false);
+        let made = engine.carry_out(&create, START, &mut entries, &mut effects);
+        assert!(made.is_ok() || entries.len() == before);
+        made.map(|made| made.iter().map(|made| made.job.key).collect::<Vec<_>>())
+    };
+    let made = ask(&mut engine, 3, 10).unwrap();
+    assert_eq!(engine.jobs().len(), 3);
+    assert!(made[0] != made[1] && made[1] != made[2]);
+    // The same was said three times, and each has its own draws.
+    let plans = made
+        .iter()
+        .map(|key| engine.jobs().get(*key).unwrap().plan.clone().unwrap());
+    let durations: BTreeSet<u64> = plans.map(|plan| plan.duration_ms).collect();
+    assert_eq!(durations.len(), 3);
+    let before = parts(&engine);
+    assert_eq!(
+        ask(&mut engine, 3, 10),
+        Err(Refusal::TooManyJobs { limit: 5 })
+    );
+    // One of that size would have room.
+    let refused = ask(&mut engine, 2, 9_000);
+    assert!(
+        matches!(refused, Err(Refusal::StoredBytes { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(parts(&engine), before);
+    assert_eq!(ask(&mut engine, 0, 10), Ok(Vec::new()));
+    ask(&mut engine, 2, 10).unwrap();
+    // Ended ones make room, each for one.
+    let (mut fired, mut told) = (Vec::new(), Vec::new());
+    let later = START + Duration::from_secs(45);
+    engine.fire(later, usize::MAX, &mut fired, &mut told);
+    let create = create_all(4, 10, None, false);
+    engine
+        .carry_out(&create, later, &mut fired, &mut told)
+        .unwrap();
+    assert_eq!(engine.jobs().len(), 5);
+}
+
+#[test]
+fn several_jobs_are_known_again_by_their_key() {
+    let mut engine = Engine::new(policy());
+    let (mut entries, mut effects) = (Vec::new(), Vec::new());
+    let mut ask = |count, length, key, repeats_any| {
+        let create = create_all(count, length, Some(key), repeats_any);
+        let made = engine.carry_out(&create, START, &mut entries, &mut effects)?;
+        let made = made.iter().map(|made| (made.job.key, made.replayed));
+        Ok::<Vec<_>, Refusal>(made.collect())
+    };
+    let first = ask(2, 10, "k", true).unwrap();
+    assert!(first.iter().all(|(_, replayed)| !replayed));
+    let again: Vec<_> = first.iter().map(|(job, _)| (*job, true)).collect();
+    for (count, length) in [(2, 10), (2, 11), (1, 10), (3, 10)] {
+        assert_eq!(
+            ask(count, length, "k", true),
+            Ok(again.clone()),
+            "{count} {length}"
+        );
+    }
+    let mismatch = Err(Refusal::IdempotencyMismatch { job: first[0].0 });
+    for (count, length) in [(2, 11), (1, 10), (3, 10)] {
+        assert_eq!(ask(count, length, "k", false), mismatch, "{count} {length}");
+    }
+    assert_eq!(ask(2, 10, "k", false), Ok(again));
+    assert_ne!(ask(2, 10, "other", false).unwrap()[0].0, first[0].0);
 }
 
 #[test]

@@ -8,6 +8,9 @@ use super::value::ByteLimit;
 /// The memory that a machine is taken to have if it doesn't say.
 const MEMORY_UNKNOWN: u64 = 4 << 30;
 
+/// The most bytes of a form with files if that is left to the server.
+const UPLOAD_BYTES_MAX: u64 = 512 << 20;
+
 /// The limits in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteLimits {
@@ -26,6 +29,12 @@ impl Config {
     #[must_use]
     pub fn byte_limits(&self) -> ByteLimits {
         self.byte_limits_of(available())
+    }
+
+    /// The most bytes of a form with files.
+    #[must_use]
+    pub fn upload_bytes_max(&self) -> usize {
+        self.upload_max.or(UPLOAD_BYTES_MAX)
     }
 
     fn byte_limits_of(&self, memory: u64) -> ByteLimits {

@@ -166,6 +166,8 @@ settings! {
     "inflight-bytes-max" "ABIDE_INFLIGHT_BYTES_MAX" "BYTES" inflight_bytes_max: ByteLimit = "auto";
     /// The most bytes of those of one client; by default a quarter of `inflight-bytes-max`.
     "inflight-bytes-per-owner" "ABIDE_INFLIGHT_BYTES_PER_OWNER" "BYTES" inflight_bytes_per_owner: ByteLimit = "auto";
+    /// The most bytes of a form with files, such as an upload to a vendor's interface. Files are counted, not kept.
+    "upload-max" "ABIDE_UPLOAD_MAX" "BYTES" upload_max: ByteLimit = "512MiB";
     /// How long the record of a job is kept after its end, 1 s to 366 days.
     "retention" "ABIDE_RETENTION" "DURATION" retention: Span = { Policy::default().retention };
 

@@ -135,7 +135,11 @@ impl Access {
         if self.is_open() && !is_needed {
             return Ok(Pass::OPEN);
         }
-        let sent = key_in(headers, forms)?;
+        let refused = |detail| {
+            let form = forms.first().unwrap_or(&KeyForm::Bearer);
+            ApiError::challenge(form.scheme(), detail)
+        };
+        let sent = key_in(headers, forms).map_err(refused)?;
         if self.is_open() {
             return Ok(Pass::OPEN);
         }
@@ -148,7 +152,7 @@ impl Access {
             Some(pass) => Ok(pass),
             None => {
                 self.guesses.take(guesser, Class::Request, now);
-                Err(ApiError::unauthorized("the server doesn't know this key"))
+                Err(refused("the server doesn't know this key".to_owned()))
             }
         }
     }
@@ -178,7 +182,7 @@ impl Keys {
 }
 
 /// The key in these headers, sent in one of those forms.
-fn key_in<'h>(headers: &'h HeaderMap, forms: &[KeyForm]) -> Result<&'h str, ApiError> {
+fn key_in<'h>(headers: &'h HeaderMap, forms: &[KeyForm]) -> Result<&'h str, String> {
     let mut is_wrong = false;
     for form in forms {
         let mut lines = headers.get_all(form.header()).iter();
@@ -187,9 +191,7 @@ fn key_in<'h>(headers: &'h HeaderMap, forms: &[KeyForm]) -> Result<&'h str, ApiE
         };
         if lines.next().is_some() {
             let name = form.name();
-            return Err(ApiError::unauthorized(format!(
-                "send the header `{name}` only once"
-            )));
+            return Err(format!("send the header `{name}` only once"));
         }
         if let Some(key) = sent.to_str().ok().and_then(|sent| form.key(sent)) {
             return Ok(key);
@@ -197,10 +199,10 @@ fn key_in<'h>(headers: &'h HeaderMap, forms: &[KeyForm]) -> Result<&'h str, ApiE
         is_wrong = true;
     }
     let form = forms.first().unwrap_or(&KeyForm::Bearer);
-    Err(ApiError::unauthorized(match is_wrong {
+    Err(match is_wrong {
         true => format!("the header must be `{form}`"),
         false => format!("send the header `{form}`"),
-    }))
+    })
 }
 
 impl KeyForm {
@@ -208,6 +210,15 @@ impl KeyForm {
         match self {
             Self::Header(name) => HeaderName::from_static(name),
             Self::Bearer | Self::Scheme(_) | Self::Raw => header::AUTHORIZATION,
+        }
+    }
+
+    /// The scheme of `Authorization`, if it has one.
+    const fn scheme(&self) -> Option<&'static str> {
+        match self {
+            Self::Bearer => Some("Bearer"),
+            Self::Scheme(scheme) => Some(scheme),
+            Self::Raw | Self::Header(_) => None,
         }
     }
 
@@ -380,9 +391,7 @@ mod tests {
             let open = Access::new(&[]).pass(&headers, &forms, true, None, Duration::ZERO);
             let found = key_in(&headers, &forms);
             assert_eq!(open.is_ok(), found.is_ok());
-            found
-                .map(str::to_owned)
-                .map_err(|error| error.into_problem().detail.unwrap())
+            found.map(str::to_owned)
         };
         assert_eq!(key(&[("x-key", "a")]).unwrap(), "a");
         assert_eq!(key(&[("authorization", "token b")]).unwrap(), "b");

@@ -81,12 +81,23 @@ impl ApiError {
         .detail(detail)
     }
 
-    /// `401`: a key is needed.
+    /// `401`: a key is needed, or a token in its place.
     #[must_use]
     pub fn unauthorized(detail: impl Into<String>) -> Self {
-        Self::of(401, Code::UNAUTHORIZED, "An API key is needed")
-            .detail(detail)
-            .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+        Self::challenge(Some("Bearer"), detail)
+    }
+
+    /// `401`: a key is needed, with that scheme of `Authorization`; in another header if there is none.
+    #[must_use]
+    pub fn challenge(scheme: Option<&'static str>, detail: impl Into<String>) -> Self {
+        let error = Self::of(401, Code::UNAUTHORIZED, "An API key is needed").detail(detail);
+        match scheme {
+            None => error,
+            Some(scheme) => {
+                let scheme = HeaderValue::from_static(scheme);
+                error.header(header::WWW_AUTHENTICATE, scheme)
+            }
+        }
     }
 
     /// `403`: only a key of the role `admin` may do that.

@@ -13,9 +13,6 @@ use serde_json::{Map, Value, json};
 use super::answer::Body;
 use super::error::ApiError;
 
-/// The most bytes of a form, its files included.
-pub(super) const FORM_BYTES_MAX: usize = 512 * 1024 * 1024;
-
 /// Whether the headers announce a form with files.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
     boundary(headers).is_some()

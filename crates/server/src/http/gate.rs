@@ -126,7 +126,10 @@ impl Gate {
     /// Dropping the outcome cancels only the waiting: what was asked of the loop happens all the same.
     #[must_use]
     pub fn answer(&self, request: Request<Body>) -> Outcome {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        if let Some(meant) = TABLE.meant(&head.uri, &head.headers, self.own.as_deref()) {
+            head.uri = meant;
+        }
         let Found {
             route,
             door,
@@ -234,12 +237,15 @@ impl Gate {
                 return exchange.now(Some(row), &call, error.into());
             }
         }
-        let form_bytes_max = row.form_bytes_max.filter(|_| form::is_form(&call.headers));
+        let is_form = row.takes_form && form::is_form(&call.headers);
         let gate = self.clone();
         Outcome::Soon(Box::pin(async move {
-            let read = match form_bytes_max {
-                Some(bytes_max) => read_form(&mut call.headers, body, bytes_max).await,
-                None => read(&call.headers, body, bytes_max).await,
+            let read = match is_form {
+                true => {
+                    let bytes_max = gate.state.config.upload_bytes_max();
+                    read_form(&mut call.headers, body, bytes_max).await
+                }
+                false => read(&call.headers, body, bytes_max).await,
             };
             match read {
                 Ok(bytes) => {

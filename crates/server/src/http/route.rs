@@ -38,8 +38,8 @@ pub(super) struct Row {
     pub handler: Handler,
     /// The most bytes of its body; `None` if no body is read.
     pub body_bytes_max: Option<usize>,
-    /// The most bytes of a form with files, which is [read as it comes](super::form); `None` if it can't be one.
-    pub form_bytes_max: Option<usize>,
+    /// Whether it may be a form with files, which is [read as it comes](super::form) and has a limit of its own.
+    pub takes_form: bool,
     /// Whether that request asks to be held; `None` if none of this route can be. It decides which limit the request
     /// counts against, and must agree with the handler.
     pub asks_to_hold: Option<fn(&Call) -> bool>,
@@ -191,7 +191,7 @@ impl Row {
             door: Door::Native,
             handler,
             body_bytes_max: None,
-            form_bytes_max: None,
+            takes_form: false,
             asks_to_hold: None,
             subject: None,
             meets: Meets::Nothing,
@@ -318,9 +318,9 @@ impl Row {
         self
     }
 
-    /// May have a form with files for a body, of that size.
-    pub(super) const fn takes_form(mut self, bytes_max: usize) -> Self {
-        self.form_bytes_max = Some(bytes_max);
+    /// May have a form with files for a body.
+    pub(super) const fn takes_form(mut self) -> Self {
+        self.takes_form = true;
         self
     }
 

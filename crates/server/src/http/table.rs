@@ -4,7 +4,7 @@ use std::sync::{LazyLock, OnceLock};
 
 use abide_wire::Code;
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
 use super::answer::{Answer, Outcome};
 use super::call::{Call, Params};
@@ -115,6 +115,23 @@ impl Table {
                 })
                 .collect(),
         }
+    }
+
+    /// The target that a request means, if it asks a dialect's proxy to ask for it.
+    pub(super) fn meant(&self, uri: &Uri, headers: &HeaderMap, own: Option<&str>) -> Option<Uri> {
+        let path = uri.path();
+        let (mount, name) = Mount::of(path, own)?;
+        let mut all = self.mounted.iter();
+        let (dialect, _) = all.find(|(dialect, _)| dialect.name == name)?;
+        let (at, header) = dialect.proxy?;
+        let (base, rest) = path.split_at(mount.base);
+        let target: Uri = headers.get(header)?.to_str().ok()?.parse().ok()?;
+        let target = target.path_and_query().filter(|_| rest == at)?.as_str();
+        // A URL of an answer of ours has the mount already.
+        let target = target.strip_prefix(base).unwrap_or(target);
+        let mut parts = uri.clone().into_parts();
+        parts.path_and_query = Some(format!("{base}{target}").parse().ok()?);
+        Uri::from_parts(parts).ok()
     }
 
     /// The row for that method and path, of a listener that is `own` to a dialect or to none. `speaks` says whether the

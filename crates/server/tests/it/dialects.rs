@@ -141,7 +141,8 @@ impl Play {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let body = words.next().map(str::to_owned);
+        // The lines of a form end as no line of a script can.
+        let body = words.next().map(|body| body.replace("\\r\\n", "\r\n"));
         if body.is_some() && !self.headers.contains_key("content-type") {
             request = request.header("content-type", "application/json");
         }

@@ -4,23 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abide_engine::delivery::NamedSecret;
-use abide_engine::{Cancel, Create, Created, Delete, Job, JobKey, Json, Refusal};
+use abide_engine::{Cancel, Create, CreateAll, Delete, Job, JobKey, Json};
 use abide_wire::{NewJob, Span, Until, WebhookTarget};
 use http::header;
 use serde_json::{Map, Value};
 
 use super::directive::Directive;
 use super::files::RESULT;
+use super::repeat::Repeat;
 use super::thing::Thing;
 use crate::attendance::{Read, body_digest};
 use crate::board::Channel;
-use crate::driver::Failure;
 use crate::http::access::Caller;
 use crate::http::answer::{Answer, Outcome};
 use crate::http::base::Base;
 use crate::http::call::Call;
 use crate::http::error::{ApiError, held, soon};
-use crate::http::find::find;
 use crate::http::hold::{Hold, hold};
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
@@ -29,8 +28,10 @@ use crate::http::webhooks::{check_webhook_of, wait_for_early_webhook};
 /// What a create asks for.
 #[derive(Debug)]
 pub(super) struct Asked {
-    /// The jobs; some vendors make several of one request.
+    /// The jobs; some vendors make several of one request, all or none.
     pub jobs: Vec<New>,
+    /// How a repeat of the create is known; if not at all, it makes jobs of its own.
+    pub repeat: Option<Repeat>,
     /// How long to hold the request until the first of them has ended.
     pub hold: Option<Duration>,
     /// The answer, from the jobs as they are.
@@ -48,8 +49,6 @@ pub(super) struct New {
     pub hook: Option<Hook>,
     /// When the job fails if it hasn't ended by then.
     pub deadline: Option<Span>,
-    /// A repeat under this key is answered with the same job, whatever it says.
-    pub idempotency_key: Option<String>,
 }
 
 /// Where to tell of a job, in the vendor's form.
@@ -88,21 +87,14 @@ pub(super) fn create(
         .map(|length| Hold::grant(state, &caller, Channel::Create, length));
     let granted = granted.transpose()?;
     let digest = body_digest(&call.body);
-    let has_key = creates
-        .iter()
-        .any(|(create, _)| create.idempotency_key.is_some());
+    let has_key = asked.repeat.is_some();
     let state = state.clone();
     let is_hold = granted.is_some();
     let answer = async move {
-        let mut jobs = Vec::with_capacity(creates.len());
-        let mut pending = None;
-        for (create, label) in creates {
-            let (job, is_replay) = made(&state, &caller, create, label).await?;
-            let digest = if jobs.is_empty() { digest } else { 0 };
-            let counted = || state.pending_create(&caller, job.key, digest, has_key, is_replay);
-            pending = pending.or_else(|| Some(counted()));
-            jobs.push(job);
-        }
+        let (mut jobs, is_replay) = made(&state, creates, asked.repeat).await?;
+        let pending = jobs
+            .first()
+            .map(|job| state.pending_create(&caller, job.key, digest, has_key, is_replay));
         if let (Some(granted), Some(first)) = (&granted, jobs.first_mut()) {
             *first = held_until_end(&state, &caller, first.clone(), granted).await;
         }
@@ -165,30 +157,38 @@ fn command(
             .as_ref()
             .map(|_| format!("{name} {}", base.as_str())),
         new: native,
-        idempotency_key: new.idempotency_key,
+        idempotency_key: None,
     };
     Ok((create, label))
 }
 
+/// Makes the jobs, all or none, and says whether they had been made before.
 async fn made(
     state: &AppState,
-    caller: &Caller,
-    mut create: Create,
-    label: Option<String>,
-) -> Result<(Arc<Job>, bool), ApiError> {
-    if let (Some(label), Some(webhook)) = (label, &mut create.new.webhook) {
-        let secret = state.commands.ask(NamedSecret(label)).await?;
-        webhook.secret = Some(secret.expose());
-    }
-    let (job, is_replay) = match state.commands.ask(create).await {
-        Ok(Created { job, replayed }) => (job, replayed),
-        Err(Failure::Refused(Refusal::IdempotencyMismatch { job })) => {
-            (find(state, caller, job)?, true)
+    creates: Vec<(Create, Option<String>)>,
+    repeat: Option<Repeat>,
+) -> Result<(Vec<Arc<Job>>, bool), ApiError> {
+    let mut jobs = Vec::with_capacity(creates.len());
+    for (mut create, label) in creates {
+        if let (Some(label), Some(webhook)) = (label, &mut create.new.webhook) {
+            let secret = state.commands.ask(NamedSecret(label)).await?;
+            webhook.secret = Some(secret.expose());
         }
-        Err(failure) => return Err(failure.into()),
+        jobs.push(create);
+    }
+    let repeats_any = repeat.as_ref().is_some_and(|repeat| repeat.may_differ);
+    let idempotency_key = repeat.map(|repeat| repeat.key);
+    let create = CreateAll {
+        jobs,
+        idempotency_key,
+        repeats_any,
     };
-    wait_for_early_webhook(state, job.key).await;
-    Ok((job, is_replay))
+    let made = state.commands.ask(create).await?;
+    for made in &made {
+        wait_for_early_webhook(state, made.job.key).await;
+    }
+    let is_replay = made.iter().any(|made| made.replayed);
+    Ok((made.into_iter().map(|made| made.job).collect(), is_replay))
 }
 
 async fn held_until_end(

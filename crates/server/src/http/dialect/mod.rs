@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`thing`] | a sort of job of a vendor's: its kind, how its ids are written, how it is shown |
 //! | [`job`] | create, read, cancel and remove such a job |
+//! | [`repeat`] | how a create that was sent before is known, and what it gives |
 //! | [`list`] | its lists, page by page |
 //! | [`stream`] | its event streams |
 //! | [`files`] | the files that its results are |
@@ -34,6 +35,7 @@ mod job;
 mod list;
 mod luma;
 mod openai;
+mod repeat;
 mod replicate;
 mod runway;
 mod stream;
@@ -63,6 +65,9 @@ pub(super) struct Dialect {
     /// How it tells a native webhook event, for an endpoint that was registered with that form: its name, and after `/`
     /// or a space what it likes; `None` if it doesn't know the form, or has no words for the event.
     pub tell: fn(&Telling<'_>) -> Option<Told>,
+    /// The path below its mount and the header by which a client says what it asks for there, as it would ask the
+    /// vendor; `None` if its clients can be given a base URL.
+    pub proxy: Option<(&'static str, &'static str)>,
     /// The part of the description that its routes are; `None` if they aren't described.
     pub tag: Option<(&'static str, &'static str)>,
 }

@@ -24,6 +24,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     },
     trees: None,
     tell: webhooks::tell,
+    proxy: None,
     tag: None,
 };
 

@@ -15,6 +15,7 @@ use crate::http::dialect::files;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request, why};
 use crate::http::dialect::list::first;
+use crate::http::dialect::repeat::Repeat;
 use crate::http::dialect::thing::{Thing, text};
 use crate::http::error::ApiError;
 use crate::http::json;
@@ -71,9 +72,10 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         input: request(call)?,
         ..New::default()
     };
-    if !operation.is_empty() {
-        new.idempotency_key = Some(format!("azure {name} {iteration} {operation}"));
-    }
+    let repeat = (!operation.is_empty()).then(|| Repeat {
+        key: format!("azure {name} {iteration} {operation}"),
+        may_differ: true,
+    });
     let notes = [
         (VERSION, &*version),
         (NAME, &name),
@@ -84,6 +86,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     new.notes = Map::from_iter(notes.map(note));
     let asked = Asked {
         jobs: vec![new],
+        repeat,
         hold: None,
         answer: |seen| {
             let seen = &seen[0];

@@ -34,6 +34,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     words: &words::Classic,
     trees: Some(&["/webhooks", "/status/"]),
     tell: webhooks::tell,
+    proxy: None,
     tag: Some((
         TAG,
         "The routes of five earlier systems, as their clients speak them.",

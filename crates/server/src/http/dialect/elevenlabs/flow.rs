@@ -71,6 +71,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     };
     let asked = Asked {
         jobs: vec![new],
+        repeat: None,
         hold: None,
         answer: |seen| {
             let made = json!({"id": id_of(&seen[0]), "status": seen[0].word(&WORDS)});

@@ -16,7 +16,6 @@ use super::Dialect;
 use super::vendor::Vendor;
 use crate::http::access::KeyForm;
 use crate::http::call::Call;
-use crate::http::form::FORM_BYTES_MAX;
 use crate::http::route::{Counts, Handler, Meets, Row, Subject};
 use crate::http::state::AppState;
 
@@ -30,6 +29,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     },
     trees: None,
     tell: webhooks::tell,
+    proxy: None,
     tag: None,
 };
 
@@ -66,7 +66,7 @@ const ROUTES: &[Row] = &[
     create("/v1/flows/{sort}", flow::create),
     Row::get("/v1/flows/{sort}", flow::list).counts(Counts::Refusals),
     read("/v1/flows/{sort}/{id}", flow::read, flow::subject),
-    create("/v1/dubbing/project", project::create).takes_form(FORM_BYTES_MAX),
+    create("/v1/dubbing/project", project::create).takes_form(),
     Row::get("/v1/dubbing/project", project::list).counts(Counts::Refusals),
     read("/v1/dubbing/project/{id}", project::read, project::subject),
     remove(
@@ -84,7 +84,7 @@ const ROUTES: &[Row] = &[
         project::read_language,
         project::language_subject,
     ),
-    create("/v1/dubbing", dubbing::create).takes_form(FORM_BYTES_MAX),
+    create("/v1/dubbing", dubbing::create).takes_form(),
     read("/v1/dubbing/{id}", dubbing::read, dubbing::subject),
     remove("/v1/dubbing/{id}", dubbing::delete, dubbing::subject),
     Row::get("/v1/dubbing/{id}/audio/{language}", dubbing::audio).counts(Counts::Refusals),

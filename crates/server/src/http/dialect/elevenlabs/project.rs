@@ -68,6 +68,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     new.input = request;
     let asked = Asked {
         jobs: vec![new],
+        repeat: None,
         hold: None,
         answer: |seen| json::answer(StatusCode::CREATED, &project(&seen[0])),
     };
@@ -124,6 +125,7 @@ pub(super) fn create_language(state: &AppState, call: &Call) -> Result<Outcome, 
     };
     let asked = Asked {
         jobs: vec![new],
+        repeat: None,
         hold: None,
         answer: |seen| json::answer(StatusCode::CREATED, &language(&seen[0])),
     };

@@ -16,6 +16,7 @@ pub(super) fn error(problem: &Problem) -> Answer {
     let message = message(problem);
     let detail = match problem.status {
         422 => json!([{"loc": ["body"], "msg": message, "type": "value_error"}]),
+        401 => json!({"status": "invalid_api_key", "message": message}),
         _ => json!({"status": problem.code, "message": message}),
     };
     json::answer(status, &json!({"detail": detail}))

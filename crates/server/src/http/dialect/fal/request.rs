@@ -41,6 +41,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     };
     let asked = Asked {
         jobs: vec![new],
+        repeat: None,
         hold: None,
         answer: |seen| json::answer(StatusCode::OK, &status_body(&seen[0])),
     };

@@ -25,6 +25,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     },
     trees: None,
     tell: |_| None,
+    proxy: None,
     tag: None,
 };
 

@@ -42,6 +42,7 @@ fn asked(request: Value, notes: Map<String, Value>, answer: fn(&[Seen<'_>]) -> A
             notes,
             ..New::default()
         }],
+        repeat: None,
         hold: None,
         answer,
     }

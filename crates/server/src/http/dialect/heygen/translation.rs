@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::wire::{callback, data, idempotency_key};
+use super::wire::{callback, data, repeat};
 use crate::http::answer::{Answer, Outcome};
 use crate::http::call::Call;
 use crate::http::dialect::files;
@@ -51,15 +51,15 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
             "`video`: it is required, an object with `type`",
         ));
     }
-    let job = |(n, language): (usize, &Value)| New {
+    let job = |language: &Value| New {
         input: request.clone(),
         notes: Map::from_iter([("language".to_owned(), language.clone())]),
         hook: callback(&request),
-        idempotency_key: idempotency_key(call, "translation", n),
         deadline: None,
     };
     let asked = Asked {
-        jobs: languages.iter().enumerate().map(job).collect(),
+        jobs: languages.iter().map(job).collect(),
+        repeat: repeat(call, "heygen translation")?,
         hold: None,
         answer: created,
     };

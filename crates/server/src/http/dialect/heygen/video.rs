@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::wire::{callback, data, idempotency_key};
+use super::wire::{callback, data, repeat};
 use crate::http::answer::Outcome;
 use crate::http::call::Call;
 use crate::http::dialect::files;
@@ -36,9 +36,9 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         jobs: vec![New {
             hook: callback(&request),
             input: request,
-            idempotency_key: idempotency_key(call, "video", 0),
             ..New::default()
         }],
+        repeat: repeat(call, "heygen video")?,
         hold: None,
         answer: |seen| {
             let (id, status) = (VIDEO.id_of(&seen[0]), seen[0].word(&WORDS));

@@ -9,6 +9,7 @@ use crate::http::base::Base;
 use crate::http::call::Call;
 use crate::http::dialect::job::{Hook, failure};
 use crate::http::dialect::list::{limit, page, parameter};
+use crate::http::dialect::repeat::{KeyRule, Repeat};
 use crate::http::dialect::thing::{Thing, seen, text};
 use crate::http::dialect::vendor::message;
 use crate::http::error::ApiError;
@@ -95,10 +96,19 @@ pub(super) fn callback(request: &Value) -> Option<Hook> {
     })
 }
 
-/// A name of a create, if the client gives one: a repeat is answered as the first was, whatever it says.
-pub(super) fn idempotency_key(call: &Call, place: &str, n: usize) -> Option<String> {
-    let key = call.field("idempotency-key")?;
-    Some(format!("heygen {place} {n} {key}"))
+/// The name of a create at that route, if the client gives one.
+///
+/// # Errors
+///
+/// It isn't as it may be.
+pub(super) fn repeat(call: &Call, place: &'static str) -> Result<Option<Repeat>, ApiError> {
+    let rule = KeyRule {
+        place,
+        bytes_max: 255,
+        signs: b"_:.-",
+        may_differ: true,
+    };
+    rule.read(call)
 }
 
 /// `GET /v3/users/me`

@@ -59,6 +59,7 @@ fn create(state: &AppState, call: &Call, kind: &str) -> Result<Outcome, ApiError
     };
     let asked = Asked {
         jobs: vec![new],
+        repeat: None,
         hold: None,
         answer: |seen| json::answer(StatusCode::CREATED, &body(&seen[0])),
     };

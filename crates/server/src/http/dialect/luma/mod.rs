@@ -23,6 +23,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     },
     trees: None,
     tell: wire::tell,
+    proxy: None,
     tag: None,
 };
 

@@ -47,6 +47,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
             input: request,
             ..New::default()
         }],
+        repeat: None,
         hold: None,
         answer: |seen| show(&seen[0]),
     };

@@ -1,4 +1,4 @@
-//! Files: an upload is answered and forgotten, and a batch's output has one line.
+//! Files: an upload is counted, answered and forgotten, and a batch's output has one line.
 
 use abide_engine::JobKey;
 use abide_engine::rng::digest;
@@ -6,10 +6,11 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::batch::BATCH;
-use crate::http::answer::{Outcome, text};
+use crate::http::answer::{self, Outcome};
 use crate::http::call::Call;
 use crate::http::dialect::id::Id;
-use crate::http::dialect::thing::seconds;
+use crate::http::dialect::job::request;
+use crate::http::dialect::thing::{seconds, text};
 use crate::http::error::ApiError;
 use crate::http::json;
 use crate::http::state::AppState;
@@ -18,9 +19,15 @@ const FILE: Id = Id::Hex("file-");
 
 /// `POST /v1/files`
 pub(super) fn upload(_: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    let key = JobKey::from_u128(u128::from(digest(&[&call.body])));
-    let file = show(call, &FILE.text(key), "batch", call.body.len());
-    json::now(StatusCode::OK, &file)
+    let form = request(call)?;
+    let file = &form["file"];
+    let required = || ApiError::invalid_member("`file`: it is required, a file");
+    let bytes = file["bytes"].as_u64().ok_or_else(required)?;
+    let at = call.now.as_millis().to_le_bytes();
+    let id = FILE.text(JobKey::from_u128(digest(&[&call.body, &at]).into()));
+    let purpose = text(&form, "purpose").unwrap_or("batch");
+    let name = text(file, "filename").unwrap_or("file");
+    json::now(StatusCode::OK, &show(call, &id, (name, purpose), bytes))
 }
 
 /// `GET /v1/files/{id}`
@@ -28,7 +35,8 @@ pub(super) fn read(_: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let id = call.param("id")?;
     let unknown = || ApiError::not_found("there is no such file");
     FILE.key(&id).ok_or_else(unknown)?;
-    json::now(StatusCode::OK, &show(call, &id, "batch_output", 0))
+    let named = ("output.jsonl", "batch_output");
+    json::now(StatusCode::OK, &show(call, &id, named, 0))
 }
 
 /// `GET /v1/files/{id}/content`: what a batch has made.
@@ -41,16 +49,16 @@ pub(super) fn content(state: &AppState, call: &Call) -> Result<Outcome, ApiError
         "response": {"status_code": 200, "request_id": "req_1", "body": {}},
         "error": null,
     });
-    Ok(Outcome::Now(text(format!("{line}\n"))))
+    Ok(Outcome::Now(answer::text(format!("{line}\n"))))
 }
 
-fn show(call: &Call, id: &str, purpose: &str, bytes: usize) -> Value {
+fn show(call: &Call, id: &str, (filename, purpose): (&str, &str), bytes: u64) -> Value {
     json!({
         "id": id,
         "object": "file",
         "bytes": bytes,
         "created_at": seconds(Some(call.now)),
-        "filename": "file.jsonl",
+        "filename": filename,
         "purpose": purpose,
         "status": "processed",
     })

@@ -28,6 +28,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     },
     trees: None,
     tell: webhooks::tell,
+    proxy: None,
     tag: None,
 };
 
@@ -53,14 +54,16 @@ const ROUTES: &[Row] = &[
     Row::get("/v1/batches", batch::list).counts(Counts::Refusals),
     reads(Row::get("/v1/batches/{id}", batch::read).job(batch::subject)),
     writes(Row::post("/v1/batches/{id}/cancel", batch::cancel).job(batch::subject)),
-    Row::post("/v1/files", file::upload).takes_body(),
+    Row::post("/v1/files", file::upload)
+        .takes_body()
+        .takes_form(),
     Row::get("/v1/files/{id}", file::read),
     Row::get("/v1/files/{id}/content", file::content),
-    creates(Row::post("/v1/videos", video::create)),
+    creates(Row::post("/v1/videos", video::create)).takes_form(),
     Row::get("/v1/videos", video::list).counts(Counts::Refusals),
     reads(Row::get("/v1/videos/{id}", video::read).job(video::subject)),
     reads(Row::get("/v1/videos/{id}/content", video::content).job(video::subject)),
-    creates(Row::post("/v1/videos/{id}/remix", video::remix)),
+    creates(Row::post("/v1/videos/{id}/remix", video::remix)).takes_form(),
     writes(Row::delete("/v1/videos/{id}", video::delete).job(video::subject)),
     Row::post("/v1/webhook_endpoints", webhooks::register).takes_body(),
     Row::get("/v1/webhook_endpoints", webhooks::list),

@@ -37,6 +37,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
             input: request,
             ..New::default()
         }],
+        repeat: None,
         hold: (!is_background).then_some(HOLD),
         answer: |seen| show(&seen[0]),
     };

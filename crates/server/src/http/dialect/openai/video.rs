@@ -40,14 +40,9 @@ const CONTENT: Thing = Thing {
     ..VIDEO
 };
 
-/// `POST /v1/videos`. What a form says in it is looked through for a directive, and else passed over.
+/// `POST /v1/videos`
 pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    let kind = call.field("content-type").unwrap_or_default();
-    let input = match kind.starts_with("multipart/") {
-        true => json!({}),
-        false => request(call)?,
-    };
-    made(state, call, input, Map::new())
+    made(state, call, request(call)?, Map::new())
 }
 
 /// `POST /v1/videos/{id}/remix`
@@ -69,6 +64,7 @@ fn made(
             notes,
             ..New::default()
         }],
+        repeat: None,
         hold: None,
         answer: |seen| (VIDEO.show)(&seen[0]),
     };

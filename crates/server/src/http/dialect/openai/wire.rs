@@ -27,7 +27,7 @@ pub(super) fn error(problem: &Problem) -> Answer {
         "message": message(problem),
         "type": kind,
         "param": null,
-        "code": problem.code.as_str(),
+        "code": if problem.status == 401 { "invalid_api_key" } else { problem.code.as_str() },
     });
     json::answer(status, &json!({"error": error}))
 }

@@ -69,10 +69,10 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         deadline: deadline.map_err(|error| {
             ApiError::invalid_member(format!("the header `Cancel-After`: {error}"))
         })?,
-        idempotency_key: None,
     };
     let asked = Asked {
         jobs: vec![new],
+        repeat: None,
         hold: wanted_hold(call),
         answer: |seen| json::answer(StatusCode::CREATED, &body(&seen[0])),
     };

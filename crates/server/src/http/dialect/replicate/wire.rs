@@ -18,8 +18,11 @@ const WORDS: [&str; 5] = ["starting", "processing", "succeeded", "failed", "canc
 /// `{title, detail, status}`.
 pub(super) fn error(problem: &Problem) -> Answer {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body =
-        json!({"title": problem.title, "detail": message(problem), "status": problem.status});
+    let title = match problem.status {
+        401 => "Unauthenticated",
+        _ => &problem.title,
+    };
+    let body = json!({"title": title, "detail": message(problem), "status": problem.status});
     json::answer(status, &body)
 }
 

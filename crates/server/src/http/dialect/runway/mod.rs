@@ -23,6 +23,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     },
     trees: None,
     tell: |_| None,
+    proxy: None,
     tag: None,
 };
 

@@ -10,6 +10,7 @@ use crate::http::call::Call;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request};
 use crate::http::dialect::list::page;
+use crate::http::dialect::repeat::KeyRule;
 use crate::http::dialect::thing::{Thing, text};
 use crate::http::error::ApiError;
 use crate::http::json;
@@ -25,6 +26,14 @@ pub(super) const GENERATION: Thing = Thing {
     show,
 };
 
+/// A repeat must say the same.
+const KEYS: KeyRule = KeyRule {
+    place: "syncso",
+    bytes_max: 128,
+    signs: b"._~-",
+    may_differ: false,
+};
+
 /// `POST /v2/generate`
 pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let request = request(call)?;
@@ -33,15 +42,14 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
             "`model` and `input` are required, a text and an array",
         ));
     }
-    let key = call.field("idempotency-key");
     let new = New {
         hook: text(&request, "webhookUrl").map(|url| webhooks::hook(call, url)),
         input: request,
-        idempotency_key: key.map(|key| format!("syncso {key}")),
         ..New::default()
     };
     let asked = Asked {
         jobs: vec![new],
+        repeat: KEYS.read(call)?,
         hold: None,
         answer: |seen| json::answer(StatusCode::CREATED, &body(&seen[0])),
     };

@@ -1,6 +1,6 @@
 //! How sync.so writes a generation and an error.
 
-use abide_wire::Problem;
+use abide_wire::{Code, Problem};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -22,6 +22,7 @@ const OUTPUT_S: f64 = 5.0;
 /// `{message, statusCode}`; a wrong request is a `400`.
 pub(super) fn error(problem: &Problem) -> Answer {
     let status = match problem.status {
+        422 if problem.code == Code::IDEMPOTENCY_MISMATCH => 409,
         422 => 400,
         status => status,
     };

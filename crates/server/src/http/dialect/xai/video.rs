@@ -45,6 +45,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     };
     let asked = Asked {
         jobs: vec![new],
+        repeat: None,
         hold: None,
         answer: |seen| {
             json::answer(
