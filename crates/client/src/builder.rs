@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use url::Url;
 
-use abide_wire::JobId;
+use abide_wire::{JobId, Timestamp};
 
 use crate::budget::Budget;
 use crate::client::{Client, Core, OnReport};
@@ -74,6 +74,7 @@ pub struct ClientBuilder {
     transport: Option<Arc<dyn Transport>>,
     seed: Option<u64>,
     on_report: Option<OnReport>,
+    wall: Option<Timestamp>,
 }
 
 impl ClientBuilder {
@@ -93,6 +94,7 @@ impl ClientBuilder {
             transport: None,
             seed: None,
             on_report: None,
+            wall: None,
         }
     }
 
@@ -177,6 +179,13 @@ impl ClientBuilder {
         self
     }
 
+    /// What this machine's clock shows, instead of what it shows in truth; for simulations, no part of the interface.
+    #[doc(hidden)]
+    pub const fn wall(mut self, wall: Timestamp) -> Self {
+        self.wall = Some(wall);
+        self
+    }
+
     /// Calls this with the report of every wait and watch that ended or gave up, for metrics.
     pub fn on_report(
         mut self,
@@ -216,7 +225,7 @@ impl ClientBuilder {
         self.headers
             .entry(header::USER_AGENT)
             .or_insert(HeaderValue::from_static(agent));
-        let clock = Clock::start();
+        let clock = self.wall.map_or_else(Clock::start, Clock::showing);
         let transport = match self.transport {
             Some(transport) => transport,
             None => default_transport(&base, self.connect_timeout)?,

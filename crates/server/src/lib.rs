@@ -15,6 +15,8 @@ pub mod metrics;
 pub mod net;
 mod recent;
 pub mod requests;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
 pub mod scenario;
 pub mod server;
 mod sharded;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use abide_engine::Command;
@@ -375,20 +375,13 @@ impl Server {
     ///
     /// Dropping it cuts every connection. What was acknowledged is safe.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServerError> {
-        let Assembly {
-            state,
-            mut driver,
-            courier,
-        } = self.assembly;
-        let listener = self.listener;
-        let held = state.clone();
+        let state = self.assembly.state.clone();
         let options = ServeOptions {
             connections_max: state.config.connections_max.get(),
             drain: state.config.drain.get(),
             #[cfg(feature = "tls")]
             tls: self.tls.clone(),
         };
-        let drain = options.drain;
         #[cfg(feature = "tls")]
         let is_tls = self.tls.is_some();
         #[cfg(not(feature = "tls"))]
@@ -404,8 +397,37 @@ impl Server {
             serve(listener, gate, options.clone(), stop.clone())
         });
         let of_dialects = join_all(of_dialects.collect::<Vec<_>>());
+        let serving = join(
+            serve(self.listener, gate, options.clone(), stop.clone()),
+            of_dialects,
+        );
+        self.assembly.run(serving, stop).await
+    }
+}
+
+impl Assembly {
+    /// Runs while `serving` brings requests, which it does until `stop` is canceled and what is in flight has ended;
+    /// then drains. `serving` must hold the last copies of the state.
+    ///
+    /// # Errors
+    ///
+    /// The journal failed in a way that trying again doesn't mend.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops `serving`. The loop ends once nothing can reach it any more.
+    pub async fn run(
+        self,
+        serving: impl Future,
+        stop: CancellationToken,
+    ) -> Result<(), ServerError> {
+        let Self {
+            state,
+            mut driver,
+            courier,
+        } = self;
+        let drain = state.config.drain.get();
         let ended = {
-            let serving = join(serve(listener, gate, options, stop.clone()), of_dialects);
             let mut serving = std::pin::pin!(serving);
             tokio::select! {
                 _ = serving.as_mut() => None,
@@ -413,7 +435,7 @@ impl Server {
                 // It goes with the block, because the loop below ends only when no sender of commands is left.
                 () = async move {
                     stop.cancelled().await;
-                    held.end_holds();
+                    state.end_holds();
                     std::future::pending::<()>().await;
                 } => None,
             }
@@ -436,6 +458,12 @@ impl Server {
             courier.await?;
         }
         Ok(())
+    }
+
+    /// What ends the parts where they stand, as a crash would.
+    pub fn abort_handles(&self) -> impl Iterator<Item = AbortHandle> + use<> {
+        let courier = self.courier.as_ref().map(JoinHandle::abort_handle);
+        [self.driver.abort_handle()].into_iter().chain(courier)
     }
 }
 

@@ -30,6 +30,7 @@
 
 mod in_process;
 mod server;
+pub mod world;
 
 pub use in_process::InProcess;
 pub use server::{TestServer, lasting};

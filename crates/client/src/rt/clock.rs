@@ -37,6 +37,11 @@ impl Clock {
         }
     }
 
+    /// A clock that shows that now: another machine's, in a simulation.
+    pub(crate) fn showing(wall: Timestamp) -> Self {
+        Self { began: now(), wall }
+    }
+
     /// Now, for timing.
     #[expect(
         clippy::unused_self,

@@ -165,12 +165,32 @@ impl Waiter {
         if !shard.is_running(key) {
             return;
         }
+        #[cfg(feature = "sabotage")]
+        if crate::sabotage::registers_late() {
+            drop(shard);
+            self.register_late(key);
+            return;
+        }
         shard.waiters.add(key, &self.bell);
         if self.job.is_none() {
             self.job = Some(key);
         } else {
             self.more_jobs.push(key);
         }
+    }
+
+    /// Begins to wait a little after the look that follows: what a simulation must find.
+    #[cfg(feature = "sabotage")]
+    fn register_late(&mut self, key: JobKey) {
+        self.job = Some(key);
+        let (board, bell) = (self.board.clone(), self.bell.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(crate::sabotage::LATE).await;
+            let mut shard = board.shards.write(&key);
+            if shard.is_running(key) {
+                shard.waiters.add(key, &bell);
+            }
+        });
     }
 
     /// The same for many jobs.

@@ -10,18 +10,20 @@ use tokio::task::JoinHandle;
 use abide_engine::Engine;
 use abide_engine::snapshot::{Part, PartKey};
 
-use crate::journal::{Checkpoints, JournalError};
+use crate::journal::{Checkpoints, Journal, JournalError};
 
-/// Entries after which a checkpoint is written while the loop is idle.
-const ENTRIES: u64 = 50_000;
-/// Entries after which a checkpoint is written under load too: it bounds what a restart has to replay.
-const ENTRIES_MAX: u64 = 400_000;
+/// How many times the entries that make a checkpoint due on an idle loop make it due under load too.
+const UNDER_LOAD: u64 = 8;
 
 /// Writes the checkpoints, one at a time.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
     /// `None` while one is being written.
     checkpoints: Option<Box<dyn Checkpoints>>,
+    /// Entries after which one is due on an idle loop.
+    entries: u64,
+    /// Whether writing waits for a disk; otherwise it is done in place.
+    is_blocking: bool,
     /// The last entry in the last checkpoint, or at the last attempt.
     last_seq: u64,
     writing: Option<JoinHandle<Written>>,
@@ -37,9 +39,12 @@ struct Written {
 }
 
 impl Checkpointer {
-    /// The last checkpoint has the entries up to `last_seq`.
-    pub(super) fn new(checkpoints: Box<dyn Checkpoints>, last_seq: u64) -> Self {
+    /// The last checkpoint of that journal has the entries up to `last_seq`.
+    pub(super) fn new(journal: &dyn Journal, last_seq: u64) -> Self {
+        let checkpoints = journal.checkpoints();
         Self {
+            entries: checkpoints.entries(),
+            is_blocking: journal.is_blocking(),
             checkpoints: Some(checkpoints),
             last_seq,
             writing: None,
@@ -52,7 +57,11 @@ impl Checkpointer {
         if self.writing.as_ref().is_some_and(JoinHandle::is_finished) {
             self.written(engine).await;
         }
-        let enough = if is_idle { ENTRIES } else { ENTRIES_MAX };
+        let enough = if is_idle {
+            self.entries
+        } else {
+            self.entries * UNDER_LOAD
+        };
         if seq.saturating_sub(self.last_seq) >= enough {
             self.start(engine, seq);
         }
@@ -73,7 +82,8 @@ impl Checkpointer {
         };
         let mut parts = engine.take_dirty();
         // This late it must not fall further behind.
-        let is_urgent = seq.saturating_sub(self.last_seq) >= ENTRIES_MAX;
+        let is_urgent = seq.saturating_sub(self.last_seq) >= self.entries * UNDER_LOAD;
+        let is_blocking = self.is_blocking;
         let write = move || {
             // In order, because neighbors in the file are then written together.
             parts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
@@ -83,7 +93,11 @@ impl Checkpointer {
                     .map(|(key, part)| (key.to_string(), part.as_ref().map(Part::encode)));
                 checkpoints.write(seq, &mut changes)
             };
-            let result = if is_urgent { write() } else { aside(write) };
+            let result = if is_urgent || !is_blocking {
+                write()
+            } else {
+                aside(write)
+            };
             Written {
                 checkpoints,
                 seq,
@@ -91,7 +105,25 @@ impl Checkpointer {
                 result,
             }
         };
-        self.writing = Some(tokio::task::spawn_blocking(write));
+        if is_blocking {
+            self.writing = Some(tokio::task::spawn_blocking(write));
+        } else {
+            self.note(engine, write());
+        }
+    }
+
+    /// Takes what became of a checkpoint.
+    fn note(&mut self, engine: &mut Engine, written: Written) {
+        self.checkpoints = Some(written.checkpoints);
+        // After a failure the next attempt comes after as many entries more, not at once.
+        self.last_seq = written.seq;
+        if let Err(error) = written.result {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a checkpoint could not be written; the entries are kept"
+            );
+            engine.mark_dirty(written.changed);
+        }
     }
 
     async fn written(&mut self, engine: &mut Engine) {
@@ -99,18 +131,7 @@ impl Checkpointer {
             return;
         };
         match writing.await {
-            Ok(written) => {
-                self.checkpoints = Some(written.checkpoints);
-                // After a failure the next attempt comes after as many entries more, not at once.
-                self.last_seq = written.seq;
-                if let Err(error) = written.result {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "a checkpoint could not be written; the entries are kept"
-                    );
-                    engine.mark_dirty(written.changed);
-                }
-            }
+            Ok(written) => self.note(engine, written),
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "writing a checkpoint panicked; there will be no more of them until a restart"

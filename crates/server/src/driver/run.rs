@@ -130,7 +130,7 @@ impl Driver {
         let (commands, requests) = Commands::open(Arc::clone(&failing), clock.clone());
         let driver = Self {
             engine,
-            checkpointer: Checkpointer::new(journal.checkpoints(), checkpointed),
+            checkpointer: Checkpointer::new(journal.as_ref(), checkpointed),
             journal: Some(journal),
             clock,
             board: board.clone(),
@@ -184,7 +184,11 @@ impl Driver {
         let seq = self.last_seq();
         self.checkpointer.close(&mut self.engine, seq).await;
         if let Some(journal) = self.journal.take() {
-            tokio::task::spawn_blocking(move || journal.close()).await??;
+            if journal.is_blocking() {
+                tokio::task::spawn_blocking(move || journal.close()).await??;
+            } else {
+                journal.close()?;
+            }
         }
         Ok(())
     }
@@ -351,6 +355,10 @@ impl Driver {
         let (entries, begun) = (bytes.len(), self.clock.elapsed());
         let append = move |journal: &mut dyn Journal| journal.append(&bytes).map(|_| ());
         let result = self.on_journal(append).await?;
+        let latency = self.journal.as_ref().map(|journal| journal.latency());
+        if let Some(latency) = latency.filter(|latency| !latency.is_zero()) {
+            tokio::time::sleep(latency).await;
+        }
         self.metrics.appended(entries, self.clock.elapsed() - begun);
         Ok(result)
     }

@@ -29,6 +29,7 @@ mod sqlite;
 mod sums;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use error::JournalError;
 pub use files::Files;
@@ -50,6 +51,12 @@ pub type PartChange = (String, Option<Vec<u8>>);
 pub trait Journal: Send + std::fmt::Debug {
     /// Whether calls wait for a disk.
     fn is_blocking(&self) -> bool;
+
+    /// How much longer an append takes than its call. One that is made in place takes no time of its own, and a
+    /// simulated disk may.
+    fn latency(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Which log this is: another number for each log that was ever begun, and for each restored backup. A sequence
     /// number means something within one life only. Below 2^63.
@@ -109,6 +116,12 @@ pub trait Journal: Send + std::fmt::Debug {
 
 /// Checkpoints: the state, so that the entries before it may be forgotten.
 pub trait Checkpoints: Send + std::fmt::Debug {
+    /// Entries after which a checkpoint is written while the loop is idle. Under load it takes eight times as many,
+    /// which bounds what a restart has to replay.
+    fn entries(&self) -> u64 {
+        50_000
+    }
+
     /// Writes the changes since the last checkpoint, and that the parts now stand for the state after entry `seq`, as
     /// one step: after a crash either all of it is there or nothing. Entries up to `seq` are forgotten afterwards, bit
     /// by bit.

@@ -4,3 +4,4 @@ mod reads;
 mod seeds;
 mod virtual_time;
 mod webhooks;
+mod world;

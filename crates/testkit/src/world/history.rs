@@ -1,0 +1,318 @@
+//! The log: everything that anybody was told, and every fault, in one list.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fmt;
+use std::hash::{Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use abide::{Job, Json};
+use tokio::time::Instant;
+
+/// The most moments that are kept.
+const MOMENTS_MAX: usize = 100_000;
+
+/// The log of a world. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct History(Arc<Mutex<Log>>);
+
+#[derive(Debug)]
+struct Log {
+    began: Instant,
+    moments: Vec<Moment>,
+    sampled: (usize, usize),
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// When, since the world began.
+    pub at: Duration,
+    /// To whom.
+    pub who: String,
+    /// What.
+    pub event: Event,
+}
+
+/// A job as it was shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Its id.
+    pub job: String,
+    /// Its revision.
+    pub revision: u64,
+    /// Whether it has ended.
+    pub done: bool,
+    /// A digest of all that a revision fixes.
+    pub digest: u64,
+    /// How long it took, by the server's clock.
+    pub took: Option<Duration>,
+    /// Whether it completed.
+    pub is_completed: bool,
+    /// Whose it is, and by which key it was made, as its metadata says.
+    pub owner: String,
+    /// The key.
+    pub key: String,
+}
+
+/// By which way something was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// The answer of a create.
+    Create,
+    /// A plain read.
+    Read,
+    /// A page of a list.
+    List,
+    /// A watch or a wait.
+    Wait,
+    /// A request that was held.
+    Hold,
+    /// The feed.
+    Feed,
+    /// A webhook.
+    Push,
+    /// The answer to a worker's report, or to a cancel.
+    Change,
+}
+
+/// How a wait ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The job has ended.
+    Finished,
+    /// The deadline came first.
+    StillRunning,
+    /// There was no answer.
+    Unreachable,
+    /// The server refused, or something else.
+    Other(String),
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A create was acknowledged.
+    Accepted {
+        /// The step.
+        step: usize,
+        /// Its job.
+        view: View,
+        /// The bytes of its input.
+        bytes: usize,
+        /// Whether the answer said that the job had been made before.
+        is_replayed: bool,
+    },
+    /// Something was refused or failed.
+    Failed {
+        /// The step.
+        step: usize,
+        /// Why.
+        why: String,
+    },
+    /// A job was shown.
+    Shown {
+        /// How.
+        way: Way,
+        /// What.
+        view: View,
+    },
+    /// The feed said that changes are missing.
+    Gap,
+    /// A wait or a held read is over.
+    Over {
+        /// The job.
+        job: String,
+        /// The strategy.
+        how: &'static str,
+        /// From which host.
+        host: u64,
+        /// When it began.
+        began: Duration,
+        /// The deadline that it was given.
+        deadline: Option<Duration>,
+        /// The newest revision that it wasn't to tell again; `None` for the end alone.
+        after: Option<u64>,
+        /// How.
+        end: End,
+    },
+    /// A webhook endpoint was registered.
+    Subscribed {
+        /// Where it posts.
+        url: String,
+        /// Whose it is.
+        owner: &'static str,
+        /// Whether it keeps the order.
+        is_ordered: bool,
+    },
+    /// A webhook came.
+    Delivered {
+        /// Where.
+        url: String,
+        /// Its id.
+        id: String,
+        /// The job as it was told.
+        view: View,
+        /// Whether the signature was good.
+        is_verified: bool,
+        /// Whether the receiver answered that it has taken it.
+        is_taken: bool,
+    },
+    /// Something breaks for that host, or for all.
+    Broke {
+        /// The host.
+        host: Option<u64>,
+        /// Until when at least.
+        until: Duration,
+        /// What.
+        what: String,
+    },
+    /// The server is there.
+    Up,
+    /// The server has gone.
+    Down(String),
+    /// The server was asked in process for a job that somebody knows of.
+    Audited {
+        /// The job.
+        job: String,
+        /// What it has.
+        view: Option<View>,
+    },
+    /// A client was told that there is no such job.
+    Missing {
+        /// The job.
+        job: String,
+        /// The client.
+        host: u64,
+    },
+    /// Another owner asked for a job.
+    Trespassed {
+        /// The answer's status.
+        status: u16,
+    },
+    /// The bytes that the server counts.
+    Sampled {
+        /// Of records.
+        stored: usize,
+        /// Under way.
+        inflight: usize,
+    },
+    /// Nothing is left to do.
+    Rested {
+        /// Deliveries that are still waited for.
+        open: usize,
+    },
+}
+
+/// What time it is in the world.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tokio's time is paused here, and this is where it is read"
+)]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
+
+impl History {
+    pub(super) fn begin() -> Self {
+        Self(Arc::new(Mutex::new(Log {
+            began: now(),
+            moments: Vec::new(),
+            sampled: (0, 0),
+        })))
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long the world has existed.
+    pub(super) fn age(&self) -> Duration {
+        now().duration_since(self.log().began)
+    }
+
+    /// Notes what the server counts, if that has changed.
+    pub(super) fn sample(&self, counts: (usize, usize)) {
+        if std::mem::replace(&mut self.log().sampled, counts) != counts {
+            let (stored, inflight) = counts;
+            self.note("server", Event::Sampled { stored, inflight });
+        }
+    }
+
+    pub(super) fn note(&self, who: impl Into<String>, event: Event) {
+        let at = self.age();
+        let mut log = self.log();
+        if log.moments.len() < MOMENTS_MAX {
+            log.moments.push(Moment {
+                at,
+                who: who.into(),
+                event,
+            });
+        }
+    }
+
+    /// Every moment, in order; those of one instant by whom they concern, because tasks of one instant have no order.
+    #[must_use]
+    pub fn moments(&self) -> Vec<Moment> {
+        let mut moments = self.log().moments.clone();
+        moments.sort_by(|a, b| (a.at, &a.who).cmp(&(b.at, &b.who)));
+        moments
+    }
+
+    /// A digest of all of it: two runs with the same one are the same.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for moment in self.moments() {
+            moment.to_string().hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.at.as_secs_f64();
+        write!(f, "{seconds:10.4} {:<12} {:?}", self.who, self.event)
+    }
+}
+
+impl View {
+    pub(super) fn of(job: &Job) -> Self {
+        let mut hasher = DefaultHasher::new();
+        let text = |json: &Option<Json>| json.as_ref().map(|json| json.get().to_owned());
+        format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            job.kind,
+            job.status,
+            job.outcome,
+            job.progress,
+            text(&job.result),
+            job.error,
+            text(&job.metadata),
+            job.created_at,
+            job.started_at,
+            job.updated_at,
+            job.finished_at,
+        )
+        .hash(&mut hasher);
+        let note = |name: &str| -> String {
+            let metadata = job.metadata.as_ref().map_or("{}", Json::get);
+            let metadata = serde_json::from_str::<serde_json::Value>(metadata);
+            let note = metadata
+                .ok()
+                .and_then(|it| it[name].as_str().map(str::to_owned));
+            note.unwrap_or_default()
+        };
+        Self {
+            job: job.id.as_str().to_owned(),
+            revision: job.revision.0,
+            done: job.done,
+            digest: hasher.finish(),
+            took: job.finished_at.map(|at| at.since(job.created_at)),
+            is_completed: job.outcome == Some(abide::Outcome::Completed),
+            owner: note("owner"),
+            key: note("key"),
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! The steps of a seed: who does what when, and what breaks when.
+
+use std::time::Duration;
+
+use super::draw::Draw;
+
+/// How long steps begin.
+const LENGTH_MS: u64 = 40_000;
+/// How many clients there are; the last one is another owner's.
+pub(super) const CLIENTS: u64 = 3;
+
+/// A fault that is put in on purpose: what the checker must find.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sabotage {
+    /// None.
+    #[default]
+    None,
+    /// The journal says that it has appended, and does it later.
+    TellBeforeAppend,
+    /// The journal says that it has synced, and sometimes hasn't.
+    LostSync,
+    /// Waiters look, and register a little later.
+    RegisterAfterLooking,
+    /// The bytes of records have no limit.
+    Unbounded,
+}
+
+impl Sabotage {
+    /// All of them, with their names.
+    pub const ALL: [(&str, Self); 5] = [
+        ("none", Self::None),
+        ("tell-before-append", Self::TellBeforeAppend),
+        ("lost-sync", Self::LostSync),
+        ("register-after-looking", Self::RegisterAfterLooking),
+        ("unbounded", Self::Unbounded),
+    ];
+}
+
+/// What happens in a world.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What it was made of.
+    pub seed: u64,
+    /// What is put in on purpose.
+    pub sabotage: Sabotage,
+    /// Whether requests are repeated and answers lost on the way.
+    pub is_lossy: bool,
+    /// The steps, by time.
+    pub steps: Vec<Step>,
+}
+
+/// One step.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its number, which it keeps when others are left out.
+    pub number: usize,
+    /// When.
+    pub at: Duration,
+    /// What.
+    pub act: Act,
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// A client makes a job, and maybe waits for it.
+    Create {
+        /// Which client.
+        client: u64,
+        /// The key; steps with the same one make the same job.
+        key: u64,
+        /// How to wait, and until when.
+        wait: Option<(How, Option<Duration>)>,
+    },
+    /// A client watches the job of that step.
+    Watch {
+        /// Which client.
+        client: u64,
+        /// The step.
+        of: usize,
+        /// How.
+        how: How,
+    },
+    /// A client reads the job by requests that are held, one after the other.
+    Hold {
+        /// Which client.
+        client: u64,
+        /// The step.
+        of: usize,
+        /// Whether it ends its side of each connection once it has asked.
+        half_closes: bool,
+    },
+    /// A client waits for the jobs of all steps up to that one together.
+    Set {
+        /// Which client.
+        client: u64,
+        /// The last step.
+        up_to: usize,
+    },
+    /// A client reads the job.
+    Read {
+        /// Which client.
+        client: u64,
+        /// The step.
+        of: usize,
+    },
+    /// A client cancels the job.
+    Cancel {
+        /// Which client.
+        client: u64,
+        /// The step.
+        of: usize,
+    },
+    /// A client lists its jobs.
+    List {
+        /// Which client.
+        client: u64,
+    },
+    /// Something breaks.
+    Break(Breakage),
+}
+
+/// A strategy of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// The best that the server can do.
+    Auto,
+    /// Held requests.
+    LongPoll,
+    /// A stream of events.
+    Stream,
+    /// Polls.
+    Poll,
+    /// A push first.
+    Webhook,
+}
+
+/// What breaks.
+#[derive(Clone, Copy, Debug)]
+pub enum Breakage {
+    /// The process is killed; for so long it is away.
+    Kill {
+        /// How long.
+        down: Duration,
+    },
+    /// The machine loses its power.
+    Power {
+        /// How long.
+        down: Duration,
+    },
+    /// The machine loses its power while the append of that number is being synced.
+    PowerAtAppend {
+        /// Which append, counted from now.
+        append: u64,
+        /// How long.
+        down: Duration,
+    },
+    /// The server is stopped in order and started again.
+    Restart {
+        /// How long.
+        down: Duration,
+    },
+    /// The disk is full for so long.
+    DiskFull {
+        /// How long.
+        length: Duration,
+    },
+    /// An append fails so that the server can't go on; whether it was written all the same.
+    DiskBroken {
+        /// Whether it was.
+        is_written: bool,
+    },
+    /// Nothing passes between a client and the server for so long.
+    Partition {
+        /// Which client.
+        client: u64,
+        /// How long.
+        length: Duration,
+    },
+    /// A client's connections are reset.
+    Cut {
+        /// Which client.
+        client: u64,
+    },
+    /// A client's network is slower by that from now on.
+    Slow {
+        /// Which client.
+        client: u64,
+        /// By how much.
+        by: Duration,
+    },
+    /// A receiver of webhooks behaves badly for so long.
+    Receiver {
+        /// Which.
+        receiver: u64,
+        /// How.
+        mood: Mood,
+        /// How long.
+        length: Duration,
+    },
+    /// The clock of the server's machine is set.
+    Clock {
+        /// By how many milliseconds.
+        by_ms: i64,
+    },
+}
+
+/// How a receiver of webhooks behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// It answers that it can't.
+    Refuses,
+    /// It takes what comes and says that it can't.
+    Forgets,
+    /// It never answers.
+    Hangs,
+    /// Nothing listens.
+    Away,
+}
+
+/// What a job is made of, by its key.
+#[derive(Clone, Debug)]
+pub(super) struct JobPlan {
+    /// How long the simulator works on it; `None` for one of an external worker.
+    pub(super) length: Option<Duration>,
+    pub(super) stages: u64,
+    pub(super) input_bytes: usize,
+    pub(super) has_webhook: bool,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn of(seed: u64, sabotage: Sabotage) -> Self {
+        let draw = Draw::new(seed).named("plan");
+        let creates = draw.named("creates").between(4, 12);
+        let others = draw.named("others").between(4, 16);
+        // A third of the worlds is calm, so that what is said of calm ones is tried.
+        let breakages = match draw.named("calm").one_in(3) {
+            true => 0,
+            false => draw.named("breakages").between(1, 6),
+        };
+        let mut steps = Vec::new();
+        for n in 0..creates {
+            let draw = draw.named("create").of(n);
+            let act = Act::Create {
+                client: draw.named("client").below(CLIENTS),
+                key: draw.named("key").below(creates * 2),
+                wait: draw.named("waits").below(4).checked_sub(1).map(|_| {
+                    let deadline = draw.named("deadline").span(500, 60_000);
+                    let has_one = draw.named("bounded").one_in(2);
+                    (how(draw), has_one.then_some(deadline))
+                }),
+            };
+            steps.push((draw.named("at").below(LENGTH_MS), act));
+        }
+        for n in 0..others {
+            let draw = draw.named("other").of(n);
+            let of = usize::try_from(draw.named("of").below(creates)).unwrap_or_default();
+            let act = other(draw, draw.named("client").below(CLIENTS), of);
+            steps.push((draw.named("at").below(LENGTH_MS), act));
+        }
+        for n in 0..breakages {
+            let draw = draw.named("break").of(n);
+            let act = Act::Break(breakage(draw));
+            steps.push((draw.named("at").below(LENGTH_MS), act));
+        }
+        let mut steps: Vec<_> = steps
+            .into_iter()
+            .enumerate()
+            .map(|(number, (at, act))| Step {
+                number,
+                at: Duration::from_millis(at),
+                act,
+            })
+            .collect();
+        steps.sort_by_key(|step| (step.at, step.number));
+        Self {
+            seed,
+            sabotage,
+            is_lossy: draw.named("lossy").one_in(2) && breakages > 0,
+            steps,
+        }
+    }
+
+    /// The same with these steps only.
+    #[must_use]
+    pub fn only(&self, numbers: &[usize]) -> Self {
+        let mut plan = self.clone();
+        plan.steps.retain(|step| numbers.contains(&step.number));
+        plan
+    }
+
+    /// The job that steps with that key make.
+    pub(super) fn job(&self, key: u64) -> JobPlan {
+        let draw = Draw::new(self.seed).named("job").of(key);
+        JobPlan {
+            length: (!draw.named("external").one_in(4))
+                .then(|| draw.named("length").span(30, 20_000)),
+            stages: draw.named("stages").below(12),
+            input_bytes: usize::try_from(match draw.named("large").one_in(3) {
+                true => draw.named("bytes").between(10_000, 60_000),
+                false => draw.named("bytes").below(300),
+            })
+            .unwrap_or_default(),
+            has_webhook: draw.named("webhook").one_in(2),
+        }
+    }
+}
+
+fn how(draw: Draw) -> How {
+    draw.named("how").pick(&[
+        How::Auto,
+        How::LongPoll,
+        How::Stream,
+        How::Poll,
+        How::Webhook,
+    ])
+}
+
+fn other(draw: Draw, client: u64, of: usize) -> Act {
+    match draw.named("what").below(9) {
+        0 | 1 => Act::Watch {
+            client,
+            of,
+            how: how(draw),
+        },
+        2..=4 => Act::Hold {
+            client,
+            of,
+            half_closes: draw.named("half").one_in(4),
+        },
+        5 => Act::Set { client, up_to: of },
+        6 => Act::Read { client, of },
+        7 => Act::Cancel { client, of },
+        _ => Act::List { client },
+    }
+}
+
+fn breakage(draw: Draw) -> Breakage {
+    let client = draw.named("client").below(CLIENTS);
+    let down = draw.named("down").span(50, 8_000);
+    let length = draw.named("length").span(50, 12_000);
+    match draw.named("what").below(14) {
+        0 => Breakage::Kill { down },
+        1 => Breakage::Power { down },
+        2..=4 => Breakage::PowerAtAppend {
+            append: draw.named("append").between(1, 30),
+            down,
+        },
+        5 => Breakage::Restart { down },
+        6 => Breakage::DiskFull { length },
+        7 => Breakage::DiskBroken {
+            is_written: draw.named("written").one_in(2),
+        },
+        8 => Breakage::Partition { client, length },
+        9 => Breakage::Cut { client },
+        10 => Breakage::Slow {
+            client,
+            by: draw.named("by").span(5, 900),
+        },
+        11 | 12 => Breakage::Receiver {
+            receiver: draw.named("receiver").below(2),
+            mood: draw
+                .named("mood")
+                .pick(&[Mood::Refuses, Mood::Forgets, Mood::Hangs, Mood::Away]),
+            length,
+        },
+        _ => Breakage::Clock {
+            by_ms: draw
+                .named("step")
+                .pick(&[-3_600_000, -90_000, -700, 700, 5_000, 90_000, 7_200_000]),
+        },
+    }
+}

@@ -1,0 +1,215 @@
+//! HTTP over the simulated network, for the real client, and for what it has no words for.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use abide::{Body, BoxFuture, Transport, TransportError};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::{HeaderName, Method, Request, Response, Uri, header};
+use http_body_util::{BodyDataStream, BodyExt as _, Full};
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tower_service::Service;
+
+use super::draw::Draw;
+use super::net::{End, Net};
+
+/// One of so many requests is sent twice, and as many answers are lost, where the network is lossy.
+const LOSSY_ONE_IN: u64 = 12;
+/// How long a connection may take, as by the client's default.
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
+/// How long a plain exchange may take beyond what it is held.
+const EXCHANGE_WAIT: Duration = Duration::from_secs(10);
+/// The name of the server.
+pub(super) const SERVER: &str = "http://server.test";
+
+/// The way of one host to the server. Clones share its connections.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    net: Net,
+    host: u64,
+    key: &'static str,
+    client: Client<Dial, Full<Bytes>>,
+    draw: Draw,
+    is_lossy: bool,
+    sent: Arc<AtomicU64>,
+}
+
+/// Connects to the server.
+#[derive(Clone, Debug)]
+struct Dial {
+    net: Net,
+    host: u64,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Bytes,
+}
+
+impl Way {
+    /// The way of that host, which shows that API key.
+    pub(super) fn new(net: &Net, host: u64, key: &'static str, draw: Draw, is_lossy: bool) -> Self {
+        let dial = Dial {
+            net: net.clone(),
+            host,
+        };
+        Self {
+            net: net.clone(),
+            host,
+            key,
+            client: Client::builder(TokioExecutor::new())
+                .pool_idle_timeout(Duration::from_secs(90))
+                .pool_timer(TokioTimer::new())
+                .build(dial),
+            draw: draw.of(host),
+            is_lossy,
+            sent: Arc::default(),
+        }
+    }
+
+    /// The API key that it shows.
+    pub(super) const fn key(&self) -> &'static str {
+        self.key
+    }
+
+    /// Asks the server, once.
+    ///
+    /// # Errors
+    ///
+    /// There was no answer.
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+        held: Duration,
+    ) -> Result<Answer, TransportError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{SERVER}{path}"))
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.key))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Bytes::from(body.unwrap_or_default()))
+            .map_err(TransportError::unsendable)?;
+        let asked = async {
+            let answer = self.send(request).await?;
+            let status = answer.status().as_u16();
+            let body = answer.into_body().collect(1 << 20).await?;
+            Ok(Answer { status, body })
+        };
+        tokio::time::timeout(EXCHANGE_WAIT + held, asked)
+            .await
+            .unwrap_or_else(|_| Err(TransportError::broken("there was no answer in time")))
+    }
+
+    /// Asks on a connection of its own, and ends its side once it has asked.
+    ///
+    /// # Errors
+    ///
+    /// There was no answer.
+    pub(super) async fn ask_and_end(&self, path: &str, held: Duration) -> io::Result<Answer> {
+        let asked = async {
+            let mut end = self.net.connect(self.host).await?;
+            let head = format!(
+                "GET {path} HTTP/1.1\r\nhost: server.test\r\nauthorization: Bearer {}\r\n\r\n",
+                self.key
+            );
+            end.write_all(head.as_bytes()).await?;
+            end.shutdown().await?;
+            let mut answer = Vec::new();
+            end.read_to_end(&mut answer).await?;
+            read_answer(&answer).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        };
+        tokio::time::timeout(EXCHANGE_WAIT + held, asked)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// The last answer of those bytes; others say nothing but that one will come.
+fn read_answer(mut bytes: &[u8]) -> Option<Answer> {
+    const PROBE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+    while let Some(rest) = bytes.strip_prefix(PROBE) {
+        bytes = rest;
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let status = text.split(' ').nth(1)?.parse().ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))?;
+    let length: usize = length.trim().parse().ok()?;
+    (body.len() == length).then(|| Answer {
+        status,
+        body: Bytes::from(body.to_owned()),
+    })
+}
+
+/// Whether a network may repeat a request: it is known to change nothing the second time.
+fn may_repeat(request: &Request<Bytes>) -> bool {
+    const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+    let is_read = request.method() == Method::GET && !request.uri().path().ends_with("/events");
+    is_read || request.headers().contains_key(KEY)
+}
+
+impl Transport for Way {
+    fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> BoxFuture<'_, Result<Response<Body>, TransportError>> {
+        Box::pin(async move {
+            let draw = self.draw.of(self.sent.fetch_add(1, Ordering::Relaxed));
+            let happens = |what| self.is_lossy && draw.named(what).one_in(LOSSY_ONE_IN);
+            let request = request.map(Full::new);
+            if happens("repeated") && may_repeat(&request.clone().map(|_| Bytes::new())) {
+                let (client, copy) = (self.client.clone(), request.clone());
+                // Its answer is of no use to anyone.
+                tokio::spawn(async move { client.request(copy).await.is_ok() });
+            }
+            let answer = self.client.request(request).await.map_err(translate)?;
+            if happens("lost") {
+                return Err(TransportError::broken("the answer was lost"));
+            }
+            Ok(answer.map(|body| {
+                let parts = BodyDataStream::new(body.map_err(TransportError::broken));
+                Body::stream(parts.map(|part| part))
+            }))
+        })
+    }
+}
+
+fn translate(error: legacy::Error) -> TransportError {
+    if error.is_connect() {
+        TransportError::connect(error)
+    } else {
+        TransportError::broken(error)
+    }
+}
+
+impl Service<Uri> for Dial {
+    type Response = TokioIo<End>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<TokioIo<End>>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let Self { net, host } = self.clone();
+        Box::pin(async move {
+            let connected = tokio::time::timeout(CONNECT_WAIT, net.connect(host)).await;
+            let end = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+            Ok(TokioIo::new(end))
+        })
+    }
+}
