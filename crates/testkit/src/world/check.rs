@@ -90,13 +90,8 @@ struct Judge<'a> {
 }
 
 /// The job that someone was told of, if a moment is of that.
-fn told(moment: &Moment) -> Option<&View> {
-    match &moment.event {
-        Event::Accepted { view, .. }
-        | Event::Shown { view, .. }
-        | Event::Delivered { view, .. } => Some(view),
-        _ => None,
-    }
+const fn told(moment: &Moment) -> Option<&View> {
+    moment.event.told()
 }
 
 impl Judge<'_> {

@@ -1,5 +1,6 @@
 //! The log: everything that anybody was told, and every fault, in one list.
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::DefaultHasher;
 use std::fmt;
 use std::hash::{Hash as _, Hasher as _};
@@ -21,6 +22,8 @@ struct Log {
     began: Instant,
     moments: Vec<Moment>,
     sampled: (usize, usize),
+    /// The jobs that anyone was told of.
+    known: BTreeSet<String>,
 }
 
 /// Something that happened.
@@ -219,6 +222,7 @@ impl History {
             began: now(),
             moments: Vec::new(),
             sampled: (0, 0),
+            known: BTreeSet::new(),
         })))
     }
 
@@ -242,6 +246,9 @@ impl History {
     pub(super) fn note(&self, who: impl Into<String>, event: Event) {
         let at = self.age();
         let mut log = self.log();
+        if let Some(view) = event.told() {
+            log.known.insert(view.job.clone());
+        }
         if log.moments.len() < MOMENTS_MAX {
             log.moments.push(Moment {
                 at,
@@ -249,6 +256,11 @@ impl History {
                 event,
             });
         }
+    }
+
+    /// The jobs that anyone was told of.
+    pub(super) fn known(&self) -> BTreeSet<String> {
+        self.log().known.clone()
     }
 
     /// Every moment, in order; those of one instant by whom they concern, because tasks of one instant have no order.
@@ -267,6 +279,18 @@ impl History {
             moment.to_string().hash(&mut hasher);
         }
         hasher.finish()
+    }
+}
+
+impl Event {
+    /// The job that someone was told of, if it is of that.
+    pub(super) const fn told(&self) -> Option<&View> {
+        match self {
+            Self::Accepted { view, .. }
+            | Self::Shown { view, .. }
+            | Self::Delivered { view, .. } => Some(view),
+            _ => None,
+        }
     }
 }
 

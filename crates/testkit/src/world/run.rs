@@ -265,15 +265,8 @@ impl World {
 
     /// Every job that anyone was told of, as the server has it.
     fn known(&self, node: &Node) -> BTreeMap<String, Option<View>> {
-        let mut known = BTreeMap::new();
-        for moment in self.history.moments() {
-            if let Event::Accepted { view, .. }
-            | Event::Shown { view, .. }
-            | Event::Delivered { view, .. } = moment.event
-            {
-                known.insert(view.job, None);
-            }
-        }
+        let known = self.history.known().into_iter();
+        let mut known: BTreeMap<_, _> = known.map(|job| (job, None)).collect();
         for (job, view) in &mut known {
             let key: Option<JobKey> = job.parse().ok();
             if let Some(Look::Found(found)) = key.map(|key| node.state.board.look(key)) {
