@@ -73,8 +73,12 @@ fn data(config: &Config, restored: usize) -> String {
     if config.ephemeral {
         return "data in memory, forgotten at the end".to_owned();
     }
-    let path: PathBuf = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
     let jobs = if restored == 1 { "job" } else { "jobs" };
+    if let Some(database) = &config.database {
+        let schema = &config.schema;
+        return format!("data in {database}, schema {schema}, {restored} {jobs} restored");
+    }
+    let path: PathBuf = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
     format!("data in {}, {restored} {jobs} restored", path.display())
 }
 

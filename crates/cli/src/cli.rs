@@ -8,6 +8,8 @@ use crate::commands::attack::{self, AttackArgs};
 use crate::commands::backup::{self, BackupArgs};
 use crate::commands::cancel::{self, CancelArgs};
 use crate::commands::check::{self, CheckArgs};
+#[cfg(feature = "postgres")]
+use crate::commands::cluster::{self, ClusterArgs};
 use crate::commands::completions::{self, CompletionsArgs, ManArgs};
 use crate::commands::config;
 use crate::commands::create::{self, CreateArgs};
@@ -28,7 +30,7 @@ use crate::connect::Common;
 use crate::{exit, output};
 
 /// The flags for all commands that do nothing in some of them, where they aren't shown.
-const HIDDEN: [(&str, &[&str]); 13] = [
+const HIDDEN: &[(&str, &[&str])] = &[
     ("serve", &["server", "json"]),
     ("test", &["server", "api-key", "json"]),
     ("config", &["server"]),
@@ -39,6 +41,8 @@ const HIDDEN: [(&str, &[&str]); 13] = [
     ("healthcheck", &["api-key", "json"]),
     ("check", &["server", "api-key"]),
     ("backup", &["server", "api-key"]),
+    #[cfg(feature = "postgres")]
+    ("cluster", &["server", "api-key"]),
     ("dialects", &["api-key"]),
     ("completions", &["server", "api-key", "json"]),
     ("man", &["server", "api-key", "json"]),
@@ -62,6 +66,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "healthcheck",
             "check",
             "backup",
+            "cluster",
             "dialects",
         ],
     ),
@@ -165,6 +170,10 @@ enum Command {
     /// Copy a data directory, also while a server uses it
     #[command(after_help = backup::HELP)]
     Backup(BackupArgs),
+    /// Make, look at and move a cluster on PostgreSQL
+    #[cfg(feature = "postgres")]
+    #[command(after_help = cluster::HELP)]
+    Cluster(ClusterArgs),
     /// Generate shell completions
     #[command(after_help = completions::HELP)]
     Completions(CompletionsArgs),
@@ -215,6 +224,8 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         Command::Healthcheck(args) => healthcheck::run(&common, &args),
         Command::Check(args) => check::run(&args, common.json),
         Command::Backup(args) => backup::run(&args, common.json),
+        #[cfg(feature = "postgres")]
+        Command::Cluster(args) => cluster::run(&args, common.json),
         Command::Completions(args) => completions::completions(&args, command()),
         Command::Man(args) => completions::man(&args, command()),
     }

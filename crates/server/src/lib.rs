@@ -7,6 +7,8 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod courier;
+#[cfg(feature = "postgres")]
+pub mod database;
 pub mod driver;
 pub mod guard;
 pub mod http;
@@ -21,6 +23,8 @@ pub mod scenario;
 pub mod server;
 mod sharded;
 pub mod telling;
+#[cfg(feature = "postgres")]
+pub mod transfer;
 
 pub use config::Config;
 pub use server::{Assembly, Fresh, Reload, ReloadError, Server, ServerError};

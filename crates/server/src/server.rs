@@ -20,6 +20,8 @@ use crate::clock::Clock;
 use crate::cluster::{Beginning, Membership, Node, Opened, Status};
 use crate::config::{ClockSort, Config, Dialects, JobStart};
 use crate::courier::{Carrier, Courier, HttpCarrier};
+#[cfg(feature = "postgres")]
+use crate::database::{self, DatabaseSetupError};
 use crate::driver::{Commands, Driver, DriverError, Failure};
 use crate::guard::Guard;
 use crate::http::{AppState, Gate, dialects, render_webhook};
@@ -30,7 +32,7 @@ use crate::net::{BindError, Peer, ServeOptions, bind, serve};
 use crate::net::{Tls, TlsError};
 
 /// What `sqlite3` on the checkpoint shows a person.
-const VIEWS: &[View] = &[View {
+pub(crate) const VIEWS: &[View] = &[View {
     name: "job",
     query: "SELECT json_extract(body, '$.key') AS id, json_extract(body, '$.kind') AS kind, \
             json_extract(body, '$.state') AS state, json_extract(body, '$.revision') AS revision, \
@@ -164,6 +166,14 @@ pub enum ServerError {
         /// Those that there are.
         known: Vec<&'static str>,
     },
+    /// The settings of the database can't be used.
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Database(#[from] DatabaseSetupError),
+    /// A database was configured, and this build has no client for one.
+    #[cfg(not(feature = "postgres"))]
+    #[error("--database needs a build with the feature `postgres`")]
+    NoPostgres,
     /// The certificate can't be used.
     #[cfg(feature = "tls")]
     #[error(transparent)]
@@ -205,7 +215,17 @@ impl Server {
         };
         // Below 2^63, as the files keep it.
         let life = fresh_seed >> 1;
-        let journal: Box<dyn Journal> = if config.ephemeral {
+        let mut membership = None;
+        let journal: Box<dyn Journal> = if config.database.is_some() {
+            #[cfg(not(feature = "postgres"))]
+            return Err(ServerError::NoPostgres);
+            #[cfg(feature = "postgres")]
+            {
+                let journal = database::open(&mut config).await?;
+                membership = Some(database::membership(&config, journal.run()));
+                Box::new(journal)
+            }
+        } else if config.ephemeral {
             Box::new(MemoryJournal::forgetful(life))
         } else {
             let directory = config.data.clone();
@@ -219,7 +239,12 @@ impl Server {
         let carrier = |guard: &Arc<Guard>| -> Option<Arc<dyn Carrier>> {
             Some(Arc::new(HttpCarrier::new(guard.clone())))
         };
-        let assembly = Self::assemble(config, clock, journal, carrier, fresh).await?;
+        let assembly = match membership {
+            None => Self::assemble(config, clock, journal, carrier, fresh).await?,
+            Some(membership) => {
+                Self::assemble_node(config, clock, journal, carrier, fresh, membership).await?
+            }
+        };
         let mut server = Self::new(address, listener, assembly);
         server.of_dialects = of_dialects;
         #[cfg(feature = "tls")]
@@ -227,7 +252,8 @@ impl Server {
             server.tls = tls;
         }
         let state = server.state();
-        if state.config.default_job_start == JobStart::Boot {
+        // A node that joins others starts nothing anew for their clients.
+        if state.config.default_job_start == JobStart::Boot && state.config.database.is_none() {
             let start = state.config.default_job(true);
             at_start(&state.commands, &state.clock, start).await?;
         }
@@ -576,10 +602,15 @@ async fn at_start<C: Command + Clone>(
 /// A secret from the system's source of randomness, from which those of endpoints are derived. The journal keeps it;
 /// one that is there already stays.
 fn fresh_secret() -> Result<Secret, ServerError> {
-    let mut random = [0; 32];
+    random_bytes().map(Secret::generate)
+}
+
+/// Bytes of the system's source of randomness.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], ServerError> {
+    let mut random = [0; N];
     rustls::crypto::ring::default_provider()
         .secure_random
         .fill(&mut random)
         .map_err(|_| ServerError::NoRandomness)?;
-    Ok(Secret::generate(random))
+    Ok(random)
 }

@@ -4,6 +4,8 @@ pub(crate) mod attack;
 pub(crate) mod backup;
 pub(crate) mod cancel;
 pub(crate) mod check;
+#[cfg(feature = "postgres")]
+pub(crate) mod cluster;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod create;

@@ -73,6 +73,7 @@ fn heading(setting: &str) -> &'static str {
         "listen" | "data" | "ephemeral" | "ready-file" | "tls-cert" | "tls-key" | "dialects" => {
             "Listening and storage"
         }
+        "database" | "schema" | "node" | "seal-key-file" => "Database",
         "api-key" | "api-key-file" | "allow-anonymous" | "allow-host" | "cors-origin"
         | "trusted-proxy" => "Access",
         "webhook-allow" | "webhook-retry" => "Webhooks",

@@ -13,16 +13,18 @@
 //! # Ok::<(), abide_server::config::ConfigError>(())
 //! ```
 
+mod database;
 mod key;
 mod layers;
 mod memory;
 mod settings;
 mod value;
 
+pub use database::DatabaseUrl;
 pub use key::{ApiKey, Role};
 pub use layers::{ConfigError, Layers, Resolved, Source};
 pub use memory::ByteLimits;
-pub use settings::{Config, DEFAULT_JOB, SETTINGS, Setting};
+pub use settings::{Config, DEFAULT_JOB, SETTINGS, SHARED_SETTINGS, Setting};
 pub use value::{
     ByteLimit, ClockSort, Dialects, Directives, JobStart, ListenAddr, LogFormat, Quota, RateLimit,
     Secret, WebhookAllow,

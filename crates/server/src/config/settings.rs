@@ -11,6 +11,7 @@ use abide_wire::{DurationLaw, Simulate, Span};
 
 use ipnet::IpNet;
 
+use super::database::DatabaseUrl;
 use super::key::ApiKey;
 use super::value::{
     ByteLimit, ClockSort, Dialects, Directives, JobStart, ListenAddr, LogFormat, RateLimit, Value,
@@ -18,6 +19,19 @@ use super::value::{
 };
 use crate::scenario::Scenario;
 
+/// What all nodes of a cluster may share: what decides which entries are written.
+pub const SHARED_SETTINGS: &[&str] = &[
+    "duration",
+    "error-chance",
+    "jobs-max",
+    "max-delay",
+    "min-delay",
+    "retention",
+    "seed",
+    "stored-bytes-max",
+    "stored-bytes-per-owner",
+    "webhook-retry",
+];
 /// The engine's name for the default job: what a classic `/status` without an id refers to.
 pub const DEFAULT_JOB: &str = "default";
 /// The shortest pause before the default job starts again: without any, one that takes no time would start for ever.
@@ -111,6 +125,16 @@ settings! {
     "data" "ABIDE_DATA" "DIR" data: PathBuf = "abide-data";
     /// Keep everything in memory; nothing is written to disk.
     "ephemeral" "ABIDE_EPHEMERAL" "BOOL" ephemeral: bool = "false";
+    /// Keep the jobs in this PostgreSQL database instead of a directory, so that the server starts on any machine.
+    /// Several hosts may stand in it, with commas between them. `abide cluster init` makes the tables.
+    "database" "ABIDE_DATABASE" "URL" database: Option<DatabaseUrl> = "";
+    /// The schema of that database, so that several clusters fit into one.
+    "schema" "ABIDE_SCHEMA" "NAME" schema: String = "abide";
+    /// The name of this node, unique among the servers on that schema; the machine's name if it isn't set. A second
+    /// server under a name takes it over, and the first one ends.
+    "node" "ABIDE_NODE" "NAME" node: Option<String> = "";
+    /// Encrypt what is written to the database with the key in this file: 32 bytes, or 64 hexadecimal digits.
+    "seal-key-file" "ABIDE_SEAL_KEY_FILE" "FILE" seal_key_file: Option<PathBuf> = "";
     /// Write the server's URL to this file once it listens, and remove it at the end. For scripts that start a server
     /// on port 0.
     "ready-file" "ABIDE_READY_FILE" "FILE" ready_file: Option<PathBuf> = "";
@@ -334,6 +358,7 @@ impl Config {
                 "does nothing with --clock manual; leave one of them out".to_owned(),
             ));
         }
+        self.check_database()?;
         if let Some(reset) = self.default_job_reset
             && reset.get() < DEFAULT_JOB_RESET_MIN
         {
@@ -392,6 +417,51 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// What a database excludes, and what needs one.
+    fn check_database(&self) -> Result<(), (&'static str, String)> {
+        if self.database.is_none() {
+            return match &self.seal_key_file {
+                Some(_) => Err(("seal-key-file", "needs --database as well".to_owned())),
+                None => Ok(()),
+            };
+        }
+        if !cfg!(feature = "postgres") {
+            let said = "needs a build with the feature `postgres`";
+            return Err(("database", said.to_owned()));
+        }
+        let untouched = Self::default();
+        let excluded = [
+            ("data", self.data != untouched.data),
+            ("ephemeral", self.ephemeral),
+            ("clock", self.clock != untouched.clock),
+            ("speed", self.speed != untouched.speed),
+        ];
+        match excluded.into_iter().find(|(_, is_set)| *is_set) {
+            Some((name, _)) => Err((
+                name,
+                "can't be set together with --database; leave one of them out".to_owned(),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a setting that all nodes of a cluster share, in place of this node's own.
+    ///
+    /// # Errors
+    ///
+    /// It isn't one of [`SHARED_SETTINGS`], or the value can't be.
+    pub fn share(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let setting = SETTINGS
+            .iter()
+            .find(|setting| setting.name == name && SHARED_SETTINGS.contains(&name))
+            .ok_or_else(|| {
+                let all = SHARED_SETTINGS.join(", ");
+                format!("{name} is no setting that nodes share; those are {all}")
+            })?;
+        (setting.set)(self, value)?;
+        self.check().map_err(|(_, detail)| detail)
     }
 
     fn job_duration(&self) -> DurationLaw {
@@ -456,6 +526,61 @@ mod tests {
         };
         assert_eq!(config.defaults().error_chance, 0.7);
         assert_eq!(Config::default().defaults(), Defaults::default());
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn a_database_excludes_what_only_one_process_can_have() {
+        let with = |name: &str, value: &str| {
+            let database = || Some(Value::parse("postgres://ann@x/jobs").unwrap());
+            let mut config = Config {
+                database: database(),
+                ..Config::default()
+            };
+            config.check().unwrap();
+            let setting = SETTINGS
+                .iter()
+                .find(|setting| setting.name == name)
+                .unwrap();
+            (setting.set)(&mut config, value).unwrap();
+            config.check().unwrap_err()
+        };
+        for (name, value) in [
+            ("data", "jobs"),
+            ("ephemeral", "true"),
+            ("clock", "manual"),
+            ("speed", "2"),
+        ] {
+            let (setting, said) = with(name, value);
+            assert_eq!(setting, name);
+            assert!(said.contains("--database"), "{said}");
+        }
+        let config = Config {
+            seal_key_file: Some("key".into()),
+            ..Config::default()
+        };
+        assert_eq!(config.check().unwrap_err().0, "seal-key-file");
+    }
+
+    #[test]
+    fn nodes_share_what_decides_entries_and_nothing_else() {
+        let mut config = Config::default();
+        config.share("retention", "7d").unwrap();
+        assert_eq!(config.retention.get(), Duration::from_secs(7 * 86_400));
+        assert!(
+            config
+                .share("retention", "900d")
+                .unwrap_err()
+                .contains("366")
+        );
+        let error = config.share("listen", ":1").unwrap_err();
+        assert!(error.contains("jobs-max"), "{error}");
+        for name in SHARED_SETTINGS {
+            assert!(
+                SETTINGS.iter().any(|setting| setting.name == *name),
+                "{name}"
+            );
+        }
     }
 
     #[test]

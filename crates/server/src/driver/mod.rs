@@ -23,6 +23,8 @@ mod restore;
 mod run;
 
 pub use commands::{Commands, Failure, WeakCommands};
+#[cfg(feature = "postgres")]
+pub(crate) use restore::load;
 pub use run::{Driver, DriverError, SHED_AFTER};
 
 pub(crate) use commands::{Asked, Request};

@@ -8,8 +8,8 @@ use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
 
 /// What the journal has.
-pub(super) struct Loaded {
-    pub(super) engine: Engine,
+pub(crate) struct Loaded {
+    pub(crate) engine: Engine,
     /// The changes of the entries after the checkpoint.
     pub(super) feed: Feed,
     /// The number of the checkpoint's last entry.
@@ -45,7 +45,7 @@ impl Loaded {
 }
 
 /// Restores the engine from the last checkpoint and the entries after it. `policy` is in force where the log has none.
-pub(super) fn load(journal: &mut dyn Journal, policy: Policy) -> Result<Loaded, JournalError> {
+pub(crate) fn load(journal: &mut dyn Journal, policy: Policy) -> Result<Loaded, JournalError> {
     let mut engine = Engine::new(policy);
     let checkpointed = journal.load(&mut |name, bytes| {
         engine

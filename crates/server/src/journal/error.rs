@@ -133,6 +133,12 @@ pub enum JournalError {
         /// What is missing.
         detail: String,
     },
+    /// The schema has no tables.
+    #[error("{place} has no cluster; make one with `abide cluster init`")]
+    NoCluster {
+        /// The database and schema.
+        place: String,
+    },
     /// The database refuses what the journal needs.
     #[error("{place} can't be used: {source}; look at the role's rights and the database's log")]
     Refused {

@@ -145,7 +145,7 @@ impl Admin {
     ///
     /// # Errors
     ///
-    /// [`JournalError::Away`], or [`JournalError::Refused`] if there is no cluster.
+    /// [`JournalError::Away`], or [`JournalError::NoCluster`].
     pub fn standing(&mut self) -> Result<Standing, JournalError> {
         let (cluster, end, found) = self.call(async |session: &mut Session| {
             let client = &session.client;

@@ -87,8 +87,8 @@ impl PostgresJournal {
     ///
     /// # Errors
     ///
-    /// [`JournalError::Away`] if the database can't be reached, [`JournalError::Refused`] if the schema isn't there or
-    /// the role may not use it, and [`JournalError::Unreadable`] if a newer version of this program made the tables.
+    /// [`JournalError::Away`] if the database can't be reached, [`JournalError::NoCluster`] if the schema has no
+    /// tables, [`JournalError::Refused`] if the role may not use it, and [`JournalError::Unreadable`] if a newer version of this program made the tables.
     pub fn open(database: Database, run: u64) -> Result<Self, JournalError> {
         let database = Arc::new(database);
         let mut link = Link::new(database.clone());
@@ -281,10 +281,8 @@ pub(super) fn not_there(database: &Database, trouble: Trouble) -> JournalError {
     if let Trouble::Refused(error) = &trouble
         && error.code() == Some(&tokio_postgres::error::SqlState::UNDEFINED_TABLE)
     {
-        return JournalError::Refused {
-            place: database.place.clone(),
-            source: "there is no cluster; make one with `abide cluster init`".into(),
-        };
+        let place = database.place.clone();
+        return JournalError::NoCluster { place };
     }
     database.away(trouble)
 }

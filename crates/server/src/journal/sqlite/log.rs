@@ -113,6 +113,24 @@ impl SqliteJournal {
         Ok(Self::of(opened, directory, views, files, lock))
     }
 
+    /// Has the numbering of a new log go on after that entry, for a state that comes from elsewhere: a checkpoint for
+    /// the same entry must follow before anything else.
+    ///
+    /// # Errors
+    ///
+    /// Those of writing.
+    #[cfg(feature = "postgres")]
+    pub fn begin_after(&mut self, seq: u64) -> Result<(), JournalError> {
+        if self.bounds.last > 0 || seq == 0 {
+            return Ok(());
+        }
+        let path = self.log_path();
+        let begun = rows::begin_after(&self.log, self.life, seq)
+            .and_then(|()| rows::bounds(&self.log, self.life));
+        self.bounds = begun.map_err(|error| of_sqlite(&path, error))?;
+        Ok(())
+    }
+
     fn of(opened: Opened, directory: &Path, views: &[View], files: Arc<Files>, lock: File) -> Self {
         let covered = opened.state.checkpoint.seq;
         Self {

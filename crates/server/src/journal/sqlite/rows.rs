@@ -199,6 +199,18 @@ pub(super) fn write(
     Ok(bounds)
 }
 
+/// Has the numbering of a new log begin after that entry: a row without entries stands for all of them.
+#[cfg(feature = "postgres")]
+pub(super) fn begin_after(log: &Connection, life: u64, seq: u64) -> rusqlite::Result<()> {
+    let (first, before) = (seq + 1, sums::of_life(life));
+    let sum = sums::of_row(before, first, seq, &[], &[]);
+    log.execute(
+        "INSERT INTO batch (last, first, before, sum, lengths, bodies) VALUES (?1, ?2, ?3, ?4, x'', x'')",
+        params![seq, first, before, sum],
+    )?;
+    Ok(())
+}
+
 /// How many of the entries go into the next row: at least one.
 fn entries_of_a_row(entries: &[Vec<u8>]) -> usize {
     let mut bytes = 0;

@@ -1,0 +1,151 @@
+//! A server on PostgreSQL: from its settings to the open journal.
+
+use std::io;
+use std::path::PathBuf;
+
+use tokio::sync::mpsc;
+
+use crate::cluster::network::NoNetwork;
+use crate::cluster::{Membership, Settings};
+use crate::config::Config;
+use crate::journal::{Admin, Database, DatabaseError, JournalError, PostgresJournal, SealKey};
+use crate::server::{ServerError, random_bytes};
+
+/// Why the settings of a database can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatabaseSetupError {
+    /// No database is configured.
+    #[error("no database is named; give its URL with --database or ABIDE_DATABASE")]
+    None,
+    /// The URL or the schema's name can't be used.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The file of the key can't be read.
+    #[error("{} can't be read: {source}", path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file has no key.
+    #[error("{} has no key: 32 bytes, or 64 hexadecimal digits; `openssl rand -hex 32` makes one", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A setting that all nodes share can't be used by this program.
+    #[error(
+        "the cluster's setting {name} can't be used: {detail}; change it with `abide cluster set`"
+    )]
+    Shared {
+        /// The setting.
+        name: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+/// The database that is configured, with the key of sealed bodies.
+///
+/// # Errors
+///
+/// A [`DatabaseSetupError`], or [`ServerError::NoRandomness`].
+pub fn of_config(config: &Config) -> Result<Database, ServerError> {
+    let url = config.database.as_ref().ok_or(DatabaseSetupError::None)?;
+    let database = Database::new(url.reveal(), &config.schema).map_err(DatabaseSetupError::from)?;
+    let Some(path) = &config.seal_key_file else {
+        return Ok(database);
+    };
+    let file = std::fs::read(path).map_err(|source| DatabaseSetupError::KeyFile {
+        path: path.clone(),
+        source,
+    })?;
+    let key = SealKey::new(&file, random_bytes()?)
+        .ok_or_else(|| DatabaseSetupError::Key { path: path.clone() })?;
+    Ok(database.sealed(key))
+}
+
+/// Makes the tables of a cluster; `false` if there is one already. Blocks on the database.
+///
+/// # Errors
+///
+/// Those of [`of_config`] and of [`Admin::init`].
+pub fn init(config: &Config) -> Result<bool, ServerError> {
+    let mut admin = Admin::new(of_config(config)?);
+    // Below 2^63, as the database keeps it.
+    let life = u64::from_le_bytes(random_bytes()?) >> 1;
+    Ok(admin.init(life, abide_engine::entry::LEVEL, random_bytes()?)?)
+}
+
+/// Opens the journal. Settings that all nodes share are taken into the configuration. Blocks on the database.
+///
+/// # Errors
+///
+/// Those of [`of_config`] and of [`PostgresJournal::open`], and [`JournalError::Unreadable`] if the cluster has forms
+/// that this program doesn't know.
+pub fn open_blocking(config: &mut Config) -> Result<PostgresJournal, ServerError> {
+    let database = of_config(config)?;
+    let run = u64::from_le_bytes(random_bytes()?);
+    let journal = PostgresJournal::open(database.clone(), run)?;
+    let (level, known) = (journal.level(), abide_engine::entry::LEVEL);
+    if level > known {
+        return Err(JournalError::Unreadable {
+            what: database.place().to_owned(),
+            detail: format!(
+                "it has forms of level {level}, and this program reads levels up to {known}"
+            ),
+        }
+        .into());
+    }
+    for (name, value) in Admin::new(database).settings()? {
+        config
+            .share(&name, &value)
+            .map_err(|detail| DatabaseSetupError::Shared { name, detail })?;
+    }
+    Ok(journal)
+}
+
+/// As [`open_blocking`], off the tasks' threads.
+pub(crate) async fn open(config: &mut Config) -> Result<PostgresJournal, ServerError> {
+    let mut own = config.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let journal = open_blocking(&mut own)?;
+        Ok::<_, ServerError>((journal, own))
+    });
+    let (journal, shared) = opened.await??;
+    *config = shared;
+    Ok(journal)
+}
+
+/// How the server takes part in the cluster of that database.
+pub(crate) fn membership(config: &Config, run: u64) -> Membership {
+    let (_, incoming) = mpsc::channel(1);
+    Membership {
+        settings: Settings {
+            node: config.node.clone().unwrap_or_else(machine),
+            run,
+            address: String::new(),
+            lease: LEASE,
+            may_lead: true,
+        },
+        network: std::sync::Arc::new(NoNetwork),
+        incoming,
+    }
+}
+
+/// How long a leader's beat may stay unchanged before another node takes the lead.
+const LEASE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// The machine's name.
+fn machine() -> String {
+    #[cfg(unix)]
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    #[cfg(not(unix))]
+    let name = std::env::var("COMPUTERNAME").unwrap_or_else(|_| "node".to_owned());
+    name
+}
