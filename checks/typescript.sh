@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the package for TypeScript, runs its tests, looks at what would be published, and installs that as a user does: the
-# vendors' SDKs over pollUntil, Express, Vitest, and every block of docs/typescript.md.
+# vendors' SDKs over pollUntil, Express, Vitest, and every block of README.md and docs/typescript.md.
 #
 # Usage: checks/typescript.sh
 # Installs its tools from npm into sdks/typescript and target/checks/typescript, and Debian's npm where it is missing. ABIDE
@@ -47,7 +47,7 @@ tar -xzf "$(cat packed)" -C node_modules/abide-client --strip-components 1
 cd - >/dev/null
 
 start "$work/serve.log" serve --ephemeral --listen 127.0.0.1:0 --rate-limit off --duration 2s --error-chance 0
-export SERVER_URL=$url DOCS="$PWD/docs/typescript.md $PWD/docs/migrating/000.md $PWD/docs/migrating/001.md $package/README.md"
+export SERVER_URL=$url DOCS="$PWD/README.md $PWD/docs/typescript.md $PWD/docs/migrating/000.md $PWD/docs/migrating/001.md $package/README.md"
 export TSC=$package/node_modules/typescript/lib/tsc.js TYPES=$package/node_modules/@types
 cd "$work"
 timeout --kill-after=10 120 npx vitest run --reporter=dot vitest.spec.mjs

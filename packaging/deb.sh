@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes a Debian package of a binary: the command, its manual, its completions, the systemd unit and its settings.
 #   packaging/deb.sh target/dist/abide [DIR]      writes DIR/abide_VERSION_ARCH.deb, DIR being the working directory by default
+# With SOURCE_DATE_EPOCH, the time of everything in it, the same binary makes the same package.
 set -euo pipefail
 binary=$(realpath "$1")
 to=$(realpath "${2:-.}")
@@ -35,6 +36,28 @@ cp -r "$here/packaging/proxy" "$here/packaging/prometheus" "$here/packaging/graf
 
 mkdir "$root/DEBIAN"
 echo /etc/abide.toml >"$root/DEBIAN/conffiles"
+cat >"$root/DEBIAN/postinst" <<'SCRIPT'
+#!/bin/sh
+set -e
+if [ "$1" = configure ] && [ -d /run/systemd/system ]; then
+  systemctl daemon-reload
+  # A first install starts nothing. After an upgrade a service that runs goes on with the new binary.
+  [ -z "$2" ] || systemctl try-restart abide.service
+fi
+SCRIPT
+cat >"$root/DEBIAN/prerm" <<'SCRIPT'
+#!/bin/sh
+set -e
+if [ "$1" = remove ] && [ -d /run/systemd/system ]; then systemctl disable --now abide.service; fi
+SCRIPT
+cat >"$root/DEBIAN/postrm" <<'SCRIPT'
+#!/bin/sh
+set -e
+# The jobs outlive a removal, and not a purge.
+if [ "$1" = purge ]; then rm -rf /var/lib/abide /var/lib/private/abide; fi
+if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+SCRIPT
+chmod 755 "$root"/DEBIAN/post* "$root"/DEBIAN/prerm
 # A static binary needs nothing; another one needs the C library that it was built with.
 needs=$(ldd "$binary" 2>/dev/null | grep -q libc.so && echo "Depends: libc6" || true)
 {
@@ -45,7 +68,7 @@ needs=$(ldd "$binary" 2>/dev/null | grep -q libc.so && echo "Depends: libc6" || 
   echo "Section: net"
   echo "Priority: optional"
   [ -z "$needs" ] || echo "$needs"
-  echo "Installed-Size: $(du -sk "$root" | cut -f1)"
+  echo "Installed-Size: $(du -sk --apparent-size "$root" | cut -f1)"
   echo "Description: waits for long-running jobs without wasting a request or a second"
   echo " A job-status server, a client that waits well, a receiver of webhooks, and a"
   echo " server for tests of programs that poll."

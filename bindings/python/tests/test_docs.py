@@ -19,7 +19,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks() -> list[Any]:
-    pages = [ROOT / "docs/python.md", ROOT / "bindings/python/README.md"]
+    pages = [ROOT / "README.md", ROOT / "docs/python.md", ROOT / "bindings/python/README.md"]
     return [
         pytest.param(text, id=f"{page.stem}-{number}")
         for page in pages

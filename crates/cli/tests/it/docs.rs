@@ -142,6 +142,13 @@ fn every_page_of_the_documents_runs_as_written() {
 }
 
 #[test]
+fn every_first_page_runs_as_written() {
+    for page in pages_in("docs/first") {
+        run(&page);
+    }
+}
+
+#[test]
 fn every_page_about_migrating_runs_as_written() {
     for page in pages_in("docs/migrating") {
         run(&page);
