@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes what is published, from this commit: a static binary, and beside it completions, manual, licenses, release notes and a bill of materials.
 #   packaging/dist.sh [DIR]      writes DIR/abide-VERSION-TARGET.tar.gz and DIR/abide_VERSION_ARCH.deb, DIR being target/packages by default
-# The same commit and toolchain make the same bytes, wherever the working copy and cargo's home are.
+# The same commit and toolchain are meant to make the same bytes: nothing of the machine, its paths and the moment goes in.
 #
 # TARGET: the musl target of this machine if the toolchain has it (`rustup target add x86_64-unknown-linux-musl`, and Debian's musl-tools), else the GNU
 # one with its C library linked statically; the name of the archive says which. PROFILE is cargo's, `dist` by default. Needs python3 and dpkg-deb.

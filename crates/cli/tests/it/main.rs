@@ -7,6 +7,7 @@ mod crash;
 mod demo;
 mod docs;
 mod edges;
+mod figures;
 mod files;
 #[cfg(feature = "otel")]
 mod otel;

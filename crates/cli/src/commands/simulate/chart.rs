@@ -11,6 +11,9 @@ const HEIGHT: usize = 16;
 /// How many times a schedule's requests and delay the bound is shown.
 const NEAR: f64 = 1.3;
 
+/// How many ticks an axis has at least.
+const TICKS_MIN: usize = 3;
+
 /// The mark of the bound.
 const BOUND: char = '·';
 
@@ -50,8 +53,26 @@ impl Axis {
         (10f64.powf(self.low), 10f64.powf(self.high))
     }
 
+    /// Round numbers on the axis: powers of ten if there are three, else finer steps of each, down to a tenth.
+    pub(super) fn ticks(self) -> Vec<f64> {
+        let fine: Vec<f64> = (10..100).map(|tenths| f64::from(tenths) / 10.0).collect();
+        let whole: Vec<f64> = (1..10).map(f64::from).collect();
+        let mut ticks = Vec::new();
+        for steps in [&[1.0][..], &[1.0, 2.0, 5.0], &whole, &fine] {
+            let powers = self.low.floor() as i32..=self.high.ceil() as i32;
+            ticks = powers
+                .flat_map(|power| steps.iter().map(move |step| step * 10f64.powi(power)))
+                .filter(|tick| (self.low..=self.high).contains(&tick.log10()))
+                .collect();
+            if ticks.len() >= TICKS_MIN {
+                break;
+            }
+        }
+        ticks
+    }
+
     /// Where a number lies, 0 to 1; what is too small lies at the low end.
-    fn place(self, number: f64) -> f64 {
+    pub(super) fn place(self, number: f64) -> f64 {
         let power = number.max(f64::MIN_POSITIVE).log10();
         ((power - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
@@ -144,6 +165,24 @@ mod tests {
             is_ours: false,
             requests,
             delay_s,
+        }
+    }
+
+    #[test]
+    fn every_axis_has_ticks_and_not_too_many() {
+        for (low, high) in [
+            (1.0, 1.0),
+            (8.7, 9.4),
+            (2.1, 2.9),
+            (0.3, 40.0),
+            (1e-3, 1e4),
+            (4.2, 4.24),
+        ] {
+            let ticks = Axis::around([low, high].into_iter()).ticks();
+            assert!(
+                (TICKS_MIN..=20).contains(&ticks.len()),
+                "{low} to {high}: {ticks:?}"
+            );
         }
     }
 

@@ -12,6 +12,9 @@ use super::trial::Place;
 
 const SIZE: (u32, u32) = (1000, 700);
 const FONT: &str = "sans-serif";
+/// The width of a letter and the height of a line of names, in pixels.
+const LETTER: f64 = 8.0;
+const LINE: f64 = 15.0;
 
 const OURS: RGBColor = RGBColor(31, 95, 168);
 const OTHERS: RGBColor = RGBColor(176, 20, 60);
@@ -47,7 +50,10 @@ pub(super) fn draw(
             .margin(20)
             .x_label_area_size(50)
             .y_label_area_size(70)
-            .build_cartesian_2d((left..right).log_scale(), (bottom..top).log_scale())?;
+            .build_cartesian_2d(
+                (left..right).log_scale().with_key_points(x.ticks()),
+                (bottom..top).log_scale().with_key_points(y.ticks()),
+            )?;
 
         // Where no polling client can be.
         let edge = frontier(bound, (left, right), (bottom, top));
@@ -81,8 +87,16 @@ pub(super) fn draw(
             .label("a fixed interval of any length")
             .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], FIXED.stroke_width(1)));
         let seen = |place: &&Place<'_>| inside(&(place.requests, place.delay_s));
-        for place in places.iter().filter(seen) {
-            let (color, style, offset) = label(place);
+        let shown: Vec<&Place<'_>> = places.iter().filter(seen).collect();
+        let mut taken = Vec::new();
+        for place in &shown {
+            let pixel = |place: &Place<'_>| {
+                let across = x.place(place.requests) * f64::from(SIZE.0 - 110);
+                let down = (1.0 - y.place(place.delay_s)) * f64::from(SIZE.1 - 115);
+                (across, down)
+            };
+            let dots: Vec<_> = shown.iter().map(|place| pixel(place)).collect();
+            let (color, style, offset) = label(place, pixel(place), &dots, &mut taken);
             chart.draw_series([EmptyElement::at((place.requests, place.delay_s))
                 + Circle::new((0, 0), 5, color.filled())
                 + Text::new(place.name.to_owned(), offset, style)])?;
@@ -99,15 +113,45 @@ pub(super) fn draw(
     Ok(svg)
 }
 
+/// A point of the picture, in pixels from its upper left corner.
+type Pixel = (f64, f64);
+
 /// The color of a schedule's point and the style and place of its name: ours to the left, where nothing is, because
-/// whatever is near it spends more.
-fn label(place: &Place<'_>) -> (RGBColor, TextStyle<'static>, (i32, i32)) {
-    let (color, side, offset) = match place.is_ours {
+/// whatever is near it spends more. A name goes above or below if a dot or another name, of `taken`, is in its way.
+fn label(
+    place: &Place<'_>,
+    (x, y): Pixel,
+    dots: &[Pixel],
+    taken: &mut Vec<(Pixel, Pixel)>,
+) -> (RGBColor, TextStyle<'static>, (i32, i32)) {
+    let (color, side, away) = match place.is_ours {
         true => (OURS, HPos::Right, -9),
         false => (OTHERS, HPos::Left, 9),
     };
+    let width = LETTER * place.name.chars().count() as f64;
+    let area = |down: i32| {
+        let from = x + f64::from(away) - if place.is_ours { width } else { 0.0 };
+        let middle = y + f64::from(down);
+        (
+            (from, middle - LINE / 2.0),
+            (from + width, middle + LINE / 2.0),
+        )
+    };
+    let is_free = |down: &i32| {
+        let (low, high) = area(*down);
+        let is_hit = |&(x, y): &Pixel| low.0 < x && x < high.0 && low.1 < y && y < high.1;
+        let meets = |other: &(Pixel, Pixel)| {
+            low.0 < other.1.0 && other.0.0 < high.0 && low.1 < other.1.1 && other.0.1 < high.1
+        };
+        !dots.iter().any(is_hit) && !taken.iter().any(meets)
+    };
+    // To the left of ours the bound rises, so its name begins below.
+    let first = if place.is_ours { 14 } else { 0 };
+    let downs = [first, 0, -14, 14, -28, 28];
+    let down = downs.into_iter().find(is_free).unwrap_or(first);
+    taken.push(area(down));
     let style = (FONT, 15).into_font().color(&color);
-    (color, style.pos(Pos::new(side, VPos::Center)), (offset, 0))
+    (color, style.pos(Pos::new(side, VPos::Center)), (away, down))
 }
 
 /// The bound, from the left to the right, as far as it is in the picture.
