@@ -29,7 +29,7 @@ const START_PAUSES: [u64; 6] = [10, 20, 50, 100, 150, 170];
 /// What every command that talks to a server takes.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Common {
-    /// Server URL
+    /// Server URL; several, with commas between them, for the nodes of a cluster
     #[arg(
         long,
         global = true,
@@ -69,6 +69,11 @@ impl Common {
         }
     }
 
+    /// The first server that was named.
+    pub(crate) fn first_server(&self) -> &str {
+        self.server.split(',').next().unwrap_or_default()
+    }
+
     /// Whether no server was named.
     pub(crate) fn has_default_server(&self) -> bool {
         self.server == DEFAULT_SERVER
@@ -85,7 +90,12 @@ impl Common {
         state: Option<PathBuf>,
     ) -> Result<(Client, Reach), Failure> {
         let reach = Reach::new(CONNECT_TIMEOUT);
-        let mut builder = Client::builder(url::read_server(&self.server)?).transport(reach.clone());
+        let mut servers = self.server.split(',').map(url::read_server);
+        let first = servers.next().unwrap_or(Ok(String::new()))?;
+        let more = servers.collect::<Result<Vec<_>, _>>()?;
+        let mut builder = Client::builder(first)
+            .servers(more)
+            .transport(reach.clone());
         if let Some((_, remote)) = &self.remote {
             builder = builder.remote(remote.clone());
         }
@@ -143,6 +153,10 @@ impl Common {
     ///
     /// It looks for a moment rather than once, so that `abide serve & abide create` works as it is written.
     pub(crate) async fn check_listening(&self) -> Result<(), Failure> {
+        if self.server.contains(',') {
+            // One of several that isn't running is none to speak of.
+            return Ok(());
+        }
         let Some(address) = loopback(&url::read_server(&self.server)?) else {
             return Ok(());
         };

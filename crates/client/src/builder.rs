@@ -23,7 +23,7 @@ use crate::retry::RetryBudget;
 use crate::rng::Rng;
 use crate::rt::Clock;
 use crate::schedule::History;
-use crate::transport::Transport;
+use crate::transport::{Nodes, Transport};
 
 impl Client {
     /// A client with the defaults of [`ClientBuilder`].
@@ -46,6 +46,7 @@ impl Client {
 /// | setting | default |
 /// |---|---|
 /// | [`api_key`](Self::api_key), [`header`](Self::header) | none |
+/// | [`servers`](Self::servers) | none but the one |
 /// | [`remote`](Self::remote) | our own API |
 /// | [`user_agent`](Self::user_agent) | `abide/<version>` |
 /// | [`connect_timeout`](Self::connect_timeout) | 5 s |
@@ -61,6 +62,7 @@ impl Client {
 #[must_use = "a builder does nothing until it is built"]
 pub struct ClientBuilder {
     url: String,
+    more: Vec<String>,
     headers: HeaderMap,
     api_key: Option<String>,
     remote: Option<Remote>,
@@ -81,6 +83,7 @@ impl ClientBuilder {
     fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
+            more: Vec::new(),
             headers: HeaderMap::new(),
             api_key: None,
             remote: None,
@@ -104,6 +107,14 @@ impl ClientBuilder {
     /// log, error or token.
     pub fn api_key(mut self, key: impl AsRef<str>) -> Self {
         self.api_key = Some(key.as_ref().trim().to_owned());
+        self
+    }
+
+    /// More addresses of the same server, if it is several nodes on one database. A node that can't be reached is left
+    /// for another one at once. No read goes back for it, because reads of jobs name the revision that was seen. Only
+    /// host and port of these addresses differ from the first one's. Default: none.
+    pub fn servers(mut self, urls: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.more.extend(urls.into_iter().map(Into::into));
         self
     }
 
@@ -230,6 +241,10 @@ impl ClientBuilder {
             Some(transport) => transport,
             None => default_transport(&base, self.connect_timeout)?,
         };
+        let transport = match self.more.is_empty() {
+            true => transport,
+            false => several(&base, &self.more, transport)?,
+        };
         let history = match (self.history, &self.state_dir) {
             (Some(history), _) => history,
             (None, Some(directory)) => History::open(directory, clock.time_of_day()),
@@ -312,6 +327,26 @@ fn default_transport(base: &Url, connect_timeout: Duration) -> Result<Arc<dyn Tr
             "without the feature `http` a client needs a `transport`",
         ))
     }
+}
+
+/// The same transport, to several nodes.
+fn several(
+    base: &Url,
+    more: &[String],
+    transport: Arc<dyn Transport>,
+) -> Result<Arc<dyn Transport>, Error> {
+    let mut servers = vec![base.clone()];
+    for text in more {
+        let url = address(text)?;
+        if url.path() != base.path() {
+            let said = format!("the path of {url} is another one than that of {base}");
+            return Err(Error::usage(said));
+        }
+        servers.push(url);
+    }
+    let nodes = Nodes::new(transport, servers.into_iter());
+    let nodes = nodes.ok_or_else(|| Error::usage("an address can't be sent to"))?;
+    Ok(Arc::new(nodes))
 }
 
 fn address(text: &str) -> Result<Url, Error> {

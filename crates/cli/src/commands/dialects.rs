@@ -15,7 +15,7 @@ Examples:
 
 /// Writes which vendors' interfaces a server speaks, and the URL that stands for each vendor's host.
 pub(crate) fn run(common: &Common) -> anyhow::Result<ExitCode> {
-    let server = url::read_server(&common.server)?;
+    let server = url::read_server(common.first_server())?;
     let width = abide_server::http::dialects().map(str::len).max();
     for name in abide_server::http::dialects() {
         let address = format!("{server}/dialects/{name}");

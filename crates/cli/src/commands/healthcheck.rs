@@ -38,7 +38,7 @@ pub(crate) struct HealthcheckArgs {
 
 /// Asks a server how it is.
 pub(crate) fn run(common: &Common, args: &HealthcheckArgs) -> anyhow::Result<ExitCode> {
-    let server = url::read_server(&common.server)?;
+    let server = url::read_server(common.first_server())?;
     let path = if args.ready { "readyz" } else { "healthz" };
     let timeout = args.timeout.get().max(Duration::from_millis(1));
     let asked = block_on(async {
