@@ -2,13 +2,17 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::cluster::network::NoNetwork;
+use crate::cluster::tcp::TcpNetwork;
 use crate::cluster::{Membership, Settings};
-use crate::config::Config;
-use crate::journal::{Admin, Database, DatabaseError, JournalError, PostgresJournal, SealKey};
+use crate::config::{Config, Lead};
+use crate::journal::{
+    Admin, Database, DatabaseError, Journal as _, JournalError, PostgresJournal, SealKey,
+};
 use crate::server::{ServerError, random_bytes};
 
 /// Why the settings of a database can't be used.
@@ -34,6 +38,16 @@ pub enum DatabaseSetupError {
     Key {
         /// The file.
         path: PathBuf,
+    },
+    /// The address for other nodes can't be listened at.
+    #[error(
+        "can't listen at {address} for other nodes: {source}; choose another address with --cluster-listen"
+    )]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system says.
+        source: io::Error,
     },
     /// A setting that all nodes share can't be used by this program.
     #[error(
@@ -119,24 +133,54 @@ pub(crate) async fn open(config: &mut Config) -> Result<PostgresJournal, ServerE
     Ok(journal)
 }
 
-/// How the server takes part in the cluster of that database.
-pub(crate) fn membership(config: &Config, run: u64) -> Membership {
-    let (_, incoming) = mpsc::channel(1);
-    Membership {
+/// How the server takes part in the cluster of that journal: where it links, and under which name.
+///
+/// # Errors
+///
+/// The address for other nodes is taken, or the cluster's key can't be read.
+pub(crate) async fn membership(
+    config: &Config,
+    mut journal: PostgresJournal,
+) -> Result<(Membership, PostgresJournal), ServerError> {
+    let run = journal.run();
+    let read = move || {
+        let shared = journal.shared().map(|shared| shared.lease());
+        let key = shared.map(|mut lease| lease.peer_key()).transpose()?;
+        Ok::<_, JournalError>((key.unwrap_or_default(), journal))
+    };
+    let (key, journal) = tokio::task::spawn_blocking(read).await??;
+    let node = config.node.clone().unwrap_or_else(machine);
+    let network = TcpNetwork::new(key);
+    let (address, incoming) = match &config.cluster_listen {
+        None => (String::new(), mpsc::channel(1).1),
+        Some(listen) => {
+            let refused = |source| DatabaseSetupError::Listen {
+                address: listen.clone(),
+                source,
+            };
+            let listener = TcpListener::bind(listen).await.map_err(refused)?;
+            let bound = listener.local_addr().map_err(refused)?;
+            let reached = match bound.ip().is_unspecified() {
+                true => format!("{node}:{}", bound.port()),
+                false => bound.to_string(),
+            };
+            let address = config.cluster_advertise.clone().unwrap_or(reached);
+            (address, network.accept(listener))
+        }
+    };
+    let membership = Membership {
         settings: Settings {
-            node: config.node.clone().unwrap_or_else(machine),
+            node,
             run,
-            address: String::new(),
-            lease: LEASE,
-            may_lead: true,
+            address,
+            lease: config.lease.get(),
+            may_lead: config.lead == Lead::Auto,
         },
-        network: std::sync::Arc::new(NoNetwork),
+        network: Arc::new(network),
         incoming,
-    }
+    };
+    Ok((membership, journal))
 }
-
-/// How long a leader's beat may stay unchanged before another node takes the lead.
-const LEASE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// The machine's name.
 fn machine() -> String {

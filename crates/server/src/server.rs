@@ -222,7 +222,8 @@ impl Server {
             #[cfg(feature = "postgres")]
             {
                 let journal = database::open(&mut config).await?;
-                membership = Some(database::membership(&config, journal.run()));
+                let (member, journal) = database::membership(&config, journal).await?;
+                membership = Some(member);
                 Box::new(journal)
             }
         } else if config.ephemeral {

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use abide_server::config::{Config, Layers, SETTINGS, SHARED_SETTINGS};
 use abide_server::database::{init, of_config};
-use abide_server::journal::{Admin, Journal as _, JournalError, PostgresJournal, Standing};
+use abide_server::journal::{Admin, Journal as _, JournalError, Member, PostgresJournal, Standing};
 use abide_server::transfer::{self, State};
 
 use super::serve::{flag, fresh_seed, given};
@@ -22,6 +23,7 @@ Examples:
   export ABIDE_DATABASE=postgres://abide:SECRET@db/abide
   abide cluster init && abide serve
   abide cluster status
+  abide cluster move --to node2
   abide cluster set retention=30d
   abide cluster import --data jobs
   abide cluster export --data jobs
@@ -43,6 +45,12 @@ enum ClusterCommand {
     Init,
     /// Show who leads, the nodes, and how far the log is
     Status,
+    /// Have another node lead; the present leader follows, without a restart
+    Move {
+        /// The node; by default the one that has applied the most
+        #[arg(long, value_name = "NODE")]
+        to: Option<String>,
+    },
     /// Share a setting among all nodes, from their next start on; without a value each has its own again
     Set {
         /// The setting: duration, error-chance, jobs-max, max-delay, min-delay, retention, seed, stored-bytes-max,
@@ -128,6 +136,7 @@ pub(crate) fn run(args: &ClusterArgs, json: bool) -> anyhow::Result<ExitCode> {
     match &args.command {
         ClusterCommand::Init => make(&config, json)?,
         ClusterCommand::Status => status(&mut admin()?, json)?,
+        ClusterCommand::Move { to } => move_to(&config, to.as_deref())?,
         ClusterCommand::Set { settings } => set(&mut admin()?, settings)?,
         ClusterCommand::Log { after } => log(&config, *after)?,
         ClusterCommand::Check => return check(&config, json),
@@ -180,6 +189,53 @@ fn make(config: &Config, json: bool) -> anyhow::Result<()> {
         let what = if is_new { "made" } else { "is there already" };
         output::line(&format!("{place} {what} (PostgreSQL {})", health.version))?;
     }
+    Ok(())
+}
+
+/// Gives the lead to a node that lives: its beat changes while this looks.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command is one blocking call of the database after another, and has no clock"
+)]
+fn move_to(config: &Config, to: Option<&str>) -> anyhow::Result<()> {
+    let mut journal = PostgresJournal::open(of_config(config)?, fresh_seed())?;
+    let shared = journal.shared();
+    let mut lease = shared
+        .map(|shared| shared.lease())
+        .context("a shared log")?;
+    let before = lease.members()?;
+    let leading = lease.leading()?;
+    std::thread::sleep(config.lease.get());
+    let lives = |member: &Member| {
+        let then = before.iter().find(|it| it.node == member.node);
+        then.is_some_and(|then| then.beat != member.beat)
+    };
+    let members = lease.members()?.into_iter().filter(lives);
+    let others = members.filter(|member| leading.node.as_ref() != Some(&member.node));
+    let wanted = others.filter(|member| to.is_none_or(|to| member.node == to));
+    let Some(next) = wanted.max_by_key(|member| member.applied) else {
+        let which = to.map_or_else(
+            || "no other node".to_owned(),
+            |to| format!("no other node {to}"),
+        );
+        return Err(Failure::new(
+            FAILED,
+            format!("{which} lives; `abide cluster status` lists all"),
+        )
+        .into());
+    };
+    if !lease.take(&next.node, next.run, leading.term)? {
+        return Err(Failure::new(
+            FAILED,
+            "another node has just taken the lead; look again".to_owned(),
+        )
+        .into());
+    }
+    output::line(&format!(
+        "{} leads now, term {}",
+        next.node,
+        leading.term + 1
+    ))?;
     Ok(())
 }
 

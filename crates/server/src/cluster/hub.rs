@@ -24,7 +24,11 @@ const CARRIED_OUT_MAX: usize = 4_096;
 
 /// All links of a leader. A follower's has none.
 #[derive(Debug, Default)]
-pub(super) struct Hub(Mutex<Links>);
+pub(super) struct Hub {
+    links: Mutex<Links>,
+    /// What the node has applied: what it has written too.
+    pub(super) applied: Arc<Mutex<Position>>,
+}
 
 #[derive(Debug, Default)]
 struct Links {
@@ -35,14 +39,15 @@ struct Links {
 impl Hub {
     /// How far the log is, by this node's own appends.
     fn committed(&self) -> Position {
-        self.0.lock().committed
+        self.links.lock().committed
     }
 
     /// Says that the log is that far, and sends what was written to every link. A link without room is let go: its
     /// follower reads the log, and links again.
     pub(super) fn push(&self, at: Position, batch: impl FnOnce() -> Batch) {
-        let mut links = self.0.lock();
+        let mut links = self.links.lock();
         links.committed = at;
+        *self.applied.lock() = at;
         if links.down.is_empty() {
             return;
         }
@@ -54,7 +59,7 @@ impl Hub {
 
     /// Begins to send to that link.
     fn add(&self, link: &mpsc::Sender<Down>) {
-        let mut links = self.0.lock();
+        let mut links = self.links.lock();
         let committed = Down::Committed(links.committed);
         if link.try_send(committed).is_ok() {
             links.down.push(link.clone());
@@ -63,19 +68,19 @@ impl Hub {
 
     /// Tells a link how far the log is; `false` if it has been let go.
     fn tell(&self, link: &mpsc::Sender<Down>) -> bool {
-        let links = self.0.lock();
+        let links = self.links.lock();
         links.down.iter().any(|other| other.same_channel(link))
             && link.try_send(Down::Committed(links.committed)).is_ok()
     }
 
     fn remove(&self, link: &mpsc::Sender<Down>) {
-        let mut links = self.0.lock();
+        let mut links = self.links.lock();
         links.down.retain(|other| !other.same_channel(link));
     }
 
     /// Lets all links go.
     pub(super) fn close(&self) {
-        self.0.lock().down.clear();
+        self.links.lock().down.clear();
     }
 }
 

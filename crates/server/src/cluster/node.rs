@@ -197,7 +197,11 @@ impl Node {
         lease.join(&member)?;
         let (pulse_in, pulse) = watch::channel(Pulse::default());
         let identity = (settings.node, settings.run, settings.lease);
-        let status = Status::new(identity, clock.clone(), position, pulse.clone());
+        let status = {
+            *hub.applied.lock() = position;
+            let applied = hub.applied.clone();
+            Status::new(identity, clock.clone(), applied, pulse.clone())
+        };
         let heart = Heart {
             lease: Some(lease),
             is_blocking,

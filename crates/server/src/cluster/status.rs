@@ -39,7 +39,7 @@ pub struct Status {
     clock: Clock,
     role: Mutex<Role>,
     /// What the node has applied.
-    applied: Mutex<Position>,
+    applied: Arc<Mutex<Position>>,
     /// How far the log is, as this node has heard.
     heard: AtomicU64,
     /// When it last heard from the leader or read the log to its end, by [`Clock::elapsed`], in milliseconds.
@@ -51,16 +51,17 @@ impl Status {
     pub(super) fn new(
         (node, run, lease): (String, u64, Duration),
         clock: Clock,
-        applied: Position,
+        applied: Arc<Mutex<Position>>,
         pulse: watch::Receiver<Pulse>,
     ) -> Arc<Self> {
+        let heard = applied.lock().batch;
         let status = Self {
             node,
             run,
             lease,
             role: Mutex::new(Role::Follower),
-            applied: Mutex::new(applied),
-            heard: AtomicU64::new(applied.batch),
+            heard: AtomicU64::new(heard),
+            applied,
             heard_at: AtomicU64::new(0),
             clock,
             pulse,

@@ -26,6 +26,6 @@ pub use layers::{ConfigError, Layers, Resolved, Source};
 pub use memory::ByteLimits;
 pub use settings::{Config, DEFAULT_JOB, SETTINGS, SHARED_SETTINGS, Setting};
 pub use value::{
-    ByteLimit, ClockSort, Dialects, Directives, JobStart, ListenAddr, LogFormat, Quota, RateLimit,
-    Secret, WebhookAllow,
+    ByteLimit, ClockSort, Dialects, Directives, JobStart, Lead, ListenAddr, LogFormat, Quota,
+    RateLimit, Secret, WebhookAllow,
 };

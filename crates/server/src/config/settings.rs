@@ -14,8 +14,8 @@ use ipnet::IpNet;
 use super::database::DatabaseUrl;
 use super::key::ApiKey;
 use super::value::{
-    ByteLimit, ClockSort, Dialects, Directives, JobStart, ListenAddr, LogFormat, RateLimit, Value,
-    WebhookAllow,
+    ByteLimit, ClockSort, Dialects, Directives, JobStart, Lead, ListenAddr, LogFormat, RateLimit,
+    Value, WebhookAllow,
 };
 use crate::scenario::Scenario;
 
@@ -133,6 +133,16 @@ settings! {
     /// The name of this node, unique among the servers on that schema; the machine's name if it isn't set. A second
     /// server under a name takes it over, and the first one ends.
     "node" "ABIDE_NODE" "NAME" node: Option<String> = "";
+    /// Where other nodes link to this one, over a protocol of their own that is encrypted; never a public address. Without
+    /// it no other node can have commands carried out here, so the nodes of a cluster all need it.
+    "cluster-listen" "ABIDE_CLUSTER_LISTEN" "ADDR:PORT" cluster_listen: Option<String> = "";
+    /// The host and port at which other nodes reach that; the address itself if it isn't set, or the node's name with
+    /// its port where that listens on all addresses.
+    "cluster-advertise" "ABIDE_CLUSTER_ADVERTISE" "HOST:PORT" cluster_advertise: Option<String> = "";
+    /// How long the leader of the nodes may be silent before another one takes the lead, 500 ms to 60 s.
+    "lease" "ABIDE_LEASE" "DURATION" lease: Span = "2s";
+    /// Whether this node may lead: `auto` or `never`.
+    "lead" "ABIDE_LEAD" "auto|never" lead: Lead = "auto";
     /// Encrypt what is written to the database with the key in this file: 32 bytes, or 64 hexadecimal digits.
     "seal-key-file" "ABIDE_SEAL_KEY_FILE" "FILE" seal_key_file: Option<PathBuf> = "";
     /// Write the server's URL to this file once it listens, and remove it at the end. For scripts that start a server
@@ -340,6 +350,12 @@ impl Config {
             Ok(())
         };
         between("hold-max", self.hold_max, 1, 600)?;
+        if !(500..=60_000).contains(&self.lease.get().as_millis()) {
+            return Err((
+                "lease",
+                format!("must be 500ms to 60s, but is {}", self.lease),
+            ));
+        }
         between("drain", self.drain, 0, 600)?;
         between("retention", self.retention, 1, 366 * 86_400)?;
         if !(0.0..=1.0).contains(&self.error_chance) {

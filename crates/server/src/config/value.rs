@@ -63,6 +63,15 @@ pub enum ClockSort {
     Manual,
 }
 
+/// Whether a node may lead its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lead {
+    /// It takes the lead if no other node has it.
+    Auto,
+    /// It only follows.
+    Never,
+}
+
 /// When the default job starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStart {
@@ -521,6 +530,7 @@ words! {
     ClockSort { "real" => Real, "manual" => Manual }
     Directives { "on" => On, "off" => Off }
     JobStart { "boot" => Boot, "first-poll" => FirstPoll }
+    Lead { "auto" => Auto, "never" => Never }
     LogFormat { "text" => Text, "json" => Json }
     Role { "admin" => Admin, "user" => User, "read" => Read }
 }
