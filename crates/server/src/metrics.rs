@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::board::{Channel, WebhookCounts};
-use crate::journal::Files;
+use crate::journal::{Files, JournalError};
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -68,6 +68,9 @@ metrics! {
         "journal_append" in Seconds, "Time of one append to the journal, the sync included";
     append_failures: Counter,
         "journal_append_failures", "Appends that failed and were tried again";
+    append_unknown: Counter,
+        "journal_append_unknown",
+        "Those of them whose answer from the database was lost: written again under the same number, once";
     journal_files: Family<FileLabels, Gauge>,
         "journal_file" in Bytes, "Size of a file of the journal, as of its last checkpoint";
     journal_blocked: Counter,
@@ -298,8 +301,11 @@ impl Metrics {
     }
 
     /// An append failed and will be tried again.
-    pub fn append_failed(&self) {
+    pub fn append_failed(&self, error: &JournalError) {
         self.rows.append_failures.inc();
+        if matches!(error, JournalError::Unknown { .. }) {
+            self.rows.append_unknown.inc();
+        }
     }
 
     /// An exchange with a receiver of webhooks has begun.
@@ -419,6 +425,8 @@ fn resident_bytes() -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
@@ -428,7 +436,9 @@ mod tests {
         metrics.request("/v1/jobs", 202, None);
         metrics.woken(Channel::LongPoll, Duration::from_millis(2));
         metrics.appended(12, Duration::from_millis(1));
-        metrics.append_failed();
+        metrics.append_failed(&JournalError::Full {
+            path: PathBuf::new(),
+        });
         metrics.exchange_begun();
         metrics.exchange_begun();
         metrics.exchange_over();

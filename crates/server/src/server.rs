@@ -253,6 +253,12 @@ impl Server {
             server.tls = tls;
         }
         let state = server.state();
+        let is_open = state.config.database.is_some() && state.config.seal_key_file.is_none();
+        if is_open && state.board.webhooks().counts().endpoints > 0 {
+            tracing::warn!(
+                "the secrets of webhooks lie in the database, its dumps and its replicas as they are; seal them with --seal-key-file"
+            );
+        }
         // A node that joins others starts nothing anew for their clients.
         if state.config.default_job_start == JobStart::Boot && state.config.database.is_none() {
             let start = state.config.default_job(true);

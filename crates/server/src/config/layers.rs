@@ -183,6 +183,12 @@ impl Layers {
         }
         said.extend(of_variables(&self.environment, Source::Environment)?);
         said.extend(of_flags(&self.flags)?);
+        // Images set the directory for those that want one.
+        if said.contains_key("database")
+            && let Some((Source::Environment(_), _)) = said.get("data")
+        {
+            said.remove("data");
+        }
 
         let mut config = Config::default();
         let mut sources = BTreeMap::new();
@@ -615,6 +621,18 @@ mod tests {
             error.contains("line 1") && !error.contains("alpha"),
             "{error}"
         );
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn a_database_wins_over_the_directory_of_the_environment_and_excludes_that_of_a_flag() {
+        let layers = Layers::default()
+            .variable("ABIDE_DATABASE", "postgres://ann@x/jobs")
+            .variable("ABIDE_DATA", "/data");
+        let config = layers.resolve().unwrap().config;
+        assert_eq!(config.data, Config::default().data);
+        let error = layers.flag("data", "jobs").resolve().unwrap_err();
+        assert!(error.to_string().contains("--database"), "{error}");
     }
 
     #[test]

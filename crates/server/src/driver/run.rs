@@ -314,7 +314,7 @@ impl Driver {
                         "the journal can't write; trying again"
                     );
                     self.failing.store(true, Ordering::Relaxed);
-                    self.metrics.append_failed();
+                    self.metrics.append_failed(&error);
                     for (asked, _) in batch.replies.drain(..) {
                         asked.reply(Some(Failure::Storage));
                     }

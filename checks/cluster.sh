@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Keeps jobs in a real PostgreSQL while servers are killed, stopped and succeeded, and the database is restarted, and judges
+# what was acknowledged against the log. Before that, the journal's tests over the same database.
+#
+# Usage: checks/cluster.sh [ROUNDS]
+# 20 rounds by default, about a minute and a half. Starts a PostgreSQL of its own from the system's binaries; where there are none it says so and
+# checks nothing. ABIDE names the binary to try; the debug build by default. With TESTS=off the journal's tests are left out.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source checks/common/shell.sh
+
+bin=$(dirname "$(readlink -f "$(command -v pg_ctl || ls /usr/lib/postgresql/*/bin/pg_ctl 2>/dev/null | tail -n 1)" 2>/dev/null)" 2>/dev/null || true)
+if [ ! -x "$bin/initdb" ]; then
+  echo "SKIPPED: no PostgreSQL on this machine; install Debian's postgresql" >&2
+  exit 0
+fi
+packages python3=python3 setpriv=util-linux
+program
+
+work=$(mktemp -d)
+chmod 755 "$work"
+# PostgreSQL doesn't run as root.
+as=()
+if [ "$(id -u)" -eq 0 ]; then
+  as=(setpriv --reuid=65534 --regid=65534 --clear-groups env HOME="$work")
+  chown 65534 "$work"
+fi
+stop() {
+  "${as[@]}" "$bin/pg_ctl" -D "$work/data" -m immediate stop >/dev/null 2>&1 || true
+  rm -rf "$work"
+}
+trap stop EXIT
+"${as[@]}" "$bin/initdb" -D "$work/data" -A trust -U abide --no-instructions >/dev/null
+# Any free port: the database asks for it until one is free.
+for _ in $(seq 10); do
+  port=$((20000 + RANDOM % 30000))
+  printf "port = %d\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '%s'\n" "$port" "$work" >"$work/conf"
+  "${as[@]}" sh -c "cat '$work/conf' >>'$work/data/postgresql.conf'"
+  "${as[@]}" "$bin/pg_ctl" -D "$work/data" -l "$work/postgres.log" -w -t 60 start >/dev/null && break
+  port=
+done
+[ -n "$port" ] || { cat "$work/postgres.log" >&2; exit 1; }
+database=postgres://abide@127.0.0.1:$port/postgres
+
+if [ "${TESTS:-on}" != off ]; then
+  echo "the journal's tests, the negative controls among them"
+  ABIDE_TEST_DATABASE=$database cargo test --workspace --all-features --locked --quiet --lib journal::
+fi
+restart="${as[*]} $bin/pg_ctl -D $work/data -m immediate -w stop; ${as[*]} $bin/pg_ctl -D $work/data -l $work/postgres.log -w -t 60 start"
+python3 checks/cluster/rounds.py "$ABIDE" "$database" "$restart" "$work" "${1:-20}"
