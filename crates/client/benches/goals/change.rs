@@ -64,7 +64,7 @@ fn doubling(law: &Named, histories: u64) -> Vec<Vec<f64>> {
     let best = bound(&doubled).at_price(PRICE).cost_s(PRICE);
     let seeds: Vec<u64> = (0..histories).collect();
     map(&seeds, |seed| {
-        let (world, schedule) = (world(Observe::Known), learner(PRICE).jitter(0.0));
+        let (world, schedule) = (world(Observe::Known), learner(PRICE));
         let _ = world.run(&schedule, &law.population.draw(*seed, 100), *seed);
         let jobs = doubled.population.draw(seed + 1_000_000, 50);
         let costs = jobs.into_iter().map(|job| {

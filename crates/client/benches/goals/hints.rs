@@ -68,7 +68,7 @@ pub(crate) fn g12(effort: Effort, report: &mut Report) {
 fn in_world(world: World, law: &Named, histories: u64) -> Sample {
     let seeds: Vec<u64> = (0..histories).collect();
     Sample(map(&seeds, |seed| {
-        let schedule = learner(PRICE).jitter(0.0);
+        let schedule = learner(PRICE);
         let run = world.run(&schedule, &law.population.draw(*seed, 40), *seed);
         run.from(20).mean()
     }))

@@ -15,6 +15,17 @@ pub(crate) struct Named {
 }
 
 impl Named {
+    /// A law of any length.
+    pub(crate) fn long(law: &str) -> Self {
+        let parsed: DurationLaw = law
+            .parse()
+            .expect("the laws of the goals are written by hand");
+        Self {
+            name: law.to_owned(),
+            population: Population::of(&parsed),
+        }
+    }
+
     fn of(name: &str, law: &str) -> Self {
         let law: DurationLaw = law.parse().expect("the laws below are written by hand");
         Self {

@@ -2,21 +2,24 @@
 //!
 //! `cargo bench -p abide --bench goals` checks all of them in a few minutes; `-- --quick` checks a part with fewer
 //! histories, and `-- G9 G10` some by name. Unless said otherwise a request is worth half a second and a round trip
-//! takes 100 ms. Where histories are drawn at random, the figure is a mean with its standard error. The exit code is 1
+//! takes 100 ms, and polls have the default jitter. Where histories are drawn at random, the figure is a mean with its standard error. The exit code is 1
 //! when a goal is missed.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its purpose")]
 
 mod batches;
 mod change;
+mod clocks;
 mod crowd;
 mod expense;
 mod hints;
 mod laws;
 mod learning;
+mod levels;
 mod measure;
 mod report;
 mod rivals;
+mod spans;
 
 use self::report::Report;
 use std::process::ExitCode;
@@ -44,6 +47,15 @@ const GOALS: &[(&str, bool, Goal)] = &[
     ("G13", true, expense::g13),
     ("L1", true, batches::l1),
     ("L2", true, batches::l2),
+    ("L3", true, clocks::l3),
+    ("L4", true, clocks::l4),
+    ("L5", false, spans::l5),
+    ("L6", false, levels::l6),
+    ("L7", false, spans::l7),
+    ("L8", true, clocks::l8),
+    ("L9", true, spans::l9),
+    ("L10", false, clocks::l10),
+    ("L12", true, levels::l12),
 ];
 
 fn main() -> ExitCode {

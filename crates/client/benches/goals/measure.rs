@@ -47,8 +47,7 @@ pub(crate) fn learn(
     }
 }
 
-/// What is spent per job after so many jobs, in each history: by the plan itself, the cost of whose jitter is a goal of
-/// its own.
+/// What is spent per job after so many jobs, in each history.
 pub(crate) fn after(
     law: &Named,
     observe: Observe,
@@ -60,8 +59,7 @@ pub(crate) fn after(
     for seed in 0..histories {
         let mut open = samples.iter_mut();
         learn(law, observe, price, checkpoints, seed, |schedule| {
-            let schedule = schedule.clone().jitter(0.0);
-            let point = world(observe).expected(&schedule, &law.population);
+            let point = world(observe).expected(schedule, &law.population);
             open.next().expect("one per checkpoint").add(point);
         });
     }

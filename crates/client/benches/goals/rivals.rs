@@ -125,7 +125,7 @@ fn at_prices(law: &Named, observe: Observe, prices: &[f64], histories: u64) -> V
         learn(law, observe, PRICE, &[20], seed, |schedule| {
             for (sample, price) in samples.iter_mut().zip(prices) {
                 let price = Duration::from_secs_f64(*price);
-                let schedule = schedule.clone().jitter(0.0).price(price);
+                let schedule = schedule.clone().price(price);
                 sample.add(world(observe).expected(&schedule, &law.population));
             }
         });

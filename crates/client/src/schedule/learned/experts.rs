@@ -182,12 +182,26 @@ pub(crate) fn mix(laws: &Opinions, weights: &Lanes) -> Box<Law> {
 /// two ends only and summed up on the way.
 fn spread(laws: &Opinions, ends: &[(Span, Weight)], counts: &mut Opinions) {
     counts.fill([0.0; EXPERTS]);
+    let single = |(span, weight): &(Span, Weight)| {
+        (span.first == span.last).then_some((span.first, *weight))
+    };
+    let singles: Vec<(usize, Weight)> = ends.iter().filter_map(single).collect();
+    if singles.len() < ends.len() {
+        enclosures(laws, ends, counts);
+    }
+    for (i, weight) in singles {
+        for e in 0..EXPERTS {
+            counts[i][e] += weight[e % MEMORIES];
+        }
+    }
+}
+
+/// The part of E for ends that are not known to the bin.
+fn enclosures(laws: &Opinions, ends: &[(Span, Weight)], counts: &mut Opinions) {
     let sums = cumulative(laws);
-    let mut single = Vec::new();
     let mut past_end = [0.0; EXPERTS];
     for (span, weight) in ends {
         if span.first == span.last {
-            single.push((span.first, weight));
             continue;
         }
         for e in 0..EXPERTS {
@@ -210,11 +224,6 @@ fn spread(laws: &Opinions, ends: &[(Span, Weight)], counts: &mut Opinions) {
         for e in 0..EXPERTS {
             multiple[e] += count[e];
             count[e] = multiple[e] * law[e];
-        }
-    }
-    for (i, weight) in single {
-        for e in 0..EXPERTS {
-            counts[i][e] += weight[e % MEMORIES];
         }
     }
 }

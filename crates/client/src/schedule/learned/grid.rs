@@ -41,9 +41,15 @@ pub(crate) fn bin(ln_seconds: f64) -> usize {
 pub(crate) fn student(freedom: f64, center: f64, scale: f64) -> Law {
     let exponent = -0.5 * (freedom + 1.0);
     let inverse = 1.0 / (scale * scale * freedom);
+    // Where the density is less than a quadrillionth of a quadrillionth of its peak it isn't worth its logarithm.
+    let far = (-70.0 / exponent).exp() - 1.0;
     let mut law: Law = std::array::from_fn(|i| {
         let distance = ln_middle(i) - center;
-        (exponent * (1.0 + distance * distance * inverse).ln()).exp()
+        let square = distance * distance * inverse;
+        if square > far {
+            return 0.0;
+        }
+        (exponent * (1.0 + square).ln()).exp()
     });
     normalize(&mut law, 1.0);
     law

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::schedule::{Cursor, Ended, PAUSE_MIN, Seen};
 
+/// What one pause may cost at most of the share that is left: later ones are to have some, too.
+const SPENT_MAX: f64 = 0.75;
+
 /// How exactly the share that a pause may cost is found: to a 256th.
 const HALVINGS: u32 = 8;
 
@@ -53,15 +56,18 @@ impl<C: Cursor> Punctual<C> {
 impl<C: Cursor> Cursor for Punctual<C> {
     fn next(&mut self, seen: &Seen) -> Option<Duration> {
         let at = self.cursor.next(seen)?;
-        let soon = seen.elapsed.saturating_add(self.within);
+        // Between the instants at which two polls are answered by the server lies a round trip more than the pause, and
+        // the second answer takes half of one to arrive.
+        let within = self.within.saturating_sub(seen.rtt * 3 / 2).max(PAUSE_MIN);
+        let soon = seen.elapsed.saturating_add(within);
         if at <= soon {
             return Some(at);
         }
-        let sure = self.cursor.quantile(self.slack, seen);
-        let latest = sure.map_or(soon, |sure| soon.max(sure.saturating_add(self.within)));
+        let sure = self.cursor.quantile(SPENT_MAX * self.slack, seen);
+        let latest = sure.map_or(soon, |sure| soon.max(sure.saturating_add(within)));
         let at = at.min(latest);
         if at > soon {
-            let spent = self.share_before(at.saturating_sub(self.within), seen);
+            let spent = self.share_before(at.saturating_sub(within), seen);
             self.slack = ((self.slack - spent) / (1.0 - spent)).max(0.0);
         }
         Some(at)
