@@ -53,13 +53,14 @@ const FIXED: [(&str, &str); 5] = [
     ("default-job-start", "first-poll"),
     ("log", "warn"),
 ];
-/// The rules of the report card.
-const RULES: [&str; 5] = [
-    "requests_per_job",
-    "wasted_per_job",
-    "detection_p95_ms",
-    "retry_after_ignored",
-    "duplicate_creates",
+/// The rules of the report card, and whether each has a limit also if none is asked for.
+const RULES: [(&str, bool); 6] = [
+    ("cost_ratio", false),
+    ("requests_per_job", false),
+    ("wasted_per_job", false),
+    ("detection_p95_ms", false),
+    ("retry_after_ignored", true),
+    ("duplicate_creates", true),
 ];
 /// How long the server may take to tell the report card.
 const CARD_TIME_MAX: Duration = Duration::from_secs(10);
@@ -77,9 +78,9 @@ pub(crate) struct TestArgs {
 
 #[derive(Debug, Args)]
 struct Own {
-    /// Fail if a client breaks one of these rules of the report card: requests_per_job, wasted_per_job,
-    /// detection_p95_ms, retry_after_ignored, duplicate_creates, each with `=LIMIT` for another limit than the server's
-    /// (repeatable)
+    /// Fail if a client breaks one of these rules of the report card: cost_ratio=LIMIT (how many times the bound its
+    /// waiting may cost), requests_per_job=LIMIT, wasted_per_job=LIMIT, detection_p95_ms=LIMIT, retry_after_ignored,
+    /// duplicate_creates (repeatable)
     #[arg(long, value_name = "RULE[=LIMIT],…", value_delimiter = ',', value_parser = rule)]
     fail_on: Vec<(String, Option<f64>)>,
     /// Write the report card as JSON to this file
@@ -122,11 +123,15 @@ fn rule(text: &str) -> Result<(String, Option<f64>), String> {
         Some((name, limit)) => (name, Some(limit)),
         None => (text, None),
     };
-    if !RULES.contains(&name) {
+    let Some((_, has_limit)) = RULES.iter().find(|(rule, _)| *rule == name) else {
+        let names: Vec<_> = RULES.iter().map(|(rule, _)| *rule).collect();
         return Err(format!(
             "there is no such rule; there are {}",
-            RULES.join(", ")
+            names.join(", ")
         ));
+    };
+    if limit.is_none() && !has_limit {
+        return Err(format!("it needs a limit, such as {name}=3"));
     }
     let limit = limit.map(|limit| limit.parse().map_err(|_| format!("{limit:?} is no number")));
     Ok((name.to_owned(), limit.transpose()?))
@@ -146,6 +151,9 @@ struct ClientCard {
     requests_per_job: f64,
     optimum_per_job: f64,
     detection_ms: Option<Detection>,
+    cost_s: Option<f64>,
+    bound_s: Option<f64>,
+    grade: Option<String>,
     verdicts: Vec<Verdict>,
 }
 
@@ -308,13 +316,19 @@ fn tell(card: &Card, seed: u64, rules: &[(String, Option<f64>)]) -> bool {
             let late = show::duration(Duration::from_millis(late.mean));
             format!(", end seen after {late} on average")
         });
+        let costs = client.cost_s.zip(client.bound_s);
+        let grade = client.grade.as_ref().zip(costs);
+        let grade = grade.map(|(grade, (cost, bound))| {
+            format!("; {grade}, at {:.1} times the bound", cost / bound)
+        });
         output::say(&format!(
-            "  {}: {jobs} {}, {:.1} requests a job (least {:.1}){}",
+            "  {}: {jobs} {}, {:.1} requests a job (least {:.1}){}{}",
             client.client,
             if jobs == 1 { "job" } else { "jobs" },
             client.requests_per_job,
             client.optimum_per_job,
             late.unwrap_or_default(),
+            grade.unwrap_or_default(),
         ));
         for verdict in client.verdicts.iter().filter(|verdict| !verdict.pass) {
             if rules.iter().any(|(rule, _)| *rule == verdict.rule) {

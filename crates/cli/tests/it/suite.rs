@@ -56,8 +56,26 @@ fn a_broken_rule_fails_a_command_that_succeeded() {
             .contains("FAIL requests_per_job: 4.0, and the limit is 3.0"),
         "{ran:?}"
     );
-    let ran = test(&["--fail-on", "odd"]);
-    assert_eq!(ran.code, 2, "{ran:?}");
+    for odd in ["odd", "requests_per_job"] {
+        let ran = test(&["--fail-on", odd]);
+        assert_eq!(ran.code, 2, "{ran:?}");
+    }
+}
+
+#[test]
+fn our_own_commands_wait_well() {
+    let bench = Bench::new();
+    let abide = env!("CARGO_BIN_EXE_abide");
+    for strategy in ["auto", "long-poll", "stream", "poll"] {
+        let wait = format!(
+            "{abide} wait --strategy {strategy} $({abide} create --duration 2s --error-chance 0)"
+        );
+        let limits = ["--fail-on", "cost_ratio=2,duplicate_creates"];
+        let test = [&["test"], &limits[..], &["--", "sh", "-c", &wait]].concat();
+        let ran = bench.run(&test);
+        assert_eq!(ran.code, 0, "{strategy}: {ran:?}");
+        assert!(ran.err.contains("times the bound"), "{strategy}: {ran:?}");
+    }
 }
 
 #[test]

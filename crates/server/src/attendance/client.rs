@@ -19,8 +19,8 @@ pub struct Client {
     pub address: Option<IpAddr>,
 }
 
-/// The name that a client's program gives itself: the first word of `User-Agent`. Held in place, because every request
-/// carries one.
+/// The name that a client's program gives itself: the first word of `User-Agent`, and its version if that is the second.
+/// Held in place, because every request carries one.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Agent {
     bytes: [u8; AGENT_BYTES_MAX],
@@ -28,13 +28,22 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// The first word of that text, cut to 31 bytes; characters that aren't visible ASCII are left out.
+    /// The first word of that text, and the second if that is the version that the first doesn't have, cut to 31 bytes;
+    /// characters that aren't visible ASCII are left out.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        let word = text.split_ascii_whitespace().next().unwrap_or_default();
-        let visible = word.bytes().filter(u8::is_ascii_graphic);
+        let mut words = text.split_ascii_whitespace();
+        let word = words.next().unwrap_or_default();
+        let is_version = |word: &&str| word.starts_with(|sign: char| sign.is_ascii_digit());
+        let has_version = word.contains(|sign: char| sign.is_ascii_digit());
+        let version = words.next().filter(|word| !has_version && is_version(word));
+        let version = version
+            .into_iter()
+            .flat_map(|word| [b' '].into_iter().chain(word.bytes()));
+        let visible = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
         let mut agent = Self::default();
-        for (place, byte) in agent.bytes.iter_mut().zip(visible) {
+        let bytes = word.bytes().chain(version).filter(visible);
+        for (place, byte) in agent.bytes.iter_mut().zip(bytes) {
             *place = byte;
             agent.length += 1;
         }
@@ -75,6 +84,9 @@ mod tests {
         let table = [
             ("curl/8.5.0", "curl/8.5.0"),
             ("Mozilla/5.0 (X11; Linux) Gecko", "Mozilla/5.0"),
+            ("OpenAI/Python 3.57.0", "OpenAI/Python 3.57.0"),
+            ("Runwayml/JS 4.20.1 (Node)", "Runwayml/JS 4.20.1"),
+            ("a b", "a"),
             ("", ""),
             (
                 "x123456789012345678901234567890123456789",

@@ -7,6 +7,7 @@ use abide_engine::hash::FastMap;
 use abide_engine::{JobKey, Owner};
 use abide_wire::Timestamp;
 
+use super::grade::{self, Grade, PRICE_S};
 use super::{Client, Read};
 use crate::board::Channel;
 use crate::recent::Recent;
@@ -46,6 +47,9 @@ struct Shard {
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     revision: u64,
+    /// Whether it has made the job, or seen it before its end: then it has waited for it.
+    has_waited: bool,
+    was_read: bool,
     has_end: bool,
     advice: Option<Advice>,
 }
@@ -77,6 +81,8 @@ pub struct FailedRequest {
 pub struct AnsweredCreate {
     /// When it was answered.
     pub at: Timestamp,
+    /// The job.
+    pub job: JobKey,
     /// The digest of its body; see [`body_digest`](super::body_digest).
     pub body: u64,
     /// Whether it had an idempotency key.
@@ -100,10 +106,31 @@ pub struct ClientReport {
     pub counts: Counts,
     /// How long after the ends it learned of them, in milliseconds; the last of them.
     pub late_ms: VecDeque<u64>,
+    /// The ends of the last jobs that it waited for.
+    waited: VecDeque<Waited>,
     /// Digests of the bodies of its last creates.
     bodies: VecDeque<u64>,
     /// Digests of the bodies of those whose answers were lost.
     lost: VecDeque<u64>,
+}
+
+/// A job that a client waited for to its end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Waited {
+    kind: u64,
+    took_s: f64,
+    late_s: f64,
+}
+
+/// What waiting cost a client, and the least that it could have cost one that polls; in seconds a job.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// Half a second for each request but creates, and the mean lateness.
+    pub cost_s: f64,
+    /// That of the best polling client, for the durations that were played.
+    pub bound_s: f64,
+    /// What one says of the other.
+    pub grade: Grade,
 }
 
 /// The sums of a client.
@@ -129,6 +156,8 @@ pub struct Counts {
     pub advised: u64,
     /// How often it didn't come back before that.
     pub obeyed: u64,
+    /// How often it came back too early after it had been refused.
+    pub ignored_refusals: u64,
     /// Jobs that it made.
     pub creates: u64,
     /// Creates repeated under their idempotency key, which made nothing.
@@ -156,9 +185,10 @@ impl ClientReports {
         let mut shard = self.shards.write(&client);
         let Shard { reports, seen } = &mut *shard;
         let report = report_of(reports, client, read.at);
-        let (seen, is_first) = seen.get_or_add((client, read.job));
+        let (seen, _) = seen.get_or_add((client, read.job));
         let counts = &mut report.counts;
-        counts.jobs += u64::from(is_first);
+        counts.jobs += u64::from(!seen.was_read);
+        seen.was_read = true;
         counts.requests += u64::from(read.is_request());
         counts.channels[read.channel.map_or(0, |channel| 1 + channel as usize)] += 1;
         counts.judge(
@@ -174,11 +204,13 @@ impl ClientReports {
             wait,
             was_refused: false,
         });
+        seen.has_waited |= read.finished_at.is_none();
         if let Some(finished_at) = read.finished_at
             && !seen.has_end
         {
             seen.has_end = true;
-            report.ended(read.at.since(finished_at));
+            let has_waited = seen.has_waited || read.asked_at <= finished_at;
+            report.ended(read, read.at.since(finished_at), has_waited);
             report.counts.ended_by_create += u64::from(read.channel == Some(Channel::Create));
         }
     }
@@ -207,10 +239,12 @@ impl ClientReports {
 
     pub(super) fn created(&self, client: Client, created: AnsweredCreate) {
         let mut shard = self.shards.write(&client);
-        let report = report_of(&mut shard.reports, client, created.at);
+        let Shard { reports, seen } = &mut *shard;
+        let report = report_of(reports, client, created.at);
         let counts = &mut report.counts;
         counts.requests += 1;
         counts.failed += u64::from(created.is_lost);
+        seen.get_or_add((client, created.job)).0.has_waited = true;
         let lost = report.lost.iter().position(|body| *body == created.body);
         if created.is_replay {
             counts.replayed += 1;
@@ -238,7 +272,10 @@ impl ClientReports {
             let of_owner = shard.reports.values().filter(|it| it.client.owner == owner);
             reports.extend(of_owner.cloned());
             let seen = shard.seen.keys();
-            jobs.extend(seen.filter_map(|(it, job)| (it.owner == owner).then_some(*job)));
+            let of_owner = seen.filter(|(it, _)| it.owner == owner);
+            let was_read =
+                |key: &&(Client, JobKey)| shard.seen.get(key).is_some_and(|it| it.was_read);
+            jobs.extend(of_owner.filter(was_read).map(|(_, job)| *job));
         }
         (reports, jobs.len())
     }
@@ -261,11 +298,42 @@ impl ClientReports {
 }
 
 impl ClientReport {
-    fn ended(&mut self, late: Duration) {
+    fn ended(&mut self, read: &Read, late: Duration, has_waited: bool) {
         let late_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
         self.counts.ended += 1;
         self.counts.late_ms = self.counts.late_ms.saturating_add(late_ms);
         remember(&mut self.late_ms, late_ms, LATE_MAX);
+        if has_waited {
+            let waited = Waited {
+                kind: read.kind,
+                took_s: read.took.as_secs_f64(),
+                late_s: late.as_secs_f64(),
+            };
+            remember(&mut self.waited, waited, LATE_MAX);
+        }
+    }
+
+    /// What waiting cost; `None` if it has waited for no job to its end.
+    #[must_use]
+    pub fn cost(&self) -> Option<Cost> {
+        if self.waited.is_empty() {
+            return None;
+        }
+        let late_s: f64 = self.waited.iter().map(|waited| waited.late_s).sum();
+        let counts = &self.counts;
+        let reads = counts
+            .requests
+            .saturating_sub(counts.creates + counts.replayed);
+        let reads = reads as f64 / counts.jobs.max(1) as f64;
+        let cost_s = PRICE_S * reads + late_s / self.waited.len() as f64;
+        let jobs = self.waited.iter();
+        let bound_s = grade::bound_s(jobs.map(|waited| (waited.kind, waited.took_s)));
+        let grade = Grade::of(cost_s, bound_s);
+        Some(Cost {
+            cost_s,
+            bound_s,
+            grade,
+        })
     }
 }
 
@@ -278,8 +346,10 @@ impl Counts {
         };
         // Clients wait by their own time, which passes more slowly.
         let pause = asked_at.since(advice.at) / speed;
+        let obeyed = pause + OBEDIENCE_SLACK >= advice.wait;
         self.advised += 1;
-        self.obeyed += u64::from(pause + OBEDIENCE_SLACK >= advice.wait);
+        self.obeyed += u64::from(obeyed);
+        self.ignored_refusals += u64::from(advice.was_refused && !obeyed);
     }
 }
 
@@ -308,6 +378,7 @@ fn report_of(
         last: at,
         counts: Counts::default(),
         late_ms: VecDeque::new(),
+        waited: VecDeque::new(),
         bodies: VecDeque::new(),
         lost: VecDeque::new(),
     });
@@ -315,7 +386,7 @@ fn report_of(
     report
 }
 
-fn remember(list: &mut VecDeque<u64>, value: u64, max: usize) {
+fn remember<T>(list: &mut VecDeque<T>, value: T, max: usize) {
     if list.len() == max {
         list.pop_front();
     }
@@ -409,6 +480,7 @@ mod tests {
     fn a_duplicate_repeats_a_create_whose_answer_was_lost_and_has_no_key() {
         let made = |body| AnsweredCreate {
             at: at(0),
+            job: JobKey::from_u128(u128::from(body)),
             body,
             has_key: false,
             is_replay: false,

@@ -79,6 +79,7 @@ impl Drop for Pending {
     fn drop(&mut self) {
         let answered = AnsweredCreate {
             at: self.clock.now(),
+            job: self.job,
             body: self.body,
             has_key: self.has_key,
             is_replay: self.is_replay,

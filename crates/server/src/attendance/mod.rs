@@ -13,12 +13,14 @@
 mod client;
 mod client_report;
 mod create;
+mod grade;
 mod store;
 mod timeline;
 
 pub use client::{Agent, Client};
 pub use client_report::{AnsweredCreate, ClientReport, FailedRequest};
 pub use create::{PendingCreate, body_digest};
+pub use grade::Grade;
 pub use store::{Attendance, Read};
 pub use timeline::{JOBS_MAX, READS_PER_JOB_MAX, Timeline, TimelineRead};
 

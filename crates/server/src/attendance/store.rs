@@ -1,9 +1,11 @@
 //! The store, and the one call that writes a read to both of its halves.
 
+use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use abide_engine::{Job, JobKey, Owner};
 use abide_wire::Timestamp;
+use foldhash::fast::FixedState;
 
 use super::client_report::ClientReports;
 use super::timeline::Timelines;
@@ -26,6 +28,10 @@ pub struct Read {
     pub revision: u64,
     /// When the job ended, if the read showed that.
     pub finished_at: Option<Timestamp>,
+    /// A digest of the job's kind; 0 while it goes on.
+    pub kind: u64,
+    /// From its creation to its end; 0 while it goes on.
+    pub took: Duration,
     /// When the client asked.
     pub asked_at: Timestamp,
     /// When it was answered; later than [`Read::asked_at`] by the time for which the request was held.
@@ -42,10 +48,13 @@ impl Read {
     /// A poll that showed that job, asked and answered at that moment.
     #[must_use]
     pub fn of(job: &Job, at: Timestamp) -> Self {
+        let took = job.finished_at.map(|at| at.since(job.created_at));
         Self {
             job: job.key,
             revision: job.revision,
             finished_at: job.finished_at,
+            kind: took.map_or(0, |_| FixedState::default().hash_one(&job.kind)),
+            took: took.unwrap_or_default(),
             asked_at: at,
             at,
             channel: None,

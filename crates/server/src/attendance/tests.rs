@@ -1,5 +1,7 @@
 //! What the tests of both halves share.
 
+use std::time::Duration;
+
 use abide_engine::{JobKey, Owner};
 use abide_wire::Timestamp;
 
@@ -23,6 +25,8 @@ pub(super) fn read(millis: i64, revision: u64) -> Read {
         job: JobKey::from_u128(1),
         revision,
         finished_at: None,
+        kind: 0,
+        took: Duration::ZERO,
         asked_at: at(millis),
         at: at(millis),
         channel: None,

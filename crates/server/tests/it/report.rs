@@ -14,7 +14,12 @@ impl House {
 
     /// The card of the program of that name.
     async fn card(&self, agent: &str) -> Value {
-        let report = self.get("/v1/report").await.json();
+        self.judged(agent, "").await
+    }
+
+    /// The same, by those limits.
+    async fn judged(&self, agent: &str, limits: &str) -> Value {
+        let report = self.get(&format!("/v1/report?{limits}")).await.json();
         let clients = report["clients"].as_array().unwrap();
         let card = clients
             .iter()
@@ -65,9 +70,15 @@ async fn clients_are_told_apart_by_how_they_wait() {
     let per_job = hasty["requests_per_job"].as_f64().unwrap();
     assert!((100.0..=102.0).contains(&per_job), "{per_job}");
     assert_eq!(hasty["optimum_per_job"], 1.0);
+    // Requests and lateness are graded, and judged only if a limit is asked for.
     assert_eq!(
-        verdicts(&hasty),
-        ["requests_per_job", "wasted_per_job", "retry_after_ignored"]
+        (&hasty["grade"], &hasty["pass"]),
+        (&json!("poor"), &json!(true))
+    );
+    let limits = "requests_per_job=10&wasted_per_job=5&detection_p95_ms=2000&cost_ratio=3";
+    assert_eq!(
+        verdicts(&house.judged("hasty", limits).await),
+        ["cost_ratio", "requests_per_job", "wasted_per_job"]
     );
 
     let polite = house.card("polite").await;
@@ -76,19 +87,30 @@ async fn clients_are_told_apart_by_how_they_wait() {
         polite["retry_after"]["obeyed"]
     );
     assert!(polite["retry_after"]["given"].as_u64().unwrap() >= 27);
-    assert_eq!(verdicts(&polite), ["requests_per_job", "wasted_per_job"]);
+    assert_eq!(polite["grade"], "good");
+    assert_eq!(
+        verdicts(&house.judged("polite", limits).await),
+        ["requests_per_job", "wasted_per_job"]
+    );
 
     let late = house.card("late").await;
     assert_eq!(
         (&late["detection_ms"]["mean"], &late["detection_ms"]["p95"]),
         (&json!(4_000), &json!(4_000))
     );
-    assert_eq!(verdicts(&late), ["detection_p95_ms"]);
+    assert_eq!(late["grade"], "good");
+    let bound = late["bound_s"].as_f64().unwrap();
+    assert!((bound - 4.74).abs() < 0.01, "{bound}");
+    assert_eq!(late["cost_s"], 5.5);
+    assert_eq!(
+        verdicts(&house.judged("late", limits).await),
+        ["detection_p95_ms"]
+    );
 
     let held = house.card("held").await;
     assert_eq!(
-        (&held["channel"], &held["pass"]),
-        (&json!("long_poll"), &json!(true))
+        (&held["channel"], &held["grade"]),
+        (&json!("long_poll"), &json!("good"))
     );
     assert_eq!(
         (&held["requests_per_job"], &held["detection_ms"]["max"]),
@@ -104,13 +126,18 @@ async fn clients_are_told_apart_by_how_they_wait() {
         ),
         (&json!(3), &json!(3), &json!(2))
     );
-    assert_eq!(maker["pass"], true);
+    assert_eq!(
+        (&maker["pass"], &maker["grade"]),
+        (&json!(true), &Value::Null)
+    );
 
     let report = house.get("/v1/report").await.json();
     assert_eq!(
         (&report["jobs"], &report["pass"]),
-        (&json!(3), &json!(false))
+        (&json!(3), &json!(true))
     );
+    let strict = house.get(&format!("/v1/report?{limits}")).await.json();
+    assert_eq!(strict["pass"], false);
     let lenient = "/v1/report?requests_per_job=200&wasted_per_job=200&detection_p95_ms=9000&retry_after_ignored=1000";
     assert_eq!(house.get(lenient).await.json()["pass"], true);
     assert_eq!(house.get("/v1/report?requests=1").await.status, 422);

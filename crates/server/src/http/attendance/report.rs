@@ -16,33 +16,24 @@ use crate::http::error::ApiError;
 use crate::http::json;
 use crate::http::state::AppState;
 
-/// What a client may take before its verdict is bad. What isn't said is as here.
-#[derive(Clone, Copy, Debug, Deserialize, utoipa::IntoParams)]
+/// What a client may take before its verdict is bad. What isn't said isn't judged, but for what is a fault under any
+/// circumstances.
+#[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Limits {
+    /// How many times the bound waiting may cost, for the durations that were played.
+    cost_ratio: Option<f64>,
     /// Requests per job, the create included.
-    requests_per_job: f64,
+    requests_per_job: Option<f64>,
     /// Looks per job that told nothing new.
-    wasted_per_job: f64,
+    wasted_per_job: Option<f64>,
     /// How late 95 of 100 ends may be seen, in milliseconds.
-    detection_p95_ms: u64,
-    /// How often it may come back before it was told to.
+    detection_p95_ms: Option<u64>,
+    /// How often it may come back too early after a `429` or a `503`; 0 by default.
     retry_after_ignored: u64,
-    /// Jobs made twice.
+    /// Jobs made twice; 0 by default.
     duplicate_creates: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            requests_per_job: 10.0,
-            wasted_per_job: 5.0,
-            detection_p95_ms: 2_000,
-            retry_after_ignored: 0,
-            duplicate_creates: 0,
-        }
-    }
 }
 
 /// The report.
@@ -84,6 +75,13 @@ struct ClientCard {
     /// How long after the end it learned of it, in milliseconds; `null` where it saw none.
     detection_ms: Option<Detection>,
     retry_after: RetryAfter,
+    /// What waiting cost: half a second for each request but creates, and how late it learned on average, in seconds a
+    /// job; `null` where it has waited for none to its end.
+    cost_s: Option<f64>,
+    /// What it would have cost the best client that polls, for the durations that were played.
+    bound_s: Option<f64>,
+    /// `good` up to 1.5 times the bound and a request, `fair` up to 3 times, else `poor`.
+    grade: Option<&'static str>,
     /// Jobs that it made.
     creates: u64,
     /// Creates repeated under their idempotency key, which made nothing.
@@ -151,11 +149,14 @@ fn show(card: &ClientReport, limits: &Limits) -> ClientCard {
     // A client that made jobs and never read them has those.
     let jobs = card.counts.jobs.max(card.counts.creates).max(1) as f64;
     let detection_ms = detection(card);
-    let ignored = card.counts.advised - card.counts.obeyed;
     let requests_per_job = card.counts.requests as f64 / jobs;
     let wasted_per_job = card.counts.wasted as f64 / jobs;
     let p95 = detection_ms.map_or(0, |late| late.p95);
-    let verdicts: Vec<Verdict> = [
+    let cost = card.cost();
+    let ratio = cost.map_or(0.0, |cost| cost.cost_s / cost.bound_s);
+    let counts = &card.counts;
+    let rules = [
+        ("cost_ratio", ratio, limits.cost_ratio),
         (
             "requests_per_job",
             requests_per_job,
@@ -165,27 +166,29 @@ fn show(card: &ClientReport, limits: &Limits) -> ClientCard {
         (
             "detection_p95_ms",
             p95 as f64,
-            limits.detection_p95_ms as f64,
+            limits.detection_p95_ms.map(|limit| limit as f64),
         ),
         (
             "retry_after_ignored",
-            ignored as f64,
-            limits.retry_after_ignored as f64,
+            counts.ignored_refusals as f64,
+            Some(limits.retry_after_ignored as f64),
         ),
         (
             "duplicate_creates",
-            card.counts.duplicates as f64,
-            limits.duplicate_creates as f64,
+            counts.duplicates as f64,
+            Some(limits.duplicate_creates as f64),
         ),
-    ]
-    .into_iter()
-    .map(|(rule, value, limit)| Verdict {
-        rule,
-        value,
-        limit,
-        pass: value <= limit,
-    })
-    .collect();
+    ];
+    let verdict = |(rule, value, limit): (_, f64, Option<f64>)| {
+        let limit = limit?;
+        Some(Verdict {
+            rule,
+            value,
+            limit,
+            pass: value <= limit,
+        })
+    };
+    let verdicts: Vec<Verdict> = rules.into_iter().filter_map(verdict).collect();
     let optimum =
         card.counts.creates + card.counts.jobs - card.counts.ended_by_create.min(card.counts.jobs);
     ClientCard {
@@ -205,6 +208,9 @@ fn show(card: &ClientReport, limits: &Limits) -> ClientCard {
             given: card.counts.advised,
             obeyed: card.counts.obeyed,
         },
+        cost_s: cost.map(|cost| cost.cost_s),
+        bound_s: cost.map(|cost| cost.bound_s),
+        grade: cost.map(|cost| cost.grade.as_str()),
         creates: card.counts.creates,
         replayed_creates: card.counts.replayed,
         identical_creates: card.counts.identical,

@@ -49,6 +49,8 @@ function cardOf(report) {
       given: one.retry_after?.given ?? null,
       obeyed: one.retry_after?.obeyed ?? null,
       duplicates: one.duplicate_creates ?? null,
+      grade: one.grade ?? null,
+      ratio: one.bound_s ? one.cost_s / one.bound_s : null,
     };
   });
   clients.sort((a, b) => (a.perJob ?? Infinity) - (b.perJob ?? Infinity));
@@ -89,6 +91,7 @@ function Card({ card }) {
             <tr>
               <th scope="col">Client</th>
               <th scope="col">Transport</th>
+              <th scope="col">Grade</th>
               <th scope="col" class="number">Jobs</th>
               <th scope="col" class="number">Requests per job</th>
               <th scope="col" class="number">Wasted per job</th>
@@ -104,6 +107,7 @@ function Card({ card }) {
                 <tr key=${client.key}>
                   <th scope="row">${client.name}</th>
                   <td>${words(client.channel)}</td>
+                  <td>${gradeOf(client)}</td>
                   <td class="number">${count(client.jobs)}</td>
                   <td class="number">${amount(client.perJob)}${client.optimum !== null && html`<small class="soft"> of ${amount(client.optimum)}</small>`}</td>
                   <td class="number">${amount(client.wastedPerJob)}</td>
@@ -119,6 +123,13 @@ function Card({ card }) {
       </div>
     </section>
   `;
+}
+
+/** How well it waited, and what that cost beside the best polling client. */
+function gradeOf({ grade, ratio }) {
+  if (grade === null) return html`<span class="soft">–</span>`;
+  const times = html`<small class="soft"> ${amount(ratio)} × the bound</small>`;
+  return html`${grade === 'poor' ? html`<span class="bad">${grade}</span>` : grade}${times}`;
 }
 
 function obedience({ given, obeyed }) {
