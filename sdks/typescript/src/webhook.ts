@@ -18,8 +18,9 @@ const SECRET_BYTES_MIN = 24,
 const ID_CHARS_MAX = 256,
   SIGNATURES_MAX = 16;
 
-/** How many ids a `ReplayGuard` remembers. */
-const REPLAY_IDS = 65_536;
+/** How many ids a `ReplayGuard` remembers, and how many times as many within their tolerance. */
+const REPLAY_IDS = 65_536,
+  REPLAY_GROWTH_MAX = 16;
 
 const HMAC = { name: "HMAC", hash: "SHA-256" };
 
@@ -176,23 +177,43 @@ const deliveryOf = (id: string, body: Uint8Array): Delivery => {
   return { id, type: typeof type === "string" ? type : "", body, event, job: job ? data : undefined };
 };
 
+/** A `ReplayGuard` has no room for another delivery. Ask the sender to come back. */
+export class GuardFull extends Error {
+  /** What to answer with. */
+  readonly status = 503;
+  override readonly name = "GuardFull";
+}
+
 /**
  * Remembers which deliveries have been taken, so that each is taken once. Ask after verifying. Beyond its capacity the
- * oldest is forgotten; it forgets with the process.
+ * oldest is forgotten, once it is older than twice the tolerance: till then its signature may still be good. Sixteen
+ * times the capacity are remembered at most, and further ones are refused. It forgets with the process.
  */
 export class ReplayGuard {
-  readonly #seen: Set<string> = new Set();
+  /** When each came, in seconds; the oldest first. */
+  readonly #seen: Map<string, number> = new Map();
   readonly #capacity: number;
+  readonly #kept: number;
 
-  constructor(capacity: number = REPLAY_IDS) {
+  /** `tolerance` is that of the verifier before it, in seconds. */
+  constructor(capacity: number = REPLAY_IDS, tolerance: number = TOLERANCE) {
     this.#capacity = Math.max(capacity, 1);
+    // A timestamp may lie ahead by the tolerance and is good until it lies behind by as much.
+    this.#kept = 2 * tolerance;
   }
 
-  /** Notes the id; true the first time it is seen. */
-  isNew(id: string): boolean {
-    if (this.#seen.has(id)) return false;
-    this.#seen.add(id);
-    if (this.#seen.size > this.#capacity) this.forget(this.#seen.values().next().value!);
+  /** Notes the id; true the first time it is seen. Throws `GuardFull` if there is no room for it. */
+  isNew(id: string, now: number = Date.now() / 1000): boolean {
+    const seen = this.#seen;
+    if (seen.has(id)) return false;
+    for (const [oldest, at] of seen) {
+      if (seen.size < this.#capacity || now - at <= this.#kept) break;
+      seen.delete(oldest);
+    }
+    if (seen.size >= REPLAY_GROWTH_MAX * this.#capacity) {
+      throw new GuardFull("more deliveries have come within their tolerance than can be remembered");
+    }
+    seen.set(id, now);
     return true;
   }
 

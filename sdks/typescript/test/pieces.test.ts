@@ -12,7 +12,7 @@ import { RetryBudget, RetryPolicy, retryAfter } from "../dist/retry.js";
 import { millis } from "../dist/rt/duration.js";
 import { Skew } from "../dist/rt/skew.js";
 import { Decoder, type Item } from "../dist/sse.js";
-import { ReplayGuard, Verifier, VerifyError, sign } from "../dist/webhooks.js";
+import { GuardFull, ReplayGuard, Verifier, VerifyError, sign } from "../dist/webhooks.js";
 import { World } from "./world.js";
 
 test("spans of time are milliseconds or texts", () => {
@@ -210,13 +210,17 @@ test("what is not to be believed isn't", async () => {
   }
 });
 
-test("a guard knows what it has seen, up to its capacity", () => {
+test("a guard knows what it has seen until its signature is no longer good, and refuses what it can't know", () => {
   const guard = new ReplayGuard(2);
-  assert.ok(guard.isNew("a") && guard.isNew("b") && !guard.isNew("a"));
-  guard.isNew("c");
-  assert.ok(guard.isNew("a"), "the oldest is forgotten");
+  assert.ok(guard.isNew("a", NOW) && guard.isNew("b", NOW + 1) && !guard.isNew("a", NOW + 600));
+  assert.ok(guard.isNew("c", NOW + 600) && !guard.isNew("a", NOW + 600), "the oldest may still be good");
+  assert.ok(guard.isNew("d", NOW + 601) && guard.isNew("a", NOW + 601), "then it is forgotten");
   guard.forget("a");
-  assert.ok(guard.isNew("a"));
+  assert.ok(guard.isNew("a", NOW + 601));
+  // b, c, d and a are there.
+  for (let n = 4; n < 32; n++) assert.ok(guard.isNew(`id ${n}`, NOW + 601));
+  assert.throws(() => guard.isNew("one more", NOW + 601), GuardFull);
+  assert.ok(!guard.isNew("a", NOW + 601) && guard.isNew("one more", NOW + 602), "once b is forgotten");
 });
 
 const job = (over: Partial<Job> = {}): Job => ({
