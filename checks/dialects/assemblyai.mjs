@@ -1,0 +1,20 @@
+// AssemblyAI: npm `assemblyai`, unmodified. BASE_URL stands for https://api.assemblyai.com. The SDK can't add a header to a request.
+import { base, check, done, fails, receiver, directive } from "./_acceptance.mjs";
+import { createRequire } from "node:module";
+const require = createRequire(process.env.DIALECTS_NODE ?? process.cwd() + "/");
+const { AssemblyAI } = require("assemblyai");
+const c = new AssemblyAI({ apiKey: "test", baseUrl: base() });
+const audio = (w) => ({ audio: `https://example.com/talk.mp3?${w.text}` });
+const wait = { pollingInterval: 300 };
+let t = await c.transcripts.transcribe(audio(await directive("1s")), wait);
+check("transcribe() waits to the end", t.status === "completed" && t.text, t.status);
+t = await c.transcripts.transcribe(audio(await directive("500ms", "boom")), wait);
+check("a failing transcript", t.status === "error" && t.error, t.error);
+t = await c.transcripts.submit(audio(await directive("600ms")));
+check("submit, then waitUntilReady()", (await c.transcripts.waitUntilReady(t.id, wait)).status === "completed");
+const r = await receiver();
+t = await c.transcripts.submit({ ...audio(await directive("400ms")), webhook_url: r.url });
+check("webhook", JSON.parse((await r.take()).body).transcript_id === t.id);
+check("list", (await c.transcripts.list({ limit: 2 })).transcripts.length === 2);
+check("delete", (await c.transcripts.delete(t.id)).id === t.id);
+done();
