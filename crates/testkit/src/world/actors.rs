@@ -35,6 +35,7 @@ struct Shared {
     plan: Plan,
     draw: Draw,
     history: History,
+    wall: Wall,
     receivers: Receivers,
     ways: Vec<Way>,
     clients: Vec<Client>,
@@ -88,6 +89,7 @@ impl Actors {
             plan: plan.clone(),
             draw,
             history: history.clone(),
+            wall: wall.clone(),
             receivers: receivers.clone(),
             ways,
             clients,
@@ -237,6 +239,7 @@ impl Actors {
             .expect("a create shows its job");
         let accepted = Event::Accepted {
             step,
+            ago_ms: self.0.wall.now().as_millis() - view.created_ms,
             view,
             bytes: plan.input_bytes,
             is_replayed: handle.is_replayed(),
@@ -296,6 +299,7 @@ impl Actors {
             host: client,
             began,
             deadline,
+            half_closed: false,
             after: None,
             end,
         };
@@ -363,7 +367,17 @@ impl Actors {
             let shown = match held {
                 Ok(shown) => shown,
                 Err(why) => {
-                    self.note(who(client), Event::Failed { step, why });
+                    let over = Event::Over {
+                        job: job.as_str().to_owned(),
+                        how: "hold",
+                        host: client,
+                        began,
+                        deadline: None,
+                        half_closed: half_closes,
+                        after: Some(after),
+                        end: End::Other(why),
+                    };
+                    self.note(format!("hold {step}"), over);
                     tokio::time::sleep(Duration::from_millis(500)).await;
                     continue;
                 }
@@ -375,6 +389,7 @@ impl Actors {
                 host: client,
                 began,
                 deadline: Some(HOLD + HOLD / 16),
+                half_closed: half_closes,
                 after: Some(after),
                 end: match shown.revision.0 > after {
                     true => End::Finished,

@@ -17,6 +17,10 @@ const WAY_MAX: Duration = Duration::from_millis(100);
 const SMALL_BYTES_MAX: usize = 2_000;
 /// What the server adds to records by itself, deliveries and their attempts, which it refuses to nobody.
 const ADDED_BYTES_MAX: usize = STORED_BYTES_MAX / 10;
+/// How long a stop takes at most: connections drain, then the journal closes, then exchanges with receivers end.
+const STOP_MAX: Duration = Duration::from_millis(2 * 2_000 + 5_000 + 1_000);
+/// How old a job may look that was just made, by the clock of the server's machine: its clock follows once a second.
+const AGO_MS_MAX: i64 = 2_000;
 /// After a breakage clients take this long until they are on time again.
 const SETTLES: Duration = Duration::from_secs(15);
 
@@ -76,6 +80,7 @@ pub fn check(plan: &Plan, moments: &[Moment]) -> Vec<Violation> {
     judge.delivered();
     judge.waits();
     judge.lengths();
+    judge.clocks();
     judge.idempotency();
     judge.isolation();
     judge.limits();
@@ -318,6 +323,7 @@ impl Judge<'_> {
             deadline,
             after,
             end,
+            ..
         } = &moment.event
         else {
             return None;
@@ -363,14 +369,19 @@ impl Judge<'_> {
     /// A simulated job takes as long as it was to take.
     fn lengths(&mut self) {
         let mut breaks = self.plan.steps.iter();
-        // What a clock that was set makes of a length says nothing.
-        if breaks.any(|step| matches!(step.act, Act::Break(Breakage::Clock { .. }))) {
+        // What a clock that was set makes of a length says nothing, and a disk that can't be written has all wait.
+        if breaks.any(|step| {
+            matches!(
+                step.act,
+                Act::Break(
+                    Breakage::Clock { .. }
+                        | Breakage::DiskFull { .. }
+                        | Breakage::DiskBroken { .. }
+                )
+            )
+        }) {
             return;
         }
-        let is_power_safe = self
-            .moments
-            .iter()
-            .all(|it| !matches!(it.event, Event::Down(_)));
         let mut seen = BTreeSet::new();
         for moment in self.moments {
             let Some(view) = told(moment).filter(|view| view.is_completed) else {
@@ -385,8 +396,34 @@ impl Judge<'_> {
                 continue;
             };
             let off = took.abs_diff(length);
-            if seen.insert(&view.job) && off > LATE_MAX && is_power_safe {
+            if seen.insert(&view.job) && off > LATE_MAX {
                 let what = format!("{} took {took:?} and not {length:?}", view.job);
+                self.accuse(Promise::Deadlines, moment.at, what);
+            }
+        }
+    }
+
+    /// The server's clock goes with that of its machine, but for where that goes back.
+    fn clocks(&mut self) {
+        let is_set =
+            self.plan.steps.iter().any(
+                |step| matches!(&step.act, Act::Break(Breakage::Clock { by_ms }) if *by_ms < 0),
+            );
+        for moment in self.moments {
+            let Event::Accepted {
+                view,
+                ago_ms,
+                is_replayed: false,
+                ..
+            } = &moment.event
+            else {
+                continue;
+            };
+            // A create that was sent again may have been made long before it was answered.
+            let is_old = self.plan.is_lossy || self.is_troubled(0, moment.at, moment.at);
+            let is_troubled = is_old || self.is_troubled(1, moment.at, moment.at);
+            if *ago_ms > AGO_MS_MAX && !is_troubled && !is_set {
+                let what = format!("{} was made {ago_ms} ms ago by its clock", view.job);
                 self.accuse(Promise::Deadlines, moment.at, what);
             }
         }
@@ -458,19 +495,24 @@ impl Judge<'_> {
 
     fn rest(&mut self) {
         let rested = self.moments.iter().rev().find_map(|it| match it.event {
-            Event::Rested { open } => Some(open),
+            Event::Rested { open, running } => Some((open, running)),
             _ => None,
         });
         let end = self.moments.last().map_or(Duration::ZERO, |last| last.at);
         match rested {
-            Some(0) => {}
-            Some(open) => {
-                let what = format!("{open} deliveries are open at the end");
+            Some((0, 0)) => {}
+            Some((open, running)) => {
+                let what = format!("{open} deliveries are open and {running} jobs run at the end");
                 self.accuse(Promise::Rest, end, what);
             }
             None => self.accuse(Promise::Rest, end, "it never came to rest".to_owned()),
         }
         for moment in self.moments {
+            if let Event::Stopped { took } = &moment.event
+                && *took > STOP_MAX
+            {
+                self.accuse(Promise::Rest, moment.at, format!("a stop took {took:?}"));
+            }
             if let Event::Down(why) = &moment.event {
                 let is_fine = why == "stopped: Ok(())" || why.starts_with("crashed");
                 let is_broken = self.plan.steps.iter().any(|step| {

@@ -50,6 +50,8 @@ pub struct View {
     pub digest: u64,
     /// How long it took, by the server's clock.
     pub took: Option<Duration>,
+    /// When it was made, by the server's clock, in milliseconds.
+    pub created_ms: i64,
     /// Whether it completed.
     pub is_completed: bool,
     /// Whose it is, and by which key it was made, as its metadata says.
@@ -99,6 +101,8 @@ pub enum Event {
     Accepted {
         /// The step.
         step: usize,
+        /// By how much the job's creation lies before what the clock of the server's machine shows, in milliseconds.
+        ago_ms: i64,
         /// Its job.
         view: View,
         /// The bytes of its input.
@@ -134,6 +138,8 @@ pub enum Event {
         began: Duration,
         /// The deadline that it was given.
         deadline: Option<Duration>,
+        /// Whether it ended its side of the connection once it had asked.
+        half_closed: bool,
         /// The newest revision that it wasn't to tell again; `None` for the end alone.
         after: Option<u64>,
         /// How.
@@ -172,6 +178,11 @@ pub enum Event {
     },
     /// The server is there.
     Up,
+    /// The server was stopped in order.
+    Stopped {
+        /// How long that took.
+        took: Duration,
+    },
     /// The server has gone.
     Down(String),
     /// The server was asked in process for a job that somebody knows of.
@@ -204,6 +215,8 @@ pub enum Event {
     Rested {
         /// Deliveries that are still waited for.
         open: usize,
+        /// Jobs of the simulator that still run.
+        running: usize,
     },
 }
 
@@ -333,6 +346,7 @@ impl View {
             revision: job.revision.0,
             done: job.done,
             digest: hasher.finish(),
+            created_ms: job.created_at.as_millis(),
             took: job.finished_at.map(|at| at.since(job.created_at)),
             is_completed: job.outcome == Some(abide::Outcome::Completed),
             owner: note("owner"),

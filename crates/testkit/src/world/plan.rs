@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::draw::Draw;
+use super::history::View;
 
 /// How long steps begin.
 const LENGTH_MS: u64 = 40_000;
@@ -289,6 +290,15 @@ impl Plan {
         let mut plan = self.clone();
         plan.steps.retain(|step| numbers.contains(&step.number));
         plan
+    }
+
+    /// Whether the simulator works on that job, so that it ends by itself.
+    pub(super) fn is_simulated(&self, view: &View) -> bool {
+        let key = view
+            .key
+            .strip_prefix("key-")
+            .and_then(|key| key.parse().ok());
+        key.is_some_and(|key| self.job(key).length.is_some())
     }
 
     /// The job that steps with that key make.

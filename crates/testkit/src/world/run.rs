@@ -231,7 +231,10 @@ impl World {
                         }
                         Some(Order::Restart { down }) => {
                             self.net.close();
+                            let began = self.history.age();
                             let stopped = node.stop().await;
+                            let took = self.history.age() - began;
+                            self.history.note("server", Event::Stopped { took });
                             self.gone(format!("stopped: {stopped:?}"));
                             self.net.cut(None);
                             break down;
@@ -295,6 +298,10 @@ impl World {
                 .filter(|(status, _)| !matches!(*status, "delivered" | "failed"));
             open.map(|(_, count)| count).sum::<usize>()
         };
+        // A job whose create was never answered is known by the list alone.
+        for owner in 0..2 {
+            self.actors.audit(owner).await;
+        }
         let rested = timeout(REST_MAX, async {
             let is_done = |view: &Option<View>| view.as_ref().is_none_or(|view| view.done);
             while open(&node) > 0 || !self.known(&node).values().all(is_done) {
@@ -307,7 +314,10 @@ impl World {
             self.actors.audit(owner).await;
         }
         let open = open(&node);
-        self.history.note("server", Event::Rested { open });
+        let known = self.known(&node);
+        let is_running = |view: &&View| !view.done && self.plan.is_simulated(view);
+        let running = known.values().flatten().filter(is_running).count();
+        self.history.note("server", Event::Rested { open, running });
         self.audit(&node);
         self.net.close();
         let stopped = node.stop().await;
