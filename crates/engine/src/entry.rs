@@ -14,6 +14,7 @@
 //! |---|---|
 //! | 1 | all that aren't named below |
 //! | 2 | [`Entry::Level`], [`Entry::Policy`], [`Entry::Configured`], [`Entry::Reset`], [`Fact::Swept`], a delivery without its event; the parts `_meta`, `policy` and `kept` |
+//! | 3 | the member `request` of an idempotency key, in place of `asked` |
 
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +29,7 @@ use crate::jobs::{Created, Defaults, Finished, Named};
 const ENTRY_BYTES: usize = 1_024;
 
 /// The newest level of forms that this program reads and writes.
-pub const LEVEL: u32 = 2;
+pub const LEVEL: u32 = 3;
 
 /// Facts, in the order in which they are applied.
 pub type Entries = Vec<Entry>;

@@ -1,4 +1,4 @@
-//! When two free-form JSON texts say the same: a digest of the value, fed by serde and not of the text.
+//! When two free-form JSON texts say the same: both have the same canonical bytes.
 //!
 //! The order of members, escapes and the spelling of numbers make no difference, because a client that tries again may
 //! write its request anew. Decimals and integers beyond 64 bits are compared as doubles.
@@ -6,28 +6,31 @@
 use std::fmt;
 
 use serde::Deserializer;
-use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
-use sha2::{Digest as _, Sha256};
+use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::Json;
 
-/// A digest of the value. JSON that is nested deeper than 128 levels is compared by its text.
-#[must_use]
-pub(crate) fn digest_of(json: &Json) -> u64 {
-    let mut hash = Sha256::new();
+/// Appends the value's canonical bytes. JSON that is nested deeper than 128 levels is told by its text.
+pub(crate) fn write_canonical(json: &Json, out: &mut Vec<u8>) {
+    let begin = out.len();
     let mut reader = serde_json::Deserializer::from_str(json.get());
-    if Feed(&mut hash).deserialize(&mut reader).is_err() {
-        hash = Sha256::new_with_prefix(json.get());
+    if Canonical(out).deserialize(&mut reader).is_err() {
+        out.truncate(begin);
+        out.push(b't');
+        write_text(json.get(), out);
     }
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&hash.finalize()[..8]);
-    u64::from_le_bytes(bytes)
 }
 
-/// Feeds a value to a hash, each sort of value after a letter of its own.
-struct Feed<'a>(&'a mut Sha256);
+/// A text after its length, so that it is told apart from what follows.
+pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(&(text.len() as u64).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
 
-impl<'de> DeserializeSeed<'de> for Feed<'_> {
+/// Appends a value, each sort of value after a letter of its own.
+struct Canonical<'a>(&'a mut Vec<u8>);
+
+impl<'de> DeserializeSeed<'de> for Canonical<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -35,7 +38,7 @@ impl<'de> DeserializeSeed<'de> for Feed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Feed<'_> {
+impl<'de> Visitor<'de> for Canonical<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,66 +46,72 @@ impl<'de> Visitor<'de> for Feed<'_> {
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
-        self.0.update(b"n");
+        self.0.push(b'n');
         Ok(())
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.0.update([b'b', value.into()]);
+        self.0.extend_from_slice(&[b'b', value.into()]);
         Ok(())
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.0.update(b"i");
-        self.0.update(i128::from(value).to_le_bytes());
+        self.0.push(b'i');
+        self.0.extend_from_slice(&value.to_le_bytes());
         Ok(())
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        self.0.update(b"i");
-        self.0.update(i128::from(value).to_le_bytes());
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        if let Ok(value) = i64::try_from(value) {
+            return self.visit_i64(value);
+        }
+        self.0.push(b'u');
+        self.0.extend_from_slice(&value.to_le_bytes());
         Ok(())
     }
 
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
         // What an integer could say is told as one: 1.0 is 1.
         let integer = value as i64;
         if integer as f64 == value && integer < i64::MAX {
             return self.visit_i64(integer);
         }
-        self.0.update(b"f");
-        self.0.update(value.to_le_bytes());
+        self.0.push(b'f');
+        self.0.extend_from_slice(&value.to_le_bytes());
         Ok(())
     }
 
     fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        self.0.update(b"s");
-        self.0.update((value.len() as u64).to_le_bytes());
-        self.0.update(value);
+        self.0.push(b's');
+        write_text(value, self.0);
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
-        self.0.update(b"[");
-        while values.next_element_seed(Feed(self.0))?.is_some() {}
-        self.0.update(b"]");
+        self.0.push(b'[');
+        while values.next_element_seed(Canonical(self.0))?.is_some() {}
+        self.0.push(b']');
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        // A sum, because it has no order.
-        let (mut sum, mut count) = (0_u128, 0_u64);
-        let mut member = Sha256::new();
-        while members.next_key_seed(Feed(&mut member))?.is_some() {
-            members.next_value_seed(Feed(&mut member))?;
-            let mut bytes = [0; 16];
-            bytes.copy_from_slice(&member.finalize_reset()[..16]);
-            sum = sum.wrapping_add(u128::from_le_bytes(bytes));
-            count += 1;
+        self.0.push(b'{');
+        let begin = self.0.len();
+        let mut ends = vec![0];
+        while members.next_key_seed(Canonical(self.0))?.is_some() {
+            members.next_value_seed(Canonical(self.0))?;
+            ends.push(self.0.len() - begin);
         }
-        self.0.update(b"{");
-        self.0.update(count.to_le_bytes());
-        self.0.update(sum.to_le_bytes());
+        let written = self.0.split_off(begin);
+        let mut members: Vec<_> = ends
+            .windows(2)
+            .map(|ends| &written[ends[0]..ends[1]])
+            .collect();
+        members.sort_unstable();
+        members
+            .iter()
+            .for_each(|member| self.0.extend_from_slice(member));
+        self.0.push(b'}');
         Ok(())
     }
 }
@@ -115,13 +124,15 @@ mod tests {
 
     use super::*;
 
-    fn digest(text: &str) -> u64 {
+    fn canonical(text: &str) -> Vec<u8> {
         let raw = RawValue::from_string(text.to_owned());
-        digest_of(&Json::from(raw.unwrap()))
+        let mut bytes = Vec::new();
+        write_canonical(&Json::from(raw.unwrap()), &mut bytes);
+        bytes
     }
 
     #[test]
-    fn what_says_the_same_has_the_same_digest_and_nothing_else_has() {
+    fn what_says_the_same_has_the_same_bytes_and_nothing_else_has() {
         let values: &[&[&str]] = &[
             &["null"],
             &["true"],
@@ -161,9 +172,14 @@ mod tests {
         let mut all = HashMap::new();
         for texts in values {
             for text in *texts {
-                assert_eq!(digest(text), digest(texts[0]), "{text} is {}", texts[0]);
+                assert_eq!(
+                    canonical(text),
+                    canonical(texts[0]),
+                    "{text} is {}",
+                    texts[0]
+                );
             }
-            let other = all.insert(digest(texts[0]), texts[0]);
+            let other = all.insert(canonical(texts[0]), texts[0]);
             assert_eq!(other, None, "{} is another", texts[0]);
         }
     }
@@ -171,7 +187,7 @@ mod tests {
     #[test]
     fn what_is_nested_too_deeply_is_compared_by_its_text() {
         let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
-        assert_eq!(digest(&deep(10_000)), digest(&deep(10_000)));
-        assert_ne!(digest(&deep(10_000)), digest(&deep(10_001)));
+        assert_eq!(canonical(&deep(10_000)), canonical(&deep(10_000)));
+        assert_ne!(canonical(&deep(10_000)), canonical(&deep(10_001)));
     }
 }

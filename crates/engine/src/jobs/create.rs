@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand::RngExt as _;
+use rapidhash::v3::rapidhash_v3;
 use serde::{Deserialize, Serialize};
 
 use abide_wire::webhook::Secret;
@@ -22,13 +23,15 @@ use crate::entry::{Entries, Entry};
 use crate::hash::FastMap;
 use crate::policy::Policy;
 use crate::rng::{digest, seed_of_key, seed_of_occurrence};
-use crate::same::digest_of;
+use crate::same::{write_canonical, write_text};
 use crate::snapshot::PartKey;
 use crate::stored::IDEMPOTENCY_BYTES;
 use crate::{JobKey, Json, Owner};
 
 /// The kind of a job whose creator gives none.
 pub const KIND_DEFAULT: &str = "video_translation";
+/// Few creates say more, in bytes.
+const BODY_BYTES: usize = 512;
 /// The most different bodies of creates whose occurrences are counted.
 pub const BODIES_MAX: usize = 65_536;
 
@@ -109,8 +112,10 @@ pub struct Idempotency {
     pub owner: Owner,
     /// The digest of owner and key.
     pub key: u64,
-    /// The digest of the request that it came with.
-    pub asked: u64,
+    /// The digest of the request that it came with. 0 in forms before level 3, which had it made in another way: any
+    /// request counts as the same.
+    #[serde(default)]
+    pub request: u64,
     /// When it is forgotten.
     pub until: Timestamp,
 }
@@ -260,7 +265,7 @@ impl CreateAll {
             && let Some((job, before)) = jobs.creates.under(key_digest(owner, &key), now)
         {
             let asked = asked.get(made.len()).copied().flatten();
-            is_same &= asked.is_some_and(|asked| asked.asked == before.asked);
+            is_same &= asked.is_some_and(|asked| asked.repeats(&before));
             jobs.owned(owner, job)?;
             made.push((job, true));
         }
@@ -300,12 +305,14 @@ impl Idempotency {
         Self {
             owner: create.owner,
             key: key_digest(create.owner, key),
-            asked: digest(&[
-                &body_digest(new).to_le_bytes(),
-                &serde_json::to_vec(&(&new.webhook, &new.deadline_s)).unwrap_or_default(),
-            ]),
+            request: request_digest(new),
             until: now + limits::IDEMPOTENCY_KEPT,
         }
+    }
+
+    /// Whether it came with the same request as that one.
+    const fn repeats(&self, before: &Self) -> bool {
+        before.request == 0 || before.request == self.request
     }
 }
 
@@ -337,7 +344,7 @@ impl Jobs {
         if let Some(asked) = &asked
             && let Some((job, before)) = self.creates.under(asked.key, now)
         {
-            if before.asked != asked.asked {
+            if !asked.repeats(&before) {
                 return Err(Refusal::IdempotencyMismatch { job });
             }
             self.owned(create.owner, job)?;
@@ -482,23 +489,31 @@ impl Jobs {
 }
 
 /// A digest of everything that a create says about the job itself.
+///
+/// It is stored, so it must never change; and as one that collides on purpose fools nobody but its own client, it
+/// needn't be a cryptographic one.
 fn body_digest(new: &NewJob<Json>) -> u64 {
-    let simulate = new
-        .simulate
-        .as_ref()
-        .and_then(|simulate| serde_json::to_vec(simulate).ok())
-        .unwrap_or_default();
-    let value = |json: &Option<Json>| {
-        let json = json.as_ref().map(|json| digest_of(json).to_le_bytes());
-        json.map(Vec::from).unwrap_or_default()
-    };
-    digest(&[
-        new.kind.as_deref().unwrap_or(KIND_DEFAULT).as_bytes(),
-        &value(&new.input),
-        &value(&new.metadata),
-        &simulate,
-        &[u8::from(new.worker == Some(Worker::External))],
-    ])
+    let mut bytes = Vec::with_capacity(BODY_BYTES);
+    write_text(new.kind.as_deref().unwrap_or(KIND_DEFAULT), &mut bytes);
+    for json in [&new.input, &new.metadata] {
+        match json {
+            Some(json) => write_canonical(json, &mut bytes),
+            None => bytes.push(b'-'),
+        }
+    }
+    bytes.push(u8::from(new.worker == Some(Worker::External)));
+    if let Some(simulate) = &new.simulate {
+        // Writing to memory doesn't fail, and what was read is JSON.
+        let _ = serde_json::to_writer(&mut bytes, simulate);
+    }
+    rapidhash_v3(&bytes)
+}
+
+/// A digest of the whole create; never 0.
+fn request_digest(new: &NewJob<Json>) -> u64 {
+    let mut bytes = body_digest(new).to_le_bytes().to_vec();
+    let _ = serde_json::to_writer(&mut bytes, &(&new.webhook, &new.deadline_s));
+    rapidhash_v3(&bytes).max(1)
 }
 
 fn validate(new: &NewJob<Json>) -> Result<(), Refusal> {

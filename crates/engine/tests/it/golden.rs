@@ -47,7 +47,7 @@ fn entries() -> Vec<Entry> {
         idempotency: Some(Idempotency {
             owner: Owner::ANYONE,
             key: 11,
-            asked: 12,
+            request: 12,
             until: at + Duration::from_secs(86_400),
         }),
         body_digest: Some(13),

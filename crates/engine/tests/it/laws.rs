@@ -510,6 +510,29 @@ fn several_jobs_are_known_again_by_their_key() {
 }
 
 #[test]
+fn an_idempotency_key_that_an_older_version_stored_still_gives_its_job() {
+    let (mut engine, mut effects) = (Engine::new(policy()), Vec::new());
+    let create = Create {
+        owner: Owner::ANYONE,
+        new: NewJob::default(),
+        idempotency_key: Some("k".to_owned()),
+        rendering: None,
+    };
+    let mut entries = Vec::new();
+    let made = engine.carry_out(&create, START, &mut entries, &mut effects);
+    let entry = String::from_utf8(entries[0].encode()).unwrap();
+    let (before, after) = entry.split_once(r#""request":"#).unwrap();
+    let after = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    let older = format!(r#"{before}"asked":7{after}"#);
+
+    let mut engine = Engine::new(policy());
+    engine.apply(&Entry::decode(older.as_bytes()).unwrap(), &mut effects);
+    let again = engine.carry_out(&create, START, &mut entries, &mut effects);
+    let (made, again) = (made.unwrap(), again.unwrap());
+    assert_eq!((again.job.key, again.replayed), (made.job.key, true));
+}
+
+#[test]
 fn what_would_go_beyond_a_limit_of_bytes_is_refused_and_removals_make_room() {
     let create = |owner: u64, length: usize| {
         let text = "x".repeat(length);
@@ -595,7 +618,7 @@ fn of_too_many_idempotency_keys_the_oldest_is_forgotten() {
             idempotency: Some(Idempotency {
                 owner: Owner(owner),
                 key: n as u64 | (owner << 32),
-                asked: 0,
+                request: 0,
                 until: START + Duration::from_millis(1_000_000 + n as u64),
             }),
             body_digest: None,
