@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -16,8 +16,10 @@ use serde_json::Value;
 use super::run::Batch;
 use crate::clock::Clock;
 
-/// The most commands that may wait for the loop.
-const COMMANDS_MAX: usize = 8_192;
+/// The most commands that may wait for the loop, whatever its pace.
+pub(super) const COMMANDS_MAX: usize = 65_536;
+/// How many requests that change something there may be before the pace of the loop is known.
+const PLACES_AT_FIRST: usize = 8_192;
 
 /// The door to the loop. Clones are doors too; when the last one is dropped the loop writes what is left and ends.
 #[derive(Clone, Debug)]
@@ -25,6 +27,7 @@ pub struct Commands {
     sender: mpsc::Sender<Request>,
     /// Set while the journal can't write.
     failing: Arc<AtomicBool>,
+    places: Arc<AtomicUsize>,
     clock: Clock,
 }
 
@@ -124,6 +127,7 @@ impl Asked for AskedElsewhere {
 pub struct WeakCommands {
     sender: mpsc::WeakSender<Request>,
     failing: Arc<AtomicBool>,
+    places: Arc<AtomicUsize>,
     clock: Clock,
 }
 
@@ -135,6 +139,7 @@ impl WeakCommands {
         Some(Commands {
             sender,
             failing: self.failing.clone(),
+            places: self.places.clone(),
             clock: self.clock.clone(),
         })
     }
@@ -151,7 +156,7 @@ pub enum Failure {
     /// again under the same idempotency key is safe.
     #[error("the server can't write at the moment; nothing that was acknowledged is lost")]
     Storage,
-    /// Too many commands wait already, or this one has waited for too long. Nothing has changed.
+    /// Too many commands wait already. Nothing has changed.
     #[error("the server has more to do than it can at the moment")]
     Overloaded,
     /// No node of the cluster leads at the moment, or this one can't reach it. Nothing has changed.
@@ -184,6 +189,7 @@ impl Commands {
         let commands = Self {
             sender,
             failing,
+            places: Arc::new(AtomicUsize::new(PLACES_AT_FIRST)),
             clock,
         };
         (commands, requests)
@@ -250,8 +256,16 @@ impl Commands {
         WeakCommands {
             sender: self.sender.downgrade(),
             failing: self.failing.clone(),
+            places: self.places.clone(),
             clock: self.clock.clone(),
         }
+    }
+
+    /// How many requests that change something there may be at the same time, so that none waits for long: the loop
+    /// sets it by its pace.
+    #[must_use]
+    pub fn places(&self) -> Arc<AtomicUsize> {
+        self.places.clone()
     }
 
     /// Advances the manual clock, from deadline to deadline. Returns what it shows once everything that was due on the

@@ -2,7 +2,7 @@
 
 use std::marker;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -13,7 +13,7 @@ use abide_engine::{Effect, Engine, Entry, Policy};
 use abide_wire::Timestamp;
 
 use super::checkpoint::Checkpointer;
-use super::commands::{Asked, Commands, Failure, Request};
+use super::commands::{Asked, COMMANDS_MAX, Commands, Failure, Request};
 use super::restore::{Loaded, load};
 use crate::board::Board;
 use crate::clock::Clock;
@@ -22,8 +22,10 @@ use crate::metrics::Metrics;
 
 /// The most commands in one batch.
 const BATCH_COMMANDS_MAX: usize = 1_024;
-/// How long a command may have waited when others wait behind it; those that have waited longer are refused.
-pub const SHED_AFTER: Duration = Duration::from_millis(500);
+/// How long a command waits for the loop at most, about: as many may be under way as the loop does meanwhile.
+const WAIT_MAX: Duration = Duration::from_millis(400);
+/// Fewer places than this the loop never leaves, however slow it is.
+const PLACES_MIN: usize = BATCH_COMMANDS_MAX;
 /// The most entries that deadlines add to one batch, and about as many effects.
 pub(super) const BATCH_DUE_MAX: usize = 4_096;
 /// Effects after which a batch takes no further command: one that changes much would otherwise keep those behind it
@@ -55,9 +57,19 @@ pub struct Driver {
     pub(super) requests: mpsc::Receiver<Request>,
     advancing: Option<Advancing>,
     failing: Arc<AtomicBool>,
+    pace: Pace,
     metrics: Arc<Metrics>,
     /// Takes webhooks to their receivers.
     courier: Option<mpsc::UnboundedSender<Send>>,
+}
+
+/// How quickly the loop carries commands out.
+#[derive(Debug)]
+struct Pace {
+    /// How many requests that change something there may be; see [`Commands::places`].
+    places: Arc<AtomicUsize>,
+    /// When the last pass began, and how many requests it took.
+    last: (Duration, usize),
 }
 
 /// How far the manual clock is to be advanced, and the callers that wait for it.
@@ -72,8 +84,8 @@ struct Advancing {
 pub(crate) struct Batch {
     pub(super) entries: Vec<Entry>,
     pub(super) effects: Vec<Effect>,
-    /// Commands with what came of each, or why it isn't carried out.
-    replies: Vec<(Box<dyn Asked>, Option<Failure>)>,
+    /// Commands, each with what came of it.
+    replies: Vec<Box<dyn Asked>>,
     /// The callers that waited for the clock to be where it is now.
     arrived: Vec<oneshot::Sender<Timestamp>>,
     /// The callers that wait for the board to show what had been acknowledged.
@@ -137,6 +149,10 @@ impl Driver {
             requests,
             advancing: None,
             failing,
+            pace: Pace {
+                places: commands.places(),
+                last: (Duration::ZERO, 0),
+            },
             metrics: Arc::default(),
             courier: None,
         };
@@ -243,21 +259,15 @@ impl Driver {
         let now = self.clock.now();
         self.engine
             .fire(now, BATCH_DUE_MAX, &mut batch.entries, &mut batch.effects);
-        let is_behind = self.requests.len() >= BATCH_COMMANDS_MAX;
-        let elapsed = self.clock.elapsed();
+        let count = requests.len();
         let mut gathered = std::mem::take(requests).into_iter();
         while batch.effects.len() < BATCH_EFFECTS_MAX
             && let Some(request) = gathered.next()
         {
             match request {
-                Request::Command(asked)
-                    if is_behind && elapsed.saturating_sub(asked.since()) > SHED_AFTER =>
-                {
-                    batch.replies.push((asked, Some(Failure::Overloaded)));
-                }
                 Request::Command(mut asked) => {
                     asked.carry_out(&mut self.engine, now, &mut batch);
-                    batch.replies.push((asked, None));
+                    batch.replies.push(asked);
                 }
                 Request::Advance(by, reply) => {
                     let advancing = self.advancing.get_or_insert(Advancing {
@@ -271,6 +281,8 @@ impl Driver {
             }
         }
         requests.extend(gathered);
+        self.pace
+            .began(self.clock.elapsed(), count - requests.len());
         // What has just been made may begin at once, and then its beginning is in the same append: an idle disk would
         // otherwise be busy with it when the next create comes.
         self.engine
@@ -315,7 +327,7 @@ impl Driver {
                     );
                     self.failing.store(true, Ordering::Relaxed);
                     self.metrics.append_failed(&error);
-                    for (asked, _) in batch.replies.drain(..) {
+                    for asked in batch.replies.drain(..) {
                         asked.reply(Some(Failure::Storage));
                     }
                     if !self.refuse_for_a_while().await {
@@ -327,8 +339,8 @@ impl Driver {
         }
         self.board.publish(&batch.effects);
         self.board.show_stored_bytes(self.engine.stored().all());
-        for (asked, failure) in batch.replies {
-            asked.reply(failure);
+        for asked in batch.replies {
+            asked.reply(None);
         }
         for effect in batch.effects {
             if let (Effect::Webhook(Notice::Send(send)), Some(courier)) = (effect, &self.courier) {
@@ -428,6 +440,58 @@ impl Driver {
     }
 }
 
+impl Pace {
+    /// A pass begins at `now` and takes that many commands: so long took those of the last one.
+    ///
+    /// Full passes alone say what the loop can do. Places come and go by an eighth each time, so that one slow sync
+    /// changes little.
+    fn began(&mut self, now: Duration, count: usize) {
+        let (then, taken) = std::mem::replace(&mut self.last, (now, count));
+        let took = now.saturating_sub(then).as_secs_f64();
+        if taken >= BATCH_COMMANDS_MAX / 2 && took > 0.0 {
+            let places = self.places.load(Ordering::Relaxed);
+            let wanted = (taken as f64 / took * WAIT_MAX.as_secs_f64()) as usize;
+            let wanted = wanted.clamp(PLACES_MIN, COMMANDS_MAX);
+            let places = (places * 7 + wanted).div_ceil(8);
+            self.places.store(places, Ordering::Relaxed);
+        }
+    }
+}
+
 pub(super) fn encode(entries: &[Entry]) -> Vec<Vec<u8>> {
     entries.iter().map(Entry::encode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_follow_the_pace_of_full_passes() {
+        // How many requests each pass takes, how long that lasts in milliseconds, and the places in the end.
+        let table = [
+            (1_024, 10, 40_960),
+            (1_024, 50, 8_192),
+            (1_024, 100, 4_096),
+            (1_024, 10_000, PLACES_MIN),
+            (1_024, 1, COMMANDS_MAX),
+            // Nothing is known of a loop that isn't busy.
+            (10, 1_000, 8_192),
+        ];
+        for (count, millis, expected) in table {
+            let places = Arc::new(AtomicUsize::new(8_192));
+            let mut pace = Pace {
+                places: places.clone(),
+                last: (Duration::ZERO, 0),
+            };
+            for n in 1..100 {
+                pace.began(Duration::from_millis(n * millis), count);
+            }
+            let places = places.load(Ordering::Relaxed);
+            assert!(
+                places.abs_diff(expected) <= 8,
+                "{count} in {millis} ms: {places}"
+            );
+        }
+    }
 }

@@ -36,6 +36,7 @@ use super::stream_token::{self, without_token};
 use super::table::{Found, TABLE};
 use super::trace::Trace;
 use crate::config::Role;
+use crate::driver::Failure;
 use crate::net::{Answers, Reset};
 use crate::requests::Asked;
 
@@ -43,6 +44,9 @@ use crate::requests::Asked;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long a form with files may take to come.
 const FORM_TIME_MAX: Duration = Duration::from_mins(10);
+/// How long a request that changes something waits for a place before it is refused, at least and at most. A refusal at
+/// once would bring its client back at once, and half of a create is work that a refusal is too.
+const PLACE_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(300));
 
 /// All routes with what happens around them: what a connection is served by, and what tests call in process.
 #[derive(Clone, Debug)]
@@ -78,6 +82,8 @@ struct Exchange {
     job: Option<JobKey>,
     /// The room that the request's body takes.
     body: Option<Held>,
+    /// The place among the requests that change something. In a box, because held requests have none.
+    place: Option<Box<Held>>,
     /// What the client's proxy puts before every path.
     prefix: Option<Box<str>>,
     /// The page that asks, if it may read the answer.
@@ -201,6 +207,7 @@ impl Gate {
             caller,
             job: None,
             body: None,
+            place: None,
             prefix: base::prefix(&call).map(Into::into),
             cors: near::allowed_origin(&self.state, &call.headers),
             trace: Trace::begin(call.method.as_str(), route, call.uri.path()),
@@ -212,9 +219,36 @@ impl Gate {
         let host = near::host(&call, head.version, self.reset.is_some());
         let admitted = host.and_then(|host| exchange.admit(pass, known, &call, host.as_ref()));
         match admitted.and(row) {
-            Ok(row) => self.read_body(row, call, body, exchange),
+            Ok(row) => self.take_place(row, call, body, exchange),
             Err(error) => exchange.now(known, &call, error.into()),
         }
+    }
+
+    /// Takes a place, if the request may change something, and goes on. If none is free it is tried once more after a
+    /// pause; nothing is done for the request until then.
+    fn take_place(
+        &self,
+        row: &'static Row,
+        call: Call,
+        body: Body,
+        mut exchange: Exchange,
+    ) -> Outcome {
+        let may_change = !call.method.is_safe() && row.meets != Meets::Set;
+        if !may_change || !exchange.door.is_limited() || exchange.take_place() {
+            return self.read_body(row, call, body, exchange);
+        }
+        let gate = self.clone();
+        Outcome::Soon(Box::pin(async move {
+            let (min, max) = PLACE_WAIT;
+            let pause = min + (max - min).mul_f64(gate.state.spread());
+            gate.state.clock.hold(pause).await;
+            if exchange.take_place() {
+                gate.read_body(row, call, body, exchange)
+            } else {
+                let error = ApiError::from(Failure::Overloaded);
+                exchange.now(Some(row), &call, error.into())
+            }
+        }))
     }
 
     /// Reads the body, if the route has one, and goes on.
@@ -305,6 +339,13 @@ impl Answers for Gate {
 }
 
 impl Exchange {
+    /// Takes a place among the requests that change something, if one is free for that client.
+    fn take_place(&mut self) -> bool {
+        let place = self.state.changes.hold(self.caller.client);
+        self.place = place.ok().map(Box::new);
+        self.place.is_some()
+    }
+
     /// Lets the request in, or says why not.
     fn admit(
         &mut self,
@@ -398,6 +439,8 @@ impl Exchange {
         is_hold: bool,
         answer: impl Future<Output = Answer> + Send + 'static,
     ) -> Outcome {
+        // What is held, or meets a fault that takes its time, leaves its place to others.
+        self.place = None;
         // Mapped, because an `async` block around it would have room for it twice, and thousands of these may be held.
         let answer = AssertUnwindSafe(answer).catch_unwind().map(move |answer| {
             let answer = answer.unwrap_or_else(|panic| ApiError::panicked(&*panic).into());
@@ -413,6 +456,7 @@ impl Exchange {
     /// Completes the answer and counts it.
     fn finish(&mut self, path: &str, mut answer: Answer) -> Answer {
         self.body = None;
+        self.place = None;
         if let Body::Bytes(bytes) = answer.body_mut() {
             let (inflight, client) = (&self.state.inflight, self.caller.client);
             let all = std::mem::take(bytes);

@@ -183,12 +183,17 @@ impl Verdict {
     }
 }
 
+/// How many times as much as is free one client may have, where all share fairly. A client alone may have four
+/// fifths, two may have four ninths each, and the next to come always finds room.
+const FAIR_SHARE: usize = 4;
+
 /// How much there is of something at the same time, for each client and in all: held requests, streams, bytes in
-/// flight.
+/// flight, requests that change something.
 #[derive(Debug)]
 pub struct Holds {
-    per_client_max: usize,
-    all_max: usize,
+    /// `None` where clients share fairly.
+    per_client_max: Option<usize>,
+    all_max: Arc<AtomicUsize>,
     all: AtomicUsize,
     clients: Mutex<FastMap<Client, usize>>,
 }
@@ -229,6 +234,16 @@ impl Holds {
     /// Nothing is held yet.
     #[must_use]
     pub fn new(per_client_max: usize, all_max: usize) -> Arc<Self> {
+        Self::bounded(Some(per_client_max), Arc::new(AtomicUsize::new(all_max)))
+    }
+
+    /// Nothing is held yet, and at most `all_max` will be, of which a client has the less the fewer are free.
+    #[must_use]
+    pub fn fair(all_max: Arc<AtomicUsize>) -> Arc<Self> {
+        Self::bounded(None, all_max)
+    }
+
+    fn bounded(per_client_max: Option<usize>, all_max: Arc<AtomicUsize>) -> Arc<Self> {
         Arc::new(Self {
             per_client_max,
             all_max,
@@ -266,12 +281,14 @@ impl Holds {
     pub fn take(self: &Arc<Self>, client: Client, amount: usize) -> Result<Held, Full> {
         let mut clients = self.clients.lock();
         let all = self.all.load(Ordering::Relaxed);
-        if all.saturating_add(amount) > self.all_max {
-            return Err(Full::All(self.all_max));
+        let all_max = self.all_max.load(Ordering::Relaxed);
+        if all.saturating_add(amount) > all_max {
+            return Err(Full::All(all_max));
         }
         let own = clients.get(&client).copied().unwrap_or(0);
-        if own.saturating_add(amount) > self.per_client_max {
-            return Err(Full::Client(self.per_client_max));
+        let own_max = self.per_client_max.unwrap_or(FAIR_SHARE * (all_max - all));
+        if own.saturating_add(amount) > own_max {
+            return Err(Full::Client(own_max));
         }
         Ok(self.add(&mut clients, client, amount))
     }
@@ -443,6 +460,32 @@ mod tests {
         drop((again, _second, _third));
         assert!(holds.is_empty());
         assert!(holds.clients.lock().is_empty());
+    }
+
+    #[test]
+    fn where_clients_share_fairly_the_next_one_always_finds_room() {
+        let all_max = Arc::new(AtomicUsize::new(900));
+        let holds = Holds::fair(all_max.clone());
+        let fill = |n| {
+            let held = std::iter::from_fn(|| holds.hold(client(n)).ok());
+            held.collect::<Vec<_>>()
+        };
+        let greedy = fill(1);
+        assert_eq!(greedy.len(), 720);
+        let mut kept = Vec::new();
+        for n in 2..20 {
+            let held = holds.hold(client(n));
+            kept.push(held.expect("a client that has nothing finds room"));
+        }
+        // What becomes free goes to those that have less.
+        drop(greedy);
+        let (first, second) = (fill(1), fill(2));
+        assert!(second.len() * 5 > first.len(), "{}", second.len());
+        // With less room nothing is taken away, and nothing more is given to those that have much.
+        all_max.store(100, Ordering::Relaxed);
+        assert!(holds.hold(client(1)).is_err() && holds.hold(client(99)).is_err());
+        drop((first, second, kept));
+        assert_eq!(fill(1).len(), 80);
     }
 
     #[test]

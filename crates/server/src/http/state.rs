@@ -64,6 +64,8 @@ pub struct Shared {
     pub streams: Arc<Holds>,
     /// The bytes of requests, answers and streams under way.
     pub inflight: Arc<Holds>,
+    /// The requests under way that change something.
+    pub changes: Arc<Holds>,
     /// The limits in bytes.
     pub byte_limits: ByteLimits,
     /// Which occasion of a job for faults this is.
@@ -94,6 +96,7 @@ impl AppState {
     ) -> Self {
         let started_ms = clock.now().as_millis();
         let byte_limits = config.byte_limits();
+        let changes = Holds::fair(commands.places());
         Self(Arc::new(Shared {
             board,
             commands,
@@ -108,6 +111,7 @@ impl AppState {
             waits: Holds::new(config.waits_per_client.get(), config.waits_max.get()),
             streams: Holds::new(config.streams_per_client.get(), config.streams_max.get()),
             inflight: Holds::new(byte_limits.inflight_per_owner, byte_limits.inflight),
+            changes,
             byte_limits,
             ordinals: Ordinals::default(),
             default_job_asked: AtomicBool::new(config.default_job_start == JobStart::Boot),

@@ -1,4 +1,4 @@
-//! More than the server can do: it is refused, late by little, and nothing that was acknowledged is lost.
+//! More than the server can do: it waits or is refused before anything is done for it, and what was let in is done.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -7,19 +7,19 @@ use std::time::Duration;
 use abide_engine::{Create, Created, JobKey, Owner, Policy};
 use abide_server::board::Look;
 use abide_server::clock::Clock;
-use abide_server::driver::{Driver, Failure, SHED_AFTER};
+use abide_server::driver::{Driver, Failure};
+use abide_server::http::answer::Body;
+use abide_server::http::limits::{Client, Held};
 use abide_server::journal::{Journal as _, MemoryJournal};
 use abide_wire::NewJob;
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::common::journal::Disk;
-use crate::common::{House, START};
+use crate::common::{Answer, House, START};
 
-/// How many commands the loop takes at once.
-const BATCH: usize = 1_024;
-/// How many may wait for it.
-const QUEUE: usize = 8_192;
+/// Commands that wait for the loop: of more than one batch.
+const QUEUE: usize = 2_500;
 
 /// What makes a disk stand still while it is told to.
 #[derive(Debug, Default)]
@@ -126,24 +126,21 @@ async fn answers(asked: JoinSet<Result<Created, Failure>>) -> (Vec<JobKey>, usiz
     (made, refused)
 }
 
+/// Has other clients take every place.
+fn fill(house: &House) -> Vec<Held> {
+    let clients = (1..10_000).map(|n| Client::Key(Owner(n)));
+    let hold = |client| std::iter::from_fn(move || house.state.changes.hold(client).ok());
+    clients.flat_map(hold).collect()
+}
+
 #[tokio::test(start_paused = true)]
-async fn what_finds_no_place_is_refused_and_what_has_one_is_kept() {
+async fn what_was_let_in_is_carried_out_however_long_it_waited() {
     let (house, switch, disk) = house().await;
     let known = house.job(600_000).await;
     let first = jam(&house, &switch).await;
     let waiting = offer(&house, QUEUE).await;
-    assert_eq!(house.state.commands.waiting(), QUEUE);
-
-    let refused = house.post("/v1/jobs", json!({})).await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (503, "overloaded")
-    );
-    assert_eq!(
-        (refused.header("retry-after"), &refused.json()["retryable"]),
-        ("1", &json!(true))
-    );
-    // Whoever only looks doesn't notice.
+    tokio::time::advance(Duration::from_secs(60)).await;
+    // A client that only reads doesn't notice.
     assert_eq!(house.get(&format!("/v1/jobs/{known}")).await.status, 200);
     assert_eq!(house.state.board.len(), 1);
 
@@ -152,7 +149,6 @@ async fn what_finds_no_place_is_refused_and_what_has_one_is_kept() {
     let (more, refused) = answers(waiting).await;
     made.extend(more);
     assert_eq!((made.len(), refused), (1 + QUEUE, 0));
-    assert_eq!(house.post("/v1/jobs", json!({})).await.status, 202);
 
     // After a crash at this moment all of them are there.
     let disk = disk.crashed_after(disk.last_seq()).unwrap();
@@ -164,34 +160,87 @@ async fn what_finds_no_place_is_refused_and_what_has_one_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_waited_too_long_is_refused_undone_until_the_loop_is_back_in_time() {
-    let (house, switch, _disk) = house().await;
-    let first = jam(&house, &switch).await;
-    let old = offer(&house, 2 * BATCH).await;
-    tokio::time::advance(SHED_AFTER + Duration::from_millis(1)).await;
-    let fresh = offer(&house, 2 * BATCH).await;
-    switch.0.shut(false);
-    assert_eq!(answers(first).await.1, 0, "it was on its way already");
-    let (made, refused) = answers(old).await;
-    assert_eq!((made.len(), refused), (0, 2 * BATCH));
-    let (made, refused) = answers(fresh).await;
-    assert_eq!((made.len(), refused), (2 * BATCH, 0));
+async fn what_finds_no_place_is_refused_after_a_pause_and_its_body_is_never_read() {
+    let house = House::with(&[]).await;
+    let others = fill(&house);
+    let body = Body::stream(futures_util::stream::poll_fn(|_| {
+        panic!("the body is read")
+    }));
+    let create = http::Request::post("/v1/jobs").header("host", "127.0.0.1");
+    let begun = house.clock.elapsed();
+    let answer = house.send(create.body(body).unwrap()).await;
+    let paused = house.clock.elapsed() - begun;
+    assert!((200..=301).contains(&paused.as_millis()), "{paused:?}");
+    let refused = Answer::read(answer).await;
     assert_eq!(
-        house.state.board.len(),
-        1 + 2 * BATCH,
-        "a refused create makes nothing"
+        (refused.status, refused.code().as_str()),
+        (503, "overloaded")
     );
-    assert_eq!(house.post("/v1/jobs", json!({})).await.status, 202);
+    assert_eq!(
+        (refused.header("retry-after"), &refused.json()["retryable"]),
+        ("1", &json!(true))
+    );
+    assert_eq!(house.state.board.len(), 0);
+
+    // Reads need no place, and one that becomes free during the pause is taken.
+    assert_eq!(house.get("/v1/jobs").await.status, 200);
+    let (created, ()) = tokio::join!(house.post("/v1/jobs", json!({})), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        drop(others);
+    });
+    assert_eq!(created.status, 202);
+    assert!(house.state.changes.is_empty(), "it is given back");
 }
 
-/// A disk that stands still for a while delays what waits; that is no overload.
+/// Clients that create one job after the other, as quickly as they are answered.
 #[tokio::test(start_paused = true)]
-async fn few_are_never_refused_however_long_they_waited() {
-    let (house, switch, _disk) = house().await;
-    let first = jam(&house, &switch).await;
-    let waiting = offer(&house, BATCH).await;
-    tokio::time::advance(100 * SHED_AFTER).await;
-    switch.0.shut(false);
-    assert_eq!(answers(first).await.0.len(), 1);
-    assert_eq!(answers(waiting).await.0.len(), BATCH);
+async fn goodput_stays_whatever_load_is_offered() {
+    const PLACES: usize = 100;
+    const CREATES: usize = 20;
+    for clients in [PLACES / 2, PLACES, 2 * PLACES, 3 * PLACES, 4 * PLACES] {
+        let house = Arc::new(House::with(&[]).await);
+        house
+            .state
+            .commands
+            .places()
+            .store(PLACES, Ordering::SeqCst);
+        let mut working = JoinSet::new();
+        for _ in 0..clients {
+            let house = house.clone();
+            working.spawn(async move {
+                let (mut made, mut refused) = (0, 0);
+                while made < CREATES {
+                    match house
+                        .post("/v1/jobs", json!({"worker": "external"}))
+                        .await
+                        .status
+                    {
+                        202 => made += 1,
+                        _ => refused += 1,
+                    }
+                }
+                refused
+            });
+        }
+        let refused: usize = working.join_all().await.iter().sum();
+        let made = house.state.board.len();
+        assert_eq!(made, clients * CREATES);
+        assert!(
+            refused * 5 <= made,
+            "{clients} clients: {refused} refused beside {made} made"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_create_leaves_its_place_to_others() {
+    let house = House::with(&[]).await;
+    let held = house.with_header("prefer", "wait=60");
+    let slow = json!({"worker": "external"});
+    let (_, ()) = tokio::join!(held.post("/v1/jobs", slow), async {
+        while house.state.waits.is_empty() || house.state.board.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert!(house.state.changes.is_empty());
+    });
 }
