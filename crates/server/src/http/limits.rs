@@ -480,7 +480,7 @@ mod tests {
         // What becomes free goes to those that have less.
         drop(greedy);
         let (first, second) = (fill(1), fill(2));
-        assert!(second.len() * 5 > first.len(), "{}", second.len());
+        assert!(second.len() * 6 > first.len(), "{}", second.len());
         // With less room nothing is taken away, and nothing more is given to those that have much.
         all_max.store(100, Ordering::Relaxed);
         assert!(holds.hold(client(1)).is_err() && holds.hold(client(99)).is_err());
