@@ -215,7 +215,7 @@ impl Server {
         };
         // Below 2^63, as the files keep it.
         let life = fresh_seed >> 1;
-        let mut membership = None;
+        let membership: Option<Membership>;
         let journal: Box<dyn Journal> = if config.database.is_some() {
             #[cfg(not(feature = "postgres"))]
             return Err(ServerError::NoPostgres);
@@ -227,8 +227,10 @@ impl Server {
                 Box::new(journal)
             }
         } else if config.ephemeral {
+            membership = None;
             Box::new(MemoryJournal::forgetful(life))
         } else {
+            membership = None;
             let directory = config.data.clone();
             let open = move || SqliteJournal::open(&directory, VIEWS, life);
             Box::new(tokio::task::spawn_blocking(open).await??)
