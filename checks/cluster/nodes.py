@@ -1,0 +1,177 @@
+"""Kills the leader of three nodes on one PostgreSQL under load, round after round, and judges what was acknowledged.
+
+Usage: checks/cluster/nodes.py ABIDE DATABASE WORK ROUNDS
+The cluster is a schema of its own. Clients create jobs on any node, each under a key that it repeats until it is
+answered, and wait for them on any node. Then every job must be on every node, once for its key, and ended.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+
+NAMES = ["n1", "n2", "n3"]
+CLIENTS = 6
+LEASE = 2.0
+# Machines that check are busy: the bound is for a leader that is never succeeded, not for a late one.
+PAUSE_MAX = 30.0
+
+abide, database, work, rounds = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+environment = {**os.environ, "ABIDE_DATABASE": database, "ABIDE_SCHEMA": "nodes"}
+processes, urls = {}, {}
+is_over = threading.Event()
+lock = threading.Lock()
+# Ids by key, and the instants of acknowledgments.
+acknowledged, instants, wrong = {}, [], []
+
+
+def run(*words):
+    done = subprocess.run([abide, *words], env=environment, capture_output=True, text=True, timeout=120)
+    if done.returncode != 0:
+        raise SystemExit(f"abide {' '.join(words)}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def start(name):
+    ready = f"{work}/{name}.url"
+    if os.path.exists(ready):
+        os.remove(ready)
+    words = ["serve", "--node", name, "--listen", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0", "--rate-limit", "off"]
+    with open(f"{work}/{name}.log", "a") as log:
+        process = subprocess.Popen([abide, *words, "--ready-file", ready, "--lease", f"{LEASE:.0f}s"], env=environment, stdout=log, stderr=log)
+    deadline = time.monotonic() + 60
+    while not os.path.exists(ready) or not open(ready).read().strip():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(f"{name} doesn't start: {open(f'{work}/{name}.log').read()[-2000:]}")
+        time.sleep(0.05)
+    processes[name], urls[name] = process, open(ready).read().strip()
+
+
+def ask(path, body=None, key=None, timeout=15):
+    """An answer of a node, or nothing."""
+    url = urls[random.choice(NAMES)].rstrip("/") + path
+    headers = {"Content-Type": "application/json"}
+    if key:
+        headers["Idempotency-Key"] = key
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, None
+    except OSError:
+        return None, None
+
+
+def client(number):
+    made = 0
+    while not is_over.is_set():
+        key = f"{os.getpid()}-{number}-{made}"
+        made += 1
+        new = {"simulate": {"duration": {"fixed": f"{random.randrange(50, 1500)}ms"}, "outcome": {"error_chance": 0}}}
+        while True:
+            status, job = ask("/v1/jobs", new, key)
+            if status in (200, 202):
+                break
+            if status not in (None, 503):
+                wrong.append(f"a create was answered {status}")
+                return
+            time.sleep(0.05)
+        with lock:
+            acknowledged.setdefault(key, set()).add(job["id"])
+            instants.append(time.monotonic())
+        status, read = ask(f"/v1/jobs/{job['id']}?after={job['revision']}&wait=3s")
+        if status == 404:
+            wrong.append(f"{job['id']} was unknown after its create was answered")
+        if status == 200 and read["revision"] < job["revision"]:
+            wrong.append(f"{job['id']} went back from {job['revision']} to {read['revision']}")
+
+
+def supervise():
+    """Starts what has ended: a leader whose append was refused, because the lead was moved under load."""
+    for name in NAMES:
+        if processes[name].poll() is not None:
+            start(name)
+
+
+def leader():
+    for _ in range(600):
+        name = json.loads(run("cluster", "status", "--json"))["leader"]["node"]
+        if name in processes and processes[name].poll() is None:
+            return name
+        time.sleep(0.1)
+    raise SystemExit("no node leads")
+
+
+def judge():
+    for key, ids in acknowledged.items():
+        if len(ids) != 1:
+            wrong.append(f"the key {key} made {ids}")
+    for name in NAMES:
+        for ids in acknowledged.values():
+            for job in ids:
+                url = f"{urls[name].rstrip('/')}/v1/jobs/{job}?wait=10s"
+                try:
+                    with urllib.request.urlopen(url, timeout=30) as answer:
+                        read = json.loads(answer.read())
+                    if read["status"] != "completed":
+                        wrong.append(f"{job} on {name} is {read['status']}")
+                except OSError as error:
+                    wrong.append(f"{job} on {name}: {error}")
+
+
+def main():
+    run("cluster", "init")
+    for name in NAMES:
+        start(name)
+    leader()
+    clients = [threading.Thread(target=client, args=(number,)) for number in range(CLIENTS)]
+    for thread in clients:
+        thread.start()
+    pauses = []
+    try:
+        for number in range(rounds):
+            time.sleep(1.5)
+            supervise()
+            name = leader()
+            killed = time.monotonic()
+            processes[name].send_signal(signal.SIGKILL)
+            processes[name].wait()
+            # From one acknowledgment to the next, over the kill.
+            deadline = killed + PAUSE_MAX
+            while time.monotonic() < deadline and instants[-1] < killed + LEASE / 2:
+                time.sleep(0.02)
+            pauses.append(instants[-1] - killed)
+            if time.monotonic() >= deadline:
+                wrong.append(f"round {number}: no create was acknowledged for {PAUSE_MAX} s")
+            start(name)
+            if number % 5 == 4:
+                run("cluster", "move")
+    finally:
+        is_over.set()
+    for thread in clients:
+        thread.join()
+    supervise()
+    judge()
+    print(run("cluster", "check").strip())
+    pauses.sort()
+    print(f"{rounds} leaders killed, {len(acknowledged)} creates acknowledged, {len(wrong)} things wrong")
+    print(f"writes paused for {pauses[len(pauses) // 2]:.2f} s at the median, {pauses[-1]:.2f} s at most, with a lease of {LEASE} s")
+    for what in wrong[:20]:
+        print(what)
+    return 1 if wrong else 0
+
+
+try:
+    code = main()
+finally:
+    for process in processes.values():
+        process.kill()
+sys.exit(code)
