@@ -45,7 +45,7 @@ enum ClusterCommand {
     Init,
     /// Show who leads, the nodes, and how far the log is
     Status,
-    /// Have another node lead; the present leader follows, or ends if it was writing at that moment
+    /// Have another node lead; the present leader follows, without a restart
     Move {
         /// The node; by default the one that has applied the most
         #[arg(long, value_name = "NODE")]

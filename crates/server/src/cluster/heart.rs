@@ -23,6 +23,8 @@ pub struct Pulse {
     pub leading: Leading,
     /// The term that the last beat found, and when that beat began, by [`Clock::elapsed`].
     pub confirmed: Option<(u64, Duration)>,
+    /// The last term that this node took because no other led.
+    pub won: u64,
     /// Another process has this node's name.
     pub is_superseded: bool,
 }
@@ -132,7 +134,9 @@ impl Heart {
                 && let Some(Ok(leading)) = self.call(|lease| lease.leading()).await
             {
                 watch.saw(&leading, self.clock.elapsed());
-                self.pulse.send_modify(|pulse| pulse.leading = leading);
+                self.pulse.send_modify(|pulse| {
+                    (pulse.leading, pulse.won) = (leading, seen + 1);
+                });
             }
         }
     }

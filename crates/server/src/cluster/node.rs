@@ -239,7 +239,9 @@ impl Node {
         self.stop_heart.cancel();
         let lease = self.heart.await?;
         // What was acknowledged is in the log, also where this ends by an error; the next leader needn't wait.
-        if let (Role::Leader { term }, Some(mut lease)) = (self.status.role(), lease) {
+        let role = self.status.role();
+        self.status.set_role(Role::Follower);
+        if let (Role::Leader { term }, Some(mut lease)) = (role, lease) {
             let _unknown = tokio::task::spawn_blocking(move || lease.hand_over(term)).await?;
         }
         ended?;
@@ -405,6 +407,11 @@ impl Node {
     /// Reads the log to its end and appends the mark. `false` if another node leads by now.
     async fn promote(&mut self, term: u64) -> Result<bool, DriverError> {
         self.links.drop_all();
+        if self.pulse.borrow().won != term {
+            // The lead was moved here from a leader that lives. It finds out with its next beat, and then writes no more;
+            // until this is over it may count on its lead in what it answers.
+            tokio::time::sleep(self.status.lease * 3 / 4).await;
+        }
         loop {
             self.reader.read(self.position);
             let is_again = match self.reader.done().await? {
