@@ -21,6 +21,8 @@ use super::receivers::Receivers;
 
 /// How long a process is away that ended by itself.
 const RESTART: Duration = Duration::from_secs(1);
+/// How long a stop may take, from the end of the first connection.
+const STOP: Duration = Duration::from_secs(10);
 /// How long after the last step the world may take to come to rest.
 const REST_MAX: Duration = Duration::from_secs(240);
 /// How often the server's counts are looked at.
@@ -230,6 +232,12 @@ impl World {
                             break down;
                         }
                         Some(Order::Restart { down }) => {
+                            let broke = Event::Broke {
+                                host: None,
+                                until: self.history.age() + STOP,
+                                what: "a stop".to_owned(),
+                            };
+                            self.history.note("server", broke);
                             self.net.close();
                             let began = self.history.age();
                             let stopped = node.stop().await;
