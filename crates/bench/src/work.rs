@@ -155,6 +155,7 @@ impl House {
             new,
             idempotency_key: None,
             rendering: None,
+            traceparent: None,
         };
         let Created { job, .. } = self.state.commands.ask(create).await?;
         Ok(job.key.to_string())

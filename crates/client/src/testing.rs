@@ -22,6 +22,8 @@ pub(crate) fn job(id: &str) -> Builder {
         finished_at: None,
         expires_at: None,
         remaining_ms: None,
+        attempts: None,
+        lease: None,
         links: Links::of(id),
     })
 }

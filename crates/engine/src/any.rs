@@ -18,8 +18,8 @@ use crate::effect::Effect;
 use crate::engine::Engine;
 use crate::entry::Entries;
 use crate::jobs::{
-    Cancel, ChangeDefaults, Create, CreateAll, Delete, PlayNamed, Report, Reset, SetDefaults,
-    SetSeed,
+    Cancel, ChangeDefaults, Claim, Create, CreateAll, Delete, PlayNamed, Report, Reset,
+    SetDefaults, SetSeed, Work,
 };
 use crate::meta::Configure;
 
@@ -83,7 +83,8 @@ commands! {
     CreateAll: |create| create.idempotency_key.is_some(),
     Cancel: |_| true,
     Delete: |_| true,
-    Report: |report| report.if_match.is_some(),
+    Claim: ,
+    Report: |report| report.if_match.is_some() || report.work == Work::Heartbeat,
     PlayNamed: |play| !play.is_new,
     ChangeDefaults: |_| true,
     SetDefaults: |_| true,

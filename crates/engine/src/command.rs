@@ -16,7 +16,7 @@ use crate::any::AnyCommand;
 use crate::effect::Effect;
 use crate::engine::Engine;
 use crate::entry::Entries;
-use crate::{Delivery, DeliveryKey, Endpoint, EndpointKey, Job, JobKey};
+use crate::{Delivery, DeliveryKey, Endpoint, EndpointKey, Job, JobKey, State};
 
 /// A request to change the state.
 pub trait Command: fmt::Debug + Clone + Into<AnyCommand> + Send + 'static {
@@ -76,6 +76,23 @@ pub enum Refusal {
         "the simulator works on this job; create it with `\"worker\": \"external\"` to report on it"
     )]
     NotExternal,
+    /// A worker holds a lease on it, and the report names none.
+    #[error(
+        "a worker has claimed this job; report with its lease in `Lease-Token`, or cancel the job"
+    )]
+    Leased,
+    /// The lease isn't the job's any more.
+    #[error("{}", lost(*is_claimed))]
+    LeaseLost {
+        /// Whether another worker has the job.
+        is_claimed: bool,
+    },
+    /// The job of the lease has ended.
+    #[error("{}", ended(*state))]
+    LeaseEnded {
+        /// How.
+        state: State,
+    },
     /// It has changed since the worker read it.
     #[error("the job is at revision {current}")]
     Changed {
@@ -126,6 +143,24 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+}
+
+/// What a worker needs to know that has lost its lease.
+const fn lost(is_claimed: bool) -> &'static str {
+    if is_claimed {
+        "the lease is lost and another worker has the job; stop working on it"
+    } else {
+        "the lease is lost and the job is pending again; stop working on it, or claim it anew"
+    }
+}
+
+/// What a worker needs to know whose job has ended.
+const fn ended(state: State) -> &'static str {
+    match state {
+        State::Canceled => "the job was canceled; stop working on it",
+        State::Failed => "the job has failed and can't change; stop working on it",
+        State::Completed | State::Pending | State::Running => "the job is done and can't change",
+    }
 }
 
 impl Engine {

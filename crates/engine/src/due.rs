@@ -14,6 +14,8 @@ pub enum Due {
     Step(JobKey),
     /// The deadline that a job's creator set.
     Deadline(JobKey),
+    /// The end of a worker's lease on a job.
+    Lease(JobKey),
     /// The removal of a job's record.
     Expiry(JobKey),
     /// The end of an idempotency key's memory.

@@ -14,7 +14,7 @@
 //! |---|---|
 //! | 1 | all that aren't named below |
 //! | 2 | [`Entry::Level`], [`Entry::Policy`], [`Entry::Configured`], [`Entry::Reset`], [`Fact::Swept`], a delivery without its event; the parts `_meta`, `policy` and `kept` |
-//! | 3 | the member `request` of an idempotency key, in place of `asked` |
+//! | 3 | the member `request` of an idempotency key, in place of `asked`; [`Entry::Claimed`], [`Entry::Renewed`], [`Entry::LeaseLost`], [`Entry::Resumed`], `attempts_max` and `traceparent` of a create; the part `lease`, `rare` of a job |
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ use abide_wire::Timestamp;
 use crate::JobKey;
 use crate::Policy;
 use crate::delivery::Fact;
-use crate::jobs::{Created, Defaults, Finished, Named};
+use crate::jobs::{Created, Defaults, Finished, Named, Token};
 
 /// Few entries are longer, in bytes.
 const ENTRY_BYTES: usize = 1_024;
@@ -63,6 +63,36 @@ pub enum Entry {
         /// What is being done.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stage: Option<String>,
+    },
+    /// A worker took a pending job, and work began. A report of progress renews its lease, and the job's end ends it.
+    Claimed {
+        /// Which job.
+        job: JobKey,
+        /// When.
+        at: Timestamp,
+        /// What names the lease.
+        token: Token,
+        /// How long the worker may be silent.
+        lease_ms: u64,
+    },
+    /// A worker renewed its lease and said nothing else.
+    Renewed {
+        /// On which job.
+        job: JobKey,
+        /// When.
+        at: Timestamp,
+    },
+    /// A worker was silent for too long, and its job is pending again.
+    LeaseLost {
+        /// Which job.
+        job: JobKey,
+        /// When.
+        at: Timestamp,
+    },
+    /// The server can take reports again after a time in which it could not: every lease counts anew from here.
+    Resumed {
+        /// When.
+        at: Timestamp,
     },
     /// A job ended.
     Finished(Box<Finished>),
@@ -136,9 +166,13 @@ impl Entry {
     pub(crate) fn at(&self) -> Option<Timestamp> {
         match self {
             Self::Created(created) => Some(created.at),
-            Self::Started { at, .. } | Self::Progressed { at, .. } | Self::Clock { at } => {
-                Some(*at)
-            }
+            Self::Started { at, .. }
+            | Self::Progressed { at, .. }
+            | Self::Claimed { at, .. }
+            | Self::Renewed { at, .. }
+            | Self::LeaseLost { at, .. }
+            | Self::Resumed { at }
+            | Self::Clock { at } => Some(*at),
             Self::Finished(finished) => Some(finished.at),
             Self::Webhook(fact) => fact.at(),
             Self::Seeded { .. }

@@ -14,7 +14,7 @@ use abide_wire::webhook::Secret;
 use crate::engine::Engine;
 use crate::entry::LEVEL;
 use crate::jobs::simulator::Simulator;
-use crate::jobs::{Cohort, Idempotency, Job, Named};
+use crate::jobs::{Cohort, Idempotency, Job, Lease, Named};
 use crate::meta::Meta;
 use crate::{Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey, Owner, Policy};
 
@@ -33,6 +33,8 @@ pub enum PartKey {
     Named(Arc<str>),
     /// A job.
     Job(JobKey),
+    /// The lease on a job.
+    Lease(JobKey),
     /// An idempotency key.
     Idempotency(u64),
     /// How often a create's body came.
@@ -60,6 +62,7 @@ impl fmt::Display for PartKey {
             Self::Made => f.write_str("made"),
             Self::Named(name) => write!(f, "named/{name}"),
             Self::Job(key) => write!(f, "job/{key}"),
+            Self::Lease(key) => write!(f, "lease/{key}"),
             Self::Idempotency(key) => write!(f, "idempotency/{key:016x}"),
             Self::Body(digest) => write!(f, "body/{digest:016x}"),
             Self::Removed(key) => write!(f, "removed/{key}"),
@@ -89,6 +92,8 @@ pub enum Part {
     Named(Box<Named>),
     /// A job.
     Job(Arc<Job>),
+    /// The lease on a job, and the job's owner.
+    Lease(Owner, Lease),
     /// An idempotency key.
     Idempotency(JobKey, Idempotency),
     /// How often a create's body came.

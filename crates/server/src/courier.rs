@@ -241,6 +241,9 @@ impl Round {
         if let Some(fault) = &send.delivery.fault {
             put(&mut headers, headers::SIM_DECISION, fault);
         }
+        if let Some(trace) = send.job.as_ref().and_then(|job| job.traceparent()) {
+            put(&mut headers, headers::TRACEPARENT, trace);
+        }
         let json = HeaderValue::from_static("application/json");
         headers.insert(header::CONTENT_TYPE, json);
         Ok((body, headers))

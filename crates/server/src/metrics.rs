@@ -91,6 +91,8 @@ metrics! {
         "jobs", "Jobs whose records are kept";
     held: Gauge,
         "held_requests", "Requests that are held until there is news";
+    claims: Gauge,
+        "claims_waiting", "Workers that wait for a job to claim";
     streams: Gauge,
         "event_streams", "Event streams that are open";
     commands_waiting: Gauge,
@@ -145,6 +147,8 @@ pub struct Levels {
     pub jobs: usize,
     /// Held requests.
     pub held: usize,
+    /// Workers that wait for a job.
+    pub claims: usize,
     /// Open event streams.
     pub streams: usize,
     /// Commands that wait for the loop.
@@ -343,6 +347,7 @@ impl Metrics {
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         self.rows.jobs.set(count(levels.jobs));
         self.rows.held.set(count(levels.held));
+        self.rows.claims.set(count(levels.claims));
         self.rows.streams.set(count(levels.streams));
         self.rows
             .commands_waiting
@@ -448,6 +453,7 @@ mod tests {
         let levels = Levels {
             jobs: 3,
             held: 200,
+            claims: 13,
             streams: 1,
             commands_waiting: 4,
             stored_bytes: [9, 10],
@@ -483,6 +489,7 @@ mod tests {
             "abide_webhook_endpoints 5",
             "abide_webhook_endpoints_disabled 1",
             "abide_webhook_breakers_open 2",
+            "abide_claims_waiting 13",
             "abide_stored_bytes 9",
             "abide_stored_limit_bytes 10",
             "abide_inflight_bytes 11",

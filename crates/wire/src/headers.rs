@@ -10,6 +10,10 @@ pub const PREFER: &str = "prefer";
 pub const PREFERENCE_APPLIED: &str = "preference-applied";
 /// Where the operation can be watched, an absolute or relative URL.
 pub const OPERATION_LOCATION: &str = "operation-location";
+/// Names the lease that a worker holds on the job on which it reports.
+pub const LEASE_TOKEN: &str = "lease-token";
+/// The trace that a request or a delivery belongs to (W3C Trace Context).
+pub const TRACEPARENT: &str = "traceparent";
 /// What the simulator did to this answer.
 pub const SIM_DECISION: &str = "sim-decision";
 /// The age of the news: `since-end;dur=<ms>`.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Json, Problem, Timestamp};
+use crate::{Json, Lease, Problem, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A job's name on the wire: opaque to clients, time-ordered on our server.
@@ -285,6 +285,12 @@ pub struct Job<J = Json> {
     /// How long it will still take, where the server has learned it.
     #[serde(default)]
     pub remaining_ms: Option<Remaining>,
+    /// How often workers have claimed it; missing if none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// The lease of the worker that claims it, in the answers to its claim and its reports alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
     /// Where to go from here.
     #[serde(default)]
     pub links: Links,

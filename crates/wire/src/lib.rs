@@ -11,6 +11,7 @@
 //! | [`new_job`] | what a create may say, the simulator's settings among it |
 //! | [`law`] | laws of random durations: JSON, text form, bounds, mathematics |
 //! | [`fault`] | the asynchronous faults that the simulator can play |
+//! | [`claim`] | a worker's claim of a job, and its lease |
 //! | [`wait`] | one held request for many jobs |
 //! | [`event`] | what streams and webhooks tell |
 //! | [`endpoint`] | webhook endpoints, deliveries, attempts |
@@ -20,6 +21,7 @@
 //! | [`time`] | instants and spans as they are written |
 //! | [`headers`], [`limits`] | names and bounds |
 
+pub mod claim;
 pub mod endpoint;
 pub mod event;
 pub mod fault;
@@ -35,12 +37,13 @@ pub mod time;
 pub mod wait;
 pub mod webhook;
 
+pub use claim::{ClaimRequest, Lease};
 pub use event::{Event, EventKind};
 pub use fault::{Fault, FaultKind, FaultTarget};
 pub use job::{Job, JobId, Links, Outcome, Progress, Remaining, Revision, Status};
 pub use json::Json;
 pub use law::DurationLaw;
-pub use new_job::{NewJob, OutcomePlan, Simulate, Stage, WebhookTarget, Worker};
+pub use new_job::{NewJob, OnWorkerLost, OutcomePlan, Simulate, Stage, WebhookTarget, Worker};
 pub use page::JobPage;
 pub use problem::{Code, Problem};
 pub use time::{Span, Timestamp};

@@ -31,6 +31,20 @@ pub const FAULTS_MAX: usize = 50;
 pub const EMPIRICAL_SAMPLES_MAX: usize = 10_000;
 /// The most parts of a mixture of duration laws.
 pub const MIXTURE_PARTS_MAX: usize = 50;
+/// The most kinds that one claim names.
+pub const CLAIM_KINDS_MAX: usize = 50;
+/// How long a worker may be silent if its claim doesn't say.
+pub const LEASE_DEFAULT: Duration = Duration::from_secs(30);
+/// The shortest lease.
+pub const LEASE_MIN: Duration = Duration::from_secs(1);
+/// The longest lease.
+pub const LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How often a job may be claimed that is retried when its worker is lost, if its create doesn't say.
+pub const ATTEMPTS_DEFAULT: u32 = 3;
+/// The same, at most.
+pub const ATTEMPTS_MAX: u32 = 100;
+/// The longest `traceparent`, in bytes: that of W3C's version 00.
+pub const TRACEPARENT_BYTES: usize = 55;
 /// The most members of `metadata`.
 pub const METADATA_MEMBERS_MAX: usize = 50;
 /// The longest `metadata`, in bytes.

@@ -34,6 +34,13 @@ pub struct NewJob<J = Json> {
     /// After this many seconds the job fails with the code `deadline_exceeded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_s: Option<Span>,
+    /// What becomes of it when the worker that has claimed it is silent for longer than its lease; it fails by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_worker_lost: Option<OnWorkerLost>,
+    /// How often workers may claim it where it is retried, 3 by default; then it fails too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100))]
+    pub attempts_max: Option<u32>,
 }
 
 impl<J> Default for NewJob<J> {
@@ -46,6 +53,8 @@ impl<J> Default for NewJob<J> {
             simulate: None,
             webhook: None,
             deadline_s: None,
+            on_worker_lost: None,
+            attempts_max: None,
         }
     }
 }
@@ -80,10 +89,18 @@ impl NewJob {
         self
     }
 
-    /// Leaves the work to an external worker, which reports by `PATCH`.
+    /// Leaves the work to an external worker, which claims the job or reports by `PATCH`.
     #[must_use]
     pub const fn external(mut self) -> Self {
         self.worker = Some(Worker::External);
+        self
+    }
+
+    /// Makes it pending again when the worker that has claimed it is lost, until it has been claimed that often.
+    #[must_use]
+    pub const fn retried(mut self, attempts_max: u32) -> Self {
+        self.on_worker_lost = Some(OnWorkerLost::Retry);
+        self.attempts_max = Some(attempts_max);
         self
     }
 
@@ -103,8 +120,20 @@ pub enum Worker {
     /// The server's simulator.
     #[default]
     Simulator,
-    /// An external worker, which reports by `PATCH`.
+    /// An external worker, which claims the job or reports by `PATCH`.
     External,
+}
+
+/// What becomes of a job whose worker is silent for longer than its lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum OnWorkerLost {
+    /// It fails with the code `worker_lost`.
+    #[default]
+    Fail,
+    /// It is pending again, and another worker may claim it.
+    Retry,
 }
 
 /// A webhook for one job.

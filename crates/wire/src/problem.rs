@@ -68,6 +68,10 @@ codes! {
     SIMULATED = "simulated";
     /// A simulated job that failed.
     JOB_FAILED = "job_failed";
+    /// The worker's lease on the job has run out, or isn't the one in force.
+    LEASE_LOST = "lease_lost";
+    /// The job's worker was silent for longer than its lease, as often as the job's creator allows.
+    WORKER_LOST = "worker_lost";
     /// The job ran past the deadline that its creator set.
     DEADLINE_EXCEEDED = "deadline_exceeded";
 }

@@ -45,7 +45,7 @@ pub(crate) struct CreateArgs {
     /// Simulated chance of failure, 0 to 1 [default: the server's]
     #[arg(long, value_name = "CHANCE")]
     error_chance: Option<f64>,
-    /// Leave the work to an external worker, which reports by PATCH
+    /// Leave the work to an external worker, which claims the job or reports by PATCH
     #[arg(long, conflicts_with_all = ["duration", "error_chance"])]
     external: bool,
     /// Fail the job if it takes longer than this
@@ -173,7 +173,7 @@ impl CreateArgs {
             simulate: (simulate != Simulate::default()).then_some(simulate),
             webhook: webhook.transpose()?,
             deadline_s: self.deadline,
-            worker: None,
+            ..NewJob::default()
         };
         if self.external {
             new = new.external();

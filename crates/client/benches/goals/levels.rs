@@ -16,9 +16,12 @@ const FROM: usize = 50;
 /// The level of each job in ln T as a client may know it, ln T itself, and the spread between the two.
 type Series = (Vec<f64>, Vec<f64>, f64);
 
+/// A name, a goal, and what makes such a series.
+type Kind = (&'static str, f64, fn(&mut ChaCha8Rng) -> Series);
+
 pub(crate) fn l6(effort: Effort, report: &mut Report) {
     report.title("L6: durations that change, jobs 51 to 200, cost / that to a client that knows each job's law");
-    let kinds: [(&str, f64, fn(&mut ChaCha8Rng) -> Series); 5] = [
+    let kinds: [Kind; 5] = [
         ("AR(1), rho 0.8", 1.12, |rng| autoregressive(rng, 0.8)),
         ("AR(1), rho 0.93", 1.12, |rng| autoregressive(rng, 0.93)),
         ("drift by 40 % over 100 jobs", 1.12, |rng| drift(rng, 0.4)),

@@ -116,6 +116,8 @@ impl Remote {
             finished_at: None,
             expires_at: None,
             remaining_ms: None,
+            attempts: None,
+            lease: None,
             links: Links::default(),
         }
     }

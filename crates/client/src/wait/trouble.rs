@@ -7,11 +7,17 @@ use crate::retry::RetryPolicy;
 use crate::rt::{Instant, after, overslept};
 use crate::telemetry;
 
+/// How long a wait bears answers that can't be read and nothing else, however patient it is: what gives them is no server
+/// of ours, or one that this version doesn't understand.
+pub(super) const GARBLED_MAX: Duration = Duration::from_secs(30);
+
 /// Failures in a row.
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
     pub(super) failures: u32,
     since: Option<Instant>,
+    /// Since when there were answers, and none that could be read.
+    garbled_since: Option<Instant>,
     /// What failed, for a last look that has no time left to find out.
     pub(super) latest: Option<Box<Failure>>,
 }
@@ -32,7 +38,14 @@ impl Trouble {
         // A request that was sent while there was patience may take its time to fail: it says nothing of now.
         let failing_for = sent.saturating_duration_since(since);
         let patience = policy.patience_max();
-        if !failure.is_transient() || patience.is_zero() || failing_for >= patience {
+        self.garbled_since = match failure.kind {
+            FailureKind::Garbled | FailureKind::Unreadable => self.garbled_since.or(Some(now)),
+            _ => None,
+        };
+        let garbled = self.garbled_since;
+        let garbled_for = garbled.map(|since| sent.saturating_duration_since(since));
+        let is_hopeless = garbled_for.is_some_and(|garbled_for| garbled_for >= GARBLED_MAX);
+        if !failure.is_transient() || patience.is_zero() || failing_for >= patience || is_hopeless {
             return None;
         }
         let mut pause = policy.pause(self.failures, failure.hint, share);
@@ -51,6 +64,7 @@ impl Trouble {
     pub(super) fn paused(&mut self, due: Instant, now: Instant) {
         if overslept(due, now) {
             self.since = None;
+            self.garbled_since = None;
         }
     }
 

@@ -402,6 +402,34 @@ async fn at_the_deadline_the_answers_before_it_are_told_and_not_that_time_was_sh
     }
 }
 
+/// What answers garbage for half a minute will not get better; what answers it now and then, or not at all, may.
+#[tokio::test(start_paused = true)]
+async fn a_patient_wait_without_a_deadline_ends_where_all_answers_are_garbled() {
+    for refused_every in [None, Some(3)] {
+        let world = World::with(Manner::default(), move |seen| match refused_every {
+            Some(n) if seen.ordinal % n == 0 => Fault::Refuse,
+            _ if refused_every.is_some() && seen.ordinal > 100 => Fault::None,
+            _ => Fault::Page,
+        });
+        let id = world.job("a", &[60.0], Outcome::Completed);
+        let patient = RetryPolicy::default().patience(Duration::MAX);
+        let wait = world.client().job(id).wait().retry(patient).await;
+        let took = world.elapsed();
+        match refused_every {
+            None => {
+                let error = wait.unwrap_err();
+                assert!(error.is_garbled() && !error.is_timeout(), "{error}");
+                assert_eq!(error.job_id().unwrap().as_str(), "a");
+                assert!((30 * SECOND..60 * SECOND).contains(&took), "{took:?}");
+            }
+            Some(_) => {
+                assert!(wait.unwrap().is_completed());
+                assert!(took > 60 * SECOND, "{took:?}");
+            }
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_error_carries_the_id_and_a_token_that_resumes() {
     let world = World::new();

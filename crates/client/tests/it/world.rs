@@ -341,6 +341,8 @@ impl World {
             finished_at: done.then(|| at(past - 1)),
             expires_at: None,
             remaining_ms: None,
+            attempts: None,
+            lease: None,
             links: Links::of(id.as_str()),
         })
     }

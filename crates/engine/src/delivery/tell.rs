@@ -132,8 +132,9 @@ pub(super) fn event_of(job: &Job) -> EventKind {
         (State::Completed, _) => EventKind::Completed,
         (State::Failed, _) => EventKind::Failed,
         (State::Canceled, _) => EventKind::Canceled,
-        (State::Pending, _) => EventKind::Created,
-        (State::Running, Some(State::Running)) => EventKind::Progress,
+        (State::Pending, None) => EventKind::Created,
+        // A job that is pending again has lost its worker.
+        (State::Pending, Some(_)) | (State::Running, Some(State::Running)) => EventKind::Progress,
         (State::Running, _) => EventKind::Started,
     }
 }

@@ -8,6 +8,7 @@ use abide_wire::{Code, Outcome, Problem, Progress, Revision, Stage, Timestamp, W
 
 use super::job::{CHANGES_MAX, Change, Job, State, problem_bytes};
 use super::learn::Step;
+use super::lease::{Claimed, Token};
 use super::table::Jobs;
 use crate::command::{Command, Decided, Refusal};
 use crate::effect::Touch;
@@ -44,6 +45,9 @@ pub struct Report {
     pub job: JobKey,
     /// The revision that the worker believes to be the newest; any if `None`.
     pub if_match: Option<Revision>,
+    /// The lease that the worker holds; `None` if it didn't claim the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Token>,
     /// What the worker says.
     pub work: Work,
 }
@@ -52,6 +56,8 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
+    /// It is alive, which renews its lease.
+    Heartbeat,
     /// It goes on, and is this far.
     Progress(Progress),
     /// It is done, with this result.
@@ -137,13 +143,14 @@ impl Command for Delete {
 }
 
 impl Command for Report {
-    type Answer = Arc<Job>;
+    type Answer = Claimed;
 
     fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
         let (job, policy) = (engine.jobs.owned(self.owner, self.job)?, &engine.policy);
         if job.worker != Worker::External {
             return Err(Refusal::NotExternal);
         }
+        engine.jobs.check_lease(job, self.lease, now)?;
         if job.is_done() {
             return Err(Refusal::Done);
         }
@@ -156,12 +163,20 @@ impl Command for Report {
             });
         }
         let bytes = match &self.work {
-            Work::Progress(_) => 0,
+            Work::Heartbeat | Work::Progress(_) => 0,
             Work::Result(result) => result.get().len(),
             Work::Error(error) => problem_bytes(error),
         };
         engine.check_room(self.owner, bytes)?;
         let news = match &self.work {
+            Work::Heartbeat if self.lease.is_none() => {
+                let words = "a report without `Lease-Token` must say something";
+                return Err(Refusal::Invalid(words.to_owned()));
+            }
+            Work::Heartbeat => Entry::Renewed {
+                job: job.key,
+                at: now,
+            },
             Work::Progress(progress) => {
                 validate_progress(progress)?;
                 Entry::Progressed {
@@ -225,6 +240,7 @@ impl Jobs {
         touch: &mut Touch<'_>,
     ) -> Option<Arc<Job>> {
         let mut job = self.copy_of(key, State::Running)?;
+        self.renew(key, at, touch);
         job.stages_begun = job.stages_begun.saturating_add(1);
         let change = Change {
             at,
@@ -242,6 +258,7 @@ impl Jobs {
     ) -> Option<Arc<Job>> {
         let before = self.get(finished.job).filter(|job| !job.is_done())?;
         let mut job = Job::clone(before);
+        let lease = self.leases.end(job.key, touch);
         job.state = finished.outcome.into();
         job.finished_at = Some(finished.at);
         job.expires_at = Some(finished.expires_at);
@@ -264,9 +281,10 @@ impl Jobs {
         let millis = finished.at.since(job.created_at).as_millis();
         let millis = u64::try_from(millis).unwrap_or(u64::MAX);
         let is_cut_off = job.state == State::Canceled
-            || job
-                .error()
-                .is_some_and(|error| error.code == Code::DEADLINE_EXCEEDED);
+            || job.error().is_some_and(|error| {
+                error.code == Code::DEADLINE_EXCEEDED
+                    || lease.is_some() && error.code == Code::WORKER_LOST
+            });
         let step = match is_cut_off {
             true => Step::Left(job.key, millis),
             false => Step::Ended(job.key, millis),
@@ -285,7 +303,12 @@ impl Jobs {
     }
 
     /// Puts a changed job in the place of the one that it was.
-    fn change(&mut self, mut job: Job, change: Change, touch: &mut Touch<'_>) -> Arc<Job> {
+    pub(super) fn change(
+        &mut self,
+        mut job: Job,
+        change: Change,
+        touch: &mut Touch<'_>,
+    ) -> Arc<Job> {
         let mut changes = std::mem::take(&mut job.changes).into_vec();
         if changes.len() == CHANGES_MAX {
             changes.remove(0);

@@ -8,9 +8,9 @@ use rapidhash::v3::rapidhash_v3;
 use serde::{Deserialize, Serialize};
 
 use abide_wire::webhook::Secret;
-use abide_wire::{NewJob, Timestamp, WebhookTarget, Worker, limits};
+use abide_wire::{NewJob, OnWorkerLost, Timestamp, WebhookTarget, Worker, limits};
 
-use super::job::{CHANGE_BYTES, Change, Extra, JOB_BYTES, Job, State};
+use super::job::{CHANGE_BYTES, Change, Extra, JOB_BYTES, Job, Rare, State};
 use super::learn::Step;
 use super::plan::Plan;
 use super::table::Jobs;
@@ -50,6 +50,9 @@ pub struct Create {
     /// The form in which the webhook that it brings along is told; see
     /// [`Endpoint::rendering`](crate::Endpoint::rendering).
     pub rendering: Option<String>,
+    /// The trace that it belongs to, as `traceparent` says it; at most [`limits::TRACEPARENT_BYTES`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// Creates several jobs, all or none.
@@ -87,6 +90,12 @@ pub struct Created {
     /// What the simulator has decided about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
+    /// How often workers may claim it; once if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts_max: Option<u32>,
+    /// The trace that it belongs to, as `traceparent` says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
     /// When it fails if it hasn't ended by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<Timestamp>,
@@ -326,7 +335,8 @@ impl Created {
         let json = [&self.input, &self.metadata].into_iter().flatten();
         let json = json.map(|json| json.get().len()).sum::<usize>();
         let memory = self.idempotency.map_or(0, |_| IDEMPOTENCY_BYTES);
-        JOB_BYTES + CHANGE_BYTES + json + memory
+        let trace = self.traceparent.as_ref().map_or(0, String::len);
+        JOB_BYTES + CHANGE_BYTES + json + memory + trace
     }
 }
 
@@ -395,6 +405,8 @@ impl Jobs {
             metadata: new.metadata.clone(),
             plan: (worker == Worker::Simulator)
                 .then(|| self.defaults().plan(own, seed, self.rng())),
+            attempts_max: attempts_max(new),
+            traceparent: create.traceparent.clone(),
             deadline_at: new.deadline_s.map(|span| now + span.get()),
             webhook: new.webhook.clone(),
             rendering: create.rendering.clone(),
@@ -444,6 +456,11 @@ impl Jobs {
             Some(own) if *own != *self.defaults().stages => self.intern.stages(own),
             _ => self.defaults().stages.clone(),
         });
+        let rare = Rare {
+            attempts: 0,
+            attempts_max: created.attempts_max,
+            traceparent: created.traceparent.clone(),
+        };
         let extra = Extra {
             input: created.input.clone(),
             metadata: created.metadata.clone(),
@@ -451,6 +468,7 @@ impl Jobs {
             error: None,
             deadline_at: created.deadline_at,
             webhook: created.webhook.clone().map(Box::new),
+            rare: (rare != Rare::default()).then(|| Box::new(rare)),
         };
         let job = Arc::new(Job {
             key: created.job,
@@ -459,12 +477,7 @@ impl Jobs {
             worker: created.worker,
             state: State::Pending,
             revision: 1,
-            changes: Box::new([Change {
-                at: created.at,
-                state: State::Pending,
-                percent: None,
-                stage: None,
-            }]),
+            changes: Box::new([Change::to(State::Pending, created.at)]),
             created_at: created.at,
             started_at: None,
             finished_at: None,
@@ -513,7 +526,37 @@ fn body_digest(new: &NewJob<Json>) -> u64 {
 fn request_digest(new: &NewJob<Json>) -> u64 {
     let mut bytes = body_digest(new).to_le_bytes().to_vec();
     let _ = serde_json::to_writer(&mut bytes, &(&new.webhook, &new.deadline_s));
+    // Without these it is what it was before they came: keys are remembered across versions.
+    if new.on_worker_lost.is_some() || new.attempts_max.is_some() {
+        let _ = serde_json::to_writer(&mut bytes, &(new.on_worker_lost, new.attempts_max));
+    }
     rapidhash_v3(&bytes).max(1)
+}
+
+/// How often workers may claim the job, if more than once.
+fn attempts_max(new: &NewJob<Json>) -> Option<u32> {
+    let is_retried = new.on_worker_lost == Some(OnWorkerLost::Retry);
+    is_retried.then(|| new.attempts_max.unwrap_or(limits::ATTEMPTS_DEFAULT))
+}
+
+fn validate_attempts(new: &NewJob<Json>) -> Result<(), Refusal> {
+    let invalid = |text: String| Err(Refusal::Invalid(text));
+    if new.on_worker_lost.is_some() && new.worker != Some(Worker::External) {
+        return invalid("`on_worker_lost` needs `worker` to be \"external\"".to_owned());
+    }
+    let Some(attempts) = new.attempts_max else {
+        return Ok(());
+    };
+    if new.on_worker_lost != Some(OnWorkerLost::Retry) {
+        return invalid("`attempts_max` needs `on_worker_lost` to be \"retry\"".to_owned());
+    }
+    if !(1..=limits::ATTEMPTS_MAX).contains(&attempts) {
+        return invalid(format!(
+            "`attempts_max` must be between 1 and {}, but is {attempts}",
+            limits::ATTEMPTS_MAX
+        ));
+    }
+    Ok(())
 }
 
 fn validate(new: &NewJob<Json>) -> Result<(), Refusal> {
@@ -552,6 +595,7 @@ fn validate(new: &NewJob<Json>) -> Result<(), Refusal> {
         }
         simulate.validate().map_err(Refusal::Invalid)?;
     }
+    validate_attempts(new)?;
     if let Some(webhook) = &new.webhook {
         validate_webhook(webhook)?;
     }

@@ -60,6 +60,7 @@ impl Jobs {
                     .detail("it had not ended by the deadline that its creator set");
                 Finished::failed(job, at, error, policy)
             })),
+            Due::Lease(key) => entries.extend(self.lease_due(key, at, policy)),
             Due::Expiry(job) => entries.push(Entry::Removed { job }),
             Due::Forget(key) => entries.push(Entry::Forgotten { key }),
             Due::Reset(job) => self.play_again(job, (at, now), policy, entries),

@@ -97,6 +97,19 @@ pub struct Change {
     pub stage: Option<Word>,
 }
 
+impl Change {
+    /// A change to that state, of which nothing else is known.
+    #[must_use]
+    pub const fn to(state: State, at: Timestamp) -> Self {
+        Self {
+            at,
+            state,
+            percent: None,
+            stage: None,
+        }
+    }
+}
+
 /// One job.
 ///
 /// Shared by the engine and everybody who reads; changed by [`crate::Engine::apply`] alone, which makes a new one.
@@ -167,6 +180,28 @@ pub struct Extra {
     /// Where to tell of its events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Box<WebhookTarget>>,
+    /// What fewer still have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rare: Option<Box<Rare>>,
+}
+
+/// What very few jobs have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rare {
+    /// How often workers have claimed it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempts: u32,
+    /// How often workers may claim it before its loss fails it; once if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts_max: Option<u32>,
+    /// The trace that its create belongs to, as `traceparent` says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Extra {
@@ -175,7 +210,10 @@ impl Extra {
         let json = json.into_iter().flatten().map(|json| json.get().len());
         let error = self.error.as_deref().map_or(0, problem_bytes);
         let webhook = self.webhook.as_deref().map_or(0, webhook_bytes);
-        size_of::<Self>() + json.sum::<usize>() + error + webhook
+        let rare = self.rare.as_deref().map_or(0, |rare| {
+            size_of::<Rare>() + rare.traceparent.as_ref().map_or(0, String::len)
+        });
+        size_of::<Self>() + json.sum::<usize>() + error + webhook + rare
     }
 }
 
@@ -295,6 +333,28 @@ impl Job {
         self.extra.as_ref().and_then(|extra| extra.error.as_deref())
     }
 
+    fn rare(&self) -> Option<&Rare> {
+        self.extra.as_ref().and_then(|extra| extra.rare.as_deref())
+    }
+
+    /// How often workers have claimed it.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.rare().map_or(0, |rare| rare.attempts)
+    }
+
+    /// How often workers may claim it before the loss of one fails it.
+    #[must_use]
+    pub fn attempts_max(&self) -> u32 {
+        self.rare().and_then(|rare| rare.attempts_max).unwrap_or(1)
+    }
+
+    /// The trace that its create belongs to.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&str> {
+        self.rare().and_then(|rare| rare.traceparent.as_deref())
+    }
+
     /// The job as clients see it now.
     #[must_use]
     pub fn to_wire(&self, remaining: Option<Remaining>) -> abide_wire::Job<&RawValue> {
@@ -354,6 +414,8 @@ impl Job {
             finished_at: self.finished_at.filter(|_| done),
             expires_at: self.expires_at.filter(|_| done),
             remaining_ms: remaining.filter(|_| !done),
+            attempts: Some(self.attempts()).filter(|n| *n > 0 && revision == self.revision),
+            lease: None,
             links,
         }
     }

@@ -11,6 +11,7 @@
 //! | [`table`] | the state, and which entry changes it how |
 //! | [`create`] | from a request to a job, once per idempotency key |
 //! | [`change`] | cancel, delete, a worker's report, and every later change |
+//! | [`lease`] | which worker has which external job, and until when |
 //! | [`named`] | jobs under a fixed name that start again after their end |
 //! | [`simulator`] | the seed and the defaults of simulated jobs |
 //! | [`plan`] | duration, outcome, stages and faults, drawn once |
@@ -23,6 +24,7 @@ pub mod create;
 pub mod due;
 pub mod job;
 pub mod learn;
+pub mod lease;
 pub mod named;
 pub mod plan;
 pub mod simulator;
@@ -31,8 +33,9 @@ pub mod table;
 
 pub use change::{Cancel, Delete, Finished, Report, Work};
 pub use create::{Create, CreateAll, Created, Idempotency};
-pub use job::{ByKey, Change, Extra, Job, State};
+pub use job::{ByKey, Change, Extra, Job, Rare, State};
 pub use learn::{Cohort, Curve, Step};
+pub use lease::{Claim, Claimed, Lease, Token};
 pub use named::{Named, PlayNamed};
 pub use plan::{Defaults, Plan};
 pub use simulator::{ChangeDefaults, Reset, SetDefaults, SetSeed};

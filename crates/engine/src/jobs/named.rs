@@ -102,6 +102,7 @@ impl Jobs {
             },
             idempotency_key: None,
             rendering: None,
+            traceparent: None,
         };
         let (job, _) = self.decide_create(&create, at, policy, entries)?;
         entries.push(Entry::Named(Box::new(Named {

@@ -6,6 +6,7 @@ use abide_wire::Timestamp;
 
 use super::create::Idempotency;
 use super::job::{ByKey, Job};
+use super::lease::Lease;
 use super::table::Jobs;
 use super::{due, named::Named};
 use crate::due::{Due, DueSet};
@@ -28,6 +29,7 @@ impl Jobs {
                 .map(|(owner, kind, _)| PartKey::Kind(owner, kind.clone())),
         )
         .chain(self.names().map(|named| PartKey::Named(named.name.clone())))
+        .chain(self.leases.keys().map(PartKey::Lease))
         .chain(self.removed().map(PartKey::Removed))
         .chain(
             self.creates
@@ -47,6 +49,10 @@ impl Jobs {
             PartKey::Kind(owner, kind) => self.kinds.get(*owner, kind).cloned().map(Part::Kind),
             PartKey::Named(name) => self.named(name).cloned().map(Box::new).map(Part::Named),
             PartKey::Removed(key) => self.was_removed(*key).then_some(Part::Removed),
+            PartKey::Lease(key) => {
+                let (owner, lease) = self.leases.stored(*key)?;
+                Some(Part::Lease(owner, lease))
+            }
             PartKey::Idempotency(key) => {
                 let (job, memory) = self.creates.idempotency.get(key)?;
                 Some(Part::Idempotency(*job, *memory))
@@ -72,7 +78,12 @@ impl Jobs {
                 gathered
                     .expiries
                     .extend(job.expires_at.map(|at| (at, job.key)));
+                self.leases.open(&job);
                 self.by_key.insert(ByKey(Arc::new(job)));
+            }
+            "lease" => {
+                let (owner, lease): (Owner, Lease) = stored.read()?;
+                self.leases.restore(owner, stored.key()?, lease, due);
             }
             "kind" => {
                 let kind = self.intern.kind(stored.name);

@@ -9,6 +9,7 @@ use super::create::Creates;
 use super::due;
 use super::job::{ByKey, Job};
 use super::learn::{Cohort, Kinds};
+use super::lease::Leases;
 use super::named::Named;
 use super::plan::Defaults;
 use super::simulator::Simulator;
@@ -31,6 +32,7 @@ pub struct Jobs {
     pub(super) expiries: BTreeSet<(Timestamp, JobKey)>,
     pub(super) removed: Removed,
     pub(super) creates: Creates,
+    pub(super) leases: Leases,
     pub(super) named: BTreeMap<Arc<str>, Named>,
     pub(super) kinds: Kinds,
     pub(super) simulator: Simulator,
@@ -129,7 +131,7 @@ impl Jobs {
     /// What each record takes, with its owner.
     pub(crate) fn bytes(&self) -> impl Iterator<Item = (Owner, usize)> {
         let jobs = self.iter().map(|job| (job.owner, job.bytes()));
-        jobs.chain(self.creates.bytes())
+        jobs.chain(self.creates.bytes()).chain(self.leases.bytes())
     }
 
     /// The ended job that expires after `but` others.
@@ -148,6 +150,21 @@ impl Jobs {
                 percent,
                 stage,
             } => self.progressed(*job, *at, *percent, stage.as_deref(), touch),
+            Entry::Claimed {
+                job,
+                at,
+                token,
+                lease_ms,
+            } => self.claimed(*job, *at, (*token, *lease_ms), touch),
+            Entry::LeaseLost { job, at } => self.lease_lost(*job, *at, touch),
+            Entry::Renewed { job, at } => {
+                self.renew(*job, *at, touch);
+                None
+            }
+            Entry::Resumed { at } => {
+                self.renew_all(*at, touch);
+                None
+            }
             Entry::Finished(finished) => self.finished(finished, touch),
             Entry::Removed { job } => return self.remove(*job, touch),
             Entry::Forgotten { key } => {
@@ -206,6 +223,7 @@ impl Jobs {
         if let Some(at) = job.expires_at {
             self.expiries.insert((at, job.key));
         }
+        self.leases.open(job);
         self.by_key.insert(ByKey(job.clone()));
         touch.stored.add(job.owner, job.bytes());
         touch.dirty(PartKey::Job(job.key));
@@ -218,6 +236,7 @@ impl Jobs {
             return;
         };
         touch.stored.remove(job.owner, job.bytes());
+        self.leases.close(&job);
         for (at, due) in due::of_job(&job) {
             touch.due.remove(at, due);
         }

@@ -158,6 +158,7 @@ fn play(law: &DurationLaw, arrivals: Arrivals, seed: u64) -> Tally {
             },
             idempotency_key: None,
             rendering: None,
+            traceparent: None,
         };
         entries.clear();
         engine

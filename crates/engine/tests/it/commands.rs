@@ -8,9 +8,9 @@ use abide_engine::delivery::{
     RetryDelivery, RotateSecret, SetMasterSecret, Subscribe, TestEndpoint, Unsubscribe,
 };
 use abide_engine::{
-    AnyCommand, Cancel, ChangeDefaults, Command, Configure, Create, CreateAll, Defaults, Delete,
-    DeliveryKey, EndpointKey, Engine, JobKey, Json, Owner, PlayNamed, Policy, Report, Reset,
-    SetDefaults, SetSeed, Work, any,
+    AnyCommand, Cancel, ChangeDefaults, Claim, Command, Configure, Create, CreateAll, Defaults,
+    Delete, DeliveryKey, EndpointKey, Engine, JobKey, Json, Owner, PlayNamed, Policy, Report,
+    Reset, SetDefaults, SetSeed, Token, Work, any,
 };
 use abide_wire::webhook::Secret;
 use abide_wire::{
@@ -41,6 +41,7 @@ fn create() -> Create {
         },
         idempotency_key: Some("mine".to_owned()),
         rendering: None,
+        traceparent: None,
     }
 }
 
@@ -50,6 +51,7 @@ fn jobs() -> Vec<AnyCommand> {
         owner,
         job,
         if_match: Some(Revision(4)),
+        lease: None,
         work,
     };
     vec![
@@ -96,6 +98,29 @@ fn jobs() -> Vec<AnyCommand> {
         }
         .into(),
     ]
+}
+
+fn workers() -> Vec<AnyCommand> {
+    let (owner, job) = (Owner(3), JobKey::new(AT, [7; 10]));
+    let heartbeat = Report {
+        owner,
+        job,
+        if_match: None,
+        lease: Some(Token(u64::MAX)),
+        work: Work::Heartbeat,
+    };
+    let traced = Create {
+        new: NewJob::new("dub").external().retried(2),
+        traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
+        ..create()
+    };
+    let claim = Claim {
+        owner,
+        kinds: vec!["dub".to_owned()],
+        lease: Duration::from_secs(30),
+    };
+    assert!(!AnyCommand::from(claim.clone()).may_repeat());
+    vec![traced.into(), claim.into(), heartbeat.into()]
 }
 
 fn deliveries() -> Vec<AnyCommand> {
@@ -174,7 +199,7 @@ fn deliveries() -> Vec<AnyCommand> {
 #[test]
 fn every_command_is_sent_as_it_always_was_and_read_as_it_was_sent() {
     let golden = include_str!("golden/commands.jsonl");
-    let commands = [jobs(), deliveries()].concat();
+    let commands = [jobs(), deliveries(), workers()].concat();
     let sent: Vec<String> = commands
         .iter()
         .map(|command| serde_json::to_string(command).unwrap())

@@ -143,6 +143,7 @@ impl World {
             new,
             idempotency_key: None,
             rendering: None,
+            traceparent: None,
         };
         self.ask(&create).unwrap().job.key
     }
@@ -157,6 +158,7 @@ impl World {
             owner: Owner::ANYONE,
             job,
             if_match: None,
+            lease: None,
             work,
         })
         .unwrap();
@@ -588,6 +590,7 @@ fn what_is_told_follows_the_filter() {
             owner: Owner::ANYONE,
             job,
             if_match: None,
+            lease: None,
             work: Work::Progress(abide_wire::Progress {
                 percent: 40.0,
                 stage: None,
@@ -853,6 +856,7 @@ fn play_with_crash(crash_at: usize) -> usize {
             new,
             idempotency_key: Some(format!("job {n}")),
             rendering: None,
+            traceparent: None,
         });
     }
     creates.reverse();
@@ -1227,6 +1231,7 @@ fn an_event_is_made_from_the_jobs_record_also_after_its_removal_and_then_let_go(
                 owner: Owner::ANYONE,
                 job,
                 if_match: None,
+                lease: None,
                 work: Work::Progress(progress),
             })
             .unwrap();

@@ -7,10 +7,9 @@ use std::time::Duration;
 use abide_engine::delivery::{
     Attempt, Attempted, Disabled, Events, Fact, Next, OldSecret, Reason, Replayed, Scope,
 };
-use abide_engine::entry::LEVEL;
 use abide_engine::jobs::{Created, Finished, Idempotency, Named};
 use abide_engine::{
-    Defaults, Delivery, DeliveryKey, Endpoint, EndpointKey, Entry, JobKey, Json, Owner, Rng,
+    Defaults, Delivery, DeliveryKey, Endpoint, EndpointKey, Entry, JobKey, Json, Owner, Rng, Token,
 };
 use abide_wire::webhook::Secret;
 use abide_wire::{
@@ -44,6 +43,8 @@ fn entries() -> Vec<Entry> {
             secret: None,
         }),
         rendering: None,
+        attempts_max: None,
+        traceparent: None,
         idempotency: Some(Idempotency {
             owner: Owner::ANYONE,
             key: 11,
@@ -63,6 +64,11 @@ fn entries() -> Vec<Entry> {
         idempotency: None,
         body_digest: None,
         ..created.clone()
+    };
+    let leased = Created {
+        attempts_max: Some(3),
+        traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
+        ..plain.clone()
     };
     vec![
         Entry::Seeded { seed: u64::MAX },
@@ -105,12 +111,28 @@ fn entries() -> Vec<Entry> {
     .into_iter()
     .chain(webhook_facts(at, job).map(|fact| Entry::Webhook(Box::new(fact))))
     .chain([
-        Entry::Level { level: LEVEL },
+        Entry::Level { level: 3 },
         Entry::Policy(Box::default()),
         Entry::Configured { digest: 14 },
     ])
     .chain([Entry::Reset])
+    .chain(leases(at, job, leased))
     .collect()
+}
+
+fn leases(at: Timestamp, job: JobKey, created: Created) -> [Entry; 5] {
+    [
+        Entry::Created(Box::new(created)),
+        Entry::Claimed {
+            job,
+            at,
+            token: Token(u64::MAX),
+            lease_ms: 30_000,
+        },
+        Entry::Renewed { job, at },
+        Entry::LeaseLost { job, at },
+        Entry::Resumed { at },
+    ]
 }
 
 fn webhook_facts(at: Timestamp, job: JobKey) -> [Fact; 11] {

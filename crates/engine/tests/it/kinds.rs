@@ -32,6 +32,7 @@ fn play(engine: &mut Engine, owner: Owner, kinds: impl Iterator<Item = String>) 
             new,
             idempotency_key: None,
             rendering: None,
+            traceparent: None,
         };
         let made = engine.carry_out(&create, now, &mut entries, &mut effects);
         assert!(made.is_ok());

@@ -9,12 +9,12 @@ use abide_engine::jobs::Idempotency;
 use abide_engine::jobs::create::IDEMPOTENCY_KEYS_MAX;
 use abide_engine::snapshot::PartKey;
 use abide_engine::{
-    Cancel, ChangeDefaults, Command, Create, CreateAll, Created, Defaults, Delete, Effect, Engine,
-    Entry, JobKey, Json, Owner, Policy, Refusal, Report, Reset, Rng, State, Work,
+    Cancel, ChangeDefaults, Claim, Command, Create, CreateAll, Created, Defaults, Delete, Effect,
+    Engine, Entry, JobKey, Json, Owner, Policy, Refusal, Report, Reset, Rng, State, Work,
 };
 use abide_wire::{
-    DurationLaw, NewJob, OutcomePlan, Problem, Progress, Simulate, Span, Timestamp, WebhookTarget,
-    Worker,
+    DurationLaw, NewJob, OnWorkerLost, OutcomePlan, Problem, Progress, Simulate, Span, Timestamp,
+    WebhookTarget, Worker,
 };
 use rand::RngExt as _;
 
@@ -22,6 +22,7 @@ use rand::RngExt as _;
 enum Step {
     Ask(Box<dyn Decide>),
     Pass(u64),
+    Resume,
 }
 
 /// A command of any type.
@@ -52,7 +53,7 @@ fn seeds() -> Vec<u64> {
     }
 }
 
-fn for_each_seed(law: impl Fn(u64)) {
+pub(crate) fn for_each_seed(law: impl Fn(u64)) {
     for seed in seeds() {
         let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| law(seed)));
         assert!(
@@ -95,7 +96,12 @@ fn play(seed: u64) -> Played {
     let mut batches = vec![1];
     let mut known: Vec<JobKey> = Vec::new();
     for n in 0..120 {
-        match step(n, &known, &mut rng) {
+        match step(n, &known, &engine, &mut rng) {
+            Step::Resume => {
+                let entry = Entry::Resumed { at: now };
+                engine.apply(&entry, &mut effects);
+                log.push(entry);
+            }
             Step::Pass(millis) => {
                 now = now + Duration::from_millis(millis);
                 engine.fire(now, usize::MAX, &mut log, &mut effects);
@@ -130,13 +136,13 @@ fn play(seed: u64) -> Played {
     }
 }
 
-fn step(n: u64, known: &[JobKey], rng: &mut impl rand::Rng) -> Step {
+fn step(n: u64, known: &[JobKey], engine: &Engine, rng: &mut impl rand::Rng) -> Step {
     let job = |rng: &mut dyn rand::Rng| match known.len() {
         0 => JobKey::from_u128(n.into()),
         len => known[rng.random_range(0..len)],
     };
     let owner = Owner(rng.random_range(0..2));
-    let command: Box<dyn Decide> = match rng.random_range(0..10) {
+    let command: Box<dyn Decide> = match rng.random_range(0..13) {
         0..=3 => Box::new(create(owner, rng)),
         4 => Box::new(Cancel {
             owner,
@@ -146,23 +152,13 @@ fn step(n: u64, known: &[JobKey], rng: &mut impl rand::Rng) -> Step {
             owner,
             job: job(rng),
         }),
-        6 => Box::new(Report {
+        6 | 10 => Box::new(report(n, owner, job(rng), engine, rng)),
+        11 => Box::new(Claim {
             owner,
-            job: job(rng),
-            if_match: None,
-            work: match rng.random_range(0..3) {
-                0 => Work::Progress(Progress {
-                    percent: rng.random_range(-5.0..105.0),
-                    stage: Some("half".to_owned()),
-                }),
-                1 => Work::Result(Json::from(&serde_json::json!({"ok": n}))),
-                _ => Work::Error(Box::new(Problem::new(
-                    500,
-                    abide_wire::Code::JOB_FAILED,
-                    "broken",
-                ))),
-            },
+            kinds: Vec::new(),
+            lease: Duration::from_secs(rng.random_range(1..10)),
         }),
+        12 if rng.random_ratio(1, 4) => return Step::Resume,
         7 if rng.random_ratio(1, 4) => Box::new(Reset {
             defaults: Defaults::default(),
             seed: Some(n),
@@ -177,6 +173,30 @@ fn step(n: u64, known: &[JobKey], rng: &mut impl rand::Rng) -> Step {
         _ => return Step::Pass(rng.random_range(0..8_000)),
     };
     Step::Ask(command)
+}
+
+/// What a worker says of that job, with its lease more often than not.
+fn report(n: u64, owner: Owner, job: JobKey, engine: &Engine, rng: &mut impl rand::Rng) -> Report {
+    let lease = engine.jobs().lease(job).map(|lease| lease.token);
+    Report {
+        owner,
+        job,
+        if_match: None,
+        lease: lease.filter(|_| rng.random_ratio(3, 4)),
+        work: match rng.random_range(0..4) {
+            0 => Work::Progress(Progress {
+                percent: rng.random_range(-5.0..105.0),
+                stage: Some("half".to_owned()),
+            }),
+            1 => Work::Result(Json::from(&serde_json::json!({"ok": n}))),
+            2 => Work::Heartbeat,
+            _ => Work::Error(Box::new(Problem::new(
+                500,
+                abide_wire::Code::JOB_FAILED,
+                "broken",
+            ))),
+        },
+    }
 }
 
 fn create(owner: Owner, rng: &mut impl rand::Rng) -> Create {
@@ -197,7 +217,12 @@ fn create(owner: Owner, rng: &mut impl rand::Rng) -> Create {
         });
     }
     match rng.random_range(0..4) {
-        0 => new.worker = Some(Worker::External),
+        0 => {
+            new.worker = Some(Worker::External);
+            if rng.random() {
+                new.on_worker_lost = Some(OnWorkerLost::Retry);
+            }
+        }
         1 => {
             new.simulate = Some(Simulate {
                 duration: Some(DurationLaw::Exponential {
@@ -215,6 +240,7 @@ fn create(owner: Owner, rng: &mut impl rand::Rng) -> Create {
         new,
         idempotency_key: (key < 6).then(|| format!("key {key}")),
         rendering: None,
+        traceparent: None,
     }
 }
 
@@ -367,6 +393,7 @@ fn what_nobody_watched_is_dated_when_it_was_due() {
         },
         idempotency_key: None,
         rendering: None,
+        traceparent: None,
     };
     let (mut effects, mut fired) = (Vec::new(), Vec::new());
     engine
@@ -396,6 +423,7 @@ fn an_idempotency_key_gives_the_same_job_and_refuses_another_body() {
             },
             idempotency_key: Some("k".to_owned()),
             rendering: None,
+            traceparent: None,
         };
         let mut entries = Vec::new();
         engine.fire(at, usize::MAX, &mut entries, &mut effects);
@@ -424,6 +452,7 @@ fn create_all(count: usize, length: usize, key: Option<&str>, repeats_any: bool)
         },
         idempotency_key: None,
         rendering: None,
+        traceparent: None,
     };
     CreateAll {
         jobs: vec![create; count],
@@ -517,6 +546,7 @@ fn an_idempotency_key_that_an_older_version_stored_still_gives_its_job() {
         new: NewJob::default(),
         idempotency_key: Some("k".to_owned()),
         rendering: None,
+        traceparent: None,
     };
     let mut entries = Vec::new();
     let made = engine.carry_out(&create, START, &mut entries, &mut effects);
@@ -545,6 +575,7 @@ fn what_would_go_beyond_a_limit_of_bytes_is_refused_and_removals_make_room() {
             },
             idempotency_key: None,
             rendering: None,
+            traceparent: None,
         }
     };
     let mut engine = Engine::new(Policy {
@@ -574,6 +605,7 @@ fn what_would_go_beyond_a_limit_of_bytes_is_refused_and_removals_make_room() {
         owner: Owner(1),
         job: first,
         if_match: None,
+        lease: None,
         work: Work::Result(Json::from(&serde_json::json!("x".repeat(10_000)))),
     };
     let (mut entries, mut effects) = (Vec::new(), Vec::new());
@@ -584,7 +616,7 @@ fn what_would_go_beyond_a_limit_of_bytes_is_refused_and_removals_make_room() {
     );
     report.work = Work::Result(Json::from(&serde_json::json!(1)));
     let ended = engine.carry_out(&report, START, &mut entries, &mut effects);
-    assert!(ended.unwrap().is_done());
+    assert!(ended.unwrap().job.is_done());
     let delete = Delete {
         owner: Owner(1),
         job: first,
@@ -615,6 +647,8 @@ fn of_too_many_idempotency_keys_the_oldest_is_forgotten() {
             deadline_at: None,
             webhook: None,
             rendering: None,
+            attempts_max: None,
+            traceparent: None,
             idempotency: Some(Idempotency {
                 owner: Owner(owner),
                 key: n as u64 | (owner << 32),

@@ -6,4 +6,5 @@ mod deliveries;
 mod golden;
 mod kinds;
 mod laws;
+mod leases;
 mod meta;

@@ -104,6 +104,7 @@ fn the_latest_instant_is_that_of_any_entry_and_outlives_a_checkpoint() {
         new: NewJob::default(),
         idempotency_key: None,
         rendering: None,
+        traceparent: None,
     };
     ask(&mut engine, &create, START);
     // What was due long ago is dated then, which isn't the latest.

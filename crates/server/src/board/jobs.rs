@@ -13,6 +13,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
+use super::claims::{self, Claims};
 use super::feed::{Feed, FeedChange, Place};
 use super::kinds::Kinds;
 use super::text::JobText;
@@ -45,6 +46,7 @@ pub struct Board {
     plays_faults: AtomicBool,
     /// What all records take, as the engine counts it.
     stored_bytes: AtomicUsize,
+    pub(super) claims: Claims,
     feed: Feed,
 }
 
@@ -88,6 +90,7 @@ impl Board {
             named: RwLock::new(names.map(|named| (named.name.clone(), named.job)).collect()),
             plays_faults: AtomicBool::new(!engine.jobs().defaults().faults.is_empty()),
             stored_bytes: AtomicUsize::new(engine.stored().all()),
+            claims: Claims::default(),
             feed,
         };
         board.put_all(engine);
@@ -104,7 +107,12 @@ impl Board {
         let mut rung = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Changed(job, _) => self.change(job, &mut rung),
+                Effect::Changed(job, _) => {
+                    self.change(job, &mut rung);
+                    if job.is_claimable() {
+                        self.claims.pending(job);
+                    }
+                }
                 Effect::Removed(key) => self.remove(*key, &mut rung),
                 Effect::Learned(owner, kind, step) => self.kinds.note(*owner, kind, *step),
                 Effect::Unlearned(owner, kind) => self.kinds.forget(*owner, kind),
@@ -353,6 +361,18 @@ impl Board {
     #[must_use]
     pub fn waiter(self: &Arc<Self>, until: Until, watcher: Watcher) -> Waiter {
         Waiter::new(self.clone(), until, watcher)
+    }
+
+    /// A worker that waits for a job of that owner, of one of these kinds or, if there are none, of any.
+    #[must_use]
+    pub fn claim_place(self: &Arc<Self>, owner: Owner, kinds: &[String]) -> claims::Place {
+        claims::Place::take(self, owner, kinds)
+    }
+
+    /// How many workers wait for a job.
+    #[must_use]
+    pub fn claims(&self) -> usize {
+        self.claims.len()
     }
 
     /// Wakes all waiters, to look for something else than a change.

@@ -9,8 +9,9 @@
 //! ([`Notify::notify_one`](tokio::sync::Notify::notify_one)), so none is lost in between.
 //!
 //! [`Board`] holds the jobs, each with its waiters and its JSON behind one lock of 64. Beside them it holds the feed of
-//! all changes, what is known of each kind's durations, and webhooks, each behind a lock of its own.
+//! all changes, the workers that wait for a job, what is known of each kind's durations, and webhooks, each behind a lock of its own.
 
+mod claims;
 mod feed;
 mod jobs;
 mod kinds;
@@ -18,6 +19,7 @@ mod text;
 mod waiters;
 mod webhooks;
 
+pub use claims::CLAIM_KIND_BYTES;
 pub use feed::{FEED_CHANGES_MAX, Feed, FeedChange, NoPlace, Place};
 pub use jobs::{Board, Look};
 pub use waiters::{Channel, Waiter, Watcher};

@@ -6,8 +6,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use abide_engine::{Cancel, Command, Create, Effect, Engine, Entry, JobKey, Owner, Policy};
+use abide_engine::{Cancel, Claim, Command, Create, Effect, Engine, Entry, JobKey, Owner, Policy};
 use abide_wire::{NewJob, Timestamp, Until};
+use proptest::prelude::*;
 
 use super::waiters::ring;
 use super::{Board, Channel, Feed, Look, NoPlace, Place, Watcher};
@@ -32,6 +33,7 @@ fn engine_with_job(engine: &mut Engine) -> (JobKey, Vec<Effect>) {
         },
         idempotency_key: None,
         rendering: None,
+        traceparent: None,
     };
     let effects = apply(engine, &command);
     let Some(Effect::Changed(job, _)) = effects.first() else {
@@ -199,5 +201,96 @@ fn the_feed_says_where_it_has_forgotten_something() {
     }
     for wrong in ["", "-", "a1-", "-5", "x-5", "a1-x", "a1-5-", "1.5"] {
         assert_eq!(wrong.parse::<Place>(), Err(NoPlace), "{wrong}");
+    }
+}
+
+/// A worker in the order of its steps: it takes a place, asks, and sleeps until it is rung.
+struct Worker {
+    place: super::claims::Place,
+    owner: Owner,
+    kinds: Vec<String>,
+    is_asleep: bool,
+}
+
+/// Workers come, ask, sleep and go in any order while jobs become pending: none sleeps beside a job that it wants.
+#[test]
+fn no_order_of_claiming_and_creating_leaves_a_job_beside_a_worker() {
+    proptest!(ProptestConfig::with_cases(2_000), |(
+        draws in proptest::collection::vec(0..12_usize, 120)
+    )| {
+        let mut draws = draws.into_iter();
+        let mut draw = |n: usize| draws.next().unwrap_or_default() % n;
+        let mut engine = Engine::new(Policy::default());
+        let board = Arc::new(Board::new(&engine, Feed::new(1, 0)));
+        let mut workers: Vec<Worker> = Vec::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        // At last all workers go on until they sleep for good.
+        for step in 0..160 {
+            let is_last = step >= 40;
+            match draw(4) {
+                0 if !is_last => {
+                    let owner = Owner(draw(2) as u64);
+                    let new = NewJob::new(["a", "b", "c"][draw(3)]).external();
+                    let create = Create {
+                        owner,
+                        new,
+                        idempotency_key: None,
+                        rendering: None,
+                        traceparent: None,
+                    };
+                    board.publish(&apply(&mut engine, &create));
+                }
+                1 if !is_last => {
+                    let kinds: &[&str] = [&[][..], &["a"], &["b", "c"]][draw(3)];
+                    let kinds: Vec<String> = kinds.iter().map(|&kind| kind.to_owned()).collect();
+                    let owner = Owner(draw(2) as u64);
+                    workers.push(Worker {
+                        place: board.claim_place(owner, &kinds),
+                        owner,
+                        kinds,
+                        is_asleep: false,
+                    });
+                }
+                2 if !is_last && !workers.is_empty() => {
+                    drop(workers.swap_remove(draw(workers.len())));
+                }
+                _ if workers.is_empty() => {}
+                _ => {
+                    let at = match is_last {
+                        true => step % workers.len(),
+                        false => draw(workers.len()),
+                    };
+                    let worker = &mut workers[at];
+                    if worker.is_asleep {
+                        worker.is_asleep = pin!(worker.place.rung()).poll(&mut cx).is_pending();
+                        continue;
+                    }
+                    let claim = claim_of(worker);
+                    let (mut entries, mut effects) = (Vec::new(), Vec::new());
+                    let claimed = engine.carry_out(&claim, START, &mut entries, &mut effects);
+                    board.publish(&effects);
+                    worker.place.asked();
+                    worker.is_asleep = true;
+                    if claimed.unwrap().is_some() {
+                        workers.remove(at);
+                    }
+                }
+            }
+        }
+        for worker in &workers {
+            let claim = claim_of(worker);
+            let claimed = claim.decide(&engine, START, &mut Vec::new()).unwrap();
+            assert_eq!(claimed, None, "a worker sleeps beside a job");
+        }
+        drop(workers);
+        assert_eq!(board.claims(), 0);
+    });
+}
+
+fn claim_of(worker: &Worker) -> Claim {
+    Claim {
+        owner: worker.owner,
+        kinds: worker.kinds.clone(),
+        lease: abide_wire::limits::LEASE_MIN,
     }
 }

@@ -101,6 +101,7 @@ impl Driver {
         deposed: impl Future<Output = ()>,
     ) -> Result<Led, DriverError> {
         self.clock.raise_to(self.engine.latest());
+        self.resumes = true;
         let clock = self.clock.clone();
         let mut follow = std::pin::pin!(clock.follow());
         let mut deposed = std::pin::pin!(deposed);

@@ -1,6 +1,7 @@
 //! The engine as the journal has it.
 
 use abide_engine::{Effect, Engine, Entry, Policy};
+use abide_wire::Timestamp;
 
 use super::run::{BATCH_DUE_MAX, encode};
 use crate::board::Feed;
@@ -31,6 +32,7 @@ impl Loaded {
             entries.push(Entry::Seeded { seed: fresh_seed });
             engine.apply(&entries[0], &mut effects);
         }
+        resume(engine, clock.now(), &mut entries, &mut effects);
         loop {
             engine.fire(clock.now(), BATCH_DUE_MAX, &mut entries, &mut effects);
             if entries.is_empty() {
@@ -41,6 +43,20 @@ impl Loaded {
             entries.clear();
             effects.clear();
         }
+    }
+}
+
+/// Has the leases of workers count anew, which could not report for a while.
+pub(super) fn resume(
+    engine: &mut Engine,
+    now: Timestamp,
+    entries: &mut Vec<Entry>,
+    effects: &mut Vec<Effect>,
+) {
+    if engine.jobs().has_leases() {
+        let entry = Entry::Resumed { at: now };
+        engine.apply(&entry, effects);
+        entries.push(entry);
     }
 }
 

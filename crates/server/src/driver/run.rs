@@ -14,7 +14,7 @@ use abide_wire::Timestamp;
 
 use super::checkpoint::Checkpointer;
 use super::commands::{Asked, COMMANDS_MAX, Commands, Failure, Request};
-use super::restore::{Loaded, load};
+use super::restore::{Loaded, load, resume};
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
@@ -58,6 +58,8 @@ pub struct Driver {
     advancing: Option<Advancing>,
     failing: Arc<AtomicBool>,
     pace: Pace,
+    /// Whether workers could not report for a while, so that their leases count anew.
+    pub(super) resumes: bool,
     metrics: Arc<Metrics>,
     /// Takes webhooks to their receivers.
     courier: Option<mpsc::UnboundedSender<Send>>,
@@ -117,13 +119,19 @@ impl Driver {
                 "the system's clock is behind the latest entry of the log; time goes on from that entry"
             );
         }
+        let mut resumes = false;
         match loaded.catch_up(journal.as_mut(), &clock, fresh_seed) {
             Ok(()) => {}
             // Nothing is told before it is durable, so the state is to be what the journal has.
-            Err(error) if error.is_retryable() => loaded = load(journal.as_mut(), policy)?,
+            Err(error) if error.is_retryable() => {
+                loaded = load(journal.as_mut(), policy)?;
+                resumes = true;
+            }
             Err(error) => return Err(error.into()),
         }
-        Ok(Self::of(journal, clock, loaded))
+        let (mut driver, commands, board) = Self::of(journal, clock, loaded);
+        driver.resumes = resumes;
+        Ok((driver, commands, board))
     }
 
     /// The loop on that journal, with what was loaded of it.
@@ -153,6 +161,7 @@ impl Driver {
                 places: commands.places(),
                 last: (Duration::ZERO, 0),
             },
+            resumes: false,
             metrics: Arc::default(),
             courier: None,
         };
@@ -257,6 +266,14 @@ impl Driver {
     fn decide(&mut self, requests: &mut Vec<Request>) -> Batch {
         let mut batch = Batch::default();
         let now = self.clock.now();
+        if std::mem::take(&mut self.resumes) {
+            resume(
+                &mut self.engine,
+                now,
+                &mut batch.entries,
+                &mut batch.effects,
+            );
+        }
         self.engine
             .fire(now, BATCH_DUE_MAX, &mut batch.entries, &mut batch.effects);
         let count = requests.len();
@@ -326,6 +343,7 @@ impl Driver {
                         "the journal can't write; trying again"
                     );
                     self.failing.store(true, Ordering::Relaxed);
+                    self.resumes = true;
                     self.metrics.append_failed(&error);
                     for asked in batch.replies.drain(..) {
                         asked.reply(Some(Failure::Storage));

@@ -317,7 +317,13 @@ impl From<Refusal> for ApiError {
             }
             Refusal::Gone => Self::gone(detail),
             Refusal::Done => Self::of(409, Code::JOB_DONE, "The job is done").detail(detail),
-            Refusal::NotDone | Refusal::NotExternal => {
+            Refusal::LeaseEnded { .. } => {
+                Self::of(409, Code::JOB_DONE, "The job is done").detail(detail)
+            }
+            Refusal::LeaseLost { .. } => {
+                Self::of(409, Code::LEASE_LOST, "The lease is lost").detail(detail)
+            }
+            Refusal::NotDone | Refusal::NotExternal | Refusal::Leased => {
                 Self::of(409, Code::CONFLICT, "The job's state doesn't allow this").detail(detail)
             }
             Refusal::Changed { current } => {

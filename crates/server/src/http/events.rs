@@ -374,11 +374,12 @@ fn kind_of_change(job: &Job, revision: u64) -> Option<EventKind> {
         .checked_sub(1)
         .and_then(|before| job.change(before));
     Some(match change.state {
-        JobState::Pending => EventKind::Created,
+        JobState::Pending if revision == 1 => EventKind::Created,
         JobState::Running if before.is_some_and(|before| before.state == JobState::Pending) => {
             EventKind::Started
         }
-        JobState::Running => EventKind::Progress,
+        // A job that is pending again has lost its worker.
+        JobState::Pending | JobState::Running => EventKind::Progress,
         JobState::Completed => EventKind::Completed,
         JobState::Failed => EventKind::Failed,
         JobState::Canceled => EventKind::Canceled,

@@ -210,7 +210,7 @@ impl Gate {
             place: None,
             prefix: base::prefix(&call).map(Into::into),
             cors: near::allowed_origin(&self.state, &call.headers),
-            trace: Trace::begin(call.method.as_str(), route, call.uri.path()),
+            trace: Trace::begin(call.method.as_str(), route, call.uri.path(), &call.headers),
         };
         let known = row.as_ref().ok().copied();
         if let Some(answer) = near::preflight(&self.state, &call) {

@@ -150,19 +150,6 @@ impl Rates {
             quota,
         })
     }
-
-    /// How long until that client may ask again; `None` where it may now. Counts nothing.
-    pub(super) fn refused(&self, client: Client, class: Class, now: Duration) -> Option<Duration> {
-        let quota = self.quota?;
-        let key = (client, class);
-        let even = *self.clients.read(&key).get(&key)?;
-        let window = micros(quota.window);
-        let over = even + window / i64::from(quota.requests.get()) - micros(now) - window;
-        u64::try_from(over)
-            .ok()
-            .filter(|over| *over > 0)
-            .map(Duration::from_micros)
-    }
 }
 
 impl Verdict {

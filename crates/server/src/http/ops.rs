@@ -67,6 +67,7 @@ fn metrics(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
     let metrics = state.metrics.encode(Levels {
         jobs: state.board.len(),
         held: state.waits.len(),
+        claims: state.board.claims(),
         streams: state.streams.len(),
         commands_waiting: state.commands.waiting(),
         webhooks: state.board.webhooks().counts(),

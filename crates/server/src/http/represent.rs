@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use abide_engine::Job;
+use abide_engine::{Claimed, Job};
 use abide_wire::{Remaining, Timestamp, headers};
 
 use super::answer::{Answer, Body, empty};
@@ -68,6 +68,27 @@ pub(super) fn show(
         answer,
         retry_after,
     })
+}
+
+/// The job as it is, with the lease that the worker holds which asks.
+///
+/// # Errors
+///
+/// As for [`show`].
+pub(super) fn show_lease(
+    state: &AppState,
+    claimed: &Claimed,
+    now: Timestamp,
+) -> Result<Answer, ApiError> {
+    let Claimed { job, lease } = claimed;
+    let mut answer = show(state, job, false, now)?.answer;
+    if let Some(lease) = lease {
+        let mut shown = job.to_wire(state.board.remaining(job, now));
+        shown.lease = Some((*lease).into());
+        let body = serde_json::to_vec(&shown).map_err(|error| ApiError::internal(&error))?;
+        *answer.body_mut() = Body::Bytes(body.into());
+    }
+    Ok(answer)
 }
 
 /// A `200` with that body of JSON.

@@ -37,6 +37,7 @@ fn create(length: Duration, idempotency_key: Option<&str>) -> Create {
         },
         idempotency_key: idempotency_key.map(str::to_owned),
         rendering: None,
+        traceparent: None,
     }
 }
 

@@ -28,3 +28,4 @@ mod stream_tokens;
 mod streams;
 mod webhooks;
 mod work;
+mod workers;

@@ -156,12 +156,13 @@ async fn play(journal: Nth) -> Played {
                     owner,
                     job,
                     if_match: None,
+                    lease: None,
                     work: Work::Progress(Progress {
                         percent: 1.0,
                         stage: None,
                     }),
                 };
-                commands.ask(report).await
+                commands.ask(report).await.map(|claimed| claimed.job)
             }
             (3, Some((job, _))) => commands.ask(Cancel { owner, job }).await,
             _ => {
@@ -178,6 +179,7 @@ async fn play(journal: Nth) -> Played {
                     new,
                     idempotency_key: Some(n.to_string()),
                     rendering: None,
+                    traceparent: None,
                 };
                 commands.ask(create).await.map(|created| created.job)
             }

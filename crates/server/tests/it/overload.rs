@@ -85,6 +85,7 @@ fn ask(house: &House, count: usize) -> JoinSet<Result<Created, Failure>> {
                 new,
                 idempotency_key: None,
                 rendering: None,
+                traceparent: None,
             };
             commands.ask(create).await
         });

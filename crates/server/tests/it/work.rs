@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use abide_engine::delivery::endpoints::ENDPOINTS_PER_OWNER_MAX;
 use abide_engine::delivery::{ChangeEndpoint, CreateEndpoint, DeleteEndpoint, ReplayDeliveries};
-use abide_engine::{Command, Create, Engine, Json, Owner, Policy, Report, Work};
+use abide_engine::{Claim, Command, Create, Engine, Json, Owner, Policy, Report, Work};
 use abide_server::board::{Board, Feed};
 use abide_server::clock::Clock;
 use abide_server::http::answer::{Body, Outcome};
@@ -54,6 +54,7 @@ fn external_job() -> Create {
         },
         idempotency_key: None,
         rendering: None,
+        traceparent: None,
     }
 }
 
@@ -84,6 +85,7 @@ fn each_change_of_a_job_with_as_many_endpoints_as_there_may_be_is_short() {
             owner: Owner::ANYONE,
             job,
             if_match: None,
+            lease: None,
             work: Work::Progress(progress),
         };
         carry_out(&mut engine, &board, &report);
@@ -91,6 +93,35 @@ fn each_change_of_a_job_with_as_many_endpoints_as_there_may_be_is_short() {
     // Its start was told too.
     let expected = 42 * ENDPOINTS_PER_OWNER_MAX;
     assert_eq!(engine.deliveries().iter().len(), expected);
+}
+
+#[test]
+fn each_claim_among_very_many_jobs_is_short() {
+    const JOBS: usize = 20_000;
+    let mut engine = Engine::new(Policy::default());
+    let board = Arc::new(Board::new(&engine, Feed::new(1, 0)));
+    for n in 0..JOBS {
+        let mut create = external_job();
+        create.new.kind = Some(format!("kind {n}"));
+        carry_out(&mut engine, &board, &create);
+    }
+    let places: Vec<_> = (0..JOBS)
+        .map(|n| board.claim_place(Owner::ANYONE, &[format!("other {n}")]))
+        .collect();
+    for n in 0..200 {
+        let claim = |kinds| Claim {
+            owner: Owner::ANYONE,
+            kinds,
+            lease: limits::LEASE_MIN,
+        };
+        let kinds = (0..limits::CLAIM_KINDS_MAX).map(|of| format!("kind {}", JOBS - 1 - n - of));
+        for kinds in [Vec::new(), kinds.collect()] {
+            let claimed = carry_out(&mut engine, &board, &claim(kinds));
+            assert!(claimed.is_some());
+        }
+    }
+    drop(places);
+    assert_eq!(board.claims(), 0);
 }
 
 #[test]

@@ -59,6 +59,7 @@ async fn the_largest_event_that_is_sent_is_taken() {
         owner: abide_engine::Owner::ANYONE,
         job: job.id().as_str().parse().unwrap(),
         if_match: None,
+        lease: None,
         work: abide_engine::Work::Result(abide_engine::Json::from(&"x".repeat(room).into())),
     };
     let strategy = Webhook::new(receiver.inbox()).polls(Fixed::new(SELDOM));

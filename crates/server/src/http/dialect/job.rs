@@ -23,6 +23,7 @@ use crate::http::error::{ApiError, held, soon};
 use crate::http::hold::{Hold, hold};
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
+use crate::http::trace;
 use crate::http::webhooks::{check_webhook_of, wait_for_early_webhook};
 
 /// What a create asks for.
@@ -79,7 +80,7 @@ pub(super) fn create(
     let creates = asked
         .jobs
         .into_iter()
-        .map(|new| command(state, &caller, thing, &base, &directive, new));
+        .map(|new| command(state, call, thing, &base, &directive, new));
     let creates: Vec<_> = creates.collect::<Result<_, _>>()?;
     // Room for the hold is taken first: a create that can't be held as asked should make no job.
     let granted = asked
@@ -120,7 +121,7 @@ pub(super) fn create(
 /// The native command, and the name of its webhook's secret.
 fn command(
     state: &AppState,
-    caller: &Caller,
+    call: &Call,
     thing: &Thing,
     base: &Base,
     directive: &Directive,
@@ -151,7 +152,8 @@ fn command(
     };
     check_webhook_of(state, &mut native)?;
     let create = Create {
-        owner: caller.owner,
+        owner: call.caller.owner,
+        traceparent: trace::parent(&call.headers).map(str::to_owned),
         rendering: native
             .webhook
             .as_ref()

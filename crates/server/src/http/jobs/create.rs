@@ -17,6 +17,7 @@ use crate::http::error::{ApiError, held, soon};
 use crate::http::hold::{Hold, hold};
 use crate::http::represent::{add_preference, add_respond_async, show};
 use crate::http::state::AppState;
+use crate::http::trace;
 use crate::http::webhooks::{check_webhook_of, show_secret_of_job, wait_for_early_webhook};
 
 const OPERATION_LOCATION: HeaderName = HeaderName::from_static(headers::OPERATION_LOCATION);
@@ -41,6 +42,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         new,
         idempotency_key: idempotency::key(&call.headers)?,
         rendering: None,
+        traceparent: trace::parent(&call.headers).map(str::to_owned),
     };
     // Room for the hold is taken first: a create that can't be held as asked should make no job.
     let granted = wanted_hold(call)

@@ -1,6 +1,7 @@
 //! Jobs: create, read, report, list, wait for many, and who watches.
 
 mod change;
+mod claim;
 mod create;
 mod idempotency;
 mod list;
@@ -12,7 +13,9 @@ mod set;
 mod watchers;
 
 use abide_engine::fault::Purpose;
-use abide_wire::{Job, JobPage, NewJob, Timestamp, WaitRequest, WaitResponse, limits};
+use abide_wire::{
+    ClaimRequest, Job, JobPage, NewJob, Timestamp, WaitRequest, WaitResponse, limits,
+};
 
 use super::paging::{LIMIT, PAGE_TOKEN};
 use super::route::{Counts, Meets, Param, Request, Response, Row, Subject, named};
@@ -93,6 +96,19 @@ pub(super) const ROUTES: &[Row] = &[
             alone.")
         .body(Request::json::<WaitRequest>())
         .answers(&[Response::json::<WaitResponse>(200, "The jobs with news; none where the hold ran out.")]),
+    Row::post("/v1/jobs/claim", claim::claim)
+        .holds(|_| true)
+        .counts(Counts::Refusals)
+        .about("Workers", "claimJob", "Claim a job to work on")
+        .text("Takes the oldest pending job with `\"worker\": \"external\"`, or holds until there is one; of the \
+            workers that wait the one that came first gets it. The job is running then, and its `lease` names the \
+            token for the worker's reports, each of which renews the lease. A worker that is silent for longer has \
+            lost the job, which fails with the code `worker_lost` or is pending again, as its create says.")
+        .body(Request::optional_json::<ClaimRequest>())
+        .answers(&[
+            Response::json::<Job>(200, "The job, with its lease.").job(),
+            Response::empty(204, "No job was pending until the hold ran out."),
+        ]),
     Row::get("/v1/jobs/{id}", read::read)
         .holds(read::asks_to_hold)
         .job(Subject::in_path)
@@ -127,17 +143,21 @@ pub(super) const ROUTES: &[Row] = &[
         .meets(Meets::Job(Purpose::Write))
         .counts(Counts::Refusals)
         .about("Workers", "reportJob", "Report as an external worker")
-        .text("Exactly one of `progress`, `result` and `error`. The last two end the job.")
+        .text("Exactly one of `progress`, `result` and `error`. The last two end the job. A worker that has claimed \
+            the job reports under its lease, and may say nothing at all, which renews the lease.")
         .params(&[
             Param::JOB,
             Param::header("If-Match", "The ETag that the worker has: the report counts only where the job \
                 is still there.")
                 .example("\"3\""),
+            Param::header("Lease-Token", "The lease of the worker that has claimed the job.")
+                .checked("^lease_[0-9a-f]{16}$"),
         ])
         .body(Request::json::<report::WorkerReport>())
         .answers(&[
             Response::json::<Job>(200, "The job after the report.").job(),
-            Response::problem(409, "The job is done, or not an external worker's."),
+            Response::problem(409, "The job is done, canceled (`job_done`), or not an external worker's; or the lease \
+                is lost (`lease_lost`). The worker stops."),
             Response::problem(412, "The job is at another revision."),
         ]),
     Row::post("/v1/jobs/{id}/cancel", change::cancel)

@@ -2,20 +2,21 @@
 
 use serde::{Deserialize, Deserializer};
 
-use abide_engine::{Job, Json, Refusal, Report, Work};
+use abide_engine::{Job, Json, Refusal, Report, Token, Work};
+use abide_wire::headers::LEASE_TOKEN;
 use abide_wire::{Problem, Progress, Revision};
 
-use super::change::job_after;
 use crate::http::answer::Outcome;
 use crate::http::call::{Call, Tags};
 use crate::http::error::{ApiError, soon};
 use crate::http::find::{find, key_of};
+use crate::http::represent::show_lease;
 use crate::http::state::AppState;
 
-/// What an external worker says: exactly one of these.
+/// What an external worker says: exactly one of these, or nothing under a lease.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(min_properties = 1, max_properties = 1)]
+#[schema(max_properties = 1)]
 pub(super) struct WorkerReport {
     /// It has come so far.
     #[serde(default, deserialize_with = "present")]
@@ -36,10 +37,12 @@ pub(super) fn report(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     let id = call.param("id")?;
     let body: WorkerReport = call.json()?;
     let job = key_of(&id)?;
+    let lease = lease_token(call)?;
     let work = match (body.progress, body.result, body.error) {
         (Some(progress), None, None) => Work::Progress(progress),
         (None, Some(result), None) => Work::Result(result),
         (None, None, Some(error)) => Work::Error(Box::new(error)),
+        (None, None, None) if lease.is_some() => Work::Heartbeat,
         _ => {
             return Err(ApiError::invalid_member(
                 "a report must have exactly one of `progress`, `result` and `error`",
@@ -51,9 +54,25 @@ pub(super) fn report(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         owner: call.caller.owner,
         job,
         if_match: if_match(call, &current)?,
+        lease,
         work,
     };
-    soon(job_after(state.clone(), command))
+    let state = state.clone();
+    soon(async move {
+        let job = state.commands.ask(command).await?;
+        show_lease(&state, &job, state.clock.now())
+    })
+}
+
+/// The lease that the worker reports under.
+fn lease_token(call: &Call) -> Result<Option<Token>, ApiError> {
+    let Some(token) = call.headers.get(LEASE_TOKEN) else {
+        return Ok(None);
+    };
+    let token = token.to_str().ok().and_then(|token| token.parse().ok());
+    let wrong =
+        || ApiError::invalid_member("`Lease-Token` isn't a token that a claim was answered with");
+    token.map(Some).ok_or_else(wrong)
 }
 
 /// The revision that `If-Match` insists on.

@@ -15,6 +15,7 @@ use crate::http::call::Call;
 use crate::http::error::{ApiError, soon};
 use crate::http::represent::add_age;
 use crate::http::state::AppState;
+use crate::http::trace;
 
 /// What a create may say. Members that aren't known here are passed over, as these systems do.
 #[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
@@ -41,6 +42,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         },
         idempotency_key: None,
         rendering: None,
+        traceparent: trace::parent(&call.headers).map(str::to_owned),
     };
     let state = state.clone();
     soon(async move {

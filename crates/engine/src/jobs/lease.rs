@@ -1,0 +1,340 @@
+//! Leases: which worker has which external job, and until when.
+//!
+//! A worker [claims](Claim) the oldest pending job of its owner and gets a lease on it, named by a token. While it
+//! holds the lease nobody else may report on the job, and each of its reports renews the lease. A worker that is silent
+//! for longer than the lease has lost the job: it is pending again, or failed if it was claimed as often as its creator
+//! allows. The end of a job, a cancel included, ends its lease.
+//!
+//! A lease is a record of its own and no change of the job, so a heartbeat costs no revision and wakes no client.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use serde::{Deserialize, Serialize};
+
+use abide_wire::{Code, Problem, Span, Timestamp, Worker};
+
+use super::change::Finished;
+use super::job::{Change, Job, State};
+use super::table::Jobs;
+use crate::command::{Answer, Command, Decided, Refusal};
+use crate::due::{Due, DueSet};
+use crate::effect::Touch;
+use crate::engine::Engine;
+use crate::entry::{Entries, Entry};
+use crate::hash::FastMap;
+use crate::policy::Policy;
+use crate::snapshot::PartKey;
+use crate::{JobKey, Owner};
+
+/// What a lease takes, in bytes: its record, its deadline and its part of a checkpoint's names.
+const LEASE_BYTES: usize = 256;
+
+/// Claims the oldest pending external job of an owner.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Claim {
+    /// Whose jobs.
+    pub owner: Owner,
+    /// Of which kinds; of every kind if empty.
+    pub kinds: Vec<String>,
+    /// How long the worker may be silent, by the server's clock.
+    pub lease: Duration,
+}
+
+/// A job with the lease that its worker holds.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The job.
+    pub job: Arc<Job>,
+    /// The lease; `None` if the job has ended.
+    pub lease: Option<Lease>,
+}
+
+/// A worker's hold on a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Names it.
+    pub token: Token,
+    /// When it is lost unless it is renewed.
+    pub until: Timestamp,
+    /// How long it is, in milliseconds, from each renewal on.
+    pub length_ms: u64,
+}
+
+/// Names a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Token(pub u64);
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lease_{:016x}", self.0)
+    }
+}
+
+impl FromStr for Token {
+    type Err = NoToken;
+
+    fn from_str(text: &str) -> Result<Self, NoToken> {
+        let hex = text.strip_prefix("lease_").filter(|hex| hex.len() == 16);
+        let number = hex.and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        number.map(Self).ok_or(NoToken)
+    }
+}
+
+/// A text that names no lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it isn't a token that a claim was answered with")]
+pub struct NoToken;
+
+impl From<Lease> for abide_wire::Lease {
+    fn from(lease: Lease) -> Self {
+        Self {
+            token: lease.token.to_string(),
+            expires_at: lease.until,
+        }
+    }
+}
+
+impl Lease {
+    fn new(token: Token, at: Timestamp, length_ms: u64) -> Self {
+        let until = at + Duration::from_millis(length_ms);
+        Self {
+            token,
+            until,
+            length_ms,
+        }
+    }
+}
+
+/// The leases, and the jobs that may be claimed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Leases {
+    held: FastMap<JobKey, (Owner, Lease)>,
+    /// Pending external jobs by owner, the oldest first, so that a claim takes as long with a million of them.
+    open: BTreeSet<(Owner, JobKey)>,
+    /// The same by kind.
+    open_by_kind: BTreeSet<(Owner, Arc<str>, JobKey)>,
+}
+
+impl Leases {
+    /// Notes that the job may be claimed, if so.
+    pub(super) fn open(&mut self, job: &Job) {
+        if job.is_claimable() {
+            self.open.insert((job.owner, job.key));
+            let kind = job.kind.clone();
+            self.open_by_kind.insert((job.owner, kind, job.key));
+        }
+    }
+
+    /// Takes that back.
+    pub(super) fn close(&mut self, job: &Job) {
+        if job.is_claimable() {
+            self.open.remove(&(job.owner, job.key));
+            let entry = (job.owner, job.kind.clone(), job.key);
+            self.open_by_kind.remove(&entry);
+        }
+    }
+
+    pub(super) fn put(&mut self, owner: Owner, job: JobKey, lease: Lease, touch: &mut Touch<'_>) {
+        self.end(job, touch);
+        self.restore(owner, job, lease, touch.due);
+        touch.stored.add(owner, LEASE_BYTES);
+        touch.dirty(PartKey::Lease(job));
+    }
+
+    /// Ends the lease of a job, if there is one.
+    pub(super) fn end(&mut self, job: JobKey, touch: &mut Touch<'_>) -> Option<Lease> {
+        let (owner, lease) = self.held.remove(&job)?;
+        touch.due.remove(lease.until, Due::Lease(job));
+        touch.stored.remove(owner, LEASE_BYTES);
+        touch.dirty(PartKey::Lease(job));
+        Some(lease)
+    }
+
+    /// Puts a lease in, with its deadline.
+    pub(super) fn restore(&mut self, owner: Owner, job: JobKey, lease: Lease, due: &mut DueSet) {
+        self.held.insert(job, (owner, lease));
+        due.insert(lease.until, Due::Lease(job));
+    }
+
+    pub(super) fn stored(&self, job: JobKey) -> Option<(Owner, Lease)> {
+        self.held.get(&job).copied()
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = JobKey> + '_ {
+        self.held.keys().copied()
+    }
+
+    pub(super) fn bytes(&self) -> impl Iterator<Item = (Owner, usize)> {
+        self.held.values().map(|(owner, _)| (*owner, LEASE_BYTES))
+    }
+
+    /// The oldest job that may be claimed of that owner, of one of these kinds or of any.
+    fn oldest(&self, owner: Owner, kinds: &[String]) -> Option<JobKey> {
+        let first = JobKey::from_u128(0);
+        if kinds.is_empty() {
+            let mut open = self.open.range((owner, first)..);
+            return open
+                .next()
+                .filter(|(of, _)| *of == owner)
+                .map(|(_, key)| *key);
+        }
+        let oldest = |kind: &String| {
+            let from = (owner, Arc::from(kind.as_str()), first);
+            let (of, found, key) = self.open_by_kind.range(from..).next()?;
+            (*of == owner && **found == **kind).then_some(*key)
+        };
+        kinds.iter().filter_map(oldest).min()
+    }
+}
+
+impl Command for Claim {
+    type Answer = Option<Claimed>;
+
+    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
+        let jobs = &engine.jobs;
+        let Some(job) = jobs.leases.oldest(self.owner, &self.kinds) else {
+            return Ok(None);
+        };
+        engine.check_room(self.owner, LEASE_BYTES)?;
+        let attempt = jobs.get(job).map_or(0, |job| job.attempts());
+        let seed = job.as_u128() as u64 ^ (job.as_u128() >> 64) as u64;
+        let token = jobs.rng().stream(seed, "lease", attempt.into()).random();
+        entries.push(Entry::Claimed {
+            job,
+            at: now,
+            token: Token(token),
+            lease_ms: u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX),
+        });
+        Ok(Some(job))
+    }
+}
+
+impl Answer for Option<Claimed> {
+    type Key = Option<JobKey>;
+
+    fn read(engine: &Engine, key: Option<JobKey>) -> Result<Self, Refusal> {
+        key.map(|key| Claimed::read(engine, key)).transpose()
+    }
+}
+
+impl Answer for Claimed {
+    type Key = JobKey;
+
+    fn read(engine: &Engine, key: JobKey) -> Result<Self, Refusal> {
+        let job = Arc::<Job>::read(engine, key)?;
+        let lease = engine.jobs.lease(key);
+        Ok(Self { job, lease })
+    }
+}
+
+impl Job {
+    /// Whether a worker may claim it.
+    #[must_use]
+    pub fn is_claimable(&self) -> bool {
+        self.worker == Worker::External && self.state == State::Pending
+    }
+}
+
+impl Jobs {
+    /// The lease that a worker holds on that job.
+    #[must_use]
+    pub fn lease(&self, job: JobKey) -> Option<Lease> {
+        self.leases.stored(job).map(|(_, lease)| lease)
+    }
+
+    /// Whether any worker holds a lease.
+    #[must_use]
+    pub fn has_leases(&self) -> bool {
+        self.leases.keys().next().is_some()
+    }
+
+    /// Refuses the report of a worker that doesn't hold the job. `token` is the lease that it claims to have.
+    ///
+    /// # Errors
+    ///
+    /// The job is another worker's, or was lost.
+    pub(super) fn check_lease(
+        &self,
+        job: &Job,
+        token: Option<Token>,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let held = self.lease(job.key);
+        match (token, held) {
+            (None, None) => Ok(()),
+            (None, Some(_)) => Err(Refusal::Leased),
+            (Some(_), _) if job.is_done() => Err(Refusal::LeaseEnded { state: job.state }),
+            (Some(token), Some(held)) if held.token == token && held.until > now => Ok(()),
+            (Some(_), held) => Err(Refusal::LeaseLost {
+                is_claimed: held.is_some_and(|held| Some(held.token) != token),
+            }),
+        }
+    }
+
+    /// What follows from the silence of a worker.
+    pub(super) fn lease_due(&self, key: JobKey, at: Timestamp, policy: &Policy) -> Option<Entry> {
+        let (job, lease) = (self.get(key)?, self.lease(key)?);
+        let (attempts, max) = (job.attempts(), job.attempts_max());
+        if attempts < max {
+            return Some(Entry::LeaseLost { job: key, at });
+        }
+        let silent = Span::new(Duration::from_millis(lease.length_ms));
+        let error = Problem::new(504, Code::WORKER_LOST, "The job's worker was lost").detail(
+            format!("the worker of attempt {attempts} of {max} was silent for {silent}"),
+        );
+        Some(Finished::failed(job, at, error, policy))
+    }
+
+    pub(super) fn claimed(
+        &mut self,
+        key: JobKey,
+        at: Timestamp,
+        (token, length_ms): (Token, u64),
+        touch: &mut Touch<'_>,
+    ) -> Option<Arc<Job>> {
+        let mut job = Job::clone(self.get(key).filter(|job| job.is_claimable())?);
+        job.state = State::Running;
+        job.started_at = Some(at);
+        let extra = Arc::make_mut(job.extra.get_or_insert_default());
+        extra.rare.get_or_insert_default().attempts += 1;
+        let change = Change::to(State::Running, at);
+        let lease = Lease::new(token, at, length_ms);
+        self.leases.put(job.owner, key, lease, touch);
+        Some(self.change(job, change, touch))
+    }
+
+    /// Counts the length of a lease from that instant on.
+    pub(super) fn renew(&mut self, key: JobKey, at: Timestamp, touch: &mut Touch<'_>) {
+        if let Some((owner, lease)) = self.leases.stored(key) {
+            let lease = Lease::new(lease.token, at, lease.length_ms);
+            self.leases.put(owner, key, lease, touch);
+        }
+    }
+
+    /// The same for all leases: no worker could renew one meanwhile.
+    pub(super) fn renew_all(&mut self, at: Timestamp, touch: &mut Touch<'_>) {
+        let keys: Vec<JobKey> = self.leases.keys().collect();
+        for key in keys {
+            self.renew(key, at, touch);
+        }
+    }
+
+    pub(super) fn lease_lost(
+        &mut self,
+        key: JobKey,
+        at: Timestamp,
+        touch: &mut Touch<'_>,
+    ) -> Option<Arc<Job>> {
+        self.leases.end(key, touch)?;
+        let mut job = Job::clone(self.get(key)?);
+        job.state = State::Pending;
+        job.started_at = None;
+        Some(self.change(job, Change::to(State::Pending, at), touch))
+    }
+}

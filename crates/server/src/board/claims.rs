@@ -1,0 +1,177 @@
+//! Workers that wait for a job to claim.
+//!
+//! A worker takes its [`Place`] first, then asks the engine for a job, and sleeps only if it has none: as with reads,
+//! wake-ups are hints. A job that becomes pending wakes one worker, the one that has waited longest for its kind. A
+//! worker that goes away without having asked after its ring passes the ring on, so no job waits beside a worker.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use abide_engine::hash::FastMap;
+use abide_engine::{Job, Owner};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::Board;
+
+/// What a waiting worker takes beside its hold, in bytes, for each kind that it names.
+pub const CLAIM_KIND_BYTES: usize = 256;
+
+/// The queue of one kind; of every kind if `None`.
+type QueueKey = (Owner, Option<Arc<str>>);
+
+/// The workers that wait, in a queue for each owner and kind, in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Claims(Mutex<Queues>);
+
+#[derive(Debug, Default)]
+struct Queues {
+    /// How many places were ever taken.
+    taken: u64,
+    /// Places that wait to be rung, by kind. Few owners have workers, so a job that has none costs one search.
+    by_kind: BTreeMap<QueueKey, BTreeSet<u64>>,
+    places: FastMap<u64, Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    bell: Arc<Notify>,
+    keys: Arc<[QueueKey]>,
+}
+
+/// A worker's place. Dropping it gives the place up.
+#[derive(Debug)]
+pub struct Place {
+    board: Arc<Board>,
+    number: u64,
+    bell: Arc<Notify>,
+    keys: Arc<[QueueKey]>,
+    /// Whether a ring has been heard after which no job was asked for.
+    owes: bool,
+}
+
+impl Claims {
+    /// Wakes the worker that has waited longest for a job like this.
+    pub(super) fn pending(&self, job: &Job) {
+        let mut queues = self.0.lock();
+        if !queues.places.is_empty() {
+            queues.ring(&[(job.owner, Some(job.kind.clone()))]);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().places.len()
+    }
+}
+
+impl Queues {
+    fn add(&mut self, number: u64, waiting: Waiting) {
+        for key in waiting.keys.iter() {
+            let queue = self.by_kind.entry(key.clone()).or_default();
+            queue.insert(number);
+        }
+        self.places.insert(number, waiting);
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Waiting> {
+        let waiting = self.places.remove(&number)?;
+        for key in waiting.keys.iter() {
+            if let Some(queue) = self.by_kind.get_mut(key) {
+                queue.remove(&number);
+                if queue.is_empty() {
+                    self.by_kind.remove(key);
+                }
+            }
+        }
+        Some(waiting)
+    }
+
+    /// Rings the first worker that waits for one of these kinds, or for any of that owner.
+    fn ring(&mut self, keys: &[QueueKey]) {
+        let any = keys.first().map(|(owner, _)| (*owner, None));
+        let queues = keys.iter().chain(&any);
+        let first = |key: &QueueKey| self.by_kind.get(key)?.first().copied();
+        let first = queues.filter_map(first).min();
+        if let Some(waiting) = first.and_then(|number| self.remove(number)) {
+            waiting.bell.notify_one();
+        }
+    }
+
+    /// Rings the first worker that would take what the worker of these kinds would have taken.
+    fn pass_on(&mut self, keys: &[QueueKey]) {
+        match keys {
+            // Its job may be of any kind, and so may the next worker's.
+            [(owner, None)] => {
+                let all = self.by_kind.range((*owner, None)..);
+                let own = all.take_while(|((of, _), _)| of == owner);
+                let own: Vec<QueueKey> = own.map(|(key, _)| key.clone()).collect();
+                // One for each kind: only one of them finds the job, the others take their places again.
+                for key in own {
+                    self.ring(&[key]);
+                }
+            }
+            keys => {
+                for key in keys {
+                    self.ring(std::slice::from_ref(key));
+                }
+            }
+        }
+    }
+}
+
+impl Place {
+    pub(super) fn take(board: &Arc<Board>, owner: Owner, kinds: &[String]) -> Self {
+        let kinds = kinds.iter().map(|kind| (owner, Some(kind.as_str().into())));
+        let mut keys: Vec<QueueKey> = kinds.collect();
+        if keys.is_empty() {
+            keys.push((owner, None));
+        }
+        let mut queues = board.claims.0.lock();
+        queues.taken += 1;
+        let place = Self {
+            number: queues.taken,
+            bell: Arc::default(),
+            keys: keys.into(),
+            owes: false,
+            board: board.clone(),
+        };
+        queues.add(place.number, place.waiting());
+        drop(queues);
+        place
+    }
+
+    fn waiting(&self) -> Waiting {
+        Waiting {
+            bell: self.bell.clone(),
+            keys: self.keys.clone(),
+        }
+    }
+
+    /// Sleeps until there may be a job. Ask for one after it, then call [`Place::asked`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A ring that wasn't awaited is kept for the next time.
+    pub async fn rung(&mut self) {
+        self.bell.notified().await;
+        self.owes = true;
+        // Back in its old place, ahead of all who came later.
+        let waiting = self.waiting();
+        self.board.claims.0.lock().add(self.number, waiting);
+    }
+
+    /// The engine has been asked for a job since the last ring.
+    pub const fn asked(&mut self) {
+        self.owes = false;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut queues = self.board.claims.0.lock();
+        let is_rung = queues.remove(self.number).is_none();
+        if is_rung || self.owes {
+            queues.pass_on(&self.keys);
+        }
+    }
+}
