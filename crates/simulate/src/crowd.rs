@@ -21,9 +21,9 @@ pub enum Arrivals {
     /// Each after the one before was seen to end.
     #[default]
     InTurn,
-    /// So many together, and the next as many long after.
+    /// That many together, and the next as many long after.
     AtOnce(usize),
-    /// At random, so many a second on average.
+    /// At random, that many a second on average.
     Poisson(f64),
 }
 

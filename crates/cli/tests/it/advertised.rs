@@ -13,6 +13,14 @@ const SAMPLES: &[(&str, &str)] = &[
     ("listen", "127.0.0.1:9"),
     ("data", "elsewhere"),
     ("ephemeral", "true"),
+    ("database", "postgres://ann@db.example/jobs"),
+    ("schema", "other"),
+    ("node", "n7"),
+    ("cluster-listen", "127.0.0.1:7"),
+    ("cluster-advertise", "n7.example:7"),
+    ("lease", "7s"),
+    ("lead", "never"),
+    ("seal-key-file", "seal-key"),
     ("ready-file", "url"),
     ("tls-cert", "cert.pem"),
     ("tls-key", "key.pem"),
@@ -61,6 +69,7 @@ const SAMPLES: &[(&str, &str)] = &[
 const TOGETHER: &[(&str, &str)] = &[
     ("tls-cert", "--tls-key=key.pem"),
     ("tls-key", "--tls-cert=cert.pem"),
+    ("seal-key-file", "--database=postgres://ann@db.example/jobs"),
 ];
 
 /// Flags in documents that belong to other programs.
@@ -70,6 +79,7 @@ const OTHERS_FLAGS: &[&str] = &[
     "bin",
     "cask",
     "env-file",
+    "example",
     "features",
     "help",
     "locked",
@@ -90,7 +100,7 @@ const OTHERS_FLAGS: &[&str] = &[
     "user",
 ];
 
-/// Every command, and its help.
+/// Every command, and its help with that of the commands below it.
 fn helps(bench: &Bench) -> BTreeMap<String, String> {
     let fish = bench.run(&["completions", "fish"]).out;
     let commands = fish.lines().filter_map(|line| {
@@ -102,7 +112,20 @@ fn helps(bench: &Bench) -> BTreeMap<String, String> {
     let help = |command: String| {
         let ran = bench.run(&[&command, "--help"]);
         assert_eq!(ran.code, 0, "{ran:?}");
-        (command, ran.out)
+        let mut text = ran.out;
+        let below = text
+            .split_once("Commands:\n")
+            .map_or("", |(_, below)| below);
+        let below = below.lines().take_while(|line| !line.is_empty());
+        let names = below.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        let names = names.filter_map(|line| line.split_whitespace().next());
+        let names: Vec<_> = names.filter(|name| *name != "help").collect();
+        let helps: Vec<_> = names
+            .iter()
+            .map(|name| bench.run(&[&command, name, "--help"]).out)
+            .collect();
+        text.push_str(&helps.concat());
+        (command, text)
     };
     commands.into_iter().map(help).collect()
 }

@@ -20,8 +20,8 @@ const LEFT_OUT: [&str; 6] = [
     "systemctl ",
 ];
 /// The page about the simulator shows answers too, and is run and compared with them in
-/// `crates/server/tests/it/docs.rs`.
-const RUN_ELSEWHERE: [&str; 1] = ["simulator.md"];
+/// `crates/server/tests/it/docs.rs`. Two pages need a PostgreSQL, and `checks/cluster.sh` runs what they say.
+const RUN_ELSEWHERE: [&str; 3] = ["cluster.md", "nodes.md", "simulator.md"];
 /// Given to bash before the page's own lines. Whatever was started in the background ends with the script.
 const PRELUDE: &str = r#"
 set -euo pipefail

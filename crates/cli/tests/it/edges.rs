@@ -55,6 +55,7 @@ fn every_variable_that_a_command_shows_is_read_by_it() {
                     vec![&name, "--remote", "replicate", &id]
                 }
                 "status" | "wait" | "watch" | "cancel" => vec![&name, &id],
+                "cluster" => vec!["cluster", "status"],
                 other => panic!("{other} shows {variable}: say here how it is run"),
             };
             let mut command = bench.command(&args);
@@ -70,6 +71,9 @@ fn every_variable_that_a_command_shows_is_read_by_it() {
             if name != "serve" && name != "config" {
                 command.env("ABIDE_SERVER", &server.url);
             }
+            if variable == "ABIDE_SCHEMA" {
+                command.env("ABIDE_DATABASE", "postgres://ann@127.0.0.1:9/jobs");
+            }
             command.env(&variable, NONSENSE);
             let ran = Ran::of(&command.output().expect("the binary"));
             let named: &[&str] = match variable.as_str() {
@@ -77,6 +81,8 @@ fn every_variable_that_a_command_shows_is_read_by_it() {
                 "ABIDE_WEBHOOK_SECRET" => &["--secret"],
                 "ABIDE_API_KEY" if args[0] != "config" => &["key"],
                 "ABIDE_REMOTE_KEY" => &["API key"],
+                "ABIDE_SCHEMA" => &["schema"],
+                "ABIDE_SEAL_KEY_FILE" => &["`seal-key-file`"],
                 "ABIDE_CONFIG" | "ABIDE_API_KEY_FILE" => &["? can't be read"],
                 setting => &[setting],
             };

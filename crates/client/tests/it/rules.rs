@@ -420,11 +420,12 @@ async fn a_patient_wait_without_a_deadline_ends_where_all_answers_are_garbled() 
                 let error = wait.unwrap_err();
                 assert!(error.is_garbled() && !error.is_timeout(), "{error}");
                 assert_eq!(error.job_id().unwrap().as_str(), "a");
-                assert!((30 * SECOND..60 * SECOND).contains(&took), "{took:?}");
+                // The first answer comes at the end of a hold, when the job ends.
+                assert!((90 * SECOND..110 * SECOND).contains(&took), "{took:?}");
             }
             Some(_) => {
                 assert!(wait.unwrap().is_completed());
-                assert!(took > 60 * SECOND, "{took:?}");
+                assert!(took > 120 * SECOND, "{took:?}");
             }
         }
     }

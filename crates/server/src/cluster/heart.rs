@@ -113,7 +113,7 @@ impl Heart {
         }
     }
 
-    /// Looks who leads, and takes the lead if nobody does.
+    /// Looks who leads, and takes the lead if no node does.
     async fn look(&mut self, watch: &mut Watch) {
         let Some(Ok(leading)) = self.call(|lease| lease.leading()).await else {
             return;

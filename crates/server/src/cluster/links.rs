@@ -53,7 +53,7 @@ impl Links {
         had_one
     }
 
-    /// Dials, if there is no link and nobody dials.
+    /// Dials, unless there is a link or a dial under way.
     pub(super) fn may_dial(&mut self) {
         if self.upstream.is_some() || self.dialing.is_some() {
             return;

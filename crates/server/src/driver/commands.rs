@@ -170,7 +170,7 @@ pub enum Failure {
 }
 
 impl Request {
-    /// A command whose answer nobody waits for.
+    /// A command whose answer isn't waited for.
     pub(crate) fn of<C: Command>(command: C, since: Duration) -> Self {
         let (reply, _) = oneshot::channel();
         Self::Command(Box::new(Ask {

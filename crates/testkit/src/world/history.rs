@@ -185,7 +185,7 @@ pub enum Event {
     },
     /// The server has gone.
     Down(String),
-    /// The server was asked in process for a job that somebody knows of.
+    /// The server was asked in process for a job that a client knows of.
     Audited {
         /// The job.
         job: String,

@@ -139,7 +139,7 @@ pub enum How {
 /// What breaks.
 #[derive(Clone, Copy, Debug)]
 pub enum Breakage {
-    /// The process is killed; for so long it is away.
+    /// The process is killed, and is away for that time.
     Kill {
         /// How long.
         down: Duration,
@@ -161,7 +161,7 @@ pub enum Breakage {
         /// How long.
         down: Duration,
     },
-    /// The disk is full for so long.
+    /// The disk is full for that time.
     DiskFull {
         /// How long.
         length: Duration,
@@ -171,7 +171,7 @@ pub enum Breakage {
         /// Whether it was.
         is_written: bool,
     },
-    /// Nothing passes between a client and the server for so long.
+    /// Nothing passes between a client and the server for that time.
     Partition {
         /// Which client.
         client: u64,
@@ -190,7 +190,7 @@ pub enum Breakage {
         /// By how much.
         by: Duration,
     },
-    /// A receiver of webhooks behaves badly for so long.
+    /// A receiver of webhooks behaves badly for that time.
     Receiver {
         /// Which.
         receiver: u64,

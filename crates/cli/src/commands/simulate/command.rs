@@ -51,7 +51,7 @@ pub(crate) struct SimulateArgs {
     /// What a schedule learns of a job's duration
     #[arg(long, value_enum, default_value_t = Observed::Known)]
     observe: Observed,
-    /// Begin so many jobs together, and the next as many once those have ended [default: each after the one before]
+    /// Begin N jobs together, and the next N once those have ended [default: each after the one before]
     #[arg(long, value_name = "NUMBER", value_parser = count, conflicts_with = "arrivals")]
     at_once: Option<usize>,
     /// Begin jobs at random, such as poisson:2/s
@@ -78,7 +78,7 @@ enum Observed {
 pub(super) enum Known {
     /// The law that the jobs are drawn from.
     Law,
-    /// What exactly these jobs took, which nobody knows beforehand.
+    /// What exactly these jobs took, which no client knows beforehand.
     Past,
     /// All jobs together, though each is drawn from one of these laws, of which equally many are.
     Laws(Vec<Population>),

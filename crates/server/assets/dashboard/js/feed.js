@@ -9,7 +9,7 @@ import { base, keyInUse, keyWanted } from './api.js';
 import { Cell } from './cell.js';
 import { follow } from './sse.js';
 
-/** A tab that nobody looks at gives the stream back after so long. */
+/** A hidden tab gives the stream back after this time. */
 const HIDDEN_MAX = 60_000;
 
 /** How the feed is: `connecting`, `open`, `waiting` (to try again), `refused` (for want of a key). */

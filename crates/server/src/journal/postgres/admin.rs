@@ -24,7 +24,7 @@ pub struct Standing {
     pub life: u64,
     /// The newest level of stored forms that may be written.
     pub level: u32,
-    /// What the database has lost and nobody has accepted yet.
+    /// What the database has lost and no operator has accepted yet.
     pub lost: Option<String>,
     /// Who leads.
     pub leading: Leading,

@@ -155,7 +155,7 @@ impl PostgresJournal {
         self.run
     }
 
-    /// Takes the next term for that node, whoever leads, and writes its mark: from here on every other writer is
+    /// Takes the next term for that node, whichever leads, and writes its mark: from here on every other writer is
     /// fenced. For a node that is alone.
     ///
     /// # Errors
