@@ -11,6 +11,8 @@ use abide_wire::limits;
 
 /// What the server shows with all of its members, though a client can do without some.
 const ALWAYS_WHOLE: [&str; 5] = ["Job", "Links", "JobPage", "WaitResponse", "DeliveryPage"];
+/// But for these, which come with a worker's claim alone.
+const OF_A_CLAIM: [&str; 2] = ["attempts", "lease"];
 /// Schemas that say which events an endpoint wants.
 const TOLD: [&str; 3] = ["NewEndpoint", "EndpointChange", "WebhookTarget"];
 /// An event, or all.
@@ -25,6 +27,7 @@ pub(super) fn complete(name: &str, schema: &mut RefOr<Schema>) {
             or_text(schema);
         }
         "NewJob" => bound_metadata(schema),
+        "ClaimRequest" => bound_kinds(schema),
         name if TOLD.contains(&name) => name_events(schema),
         name if ALWAYS_WHOLE.contains(&name) => require_all(schema),
         _ => {}
@@ -148,6 +151,19 @@ fn bound_metadata(schema: &mut RefOr<Schema>) {
     }
 }
 
+/// Says how long the name of a kind may be.
+fn bound_kinds(schema: &mut RefOr<Schema>) {
+    if let RefOr::T(Schema::Object(claim)) = schema
+        && let Some(RefOr::T(Schema::Array(kinds))) = claim.properties.get_mut("kinds")
+    {
+        let word = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(limits::WORD_CHARS_MAX));
+        kinds.items = ArrayItems::RefOrSchema(Box::new(word.into()));
+    }
+}
+
 /// Says which events there are.
 fn name_events(schema: &mut RefOr<Schema>) {
     if let RefOr::T(Schema::Object(object)) = schema
@@ -161,9 +177,11 @@ fn name_events(schema: &mut RefOr<Schema>) {
     }
 }
 
-/// Says that no member is ever left out.
+/// Says that no member is ever left out, but for those that come with a worker's claim.
 fn require_all(schema: &mut RefOr<Schema>) {
     if let RefOr::T(Schema::Object(object)) = schema {
-        object.required = object.properties.keys().cloned().collect();
+        let names = object.properties.keys();
+        let required = names.filter(|name| !OF_A_CLAIM.contains(&name.as_str()));
+        object.required = required.cloned().collect();
     }
 }
