@@ -1,7 +1,7 @@
 //! Wait for long-running jobs without wasting a request or a second.
 //!
-//! A job that takes seconds or hours, a server that says how it stands: whoever asks too often pays for requests,
-//! whoever asks too seldom learns late. This crate learns of the end when it happens where the server can hold a
+//! A job takes seconds or hours, and a server says how it stands. A client that asks too often pays for requests; one
+//! that asks too rarely learns late. This crate learns of the end when it happens where the server can hold a
 //! request or tell by itself, and comes within a few percent of the best that any polling client could do where it
 //! can't. It survives restarts and outages, keeps deadlines, and never takes a lost answer for an end, nor an end for a
 //! lost answer.

@@ -503,8 +503,8 @@ impl Jobs {
 
 /// A digest of everything that a create says about the job itself.
 ///
-/// It is stored, so it must never change; and as one that collides on purpose fools nobody but its own client, it
-/// needn't be a cryptographic one.
+/// It is stored, so it must never change. It needn't be cryptographic: a client that makes two bodies collide on purpose
+/// harms only itself.
 fn body_digest(new: &NewJob<Json>) -> u64 {
     let mut bytes = Vec::with_capacity(BODY_BYTES);
     write_text(new.kind.as_deref().unwrap_or(KIND_DEFAULT), &mut bytes);

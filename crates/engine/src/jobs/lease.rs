@@ -1,7 +1,7 @@
 //! Leases: which worker has which external job, and until when.
 //!
 //! A worker [claims](Claim) the oldest pending job of its owner and gets a lease on it, named by a token. While it
-//! holds the lease nobody else may report on the job, and each of its reports renews the lease. A worker that is silent
+//! holds the lease no one else may report on the job, and each of its reports renews the lease. A worker that is silent
 //! for longer than the lease has lost the job: it is pending again, or failed if it was claimed as often as its creator
 //! allows. The end of a job, a cancel included, ends its lease.
 //!

@@ -156,7 +156,7 @@ impl Past {
         Some(*oldest)
     }
 
-    /// Sizes anew what is over, where there is a new size.
+    /// Gives jobs that have ended their new sizes.
     pub(crate) fn resize(&mut self, ln_size: impl Fn(Place) -> Option<f32>) {
         for job in &mut self.ended {
             job.ln_size = ln_size(job.place()).unwrap_or(job.ln_size);

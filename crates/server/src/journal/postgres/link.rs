@@ -30,7 +30,7 @@ pub(super) enum Trouble {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) database: Arc<Database>,
-    /// `None` only while it is dropped.
+    /// Made by the first call, because it takes files, of which there may be none left.
     runtime: Option<Runtime>,
     session: Option<Session>,
     /// How many of the next answers are lost.
@@ -47,14 +47,9 @@ pub(super) struct Session {
 
 impl Link {
     pub(super) fn new(database: Arc<Database>) -> Self {
-        let runtime = Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()
-            .expect("the process may open one more file");
         Self {
             database,
-            runtime: Some(runtime),
+            runtime: None,
             session: None,
             #[cfg(test)]
             losing: 0,
@@ -79,7 +74,16 @@ impl Link {
             #[cfg(test)]
             losing,
         } = self;
-        let runtime = runtime.as_ref().expect("it goes with the link");
+        let runtime = match runtime {
+            Some(runtime) => runtime,
+            None => {
+                let made = Builder::new_current_thread()
+                    .enable_io()
+                    .enable_time()
+                    .build();
+                runtime.insert(made.map_err(|error| Trouble::Connect(error.into()))?)
+            }
+        };
         runtime.block_on(async {
             // Lets the connection's task see that the other side has closed it.
             tokio::task::yield_now().await;
