@@ -26,7 +26,7 @@ pub(crate) use self::clock::{Clock, after, system_time};
 #[cfg(feature = "host")]
 pub(crate) use self::host::{Instant, sleep_until, spawn, timeout, timeout_at};
 pub(crate) use self::skew::Skew;
-pub(crate) use self::slept::{AWAKE, in_time, overslept};
+pub(crate) use self::slept::{AWAKE, before, in_time, overslept};
 pub(crate) use self::unblock::unblock;
 
 #[cfg(test)]

@@ -36,6 +36,17 @@ pub(crate) async fn in_time<T>(
     }
 }
 
+/// Waits for the future until that instant, if there is one.
+pub(crate) async fn before<T>(
+    instant: Option<Instant>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    match instant {
+        Some(instant) => timeout_at(instant, future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::sleep_until;

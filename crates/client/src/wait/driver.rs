@@ -5,7 +5,6 @@
 //! there is news, before anything sleeps again, so that a wait, a stream of updates and a set are the same loop for
 //! different callers.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ use crate::inbox::Subscription;
 use crate::origin::Origin;
 use crate::report::{Channel, Report};
 use crate::retry::RetryPolicy;
-use crate::rt::{Instant, after, overslept, sleep_until, timeout_at};
+use crate::rt::{Instant, after, before, overslept, sleep_until, timeout_at};
 use crate::schedule::{Ended, PAUSE_MIN};
 use crate::strategy::{Happened, Move, Plan};
 use crate::target::{Exchange, Hold, Target};
@@ -477,17 +476,6 @@ impl<V> Driver<'_, V> {
             let ended = ended.polls(self.findings.seen.time.polls).pushed(pushed);
             self.terms.plan.finish(&ended);
         }
-    }
-}
-
-/// Waits for the future until that instant, if there is one.
-pub(super) async fn before<T>(
-    instant: Option<Instant>,
-    future: impl Future<Output = T>,
-) -> Option<T> {
-    match instant {
-        Some(instant) => timeout_at(instant, future).await.ok(),
-        None => Some(future.await),
     }
 }
 

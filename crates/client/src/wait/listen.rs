@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::driver::{Driver, Moved, before};
+use super::driver::{Driver, Moved};
 use super::findings::Step;
 use super::listening::{Heard, Listening};
 use crate::exchange::Failure;
 use crate::origin::Origin;
-use crate::rt::{Instant, after, sleep_until};
+use crate::rt::{Instant, after, before, sleep_until};
 use crate::sse::{Item, Opened};
 use crate::strategy::Happened;
 use crate::target::Exchange;

@@ -4,18 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand::RngExt as _;
-use rapidhash::v3::rapidhash_v3;
 use serde::{Deserialize, Serialize};
 
-use abide_wire::webhook::Secret;
-use abide_wire::{NewJob, OnWorkerLost, Timestamp, WebhookTarget, Worker, limits};
+use abide_wire::{NewJob, Timestamp, WebhookTarget, Worker, limits};
 
 use super::job::{CHANGE_BYTES, Change, Extra, JOB_BYTES, Job, Rare, State};
 use super::learn::Step;
 use super::plan::Plan;
+use super::request::{attempts_max, body_digest, request_digest, validate};
 use super::table::Jobs;
 use crate::command::{self, Command, Decided, Refusal};
-use crate::delivery::Events;
 use crate::due::{Due, DueSet};
 use crate::effect::Touch;
 use crate::engine::Engine;
@@ -23,15 +21,12 @@ use crate::entry::{Entries, Entry};
 use crate::hash::FastMap;
 use crate::policy::Policy;
 use crate::rng::{digest, seed_of_key, seed_of_occurrence};
-use crate::same::{write_canonical, write_text};
 use crate::snapshot::PartKey;
 use crate::stored::IDEMPOTENCY_BYTES;
 use crate::{JobKey, Json, Owner};
 
 /// The kind of a job whose creator gives none.
 pub const KIND_DEFAULT: &str = "video_translation";
-/// Few creates say more, in bytes.
-const BODY_BYTES: usize = 512;
 /// The most different bodies of creates whose occurrences are counted.
 pub const BODIES_MAX: usize = 65_536;
 
@@ -499,123 +494,4 @@ impl Jobs {
         self.kinds.note(&job, Step::Began(job.key), touch);
         Some(job)
     }
-}
-
-/// A digest of everything that a create says about the job itself.
-///
-/// It is stored, so it must never change. It needn't be cryptographic: a client that makes two bodies collide on purpose
-/// harms only itself.
-fn body_digest(new: &NewJob<Json>) -> u64 {
-    let mut bytes = Vec::with_capacity(BODY_BYTES);
-    write_text(new.kind.as_deref().unwrap_or(KIND_DEFAULT), &mut bytes);
-    for json in [&new.input, &new.metadata] {
-        match json {
-            Some(json) => write_canonical(json, &mut bytes),
-            None => bytes.push(b'-'),
-        }
-    }
-    bytes.push(u8::from(new.worker == Some(Worker::External)));
-    if let Some(simulate) = &new.simulate {
-        // Writing to memory doesn't fail, and what was read is JSON.
-        let _ = serde_json::to_writer(&mut bytes, simulate);
-    }
-    rapidhash_v3(&bytes)
-}
-
-/// A digest of the whole create; never 0.
-fn request_digest(new: &NewJob<Json>) -> u64 {
-    let mut bytes = body_digest(new).to_le_bytes().to_vec();
-    let _ = serde_json::to_writer(&mut bytes, &(&new.webhook, &new.deadline_s));
-    // Without these it is what it was before they came: keys are remembered across versions.
-    if new.on_worker_lost.is_some() || new.attempts_max.is_some() {
-        let _ = serde_json::to_writer(&mut bytes, &(new.on_worker_lost, new.attempts_max));
-    }
-    rapidhash_v3(&bytes).max(1)
-}
-
-/// How often workers may claim the job, if more than once.
-fn attempts_max(new: &NewJob<Json>) -> Option<u32> {
-    let is_retried = new.on_worker_lost == Some(OnWorkerLost::Retry);
-    is_retried.then(|| new.attempts_max.unwrap_or(limits::ATTEMPTS_DEFAULT))
-}
-
-fn validate_attempts(new: &NewJob<Json>) -> Result<(), Refusal> {
-    let invalid = |text: String| Err(Refusal::Invalid(text));
-    if new.on_worker_lost.is_some() && new.worker != Some(Worker::External) {
-        return invalid("`on_worker_lost` needs `worker` to be \"external\"".to_owned());
-    }
-    let Some(attempts) = new.attempts_max else {
-        return Ok(());
-    };
-    if new.on_worker_lost != Some(OnWorkerLost::Retry) {
-        return invalid("`attempts_max` needs `on_worker_lost` to be \"retry\"".to_owned());
-    }
-    if !(1..=limits::ATTEMPTS_MAX).contains(&attempts) {
-        return invalid(format!(
-            "`attempts_max` must be between 1 and {}, but is {attempts}",
-            limits::ATTEMPTS_MAX
-        ));
-    }
-    Ok(())
-}
-
-fn validate(new: &NewJob<Json>) -> Result<(), Refusal> {
-    if let Some(kind) = &new.kind
-        && (kind.is_empty() || kind.chars().count() > limits::WORD_CHARS_MAX)
-    {
-        return Err(Refusal::Invalid(format!(
-            "`kind` must be 1 to {} characters long, but is {}",
-            limits::WORD_CHARS_MAX,
-            kind.chars().count()
-        )));
-    }
-    if let Some(metadata) = &new.metadata {
-        let length = metadata.get().len();
-        if length > limits::METADATA_BYTES_MAX {
-            return Err(Refusal::Invalid(format!(
-                "`metadata` must be at most {} bytes long, but is {length}",
-                limits::METADATA_BYTES_MAX,
-            )));
-        }
-        let members = metadata
-            .members()
-            .ok_or_else(|| Refusal::Invalid("`metadata` must be an object".to_owned()))?;
-        if members > limits::METADATA_MEMBERS_MAX {
-            return Err(Refusal::Invalid(format!(
-                "`metadata` must have at most {} members, but has {members}",
-                limits::METADATA_MEMBERS_MAX,
-            )));
-        }
-    }
-    if let Some(simulate) = &new.simulate {
-        if new.worker == Some(Worker::External) {
-            return Err(Refusal::Invalid(
-                "`simulate` must not be given where `worker` is \"external\"".to_owned(),
-            ));
-        }
-        simulate.validate().map_err(Refusal::Invalid)?;
-    }
-    validate_attempts(new)?;
-    if let Some(webhook) = &new.webhook {
-        validate_webhook(webhook)?;
-    }
-    Ok(())
-}
-
-fn validate_webhook(webhook: &WebhookTarget) -> Result<(), Refusal> {
-    if webhook.url.is_empty() || webhook.url.len() > limits::URL_BYTES_MAX {
-        return Err(Refusal::Invalid(format!(
-            "`url` of `webhook` must be 1 to {} bytes long",
-            limits::URL_BYTES_MAX
-        )));
-    }
-    if let Some(events) = &webhook.events {
-        Events::parse(events).map_err(Refusal::Invalid)?;
-    }
-    if let Some(secret) = &webhook.secret {
-        secret
-            .parse::<Secret>()
-            .map_err(|error| Refusal::Invalid(format!("`secret` of `webhook`: {error}")))?;
-    }
-    Ok(())
 }

@@ -1,8 +1,22 @@
-//! The URL of a database.
+//! The URL of a database, and what the nodes on it share.
 
 use std::fmt;
 
 use super::value::Value;
+
+/// What all nodes of a cluster may share: what decides which entries are written.
+pub const SHARED_SETTINGS: &[&str] = &[
+    "duration",
+    "error-chance",
+    "jobs-max",
+    "max-delay",
+    "min-delay",
+    "retention",
+    "seed",
+    "stored-bytes-max",
+    "stored-bytes-per-owner",
+    "webhook-retry",
+];
 
 /// The URL of a PostgreSQL database, with its password: it is shown and logged without.
 #[derive(Clone, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use abide_engine::Owner;
 
-use super::value::{Secret, Value};
+use super::types::Secret;
+use super::value::Value;
 
 /// The fewest characters of a key: what can't be guessed at the pace that the server allows.
 const SECRET_CHARS_MIN: usize = 20;

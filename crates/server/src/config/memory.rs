@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::settings::Config;
-use super::value::ByteLimit;
+use super::types::ByteLimit;
 
 /// The memory that a machine is taken to have if it doesn't say.
 const MEMORY_UNKNOWN: u64 = 4 << 30;

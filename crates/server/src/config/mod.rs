@@ -18,14 +18,15 @@ mod key;
 mod layers;
 mod memory;
 mod settings;
+mod types;
 mod value;
 
-pub use database::DatabaseUrl;
+pub use database::{DatabaseUrl, SHARED_SETTINGS};
 pub use key::{ApiKey, Role};
 pub use layers::{ConfigError, Layers, Resolved, Source};
 pub use memory::ByteLimits;
-pub use settings::{Config, DEFAULT_JOB, SETTINGS, SHARED_SETTINGS, Setting};
-pub use value::{
+pub use settings::{Config, DEFAULT_JOB, SETTINGS, Setting};
+pub use types::{
     ByteLimit, ClockSort, Dialects, Directives, JobStart, Lead, ListenAddr, LogFormat, Quota,
     RateLimit, Secret, WebhookAllow,
 };

@@ -11,27 +11,15 @@ use abide_wire::{DurationLaw, Simulate, Span};
 
 use ipnet::IpNet;
 
-use super::database::DatabaseUrl;
+use super::database::{DatabaseUrl, SHARED_SETTINGS};
 use super::key::ApiKey;
-use super::value::{
+use super::types::{
     ByteLimit, ClockSort, Dialects, Directives, JobStart, Lead, ListenAddr, LogFormat, RateLimit,
-    Value, WebhookAllow,
+    WebhookAllow,
 };
+use super::value::Value;
 use crate::scenario::Scenario;
 
-/// What all nodes of a cluster may share: what decides which entries are written.
-pub const SHARED_SETTINGS: &[&str] = &[
-    "duration",
-    "error-chance",
-    "jobs-max",
-    "max-delay",
-    "min-delay",
-    "retention",
-    "seed",
-    "stored-bytes-max",
-    "stored-bytes-per-owner",
-    "webhook-retry",
-];
 /// The engine's name for the default job: what a classic `/status` without an id refers to.
 pub const DEFAULT_JOB: &str = "default";
 /// The shortest pause before the default job starts again: without any, one that takes no time would start for ever.
