@@ -4,11 +4,13 @@
 //! [`Outcome::Now`] and costs no boxed future. What may wait long is an [`Outcome::Held`], so that the connection can
 //! give its buffers back meanwhile.
 
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
 /// An answer: status, headers, body.
@@ -16,10 +18,34 @@ use http_body::{Frame, SizeHint};
 /// An answer to `HEAD` has an empty body, and its `content-length` says how long the body would have been.
 pub type Answer = http::Response<Body>;
 
+/// Few answers have more headers.
+const HEADERS: usize = 16;
+
+thread_local! {
+    /// The room of headers that were done with last: making it anew for each answer takes longer than filling it.
+    static ROOM: RefCell<HeaderMap> = RefCell::new(HeaderMap::new());
+}
+
+/// No headers, with room for those of an answer.
+pub(super) fn room() -> HeaderMap {
+    let mut room = ROOM.take();
+    room.reserve(HEADERS);
+    room
+}
+
+/// Gives the room of a request's headers back, for those of another answer.
+pub(super) fn give_back(mut headers: HeaderMap) {
+    if (HEADERS..=2 * HEADERS).contains(&headers.capacity()) {
+        headers.clear();
+        ROOM.set(headers);
+    }
+}
+
 /// An answer of that status without a body.
 pub(crate) fn empty(status: http::StatusCode) -> Answer {
     let mut answer = Answer::new(Body::Empty);
     *answer.status_mut() = status;
+    *answer.headers_mut() = room();
     answer
 }
 

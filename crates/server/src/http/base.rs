@@ -51,9 +51,10 @@ impl Base {
 
 /// The path under which a trusted proxy serves this server, without a slash at its end.
 pub(super) fn prefix(call: &Call) -> Option<&str> {
-    let sent = call
-        .field("x-forwarded-prefix")
-        .filter(|_| call.is_proxied)?;
+    if !call.is_proxied {
+        return None;
+    }
+    let sent = call.field("x-forwarded-prefix")?;
     let prefix = sent.trim().trim_end_matches('/');
     // Two slashes would lead to another host.
     let is_path = prefix.starts_with('/') && !prefix.starts_with("//");

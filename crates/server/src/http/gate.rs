@@ -19,7 +19,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 
 use super::access::{Caller, Pass, is_proxied, origin_of};
-use super::answer::{Answer, Body, CollectError, Later, Outcome};
+use super::answer::{Answer, Body, CollectError, Later, Outcome, give_back};
 use super::attendance;
 use super::base;
 use super::call::{Call, Prefer, REQUEST_ID, RequestId};
@@ -312,7 +312,9 @@ impl Gate {
             }
         };
         if let Outcome::Now(answer) = outcome {
-            return exchange.now(Some(row), &call, answer);
+            let outcome = exchange.now(Some(row), &call, answer);
+            give_back(call.headers);
+            return outcome;
         }
         exchange.find_subject(row, &call);
         let path = call.uri.path().into();
@@ -473,7 +475,7 @@ impl Exchange {
         if let Some(problem) = answer.extensions_mut().remove::<Problem>() {
             answer = self.complete(problem, path, answer);
         }
-        let now = self.state.clock.now();
+        let (elapsed, now) = self.state.clock.both();
         let out = answer.headers_mut();
         if let Some(prefix) = self.prefix.take() {
             base::move_location(&prefix, out);
@@ -502,7 +504,7 @@ impl Exchange {
             now,
         );
         let status = answer.status();
-        let took = self.state.clock.elapsed() - self.begun;
+        let took = elapsed - self.begun;
         self.remember(path, &answer, now, took);
         let is_short = self.class == Class::Request;
         self.state

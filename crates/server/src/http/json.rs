@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::agreed::{self, Odd};
-use super::answer::{Answer, Outcome};
+use super::answer::{Answer, Outcome, room};
 use super::error::ApiError;
 use super::strict::Strict;
 
@@ -17,6 +17,7 @@ pub(super) fn answer(status: StatusCode, value: &impl Serialize) -> Answer {
     let body = serde_json::to_vec(value).expect("what is answered has only text keys");
     let mut answer = Answer::new(body.into());
     *answer.status_mut() = status;
+    *answer.headers_mut() = room();
     let json = HeaderValue::from_static("application/json");
     answer.headers_mut().insert(header::CONTENT_TYPE, json);
     answer

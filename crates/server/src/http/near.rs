@@ -4,6 +4,7 @@
 //! own name gives the request, even if that name leads here, and it can't leave out its `Origin`. So a server without
 //! keys answers to loopback names and to those that it was told, and takes the requests of their pages alone.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 
 use abide_wire::Code;
@@ -54,27 +55,32 @@ pub(super) fn host(
     if lines.next().is_some() {
         return Err(refused("send the header `Host` only once"));
     }
-    let sent = line.map(|line| Authority::try_from(line.as_bytes()));
-    let is_odd = |host: &Authority| host.host().is_empty() || host.as_str().contains('@');
-    let sent = match sent {
-        Some(Err(_)) => {
-            return Err(refused(
-                "the header `Host` must be a name or an address, and maybe a port",
-            ));
-        }
-        Some(Ok(host)) if is_odd(&host) => {
-            return Err(refused(
-                "the header `Host` must be a name or an address, and maybe a port",
-            ));
-        }
-        sent => sent.and_then(Result::ok),
-    };
+    let odd = || refused("the header `Host` must be a name or an address, and maybe a port");
+    let sent = line.map(|line| authority_of(line).ok_or_else(odd));
+    let sent = sent.transpose()?;
     // HTTP/2 has the host in the URI.
     let host = call.uri.authority().cloned().or(sent);
     if host.is_none() && is_needed && version == Version::HTTP_11 {
         return Err(refused("send the header `Host`"));
     }
     Ok(host)
+}
+
+/// The name or address, and maybe a port, of a line `Host`; `None` if it is none.
+fn authority_of(line: &HeaderValue) -> Option<Authority> {
+    // Most requests of a server have the same one, and comparing it takes less than reading it.
+    thread_local! {
+        static LAST: RefCell<Option<Authority>> = const { RefCell::new(None) };
+    }
+    LAST.with_borrow_mut(|last| {
+        let known = last.as_ref();
+        if known.is_none_or(|known| known.as_str().as_bytes() != line.as_bytes()) {
+            let read = Authority::try_from(line.as_bytes()).ok()?;
+            let is_odd = read.host().is_empty() || read.as_str().contains('@');
+            *last = (!is_odd).then_some(read);
+        }
+        last.clone()
+    })
 }
 
 /// Refuses what a page of a stranger's has its visitor's browser ask of a server without keys.

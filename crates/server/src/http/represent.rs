@@ -8,16 +8,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use abide_engine::{Claimed, Job};
 use abide_wire::{Remaining, Timestamp, headers};
 
-use super::answer::{Answer, Body, empty};
+use super::answer::{Answer, Body, empty, room};
 use super::error::ApiError;
 use super::state::AppState;
 use super::value::{tag_of_revision, value};
 
 /// The longest pause that is recommended between two reads.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
-/// Few answers have more headers.
-const HEADERS: usize = 16;
-
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static(headers::PREFERENCE_APPLIED);
 const SERVER_TIMING: HeaderName = HeaderName::from_static(headers::SERVER_TIMING);
 
@@ -94,7 +91,7 @@ pub(super) fn show_lease(
 /// A `200` with that body of JSON.
 pub(super) fn of_json(body: Bytes) -> Answer {
     let mut answer = Answer::new(Body::Bytes(body));
-    let mut headers = HeaderMap::with_capacity(HEADERS);
+    let mut headers = room();
     let json = HeaderValue::from_static("application/json");
     headers.insert(header::CONTENT_TYPE, json);
     *answer.headers_mut() = headers;

@@ -260,7 +260,7 @@ impl<A: Answers> Service<Request<Incoming>> for Desk<A> {
     fn call(&self, request: Request<Incoming>) -> Serving {
         let asked = Asked::of(&request);
         let turn = self.turn.clone();
-        let request = request.map(|body| Received::body(body, Some(turn.clone())));
+        let request = request.map(|body| Received::body(body, Some(&turn)));
         turn.asked(!matches!(request.body(), Body::Empty));
         Serving {
             outcome: Some(self.answers.answer(request)),

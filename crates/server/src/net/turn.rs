@@ -8,6 +8,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use bytes::{Buf as _, Bytes};
 use futures_util::Stream;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::park::Parked;
@@ -29,33 +30,35 @@ const HEAD_WAIT: Duration = Duration::from_secs(10);
 pub(super) const WRITE_WAIT: Duration = Duration::from_secs(30);
 
 /// Whose turn it is.
+///
+/// Only the connection's own task uses it, from several places. It is made of atomics because that task may move
+/// between threads, and not of a lock because each request passes here a dozen times.
 #[derive(Debug, Default)]
-pub(super) struct Turn(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    phase: Phase,
-    /// How long ago it began.
-    age: Duration,
-    /// How long the peer has taken nothing, while hyper has something to write.
-    stalled: Option<Duration>,
+pub(super) struct Turn {
+    /// A [`Phase`].
+    phase: AtomicU8,
+    /// How many ticks ago it began.
+    age: AtomicU32,
+    /// For how many ticks the peer has taken nothing, and 1 more; 0 while hyper has nothing to write.
+    stalled: AtomicU32,
     /// Some of the request's body may not have come yet.
-    is_body_open: bool,
+    is_body_open: AtomicBool,
     /// hyper has the whole answer.
-    is_told: bool,
+    is_told: AtomicBool,
     /// hyper has written all that it had.
-    is_flushed: bool,
+    is_flushed: AtomicBool,
     /// hyper refused what it couldn't read.
-    is_refused: bool,
+    is_refused: AtomicBool,
+    /// Whether there is a request that leaves hyper.
+    is_parking: AtomicBool,
     /// The request that leaves hyper.
-    parked: Option<Parked>,
+    parked: Mutex<Option<Parked>>,
 }
 
 /// What happens on the connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Phase {
-    /// Nothing; the last answer has been written.
-    #[default]
+    /// Nothing; the last answer has been written. Connections begin so.
     Silent,
     /// A head comes.
     Heard,
@@ -77,111 +80,104 @@ pub(super) enum Tick {
 }
 
 impl Turn {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock()
+    fn is_in(&self, phase: Phase) -> bool {
+        self.phase.load(Relaxed) == phase as u8
     }
 
-    fn begin(&self, phase: Phase) -> MutexGuard<'_, State> {
-        let mut state = self.state();
-        state.phase = phase;
-        state.age = Duration::ZERO;
-        state
+    fn begin(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+        self.age.store(0, Relaxed);
     }
 
     /// Bytes have come.
     fn heard(&self) {
-        let mut state = self.state();
-        if state.phase == Phase::Silent {
-            state.phase = Phase::Heard;
-            state.age = Duration::ZERO;
+        if self.is_in(Phase::Silent) {
+            self.begin(Phase::Heard);
         }
     }
 
     /// hyper hands a request over, maybe with a body to come.
     pub(super) fn asked(&self, is_body_open: bool) {
-        let mut state = self.begin(Phase::Asked);
-        state.is_body_open = is_body_open;
-        state.is_told = false;
+        self.begin(Phase::Asked);
+        self.is_body_open.store(is_body_open, Relaxed);
+        self.is_told.store(false, Relaxed);
     }
 
     /// hyper has been handed the head of the answer.
     pub(super) fn answered(&self) {
-        drop(self.begin(Phase::Answered));
+        self.begin(Phase::Answered);
     }
 
     /// Whether the request has been read to its end, so that what comes next is the next request.
     pub(super) fn is_read(&self) -> bool {
-        !self.state().is_body_open
+        !self.is_body_open.load(Relaxed)
     }
 
     /// The request leaves hyper, as soon as hyper has written what it had.
     pub(super) fn park(&self, parked: Parked) {
-        let mut state = self.state();
-        state.is_flushed = false;
-        state.parked = Some(parked);
+        *self.parked.lock() = Some(parked);
+        self.is_flushed.store(false, Relaxed);
+        self.is_parking.store(true, Relaxed);
     }
 
     /// The request that may leave hyper now.
     pub(super) fn take_parked(&self) -> Option<Parked> {
-        let mut state = self.state();
-        if state.is_flushed {
-            state.parked.take()
-        } else {
-            None
-        }
+        let may_leave = self.is_parking.load(Relaxed) && self.is_flushed.load(Relaxed);
+        may_leave.then(|| self.parked.lock().take()).flatten()
     }
 
     /// Whether a request is being answered.
     pub(super) fn is_busy(&self) -> bool {
-        matches!(self.state().phase, Phase::Asked | Phase::Answered)
+        self.is_in(Phase::Asked) || self.is_in(Phase::Answered)
     }
 
     /// Whether hyper refused what it couldn't read.
     pub(super) fn is_refused(&self) -> bool {
-        self.state().is_refused
+        self.is_refused.load(Relaxed)
     }
 
     /// Whether hyper writes for a request. What it writes without one is a refusal.
     fn may_write(&self) -> bool {
-        let mut state = self.state();
-        state.is_refused |= matches!(state.phase, Phase::Silent | Phase::Heard);
-        !state.is_refused
+        if !self.is_busy() {
+            self.is_refused.store(true, Relaxed);
+        }
+        !self.is_refused()
     }
 
     /// hyper tried to write, and the peer did or didn't take it.
     fn wrote(&self, is_taken: bool) {
-        let mut state = self.state();
-        state.stalled = if is_taken {
-            None
-        } else {
-            state.stalled.or(Some(Duration::ZERO))
-        };
+        if is_taken {
+            self.stalled.store(0, Relaxed);
+        } else if self.stalled.load(Relaxed) == 0 {
+            self.stalled.store(1, Relaxed);
+        }
     }
 
     /// hyper has written all that it had.
     fn flushed(&self) {
-        let mut state = self.state();
-        state.is_flushed = true;
-        if state.phase == Phase::Answered && state.is_told {
-            state.phase = Phase::Silent;
-            state.age = Duration::ZERO;
+        self.is_flushed.store(true, Relaxed);
+        if self.is_in(Phase::Answered) && self.is_told.load(Relaxed) {
+            self.begin(Phase::Silent);
         }
     }
 
     /// A tick has passed.
     pub(super) fn tick(&self) -> Tick {
-        let mut state = self.state();
-        state.age += TICK;
-        if let Some(stalled) = &mut state.stalled {
-            *stalled += TICK;
-            if *stalled >= WRITE_WAIT {
+        let age = self.age.load(Relaxed) + 1;
+        self.age.store(age, Relaxed);
+        let stalled = self.stalled.load(Relaxed);
+        if stalled > 0 {
+            self.stalled.store(stalled + 1, Relaxed);
+            if TICK * stalled >= WRITE_WAIT {
                 return Tick::Late;
             }
         }
-        match state.phase {
-            Phase::Silent => Tick::Idle,
-            Phase::Heard if state.age >= HEAD_WAIT => Tick::Late,
-            Phase::Heard | Phase::Asked | Phase::Answered => Tick::Fine,
+        if self.is_in(Phase::Silent) {
+            Tick::Idle
+        } else if self.is_in(Phase::Heard) && TICK * age >= HEAD_WAIT {
+            Tick::Late
+        } else {
+            Tick::Fine
         }
     }
 }
@@ -278,10 +274,11 @@ pub(super) struct Received {
 
 impl Received {
     /// The body of a request, whose end is told to that connection.
-    pub(super) fn body(body: Incoming, turn: Option<Arc<Turn>>) -> Body {
+    pub(super) fn body(body: Incoming, turn: Option<&Arc<Turn>>) -> Body {
         if body.is_end_stream() {
             Body::Empty
         } else {
+            let turn = turn.cloned();
             Body::stream(Self { body, turn })
         }
     }
@@ -302,7 +299,7 @@ impl Stream for Received {
                 Some(Err(_)) => return Poll::Ready(Some(Err(Broken))),
                 None => {
                     if let Some(turn) = self.turn.take() {
-                        turn.state().is_body_open = false;
+                        turn.is_body_open.store(false, Relaxed);
                     }
                     return Poll::Ready(None);
                 }
@@ -340,6 +337,6 @@ impl http_body::Body for Told {
 
 impl Drop for Told {
     fn drop(&mut self) {
-        self.turn.state().is_told = true;
+        self.turn.is_told.store(true, Relaxed);
     }
 }
