@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::claims::{self, Claims};
 use super::feed::{Feed, FeedChange, Place};
 use super::kinds::Kinds;
-use super::text::JobText;
+use super::text::{JobText, JobTexts};
 use super::waiters::{Bell, Waiter, Waiters, Watcher, ring};
 use super::webhooks::WebhookBoard;
 use crate::recent::Recent;
@@ -26,8 +26,6 @@ use crate::sharded::Sharded;
 const SHARDS: usize = 64;
 /// The most jobs per shard whose JSON is kept.
 const TEXTS_MAX: usize = 128;
-/// Longer JSON isn't kept but made for each read, in bytes.
-const TEXT_BYTES_MAX: usize = 4 * 1024;
 
 /// What readers see. Shared by reference.
 #[derive(Debug)]
@@ -56,7 +54,7 @@ pub(super) struct Shard {
     jobs: FastSet<ByKey>,
     pub(super) waiters: Waiters,
     /// The JSON of jobs that have been read, as they are now; at most [`TEXTS_MAX`].
-    texts: FastMap<JobKey, JobText>,
+    texts: FastMap<JobKey, JobTexts>,
 }
 
 /// What a look found.
@@ -253,17 +251,48 @@ impl Board {
         job: &Job,
         remaining: Option<Remaining>,
     ) -> Result<Bytes, serde_json::Error> {
-        if let Some(text) = self.shards.read(&job.key).texts.get(&job.key)
-            && text.revision == job.revision
-        {
-            return text.with(remaining);
+        let json = self.with_text(job, job.revision, |text| text.with(remaining))?;
+        json.expect("a job is as it is")
+    }
+
+    /// Appends the JSON of that job as clients saw it at that revision, in one line, if that is remembered. Says
+    /// whether it is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Board::json`].
+    pub fn write_line(
+        &self,
+        job: &Job,
+        revision: u64,
+        remaining: Option<Remaining>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, serde_json::Error> {
+        let written = self.with_text(job, revision, |text| text.write_line(remaining, out))?;
+        written.transpose().map(|written| written.is_some())
+    }
+
+    /// Reads the JSON of that job at that revision, which is kept for the next one to read it.
+    fn with_text<T>(
+        &self,
+        job: &Job,
+        revision: u64,
+        read: impl FnOnce(&JobText) -> T,
+    ) -> Result<Option<T>, serde_json::Error> {
+        let shard = self.shards.read(&job.key);
+        let texts = shard.texts.get(&job.key);
+        if let Some(text) = texts.and_then(|texts| texts.get(job, revision)) {
+            return Ok(Some(read(text)));
         }
-        let text = JobText::new(job)?;
-        let json = text.with(remaining);
-        if text.json.len() <= TEXT_BYTES_MAX {
+        drop(shard);
+        let Some(text) = JobText::new(job, revision)? else {
+            return Ok(None);
+        };
+        let done = read(&text);
+        if text.is_short() {
             self.keep(job, text);
         }
-        json
+        Ok(Some(done))
     }
 
     fn keep(&self, job: &Job, text: JobText) {
@@ -272,11 +301,12 @@ impl Board {
         let is_current = |ByKey(now): &ByKey| now.revision == job.revision;
         if shard.jobs.get(&job.key).is_some_and(is_current) {
             if shard.texts.len() >= TEXTS_MAX
+                && !shard.texts.contains_key(&job.key)
                 && let Some(other) = shard.texts.keys().next().copied()
             {
                 shard.texts.remove(&other);
             }
-            shard.texts.insert(job.key, text);
+            shard.texts.entry(job.key).or_default().keep(job, text);
         }
     }
 

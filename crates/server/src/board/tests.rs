@@ -6,7 +6,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use abide_engine::{Cancel, Claim, Command, Create, Effect, Engine, Entry, JobKey, Owner, Policy};
+use abide_engine::{
+    Cancel, Claim, Command, Create, Effect, Engine, Entry, Job, JobKey, Owner, Policy,
+};
 use abide_wire::{NewJob, Timestamp, Until};
 use proptest::prelude::*;
 
@@ -54,6 +56,54 @@ fn cancel(job: JobKey) -> Cancel {
         owner: Owner::ANYONE,
         job,
     }
+}
+
+/// What is kept of a job's JSON is what would be made anew, of every revision, before and after a change and however
+/// often it is read.
+#[test]
+fn the_json_of_each_revision_is_as_if_it_were_made_anew() {
+    let mut engine = Engine::new(Policy::default());
+    let input = serde_json::from_str("{\"a\":\n\"b\"}").unwrap();
+    let create = Create {
+        owner: Owner::ANYONE,
+        new: NewJob {
+            worker: Some(abide_wire::Worker::External),
+            input: Some(input),
+            ..NewJob::default()
+        },
+        idempotency_key: None,
+        rendering: None,
+        traceparent: None,
+    };
+    let board = Board::new(&Engine::new(Policy::default()), Feed::new(1, 0));
+    board.publish(&apply(&mut engine, &create));
+    let key = engine.jobs().iter().next().unwrap().key;
+    let look = || match board.look(key) {
+        Look::Found(job) => job,
+        look => panic!("{look:?}"),
+    };
+    let read = |job: &Job| {
+        for revision in (1..=job.revision + 1).chain(1..=job.revision) {
+            let mut line = Vec::new();
+            let is_known = board.write_line(job, revision, None, &mut line).unwrap();
+            let anew = job
+                .as_of(revision)
+                .map(|seen| serde_json::to_string(&seen).unwrap());
+            let anew = anew.map(|json| json.replace('\n', " "));
+            assert_eq!(is_known, anew.is_some(), "revision {revision}");
+            assert_eq!(String::from_utf8(line).unwrap(), anew.unwrap_or_default());
+        }
+        let json = board.json(job, None).unwrap();
+        assert_eq!(json, serde_json::to_string(&job.to_wire(None)).unwrap());
+    };
+    let before = look();
+    read(&before);
+    board.publish(&apply(&mut engine, &cancel(key)));
+    let after = look();
+    read(&after);
+    // A reader that has found the job before the change.
+    read(&before);
+    read(&after);
 }
 
 /// Register, look, sleep, against show, ring: in every order that the two can take, the waiter learns of the end.

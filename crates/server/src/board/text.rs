@@ -1,4 +1,4 @@
-//! A job's JSON, made once for each revision and shared by all reads of it.
+//! A job's JSON, made once for each revision and shared by all reads and streams of it.
 
 use std::io::{self, Write};
 use std::ops::Range;
@@ -15,46 +15,131 @@ const BYTES_USUAL: usize = 1_024;
 const REMAINING_BYTES: usize = 64;
 /// Stands for the first byte of the estimate's `null` while the JSON is written. It is in no UTF-8, so in no JSON.
 const MARK: u8 = 0xff;
+/// The most revisions of a job whose JSON is kept.
+const REVISIONS_MAX: usize = 8;
+/// Longer JSON isn't kept but made for each read, in bytes.
+const KEPT_BYTES_MAX: usize = 4 * 1024;
+
+/// The JSON of a job that was read, as it is and as it was before, dropped when the job changes.
+#[derive(Debug, Default)]
+pub(super) struct JobTexts {
+    /// The job's revision. What it was before is shown with what it has now, so all of it is as of this one.
+    revision: u64,
+    texts: Vec<JobText>,
+}
+
+impl JobTexts {
+    /// The JSON of that revision of that job, if it is kept.
+    pub(super) fn get(&self, job: &Job, revision: u64) -> Option<&JobText> {
+        let mut texts = self.texts.iter().filter(|_| self.revision == job.revision);
+        texts.find(|text| text.revision == revision)
+    }
+
+    /// Keeps a text of that job, which is the newest known, if it isn't too much.
+    pub(super) fn keep(&mut self, job: &Job, text: JobText) {
+        if self.revision != job.revision {
+            *self = Self {
+                revision: job.revision,
+                texts: Vec::with_capacity(1),
+            };
+        }
+        // Two may have made it at the same time.
+        if self.texts.len() < REVISIONS_MAX && self.get(job, text.revision).is_none() {
+            self.texts.push(text);
+        }
+    }
+}
 
 /// A job's JSON at one revision, with `null` for the estimate of what remains.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct JobText {
-    pub(super) revision: u64,
-    pub(super) json: Bytes,
+    revision: u64,
+    json: Bytes,
     /// Where in it that `null` is.
     remaining: Range<usize>,
+    /// Whether it has line breaks, as its creator may have sent them.
+    has_breaks: bool,
 }
 
 impl JobText {
-    /// The JSON of that job.
+    /// The JSON of that job at that revision; `None` if that isn't remembered.
     ///
     /// # Errors
     ///
     /// The job has something in it that isn't JSON, which would be a fault of the server.
-    pub(super) fn new(job: &Job) -> Result<Self, serde_json::Error> {
+    pub(super) fn new(job: &Job, revision: u64) -> Result<Option<Self>, serde_json::Error> {
+        let seen = match revision == job.revision {
+            true => Some(job.to_wire(None)),
+            false => job.as_of(revision),
+        };
+        let Some(seen) = seen else {
+            return Ok(None);
+        };
         let mut json = Vec::with_capacity(BYTES_USUAL);
         let mut serializer = Serializer::with_formatter(&mut json, Marked::default());
-        job.to_wire(None).serialize(&mut serializer)?;
-        let mark = json.iter().position(|byte| *byte == MARK);
+        seen.serialize(&mut serializer)?;
+        let mark = memchr::memchr(MARK, &json);
         let start = mark.expect("a job without an estimate has `null` for it");
         json[start] = b'n';
-        Ok(Self {
-            revision: job.revision,
+        Ok(Some(Self {
+            revision,
+            has_breaks: memchr::memchr2(b'\n', b'\r', &json).is_some(),
             json: json.into(),
             remaining: start..start + 4,
-        })
+        }))
+    }
+
+    /// Whether it is short enough to be kept.
+    pub(super) fn is_short(&self) -> bool {
+        self.json.len() <= KEPT_BYTES_MAX
     }
 
     /// The JSON with that estimate. It is another one with every millisecond, so it is put in for each read.
     pub(super) fn with(&self, remaining: Option<Remaining>) -> Result<Bytes, serde_json::Error> {
-        let Some(remaining) = remaining else {
+        if remaining.is_none() {
             return Ok(self.json.clone());
-        };
+        }
         let mut json = Vec::with_capacity(self.json.len() + REMAINING_BYTES);
-        json.extend_from_slice(&self.json[..self.remaining.start]);
-        serde_json::to_writer(&mut json, &remaining)?;
-        json.extend_from_slice(&self.json[self.remaining.end..]);
+        self.write(remaining, &mut json)?;
         Ok(json.into())
+    }
+
+    /// Appends the same as one line: within JSON, line breaks are nothing but space.
+    pub(super) fn write_line(
+        &self,
+        remaining: Option<Remaining>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), serde_json::Error> {
+        let start = out.len();
+        self.write(remaining, out)?;
+        if self.has_breaks {
+            break_no_line(&mut out[start..]);
+        }
+        Ok(())
+    }
+
+    fn write(
+        &self,
+        remaining: Option<Remaining>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), serde_json::Error> {
+        let Some(remaining) = remaining else {
+            out.extend_from_slice(&self.json);
+            return Ok(());
+        };
+        out.extend_from_slice(&self.json[..self.remaining.start]);
+        serde_json::to_writer(&mut *out, &remaining)?;
+        out.extend_from_slice(&self.json[self.remaining.end..]);
+        Ok(())
+    }
+}
+
+/// Puts spaces in the place of line breaks.
+fn break_no_line(json: &mut [u8]) {
+    let mut from = 0;
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', &json[from..]) {
+        json[from + at] = b' ';
+        from += at + 1;
     }
 }
 

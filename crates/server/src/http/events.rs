@@ -5,6 +5,7 @@
 //! as it is.
 
 use std::fmt::Display;
+use std::io::Write as _;
 use std::pin::pin;
 use std::str::FromStr;
 use std::time::Duration;
@@ -190,15 +191,21 @@ impl JobStream {
     }
 
     /// The next events after the cursor.
-    fn news(&mut self, job: &Job) -> Option<String> {
+    fn news(&mut self, job: &Job) -> Option<Vec<u8>> {
         if self.cursor == job.revision {
             return None;
         }
-        let mut text = String::new();
+        let mut text = Vec::new();
         if self.cursor > job.revision || self.cursor + 1 < job.first_revision() {
-            let remaining = self.state.board.remaining(job, self.state.clock.now());
-            write_event(&mut text, "reset", job.revision, &job.to_wire(remaining));
             self.cursor = job.revision;
+            write_job(
+                &mut text,
+                "reset",
+                job.revision,
+                &self.state,
+                job,
+                job.revision,
+            );
         } else {
             while self.cursor < job.revision && text.len() < EVENTS_BYTES {
                 self.cursor += 1;
@@ -263,16 +270,19 @@ impl Pace {
     }
 
     /// The text, after the greeting where that hasn't been said.
-    pub(super) fn with_greeting(&mut self, text: String) -> Bytes {
+    pub(super) fn with_greeting(&mut self, text: impl Into<Vec<u8>>) -> Bytes {
+        let text = text.into();
         match self.retry_ms.take() {
-            Some(retry_ms) => format!("retry: {retry_ms}\n\n{text}").into(),
+            Some(retry_ms) => [format!("retry: {retry_ms}\n\n").as_bytes(), &text]
+                .concat()
+                .into(),
             None => text.into(),
         }
     }
 
     /// A comment, which shows that the connection lives.
     pub(super) fn heartbeat(&mut self) -> Bytes {
-        self.with_greeting(":\n\n".to_owned())
+        self.with_greeting(":\n\n")
     }
 
     /// Sleeps until there may be news, or it is time for something else.
@@ -335,36 +345,51 @@ pub(super) fn answer(events: impl Stream<Item = Bytes> + Send + 'static) -> Answ
 /// Writes the change that made that revision, as the event with that id. A change that is no longer remembered is
 /// left out.
 pub(super) fn write_change(
-    out: &mut String,
+    out: &mut Vec<u8>,
     id: impl Display,
     state: &AppState,
     job: &Job,
     revision: u64,
 ) {
-    if let (Some(kind), Some(mut seen)) = (kind_of_change(job, revision), job.as_of(revision)) {
-        // What is expected is about now, so it goes with the newest change and no other.
-        if revision == job.revision {
-            seen.remaining_ms = state.board.remaining(job, state.clock.now());
-        }
-        write_event(out, kind.as_str(), id, &seen);
+    if let Some(kind) = kind_of_change(job, revision) {
+        write_job(out, kind.as_str(), id, state, job, revision);
     }
 }
 
-/// Writes one event.
-pub(super) fn write_event(out: &mut String, name: &str, id: impl Display, data: &impl Serialize) {
-    use std::fmt::Write as _;
-
-    let mut json = serde_json::to_vec(data).expect("a job has only text keys");
-    // What a creator sent is passed on as it came, with its line breaks, and those would end the line here. Within
-    // JSON they are nothing but space. Put down in place, since a job may be large, and many streams may tell of it.
-    let mut from = 0;
-    while let Some(at) = memchr::memchr2(b'\n', b'\r', &json[from..]) {
-        json[from + at] = b' ';
-        from += at + 1;
+/// Writes an event that shows the job as it was at that revision; nothing if that isn't remembered.
+fn write_job(
+    out: &mut Vec<u8>,
+    name: &str,
+    id: impl Display,
+    state: &AppState,
+    job: &Job,
+    revision: u64,
+) {
+    // What is expected is about now, so it goes with the newest change and no other.
+    let is_newest = revision == job.revision;
+    let remaining = is_newest
+        .then(|| state.board.remaining(job, state.clock.now()))
+        .flatten();
+    let start = out.len();
+    begin_event(out, name, id);
+    let written = state.board.write_line(job, revision, remaining, out);
+    if written.expect("a job has only text keys") {
+        out.extend_from_slice(b"\n\n");
+    } else {
+        out.truncate(start);
     }
-    let json = String::from_utf8(json).expect("JSON is text");
-    // Writing to a string doesn't fail.
-    let _ = write!(out, "event: {name}\nid: {id}\ndata: {json}\n\n");
+}
+
+/// Writes an event whose JSON has no line breaks.
+pub(super) fn write_event(out: &mut Vec<u8>, name: &str, id: impl Display, data: &impl Serialize) {
+    begin_event(out, name, id);
+    serde_json::to_writer(&mut *out, data).expect("it has only text keys");
+    out.extend_from_slice(b"\n\n");
+}
+
+fn begin_event(out: &mut Vec<u8>, name: &str, id: impl Display) {
+    // Writing to memory doesn't fail.
+    let _ = write!(out, "event: {name}\nid: {id}\ndata: ");
 }
 
 /// What the change that made that revision is called.

@@ -128,8 +128,8 @@ impl Feed {
     }
 
     /// The next events after the cursor, which is moved past them.
-    fn news(&mut self) -> String {
-        let mut text = String::new();
+    fn news(&mut self) -> Vec<u8> {
+        let mut text = Vec::new();
         let (changes, newest) = self.state.board.feed_after(self.cursor, CHANGES_AT_ONCE);
         let Some(changes) = changes.filter(|_| !self.is_lost) else {
             self.is_lost = false;
@@ -153,7 +153,7 @@ impl Feed {
         text
     }
 
-    fn reset(&mut self, newest: u64, text: &mut String) {
+    fn reset(&mut self, newest: u64, text: &mut Vec<u8>) {
         let cursor = self.state.board.place(newest);
         let reset = Reset {
             cursor,
