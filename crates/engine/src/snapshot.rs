@@ -194,13 +194,25 @@ impl<'a> Stored<'a> {
 impl Engine {
     /// The parts that changed since this was last asked, and how they are now; `None` for those that are gone.
     pub fn take_dirty(&mut self) -> Vec<(PartKey, Option<Part>)> {
-        std::mem::take(&mut self.dirty)
-            .into_iter()
+        let names = self.take_dirty_names();
+        names
             .map(|key| {
                 let part = self.part(&key);
                 (key, part)
             })
             .collect()
+    }
+
+    /// The names of these parts. With [`Engine::part`] they can be taken bit by bit: one that changes in between is
+    /// among the next.
+    pub fn take_dirty_names(&mut self) -> impl Iterator<Item = PartKey> + Send + use<> {
+        std::mem::take(&mut self.dirty).into_iter()
+    }
+
+    /// How many parts have changed since they were last asked for.
+    #[must_use]
+    pub fn dirty(&self) -> usize {
+        self.dirty.len()
     }
 
     /// Has these parts written again with the next checkpoint, because one that held them was not.
@@ -220,7 +232,9 @@ impl Engine {
             .collect()
     }
 
-    fn part(&self, key: &PartKey) -> Option<Part> {
+    /// That part as it is now; `None` if it is gone.
+    #[must_use]
+    pub fn part(&self, key: &PartKey) -> Option<Part> {
         match key {
             PartKey::Meta => Some(Part::Meta(self.meta.clone())),
             PartKey::Policy => Some(Part::Policy(Box::new(self.policy.clone()))),

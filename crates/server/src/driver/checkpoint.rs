@@ -1,6 +1,7 @@
 //! Checkpoints: the engine's parts as of an entry, so that a restart replays only the entries after it.
 //!
-//! They are written beside the appends, the parts that have changed since the last one.
+//! They are written beside the appends, the parts that have changed since the last one. Those are gathered from pass
+//! to pass, because all of them at once would keep what is due waiting.
 
 use std::marker;
 use std::thread;
@@ -14,6 +15,10 @@ use crate::journal::{Checkpoints, Journal, JournalError};
 
 /// How many times the entries that make a checkpoint due on an idle loop make it due under load too.
 const UNDER_LOAD: u64 = 8;
+/// Parts that are gathered in a pass, beside [`AHEAD`] times as many as changed in it: under a millisecond's work.
+const PARTS_PER_PASS: usize = 1_024;
+/// How many times faster parts are gathered than they change, so that fewer are left each time around.
+const AHEAD: usize = 4;
 
 /// Writes the checkpoints, one at a time.
 #[derive(Debug)]
@@ -26,7 +31,23 @@ pub(super) struct Checkpointer {
     is_blocking: bool,
     /// The last entry in the last checkpoint, or at the last attempt.
     last_seq: u64,
+    gathering: Option<Gathering>,
     writing: Option<JoinHandle<Written>>,
+}
+
+/// The parts of the next checkpoint, taken bit by bit. One that changes after it was taken is taken again.
+struct Gathering {
+    /// Those still to be taken.
+    names: Box<dyn Iterator<Item = PartKey> + marker::Send>,
+    parts: Vec<(PartKey, Option<Part>)>,
+    /// How many had changed anew at the end of the last pass.
+    changed: usize,
+}
+
+impl std::fmt::Debug for Gathering {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gathering({})", self.parts.len())
+    }
 }
 
 /// A checkpoint that was written, or couldn't be.
@@ -47,8 +68,14 @@ impl Checkpointer {
             is_blocking: journal.is_blocking(),
             checkpoints: Some(checkpoints),
             last_seq,
+            gathering: None,
             writing: None,
         }
+    }
+
+    /// Whether there is more to gather, so that the next pass is due.
+    pub(super) const fn is_gathering(&self) -> bool {
+        self.gathering.is_some()
     }
 
     /// Begins a checkpoint as of that entry, if enough have come since the last. Under load it waits longer: a job that
@@ -62,7 +89,11 @@ impl Checkpointer {
         } else {
             self.entries * UNDER_LOAD
         };
-        if seq.saturating_sub(self.last_seq) >= enough {
+        let is_due = seq.saturating_sub(self.last_seq) >= enough;
+        if self.gathering.is_none() && is_due && self.checkpoints.is_some() {
+            self.begin(engine);
+        }
+        if self.gathering.is_some() && self.gather(engine) {
             self.start(engine, seq);
         }
     }
@@ -76,17 +107,60 @@ impl Checkpointer {
         }
     }
 
+    fn begin(&mut self, engine: &mut Engine) {
+        self.gathering = Some(Gathering {
+            parts: Vec::with_capacity(engine.dirty() + PARTS_PER_PASS),
+            names: Box::new(engine.take_dirty_names()),
+            changed: 0,
+        });
+    }
+
+    /// Gathers what a pass may. Says whether so few are left that they can be taken at once.
+    fn gather(&mut self, engine: &mut Engine) -> bool {
+        let Some(gathering) = &mut self.gathering else {
+            return true;
+        };
+        if !self.is_blocking {
+            return true;
+        }
+        let changed = engine.dirty().saturating_sub(gathering.changed);
+        let some = PARTS_PER_PASS + AHEAD * changed;
+        let before = gathering.parts.len();
+        for key in gathering.names.by_ref().take(some) {
+            let part = engine.part(&key);
+            gathering.parts.push((key, part));
+        }
+        let is_through = gathering.parts.len() < before + some;
+        let is_last = is_through && engine.dirty() <= some;
+        if is_through && !is_last {
+            gathering.names = Box::new(engine.take_dirty_names());
+        }
+        gathering.changed = engine.dirty();
+        is_last
+    }
+
     fn start(&mut self, engine: &mut Engine, seq: u64) {
         let Some(mut checkpoints) = self.checkpoints.take() else {
             return;
         };
-        let mut parts = engine.take_dirty();
+        let mut parts = Vec::new();
+        if let Some(gathering) = self.gathering.take() {
+            parts = gathering.parts;
+            parts.extend(gathering.names.map(|key| {
+                let part = engine.part(&key);
+                (key, part)
+            }));
+        }
+        parts.extend(engine.take_dirty());
         // This late it must not fall further behind.
         let is_urgent = seq.saturating_sub(self.last_seq) >= self.entries * UNDER_LOAD;
         let is_blocking = self.is_blocking;
         let write = move || {
-            // In order, because neighbors in the file are then written together.
-            parts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            // In order, because neighbors in the file are then written together. Of a part that was taken twice the
+            // later one counts.
+            parts.reverse();
+            parts.sort_by(|(a, _), (b, _)| a.cmp(b));
+            parts.dedup_by(|(a, _), (b, _)| a == b);
             let mut write = || {
                 let mut changes = parts
                     .iter()
@@ -161,4 +235,103 @@ fn give_way() {
     #[cfg(target_os = "linux")]
     // Where the system refuses it, it is as it was.
     let _refused = rustix::process::nice(10);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
+
+    use abide_engine::{Cancel, Create, Entry, JobKey, Owner, Policy};
+    use abide_wire::{NewJob, Timestamp, Worker};
+
+    use super::*;
+    use crate::journal::PartChange;
+
+    /// What has been written, by name.
+    #[derive(Clone, Debug, Default)]
+    struct Kept(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+
+    impl Checkpoints for Kept {
+        fn entries(&self) -> u64 {
+            1
+        }
+
+        fn write(
+            &mut self,
+            _: u64,
+            changes: &mut dyn Iterator<Item = PartChange>,
+        ) -> Result<(), JournalError> {
+            let mut kept = self.0.lock().unwrap();
+            for (key, body) in changes {
+                match body {
+                    Some(body) => kept.insert(key, body),
+                    None => kept.remove(&key),
+                };
+            }
+            Ok(())
+        }
+    }
+
+    fn create(engine: &mut Engine) -> JobKey {
+        let create = Create {
+            owner: Owner::ANYONE,
+            new: NewJob {
+                worker: Some(Worker::External),
+                ..NewJob::default()
+            },
+            idempotency_key: None,
+            rendering: None,
+            traceparent: None,
+        };
+        carry_out(engine, &create).job.key
+    }
+
+    fn carry_out<C: abide_engine::Command>(engine: &mut Engine, command: &C) -> C::Answer {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let mut entries = Vec::<Entry>::new();
+        let answer = engine.carry_out(command, now, &mut entries, &mut Vec::new());
+        answer.expect("nothing refuses it")
+    }
+
+    #[tokio::test]
+    async fn parts_that_change_while_they_are_gathered_are_written_as_they_are_at_the_end() {
+        let mut engine = Engine::new(Policy::default());
+        // An engine begins with these, and no entry has told of them.
+        engine.mark_dirty([PartKey::Policy, PartKey::Simulator]);
+        let jobs: Vec<_> = (0..5 * PARTS_PER_PASS)
+            .map(|_| create(&mut engine))
+            .collect();
+        let kept = Kept::default();
+        let mut checkpointer = Checkpointer {
+            checkpoints: Some(Box::new(kept.clone())),
+            entries: 1,
+            is_blocking: true,
+            last_seq: 0,
+            gathering: None,
+            writing: None,
+        };
+        let mut passes = 0;
+        while checkpointer.writing.is_none() {
+            checkpointer.write_if_due(&mut engine, 1, true).await;
+            if checkpointer.writing.is_none() {
+                // Some that were gathered already, and some that weren't.
+                for job in jobs.iter().skip(passes).step_by(1_000).copied() {
+                    let owner = Owner::ANYONE;
+                    carry_out(&mut engine, &Cancel { owner, job });
+                }
+                create(&mut engine);
+                passes += 1;
+            }
+        }
+        assert!((3..50).contains(&passes), "{passes} passes");
+        assert!(!checkpointer.is_gathering());
+        checkpointer.written(&mut engine).await;
+        let parts = engine.all_parts().into_iter();
+        let all: BTreeMap<_, _> = parts
+            .map(|(key, part)| (key.to_string(), part.encode()))
+            .collect();
+        assert_eq!(*kept.0.lock().unwrap(), all);
+        assert_eq!(engine.dirty(), 0);
+    }
 }

@@ -259,6 +259,7 @@ impl Driver {
             }
             () = async { clock.sleep_until(due.unwrap_or(Timestamp::MAX)).await }, if due.is_some() => Some(()),
             () = std::future::ready(()), if advancing => Some(()),
+            () = tokio::task::yield_now(), if self.checkpointer.is_gathering() => Some(()),
         }
     }
 
