@@ -61,6 +61,8 @@ pub(crate) enum Suite {
     Learned,
     /// Twice the load that the server can take.
     Overload,
+    /// Half to four times the load that the server can take, drawn (P13).
+    Goodput,
     /// All of these.
     All,
     /// Runs what is compared with; for the benchmark itself.

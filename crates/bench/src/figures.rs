@@ -9,7 +9,7 @@ use serde::Serialize;
 /// One line of the table: our figure beside the limit's.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figure {
-    /// The goal that it belongs to, `P1` to `P12`, if any.
+    /// The goal that it belongs to, `P1` to `P13`, if any.
     pub(crate) goal: &'static str,
     /// What was measured.
     pub(crate) what: String,

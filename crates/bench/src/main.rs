@@ -93,6 +93,7 @@ fn measure(suite: &Suite, setup: &Setup) -> anyhow::Result<Vec<Figure>> {
         Suite::Deliveries => suite::deliveries::run(setup),
         Suite::Learned => suite::learned::run(setup),
         Suite::Overload => suite::overload::run(setup),
+        Suite::Goodput => suite::goodput::run(setup),
         Suite::All | Suite::Limit(_) | Suite::Work(_) | Suite::Probe(_) => Ok(Vec::new()),
     };
     let Suite::All = suite else {
@@ -109,6 +110,7 @@ fn measure(suite: &Suite, setup: &Setup) -> anyhow::Result<Vec<Figure>> {
         Suite::Deliveries,
         Suite::Learned,
         Suite::Overload,
+        Suite::Goodput,
     ];
     let mut figures = Vec::new();
     for suite in &all {
