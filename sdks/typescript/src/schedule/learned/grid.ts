@@ -34,12 +34,12 @@ export const position = (ln: number): number => (ln - LN_FIRST) / STEP;
 export const bin = (ln: number): number => clamp(Math.floor(position(ln)), 0, BINS - 1);
 
 /** A law made bin by bin. */
-export const lawOf = (mass: (i: number) => number): Law => Float64Array.from({ length: BINS }, (_, i) => mass(i));
+export const lawOf = (mass: (i: number) => number): Law => new Float64Array(BINS).map((_, i) => mass(i));
 
 /** The sum of numbers. */
-export const sum = (numbers: Iterable<number>): number => {
+export const sum = (numbers: ArrayLike<number>): number => {
   let total = 0;
-  for (const number of numbers) total += number;
+  for (let i = 0; i < numbers.length; i++) total += numbers[i]!;
   return total;
 };
 
