@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderValue, header};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -194,8 +194,8 @@ impl Round {
     }
 
     async fn post(&self, send: &Send) -> Result<Answered, SendError> {
-        let (body, headers) = self.tell(send)?;
-        if body.is_empty() {
+        let post = self.tell(send)?;
+        if post.body.is_empty() {
             // The endpoint's form has no words for this event: it counts as told.
             return Ok(Answered {
                 status: 204,
@@ -204,11 +204,6 @@ impl Round {
                 truncated: false,
             });
         }
-        let post = Post {
-            url: send.endpoint.url.as_ref().to_owned(),
-            headers,
-            body,
-        };
         for _copy in 1..send.delivery.copies {
             // The simulator's doubling: the same delivery once more, whatever is answered.
             let _answer = self.carrier.post(post.clone()).await;
@@ -216,8 +211,8 @@ impl Round {
         self.carrier.post(post).await
     }
 
-    /// The body and the headers, in the form that the endpoint wants.
-    fn tell(&self, send: &Send) -> Result<(Bytes, HeaderMap), SendError> {
+    /// What is posted, in the form that the endpoint wants.
+    fn tell(&self, send: &Send) -> Result<Post, SendError> {
         let id = send.delivery.key.to_string();
         let event = send.event().ok_or(SendError::Gone)?;
         let telling = Telling {
@@ -229,12 +224,15 @@ impl Round {
             at: self.clock.system(),
             secrets: send.endpoint.secrets(send.at).collect(),
         };
-        let (body, headers) = match telling.form {
-            "" => (Bytes::from_owner(Arc::<[u8]>::from(event.clone())), None),
+        let (body, headers, has_titles) = match telling.form {
+            "" => {
+                let body = Bytes::from_owner(Arc::<[u8]>::from(event.clone()));
+                (body, None, false)
+            }
             form => {
                 let told = (self.render)(&telling);
                 let told = told.ok_or_else(|| SendError::Form(form.to_owned()))?;
-                (told.body.into(), told.headers)
+                (told.body.into(), told.headers, told.has_titles)
             }
         };
         let mut headers = headers.unwrap_or_else(|| telling.standard_headers(&body));
@@ -246,7 +244,12 @@ impl Round {
         }
         let json = HeaderValue::from_static("application/json");
         headers.insert(header::CONTENT_TYPE, json);
-        Ok((body, headers))
+        Ok(Post {
+            url: send.endpoint.url.as_ref().to_owned(),
+            headers,
+            has_titles,
+            body,
+        })
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Told {
     pub body: String,
     /// Its headers; those of Standard Webhooks if `None`.
     pub headers: Option<HeaderMap>,
+    /// Whether their names are sent as `Like-This`, as some receivers compare them; in lower case if not.
+    pub has_titles: bool,
 }
 
 impl Telling<'_> {

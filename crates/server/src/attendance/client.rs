@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use abide_engine::Owner;
 
 /// The longest name of a client's program that is kept, in bytes.
-const AGENT_BYTES_MAX: usize = 31;
+const AGENT_BYTES_MAX: usize = 47;
 
 /// A client: a program at an address, or with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,19 +21,20 @@ pub struct Client {
 
 /// The name that a client's program gives itself: the first word of `User-Agent`, and its version if that is the second.
 /// Held in place, because every request carries one.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Agent {
     bytes: [u8; AGENT_BYTES_MAX],
     length: u8,
 }
 
 impl Agent {
-    /// The first word of that text, and the second if that is the version that the first doesn't have, cut to 31 bytes;
-    /// characters that aren't visible ASCII are left out.
+    /// The first word of that text, and the second if that is the version that the first doesn't have, cut to 47 bytes;
+    /// characters that aren't visible ASCII are left out, and so is what separates the first word from the next.
     #[must_use]
     pub fn new(text: &str) -> Self {
         let mut words = text.split_ascii_whitespace();
         let word = words.next().unwrap_or_default();
+        let word = word.trim_end_matches([';', ',']);
         let is_version = |word: &&str| word.starts_with(|sign: char| sign.is_ascii_digit());
         let has_version = word.contains(|sign: char| sign.is_ascii_digit());
         let version = words.next().filter(|word| !has_version && is_version(word));
@@ -54,6 +55,16 @@ impl Agent {
     #[must_use]
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    }
+}
+
+impl Default for Agent {
+    /// The one of a client that sent none.
+    fn default() -> Self {
+        Self {
+            bytes: [0; AGENT_BYTES_MAX],
+            length: 0,
+        }
     }
 }
 
@@ -88,9 +99,14 @@ mod tests {
             ("Runwayml/JS 4.20.1 (Node)", "Runwayml/JS 4.20.1"),
             ("a b", "a"),
             ("", ""),
+            ("dashscope/2.0.2; python/3.11", "dashscope/2.0.2"),
             (
-                "x123456789012345678901234567890123456789",
-                "x123456789012345678901234567890",
+                "azsdk-python-ai-translation-document/2.0.0 Python/3.11.7",
+                "azsdk-python-ai-translation-document/2.0.0",
+            ),
+            (
+                "x123456789012345678901234567890123456789012345678901234567890",
+                "x1234567890123456789012345678901234567890123456",
             ),
             ("naïve/1", "nave/1"),
         ];

@@ -17,8 +17,8 @@ pub const JOBS_MAX: usize = 4_096;
 /// How many shards the timelines are divided into.
 const SHARDS: usize = 16;
 
-// A timeline's buffer grows to 256 reads, so all timelines together take at most 96 MiB.
-const _: () = assert!(size_of::<TimelineRead>() <= 96);
+// A timeline's buffer grows to 256 reads, so all timelines together take at most 112 MiB.
+const _: () = assert!(size_of::<TimelineRead>() <= 112);
 
 /// The timelines of all jobs.
 #[derive(Debug)]

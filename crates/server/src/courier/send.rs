@@ -46,6 +46,8 @@ pub struct Post {
     pub url: String,
     /// With which headers, beside those of every post.
     pub headers: HeaderMap,
+    /// Whether their names are sent as `Like-This`; in lower case if not.
+    pub has_titles: bool,
     /// What.
     pub body: Bytes,
 }
@@ -111,11 +113,18 @@ pub trait Carrier: fmt::Debug + Send + Sync + 'static {
 /// Carries posts over the network: HTTP/1.1, certificates checked as the system does, no redirects, no proxy.
 #[derive(Clone, Debug)]
 pub struct HttpCarrier {
-    client: Client<HttpsConnector<Dialer>, Full<Bytes>>,
-    /// Opens a connection for each request.
-    fresh: Client<HttpsConnector<Dialer>, Full<Bytes>>,
+    plain: Clients,
+    /// The same, and the names of headers are sent as `Like-This`.
+    titled: Clients,
     clock: Clock,
     deadline: Duration,
+}
+
+#[derive(Clone, Debug)]
+struct Clients {
+    kept: Client<HttpsConnector<Dialer>, Full<Bytes>>,
+    /// Opens a connection for each request.
+    fresh: Client<HttpsConnector<Dialer>, Full<Bytes>>,
 }
 
 impl HttpCarrier {
@@ -135,7 +144,7 @@ impl HttpCarrier {
             .https_or_http()
             .enable_http1()
             .wrap_connector(Dialer::new(guard, clock.clone()));
-        let client = |kept_max| {
+        let client = |kept_max, has_titles| {
             Client::builder(TokioExecutor::new())
                 .pool_idle_timeout(IDLE_MAX)
                 .pool_max_idle_per_host(kept_max)
@@ -143,11 +152,16 @@ impl HttpCarrier {
                 .timer(TokioTimer::new())
                 .http1_max_buf_size(HEAD_BYTES_MAX)
                 .http1_max_headers(HEADERS_MAX)
+                .http1_title_case_headers(has_titles)
                 .build(connector.clone())
         };
+        let clients = |has_titles| Clients {
+            kept: client(IDLE_PER_RECEIVER_MAX, has_titles),
+            fresh: client(0, has_titles),
+        };
         Self {
-            client: client(IDLE_PER_RECEIVER_MAX),
-            fresh: client(0),
+            plain: clients(false),
+            titled: clients(true),
             clock,
             deadline: EXCHANGE_MAX,
         }
@@ -163,9 +177,13 @@ impl HttpCarrier {
     async fn exchange(&self, post: Post) -> Result<Answered, SendError> {
         let mut first = request(&post)?;
         let connection = capture_connection(&mut first);
-        let response = match self.client.request(first).await {
+        let clients = match post.has_titles {
+            true => &self.titled,
+            false => &self.plain,
+        };
+        let response = match clients.kept.request(first).await {
             // Another kept one could be as stale.
-            Err(error) if is_stale(&error) => self.fresh.request(request(&post)?).await,
+            Err(error) if is_stale(&error) => clients.fresh.request(request(&post)?).await,
             first => first,
         };
         let (head, body) = response.map_err(|error| explain(&error))?.into_parts();

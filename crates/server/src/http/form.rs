@@ -6,12 +6,16 @@
 
 use abide_wire::limits::BODY_BYTES_MAX;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, header};
 use multer::{Constraints, Multipart, SizeLimit};
 use serde_json::{Map, Value, json};
 
 use super::answer::Body;
 use super::error::ApiError;
+
+/// How much of a file that is a body of its own is kept, in bytes.
+pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Whether the headers announce a form with files.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
@@ -75,6 +79,30 @@ pub(super) async fn read(
     Ok(Value::Object(members).to_string().into())
 }
 
+/// The beginning of a file of at most `bytes_max` bytes, which is read to its end.
+///
+/// # Errors
+///
+/// It is larger, or ends early.
+///
+/// # Cancel safety
+///
+/// Dropping it loses what has come.
+pub(super) async fn head(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    let mut pieces = body.into_pieces();
+    let (mut kept, mut length) = (Vec::new(), 0);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| ApiError::invalid_json(error.to_string()))?;
+        length += piece.len();
+        if length > bytes_max {
+            return Err(ApiError::too_large(bytes_max));
+        }
+        let room = HEAD_BYTES_MAX - kept.len();
+        kept.extend_from_slice(&piece[..piece.len().min(room)]);
+    }
+    Ok(kept.into())
+}
+
 /// What is wrong with a form.
 fn said(error: &multer::Error, bytes_max: usize) -> ApiError {
     match error {
@@ -116,6 +144,15 @@ mod tests {
         let film = json!({"filename": "talk.mp4", "bytes": 9});
         let expected = json!({"a": "one", "b": ["1", "2", "3"], "film": film});
         assert_eq!(form(FORM, 1_000).await, Ok(expected));
+    }
+
+    #[tokio::test]
+    async fn of_a_file_the_beginning_is_kept() {
+        let file = || Body::from("x".repeat(HEAD_BYTES_MAX + 1));
+        let kept = head(file(), HEAD_BYTES_MAX + 1).await.unwrap();
+        assert_eq!(kept.len(), HEAD_BYTES_MAX);
+        let refused = head(file(), HEAD_BYTES_MAX).await.unwrap_err();
+        assert_eq!(refused.problem().status, 413);
     }
 
     #[tokio::test]

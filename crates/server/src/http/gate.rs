@@ -274,10 +274,10 @@ impl Gate {
         let is_form = row.takes_form && form::is_form(&call.headers);
         let gate = self.clone();
         Outcome::Soon(Box::pin(async move {
-            let read = match is_form {
+            let read = match is_form || row.takes_file {
                 true => {
                     let bytes_max = gate.state.config.upload_bytes_max();
-                    read_form(&mut call.headers, body, bytes_max).await
+                    read_upload(&mut call.headers, body, is_form, bytes_max).await
                 }
                 false => read(&call.headers, body, bytes_max).await,
             };
@@ -592,16 +592,22 @@ async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes
     }
 }
 
-/// A form with files as JSON, within its limits of size and time.
-async fn read_form(
+/// A form with files as JSON, or the beginning of a file, within their limits of size and time.
+async fn read_upload(
     headers: &mut HeaderMap,
     body: Body,
+    is_form: bool,
     bytes_max: usize,
 ) -> Result<Bytes, ApiError> {
     if announced(headers).is_some_and(|length| length > bytes_max) {
         return Err(ApiError::too_large(bytes_max));
     }
-    let read = form::read(headers, body, bytes_max);
+    let read = async {
+        match is_form {
+            true => form::read(headers, body, bytes_max).await,
+            false => form::head(body, bytes_max).await,
+        }
+    };
     let read = tokio::time::timeout(FORM_TIME_MAX, read).await;
     read.unwrap_or_else(|_elapsed| Err(ApiError::slow_body(FORM_TIME_MAX)))
 }

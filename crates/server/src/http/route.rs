@@ -16,7 +16,7 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use super::answer::Outcome;
+use super::answer::{Answer, Outcome};
 use super::call::Call;
 use super::door::Door;
 use super::error::ApiError;
@@ -40,11 +40,15 @@ pub(super) struct Row {
     pub body_bytes_max: Option<usize>,
     /// Whether it may be a form with files, which is [read as it comes](super::form) and has a limit of its own.
     pub takes_form: bool,
+    /// Whether it is a file, of which the [beginning](super::form::HEAD_BYTES_MAX) is kept, within the limit of forms.
+    pub takes_file: bool,
     /// Whether that request asks to be held; `None` if none of this route can be. It decides which limit the request
     /// counts against, and must agree with the handler.
     pub asks_to_hold: Option<fn(&Call) -> bool>,
     /// Which job it is about.
     pub subject: Option<fn(&AppState, &Call) -> Option<Subject>>,
+    /// How it is answered if there is no such job, where that is no `404`.
+    pub absent: Option<fn(&Call) -> Answer>,
     /// Which faults may meet it.
     pub meets: Meets,
     /// What it counts as in its client's report.
@@ -192,8 +196,10 @@ impl Row {
             handler,
             body_bytes_max: None,
             takes_form: false,
+            takes_file: false,
             asks_to_hold: None,
             subject: None,
+            absent: None,
             meets: Meets::Nothing,
             counts: Counts::Nothing,
             takes_token: false,
@@ -249,6 +255,12 @@ impl Row {
     /// Is about that job.
     pub(super) const fn job(mut self, subject: fn(&AppState, &Call) -> Option<Subject>) -> Self {
         self.subject = Some(subject);
+        self
+    }
+
+    /// Is answered so if there is no such job.
+    pub(super) const fn absent(mut self, absent: fn(&Call) -> Answer) -> Self {
+        self.absent = Some(absent);
         self
     }
 
@@ -322,6 +334,12 @@ impl Row {
     pub(super) const fn takes_form(mut self) -> Self {
         self.takes_form = true;
         self
+    }
+
+    /// Has a file for a body.
+    pub(super) const fn takes_file(mut self) -> Self {
+        self.takes_file = true;
+        self.takes_body()
     }
 
     /// Is answered like that.

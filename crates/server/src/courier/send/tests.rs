@@ -158,6 +158,7 @@ fn post_to(url: &str) -> Post {
     Post {
         url: url.to_owned(),
         headers,
+        has_titles: false,
         body: Bytes::from_static(b"{\"type\":\"job.completed\"}"),
     }
 }

@@ -10,7 +10,7 @@
 //! | `queue=5s` | how long it waits before it begins |
 //! | `error=CODE` | it fails with that code |
 //! | `fault=NAME` | a fault of the simulator's; may be repeated |
-//! | `first`, `nth`, `every`, `chance`, `delay`, `status`, `word`, `on` | of the fault before it |
+//! | `first`, `nth`, `every`, `chance`, `delay`, `status`, `retry_after`, `word`, `on` | of the fault before it |
 //! | `key=NAME` | the name under which its draws are made |
 //! | `scenario=NAME` | one of the built-in scenarios |
 //! | `result=data` | its result is a `data:` URL |
@@ -197,6 +197,7 @@ fn of_fault(fault: &mut Fault, key: &str, value: &str) -> Result<(), String> {
             fault.delay = Some(span.map_err(|error| format!("`{key}`: {error}"))?);
         }
         "word" => fault.word = Some(value.to_owned()),
+        "retry_after" => fault.retry_after = Some(value.to_owned()),
         "on" => fault.on = Some(word::<FaultTarget>(key, value)?),
         _ => return Err(format!("a fault has no `{key}`")),
     }
@@ -204,7 +205,7 @@ fn of_fault(fault: &mut Fault, key: &str, value: &str) -> Result<(), String> {
 }
 
 /// The first directive in that text, which may be percent-encoded.
-fn inline(text: &[u8]) -> Option<String> {
+pub(super) fn inline(text: &[u8]) -> Option<String> {
     memchr::memmem::find_iter(text, INLINE).find_map(|at| {
         let rest = &text[at + INLINE.len()..];
         let colon = [&b":"[..], b"%3A", b"%3a"];
@@ -265,7 +266,7 @@ mod tests {
     #[test]
     fn the_stronger_door_counts_key_by_key() {
         let directive = read(&[
-            "duration=1h,queue=5s,fault=error,first=2,status=429",
+            "duration=1h,queue=5s,fault=error,first=2,status=429,retry_after=7",
             "duration=1s",
         ]);
         let simulate = directive.unwrap().simulate().unwrap();
@@ -276,6 +277,7 @@ mod tests {
         let fault = Fault {
             first: Some(2),
             status: Some(429),
+            retry_after: Some("7".to_owned()),
             ..Fault::new(FaultKind::Error)
         };
         assert_eq!(simulate.faults, Some(vec![fault]));

@@ -5,10 +5,10 @@
 //! beginning of a film and no more.
 
 use abide_engine::{Job, State};
-use abide_wire::{Code, FaultKind};
+use abide_wire::{FaultKind, headers};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 
 use crate::board::Look;
 use crate::http::answer::{Answer, Outcome};
@@ -26,6 +26,8 @@ use super::thing::text;
 pub(super) const FILM: &[u8] = b"\0\0\0\x18ftypisom\0\0\x02\0isommp42\0\0\0\x08free";
 /// How many bytes a file has.
 pub(super) const SIZE: usize = FILM.len();
+const EXPIRED: &[u8] = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+    <Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
 /// The note by which a result is a `data:` URL.
 pub(super) const RESULT: &str = "result";
 const FORM: Id = Id::Hex("");
@@ -67,13 +69,24 @@ fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let (id, ending) = name.split_once('.').unwrap_or((&name, "mp4"));
     let found = FORM.key(id).map(|key| state.board.look(key));
     match found {
-        Some(Look::Found(job)) if is_expired(state, &job) => {
-            Err(ApiError::of(403, Code::FORBIDDEN, "The URL has expired")
-                .detail("this was asked for: a fault of the job, or of all, is `expired_url`"))
-        }
+        Some(Look::Found(job)) if is_expired(state, &job) => Ok(Outcome::Now(expired())),
         Some(Look::Found(job)) if job.state == State::Completed => Ok(Outcome::Now(file(ending))),
         _ => Err(ApiError::not_found("no job has made that file")),
     }
+}
+
+/// What stores of files say of a signed URL whose time is over.
+fn expired() -> Answer {
+    let mut answer = Answer::new(EXPIRED.into());
+    *answer.status_mut() = StatusCode::FORBIDDEN;
+    let out = answer.headers_mut();
+    out.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/xml"),
+    );
+    let fault = HeaderValue::from_static(FaultKind::ExpiredUrl.as_str());
+    out.insert(headers::SIM_DECISION, fault);
+    answer
 }
 
 /// Whether a fault has it that the job's files are no longer there.

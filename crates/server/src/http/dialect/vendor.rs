@@ -1,7 +1,7 @@
 //! The words of a vendor: how clients send their keys, and how errors are said.
 
-use abide_wire::Problem;
-use http::{HeaderMap, header};
+use abide_wire::{Code, Problem};
+use http::{HeaderMap, StatusCode, header};
 
 use crate::http::access::KeyForm;
 use crate::http::answer::Answer;
@@ -13,8 +13,11 @@ use crate::http::seen::Seen;
 /// How a vendor says what every route may have to say. It tells nothing of limits until they are met.
 #[derive(Debug)]
 pub(super) struct Vendor {
-    /// How clients send their keys, the usual way first. One must be sent also if the server has none.
+    /// How clients send their keys, the usual way first. One must be sent also if the server has none, unless the
+    /// vendor's SDKs call emulators without.
     pub keys: &'static [KeyForm],
+    /// Whether the vendor's SDKs call emulators without a key, and so a server that has none.
+    pub allows_no_key: bool,
     /// A refusal in the vendor's envelope, the gate's own refusals too.
     pub error: fn(&Problem) -> Answer,
 }
@@ -39,8 +42,25 @@ impl Words for Vendor {
     }
 
     fn needs_key(&self) -> bool {
-        true
+        !self.allows_no_key
     }
+}
+
+/// The status of a refusal at a vendor that says `wrong` of a request that is well-formed and means nothing, which is
+/// a `422` here. The simulator's faults have the status that was asked for.
+pub(super) fn status_of(problem: &Problem, wrong: u16) -> StatusCode {
+    let status = match problem.status {
+        422 if problem.code != Code::SIMULATED => wrong,
+        status => status,
+    };
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// What is wrong, in a word or two, for vendors that say so beside the sentence.
+pub(super) fn title(problem: &Problem) -> &str {
+    let status = StatusCode::from_u16(problem.status).ok();
+    let reason = status.and_then(|status| status.canonical_reason());
+    reason.unwrap_or(&problem.title)
 }
 
 /// What is wrong, in a sentence.

@@ -100,17 +100,20 @@ impl Play {
                 let answer = row.answer(&self.state, &call).answer().await;
                 self.spoil_stream(met, answer, &mut decisions)
             }
-            What::Job(met, key) => match self.instead(met, &mut decisions).await {
-                Some(instead) => instead,
-                None => {
-                    let answer = row.answer(&self.state, &call).answer().await;
-                    let answer = self.tamper(met, *key, &call, answer, &mut decisions).await;
-                    self.spoil(met, answer, &mut decisions).await
+            What::Job(met, key) => {
+                let absent = || row.absent.map_or_else(not_found, |absent| absent(&call));
+                match self.instead(met, absent, &mut decisions).await {
+                    Some(instead) => instead,
+                    None => {
+                        let answer = row.answer(&self.state, &call).answer().await;
+                        let answer = self.tamper(met, *key, &call, answer, &mut decisions).await;
+                        self.spoil(met, answer, &mut decisions).await
+                    }
                 }
-            },
+            }
             What::Set(shown, met) => {
                 if let Some(met) = met
-                    && let Some(instead) = self.instead(met, &mut decisions).await
+                    && let Some(instead) = self.instead(met, not_found, &mut decisions).await
                 {
                     return decisions.tell(instead);
                 }
@@ -141,7 +144,7 @@ impl Play {
             return answer;
         };
         let met = Met::of_job(&self.state, &job, Purpose::Create);
-        if let Some(mut instead) = self.instead(&met, decisions).await {
+        if let Some(mut instead) = self.instead(&met, not_found, decisions).await {
             // The job has been made all the same, which is still to be counted.
             if let Some(pending) = answer.extensions_mut().remove::<PendingCreate>() {
                 instead.extensions_mut().insert(pending);
@@ -152,7 +155,12 @@ impl Play {
     }
 
     /// Waits if the answer is to be late, and gives what is to be sent instead of it.
-    async fn instead(&self, met: &Met, decisions: &mut Decisions) -> Option<Answer> {
+    async fn instead(
+        &self,
+        met: &Met,
+        absent: impl FnOnce() -> Answer,
+        decisions: &mut Decisions,
+    ) -> Option<Answer> {
         if let Some(fault) = met.first(FaultKind::Latency) {
             decisions.note(fault.fault);
             match self.hold(fault) {
@@ -171,7 +179,7 @@ impl Play {
         }
         if let Some(fault) = met.first(FaultKind::NotFoundFirst) {
             decisions.note(fault.fault);
-            return Some(ApiError::from(Refusal::NotFound).into());
+            return Some(absent());
         }
         let fault = met.first(FaultKind::Error)?;
         decisions.note(fault.fault);
@@ -294,6 +302,11 @@ fn of_set(state: &AppState, call: &Call) -> What {
         }
     }
     What::Set(shown_of_jobs, of_set)
+}
+
+/// How a job is answered that isn't there.
+fn not_found() -> Answer {
+    ApiError::from(Refusal::NotFound).into()
 }
 
 fn find(state: &AppState, subject: Subject) -> Option<Arc<Job>> {

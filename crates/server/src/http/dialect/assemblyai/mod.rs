@@ -3,7 +3,9 @@
 //! A create is answered with the whole transcript, as a read is. There is no cancel. A webhook tells the id and the
 //! status alone, unsigned, with a header that the create has chosen.
 
+mod part;
 mod transcript;
+mod upload;
 mod webhooks;
 mod wire;
 
@@ -20,6 +22,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     rows: ROUTES,
     words: &Vendor {
         keys: &[KeyForm::Raw],
+        allows_no_key: false,
         error: wire::error,
     },
     trees: None,
@@ -30,6 +33,7 @@ pub(super) const DIALECT: Dialect = Dialect {
 
 /// The routes.
 const ROUTES: &[Row] = &[
+    Row::post("/v2/upload", upload::upload).takes_file(),
     Row::post("/v2/transcript", transcript::create)
         .takes_body()
         .meets(Meets::Create)
@@ -39,6 +43,7 @@ const ROUTES: &[Row] = &[
         .job(transcript::subject)
         .meets(Meets::Job(Purpose::Read))
         .counts(Counts::Read),
+    Row::get("/v2/transcript/{id}/{part}", part::read).counts(Counts::Refusals),
     Row::delete("/v2/transcript/{id}", transcript::delete)
         .job(transcript::subject)
         .meets(Meets::Job(Purpose::Write)),

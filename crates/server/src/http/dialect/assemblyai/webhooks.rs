@@ -56,6 +56,7 @@ pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
     told(telling, |_, seen, _| {
         let body = json!({"transcript_id": TRANSCRIPT.id_of(seen), "status": seen.word(&WORDS)});
         Told {
+            has_titles: true,
             body: body.to_string(),
             headers: Some(HeaderMap::from_iter(chosen(&seen.input()))),
         }

@@ -1,30 +1,31 @@
 //! How AssemblyAI writes a transcript and an error.
 
-use abide_wire::Problem;
+use abide_wire::{Code, Problem};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::transcript::TRANSCRIPT;
 use crate::http::answer::Answer;
 use crate::http::dialect::job::why;
-use crate::http::dialect::vendor::message;
+use crate::http::dialect::vendor::{message, status_of};
 use crate::http::json;
 use crate::http::seen::Seen;
 
 /// It has no word for what was canceled.
 pub(super) const WORDS: [&str; 5] = ["queued", "processing", "completed", "error", "error"];
 /// What is said in every recording.
-const TEXT: &[&str] = &["Everything", "comes", "to", "those", "who", "wait."];
+pub(super) const TEXT: &[&str] = &["Everything", "comes", "to", "those", "who", "wait."];
+/// How certain every word is.
+pub(super) const CONFIDENCE: f64 = 0.95;
 /// How long a word takes, in milliseconds.
-const WORD_MS: usize = 400;
+pub(super) const WORD_MS: usize = 400;
 
 /// `{error}`; what isn't there and what isn't right are both a `400`.
 pub(super) fn error(problem: &Problem) -> Answer {
-    let status = match problem.status {
-        404 | 422 => 400,
+    let status = match status_of(problem, 400) {
+        StatusCode::NOT_FOUND if problem.code != Code::SIMULATED => StatusCode::BAD_REQUEST,
         status => status,
     };
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     json::answer(status, &json!({"error": message(problem)}))
 }
 
@@ -46,15 +47,16 @@ pub(super) fn body(seen: &Seen<'_>) -> Value {
     let has_text = seen.result.is_some();
     body["text"] = json!(has_text.then(|| TEXT.join(" ")));
     body["words"] = json!(has_text.then(words));
-    body["confidence"] = json!(has_text.then_some(0.95));
+    body["confidence"] = json!(has_text.then_some(CONFIDENCE));
     body["audio_duration"] = json!(has_text.then_some(TEXT.len() * WORD_MS / 1_000));
     body["error"] = json!(why(seen).map(|(_, message)| message));
     body
 }
 
-fn words() -> Vec<Value> {
+/// The words of every recording.
+pub(super) fn words() -> Vec<Value> {
     let words = TEXT.iter().enumerate();
-    let word = |(n, word)| json!({"text": word, "start": n * WORD_MS, "end": (n + 1) * WORD_MS, "confidence": 0.95});
+    let word = |(n, word)| json!({"text": word, "start": n * WORD_MS, "end": (n + 1) * WORD_MS, "confidence": CONFIDENCE});
     words.map(word).collect()
 }
 

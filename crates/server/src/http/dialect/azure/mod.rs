@@ -24,6 +24,7 @@ pub(super) const DIALECT: Dialect = Dialect {
             KeyForm::Header("ocp-apim-subscription-key"),
             KeyForm::Bearer,
         ],
+        allows_no_key: false,
         error: wire::error,
     },
     trees: None,

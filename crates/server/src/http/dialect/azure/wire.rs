@@ -1,14 +1,14 @@
 //! How Azure writes an error, where an operation is, and when to read it again.
 
 use abide_wire::Problem;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue};
 use serde_json::json;
 
 use crate::http::answer::Answer;
 use crate::http::call::Call;
 use crate::http::dialect::list::parameter;
 use crate::http::dialect::thing::text;
-use crate::http::dialect::vendor::{message, pace};
+use crate::http::dialect::vendor::{message, pace, status_of};
 use crate::http::error::ApiError;
 use crate::http::json;
 use crate::http::seen::Seen;
@@ -20,19 +20,19 @@ const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
 
 /// `{error: {code, message}}`; a wrong request is a `400`.
 pub(super) fn error(problem: &Problem) -> Answer {
-    let (status, code) = match problem.status {
-        400 | 422 => (400, "InvalidRequest"),
-        401 => (401, "Unauthorized"),
-        403 => (403, "Forbidden"),
-        404 => (404, "NotFound"),
-        413 => (413, "RequestTooLarge"),
-        429 => (429, "TooManyRequests"),
-        503 => (503, "ServiceUnavailable"),
-        status => (status, "InternalServerError"),
+    let code = match problem.status {
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "NotFound",
+        409 => "Conflict",
+        413 => "RequestTooLarge",
+        429 => "TooManyRequests",
+        503 => "ServiceUnavailable",
+        500.. => "InternalServerError",
+        _ => "InvalidRequest",
     };
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let error = json!({"code": code, "message": message(problem)});
-    let mut answer = json::answer(status, &json!({"error": error}));
+    let mut answer = json::answer(status_of(problem, 400), &json!({"error": error}));
     let code = HeaderValue::from_static(code);
     answer.headers_mut().insert(ERROR_CODE, code);
     answer

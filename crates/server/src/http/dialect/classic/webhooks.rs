@@ -24,6 +24,7 @@ pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
         _ => return None,
     };
     Some(Told {
+        has_titles: false,
         body: body.to_string(),
         headers: None,
     })

@@ -19,6 +19,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     rows: ROUTES,
     words: &Vendor {
         keys: &[KeyForm::Bearer],
+        allows_no_key: false,
         error: wire::error,
     },
     trees: None,
@@ -45,6 +46,7 @@ const ROUTES: &[Row] = &[
     Row::get("/api/v1/tasks/", task::list).counts(Counts::Refusals),
     Row::get("/api/v1/tasks/{id}", task::read)
         .job(task::subject)
+        .absent(task::absent)
         .meets(Meets::Job(Purpose::Read))
         .counts(Counts::Read),
     Row::post("/api/v1/tasks/{id}/cancel", task::cancel)

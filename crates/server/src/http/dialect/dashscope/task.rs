@@ -3,10 +3,10 @@
 use abide_engine::State;
 use abide_wire::Code;
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Map, json};
 
-use super::wire::{made, row, show};
-use crate::http::answer::Outcome;
+use super::wire::{SERVICE, made, row, show};
+use crate::http::answer::{Answer, Outcome};
 use crate::http::call::Call;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request};
@@ -41,8 +41,10 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     if !request["model"].is_string() {
         return Err(ApiError::invalid_member("`model`: it is required"));
     }
+    let service = call.uri.path().rsplit('/').next().unwrap_or_default();
     let new = New {
         input: request,
+        notes: Map::from_iter([(SERVICE.to_owned(), service.into())]),
         ..New::default()
     };
     let asked = Asked {
@@ -56,12 +58,17 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 
 /// `GET /api/v1/tasks/{id}`
 pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    let Ok(job) = TASK.in_path(state, call) else {
-        let id = call.param("id")?;
-        let output = json!({"task_id": id, "task_status": "UNKNOWN"});
-        return json::now(StatusCode::OK, &json!({"request_id": id, "output": output}));
-    };
-    Ok(Outcome::Now(job::counted(state, call, &TASK, &job)))
+    Ok(Outcome::Now(match TASK.in_path(state, call) {
+        Ok(job) => job::counted(state, call, &TASK, &job),
+        Err(_) => absent(call),
+    }))
+}
+
+/// A task that isn't there.
+pub(super) fn absent(call: &Call) -> Answer {
+    let id = call.param("id").unwrap_or_default();
+    let output = json!({"task_id": id, "task_status": "UNKNOWN"});
+    json::answer(StatusCode::OK, &json!({"request_id": id, "output": output}))
 }
 
 /// `POST /api/v1/tasks/{id}/cancel`

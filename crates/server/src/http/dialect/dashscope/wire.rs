@@ -8,29 +8,29 @@ use super::task::TASK;
 use crate::http::answer::Answer;
 use crate::http::dialect::files;
 use crate::http::dialect::job::failure;
-use crate::http::dialect::vendor::message;
+use crate::http::dialect::thing::text;
+use crate::http::dialect::vendor::{message, status_of};
 use crate::http::json;
 use crate::http::seen::Seen;
 
+/// The note that says the service, the last part of its path.
+pub(super) const SERVICE: &str = "service";
 const WORDS: [&str; 5] = ["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELED"];
 
 /// `{code, message, request_id}`; a wrong request is a `400`.
 pub(super) fn error(problem: &Problem) -> Answer {
-    let (status, code) = match problem.status {
-        400 if problem.code.as_str().starts_with(char::is_uppercase) => {
-            (400, problem.code.as_str())
-        }
-        400 | 422 => (400, "InvalidParameter"),
-        401 => (401, "InvalidApiKey"),
-        403 => (403, "AccessDenied"),
-        404 => (404, "NotFound"),
-        429 => (429, "Throttling.RateQuota"),
-        status @ 500.. => (status, "InternalError"),
-        status => (status, problem.code.as_str()),
+    let code = match problem.status {
+        400 if problem.code.as_str().starts_with(char::is_uppercase) => problem.code.as_str(),
+        401 => "InvalidApiKey",
+        403 => "AccessDenied",
+        404 => "NotFound",
+        429 => "Throttling.RateQuota",
+        503 => "ServiceUnavailable",
+        500.. => "InternalError",
+        _ => "InvalidParameter",
     };
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = json!({"code": code, "message": message(problem), "request_id": problem.request_id});
-    json::answer(status, &body)
+    json::answer(status_of(problem, 400), &body)
 }
 
 /// The answer to a create.
@@ -51,7 +51,8 @@ pub(super) fn show(seen: &Seen<'_>) -> Answer {
     });
     let mut task = json!({"request_id": id});
     if seen.result.is_some() {
-        output["video_url"] = json!(files::url(seen, "mp4"));
+        let (member, made) = made_of(seen);
+        output[member] = made;
         output["orig_prompt"] = seen.input()["input"]["prompt"].clone();
         task["usage"] = json!({"video_count": 1, "video_duration": 5, "video_ratio": "1280*720"});
     }
@@ -61,6 +62,26 @@ pub(super) fn show(seen: &Seen<'_>) -> Answer {
     }
     task["output"] = output;
     json::answer(StatusCode::OK, &task)
+}
+
+/// What a task of that sort of service has made: the member of the output, and its value.
+fn made_of(seen: &Seen<'_>) -> (&'static str, Value) {
+    let (request, notes) = (seen.input(), seen.notes());
+    match text(&notes, SERVICE) {
+        Some("image-synthesis") => ("results", json!([{"url": files::url(seen, "png")}])),
+        Some("transcription") => {
+            let recordings = request["input"]["file_urls"].as_array();
+            let made = recordings.into_iter().flatten().map(|recording| {
+                json!({
+                    "file_url": recording,
+                    "transcription_url": files::url(seen, "json"),
+                    "subtask_status": "SUCCEEDED",
+                })
+            });
+            ("results", made.collect())
+        }
+        _ => ("video_url", json!(files::url(seen, "mp4"))),
+    }
 }
 
 /// A task in a list.

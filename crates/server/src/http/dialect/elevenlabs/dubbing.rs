@@ -3,13 +3,14 @@
 use abide_engine::State;
 use abide_wire::Code;
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::http::answer::{Answer, Outcome};
 use crate::http::call::Call;
 use crate::http::dialect::files;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request, why};
+use crate::http::dialect::list::{limit, page, parameter};
 use crate::http::dialect::thing::{Thing, text};
 use crate::http::error::ApiError;
 use crate::http::json;
@@ -21,6 +22,9 @@ use crate::http::state::AppState;
 const WORDS: [&str; 5] = ["dubbing", "dubbing", "dubbed", "failed", "failed"];
 /// How long every dubbing is expected to take, in seconds.
 const EXPECTED_S: f64 = 20.0;
+
+const PAGE: usize = 100;
+const PAGE_MAX: usize = 200;
 
 /// A dubbing.
 const DUBBING: Thing = Thing {
@@ -59,6 +63,17 @@ pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     job::read(state, call, &DUBBING)
 }
 
+/// `GET /v1/dubbing`
+pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let limit = limit(call, "page_size", PAGE, PAGE_MAX)?;
+    let cursor = parameter(call, "cursor");
+    let before = cursor.map(|cursor| DUBBING.cursor(&cursor)).transpose()?;
+    let page = page(state, call, &DUBBING, limit, before, body);
+    let next = page.next.map(|last| DUBBING.id.text(last));
+    let list = json!({"dubs": page.items, "has_more": next.is_some(), "next_cursor": next});
+    json::now(StatusCode::OK, &list)
+}
+
 /// `DELETE /v1/dubbing/{id}`
 pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let job = DUBBING.in_path(state, call)?;
@@ -82,8 +97,12 @@ pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
 }
 
 fn show(seen: &Seen<'_>) -> Answer {
+    json::answer(StatusCode::OK, &body(seen))
+}
+
+fn body(seen: &Seen<'_>) -> Value {
     let request = seen.input();
-    let body = json!({
+    json!({
         "dubbing_id": DUBBING.id_of(seen),
         "name": text(&request, "name").unwrap_or("untitled"),
         "status": seen.word(&WORDS),
@@ -92,6 +111,5 @@ fn show(seen: &Seen<'_>) -> Answer {
         "editable": false,
         "created_at": seen.created_at,
         "error": why(seen).map(|(_, message)| message),
-    });
-    json::answer(StatusCode::OK, &body)
+    })
 }

@@ -25,6 +25,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     rows: ROUTES,
     words: &Vendor {
         keys: &[KeyForm::Header("xi-api-key")],
+        allows_no_key: false,
         error: wire::error,
     },
     trees: None,
@@ -85,6 +86,7 @@ const ROUTES: &[Row] = &[
         project::language_subject,
     ),
     create("/v1/dubbing", dubbing::create).takes_form(),
+    Row::get("/v1/dubbing", dubbing::list).counts(Counts::Refusals),
     read("/v1/dubbing/{id}", dubbing::read, dubbing::subject),
     remove("/v1/dubbing/{id}", dubbing::delete, dubbing::subject),
     Row::get("/v1/dubbing/{id}/audio/{language}", dubbing::audio).counts(Counts::Refusals),

@@ -100,6 +100,7 @@ pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
             );
         }
         Told {
+            has_titles: false,
             body,
             headers: Some(headers),
         }

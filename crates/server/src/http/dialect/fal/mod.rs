@@ -21,17 +21,19 @@ pub(super) const DIALECT: Dialect = Dialect {
     rows: ROUTES,
     words: &Vendor {
         keys: &[KeyForm::Scheme("Key"), KeyForm::Bearer],
+        allows_no_key: false,
         error: wire::error,
     },
     trees: None,
     tell: webhooks::tell,
-    proxy: Some(("/proxy", "x-fal-target-url")),
+    proxy: Some(("/proxy", request::PROXIED)),
     tag: None,
 };
 
 const fn create(path: &'static str) -> Row {
     Row::post(path, request::create)
         .takes_body()
+        .holds(request::is_direct)
         .meets(Meets::Create)
         .counts(Counts::Create)
 }

@@ -1,5 +1,7 @@
 //! Requests: create, status, result, stream, cancel.
 
+use std::time::Duration;
+
 use abide_engine::Cancel;
 use http::StatusCode;
 use serde_json::{Map, json};
@@ -17,6 +19,11 @@ use crate::http::error::{ApiError, soon};
 use crate::http::json;
 use crate::http::route::Subject;
 use crate::http::state::AppState;
+
+/// The header with the URL that a client asks the proxy for.
+pub(super) const PROXIED: &str = "x-fal-target-url";
+/// For how long a create that is answered with the result asks to be held; the server cuts it.
+const HOLD: Duration = Duration::from_mins(10);
 
 /// A request, as its status shows it.
 pub(super) const REQUEST: Thing = Thing {
@@ -39,13 +46,23 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         hook: parameter(call, "fal_webhook").map(webhooks::hook),
         ..New::default()
     };
-    let asked = Asked {
+    let mut asked = Asked {
         jobs: vec![new],
         repeat: None,
         hold: None,
         answer: |seen| json::answer(StatusCode::OK, &status_body(&seen[0])),
     };
+    if is_direct(call) {
+        asked.hold = Some(HOLD);
+        asked.answer = |seen| show_result(&seen[0]);
+    }
     job::create(state, call, &REQUEST, asked)
+}
+
+/// Whether a client asks, by the proxy, for the host that answers a request with its result.
+pub(super) fn is_direct(call: &Call) -> bool {
+    let target = call.field(PROXIED).unwrap_or_default();
+    target.starts_with("https://fal.run/")
 }
 
 /// `GET /{owner}/{alias}/requests/{id}/status`

@@ -78,6 +78,7 @@ pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
             put(&mut headers, "x-fal-webhook-signature", &signature);
         }
         Told {
+            has_titles: false,
             body,
             headers: Some(headers),
         }

@@ -9,7 +9,7 @@ use crate::http::answer::Answer;
 use crate::http::dialect::files;
 use crate::http::dialect::job::failure;
 use crate::http::dialect::thing::text;
-use crate::http::dialect::vendor::message;
+use crate::http::dialect::vendor::{message, status_of};
 use crate::http::json;
 use crate::http::seen::Seen;
 
@@ -25,8 +25,10 @@ const POSITIONS: f64 = 5.0;
 
 /// `{detail}`.
 pub(super) fn error(problem: &Problem) -> Answer {
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    json::answer(status, &json!({"detail": message(problem)}))
+    json::answer(
+        status_of(problem, 422),
+        &json!({"detail": message(problem)}),
+    )
 }
 
 /// A status: `202` until the end, `200` then, also if the request failed.

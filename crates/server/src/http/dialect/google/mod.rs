@@ -21,6 +21,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     rows: ROUTES,
     words: &Vendor {
         keys: &[KeyForm::Bearer, KeyForm::Header("x-goog-api-key")],
+        allows_no_key: true,
         error: wire::error,
     },
     trees: None,

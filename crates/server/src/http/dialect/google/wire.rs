@@ -1,12 +1,11 @@
 //! How Google writes an operation and an error.
 
 use abide_wire::{Outcome, Problem};
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::http::answer::Answer;
 use crate::http::dialect::job::why;
-use crate::http::dialect::vendor::message;
+use crate::http::dialect::vendor::{message, status_of};
 use crate::http::json;
 use crate::http::seen::Seen;
 
@@ -30,13 +29,9 @@ fn code_of(status: u16) -> (u8, &'static str) {
 
 /// `{error: {code, message, status}}`; a wrong request is a `400`.
 pub(super) fn error(problem: &Problem) -> Answer {
-    let status = match problem.status {
-        422 => 400,
-        status => status,
-    };
-    let (_, name) = code_of(status);
-    let error = json!({"code": status, "message": message(problem), "status": name});
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = status_of(problem, 400);
+    let (_, name) = code_of(status.as_u16());
+    let error = json!({"code": status.as_u16(), "message": message(problem), "status": name});
     json::answer(status, &json!({"error": error}))
 }
 

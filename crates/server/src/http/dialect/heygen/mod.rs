@@ -23,6 +23,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     rows: ROUTES,
     words: &Vendor {
         keys: &[KeyForm::Header("x-api-key"), KeyForm::Bearer],
+        allows_no_key: false,
         error: wire::error,
     },
     trees: None,

@@ -148,6 +148,7 @@ pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
             put(&mut headers, "heygen-signature", &signature);
         }
         Told {
+            has_titles: false,
             body,
             headers: Some(headers),
         }

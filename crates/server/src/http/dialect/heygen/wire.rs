@@ -11,7 +11,7 @@ use crate::http::dialect::job::{Hook, failure};
 use crate::http::dialect::list::{limit, page, parameter};
 use crate::http::dialect::repeat::{KeyRule, Repeat};
 use crate::http::dialect::thing::{Thing, seen, text};
-use crate::http::dialect::vendor::message;
+use crate::http::dialect::vendor::{message, status_of};
 use crate::http::error::ApiError;
 use crate::http::json;
 use crate::http::seen::Seen;
@@ -23,18 +23,19 @@ const IDS_MAX: usize = 100;
 
 /// `{error: {code, message, param, doc_url}}`, and a wrong request is a `400`.
 pub(super) fn error(problem: &Problem) -> Answer {
-    let (status, code) = match problem.status {
-        400 | 422 => (400, "invalid_parameter"),
-        401 => (401, "unauthorized"),
-        404 => (404, "not_found"),
-        413 => (413, "payload_too_large"),
-        429 => (429, "rate_limit_exceeded"),
-        status @ 500.. => (status, "internal_error"),
-        status => (status, problem.code.as_str()),
+    let code = match problem.status {
+        400 | 422 => "invalid_parameter",
+        401 => "unauthorized",
+        402 => "insufficient_credit",
+        403 => "forbidden",
+        404 => "not_found",
+        413 => "payload_too_large",
+        429 => "rate_limit_exceeded",
+        500.. => "internal_error",
+        _ => problem.code.as_str(),
     };
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let error = json!({"code": code, "message": message(problem), "param": null, "doc_url": null});
-    json::answer(status, &json!({"error": error}))
+    json::answer(status_of(problem, 400), &json!({"error": error}))
 }
 
 /// `{data}`.

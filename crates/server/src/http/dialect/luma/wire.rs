@@ -10,7 +10,7 @@ use crate::http::call::Call;
 use crate::http::dialect::files;
 use crate::http::dialect::hook::told;
 use crate::http::dialect::job::why;
-use crate::http::dialect::vendor::message;
+use crate::http::dialect::vendor::{message, status_of};
 use crate::http::error::ApiError;
 use crate::http::json;
 use crate::http::seen::Seen;
@@ -24,8 +24,10 @@ const CREDITS: u32 = 10_000;
 
 /// `{detail}`.
 pub(super) fn error(problem: &Problem) -> Answer {
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    json::answer(status, &json!({"detail": message(problem)}))
+    json::answer(
+        status_of(problem, 422),
+        &json!({"detail": message(problem)}),
+    )
 }
 
 /// A generation as a read shows it.
@@ -55,6 +57,7 @@ pub(super) fn body(seen: &Seen<'_>) -> Value {
 /// The generation as it was at the event.
 pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
     told(telling, |_, seen, _| Told {
+        has_titles: false,
         body: body(seen).to_string(),
         headers: Some(HeaderMap::new()),
     })

@@ -24,6 +24,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     rows: ROUTES,
     words: &Vendor {
         keys: &[KeyForm::Bearer],
+        allows_no_key: false,
         error: wire::error,
     },
     trees: None,

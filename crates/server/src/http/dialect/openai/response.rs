@@ -10,6 +10,7 @@ use crate::http::answer::{Answer, Outcome};
 use crate::http::call::Call;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, failure, request};
+use crate::http::dialect::list::parameter;
 use crate::http::dialect::thing::{Thing, seconds, text};
 use crate::http::error::ApiError;
 use crate::http::json;
@@ -31,6 +32,9 @@ pub(super) const RESPONSE: Thing = Thing {
 /// `POST /v1/responses`
 pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let request = request(call)?;
+    if request["stream"] == true {
+        return Err(no_stream());
+    }
     let is_background = request["background"] == true;
     let asked = Asked {
         jobs: vec![New {
@@ -46,6 +50,9 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 
 /// `GET /v1/responses/{id}`
 pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    if parameter(call, "stream").as_deref() == Some("true") {
+        return Err(no_stream());
+    }
     job::read(state, call, &RESPONSE)
 }
 
@@ -59,6 +66,11 @@ pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     let key = RESPONSE.in_path(state, call)?.key;
     let answer = deleted(&RESPONSE.id.text(key), "response");
     job::remove(state, call, key, answer)
+}
+
+/// A client that asked for a stream and got an object would read nothing from it, and say nothing.
+fn no_stream() -> ApiError {
+    ApiError::invalid_member("`stream`: streams of responses aren't played here")
 }
 
 /// The response that a request is about.

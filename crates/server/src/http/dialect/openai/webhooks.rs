@@ -141,6 +141,7 @@ pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
             "data": {"id": of.id_of(seen)},
         });
         Told {
+            has_titles: false,
             body: body.to_string(),
             headers: None,
         }

@@ -1,6 +1,6 @@
 //! How OpenAI writes an error and a list.
 
-use abide_wire::Problem;
+use abide_wire::{Code, Problem};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::http::answer::{Answer, Outcome};
 use crate::http::call::Call;
 use crate::http::dialect::list::{limit, page, parameter};
 use crate::http::dialect::thing::Thing;
-use crate::http::dialect::vendor::message;
+use crate::http::dialect::vendor::{message, status_of};
 use crate::http::error::ApiError;
 use crate::http::json;
 use crate::http::seen::Seen;
@@ -16,20 +16,15 @@ use crate::http::state::AppState;
 
 /// `{error: {message, type, param, code}}`, and a wrong request is a `400`.
 pub(super) fn error(problem: &Problem) -> Answer {
-    let (status, kind) = match problem.status {
-        400 | 422 => (400, "invalid_request_error"),
-        429 => (429, "rate_limit_error"),
-        status @ 500.. => (status, "server_error"),
-        status => (status, "invalid_request_error"),
+    let (kind, code) = match problem.status {
+        401 => ("invalid_request_error", Some("invalid_api_key")),
+        429 => ("requests", Some("rate_limit_exceeded")),
+        500.. => ("server_error", None),
+        _ if problem.code == Code::SIMULATED => ("invalid_request_error", None),
+        _ => ("invalid_request_error", Some(problem.code.as_str())),
     };
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let error = json!({
-        "message": message(problem),
-        "type": kind,
-        "param": null,
-        "code": if problem.status == 401 { "invalid_api_key" } else { problem.code.as_str() },
-    });
-    json::answer(status, &json!({"error": error}))
+    let error = json!({"message": message(problem), "type": kind, "param": null, "code": code});
+    json::answer(status_of(problem, 400), &json!({"error": error}))
 }
 
 /// `{object: list, data, first_id, last_id, has_more}`, the newest first.

@@ -3,6 +3,7 @@
 //! The closest to the native interface: a create may be held (`Prefer: wait`), a job can be canceled, listed and
 //! streamed, and webhooks follow Standard Webhooks. A webhook tells the prediction as a read shows it.
 
+mod model;
 mod prediction;
 mod webhooks;
 mod wire;
@@ -21,6 +22,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     rows: ROUTES,
     words: &Vendor {
         keys: &[KeyForm::Bearer, KeyForm::Scheme("Token")],
+        allows_no_key: false,
         error: wire::error,
     },
     trees: None,
@@ -58,4 +60,12 @@ const ROUTES: &[Row] = &[
         .meets(Meets::Job(Purpose::Stream))
         .counts(Counts::Request),
     Row::get("/v1/webhooks/default/secret", webhooks::secret),
+    Row::get("/v1/models/{owner}/{name}", model::read),
+    Row::get(
+        "/v1/models/{owner}/{name}/versions/{version}",
+        model::version,
+    ),
+    Row::post("/v1/files", model::upload)
+        .takes_body()
+        .takes_form(),
 ];

@@ -55,6 +55,7 @@ fn label(call: &Call) -> String {
 /// The prediction as it was at the event.
 pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
     told(telling, |_, seen, _| Told {
+        has_titles: false,
         body: body(seen).to_string(),
         headers: None,
     })

@@ -9,7 +9,7 @@ use crate::http::answer::Answer;
 use crate::http::dialect::files;
 use crate::http::dialect::job::failure;
 use crate::http::dialect::thing::text;
-use crate::http::dialect::vendor::message;
+use crate::http::dialect::vendor::{message, status_of, title};
 use crate::http::json;
 use crate::http::seen::Seen;
 
@@ -17,12 +17,12 @@ const WORDS: [&str; 5] = ["starting", "processing", "succeeded", "failed", "canc
 
 /// `{title, detail, status}`.
 pub(super) fn error(problem: &Problem) -> Answer {
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = status_of(problem, 422);
     let title = match problem.status {
         401 => "Unauthenticated",
-        _ => &problem.title,
+        _ => title(problem),
     };
-    let body = json!({"title": title, "detail": message(problem), "status": problem.status});
+    let body = json!({"title": title, "detail": message(problem), "status": status.as_u16()});
     json::answer(status, &body)
 }
 

@@ -8,7 +8,7 @@ use super::task::TASK;
 use crate::http::answer::Answer;
 use crate::http::dialect::files;
 use crate::http::dialect::job::failure;
-use crate::http::dialect::vendor::message;
+use crate::http::dialect::vendor::{message, status_of};
 use crate::http::json;
 use crate::http::seen::Seen;
 
@@ -18,13 +18,7 @@ const WORDS: [&str; 5] = ["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLE
 
 /// `{error}`, and a wrong request is a `400`.
 pub(super) fn error(problem: &Problem) -> Answer {
-    let status = if problem.status == 422 {
-        400
-    } else {
-        problem.status
-    };
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    json::answer(status, &json!({"error": message(problem)}))
+    json::answer(status_of(problem, 400), &json!({"error": message(problem)}))
 }
 
 /// A task as a read shows it: beside its status what that status has.

@@ -1,7 +1,7 @@
 //! Generations: create, read, list.
 
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::webhooks;
 use super::wire::{body, show};
@@ -18,6 +18,10 @@ use crate::http::route::Subject;
 use crate::http::state::AppState;
 
 const LIST_MAX: usize = 100;
+/// The frames of every generation.
+const FRAMES: u32 = 125;
+/// What it costs, in dollars.
+const COST: f64 = 0.25;
 
 /// A generation.
 pub(super) const GENERATION: Thing = Thing {
@@ -75,6 +79,13 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         generations.retain(|shown| wanted.is_empty() || is_wanted(shown));
     }
     json::now(StatusCode::OK, &generations)
+}
+
+/// `POST /v2/analyze/cost`: every generation costs the same.
+pub(super) fn cost(_: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    request(call)?;
+    let cost = json!({"estimatedFrameCount": FRAMES, "estimatedGenerationCost": COST});
+    json::now(StatusCode::OK, &[cost])
 }
 
 /// The generation that a request is about.

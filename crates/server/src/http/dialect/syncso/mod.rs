@@ -20,6 +20,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     rows: ROUTES,
     words: &Vendor {
         keys: &[KeyForm::Header("x-api-key")],
+        allows_no_key: false,
         error: wire::error,
     },
     trees: None,
@@ -39,6 +40,7 @@ const ROUTES: &[Row] = &[
         .job(generation::subject)
         .meets(Meets::Job(Purpose::Read))
         .counts(Counts::Read),
+    Row::post("/v2/analyze/cost", generation::cost).takes_body(),
     // The vendor shows it on its dashboard alone.
     Row::get("/dashboard/webhook-secret", webhooks::secret),
 ];

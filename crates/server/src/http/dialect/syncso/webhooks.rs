@@ -54,6 +54,7 @@ pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
             );
         }
         Told {
+            has_titles: true,
             body,
             headers: Some(headers),
         }

@@ -8,7 +8,7 @@ use super::generation::GENERATION;
 use crate::http::answer::Answer;
 use crate::http::dialect::files;
 use crate::http::dialect::job::why;
-use crate::http::dialect::vendor::message;
+use crate::http::dialect::vendor::{message, status_of};
 use crate::http::json;
 use crate::http::seen::Seen;
 
@@ -21,13 +21,12 @@ const OUTPUT_S: f64 = 5.0;
 
 /// `{message, statusCode}`; a wrong request is a `400`.
 pub(super) fn error(problem: &Problem) -> Answer {
-    let status = match problem.status {
-        422 if problem.code == Code::IDEMPOTENCY_MISMATCH => 409,
-        422 => 400,
-        status => status,
+    let (status, message) = match problem.code == Code::IDEMPOTENCY_MISMATCH {
+        // The native sentence names the native job.
+        true => (StatusCode::CONFLICT, &*problem.title),
+        false => (status_of(problem, 400), message(problem)),
     };
-    let body = json!({"message": message(problem), "statusCode": status});
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = json!({"message": message, "statusCode": status.as_u16()});
     json::answer(status, &body)
 }
 

@@ -17,6 +17,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     rows: ROUTES,
     words: &Vendor {
         keys: &[KeyForm::Bearer],
+        allows_no_key: false,
         error: video::error,
     },
     trees: None,

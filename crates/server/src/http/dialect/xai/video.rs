@@ -10,7 +10,7 @@ use crate::http::dialect::files;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request, why};
 use crate::http::dialect::thing::Thing;
-use crate::http::dialect::vendor::message;
+use crate::http::dialect::vendor::{message, status_of, title};
 use crate::http::error::ApiError;
 use crate::http::json;
 use crate::http::route::Subject;
@@ -92,13 +92,8 @@ fn show(seen: &Seen<'_>) -> Answer {
 
 /// `{code, error}`; a wrong request is a `400`.
 pub(super) fn error(problem: &Problem) -> Answer {
-    let status = match problem.status {
-        422 => 400,
-        status => status,
-    };
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     json::answer(
-        status,
-        &json!({"code": problem.title, "error": message(problem)}),
+        status_of(problem, 400),
+        &json!({"code": title(problem), "error": message(problem)}),
     )
 }
