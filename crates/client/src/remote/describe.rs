@@ -202,6 +202,7 @@ impl Remote {
     /// | `openai_response` | background responses of OpenAI | `https://api.openai.com` |
     /// | `openai_batch` | its batches | |
     /// | `openai_video` | OpenAI-style videos: OpenAI has ended them, gateways still serve them | |
+    /// | `leonardo` | generations of images of Leonardo | `https://cloud.leonardo.ai/api/rest/v1` |
     /// | `luma` | generations of Luma | `https://api.lumalabs.ai/dream-machine/v1` |
     /// | `assemblyai` | transcripts of AssemblyAI | `https://api.assemblyai.com` |
     /// | `google_lro` | long-running operations of Google (AIP-151), made elsewhere; the id is the operation's name | the service's |

@@ -197,6 +197,21 @@ fn vendors() -> Vec<Vendor> {
             cancel: Some("POST /v1/batches/batch_1/cancel"),
         },
         Vendor {
+            preset: "leonardo",
+            kind: "",
+            create: Ok((
+                "/generations",
+                json!({"sdGenerationJob": {"generationId": "g1", "apiCreditCost": 20}}),
+            )),
+            reads: "/generations/g1",
+            running: json!({"generations_by_pk": {"id": "g1", "status": "PENDING"}}),
+            done: json!({"generations_by_pk": {"status": "COMPLETE", "generated_images": [1]}}),
+            result: json!([1]),
+            failed: json!({"generations_by_pk": {"status": "FAILED"}}),
+            why: ("", "unknown"),
+            cancel: None,
+        },
+        Vendor {
             preset: "luma",
             kind: "",
             create: Ok(("/generations", json!({"id": "l1", "state": "queued"}))),

@@ -32,6 +32,7 @@ mod google;
 mod heygen;
 mod hook;
 mod job;
+mod leonardo;
 mod list;
 mod luma;
 mod openai;
@@ -82,6 +83,7 @@ pub(super) const DIALECTS: &[Dialect] = &[
     fal::DIALECT,
     google::DIALECT,
     heygen::DIALECT,
+    leonardo::DIALECT,
     luma::DIALECT,
     openai::DIALECT,
     replicate::DIALECT,

@@ -1,0 +1,63 @@
+//! Leonardo: generations of images and videos, `https://cloud.leonardo.ai/api/rest/v1`.
+//!
+//! A create is answered with an id alone, under a name that each sort of it has. A read of a generation that isn't
+//! there is a `200` with nothing in it. There is no cancel, and webhooks belong to keys of the vendor's dashboard.
+
+mod generation;
+mod wire;
+
+use abide_engine::fault::Purpose;
+
+use super::Dialect;
+use super::vendor::Vendor;
+use crate::http::access::KeyForm;
+use crate::http::route::{Counts, Handler, Meets, Row};
+
+/// All that the rest of the server knows of it.
+pub(super) const DIALECT: Dialect = Dialect {
+    name: "leonardo",
+    rows: ROUTES,
+    words: &Vendor {
+        keys: &[KeyForm::Bearer],
+        allows_no_key: false,
+        error: wire::error,
+    },
+    trees: None,
+    tell: |_| None,
+    proxy: None,
+    tag: None,
+};
+
+const fn create(path: &'static str, handler: Handler) -> Row {
+    Row::post(path, handler)
+        .takes_body()
+        .meets(Meets::Create)
+        .counts(Counts::Create)
+}
+
+/// The routes.
+const ROUTES: &[Row] = &[
+    create("/api/rest/v1/generations", generation::create),
+    create(
+        "/api/rest/v1/generations-image-to-video",
+        generation::create_video,
+    ),
+    create(
+        "/api/rest/v1/generations-text-to-video",
+        generation::create_video,
+    ),
+    create(
+        "/api/rest/v1/generations-motion-svd",
+        generation::create_motion,
+    ),
+    Row::get("/api/rest/v1/generations/user/{user}", generation::list).counts(Counts::Refusals),
+    Row::get("/api/rest/v1/generations/{id}", generation::read)
+        .job(generation::subject)
+        .absent(generation::absent)
+        .meets(Meets::Job(Purpose::Read))
+        .counts(Counts::Read),
+    Row::delete("/api/rest/v1/generations/{id}", generation::delete)
+        .job(generation::subject)
+        .meets(Meets::Job(Purpose::Write)),
+    Row::get("/api/rest/v1/me", generation::me),
+];
