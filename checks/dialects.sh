@@ -85,3 +85,5 @@ if [ -z "${names:-}" ]; then exit 0; fi
 start "$work/faults-serve.log" serve --ephemeral --seed 7 --listen 127.0.0.1:0
 echo "== faults"
 timeout 240 "$PYTHON" checks/dialects/_faults.py "$url"
+echo "== retries"
+timeout 240 "$PYTHON" checks/dialects/_retries.py "$url"
