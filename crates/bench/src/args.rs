@@ -43,6 +43,8 @@ pub(crate) struct Cli {
 pub(crate) enum Suite {
     /// Status reads, alone and beside other work (P1, P2).
     Reads,
+    /// Reads in vendors' words (P1).
+    Dialects,
     /// Held requests: memory, wake-ups together and one by one (P3, P5, P6).
     Parked,
     /// Event streams: memory and wake-ups (P4).

@@ -84,6 +84,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
 fn measure(suite: &Suite, setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let of = |suite: &Suite| match suite {
         Suite::Reads => suite::reads::run(setup),
+        Suite::Dialects => suite::dialects::run(setup),
         Suite::Parked => suite::parked::run(setup),
         Suite::Streams => suite::parked::run_streams(setup),
         Suite::Creates => suite::creates::run(setup),
@@ -101,6 +102,7 @@ fn measure(suite: &Suite, setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     };
     let all = [
         Suite::Reads,
+        Suite::Dialects,
         Suite::Parked,
         Suite::Streams,
         Suite::Creates,

@@ -2,6 +2,7 @@
 
 pub(crate) mod creates;
 pub(crate) mod deliveries;
+pub(crate) mod dialects;
 pub(crate) mod goodput;
 pub(crate) mod jobs;
 pub(crate) mod learned;
