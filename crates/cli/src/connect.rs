@@ -180,6 +180,13 @@ impl Common {
     }
 
     fn not_running(&self) -> Failure {
+        if let Some((name, _)) = &self.remote {
+            let why = format!(
+                "nothing answers at {}; is it the address of {name}?",
+                self.server
+            );
+            return Failure::new(UNREACHABLE, why);
+        }
         let start = match loopback(&self.server).as_deref() {
             Some("127.0.0.1:8080" | "localhost:8080") => "abide serve".to_owned(),
             Some(address) => format!("abide serve --listen {address}"),

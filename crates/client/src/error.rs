@@ -311,7 +311,9 @@ impl fmt::Display for Error {
         }
         f.write_str(&inner.what)?;
         if let Some(problem) = &inner.problem {
-            let said = problem.title.is_empty() || problem.title.eq_ignore_ascii_case(&inner.what);
+            // The title is often the status in words, which has been said.
+            let title = problem.title.to_ascii_lowercase();
+            let said = inner.what.to_ascii_lowercase().ends_with(&title);
             match (&problem.detail, said) {
                 (Some(detail), true) => write!(f, ": {detail}")?,
                 (None, true) => {}

@@ -144,6 +144,164 @@ fn a_vendor_that_the_server_speaks_is_waited_for_as_if_it_were_the_vendor() {
     assert_eq!(ran.json()[0]["outcome"], "completed", "{ran:?}");
 }
 
+/// Each description: its name, where the server speaks that interface, the kind if a path has one, and a request with a
+/// place for a directive.
+const DESCRIBED: [(&str, &str, &str, &str); 18] = [
+    (
+        "heygen",
+        "heygen",
+        "",
+        r#"{"video": {"type": "url", "url": "https://x.example/?SAID"}, "output_languages": ["German (Germany)"]}"#,
+    ),
+    (
+        "heygen_video",
+        "heygen",
+        "",
+        r#"{"type": "avatar", "script": "SAID"}"#,
+    ),
+    (
+        "heygen_v2",
+        "heygen",
+        "",
+        r#"{"video_url": "https://x.example/?SAID", "output_language": "German"}"#,
+    ),
+    (
+        "replicate",
+        "replicate",
+        "",
+        r#"{"version": "v", "input": {"prompt": "SAID"}}"#,
+    ),
+    (
+        "runway",
+        "runway",
+        "image_to_video",
+        r#"{"promptText": "SAID"}"#,
+    ),
+    ("fal", "fal", "fal-ai/flux", r#"{"prompt": "SAID"}"#),
+    ("elevenlabs", "elevenlabs", "", r#"{"prompt": "SAID"}"#),
+    (
+        "openai_response",
+        "openai",
+        "",
+        r#"{"model": "m", "input": "SAID", "background": true}"#,
+    ),
+    (
+        "openai_batch",
+        "openai",
+        "",
+        r#"{"input_file_id": "file-1", "endpoint": "/v1/responses", "completion_window": "24h", "metadata": {"note": "SAID"}}"#,
+    ),
+    ("openai_video", "openai", "", r#"{"prompt": "SAID"}"#),
+    (
+        "leonardo",
+        "leonardo/api/rest/v1",
+        "",
+        r#"{"prompt": "SAID"}"#,
+    ),
+    ("luma", "luma/dream-machine/v1", "", r#"{"prompt": "SAID"}"#),
+    (
+        "assemblyai",
+        "assemblyai",
+        "",
+        r#"{"audio_url": "https://x.example/?SAID"}"#,
+    ),
+    (
+        "google_veo",
+        "google",
+        "veo-3",
+        r#"{"instances": [{"prompt": "SAID"}]}"#,
+    ),
+    (
+        "azure_document_translation",
+        "azure",
+        "",
+        r#"{"inputs": [{"source": {"sourceUrl": "https://x.example/?SAID"}}]}"#,
+    ),
+    (
+        "dashscope",
+        "dashscope/api/v1",
+        "",
+        r#"{"model": "m", "input": {"prompt": "SAID"}}"#,
+    ),
+    ("xai", "xai/v1", "", r#"{"prompt": "SAID"}"#),
+    (
+        "sync",
+        "syncso",
+        "",
+        r#"{"model": "m", "input": [{"type": "video", "url": "https://x.example/?SAID"}]}"#,
+    ),
+];
+
+#[test]
+fn every_description_fits_what_the_server_speaks() {
+    let bench = Bench::new();
+    let server = bench.serve(&["--ephemeral"]);
+    let create = |(name, mount, kind, request): (&str, &str, &str, &str), said: &str| {
+        let address = format!("{}/dialects/{mount}", server.url);
+        let input = request.replace("SAID", said);
+        let mut words = vec!["create", "--remote", name, "--server", &address];
+        words.extend(["--input", &input, "--wait", "--json", "--interval", "50ms"]);
+        if !kind.is_empty() {
+            words.extend(["--kind", kind]);
+        }
+        let mut command = bench.command(&words);
+        command.env("ABIDE_REMOTE_KEY", "a-key-of-the-vendors");
+        Ran::of(&command.output().expect("the binary"))
+    };
+    for vendor in DESCRIBED {
+        let name = vendor.0;
+        let ran = create(vendor, "abide:duration=100ms");
+        assert_eq!(ran.code, 0, "{name}: {ran:?}");
+        let ended = &ran.json()[0];
+        assert_eq!(ended["outcome"], "completed", "{name}: {ran:?}");
+        assert!(!ended["job"]["result"].is_null(), "{name}: {ran:?}");
+        let ran = create(vendor, "abide:duration=100ms,error=boom");
+        assert_eq!(ran.code, 1, "{name}: {ran:?}");
+        // This one doesn't say why.
+        let is_told = ran.out.contains("it was asked to fail: boom") || name == "leonardo";
+        assert!(is_told, "{name}: {ran:?}");
+    }
+}
+
+#[test]
+fn what_goes_wrong_at_another_system_is_said_as_it_says_it() {
+    let bench = Bench::new();
+    let server = bench.serve(&["--ephemeral", "--api-key", "ann-ann-ann-ann-ann-ann"]);
+    let address = format!("{}/dialects/replicate", server.url);
+    let run = |words: &[&str], key: &str, address: &str| {
+        let mut command = bench.command(words);
+        command.args(["--remote", "replicate", "--server", address]);
+        command.env("ABIDE_REMOTE_KEY", key);
+        Ran::of(&command.output().expect("the binary"))
+    };
+    let key = "ann-ann-ann-ann-ann-ann";
+    let wait = ["wait", "gone"];
+    let status = ["status", "gone"];
+    let create = ["create", "--input", r#"{"version": "v"}"#];
+    for words in [&wait[..], &status, &create] {
+        // Nobody listens at that port.
+        let ran = run(words, key, "http://127.0.0.1:9");
+        assert_eq!(ran.code, 3, "{words:?}: {ran:?}");
+        let said = "nothing answers at http://127.0.0.1:9; is it the address of replicate?";
+        assert!(ran.err.contains(said), "{words:?}: {ran:?}");
+        let ran = run(words, "bob-bob-bob-bob-bob-bob", &address);
+        assert_eq!(ran.code, 3, "{words:?}: {ran:?}");
+        let parts = ["the server doesn't know this key", "--remote-key"];
+        let is_told = parts.iter().all(|part| ran.err.contains(part));
+        assert!(is_told, "{words:?}: {ran:?}");
+    }
+    let ran = run(&status, key, &address);
+    let said = "the server answered 404 Not Found: there is no such job; check the id";
+    assert!(ran.err.contains(said), "{ran:?}");
+    let ran = run(&create, key, &address);
+    assert!(ran.err.contains("`input`: it is required"), "{ran:?}");
+    // A word that the description doesn't know is a job that goes on.
+    let said = r#"{"version": "v", "input": {"prompt": "abide:duration=300ms,fault=unknown_status,word=paused"}}"#;
+    let create = ["create", "--input", said, "--wait", "--interval", "50ms"];
+    let ran = run(&create, key, &address);
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
 #[test]
 fn what_another_system_cannot_do_is_said_before_anything_is_sent() {
     let bench = Bench::new();
