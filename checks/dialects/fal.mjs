@@ -15,6 +15,8 @@ w = await directive("1s");
 const streamed = await fal.subscribe(APP, { input: { prompt: w.text }, headers: w.headers, mode: "streaming" });
 check("subscribe() by the stream", streamed.data.video.url);
 w = await directive("500ms");
+check("run() is answered with the result", (await fal.run(APP, { input: { prompt: w.text }, headers: w.headers })).data.video.url);
+w = await directive("500ms");
 let h = await fal.queue.submit(APP, { input: { prompt: w.text }, headers: w.headers });
 check("submit", h.request_id && ["IN_QUEUE", "IN_PROGRESS"].includes(h.status), h.status);
 await fal.queue.subscribeToStatus(APP, { requestId: h.request_id, pollInterval: 100 });

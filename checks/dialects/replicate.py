@@ -41,6 +41,13 @@ except InvalidSignatureError: check('a forged one does not', True)
 try: c.predictions.get('nothere'); check('an unknown id is a ReplicateError', False)
 except sdk.exceptions.ReplicateError as e: check('an unknown id is a ReplicateError', e.status == 404, e.status)
 
+text, headers = directive('500ms')
+out = client(headers).run('owner/name:0123abcd', input={'prompt': text})
+check('run() of a version', '.mp4' in str(out), out)
+out = client(headers).run('owner/name', input={'prompt': text, 'image': open(__file__, 'rb')})
+check('run() with a file', '.mp4' in str(out), out)
+out = client({}).run('owner/name:0123abcd', input={'prompt': 'abide:duration=0s,result=data'})
+check('the file of a data: URL', len(out.read()) > 0, type(out).__name__)
 text, headers = directive('700ms')
 events = [e.event.value for e in client(headers).stream('owner/name', input={'prompt': text})]
 check('stream() ends with done', events[-1] == 'done' and 'output' in events, events)
