@@ -13,7 +13,8 @@
 //!
 //! What is refused is what isn't the public internet ([`class`]). [`Allow`] opens more: networks, and names whose
 //! answers are trusted whatever they are. A server without keys that listens on loopback may call loopback, because
-//! every client that can reach it could do the same. None calls itself.
+//! every client that can reach it could do the same; but not behind a proxy, whose clients are elsewhere. None calls
+//! itself.
 
 pub mod class;
 pub mod names;
@@ -59,13 +60,13 @@ impl Allow {
         }
     }
 
-    /// What the configuration opens: loopback where the server listens on it, and what `--webhook-allow` says.
+    /// What the configuration opens: loopback where every client is on this machine, and what `--webhook-allow` says.
     #[must_use]
     pub fn of(config: &Config) -> Self {
-        let mut allow = if config.listen.main.ip().is_loopback() && config.api_keys.is_empty() {
-            Self::loopback()
-        } else {
-            Self::none()
+        let is_near = config.listen.main.ip().is_loopback() && config.trusted_proxy.is_empty();
+        let mut allow = match is_near && config.api_keys.is_empty() {
+            true => Self::loopback(),
+            false => Self::none(),
         };
         for opening in &config.webhook_allow {
             allow = match opening {
@@ -157,6 +158,9 @@ impl Target {
         }
         url.set_fragment(None);
         let port = url.port_or_known_default().unwrap_or_default();
+        if port == 0 {
+            return Err(Refused::Url("nothing can listen on port 0".to_owned()));
+        }
         let host = url
             .host()
             .ok_or_else(|| Refused::Url("it has no host".to_owned()))?

@@ -502,6 +502,9 @@ fn loopback_is_open_to_a_server_on_loopback_without_keys_alone() {
     let key = ("api-key", "alpha-0123456789-alpha");
     assert!(may(&[]));
     assert!(!may(&[key]));
+    let nowhere = Target::parse("http://receiver.example:0/", &allow(&[]));
+    assert!(matches!(nowhere, Err(Refused::Url(_))), "{nowhere:?}");
+    assert!(!may(&[("trusted-proxy", "127.0.0.1")]));
     assert!(may(&[key, ("webhook-allow", "127.0.0.0/8")]));
     assert!(!may(&[
         ("listen", "0.0.0.0:80"),

@@ -216,7 +216,8 @@ impl Gate {
         if let Some(answer) = near::preflight(&self.state, &call) {
             return exchange.now(known, &call, answer);
         }
-        let host = near::host(&call, head.version, self.reset.is_some());
+        let host = near::coding(&call.headers)
+            .and_then(|()| near::host(&call, head.version, self.reset.is_some()));
         let admitted = host.and_then(|host| exchange.admit(pass, known, &call, host.as_ref()));
         match admitted.and(row) {
             Ok(row) => self.take_place(row, call, body, exchange),

@@ -32,6 +32,27 @@ const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, 
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// Refuses a body whose end a proxy may see elsewhere: one with another transfer coding than `chunked` alone.
+///
+/// # Errors
+///
+/// There is one, or the header comes twice.
+pub(super) fn coding(headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut lines = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let is_known = |line: &HeaderValue| line.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if lines.next().is_none_or(is_known) && lines.next().is_none() {
+        return Ok(());
+    }
+    let error = ApiError::of(
+        501,
+        Code::new("unsupported_coding"),
+        "The body has an unknown coding",
+    );
+    Err(error
+        .detail("the only value of `Transfer-Encoding` is chunked")
+        .header(header::CONNECTION, HeaderValue::from_static("close")))
+}
+
 /// The `Host` that a request is sent to; `None` if it has none, as before HTTP/1.1 and in process.
 ///
 /// # Errors

@@ -466,6 +466,16 @@ fn table(running: &str, done: &str) -> Vec<Vec<u8>> {
         ),
         request(
             "POST /v1/jobs",
+            "transfer-encoding: gzip, chunked\r\n",
+            "2\r\n{}\r\n0\r\n\r\n",
+        ) + &get(&r),
+        request(
+            "POST /v1/jobs",
+            "transfer-encoding: identity\r\ntransfer-encoding: chunked\r\n",
+            "2\r\n{}\r\n0\r\n\r\n",
+        ) + &get(&r),
+        request(
+            "POST /v1/jobs",
             "transfer-encoding : chunked\r\n",
             "2\r\n{}\r\n0\r\n\r\n",
         ),

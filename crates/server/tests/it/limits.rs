@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 use abide_server::clock::Clock;
 use abide_server::http::answer::Body;
 use abide_server::journal::MemoryJournal;
+use abide_server::net::Reset;
+use http::Request;
 use serde_json::json;
 
 use crate::common::{Answer, House, START};
@@ -576,6 +578,59 @@ async fn a_body_has_its_limits_however_it_comes() {
     for (n, (path, body, status)) in table.into_iter().enumerate() {
         let answer = send(path, body).await;
         assert_eq!(answer.status, status, "{n}: {}", answer.text);
+    }
+}
+
+/// What goes by a host, such as a cache before the server, must see the same one.
+#[tokio::test(start_paused = true)]
+async fn a_request_says_once_and_rightly_where_it_goes() {
+    let house = House::with(&[]).await;
+    for (hosts, expected) in [
+        (&["localhost"][..], 200),
+        (&["127.0.0.1:8080"], 200),
+        (&["[::1]"], 200),
+        (&[], 400),
+        (&["localhost", "localhost"], 400),
+        (&["localhost", "other.example"], 400),
+        (&["a b"], 400),
+        (&["a/b"], 400),
+        (&["ann@localhost"], 400),
+        (&[""], 400),
+        (&["other.example"], 421),
+    ] {
+        let mut request = Request::get("/v1/jobs");
+        for host in hosts {
+            request = request.header("host", *host);
+        }
+        let gate = house.gate().with_reset(Reset::default());
+        let outcome = gate.answer(request.body(Body::Empty).unwrap());
+        let answer = Answer::read(outcome.answer().await).await;
+        assert_eq!(answer.status, expected, "{hosts:?}: {}", answer.text);
+    }
+}
+
+/// Another coding is where a proxy and a server find different ends of a body.
+#[tokio::test(start_paused = true)]
+async fn a_body_has_no_coding_but_chunked() {
+    let house = House::with(&[]).await;
+    for (codings, expected) in [
+        (&["chunked"][..], 202),
+        (&["Chunked"], 202),
+        (&["gzip, chunked"], 501),
+        (&["identity, chunked"], 501),
+        (&["chunked, chunked"], 501),
+        (&[",chunked"], 501),
+        (&["gzip", "chunked"], 501),
+        (&["chunked", "chunked"], 501),
+    ] {
+        let mut request = Request::post("/v1/jobs").header("content-type", "application/json");
+        for coding in codings {
+            request = request.header("transfer-encoding", *coding);
+        }
+        let answer = house.send(request.body(Body::from("{}")).unwrap()).await;
+        let answer = Answer::read(answer).await;
+        assert_eq!(answer.status, expected, "{codings:?}: {}", answer.text);
+        assert_eq!(answer.headers.contains_key("connection"), expected == 501);
     }
 }
 
