@@ -27,7 +27,7 @@ use crate::guard::Guard;
 use crate::http::{AppState, Gate, dialects, render_webhook};
 use crate::journal::{Journal, JournalError, MemoryJournal, SqliteJournal, View};
 use crate::metrics::Metrics;
-use crate::net::{BindError, Peer, ServeOptions, bind, serve};
+use crate::net::{BindError, Peer, Room, ServeOptions, bind, serve};
 #[cfg(feature = "tls")]
 use crate::net::{Tls, TlsError};
 
@@ -412,7 +412,7 @@ impl Server {
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServerError> {
         let state = self.assembly.state.clone();
         let options = ServeOptions {
-            connections_max: state.config.connections_max.get(),
+            room: Room::new(state.config.connections(), &state.config.trusted_proxy),
             drain: state.config.drain.get(),
             #[cfg(feature = "tls")]
             tls: self.tls.clone(),

@@ -11,6 +11,13 @@ const MEMORY_UNKNOWN: u64 = 4 << 30;
 /// The most bytes of a form with files if that is left to the server.
 const UPLOAD_BYTES_MAX: u64 = 512 << 20;
 
+/// What a connection takes at most, in bytes: its reader's buffers and an answer too small to be counted.
+const CONNECTION_BYTES: u64 = 15 * 1024;
+/// What a delivery takes that has been tried as often as it may be, in bytes.
+const DELIVERY_BYTES: usize = 4 * 1024;
+/// As many deliveries may wait however little memory there is.
+const OPEN_MIN: usize = 1_000;
+
 /// The limits in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteLimits {
@@ -37,6 +44,17 @@ impl Config {
         self.upload_max.or(UPLOAD_BYTES_MAX)
     }
 
+    /// The most connections: as many as are set, but no more than take a quarter of the memory.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections_of(available())
+    }
+
+    fn connections_of(&self, memory: u64) -> usize {
+        let room = usize::try_from(memory / 4 / CONNECTION_BYTES).unwrap_or(usize::MAX);
+        self.connections_max.get().min(room.max(1))
+    }
+
     fn byte_limits_of(&self, memory: u64) -> ByteLimits {
         let stored = self.stored_bytes_max.or(memory / 4);
         let inflight = self.inflight_bytes_max.or(memory / 16);
@@ -46,6 +64,13 @@ impl Config {
             inflight,
             inflight_per_owner: self.inflight_bytes_per_owner.or(inflight as u64 / 4),
         }
+    }
+}
+
+impl ByteLimits {
+    /// How many of that many deliveries may wait: no more than take a quarter of the stored bytes.
+    pub(super) fn open_deliveries(&self, open_max: usize) -> usize {
+        open_max.min((self.stored / 4 / DELIVERY_BYTES).max(OPEN_MIN))
     }
 }
 
@@ -114,6 +139,10 @@ mod tests {
             inflight_per_owner: 32 << 20,
         };
         assert_eq!(limits, expected);
+        assert_eq!(limits.open_deliveries(400_000), 32_768);
+        assert_eq!(limits.open_deliveries(10), 10);
+        assert_eq!(Config::default().connections_of(2 << 30), 34_952);
+        assert_eq!(Config::default().connections_of(64 << 30), 250_000);
         let config = Config {
             stored_bytes_max: ByteLimit::Bytes(1_000),
             inflight_bytes_per_owner: ByteLimit::Bytes(7),

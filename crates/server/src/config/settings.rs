@@ -176,7 +176,8 @@ settings! {
     "streams-per-client" "ABIDE_STREAMS_PER_CLIENT" "N" streams_per_client: NonZeroUsize = "1000";
     /// The most event streams of all clients together.
     "streams-max" "ABIDE_STREAMS_MAX" "N" streams_max: NonZeroUsize = "100000";
-    /// The most open connections; further ones wait to be accepted.
+    /// The most open connections, fewer where memory or open files allow fewer; further ones wait to be accepted. An
+    /// address that isn't a trusted proxy's may have four times as many as are free, so that others find room.
     "connections-max" "ABIDE_CONNECTIONS_MAX" "N" connections_max: NonZeroUsize = "250000";
     /// The most jobs whose records are kept; a create beyond them is refused.
     "jobs-max" "ABIDE_JOBS_MAX" "N" jobs_max: NonZeroUsize = { jobs_max() };
@@ -247,9 +248,13 @@ impl Config {
             stored_bytes_per_owner: bytes.stored_per_owner,
             retention: self.retention,
             jobs_max: self.jobs_max.get(),
-            webhooks: RetryPolicy {
-                pauses: self.webhook_retry.clone(),
-                ..RetryPolicy::default()
+            webhooks: {
+                let default = RetryPolicy::default();
+                RetryPolicy {
+                    pauses: self.webhook_retry.clone(),
+                    open_max: bytes.open_deliveries(default.open_max),
+                    ..default
+                }
             },
         }
     }

@@ -1,19 +1,21 @@
 //! The accept loop: listening, the limit of connections, draining.
 //!
-//! At most [`ServeOptions::connections_max`] connections are open; others wait in the system's queue. A peer that has
-//! vanished without a word is found by the system.
+//! As many connections are open as a [`Room`] has places; others wait in the system's queue. An address that has its
+//! share of them is refused more, so that others find places. A peer that has vanished without a word is found by the
+//! system.
 //!
 //! Stopping is in three steps: nothing new is accepted and idle connections close; requests in flight go on, and what
 //! is held ends by itself because it watches the same token; after the drain time whatever is left is cut.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{Answers, connection};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
+use crate::http::limits::{Client, Held, Holds};
 
 /// After this long without a sign from the peer, the system probes it.
 pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
@@ -37,8 +40,8 @@ const FILES_KEPT: u64 = 100;
 /// How the accept loop behaves.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
-    /// The most open connections.
-    pub connections_max: usize,
+    /// Where connections find their places.
+    pub room: Room,
     /// How long connections may take to end after the stop.
     pub drain: Duration,
     /// The certificate, where connections begin with a handshake.
@@ -96,6 +99,61 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// The places of connections, for all listeners of a server together.
+#[derive(Clone, Debug)]
+pub struct Room {
+    places: Arc<Semaphore>,
+    shares: Arc<Holds>,
+    /// Proxies, which connect for many clients.
+    trusted: Arc<[IpNet]>,
+}
+
+/// A connection's place. Dropping it frees the place.
+#[derive(Debug)]
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    /// `None` for a trusted proxy.
+    _share: Option<Held>,
+}
+
+impl Room {
+    /// Room for as many connections, or fewer if the system allows fewer open files. An address has its share of it,
+    /// but a trusted proxy has as many places as there are.
+    #[must_use]
+    pub fn new(connections_max: usize, trusted: &[IpNet]) -> Self {
+        let places = room_for(connections_max, raise_files_max());
+        if places < connections_max {
+            // The default is more than most systems allow, so this is no warning.
+            tracing::debug!(
+                connections_max = places,
+                "fewer connections than configured, because of the limit of open files"
+            );
+        }
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+            shares: Holds::fair(Arc::new(AtomicUsize::new(places))),
+            trusted: trusted.into(),
+        }
+    }
+
+    /// The place for a connection from there; `None` if its address has its share.
+    fn place(&self, permit: OwnedSemaphorePermit, address: IpAddr) -> Option<Place> {
+        let address = address.to_canonical();
+        let is_trusted = self
+            .trusted
+            .iter()
+            .any(|network| network.contains(&address));
+        let share = match is_trusted {
+            true => None,
+            false => Some(self.shares.hold(Client::of_address(Some(address))).ok()?),
+        };
+        Some(Place {
+            _permit: permit,
+            _share: share,
+        })
+    }
+}
+
 /// The other end of a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -138,20 +196,15 @@ where
     A: Answers,
 {
     let mut connections = JoinSet::new();
-    let connections_max = room_for(options.connections_max, raise_files_max());
-    if connections_max < options.connections_max {
-        // The default is more than most systems allow, so this is no warning.
-        tracing::debug!(
-            connections_max,
-            "fewer connections than configured, because of the limit of open files"
-        );
-    }
-    let room = Arc::new(Semaphore::new(connections_max));
     loop {
         let (stream, peer, permit) = tokio::select! {
-            accepted = accept(&listener, &room) => accepted,
+            accepted = accept(&listener, &options.room) => accepted,
             Some(_ended) = connections.join_next() => continue,
             () = stop.cancelled() => break,
+        };
+        let Some(place) = options.room.place(permit, peer.ip()) else {
+            // It is closed: its client may try again when others of that address have gone.
+            continue;
         };
         let reset = Reset::default();
         let answers = make(Peer {
@@ -162,7 +215,7 @@ where
         let stream = Resettable {
             stream,
             reset,
-            _permit: permit,
+            _place: place,
         };
         #[cfg(feature = "tls")]
         if let Some(tls) = options.tls.clone() {
@@ -230,7 +283,7 @@ struct Resettable {
     stream: TcpStream,
     reset: Reset,
     /// What makes it one of those that may be open.
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Resettable {
@@ -297,9 +350,10 @@ impl AsyncWrite for Resettable {
 
 async fn accept(
     listener: &TcpListener,
-    room: &Arc<Semaphore>,
+    room: &Room,
 ) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     let permit = room
+        .places
         .clone()
         .acquire_owned()
         .await

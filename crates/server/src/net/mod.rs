@@ -8,7 +8,7 @@
 //!
 //! | module | what it is about |
 //! |---|---|
-//! | `accept` | listening, the limit of connections, draining |
+//! | `accept` | listening, the limits of connections, draining |
 //! | `connection` | the rounds of one connection: idle, talking, parked |
 //! | `turn` | what hyper is doing, seen from its reads, writes and calls; its time limits |
 //! | `park` | a request that waits outside hyper, and its answer written by hand |
@@ -26,7 +26,7 @@ mod park;
 mod tls;
 mod turn;
 
-pub use accept::{BindError, Peer, Reset, ServeOptions, bind, serve};
+pub use accept::{BindError, Peer, Reset, Room, ServeOptions, bind, serve};
 pub use connection::{Answers, connection};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};

@@ -1,5 +1,6 @@
 //! Connections, over a pipe in memory and on paused time.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -486,7 +487,7 @@ async fn the_accept_loop_answers_drains_and_ends() {
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     let options = ServeOptions {
-        connections_max: 2,
+        room: Room::new(2, &[]),
         drain: Duration::from_millis(50),
         #[cfg(feature = "tls")]
         tls: None,
@@ -515,4 +516,43 @@ async fn the_accept_loop_answers_drains_and_ends() {
     never.notified().await;
     stop.cancel();
     assert_eq!(server.await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn an_address_leaves_places_to_others_and_a_trusted_proxy_needn_t() {
+    let trusted = ["127.0.0.8/32".parse().unwrap()];
+    for (from, expected) in [("127.0.0.1", 80), ("127.0.0.8", 99)] {
+        let listener = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let options = ServeOptions {
+            room: Room::new(100, &trusted),
+            drain: Duration::ZERO,
+            #[cfg(feature = "tls")]
+            tls: None,
+        };
+        let stop = CancellationToken::new();
+        let make = |_peer| Never(std::sync::Arc::default());
+        let server = tokio::spawn(serve(listener, make, options, stop.clone()));
+        let ask = async |from: &str| {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket
+                .bind((from.parse::<IpAddr>().unwrap(), 0).into())
+                .unwrap();
+            let mut stream = socket.connect(address).await.unwrap();
+            // A refused connection may be reset before or after this is written.
+            let _ = stream.write_all(get("/").as_bytes()).await;
+            let mut answer = [0; 12];
+            let is_answered = stream.read_exact(&mut answer).await.is_ok();
+            (is_answered && answer.ends_with(b"200")).then_some(stream)
+        };
+        let mut kept = Vec::new();
+        for _ in 0..99 {
+            kept.extend(ask(from).await);
+        }
+        assert_eq!(kept.len(), expected, "{from}");
+        assert!(ask("127.0.0.2").await.is_some(), "beside {from}");
+        kept.truncate(kept.len() - 5);
+        stop.cancel();
+        server.await.unwrap();
+    }
 }
