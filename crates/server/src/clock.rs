@@ -35,6 +35,10 @@ const SLEEP_MAX: Duration = Duration::from_secs(365 * 86_400);
 const STEP_MIN: Duration = Duration::from_millis(250);
 /// How often [`Clock::follow`] looks.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+/// A jump this far may be a mistake that is soon set right, and would end records before their time.
+const FAR: Duration = Duration::from_secs(86_400);
+/// Looks at which the system's clock must have been that far ahead before ours follows.
+const FAR_LOOKS: u32 = 60;
 
 /// What time it is, for the whole server. Clones tell the same time.
 #[derive(Clone, Debug)]
@@ -300,7 +304,8 @@ impl Clock {
     }
 
     /// Lets a real clock follow the system's where that one jumps forward, as it does when a suspended machine wakes up
-    /// or a wrong clock is set right. Runs beside the loop; it never ends, and does nothing for the other sorts.
+    /// or a wrong clock is set right. A jump of more than a day is followed once it has stood for a minute. Runs beside the
+    /// loop; it never ends, and does nothing for the other sorts.
     ///
     /// # Cancel safety
     ///
@@ -309,9 +314,18 @@ impl Clock {
         if self.speed() != Some(1) || self.shared.system.is_none() {
             return std::future::pending().await;
         }
+        let mut far = 0;
         loop {
             tokio::time::sleep(FOLLOW_EVERY).await;
-            self.step_to(self.system());
+            let system = self.system();
+            far = if system.since(self.now()) > FAR {
+                far + 1
+            } else {
+                0
+            };
+            if far == 0 || far >= FAR_LOOKS {
+                self.step_to(system);
+            }
         }
     }
 
@@ -482,6 +496,20 @@ mod tests {
         assert!((10_000..10_010).contains(&passed.as_millis()), "{passed:?}");
         assert!(clock.is_ahead());
         assert_eq!(clock.date(), clock.system());
+
+        // What is far ahead for a moment alone was a mistake.
+        system.store(
+            (clock.now() + ms(365 * 86_400_000)).as_millis(),
+            Ordering::Relaxed,
+        );
+        tokio::time::sleep(ms(50_000)).await;
+        assert!(clock.now().since(shown) < ms(61_000));
+        let wrong = system.swap(clock.now().as_millis(), Ordering::Relaxed);
+        tokio::time::sleep(ms(50_000)).await;
+        assert!(clock.now().since(shown) < ms(111_000));
+        system.store(wrong, Ordering::Relaxed);
+        tokio::time::sleep(ms(61_000)).await;
+        assert!(clock.now() >= Timestamp::from_millis(wrong));
 
         // A simulation has its own time.
         let scaled = Clock::of_system(now, speed(60));
