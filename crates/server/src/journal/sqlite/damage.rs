@@ -455,6 +455,56 @@ fn nobody_else_may_read_the_files_whatever_the_mask_and_the_directory_are() {
     assert!(seen >= 6, "{seen} files");
 }
 
+#[cfg(unix)]
+#[test]
+fn nothing_is_acknowledged_that_goes_to_a_file_which_was_removed() {
+    for is_replaced in [false, true] {
+        let place = tempfile::tempdir().unwrap();
+        let mut journal = SqliteJournal::open(place.path(), &[], LIFE).unwrap();
+        journal.append(&[b"a".to_vec()]).unwrap();
+        let path = place.path().join("journal.db");
+        if is_replaced {
+            fs::copy(&path, place.path().join("other")).unwrap();
+            fs::rename(place.path().join("other"), &path).unwrap();
+        } else {
+            fs::remove_file(&path).unwrap();
+        }
+        let error = journal.append(&[b"b".to_vec()]).unwrap_err();
+        assert!(error.to_string().contains("removed or replaced"), "{error}");
+        assert!(!error.is_retryable());
+    }
+}
+
+/// A link may lead to a file that is none of ours, and then nothing is done to that one.
+#[cfg(unix)]
+#[test]
+fn what_is_no_plain_file_is_refused_and_left_as_it_is() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let theirs = elsewhere.path().join("precious");
+    fs::write(&theirs, "precious").unwrap();
+    fs::set_permissions(&theirs, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    for name in ["abide.lock", "journal.end", "journal.db", "state.db-wal"] {
+        let place = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(&theirs, place.path().join(name)).unwrap();
+        let error = SqliteJournal::open(place.path(), &[], LIFE).unwrap_err();
+        assert!(
+            matches!(error, JournalError::Foreign { .. }),
+            "{name}: {error}"
+        );
+        assert_eq!(fs::read_to_string(&theirs).unwrap(), "precious");
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&theirs).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o644, "{name}");
+    }
+    // The directory itself may be a link.
+    let place = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("data");
+    std::os::unix::fs::symlink(place.path(), &link).unwrap();
+    let _journal = SqliteJournal::open(&link, &[], LIFE).unwrap();
+    let error = SqliteJournal::open(place.path(), &[], LIFE).unwrap_err();
+    assert!(matches!(error, JournalError::Locked { .. }), "{error}");
+}
+
 /// A shell of `sqlite3` or a slow backup keeps a transaction open, and then the figures say so.
 #[test]
 fn the_write_ahead_file_is_emptied_beside_the_appends_unless_a_reader_stays() {

@@ -1,6 +1,6 @@
 //! Both files together: a [`Journal`].
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,8 @@ use rusqlite::Connection;
 use super::end;
 use super::end::{End, Mark};
 use super::place::{
-    beside, keep_wal, make_directory, of_sqlite, open_to_read, shrink, sync_directory, take_lock,
+    Identity, Lock, beside, check_place, identity, keep_wal, make_directory, of_sqlite,
+    open_to_read, shrink, sync_directory, take_lock,
 };
 use super::rows::{self, Bounds};
 use super::state::{self, Checkpoint};
@@ -43,6 +44,7 @@ pub struct SqliteJournal {
 struct Writing {
     tidier: Tidier,
     end: End,
+    file: Identity,
 }
 
 /// What both doors hold. The lock is among it: it goes with the last of them.
@@ -54,7 +56,7 @@ pub(super) struct Shared {
     /// The last entry that a checkpoint covers.
     covered: AtomicU64,
     files: Arc<Files>,
-    _lock: File,
+    _lock: Lock,
 }
 
 #[derive(Debug)]
@@ -131,7 +133,7 @@ impl SqliteJournal {
         Ok(())
     }
 
-    fn of(opened: Opened, directory: &Path, views: &[View], files: Arc<Files>, lock: File) -> Self {
+    fn of(opened: Opened, directory: &Path, views: &[View], files: Arc<Files>, lock: Lock) -> Self {
         let covered = opened.state.checkpoint.seq;
         Self {
             log: opened.log,
@@ -220,9 +222,10 @@ impl Opened {
         Files::measure(&files.log, &path);
         Files::measure(&files.state, &state_path);
         let tidier = Tidier::begin(&path, &mut log, files.clone())?;
+        let file = identity(&path);
         Ok(Self {
             log,
-            writing: Some(Writing { tidier, end }),
+            writing: Some(Writing { tidier, end, file }),
             state: State {
                 file: state,
                 checkpoint,
@@ -350,7 +353,7 @@ impl Journal for SqliteJournal {
         let covered = self.shared.covered.load(Ordering::Acquire);
         let (path, bounds, life) = (self.log_path(), self.bounds, self.life);
         self.reopen()?;
-        let Some(Writing { tidier, end }) = &mut self.writing else {
+        let Some(Writing { tidier, end, file }) = &mut self.writing else {
             return Err(JournalError::ReadOnly { path });
         };
         let written = {
@@ -362,6 +365,7 @@ impl Journal for SqliteJournal {
             })
         };
         self.bounds = written.map_err(|error| of_sqlite(&path, error))?;
+        check_place(&path, *file)?;
         let Bounds { last, sum, .. } = self.bounds;
         // The entries are durable, and the note only adds to what is noticed: that it can't be written is no failure.
         let _ = end.write(Mark {

@@ -78,8 +78,18 @@ pub(super) fn make_directory(directory: &Path) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Locks the directory for this process. The system lets go of the lock when the process ends, however it ends.
-pub(super) fn take_lock(directory: &Path) -> Result<File, JournalError> {
+/// What keeps other servers out of a directory. The system lets go of it when the process ends, however it ends.
+#[derive(Debug)]
+pub(super) struct Lock {
+    /// Names the process that holds it.
+    _file: File,
+    /// The directory itself, since the file can be removed; `None` if the system locks no directories.
+    _directory: Option<File>,
+}
+
+/// Locks the directory for this process.
+pub(super) fn take_lock(directory: &Path) -> Result<Lock, JournalError> {
+    refuse_odd_files(directory)?;
     let path = directory.join("abide.lock");
     let opened = private(&path).or_else(|error| match error.kind() {
         // There the lock can be held all the same.
@@ -87,19 +97,26 @@ pub(super) fn take_lock(directory: &Path) -> Result<File, JournalError> {
         _ => Err(error),
     });
     let mut file = opened.map_err(|error| JournalError::of_io(&path, error))?;
+    let locked = |pid| JournalError::Locked {
+        path: directory.to_owned(),
+        pid,
+    };
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
             // Who holds it is only a help; the answer is the same without.
             let _ = file.read_to_string(&mut pid);
-            return Err(JournalError::Locked {
-                path: directory.to_owned(),
-                pid: pid.trim().parse().ok(),
-            });
+            return Err(locked(pid.trim().parse().ok()));
         }
         Err(TryLockError::Error(error)) => return Err(JournalError::of_io(&path, error)),
     }
+    let handle = File::open(directory).ok().filter(|_| cfg!(unix));
+    let handle = match handle.map(|handle| (handle.try_lock(), handle)) {
+        Some((Ok(()), handle)) => Some(handle),
+        Some((Err(TryLockError::WouldBlock), _)) => return Err(locked(None)),
+        Some((Err(TryLockError::Error(_)), _)) | None => None,
+    };
     let note = |file: &mut File| -> io::Result<()> {
         file.set_len(0)?;
         file.rewind()?;
@@ -107,7 +124,53 @@ pub(super) fn take_lock(directory: &Path) -> Result<File, JournalError> {
     };
     // The same: a full disk is no reason not to start.
     let _ = note(&mut file);
-    Ok(file)
+    Ok(Lock {
+        _file: file,
+        _directory: handle,
+    })
+}
+
+/// Refuses files of ours that are a link, a pipe or anything else but a file: what they lead to isn't ours to change.
+fn refuse_odd_files(directory: &Path) -> Result<(), JournalError> {
+    for name in ["abide.lock", "journal.end", "journal.db", "state.db"] {
+        for suffix in ["", "-wal", "-shm"] {
+            let path = beside(&directory.join(name), suffix);
+            if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
+                return Err(JournalError::Foreign { path });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Which file a path leads to: its device and number; `None` if to none.
+pub(super) type Identity = Option<(u64, u64)>;
+
+/// The file at that path. Elsewhere than on Unix it is always the same.
+pub(super) fn identity(path: &Path) -> Identity {
+    let found = fs::metadata(path).ok()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+
+        Some((found.dev(), found.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = found;
+        Some((0, 0))
+    }
+}
+
+/// Whether the file that was opened there still is. What is written to one that was removed is lost with the process.
+pub(super) fn check_place(path: &Path, opened: Identity) -> Result<(), JournalError> {
+    if identity(path) == opened {
+        return Ok(());
+    }
+    Err(JournalError::Corrupt {
+        path: path.to_owned(),
+        detail: "it was removed or replaced while the server ran".to_owned(),
+    })
 }
 
 /// Makes the names of new files as durable as what is in them.

@@ -194,6 +194,12 @@ fn a_second_server_is_refused_until_the_first_is_gone() {
         matches!(error, JournalError::Locked { pid: Some(pid), .. } if pid == own),
         "{error}"
     );
+    // Without the file the directory itself still is.
+    if cfg!(unix) {
+        fs::remove_file(place.path().join("abide.lock")).unwrap();
+        let error = open(place.path()).unwrap_err();
+        assert!(matches!(error, JournalError::Locked { .. }), "{error}");
+    }
     drop(journal);
     assert!(open(place.path()).is_err(), "the other door is still open");
     drop(checkpoints);
