@@ -27,10 +27,10 @@ const WAIT_MAX: Duration = Duration::from_millis(400);
 /// Fewer places than this the loop never leaves, however slow it is.
 const PLACES_MIN: usize = BATCH_COMMANDS_MAX;
 /// The most entries that deadlines add to one batch, and about as many effects.
-pub(super) const BATCH_DUE_MAX: usize = 4_096;
+pub(super) const BATCH_DUE_MAX: usize = 1_024;
 /// Effects after which a batch takes no further command: one that changes much would otherwise keep those behind it
 /// waiting for all that come with it.
-const BATCH_EFFECTS_MAX: usize = 8_192;
+const BATCH_EFFECTS_MAX: usize = 4_096;
 /// How long to wait before a failed append is tried again.
 const APPEND_RETRY: Duration = Duration::from_millis(250);
 

@@ -6,16 +6,18 @@ use std::future::Future as _;
 use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use abide_engine::delivery::endpoints::ENDPOINTS_PER_OWNER_MAX;
 use abide_engine::delivery::{ChangeEndpoint, CreateEndpoint, DeleteEndpoint, ReplayDeliveries};
-use abide_engine::{Claim, Command, Create, Engine, Json, Owner, Policy, Report, Work};
+use abide_engine::jobs::create::IDEMPOTENCY_KEYS_MAX;
+use abide_engine::{Claim, Command, Create, Engine, Job, Json, Owner, Policy, Report, Work};
 use abide_server::board::{Board, Feed};
 use abide_server::clock::Clock;
 use abide_server::http::answer::{Body, Outcome};
 use abide_server::journal::{Journal as _, MemoryJournal};
-use abide_wire::{NewJob, Progress, Worker, limits};
+use abide_wire::{DurationLaw, NewJob, Progress, Simulate, Span, Timestamp, Worker, limits};
 use http::Request;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
@@ -170,13 +172,20 @@ fn each_step_of_a_replay_of_very_many_deliveries_is_short() {
     assert_eq!(engine.deliveries().iter().len(), 0);
 }
 
-/// Does what is due at once, a pass of the loop at a time, each within its time.
+/// Does what is due at once, a step at a time, each within its time.
 fn settle(engine: &mut Engine, board: &Board) {
-    while engine.next_due().is_some_and(|due| due <= START) {
+    pass(engine, board, START, 1);
+}
+
+/// Does what is due by then, at most that many entries at a time, and gives how many times it took. Each is within its
+/// time.
+fn pass(engine: &mut Engine, board: &Board, now: Timestamp, limit: usize) -> usize {
+    let mut passes = 0;
+    while engine.next_due().is_some_and(|due| due <= now) {
         let (mut entries, mut effects) = (Vec::new(), Vec::new());
         let begun = worked();
-        engine.fire(START, 1, &mut entries, &mut effects);
-        engine.dispatch(START, &mut effects);
+        engine.fire(now, limit, &mut entries, &mut effects);
+        engine.dispatch(now, &mut effects);
         board.publish(&effects);
         let took = worked() - begun;
         assert!(
@@ -184,7 +193,74 @@ fn settle(engine: &mut Engine, board: &Board) {
             "{took:?} for {} entries",
             entries.len()
         );
+        passes += 1;
     }
+    passes
+}
+
+/// So many, or in a run that nobody waits for (`ABIDE_LIMITS=full`) as many as the limit allows.
+fn up_to(few: usize, limit: usize) -> usize {
+    match std::env::var_os("ABIDE_LIMITS") {
+        Some(_) => limit,
+        None => few,
+    }
+}
+
+fn ended_job(key: Option<String>) -> Create {
+    Create {
+        new: NewJob {
+            simulate: Some(Simulate {
+                duration: Some(DurationLaw::Fixed(Span::new(Duration::from_secs(60)))),
+                ..Simulate::default()
+            }),
+            ..NewJob::default()
+        },
+        idempotency_key: key,
+        ..external_job()
+    }
+}
+
+/// Jobs that end at one instant, each told to as many endpoints as there may be, and whose records and idempotency keys
+/// go at one instant too.
+#[test]
+fn each_pass_over_very_many_deadlines_is_short() {
+    let mut engine = Engine::new(Policy::default());
+    let board = Board::new(&engine, Feed::new(1, 0));
+    let jobs = up_to(200, IDEMPOTENCY_KEYS_MAX + 1_000);
+    for n in 0..jobs {
+        carry_out(&mut engine, &board, &ended_job(Some(format!("key {n}"))));
+    }
+    let endpoints = up_to(50, ENDPOINTS_PER_OWNER_MAX);
+    for n in 0..endpoints {
+        let new = CreateEndpoint {
+            owner: Owner::ANYONE,
+            url: format!("http://receiver.example/{n}"),
+            events: Some(vec!["job.*".to_owned()]),
+            secret: None,
+            description: None,
+            ordered: n % 2 == 0,
+            rendering: None,
+            kinds: None,
+        };
+        carry_out(&mut engine, &board, &new);
+    }
+    // As many as the loop takes at a time.
+    const ENTRIES: usize = 1_024;
+    let ends = pass(
+        &mut engine,
+        &board,
+        START + Duration::from_secs(3_600),
+        ENTRIES,
+    );
+    assert!(ends > jobs * endpoints / (2 * ENTRIES), "{ends}");
+    let is_over = |job: &Arc<Job>| job.finished_at.is_some();
+    assert_eq!(
+        engine.jobs().iter().filter(|job| is_over(job)).count(),
+        jobs
+    );
+    let later = START + Duration::from_secs(3 * 86_400);
+    assert!(pass(&mut engine, &board, later, ENTRIES) > 0);
+    assert_eq!(engine.jobs().iter().count(), 0);
 }
 
 /// A server with so many jobs, each with as much metadata as it may have.
@@ -208,11 +284,16 @@ async fn house_with_jobs(count: usize) -> House {
 
 /// Answers the request poll by poll, each within its time, and says how many polls it took.
 async fn ask(house: &House, path: &str) -> (Answer, usize) {
-    let request = Request::get(path).body(Body::Empty).unwrap();
+    poll_by_poll(house, Request::get(path).body(Body::Empty).unwrap()).await
+}
+
+async fn poll_by_poll(house: &House, request: Request<Body>) -> (Answer, usize) {
+    let path = request.uri().to_string();
     let mut polls = 1;
     let begun = worked();
     let outcome = house.gate().answer(request);
-    assert!(worked() - begun <= READ_MAX, "{path}");
+    let took = worked() - begun;
+    assert!(took <= READ_MAX, "{took:?} for {path}");
     let answer = match outcome {
         Outcome::Now(answer) => answer,
         outcome => {
@@ -229,6 +310,116 @@ async fn ask(house: &House, path: &str) -> (Answer, usize) {
         }
     };
     (Answer::read(answer).await, polls)
+}
+
+/// A server whose one owner has used up what is bounded in number: jobs and their deliveries, endpoints, reads and
+/// clients that are remembered.
+async fn full_house() -> (House, Vec<String>) {
+    let mut engine = Engine::new(Policy::default());
+    let (mut entries, mut effects) = (Vec::new(), Vec::new());
+    for n in 0..up_to(100, ENDPOINTS_PER_OWNER_MAX) {
+        let new = CreateEndpoint {
+            owner: Owner::ANYONE,
+            url: format!("http://receiver.example/{n}"),
+            events: Some(vec!["job.*".to_owned()]),
+            secret: None,
+            description: Some("x".repeat(400)),
+            ordered: false,
+            rendering: None,
+            kinds: None,
+        };
+        let made = engine.carry_out(&new, START, &mut entries, &mut effects);
+        made.unwrap();
+    }
+    let mut ids = Vec::new();
+    for n in 0..up_to(1_000, 20_000) {
+        let mut create = external_job();
+        create.new.kind = Some(format!("kind {n}"));
+        let made = engine.carry_out(&create, START, &mut entries, &mut effects);
+        ids.push(made.unwrap().job.key.to_string());
+        effects.clear();
+    }
+    let mut journal = MemoryJournal::new();
+    let bytes: Vec<_> = entries.iter().map(abide_engine::Entry::encode).collect();
+    journal.append(&bytes).unwrap();
+    let flags = [("rate-limit", "off"), ("requests-kept", "10000")];
+    let clock = Clock::running(START, NonZeroU32::MIN);
+    let house = House::open(&flags, clock, Box::new(journal)).await;
+    for client in 0..40 {
+        let agent = format!("client-{client}/1.0");
+        let one = house.with_header("user-agent", &agent);
+        for id in ids.iter().take(up_to(60, 5_000)) {
+            assert_eq!(one.get(&format!("/v1/jobs/{id}")).await.status, 200);
+        }
+        for _ in 0..10 {
+            one.get(&format!("/v1/jobs/{}", ids[0])).await;
+        }
+    }
+    (house, ids)
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_poll_of_each_read_is_short_where_every_limit_is_used_up() {
+    let (house, ids) = full_house().await;
+    let hooks = house.get("/v1/webhooks").await.json();
+    let hook = hooks["webhooks"][0]["id"].as_str().unwrap().to_owned();
+    let listed = ids.iter().take(180).cloned().collect::<Vec<_>>().join(",");
+    let first = &ids[0];
+    for path in [
+        "/v1/jobs?limit=1000",
+        "/v1/jobs?limit=1000&kind=nobody",
+        "/v1/jobs?limit=1000&status=completed",
+        &format!("/v1/jobs?ids={listed}"),
+        &format!("/v1/jobs/{first}/looks"),
+        &format!("/v1/jobs/{first}/watchers"),
+        &format!("/v1/jobs/{first}/deliveries"),
+        "/v1/webhooks",
+        &format!("/v1/webhooks/{hook}"),
+        &format!("/v1/webhooks/{hook}/deliveries?limit=1000"),
+        "/v1/report",
+        "/v1/report?cost_ratio=2",
+        "/v1/requests?limit=1000",
+        "/v1/requests?job=nobody&limit=1000",
+        "/metrics",
+        "/openapi.json",
+        "/v1/simulator/scenarios",
+        "/status",
+    ] {
+        let (answer, _) = ask(&house, path).await;
+        let is_known = [200, 422].contains(&answer.status);
+        assert!(is_known, "{path}: {} {}", answer.status, answer.text);
+        assert!(answer.status == 200 || path.contains('?'), "{path}");
+    }
+    let jobs = ids.iter().take(limits::SET_JOBS_MAX);
+    let jobs: Vec<_> = jobs.map(|id| json!({"id": id, "after": 1})).collect();
+    for wait in [0, 5] {
+        let body = json!({"jobs": jobs, "wait": wait}).to_string();
+        let request = Request::post("/v1/jobs/wait").header("content-type", "application/json");
+        let request = request.body(Body::from(body)).unwrap();
+        let (answer, _) = poll_by_poll(&house, request).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    for path in [
+        "/v1/events?after=1-1".to_owned(),
+        format!("/v1/jobs/{first}/events"),
+    ] {
+        let begun = worked();
+        let request = Request::get(&path).body(Body::Empty).unwrap();
+        let mut pieces = pin!(house.send(request).await.into_body().into_pieces());
+        assert!(worked() - begun <= READ_MAX, "{path}");
+        for _ in 0..200 {
+            let begun = worked();
+            let next = std::future::poll_fn(|cx| {
+                Poll::Ready(futures_util::Stream::poll_next(pieces.as_mut(), cx))
+            });
+            let is_over = next.await.is_pending();
+            let took = worked() - begun;
+            assert!(took <= READ_MAX, "{took:?} for {path}");
+            if is_over {
+                break;
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
