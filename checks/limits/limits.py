@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -18,12 +19,18 @@ BIG = "x" * 250_000
 SLOWER_MAX, NOISE_S = 2, 0.025
 
 
+# Open files that the server may have in the scene of connections.
+FILES_MAX = 1_024
+
+
 class Server:
-    def __init__(self, *flags):
+    def __init__(self, flags=("--rate-limit", "off"), files_max=None):
         def limit():
             resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+            if files_max:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))
 
-        command = [os.environ["ABIDE"], "serve", "--listen", "127.0.0.1:0", "--ephemeral", "--rate-limit", "off", *flags]
+        command = [os.environ["ABIDE"], "serve", "--listen", "127.0.0.1:0", "--ephemeral", *flags]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=limit)
         for line in self.process.stderr:
             found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
@@ -55,11 +62,30 @@ class Server:
     def leave(self, request, count, buffer=4096):
         """Sends a request on so many connections and reads no answer."""
         connections = []
-        for _ in range(count):
+        for n in range(count):
             connection = self.connect(buffer=buffer)
-            connection.sendall(request)
+            connection.sendall(request(n) if callable(request) else request)
             connections.append(connection)
         return connections
+
+    def send(self, requests, address="127.0.0.1"):
+        """Sends requests on one connection, fifty ahead of their answers, and gives how often each status came."""
+        connection, statuses, buffer = self.connect(address), {}, b""
+        for begin in range(0, len(requests), 50):
+            part = requests[begin : begin + 50]
+            connection.sendall(b"".join(part))
+            for _ in part:
+                while b"\r\n\r\n" not in buffer:
+                    buffer += connection.recv(1 << 16)
+                head, buffer = buffer.split(b"\r\n\r\n", 1)
+                length = re.search(rb"content-length: (\d+)", head, re.I)
+                length = int(length[1]) if length else 0
+                while len(buffer) < length:
+                    buffer += connection.recv(1 << 16)
+                buffer = buffer[length:]
+                statuses[int(head[9:12])] = statuses.get(int(head[9:12]), 0) + 1
+        connection.close()
+        return statuses
 
     def metric(self, name):
         return float(re.search(rf"^{name} (\S+)", self.ask("GET", "/metrics", address="127.0.0.3")[1], re.M)[1])
@@ -136,8 +162,9 @@ def deliveries(server):
 
 
 def keys(server):
-    for n in range(5_000):
-        server.ask("POST", "/v1/jobs", {"worker": "external"}, {"Idempotency-Key": f"key {n}"})
+    fields = ["Content-Type: application/json", "Content-Length: 21"]
+    create = lambda n: head("POST", "/v1/jobs", f"Idempotency-Key: key {n}", *fields) + b'{"worker":"external"}'
+    assert server.send([create(n) for n in range(20_000)]) == {202: 20_000}
 
 
 def holds(server):
@@ -157,7 +184,127 @@ def latencies(server):
     return server.leave(head("GET", f"/v1/jobs/{job['id']}"), 1_000)
 
 
-SCENES = [stored, pages, sets, jobs, feeds, streams, bodies, deliveries, keys, holds, filters, latencies]
+def kinds(server):
+    made = server.send([post("/v1/jobs", {"kind": f"kind {n} {'x' * 80}", "simulate": {"duration": "0s"}}) for n in range(10_000)])
+    assert made == {202: 10_000}, made
+
+
+def plans(server):
+    samples = {"empirical": [n / 10_000 for n in range(10_000)]}
+    stages = [{"name": f"{n} {'x' * 90}", "share": 1} for n in range(50)]
+    faults = [{"fault": "latency", "delay": "1ms", "nth": n + 1} for n in range(50)]
+    new = {"simulate": {"duration": samples, "stages": stages, "faults": faults}}
+    made = server.send([post("/v1/jobs", new) for _ in range(300)])
+    assert set(made) <= {202, 422, 507}, made
+
+
+def removed(server):
+    for _ in range(10):
+        made = []
+        for _ in range(200):
+            made.append(server.ask("POST", "/v1/jobs", {"simulate": {"duration": "0s"}})[1]["id"])
+        gone = server.send([head("DELETE", f"/v1/jobs/{job}") for job in made])
+        assert set(gone) <= {204, 409}, gone
+
+
+def claims(server):
+    kinds = [f"nobody's {n} {'x' * 85}" for n in range(50)]
+    return server.leave(post("/v1/jobs/claim", {"kinds": kinds, "wait": 50}), 2_000, None)
+
+
+def reads(server):
+    made, _ = fill(server, 500, {"worker": "external"})
+    for agent in range(40):
+        field = f"User-Agent: client-{agent}/1.0"
+        read = server.send([head("GET", f"/v1/jobs/{job}", field) for job in made])
+        assert read == {200: len(made)}, read
+
+
+def targets(server):
+    asked = server.send([head("GET", f"/v1/jobs?metadata.x={n}{'x' * 7_000}") for n in range(3_000)])
+    assert asked == {200: 3_000}, asked
+
+
+def files(server):
+    part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + b"x" * 100_000
+    form = head("POST", "/dialects/openai/v1/videos", "Content-Type: multipart/form-data; boundary=x", "Content-Length: 500000000",
+                "Authorization: Bearer anybody-anybody-anybody")
+    return server.leave(form + part, 500, None)
+
+
+def multiplexed(server):
+    """Streams of HTTP/2 whose window stays shut, as many as a connection may have."""
+    made, _ = fill(server, 1)
+    frame = lambda kind, flags, stream, data=b"": struct.pack(">I", len(data))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + data
+    field = lambda name, value: b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
+    block = field(b":method", b"GET") + field(b":path", f"/v1/jobs/{made[0]}".encode()) + field(b":scheme", b"http")
+    block += field(b":authority", b"127.0.0.1")
+    hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, struct.pack(">HI", 4, 0))
+    requests = b"".join(frame(1, 5, stream, block) for stream in range(1, 512, 2))
+    return server.leave(hello + requests, 40)
+
+
+def pictures(server):
+    """Pages that need no key and whose answers nobody reads."""
+    return server.leave(head("GET", "/docs/swagger-ui-bundle.js"), 800)
+
+
+def hanging(server):
+    """Receivers that take the event and never answer, and others that answer without end."""
+    kept = []
+
+    def receive(listener, is_endless):
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            kept.append(connection)
+            if is_endless:
+                threading.Thread(target=endless, args=(connection,), daemon=True).start()
+
+    def endless(connection):
+        try:
+            connection.sendall(b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while True:
+                connection.sendall(b"1000\r\n" + b"x" * 4_096 + b"\r\n")
+                time.sleep(0.01)
+        except OSError:
+            pass
+
+    for is_endless in (False, True):
+        listener = socket.create_server(("127.0.0.1", 0), backlog=1_000)
+        kept.append(listener)
+        threading.Thread(target=receive, args=(listener, is_endless), daemon=True).start()
+        for n in range(100):
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/{n}"
+            assert server.ask("POST", "/v1/webhooks", {"url": url, "events": ["job.*"]})[0] == 201
+    fill(server, 50, {"worker": "external", "input": "x" * 50_000})
+    time.sleep(5)
+    return kept
+
+
+def connections(server):
+    """Connections that say nothing, as many as an address can open."""
+    kept = []
+    for _ in range(FILES_MAX + 200):
+        kept.append(server.connect())
+    return kept
+
+
+def addresses(server):
+    """A client that has very many addresses, and spends the allowance of each."""
+    create = [post("/v1/jobs", {"worker": "external"})] * 12
+    for n in range(1_500):
+        address = f"127.{1 + n // 65_000}.{n // 250 % 250}.{1 + n % 250}"
+        if not address.startswith("127.0.0."):
+            server.send(create, address)
+
+
+SCENES = [stored, pages, sets, jobs, feeds, streams, bodies, deliveries, keys, holds, filters, latencies, kinds, plans, removed]
+SCENES += [claims, reads, targets, files, multiplexed, pictures, hanging, connections, addresses]
+# What the server of a scene is started with, if not without a limit of rates.
+FLAGS = {addresses: ["--rate-limit", "10/min"], files: ["--rate-limit", "off", "--dialects", "all"]}
 
 
 def others(server, seconds):
@@ -166,7 +313,7 @@ def others(server, seconds):
     while time.time() < end:
         begun = time.time()
         status, job = server.ask("POST", "/v1/jobs", {"worker": "external"}, address="127.0.0.2")
-        assert status in (202, 507), (status, job)
+        assert status in (202, 429, 507), (status, job)
         assert server.ask("GET", "/healthz", address="127.0.0.2")[0] == 200
         times.append(time.time() - begun)
         time.sleep(0.02)
@@ -174,11 +321,13 @@ def others(server, seconds):
 
 
 def main():
+    files_max = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))
     failed = False
     for scene in SCENES:
         if sys.argv[1:] and scene.__name__ not in sys.argv[1:]:
             continue
-        server = Server()
+        server = Server(FLAGS.get(scene, ["--rate-limit", "off"]), FILES_MAX if scene is connections else None)
         usual = others(server, 1)
         left, waited = [], [usual]
         working = threading.Thread(target=lambda: left.append(scene(server)))

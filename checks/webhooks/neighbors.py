@@ -1,0 +1,191 @@
+"""Deliveries to good receivers beside bad ones, over real sockets. See checks/webhook-neighbors.sh."""
+
+import http.client
+import http.server
+import json
+import os
+import re
+import socket
+import socketserver
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+SECONDS = int(sys.argv[1]) if sys.argv[1:] else 20
+# Endpoints of the bad owners: names that hang, receivers of four bad sorts, and receivers that are told nothing.
+HANGING, BAD, OWNERS, PER_OWNER = 300, 900, 5, 1_000
+GOOD = 10
+# How much longer a good receiver may wait than alone, and what is lost in the noise of a shared machine.
+SLOWER_MAX, NOISE_S = 1.5, 0.025
+
+arrived = {}
+
+
+class Good(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        arrived.setdefault((body["data"]["id"], self.path), time.time())
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+class Receivers(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+    request_queue_size = 1_024
+
+    def handle_error(self, *_):
+        pass  # The server is gone.
+
+
+def good_receiver():
+    receivers = Receivers(("127.0.0.1", 0), Good)
+    threading.Thread(target=receivers.serve_forever, daemon=True).start()
+    return receivers.server_address[1]
+
+
+def bad_receiver(answer):
+    """Listens on every address of 127.1/16 and treats each connection so."""
+    listener = socket.create_server(("0.0.0.0", 0), backlog=1_024)
+
+    def serve():
+        kept = []
+        while True:
+            connection, _ = listener.accept()
+            if answer is None:
+                kept.append(connection)
+                continue
+            try:
+                connection.recv(1 << 16)
+                connection.sendall(answer)
+                # What isn't read makes the end a reset.
+                connection.close()
+            except OSError:
+                pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listener.getsockname()[1]
+
+
+def silent_name_server():
+    """The machine's name server, in this mount namespace: takes questions and never answers."""
+    questions = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    questions.bind(("127.0.0.77", 53))
+    config = tempfile.NamedTemporaryFile("w", suffix=".conf", delete=False)
+    config.write("nameserver 127.0.0.77\noptions timeout:5 attempts:3\n")
+    config.close()
+    subprocess.run(["mount", "--bind", config.name, "/etc/resolv.conf"], check=True)
+    return questions
+
+
+class Server:
+    def __init__(self):
+        keys = [f"owner-{n}:user:secret-of-owner-{n}-{'x' * 20}" for n in range(OWNERS + 1)]
+        command = [os.environ["ABIDE"], "serve", "--listen", "127.0.0.1:0", "--ephemeral", "--rate-limit", "off"]
+        command += ["--webhook-allow", "127.0.0.0/8"]
+        for key in keys:
+            command += ["--api-key", key]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        for line in self.process.stderr:
+            found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+            if found:
+                self.port = int(found[1])
+                break
+        else:
+            raise SystemExit("the server didn't start")
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+        self.local = threading.local()
+
+    def ask(self, owner, method, path, body=None):
+        if not hasattr(self.local, "connection"):
+            self.local.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        fields = {"Content-Type": "application/json", "Authorization": f"Bearer secret-of-owner-{owner}-{'x' * 20}"}
+        self.local.connection.request(method, path, json.dumps(body) if body is not None else None, fields)
+        answer = self.local.connection.getresponse()
+        text = answer.read()
+        assert answer.status < 300, (answer.status, text)
+        return json.loads(text)
+
+    def register(self, owner, url, event="job.completed"):
+        return self.ask(owner, "POST", "/v1/webhooks", {"url": url, "events": [event]})
+
+
+NEW = {"simulate": {"duration": "0s", "outcome": {"error_chance": 0}}}
+
+
+def deliver(server, seconds):
+    """Makes jobs of the good owner, and gives how long each of their deliveries took, in order of length."""
+    asked, end = {}, time.time() + seconds
+    while time.time() < end:
+        begun = time.time()
+        asked[server.ask(0, "POST", "/v1/jobs", NEW)["id"]] = begun
+        time.sleep(max(0, begun + 0.2 - time.time()))
+    pairs = [(job, f"/{n}") for job in asked for n in range(GOOD)]
+    end = time.time() + 30
+    while time.time() < end and any(pair not in arrived for pair in pairs):
+        time.sleep(0.05)
+    lost = [pair for pair in pairs if pair not in arrived]
+    assert not lost, f"{len(lost)} of {len(pairs)} deliveries to good receivers didn't come within 30 s"
+    return sorted(arrived[pair] - asked[pair[0]] for pair in pairs)
+
+
+def of_hundred(times, share):
+    return times[min(len(times) - 1, len(times) * share // 100)]
+
+
+def main(server, questions):
+    port = good_receiver()
+    for n in range(GOOD):
+        server.register(0, f"http://127.0.0.1:{port}/{n}")
+    deliver(server, 2)
+    alone = deliver(server, SECONDS)
+
+    refusing = socket.socket()
+    refusing.bind(("127.0.0.1", 0))
+    endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    fails = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
+    ports = [bad_receiver(None), bad_receiver(fails), bad_receiver(endless), refusing.getsockname()[1]]
+    urls = [f"http://hangs-{n}.example.test/" for n in range(HANGING)]
+    urls += [f"http://127.1.{n // 250}.{n % 250 + 1}:{ports[n % 4]}/{n}" for n in range(BAD)]
+    made = 0
+    for n in range(OWNERS * PER_OWNER):
+        owner = 1 + n % OWNERS
+        if n < len(urls):
+            server.register(owner, urls[n])
+        else:
+            server.register(owner, f"http://127.0.0.1:{port}/idle/{n}", "job.canceled")
+        made += 1
+    stop = threading.Event()
+
+    def disturb():
+        while not stop.is_set():
+            for owner in range(1, OWNERS + 1):
+                server.ask(owner, "POST", "/v1/jobs", NEW)
+                stop.wait(1)
+
+    threading.Thread(target=disturb, daemon=True).start()
+    time.sleep(5)
+    beside = deliver(server, SECONDS)
+    stop.set()
+    begin, worst = of_hundred(alone, 99), of_hundred(beside, 99)
+    print(f"alone: median {of_hundred(alone, 50) * 1000:.1f} ms, p99 {begin * 1000:.1f} ms of {len(alone)} deliveries")
+    print(f"beside {HANGING} hanging names, {BAD} bad receivers, {made} endpoints: median {of_hundred(beside, 50) * 1000:.1f} ms, "
+          f"p99 {worst * 1000:.1f} ms of {len(beside)}")
+    questions.close()
+    return worst <= SLOWER_MAX * begin + NOISE_S
+
+
+questions = silent_name_server()
+server = Server()
+try:
+    is_fine = main(server, questions)
+finally:
+    server.process.kill()
+    server.process.wait()
+sys.exit(not is_fine)
