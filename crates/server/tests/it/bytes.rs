@@ -332,8 +332,8 @@ fn kept(memory: usize) -> Vec<(&'static str, &'static str, usize)> {
         ),
         (
             "texts of jobs that are kept",
-            "server/board/jobs TEXTS_MAX, server/board/jobs TEXT_BYTES_MAX",
-            64 * 128 * 4_096,
+            "server/board/jobs TEXTS_MAX, server/board/text KEPT_BYTES_MAX, server/board/text REVISIONS_MAX",
+            64 * 128 * 8 * 4_096,
         ),
         (
             "clients whose rates are kept",
@@ -370,6 +370,7 @@ fn kept(memory: usize) -> Vec<(&'static str, &'static str, usize)> {
 const PASSING: &str = "server/attendance/grade INSTANTS_MAX, server/board/webhooks LOOKED_AT_MAX, \
     server/config/key SECRET_CHARS_MAX, server/config/key NAME_CHARS_MAX, server/driver/run BATCH_COMMANDS_MAX, \
     server/driver/run BATCH_DUE_MAX, server/driver/run BATCH_EFFECTS_MAX, server/http/call PARAMS_MAX, \
+    server/http/form HEAD_BYTES_MAX, \
     server/http/call REQUEST_ID_BYTES_MAX, server/http/jobs/list LOOKED_AT_MAX, \
     server/http/jobs/list METADATA_LOOKED_AT_MAX, server/http/jobs/list METADATA_FILTERS_MAX, \
     server/http/json DEPTH_MAX, server/http/webhooks/deliveries ANSWER_IN_LISTS_MAX, \
