@@ -26,6 +26,7 @@ use crate::commands::test::{self, TestArgs};
 use crate::commands::trigger::{self, TriggerArgs};
 use crate::commands::wait::{self, WaitArgs};
 use crate::commands::watch::{self, WatchArgs};
+use crate::commands::work::{self, WorkArgs};
 use crate::connect::Common;
 use crate::{exit, output};
 
@@ -52,7 +53,9 @@ const HIDDEN: &[(&str, &[&str])] = &[
 const GROUPS: &[(&str, &[&str])] = &[
     (
         "Jobs",
-        &["create", "status", "list", "wait", "watch", "cancel"],
+        &[
+            "create", "status", "list", "wait", "watch", "cancel", "work",
+        ],
     ),
     (
         "Webhooks",
@@ -137,6 +140,9 @@ enum Command {
     /// Cancel a job
     #[command(after_help = cancel::HELP)]
     Cancel(CancelArgs),
+    /// Run a command for each job that is left to external workers
+    #[command(after_help = work::HELP)]
+    Work(WorkArgs),
     /// Compare polling schedules on a virtual clock, for your own job durations
     #[command(after_help = simulate::HELP)]
     Simulate(SimulateArgs),
@@ -213,6 +219,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         Command::Wait(args) => wait::run(&common, &args),
         Command::Watch(args) => watch::run(&common, &args),
         Command::Cancel(args) => cancel::run(&common, &args),
+        Command::Work(args) => work::run(&common, &args),
         Command::Simulate(args) => simulate::run(&args, common.json),
         Command::Listen(args) => listen::run(&common, &args),
         Command::Trigger(args) => trigger::run(&common, &args),

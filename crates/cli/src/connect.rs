@@ -5,7 +5,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use abide::{Client, Error, JobHandle, Remote};
+use abide::{Client, ClientBuilder, Error, JobHandle, Remote, RetryPolicy};
 use abide_engine::JobKey;
 use abide_wire::limits::PAGE_JOBS_MAX;
 use anyhow::Context as _;
@@ -89,6 +89,22 @@ impl Common {
         &self,
         state: Option<PathBuf>,
     ) -> Result<(Client, Reach), Failure> {
+        let (mut builder, reach) = self.builder()?;
+        if let Some(directory) = state {
+            builder = builder.state_dir(directory);
+        }
+        let client = builder.build().map_err(|error| self.failure(&error))?;
+        Ok((client, reach))
+    }
+
+    /// The same, which meets failures so.
+    pub(crate) fn client_with_retry(&self, retry: RetryPolicy) -> Result<Client, Failure> {
+        let (builder, _) = self.builder()?;
+        let client = builder.retry(retry).build();
+        client.map_err(|error| self.failure(&error))
+    }
+
+    fn builder(&self) -> Result<(ClientBuilder, Reach), Failure> {
         let reach = Reach::new(CONNECT_TIMEOUT);
         let mut servers = self.server.split(',').map(url::read_server);
         let first = servers.next().unwrap_or(Ok(String::new()))?;
@@ -102,11 +118,7 @@ impl Common {
         if let Some(key) = self.api_key.first() {
             builder = builder.api_key(key);
         }
-        if let Some(directory) = state {
-            builder = builder.state_dir(directory);
-        }
-        let client = builder.build().map_err(|error| self.failure(&error))?;
-        Ok((client, reach))
+        Ok((builder, reach))
     }
 
     /// The job that a whole id names, or the first or the last characters of one, if there is only one such job.

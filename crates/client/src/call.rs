@@ -1,11 +1,14 @@
 //! A single call: one request, sent again while its failures may pass.
 
+use std::time::Duration;
+
 use crate::error::Error;
 use crate::exchange::{Call, Failure, Reply, exchange};
 use crate::origin::Origin;
 use crate::resume::ResumeToken;
 use crate::rt::{AWAKE, after, sleep_until};
 use crate::telemetry::{self, Purpose};
+use crate::trouble::Trouble;
 
 /// Sends until there is an answer that can be read, or the retry policy gives up. A request that isn't repeatable is
 /// sent again only if it surely had no effect.
@@ -47,5 +50,37 @@ pub(crate) async fn call<T>(
         }
         telemetry::paused(failure.what(), failures, pause);
         sleep_until(next).await;
+    }
+}
+
+/// Sends until there is an answer that can be read, for as long as the retry policy is patient with a server that gives
+/// none. `make` gives the request, which may be repeated, and the most that its exchange may take.
+pub(crate) async fn persist<T>(
+    origin: &Origin,
+    make: impl Fn() -> (Call, Duration),
+    read: impl Fn(&Reply) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut trouble = Trouble::default();
+    loop {
+        let sent = origin.clock.now();
+        let (call, limit) = make();
+        let answer = exchange(origin, &call, limit).await;
+        let failure = match answer.and_then(|reply| read(&reply)) {
+            Ok(value) => {
+                origin.retry_budget.deposit();
+                return Ok(value);
+            }
+            Err(failure) => failure,
+        };
+        let (policy, now) = (&origin.retry, origin.clock.now());
+        let may_retry = || origin.retry_budget.withdraw();
+        let pause = trouble.meet(&failure, policy, (sent, now), origin.rng.share(), may_retry);
+        let Some(pause) = pause else {
+            return Err(failure);
+        };
+        trouble.remember(failure, pause);
+        let due = after(now, pause);
+        sleep_until(due).await;
+        trouble.paused(due, origin.clock.now());
     }
 }

@@ -25,6 +25,7 @@ pub(crate) type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 /// | [`is_unreachable`](Self::is_unreachable) | the server didn't answer, or only with "not now" (408, 425, 429, 5xx); the job may well be running | wait again |
 /// | [`is_refused`](Self::is_refused) | the server answered "no" (any other 3xx or 4xx) | read [`status`](Self::status) and [`problem`](Self::problem); asking again won't help |
 /// | [`is_garbled`](Self::is_garbled) | the server answered something that isn't of this protocol | check the address and what stands between |
+/// | [`is_lease_lost`](Self::is_lease_lost) | a worker's job was given up, or to another worker | stop working on it |
 /// | [`is_usage`](Self::is_usage) | the call itself was wrong, and nothing was sent | change the call |
 ///
 /// Every error about a job carries the job's id, and an error of a create the idempotency key; both carry a
@@ -60,6 +61,7 @@ pub(crate) enum Kind {
     Garbled,
     Unreadable,
     TooLarge,
+    LeaseLost,
     Usage,
 }
 
@@ -72,6 +74,7 @@ impl Error {
             Kind::Unreachable => "unreachable",
             Kind::Refused => "refused",
             Kind::Garbled | Kind::Unreadable | Kind::TooLarge => "garbled",
+            Kind::LeaseLost => "lease_lost",
             Kind::Usage => "usage",
         }
     }
@@ -110,6 +113,18 @@ impl Error {
         };
         error.inner.problem.clone_from(&job.error);
         error.about(Some(job)).report(report)
+    }
+
+    /// The job of a worker ended by another hand. One that completed so was another worker's.
+    pub(crate) fn over(job: &Job) -> Self {
+        let (kind, what) = match job.outcome {
+            Some(Outcome::Canceled) => (Kind::Ended(Outcome::Canceled), "the job was canceled"),
+            Some(Outcome::Failed) => (Kind::Ended(Outcome::Failed), "the job failed meanwhile"),
+            Some(Outcome::Completed) | None => (Kind::LeaseLost, "another worker ended the job"),
+        };
+        let mut error = Self::new(kind, what);
+        error.inner.problem.clone_from(&job.error);
+        error
     }
 
     pub(crate) fn because(mut self, source: impl Into<Source>) -> Self {
@@ -222,6 +237,13 @@ impl Error {
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         self.inner.kind == Kind::TooLarge
+    }
+
+    /// Whether a worker's lease on its job is lost: the worker was silent for too long, or the job is gone. Another
+    /// worker may have it.
+    #[must_use]
+    pub fn is_lease_lost(&self) -> bool {
+        self.inner.kind == Kind::LeaseLost
     }
 
     /// Whether the call itself was wrong; nothing was sent.

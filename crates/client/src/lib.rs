@@ -35,6 +35,7 @@
 //! | wait on an API that isn't ours, by configuration | [`ClientBuilder::remote`] |
 //! | wait for anything that a closure can look at | [`poll_until`](poll_until()) |
 //! | hear of webhooks | [`Inbox`] with [`strategy::Webhook`]; the listener `Receiver` with the feature `inbox` |
+//! | work on jobs: claim one, report, end it | [`Client::claim`], [`Lease`] |
 //! | check webhooks in a server of your own | [`webhook`] |
 //! | register webhook endpoints, and see what became of deliveries | [`Client::webhooks`] |
 //! | keep all waits of a process under one limit | [`Budget`] |
@@ -129,13 +130,15 @@ mod telemetry;
 #[cfg(test)]
 mod testing;
 mod transport;
+mod trouble;
 mod wait;
 pub mod webhook;
 pub mod webhooks;
+mod worker;
 
 pub use abide_wire::{
-    Event, EventKind, Job, JobId, Json, NewJob, Outcome, Problem, Progress, Revision, Simulate,
-    Status, Timestamp,
+    Code, Event, EventKind, Job, JobId, Json, NewJob, Outcome, Problem, Progress, Revision,
+    Simulate, Status, Timestamp,
 };
 
 pub use budget::Budget;
@@ -167,6 +170,7 @@ pub use wait::{
     Change, Feed, FeedPlace, Finished, JobSet, NoPlace, OnDeadline, PollUntil, Wait, Watch,
     poll_until,
 };
+pub use worker::{Claim, Lease};
 
 /// The guide, compiled.
 #[cfg(doctest)]

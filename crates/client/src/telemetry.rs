@@ -28,6 +28,10 @@ pub(crate) enum Purpose {
     List,
     /// To see or change webhook endpoints and deliveries.
     Webhooks,
+    /// To get a job to work on.
+    Claim,
+    /// To tell of work on a job.
+    Report,
 }
 
 #[cfg(feature = "metrics")]
@@ -44,6 +48,8 @@ impl Purpose {
             Self::Delete => "delete",
             Self::List => "list",
             Self::Webhooks => "webhooks",
+            Self::Claim => "claim",
+            Self::Report => "report",
         }
     }
 }
@@ -67,7 +73,7 @@ mod names {
 ///
 /// | metric | kind | labels | what |
 /// |---|---|---|---|
-/// | `abide_requests_total` | counter | `purpose` | requests sent: `create`, `look`, `hold`, `shared`, `stream`, `feed`, `cancel`, `delete`, `list`, `webhooks` |
+/// | `abide_requests_total` | counter | `purpose` | requests sent: `create`, `look`, `hold`, `shared`, `stream`, `feed`, `cancel`, `delete`, `list`, `webhooks`, `claim`, `report` |
 /// | `abide_request_failures_total` | counter | `purpose`, `failure` | those without a good answer: `not_now`, `timed_out`, `garbled`, `refused`, `too_large`, `unsendable` |
 /// | `abide_request_seconds` | histogram | `purpose` | how long an exchange took, the time that it was held included |
 /// | `abide_retries_total` | counter | | pauses after a failure, each followed by another attempt |

@@ -83,7 +83,7 @@ commands! {
     CreateAll: |create| create.idempotency_key.is_some(),
     Cancel: |_| true,
     Delete: |_| true,
-    Claim: ,
+    Claim: |claim| claim.token.is_some(),
     Report: |report| report.if_match.is_some() || report.work == Work::Heartbeat,
     PlayNamed: |play| !play.is_new,
     ChangeDefaults: |_| true,

@@ -14,7 +14,7 @@
 //! |---|---|
 //! | 1 | all that aren't named below |
 //! | 2 | [`Entry::Level`], [`Entry::Policy`], [`Entry::Configured`], [`Entry::Reset`], [`Fact::Swept`], a delivery without its event; the parts `_meta`, `policy` and `kept` |
-//! | 3 | the member `request` of an idempotency key, in place of `asked`; [`Entry::Claimed`], [`Entry::Renewed`], [`Entry::LeaseLost`], [`Entry::Resumed`], `attempts_max` and `traceparent` of a create; the part `lease`, `rare` of a job |
+//! | 3 | the member `request` of an idempotency key, in place of `asked`; [`Entry::Claimed`], [`Entry::Renewed`], [`Entry::LeaseLost`], [`Entry::Released`], [`Entry::Resumed`], `attempts_max` and `traceparent` of a create; the part `lease`, `rare` of a job |
 
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +84,13 @@ pub enum Entry {
     },
     /// A worker was silent for too long, and its job is pending again.
     LeaseLost {
+        /// Which job.
+        job: JobKey,
+        /// When.
+        at: Timestamp,
+    },
+    /// A worker gave a job back, which is pending again as if it had not been claimed.
+    Released {
         /// Which job.
         job: JobKey,
         /// When.
@@ -171,6 +178,7 @@ impl Entry {
             | Self::Claimed { at, .. }
             | Self::Renewed { at, .. }
             | Self::LeaseLost { at, .. }
+            | Self::Released { at, .. }
             | Self::Resumed { at }
             | Self::Clock { at } => Some(*at),
             Self::Finished(finished) => Some(finished.at),

@@ -41,5 +41,6 @@ pub use server::{TestServer, lasting};
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../../client/README.md")]
 #[doc = include_str!("../../../docs/webhooks.md")]
+#[doc = include_str!("../../../docs/workers.md")]
 #[derive(Debug)]
 pub struct Readme;

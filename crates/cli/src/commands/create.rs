@@ -48,6 +48,9 @@ pub(crate) struct CreateArgs {
     /// Leave the work to an external worker, which claims the job or reports by PATCH
     #[arg(long, conflicts_with_all = ["duration", "error_chance"])]
     external: bool,
+    /// Give the job to another worker when one is lost, until it has been claimed this often
+    #[arg(long, value_name = "N", requires = "external")]
+    attempts_max: Option<u32>,
     /// Fail the job if it takes longer than this
     #[arg(long, value_name = "DURATION")]
     deadline: Option<Span>,
@@ -177,6 +180,9 @@ impl CreateArgs {
         };
         if self.external {
             new = new.external();
+        }
+        if let Some(attempts_max) = self.attempts_max {
+            new = new.retried(attempts_max);
         }
         Ok(new)
     }

@@ -22,3 +22,4 @@ pub(crate) mod test;
 pub(crate) mod trigger;
 pub(crate) mod wait;
 pub(crate) mod watch;
+pub(crate) mod work;

@@ -55,6 +55,7 @@ fn every_variable_that_a_command_shows_is_read_by_it() {
                     vec![&name, "--remote", "replicate", &id]
                 }
                 "status" | "wait" | "watch" | "cancel" => vec![&name, &id],
+                "work" => vec!["work", "--give-up", "1ms", "--", "true"],
                 "cluster" => vec!["cluster", "status"],
                 other => panic!("{other} shows {variable}: say here how it is run"),
             };

@@ -23,3 +23,5 @@ mod vendors;
 mod waits;
 mod webhook_crash;
 mod webhooks;
+#[cfg(unix)]
+mod work;

@@ -14,7 +14,6 @@ use super::begin::Plans;
 use super::deadline::{Deadline, GRACE};
 use super::findings::{Findings, Step};
 use super::listening::Listening;
-use super::trouble::Trouble;
 use crate::answer::Answer;
 use crate::budget::Account;
 use crate::error::{Error, Kind};
@@ -28,6 +27,7 @@ use crate::schedule::{Ended, PAUSE_MIN};
 use crate::strategy::{Happened, Move, Plan};
 use crate::target::{Exchange, Hold, Target};
 use crate::telemetry::{self, UnderWay};
+use crate::trouble::Trouble;
 
 /// How a wait is made.
 #[derive(Debug)]

@@ -11,7 +11,6 @@ use http::HeaderValue;
 use abide_wire::{Event, EventKind, Job};
 
 use super::listening::STREAM_IDLE;
-use super::trouble::Trouble;
 use crate::answer::check;
 use crate::client::Client;
 use crate::error::Error;
@@ -20,6 +19,7 @@ use crate::resume::ResumeToken;
 use crate::rt::{after, sleep_until, timeout};
 use crate::sse::{Events, Item, Opened, open_events};
 use crate::telemetry::{self, Purpose};
+use crate::trouble::Trouble;
 
 /// What a [`Feed`] tells.
 #[derive(Clone, Debug, PartialEq)]

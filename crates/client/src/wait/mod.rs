@@ -3,7 +3,7 @@
 //!
 //! [`driver`] is the one loop under all of them but the feed. It asks the strategy's plan for the next move, makes it
 //! through a [`Target`](crate::target::Target), and returns whenever there is news. Its parts are structs of their own:
-//! [`findings`] is what the answers have shown, [`trouble`] the failures since the last one, [`deadline`] the instant
+//! [`findings`] is what the answers have shown, [`Trouble`](crate::trouble::Trouble) the failures since the last one, [`deadline`] the instant
 //! of the last look, [`listening`] the open stream; the longer moves are in [`listen`] and [`last_look`]. [`begin`]
 //! makes a loop for a job from the settings of its wait.
 
@@ -18,7 +18,6 @@ mod listen;
 mod listening;
 mod poll_until;
 mod set;
-mod trouble;
 mod watch;
 
 pub use self::end::{Finished, OnDeadline, Wait};

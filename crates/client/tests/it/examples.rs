@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use abide::NewJob;
 use abide_testkit::TestServer;
 use abide_wire::{DurationLaw, Span};
+use serde_json::json;
 
 #[path = "../../examples/foreign.rs"]
 #[expect(dead_code, reason = "a test has a main of its own")]
@@ -23,6 +25,9 @@ mod watch;
 #[path = "../../examples/webhook.rs"]
 #[expect(dead_code, reason = "a test has a main of its own")]
 mod webhook;
+#[path = "../../../../examples/worker/worker.rs"]
+#[expect(dead_code, reason = "a test has a main of its own")]
+mod worker;
 
 /// A server whose jobs are soon done, and done well.
 async fn server() -> TestServer {
@@ -42,5 +47,14 @@ async fn every_example_runs() {
     webhook::run(&url).await.unwrap();
     foreign::run(&url).await.unwrap();
     poll::run(&url).await.unwrap();
+    let client = server.client();
+    for (input, outcome) in [(json!({"talk": 7}), "completed"), (json!({}), "failed")] {
+        let new = NewJob::new("dub").input(input).external();
+        let job = client.create(new).await.unwrap();
+        worker::work(&client, Duration::from_millis(1))
+            .await
+            .unwrap();
+        assert_eq!(job.status().await.unwrap().status.as_str(), outcome);
+    }
     server.stop().await.unwrap();
 }

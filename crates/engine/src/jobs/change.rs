@@ -64,6 +64,8 @@ pub enum Work {
     Result(Json),
     /// It failed, for this reason.
     Error(Box<Problem>),
+    /// The worker gives the job back without having worked on it.
+    Release,
 }
 
 /// A job ended.
@@ -163,17 +165,21 @@ impl Command for Report {
             });
         }
         let bytes = match &self.work {
-            Work::Heartbeat | Work::Progress(_) => 0,
+            Work::Heartbeat | Work::Progress(_) | Work::Release => 0,
             Work::Result(result) => result.get().len(),
             Work::Error(error) => problem_bytes(error),
         };
         engine.check_room(self.owner, bytes)?;
         let news = match &self.work {
-            Work::Heartbeat if self.lease.is_none() => {
-                let words = "a report without `Lease-Token` must say something";
+            Work::Heartbeat | Work::Release if self.lease.is_none() => {
+                let words = "a report without `Lease-Token` must tell progress or an end";
                 return Err(Refusal::Invalid(words.to_owned()));
             }
             Work::Heartbeat => Entry::Renewed {
+                job: job.key,
+                at: now,
+            },
+            Work::Release => Entry::Released {
                 job: job.key,
                 at: now,
             },

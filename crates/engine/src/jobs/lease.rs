@@ -3,7 +3,10 @@
 //! A worker [claims](Claim) the oldest pending job of its owner and gets a lease on it, named by a token. While it
 //! holds the lease no one else may report on the job, and each of its reports renews the lease. A worker that is silent
 //! for longer than the lease has lost the job: it is pending again, or failed if it was claimed as often as its creator
-//! allows. The end of a job, a cancel included, ends its lease.
+//! allows. The end of a job, a cancel included, ends its lease. A worker that [releases](super::Work::Release) its job
+//! gives it back as if it had never claimed it.
+//!
+//! A claim that names its token may be repeated: while the worker holds the lease, the answer is the same job.
 //!
 //! A lease is a record of its own and no change of the job, so a heartbeat costs no revision and wakes no client.
 
@@ -43,6 +46,9 @@ pub struct Claim {
     pub kinds: Vec<String>,
     /// How long the worker may be silent, by the server's clock.
     pub lease: Duration,
+    /// The name of the lease, so that the claim can be repeated; drawn if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Token>,
 }
 
 /// A job with the lease that its worker holds.
@@ -66,7 +72,7 @@ pub struct Lease {
 }
 
 /// Names a lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Token(pub u64);
 
@@ -115,6 +121,8 @@ impl Lease {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Leases {
     held: FastMap<JobKey, (Owner, Lease)>,
+    /// The jobs of the leases, by what names each; two jobs with the same name are two claims under one key.
+    by_token: BTreeSet<(Owner, Token, JobKey)>,
     /// Pending external jobs by owner, the oldest first, so that a claim takes as long with a million of them.
     open: BTreeSet<(Owner, JobKey)>,
     /// The same by kind.
@@ -150,6 +158,7 @@ impl Leases {
     /// Ends the lease of a job, if there is one.
     pub(super) fn end(&mut self, job: JobKey, touch: &mut Touch<'_>) -> Option<Lease> {
         let (owner, lease) = self.held.remove(&job)?;
+        self.by_token.remove(&(owner, lease.token, job));
         touch.due.remove(lease.until, Due::Lease(job));
         touch.stored.remove(owner, LEASE_BYTES);
         touch.dirty(PartKey::Lease(job));
@@ -159,6 +168,7 @@ impl Leases {
     /// Puts a lease in, with its deadline.
     pub(super) fn restore(&mut self, owner: Owner, job: JobKey, lease: Lease, due: &mut DueSet) {
         self.held.insert(job, (owner, lease));
+        self.by_token.insert((owner, lease.token, job));
         due.insert(lease.until, Due::Lease(job));
     }
 
@@ -172,6 +182,13 @@ impl Leases {
 
     pub(super) fn bytes(&self) -> impl Iterator<Item = (Owner, usize)> {
         self.held.values().map(|(owner, _)| (*owner, LEASE_BYTES))
+    }
+
+    /// The job that is held under that name.
+    fn named(&self, owner: Owner, token: Token) -> Option<JobKey> {
+        let first = JobKey::from_u128(0);
+        let (of, found, job) = self.by_token.range((owner, token, first)..).next()?;
+        (*of == owner && *found == token).then_some(*job)
     }
 
     /// The oldest job that may be claimed of that owner, of one of these kinds or of any.
@@ -198,17 +215,26 @@ impl Command for Claim {
 
     fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
         let jobs = &engine.jobs;
+        let again = self
+            .token
+            .and_then(|token| jobs.leases.named(self.owner, token))
+            .filter(|job| jobs.lease(*job).is_some_and(|lease| lease.until > now));
+        if let Some(job) = again {
+            entries.push(Entry::Renewed { job, at: now });
+            return Ok(Some(job));
+        }
         let Some(job) = jobs.leases.oldest(self.owner, &self.kinds) else {
             return Ok(None);
         };
         engine.check_room(self.owner, LEASE_BYTES)?;
-        let attempt = jobs.get(job).map_or(0, |job| job.attempts());
+        // Unlike the count of attempts it never goes back.
+        let revision = jobs.get(job).map_or(0, |job| job.revision);
         let seed = job.as_u128() as u64 ^ (job.as_u128() >> 64) as u64;
-        let token = jobs.rng().stream(seed, "lease", attempt.into()).random();
+        let drawn = || Token(jobs.rng().stream(seed, "lease", revision).random());
         entries.push(Entry::Claimed {
             job,
             at: now,
-            token: Token(token),
+            token: self.token.unwrap_or_else(drawn),
             lease_ms: u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX),
         });
         Ok(Some(job))
@@ -325,16 +351,23 @@ impl Jobs {
         }
     }
 
-    pub(super) fn lease_lost(
+    /// Makes a claimed job pending again. `counts` says whether the claim stays counted as an attempt.
+    pub(super) fn unclaimed(
         &mut self,
         key: JobKey,
         at: Timestamp,
+        counts: bool,
         touch: &mut Touch<'_>,
     ) -> Option<Arc<Job>> {
         self.leases.end(key, touch)?;
         let mut job = Job::clone(self.get(key)?);
         job.state = State::Pending;
         job.started_at = None;
+        if !counts {
+            let extra = Arc::make_mut(job.extra.get_or_insert_default());
+            let attempts = &mut extra.rare.get_or_insert_default().attempts;
+            *attempts = attempts.saturating_sub(1);
+        }
         Some(self.change(job, Change::to(State::Pending, at), touch))
     }
 }

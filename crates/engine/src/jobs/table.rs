@@ -156,7 +156,8 @@ impl Jobs {
                 token,
                 lease_ms,
             } => self.claimed(*job, *at, (*token, *lease_ms), touch),
-            Entry::LeaseLost { job, at } => self.lease_lost(*job, *at, touch),
+            Entry::LeaseLost { job, at } => self.unclaimed(*job, *at, true, touch),
+            Entry::Released { job, at } => self.unclaimed(*job, *at, false, touch),
             Entry::Renewed { job, at } => {
                 self.renew(*job, *at, touch);
                 None

@@ -118,9 +118,25 @@ fn workers() -> Vec<AnyCommand> {
         owner,
         kinds: vec!["dub".to_owned()],
         lease: Duration::from_secs(30),
+        token: None,
     };
     assert!(!AnyCommand::from(claim.clone()).may_repeat());
-    vec![traced.into(), claim.into(), heartbeat.into()]
+    let named = Claim {
+        token: Some(Token(7)),
+        ..claim.clone()
+    };
+    assert!(AnyCommand::from(named.clone()).may_repeat());
+    let release = Report {
+        work: Work::Release,
+        ..heartbeat.clone()
+    };
+    vec![
+        traced.into(),
+        claim.into(),
+        heartbeat.into(),
+        named.into(),
+        release.into(),
+    ]
 }
 
 fn deliveries() -> Vec<AnyCommand> {

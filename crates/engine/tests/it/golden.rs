@@ -120,7 +120,7 @@ fn entries() -> Vec<Entry> {
     .collect()
 }
 
-fn leases(at: Timestamp, job: JobKey, created: Created) -> [Entry; 5] {
+fn leases(at: Timestamp, job: JobKey, created: Created) -> [Entry; 6] {
     [
         Entry::Created(Box::new(created)),
         Entry::Claimed {
@@ -132,6 +132,7 @@ fn leases(at: Timestamp, job: JobKey, created: Created) -> [Entry; 5] {
         Entry::Renewed { job, at },
         Entry::LeaseLost { job, at },
         Entry::Resumed { at },
+        Entry::Released { job, at },
     ]
 }
 

@@ -157,6 +157,7 @@ fn step(n: u64, known: &[JobKey], engine: &Engine, rng: &mut impl rand::Rng) -> 
             owner,
             kinds: Vec::new(),
             lease: Duration::from_secs(rng.random_range(1..10)),
+            token: None,
         }),
         12 if rng.random_ratio(1, 4) => return Step::Resume,
         7 if rng.random_ratio(1, 4) => Box::new(Reset {

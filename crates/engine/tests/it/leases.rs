@@ -85,7 +85,12 @@ impl World {
         self.jobs.insert(made.job.key, model);
     }
 
-    fn claim(&mut self, owner: Owner, kinds: &[&str], lease: Duration) {
+    fn claim(&mut self, owner: Owner, kinds: &[&str], lease: Duration, name: Option<Token>) {
+        let again = self.jobs.iter().find(|(_, job)| {
+            let held = job.lease.map(|(token, ..)| token);
+            job.owner == owner && name.is_some() && held == name
+        });
+        let again = again.map(|(key, _)| *key);
         let oldest = self.jobs.iter().find(|(_, job)| {
             let is_wanted = kinds.is_empty() || kinds.contains(&job.kind);
             job.owner == owner && is_wanted && job.state == State::Pending
@@ -97,16 +102,30 @@ impl World {
                 owner,
                 kinds,
                 lease,
+                token: name,
             })
             .unwrap();
         let found = claimed.as_ref().map(|claimed| claimed.job.key);
-        assert_eq!(found, oldest, "the oldest that is pending");
+        assert_eq!(
+            found,
+            again.or(oldest),
+            "its own, or the oldest that is pending"
+        );
         let Some(claimed) = claimed else {
             return;
         };
         let (given, now) = (claimed.lease.unwrap(), self.now);
         let job = self.jobs.get_mut(&claimed.job.key).unwrap();
-        assert!(!job.tokens.contains(&given.token), "each claim has its own");
+        if again.is_some() {
+            let (token, until, length) = job.lease.as_mut().unwrap();
+            *until = now + *length;
+            assert_eq!((given.token, given.until), (*token, *until));
+            return;
+        }
+        match name {
+            Some(name) => assert_eq!(given.token, name),
+            None => assert!(!job.tokens.contains(&given.token), "each claim has its own"),
+        }
         assert_eq!(given.until, now + lease);
         job.attempts += 1;
         job.state = State::Running;
@@ -123,7 +142,8 @@ impl World {
             1 => model.lease.map(|(token, ..)| token),
             place => Some(model.tokens[place - 2]),
         };
-        let work = match rng.random_range(0..4) {
+        let work = match rng.random_range(0..5) {
+            4 => Work::Release,
             0 => Work::Result(Json::from(&serde_json::json!(1))),
             1 => Work::Progress(Progress {
                 percent: 50.0,
@@ -132,7 +152,7 @@ impl World {
             _ => Work::Heartbeat,
         };
         let ends = matches!(work, Work::Result(_));
-        let is_alone = lease.is_none() && work == Work::Heartbeat;
+        let is_alone = lease.is_none() && matches!(work, Work::Heartbeat | Work::Release);
         let report = Report {
             owner: model.owner,
             job: key,
@@ -169,7 +189,10 @@ impl World {
         );
         let now = self.now;
         let job = self.jobs.get_mut(&key).unwrap();
-        if ends {
+        if report.work == Work::Release {
+            (job.state, job.lease) = (State::Pending, None);
+            job.attempts -= 1;
+        } else if ends {
             (job.state, job.lease) = (State::Completed, None);
         } else {
             job.state = State::Running;
@@ -263,7 +286,10 @@ fn after_any_history_a_job_has_one_lease_at_most_and_its_attempts_are_counted() 
                         1 => &[kind],
                         _ => &KINDS,
                     };
-                    world.claim(owner, kinds, lease);
+                    let name = rng
+                        .random_ratio(1, 3)
+                        .then(|| Token(rng.random_range(0..3)));
+                    world.claim(owner, kinds, lease, name);
                 }
                 4 | 5 => world.pass(Duration::from_millis(rng.random_range(0..6_000))),
                 6 if rng.random_ratio(1, 4) => world.restart(),
@@ -295,7 +321,7 @@ fn after_any_history_a_job_has_one_lease_at_most_and_its_attempts_are_counted() 
 fn a_lease_that_ran_out_is_lost_before_its_deadline_is_dealt_with() {
     let mut world = World::new(1);
     world.create(Owner::ANYONE, "dub", 2);
-    world.claim(Owner::ANYONE, &[], Duration::from_secs(5));
+    world.claim(Owner::ANYONE, &[], Duration::from_secs(5), None);
     let key = *world.jobs.keys().next().unwrap();
     let lease = world.jobs[&key].lease.map(|(token, ..)| token);
     let mut report = Report {
@@ -312,7 +338,7 @@ fn a_lease_that_ran_out_is_lost_before_its_deadline_is_dealt_with() {
         Refusal::LeaseLost { is_claimed }
     );
     world.pass(Duration::ZERO);
-    world.claim(Owner::ANYONE, &[], Duration::from_secs(5));
+    world.claim(Owner::ANYONE, &[], Duration::from_secs(5), None);
     let is_claimed = true;
     assert_eq!(
         world.ask(&report).unwrap_err(),

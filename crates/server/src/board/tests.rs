@@ -342,5 +342,6 @@ fn claim_of(worker: &Worker) -> Claim {
         owner: worker.owner,
         kinds: worker.kinds.clone(),
         lease: abide_wire::limits::LEASE_MIN,
+        token: None,
     }
 }

@@ -15,6 +15,10 @@ const FOREIGN_VARIABLES: &[&str] = &[
     "ABIDE_CONFIG",
     "ABIDE_STATE_DIR",
     "ABIDE_WEBHOOK_SECRET",
+    "ABIDE_JOB_ID",
+    "ABIDE_JOB_KIND",
+    "ABIDE_JOB_ATTEMPT",
+    "ABIDE_LEASE_TOKEN",
 ];
 /// Variables that tests read begin so.
 const TEST_PREFIX: &str = "ABIDE_TEST_";

@@ -31,6 +31,8 @@ const LINGER_WAIT: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: u64 = 1024 * 1024;
 /// How often a peer that can't be heard any more is asked whether it is still there.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// When it is asked the second time: one that has gone has refused the first probe by then.
+const PROBE_AGAIN: Duration = Duration::from_millis(100);
 /// What it is asked by: an answer in between, which every client of HTTP/1.1 must be able to skip.
 const PROBE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -306,10 +308,14 @@ impl Silence {
             return Poll::Pending;
         }
         loop {
-            if let Some(probe) = &mut self.probe {
-                ready!(probe.as_mut().poll(cx));
-            }
-            self.probe = Some(Box::pin(tokio::time::sleep(PROBE_EVERY)));
+            let pause = match &mut self.probe {
+                None => PROBE_AGAIN,
+                Some(probe) => {
+                    ready!(probe.as_mut().poll(cx));
+                    PROBE_EVERY
+                }
+            };
+            self.probe = Some(Box::pin(tokio::time::sleep(pause)));
             match Pin::new(&mut line.io).poll_write(cx, PROBE) {
                 Poll::Ready(Ok(length)) if length == PROBE.len() => {}
                 Poll::Ready(Ok(_)) => return Poll::Ready(io::ErrorKind::WriteZero.into()),

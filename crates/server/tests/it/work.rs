@@ -115,6 +115,7 @@ fn each_claim_among_very_many_jobs_is_short() {
             owner: Owner::ANYONE,
             kinds,
             lease: limits::LEASE_MIN,
+            token: None,
         };
         let kinds = (0..limits::CLAIM_KINDS_MAX).map(|of| format!("kind {}", JOBS - 1 - n - of));
         for kinds in [Vec::new(), kinds.collect()] {

@@ -167,6 +167,93 @@ async fn a_cancel_frees_the_worker_and_tells_it_at_its_next_report() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_claim_that_is_sent_again_under_its_key_takes_no_second_job() {
+    let house = House::with(&[]).await;
+    let first = external(&house, json!({"on_worker_lost": "retry"})).await;
+    let second = external(&house, json!({})).await;
+    let worker = house.with_header("idempotency-key", "claim 1");
+    let (id, token) = claimed(&worker, json!({"lease_s": 10})).await;
+    assert_eq!(id, first);
+    house.pass(8_000).await;
+    let again = claim(&worker, json!({"lease_s": 10})).await.json();
+    assert_eq!(
+        (&again["id"], &again["lease"]["token"]),
+        (&json!(first), &json!(token))
+    );
+    assert_eq!(
+        (&again["attempts"], &again["revision"]),
+        (&json!(1), &json!(2))
+    );
+    let until = json!(START + Duration::from_secs(18));
+    assert_eq!(again["lease"]["expires_at"], until, "it is renewed");
+    assert_eq!(
+        report(&house, &id, &token, json!({"result": 1}))
+            .await
+            .status,
+        200
+    );
+    let (next, _) = claimed(&worker, json!({"lease_s": 10})).await;
+    assert_eq!(next, second, "its lease is over");
+    let odd = house.with_header("idempotency-key", "");
+    assert_eq!(claim(&odd, json!({})).await.code(), "invalid_member");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_its_worker_gives_back_was_never_claimed() {
+    let house = House::with(&[]).await;
+    let id = external(&house, json!({})).await;
+    let (_, token) = claimed(&house, json!({})).await;
+    for odd in [
+        json!({"release": false}),
+        json!({"release": true, "result": 1}),
+        json!({"release": null}),
+    ] {
+        assert_eq!(report(&house, &id, &token, odd).await.status, 422);
+    }
+    let path = format!("/v1/jobs/{id}");
+    let without = house
+        .ask("PATCH", &path, Some(json!({"release": true})))
+        .await;
+    assert_eq!(without.code(), "invalid_member");
+    let back = report(&house, &id, &token, json!({"release": true}))
+        .await
+        .json();
+    assert_eq!(
+        (&back["status"], &back["revision"]),
+        (&json!("pending"), &json!(3))
+    );
+    for member in ["attempts", "lease"] {
+        assert_eq!(back.get(member), None, "{member}");
+    }
+    assert_eq!(
+        report(&house, &id, &token, json!({})).await.code(),
+        "lease_lost"
+    );
+    let (again, _) = claimed(&house, json!({})).await;
+    assert_eq!(again, id);
+    assert_eq!(read(&house, &id).await["attempts"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_goes_away_while_its_claim_is_carried_out_uses_no_attempt() {
+    let house = House::with(&[]).await;
+    let id = external(&house, json!({})).await;
+    {
+        let mut gone = std::pin::pin!(claim(&house, json!({"wait": 20})));
+        assert!(futures_util::poll!(gone.as_mut()).is_pending());
+    }
+    house.pass(1).await;
+    let job = read(&house, &id).await;
+    assert_eq!(
+        (&job["status"], &job["revision"]),
+        (&json!("pending"), &json!(3)),
+        "{job}"
+    );
+    assert_eq!(job.get("attempts"), None);
+    assert_eq!(claim(&house, json!({})).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn workers_that_wait_get_jobs_in_the_order_in_which_they_came() {
     let house = House::with(&[]).await;
     let worker = |kinds: Value| {

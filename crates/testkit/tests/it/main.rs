@@ -4,4 +4,5 @@ mod reads;
 mod seeds;
 mod virtual_time;
 mod webhooks;
+mod workers;
 mod world;

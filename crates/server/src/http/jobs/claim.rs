@@ -1,11 +1,14 @@
 //! `POST /v1/jobs/claim`: a worker takes the oldest pending external job, or waits for one.
 
+use abide_engine::rng::digest;
+use abide_engine::{Claim, Claimed, Owner, Report, Token, Work};
+use abide_wire::ClaimRequest;
+use futures_util::future::BoxFuture;
 use http::StatusCode;
 
-use abide_engine::{Claim, Claimed};
-use abide_wire::ClaimRequest;
-
+use super::idempotency;
 use crate::board::{CLAIM_KIND_BYTES, Channel};
+use crate::driver::{Commands, Failure};
 use crate::http::answer::{Answer, Outcome, empty};
 use crate::http::call::Call;
 use crate::http::error::{ApiError, held};
@@ -18,6 +21,7 @@ pub(super) fn claim(state: &AppState, call: &Call) -> Result<Outcome, ApiError> 
     let request: ClaimRequest = call.optional_json()?;
     request.validate().map_err(ApiError::invalid_member)?;
     let caller = call.caller;
+    let key = idempotency::key(&call.headers)?;
     let hold = Hold::grant(state, &caller, Channel::LongPoll, request.wait.get())?;
     let bytes = request.kinds.len() * CLAIM_KIND_BYTES;
     let held_bytes = state.inflight.take(caller.client, bytes);
@@ -28,6 +32,7 @@ pub(super) fn claim(state: &AppState, call: &Call) -> Result<Outcome, ApiError> 
         owner: caller.owner,
         kinds: request.kinds,
         lease,
+        token: key.map(|key| Token(digest(&[key.as_bytes()]))),
     };
     let state = state.clone();
     held(async move {
@@ -46,12 +51,14 @@ pub(super) fn claim(state: &AppState, call: &Call) -> Result<Outcome, ApiError> 
 ///
 /// # Cancel safety
 ///
-/// Dropping it gives up the wait. A claim that is on its way to the loop then is carried out, and its lease runs out.
+/// Dropping it gives up the wait. A claim that is on its way to the loop then is carried out, and taken back.
 async fn next(state: &AppState, claim: Claim, hold: &Hold) -> Result<Option<Claimed>, ApiError> {
     let mut place = state.board.claim_place(claim.owner, &claim.kinds);
     let mut expiry = std::pin::pin!(state.clock.hold(hold.stretched(state)));
     loop {
-        let claimed = state.commands.ask(claim.clone()).await?;
+        let claimed = Asking::begin(&state.commands, claim.clone())
+            .answer()
+            .await?;
         place.asked();
         if claimed.is_some() || hold.length().is_zero() {
             return Ok(claimed);
@@ -61,5 +68,55 @@ async fn next(state: &AppState, claim: Claim, hold: &Hold) -> Result<Option<Clai
             () = &mut expiry => return Ok(None),
             () = state.stop.cancelled() => return Ok(None),
         }
+    }
+}
+
+/// A claim on its way to the loop. Dropped before the answer, the worker has gone: the job is given back.
+struct Asking {
+    commands: Commands,
+    owner: Owner,
+    answer: Option<BoxFuture<'static, Result<Option<Claimed>, Failure>>>,
+}
+
+impl Asking {
+    fn begin(commands: &Commands, claim: Claim) -> Self {
+        Self {
+            owner: claim.owner,
+            answer: Some(Box::pin(commands.ask(claim))),
+            commands: commands.clone(),
+        }
+    }
+
+    async fn answer(mut self) -> Result<Option<Claimed>, Failure> {
+        let Some(answer) = &mut self.answer else {
+            return Ok(None);
+        };
+        let answer = answer.await;
+        self.answer = None;
+        answer
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let Some(answer) = self.answer.take() else {
+            return;
+        };
+        let (commands, owner) = (self.commands.clone(), self.owner);
+        tokio::spawn(async move {
+            let Ok(Some(claimed)) = answer.await else {
+                return;
+            };
+            // Refused, it is canceled or over; then there is nothing to give back.
+            let _ended = commands
+                .ask(Report {
+                    owner,
+                    job: claimed.job.key,
+                    if_match: None,
+                    lease: claimed.lease.map(|lease| lease.token),
+                    work: Work::Release,
+                })
+                .await;
+        });
     }
 }

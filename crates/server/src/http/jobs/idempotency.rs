@@ -5,6 +5,9 @@ use http::HeaderMap;
 
 use crate::http::error::ApiError;
 
+/// What the description says of the header's value.
+pub(super) const PATTERN: &str = r#"^([!#-~]([ -~]*[!-~])?|"[ -~]+")$"#;
+
 /// The idempotency key, if there is one.
 ///
 /// # Errors

@@ -50,7 +50,7 @@ pub(super) const ROUTES: &[Row] = &[
                 job; 1 to 255 visible ASCII characters with spaces between them, or a string in double \
                 quotes; remembered for 24 hours.")
                 .bounds(1, limits::IDEMPOTENCY_KEY_BYTES_MAX)
-                .checked(r#"^([!#-~]([ -~]*[!-~])?|"[ -~]+")$"#),
+                .checked(idempotency::PATTERN),
             Param::header("Prefer", "`wait=N` holds the request up to N seconds, until the job has \
                 ended; `respond-async` doesn't.")
                 .example("wait=10"),
@@ -103,7 +103,13 @@ pub(super) const ROUTES: &[Row] = &[
         .text("Takes the oldest pending job with `\"worker\": \"external\"`, or holds until there is one; of the \
             workers that wait the one that came first gets it. The job is running then, and its `lease` names the \
             token for the worker's reports, each of which renews the lease. A worker that is silent for longer has \
-            lost the job, which fails with the code `worker_lost` or is pending again, as its create says.")
+            lost the job, which fails with the code `worker_lost` or is pending again, as its create says. A claim \
+            that is sent again under its `Idempotency-Key` is answered with the same job for as long as its lease lasts.")
+        .params(&[
+            Param::header("Idempotency-Key", "Names this claim, so that sending it again takes no second job.")
+                .bounds(1, limits::IDEMPOTENCY_KEY_BYTES_MAX)
+                .checked(idempotency::PATTERN),
+        ])
         .body(Request::optional_json::<ClaimRequest>())
         .answers(&[
             Response::json::<Job>(200, "The job, with its lease.").job(),
@@ -144,7 +150,8 @@ pub(super) const ROUTES: &[Row] = &[
         .counts(Counts::Refusals)
         .about("Workers", "reportJob", "Report as an external worker")
         .text("Exactly one of `progress`, `result` and `error`. The last two end the job. A worker that has claimed \
-            the job reports under its lease, and may say nothing at all, which renews the lease.")
+            the job reports under its lease, and may say nothing at all, which renews the lease; `release` gives the \
+            job back.")
         .params(&[
             Param::JOB,
             Param::header("If-Match", "The ETag that the worker has: the report counts only where the job \

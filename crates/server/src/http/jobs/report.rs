@@ -30,6 +30,10 @@ pub(super) struct WorkerReport {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     error: Option<Problem>,
+    /// `true`: it gives the job back, which is pending again; its claim doesn't count as an attempt.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    release: Option<bool>,
 }
 
 /// `PATCH /v1/jobs/{id}`
@@ -38,14 +42,16 @@ pub(super) fn report(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     let body: WorkerReport = call.json()?;
     let job = key_of(&id)?;
     let lease = lease_token(call)?;
-    let work = match (body.progress, body.result, body.error) {
-        (Some(progress), None, None) => Work::Progress(progress),
-        (None, Some(result), None) => Work::Result(result),
-        (None, None, Some(error)) => Work::Error(Box::new(error)),
-        (None, None, None) if lease.is_some() => Work::Heartbeat,
+    let work = match (body.progress, body.result, body.error, body.release) {
+        (Some(progress), None, None, None) => Work::Progress(progress),
+        (None, Some(result), None, None) => Work::Result(result),
+        (None, None, Some(error), None) => Work::Error(Box::new(error)),
+        (None, None, None, Some(true)) if lease.is_some() => Work::Release,
+        (None, None, None, None) if lease.is_some() => Work::Heartbeat,
         _ => {
             return Err(ApiError::invalid_member(
-                "a report must have exactly one of `progress`, `result` and `error`",
+                "a report must have exactly one of `progress`, `result` and `error`, or under a lease \
+                    `\"release\": true`",
             ));
         }
     };

@@ -9,23 +9,23 @@ use crate::telemetry;
 
 /// How long a wait bears answers that can't be read and nothing else, however patient it is: what gives them is no server
 /// of ours, or one that this version doesn't understand.
-pub(super) const GARBLED_MAX: Duration = Duration::from_secs(30);
+pub(crate) const GARBLED_MAX: Duration = Duration::from_secs(30);
 
 /// Failures in a row.
 #[derive(Debug, Default)]
-pub(super) struct Trouble {
-    pub(super) failures: u32,
+pub(crate) struct Trouble {
+    pub(crate) failures: u32,
     since: Option<Instant>,
     /// Since when there were answers, and none that could be read.
     garbled_since: Option<Instant>,
     /// What failed, for a last look that has no time left to find out.
-    pub(super) latest: Option<Box<Failure>>,
+    pub(crate) latest: Option<Box<Failure>>,
 }
 
 impl Trouble {
     /// Meets a failure of a request that was sent at `sent`: the pause before the next attempt, or none if it is time
     /// to give up. `may_retry` draws on the client's budget of retries; without leave the greatest pause is made.
-    pub(super) fn meet(
+    pub(crate) fn meet(
         &mut self,
         failure: &Failure,
         policy: &RetryPolicy,
@@ -61,7 +61,7 @@ impl Trouble {
 
     /// The pause that should have ended at `due` is over now. The time that the process slept is no time without an
     /// answer.
-    pub(super) fn paused(&mut self, due: Instant, now: Instant) {
+    pub(crate) fn paused(&mut self, due: Instant, now: Instant) {
         if overslept(due, now) {
             self.since = None;
             self.garbled_since = None;
@@ -69,7 +69,7 @@ impl Trouble {
     }
 
     /// Remembers a failure that is followed by another attempt.
-    pub(super) fn remember(&mut self, failure: Failure, pause: Duration) {
+    pub(crate) fn remember(&mut self, failure: Failure, pause: Duration) {
         telemetry::paused(failure.what(), self.failures, pause);
         if failure.kind != FailureKind::TimedOut || self.latest.is_none() {
             self.latest = Some(Box::new(failure));
