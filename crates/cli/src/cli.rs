@@ -85,23 +85,26 @@ Examples:
   abide test -- pytest                      your test suite beside a server of its own
 
 `abide COMMAND --help` has the flags and examples of a command.";
+/// The widest line of help, in columns.
+const HELP_COLUMNS_MAX: usize = 100;
 /// The program's help: its commands in groups, made by [`grouped`].
-const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{before-help}\nOptions:\n{options}\n\n{after-help}";
+const TEMPLATE: &str =
+    "{about-with-newline}\n{usage-heading} {usage}\n\n{before-help}Options:\n{options}{after-help}";
 /// A command's help, with its examples before its flags.
 const COMMAND_TEMPLATE: &str =
-    "{about-with-newline}\n{usage-heading} {usage}\n\n{after-help}\n\n{all-args}";
+    "{about-with-newline}\n{usage-heading} {usage}{after-help}\n\n{all-args}";
 
 /// Wait for long-running jobs without wasting a request or a second
 #[derive(Debug, Parser)]
 #[command(
     name = "abide",
     version,
-    max_term_width = 100,
+    max_term_width = HELP_COLUMNS_MAX,
     propagate_version = true
 )]
 #[command(
     help_template = TEMPLATE,
-    after_help = "Exit codes: 0 completed, 1 failed or canceled, 2 usage, 3 refused or unreachable, \
+    after_help = "Exit codes: 0 completed, 1 failed or canceled, 2 usage, 3 refused or unreachable,\n\
                         4 still running at the deadline, 130 interrupted."
 )]
 struct Cli {
@@ -284,5 +287,18 @@ mod tests {
             assert_eq!(groups.count(), 1, "{name}");
         }
         all.debug_assert();
+    }
+
+    #[test]
+    fn no_line_of_examples_is_broken() {
+        let all = command();
+        for command in all.get_subcommands() {
+            let name = command.get_name();
+            let text = command.get_after_help().map(ToString::to_string);
+            let text = text.unwrap_or_else(|| panic!("{name} has no examples"));
+            for line in text.lines() {
+                assert!(line.chars().count() <= HELP_COLUMNS_MAX, "{name}: {line}");
+            }
+        }
     }
 }

@@ -45,6 +45,6 @@ pub use json::Json;
 pub use law::DurationLaw;
 pub use new_job::{NewJob, OnWorkerLost, OutcomePlan, Simulate, Stage, WebhookTarget, Worker};
 pub use page::JobPage;
-pub use problem::{Code, Problem};
+pub use problem::{Code, Problem, ProblemInput};
 pub use time::{Span, Timestamp};
 pub use wait::{Until, WaitFailure, WaitItem, WaitRequest, WaitResponse};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{DurationLaw, Fault, Json, Problem, Span, limits};
+use crate::{DurationLaw, Fault, Json, Problem, ProblemInput, Span, limits};
 use serde::{Deserialize, Serialize};
 
 /// The body of `POST /v1/jobs`. Every member is optional; no body at all is the same as `{}`.
@@ -287,7 +287,12 @@ pub struct OutcomePlan {
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1))]
     pub error_chance: Option<f64>,
     /// What its error says where it does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "ProblemInput::read"
+    )]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<ProblemInput>))]
     pub error: Option<Problem>,
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What went wrong, for a program to act on. An open list: treat an unknown code by [`Problem::status`] and
 /// [`Problem::retryable`].
@@ -124,6 +124,52 @@ pub struct Problem {
     /// The request's name in the server's log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+}
+
+/// A [`Problem`] as a caller writes it. A member that a problem doesn't have is refused, not dropped in silence.
+#[derive(Debug, Deserialize)]
+#[serde(remote = "Problem", deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ProblemInput {
+    /// A URI for the sort of problem.
+    #[serde(rename = "type", default = "about_blank")]
+    kind: Cow<'static, str>,
+    /// The sort of problem in a few words.
+    #[serde(default)]
+    title: Cow<'static, str>,
+    /// The HTTP status that goes with it.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(maximum = 65535))]
+    status: u16,
+    /// What is wrong this time, and what to do.
+    #[serde(default)]
+    detail: Option<String>,
+    /// What it is about.
+    #[serde(default)]
+    instance: Option<String>,
+    /// The sort of problem for a program to act on.
+    #[serde(default = "Code::unknown")]
+    code: Code,
+    /// Whether the same request may succeed later.
+    #[serde(default)]
+    retryable: bool,
+    /// The request's name in a log.
+    #[serde(default)]
+    request_id: Option<String>,
+}
+
+impl ProblemInput {
+    /// Reads a problem, for `deserialize_with` of a member that may be missing.
+    ///
+    /// # Errors
+    ///
+    /// Those of the deserializer, and a member that no problem has.
+    pub fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Problem>, D::Error> {
+        #[derive(Deserialize)]
+        struct Written(#[serde(deserialize_with = "ProblemInput::deserialize")] Problem);
+        let written = Option::<Written>::deserialize(deserializer)?;
+        Ok(written.map(|Written(problem)| problem))
+    }
 }
 
 fn about_blank() -> Cow<'static, str> {

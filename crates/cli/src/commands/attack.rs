@@ -21,7 +21,8 @@ Examples:
   abide attack http://127.0.0.1:3000/hook --only old_timestamp --only forged_signature
   abide attack $URL --strict --json | jq 'select(.grade == \"fail\")'
 
-Exit codes: 0 every check passed, 1 one failed (with --strict, or has a warning), 3 the receiver can't be reached.";
+Exit codes: 0 every check passed, 1 one failed (with --strict, or has a warning), 3 the receiver
+can't be reached.";
 
 /// What `abide attack` takes.
 #[derive(Debug, Args)]

@@ -36,7 +36,7 @@ Examples:
   abide listen                                       every event of the server's jobs, until Ctrl-C
   abide listen --events job.failed --json | jq .body.data.error
   abide listen --forward-to http://127.0.0.1:3000/hook
-  export ABIDE_WEBHOOK_SECRET=$(abide listen --print-secret)    one secret for the handler and for later
+  export ABIDE_WEBHOOK_SECRET=$(abide listen --print-secret)    a secret for you and the handler
   abide listen --no-register --secret whsec_...      for a sender that knows the address
 
 Exit codes: 0 ended as asked, 3 refused or unreachable, 4 not --count deliveries within --timeout.";

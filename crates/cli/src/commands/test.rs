@@ -29,8 +29,9 @@ Examples:
   abide test --scenario flaky --seed 7 -- npm test
   abide test --clock manual --fail-on duplicate_creates,requests_per_job=5 -- go test ./...
 
-The command finds the server's URL in ABIDE_SERVER. Exit codes: the command's own; 1 where it is 0 and a client
-breaks a rule of --fail-on.";
+The command finds the server's URL in ABIDE_SERVER.
+
+Exit codes: the command's own; 1 where it is 0 and a client breaks a rule of --fail-on.";
 
 /// The settings of the server that a test may want to set.
 const OFFERED: [&str; 9] = [

@@ -30,7 +30,7 @@ use crate::{output, show};
 pub(crate) const HELP: &str = "\
 Examples:
   abide wait job_...                                        as well as the server can do it
-  abide wait job_... job_... --timeout 10m --json           several: a line each, in order of completion
+  abide wait job_... job_... --timeout 10m --json           a line each, in order of completion
   abide wait job_... --strategy poll --interval 200ms       polls, five times a second
   abide wait job_... --schedule backoff --factor 2 --max-interval 15s
   abide wait job_... --strategy webhook --listen 0.0.0.0:9000 --public-url http://me.example:9000/
@@ -39,8 +39,8 @@ Examples:
   abide wait 5ff5c58e --for running                         a part of an id will do
   abide wait --remote replicate ufawqhfynnddngldkgtslldrkq  a job of another system
 
-Exit codes: 0 completed, 1 failed or canceled, 3 refused or unreachable, 4 still running at the deadline;
-of several jobs the highest.";
+Exit codes: 0 completed, 1 failed or canceled, 3 refused or unreachable, 4 still running at the
+deadline; of several jobs the highest.";
 
 /// What `abide wait` takes.
 #[derive(Debug, Args)]

@@ -30,11 +30,12 @@ Examples:
   abide work --kind dub --at-once 4 -- python3 dub.py
   abide work --kind dub --count 1 -- jq '{twice: (.talk * 2)}'
 
-The command gets the job's input on its stdin. Exit code 0 completes the job with what the command wrote to stdout, as
-JSON or else as text; any other fails it with the last line of stderr. It finds ABIDE_SERVER, ABIDE_JOB_ID,
-ABIDE_JOB_KIND, ABIDE_JOB_ATTEMPT and ABIDE_LEASE_TOKEN in its environment. A job that is canceled ends the command by
-SIGTERM, and by SIGKILL after --grace. Ctrl-C or SIGTERM lets the running commands finish; a second one ends them and
-gives their jobs back.
+The command gets the job's input on its stdin. Exit code 0 completes the job with what the command
+wrote to stdout, as JSON or else as text; any other fails it with the last line of stderr.
+
+Its environment has ABIDE_SERVER, ABIDE_JOB_ID, ABIDE_JOB_KIND, ABIDE_JOB_ATTEMPT and
+ABIDE_LEASE_TOKEN. If its job is canceled it gets SIGTERM, and SIGKILL after --grace. Ctrl-C or
+SIGTERM lets the running commands finish; a second one ends them and gives their jobs back.
 
 Exit codes: 0 ended as asked, 3 refused or unreachable.";
 

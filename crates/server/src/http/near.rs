@@ -20,7 +20,7 @@ use super::state::AppState;
 /// What a page may send.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, content-type, idempotency-key, prefer, if-none-match, if-match, cache-control, last-event-id, \
-     traceparent",
+     lease-token, traceparent",
 );
 /// What a page may read.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(

@@ -78,7 +78,9 @@ async fn a_worker_waits_for_a_job_reports_and_ends_it() {
     let began = Instant::now();
     let none = client.claim().kind("dub").deadline(90 * SECOND);
     assert!(none.await.unwrap().is_none());
-    assert_eq!(began.elapsed(), 90 * SECOND);
+    // The server lets go a little later than asked, and not of all at once.
+    assert!((90 * SECOND..=91 * SECOND).contains(&began.elapsed()));
+    let began = Instant::now();
     let later = async {
         sleep(100 * SECOND).await;
         let new = NewJob::new("dub").input(json!({"talk": 7})).external();
@@ -88,17 +90,15 @@ async fn a_worker_waits_for_a_job_reports_and_ends_it() {
     let (lease, job) = tokio::join!(claim, later);
     let lease = lease.unwrap().unwrap();
     assert_eq!(lease.id(), job.id());
-    assert_eq!(began.elapsed(), 190 * SECOND, "it comes at once");
+    assert_eq!(began.elapsed(), 100 * SECOND, "it comes at once");
     let progress = Progress {
         percent: 40.0,
         stage: Some("voices".to_owned()),
     };
     let shown = lease.progress(&progress).await.unwrap();
     assert_eq!((shown.progress, shown.attempts), (Some(progress), Some(1)));
-    let (done, ended) = tokio::join!(
-        job.wait().into_future(),
-        lease.complete(&json!({"ok": true}))
-    );
+    let made = json!({"ok": true});
+    let (done, ended) = tokio::join!(job.wait().into_future(), lease.complete(&made));
     assert_eq!(ended.unwrap().outcome, Some(Outcome::Completed));
     let result: serde_json::Value = done.unwrap().result().unwrap();
     assert_eq!(result, json!({"ok": true}));

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer};
 
 use abide_engine::{Job, Json, Refusal, Report, Token, Work};
 use abide_wire::headers::LEASE_TOKEN;
-use abide_wire::{Problem, Progress, Revision};
+use abide_wire::{Problem, ProblemInput, Progress, Revision};
 
 use crate::http::answer::Outcome;
 use crate::http::call::{Call, Tags};
@@ -27,8 +27,8 @@ pub(super) struct WorkerReport {
     #[schema(value_type = Option<serde_json::Value>)]
     result: Option<Json>,
     /// It has ended badly, because of that.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
+    #[serde(default, deserialize_with = "problem")]
+    #[schema(nullable = false, value_type = Option<ProblemInput>)]
     error: Option<Problem>,
     /// `true`: it gives the job back, which is pending again; its claim doesn't count as an attempt.
     #[serde(default, deserialize_with = "present")]
@@ -97,6 +97,11 @@ fn if_match(call: &Call, job: &Job) -> Result<Option<Revision>, ApiError> {
         }
         .into()),
     }
+}
+
+/// The same for a problem.
+fn problem<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Problem>, D::Error> {
+    ProblemInput::deserialize(deserializer).map(Some)
 }
 
 /// A member that is there has a value; `null` is one if the type says so.

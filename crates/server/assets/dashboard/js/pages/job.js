@@ -263,6 +263,7 @@ function Facts({ job, now }) {
     ['Kind', words(job.kind)],
     ['Interface', job.metadata?.dialect && html`<a href=${`#/?${new URLSearchParams({ text: `dialect=${job.metadata.dialect}` })}`}>${job.metadata.dialect}</a>`],
     ['Revision', count(job.revision)],
+    ['Attempts', job.attempts && count(job.attempts)],
     ['Created', time(job.created_at, now)],
     ['Started', job.started_at && time(job.started_at, now)],
     ['Ended', job.finished_at && time(job.finished_at, now)],

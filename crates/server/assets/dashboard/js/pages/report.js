@@ -32,7 +32,8 @@ export function ReportPage() {
 function cardOf(report) {
   if (report === null) return null;
   const clients = (report.clients ?? []).map((one, index) => {
-    const jobs = one.jobs ?? 0;
+    // As the server counts them: a client may create jobs that it never reads.
+    const jobs = Math.max(one.jobs ?? 0, one.creates ?? 0);
     const per = (n) => (n === undefined || n === null || jobs === 0 ? null : n / jobs);
     const late = one.detection_ms ?? one.delay_ms ?? null;
     return {
