@@ -17,6 +17,9 @@ const SILENCE_MIN: Duration = Duration::from_secs(3);
 const FIRST_ANSWER_MAX: Duration = Duration::from_secs(30);
 /// How long what answers with pages alone is tried: it is another program.
 const PAGES_MAX: Duration = Duration::from_secs(5);
+/// How long a request must have been held for the one who held it to count as a server, although it never answered: one
+/// that dies with the first request of a wait may come back.
+const HELD_MIN: Duration = Duration::from_secs(1);
 /// How often the silence is measured.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -124,7 +127,12 @@ impl Transport for Reach {
         request: Request<Bytes>,
     ) -> BoxFuture<'_, Result<Response<Body>, TransportError>> {
         Box::pin(async move {
+            let asked = webhook::now();
             let result = self.http.send(request).await;
+            let is_cut = result.as_ref().is_err_and(|error| !error.is_connect());
+            if is_cut && webhook::now().since(asked) >= HELD_MIN {
+                self.lock().has_answered = true;
+            }
             let is_page = result.as_ref().is_ok_and(is_page);
             self.note(match &result {
                 Ok(_) if is_page => Some("it answers with a page (text/html)".to_owned()),
@@ -150,4 +158,29 @@ fn is_gateway(status: StatusCode) -> bool {
         status,
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_held_a_request_counts_as_a_server_and_who_hung_up_at_once_does_not() {
+        for (held, counts) in [(Duration::ZERO, false), (HELD_MIN + TICK, true)] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}/", listener.local_addr().unwrap());
+            let reach = Reach::new(Duration::from_secs(5));
+            let request = Request::get(url).body(Bytes::new()).unwrap();
+            let server = async {
+                let (socket, _) = listener.accept().await.unwrap();
+                tokio::time::sleep(held).await;
+                drop(socket);
+            };
+            let (result, ()) = tokio::join!(reach.send(request), server);
+            result.unwrap_err();
+            assert_eq!(reach.lock().has_answered, counts, "{held:?}");
+        }
+    }
 }

@@ -107,7 +107,7 @@ impl clap::Args for SettingFlags {
             .long("config")
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
-            .help("A TOML file of settings, under the names of these flags [env: ABIDE_CONFIG]");
+            .help("A TOML file of settings, under the names of these flags; without it ./abide.toml is read if it is there [env: ABIDE_CONFIG]");
         let variables = |setting: &Setting| {
             let variables: Vec<_> = setting.variables().collect();
             format!(" [env: {}]", variables.join(", "))
