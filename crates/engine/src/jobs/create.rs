@@ -443,7 +443,7 @@ impl Jobs {
     }
 
     pub(super) fn created(&mut self, created: &Created, touch: &mut Touch<'_>) -> Option<Arc<Job>> {
-        if self.get(created.job).is_some() {
+        if self.get(created.job).is_some() || self.was_removed(created.job) {
             return None;
         }
         let mut plan = created.plan.clone();

@@ -368,6 +368,22 @@ impl Job {
             .map(|change| self.seen_at(revision, Some(change), None))
     }
 
+    /// When the work began that was under way at that revision: a job that is retried begins anew.
+    fn started_at_of(&self, revision: u64) -> Option<Timestamp> {
+        let count = (revision + 1).checked_sub(self.first_revision())?;
+        let past = self.changes.get(..usize::try_from(count).ok()?)?;
+        match past.iter().rposition(|it| it.state == State::Pending) {
+            Some(pending) => {
+                let begun = past.get(pending + 1)?;
+                (begun.state == State::Running).then_some(begun.at)
+            }
+            // That change isn't remembered any more, and there was none after it.
+            None => self
+                .started_at
+                .filter(|at| past.last().is_some_and(|last| *at <= last.at)),
+        }
+    }
+
     /// The job as clients saw it at that revision, which that change made.
     pub(crate) fn seen_at(
         &self,
@@ -407,9 +423,10 @@ impl Job {
                 .map(Json::raw)
                 .or_else(|| serde_json::from_str("{}").ok()),
             created_at: self.created_at,
-            started_at: self.started_at.filter(|at| {
-                change.is_none_or(|change| *at <= change.at && state != State::Pending)
-            }),
+            started_at: match revision == self.revision {
+                true => self.started_at.filter(|_| state != State::Pending),
+                false => self.started_at_of(revision),
+            },
             updated_at: change.map_or(self.created_at, |change| change.at),
             finished_at: self.finished_at.filter(|_| done),
             expires_at: self.expires_at.filter(|_| done),

@@ -86,9 +86,11 @@ impl FromStr for Token {
     type Err = NoToken;
 
     fn from_str(text: &str) -> Result<Self, NoToken> {
-        let hex = text.strip_prefix("lease_").filter(|hex| hex.len() == 16);
+        let hex = text.strip_prefix("lease_");
         let number = hex.and_then(|hex| u64::from_str_radix(hex, 16).ok());
-        number.map(Self).ok_or(NoToken)
+        // One token, one spelling: no sign, no capital letters, no digits left out.
+        let token = number.map(Self).filter(|token| token.to_string() == text);
+        token.ok_or(NoToken)
     }
 }
 

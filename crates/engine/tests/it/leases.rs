@@ -351,3 +351,99 @@ fn a_lease_that_ran_out_is_lost_before_its_deadline_is_dealt_with() {
     let told = world.ask(&report).unwrap_err().to_string();
     assert_eq!(told, "the job was canceled; stop working on it");
 }
+
+#[test]
+fn what_takes_no_room_is_let_in_where_there_is_none() {
+    let mut world = World::new(1);
+    let create = Create {
+        owner: Owner::ANYONE,
+        new: NewJob::new("dub").external(),
+        idempotency_key: Some("key".to_owned()),
+        rendering: None,
+        traceparent: None,
+    };
+    let made = world.ask(&create).unwrap();
+    let claim = Claim {
+        owner: Owner::ANYONE,
+        kinds: Vec::new(),
+        lease: Duration::from_secs(5),
+    };
+    let claimed = world.ask(&claim).unwrap().unwrap();
+    // A limit that was lowered; deliveries go beyond it, too.
+    let stored_bytes_max = 1;
+    world.apply(Entry::Policy(Box::new(Policy {
+        stored_bytes_max,
+        ..Policy::default()
+    })));
+    let report = |work| Report {
+        owner: Owner::ANYONE,
+        job: made.job.key,
+        if_match: None,
+        lease: claimed.lease.map(|lease| lease.token),
+        work,
+    };
+    assert!(world.ask(&report(Work::Heartbeat)).is_ok());
+    let progress = Progress {
+        percent: 50.0,
+        stage: None,
+    };
+    assert!(world.ask(&report(Work::Progress(progress))).is_ok());
+    assert!(
+        world.ask(&create).unwrap().replayed,
+        "it was made long before"
+    );
+    let result = world.ask(&report(Work::Result(Json::from(&serde_json::json!(1)))));
+    assert!(matches!(result, Err(Refusal::StoredBytes { .. })));
+}
+
+#[test]
+fn a_token_has_one_spelling() {
+    let token = Token(0xfe);
+    assert_eq!(token.to_string().parse(), Ok(token));
+    for text in [
+        "lease_+0000000000000fe",
+        "lease_00000000000000FE",
+        "lease_fe",
+        "fe",
+    ] {
+        assert!(text.parse::<Token>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_past_revision_of_a_retried_job_shows_when_its_own_attempt_began() {
+    let mut world = World::new(3);
+    world.create(Owner::ANYONE, "dub", 3);
+    let key = *world.jobs.keys().next().unwrap();
+    let mut told = Vec::new();
+    let shown = |world: &World| {
+        let job = world.engine.jobs().get(key).unwrap();
+        serde_json::to_value(job.to_wire(None)).unwrap()
+    };
+    told.push(shown(&world));
+    for _ in 0..3 {
+        world.claim(Owner::ANYONE, &[], Duration::from_secs(5));
+        told.push(shown(&world));
+        world.pass(Duration::from_secs(7));
+        told.push(shown(&world));
+    }
+    let job = world.engine.jobs().get(key).unwrap();
+    for (then, revision) in told.into_iter().zip(1..) {
+        let now = serde_json::to_value(job.as_of(revision).unwrap()).unwrap();
+        assert_eq!(now["started_at"], then["started_at"], "revision {revision}");
+        assert_eq!(now["revision"], then["revision"]);
+    }
+}
+
+#[test]
+fn a_removed_job_isnt_created_again() {
+    let mut world = World::new(4);
+    world.create(Owner::ANYONE, "dub", 1);
+    let created = world.log.last().unwrap().clone();
+    let key = *world.jobs.keys().next().unwrap();
+    world.cancel(key);
+    world.apply(Entry::Removed { job: key });
+    world.apply(created);
+    assert!(world.engine.jobs().get(key).is_none());
+    assert_eq!(world.engine.stored(), &world.engine.recount());
+}
