@@ -27,7 +27,9 @@ impl Jitter {
             Self::Around(share) if share.is_nan() => pause,
             Self::Around(share) => {
                 let share = share.clamp(0.0, 1.0);
-                pause.mul_f64(1.0 + share * (2.0 * rng.random::<f64>() - 1.0))
+                let factor = 1.0 + share * (2.0 * rng.random::<f64>() - 1.0);
+                // The longest pauses have no longer ones around them.
+                Duration::try_from_secs_f64(pause.as_secs_f64() * factor).unwrap_or(Duration::MAX)
             }
         }
     }
@@ -37,6 +39,15 @@ impl Jitter {
 mod tests {
     use super::*;
     use rand::SeedableRng;
+
+    #[test]
+    fn the_longest_pause_can_be_spread() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for jitter in [Jitter::Around(1.0), Jitter::Around(0.1), Jitter::Full] {
+            let longest = (0..100).map(|_| jitter.spread(Duration::MAX, &mut rng));
+            assert!(longest.max() > Some(Duration::MAX / 2), "{jitter:?}");
+        }
+    }
 
     #[test]
     fn a_pause_stays_within_its_spread() {

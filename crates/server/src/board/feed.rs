@@ -137,6 +137,10 @@ impl FromStr for Place {
     /// A number alone is a place as earlier versions had them: it is in no log.
     fn from_str(text: &str) -> Result<Self, NoPlace> {
         let (life, seq) = text.split_once('-').unwrap_or(("0", text));
+        // Numbers with a sign are none of ours.
+        if text.contains('+') {
+            return Err(NoPlace);
+        }
         Ok(Self {
             life: u64::from_str_radix(life, 16).map_err(|_| NoPlace)?,
             seq: seq.parse().map_err(|_| NoPlace)?,

@@ -249,7 +249,9 @@ fn the_feed_says_where_it_has_forgotten_something() {
     for other in ["a1-106", "a2-105", "105", "0"] {
         assert_eq!(board.seq_of(other.parse().unwrap()), None, "{other}");
     }
-    for wrong in ["", "-", "a1-", "-5", "x-5", "a1-x", "a1-5-", "1.5"] {
+    for wrong in [
+        "", "-", "a1-", "-5", "x-5", "a1-x", "a1-5-", "1.5", "+a1-5", "a1-+5",
+    ] {
         assert_eq!(wrong.parse::<Place>(), Err(NoPlace), "{wrong}");
     }
 }
