@@ -17,7 +17,7 @@ import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # The workspaces: each has a lock of its own.
-WORKSPACES = ["Cargo.toml", "bindings/python/Cargo.toml"]
+WORKSPACES = ["Cargo.toml", "bindings/python/Cargo.toml", "fuzz/Cargo.toml"]
 POLICY = tomllib.loads((ROOT / "deny.toml").read_text())
 REGISTRY = "registry+https://github.com/rust-lang/crates.io-index"
 

@@ -1,5 +1,6 @@
 //! Server and client together.
 
+mod corpora;
 mod reads;
 mod seeds;
 mod virtual_time;
