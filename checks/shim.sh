@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Lets every n-th call to the file system fail under a real server: checks/shim.sh [EVERY] tries each call, or each EVERY-th. Needs cc
-# and Python.
+# Lets every n-th call to files and sockets fail under a real server, and gives it little memory and few descriptors:
+#   checks/shim.sh [HISTORIES]
+# plays so many of them, drawn by SEED; all by default. Needs cc and Python.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,4 +11,4 @@ command -v cc >/dev/null || { echo "SKIPPED: there is no cc"; exit 0; }
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
 cc -O1 -Wall -Wextra -shared -fPIC -o "$room/fail.so" checks/shim/fail.c -ldl
-python3 checks/shim/nth.py "$abide" "$room/fail.so" --every "${1:-1}"
+python3 checks/shim/nth.py "$abide" "$room/fail.so" --jobs "$(nproc)" ${1:+--sample "$1"}

@@ -1,9 +1,10 @@
-/* Lets one call to the file system fail, the N-th of its kind on the files of one directory.
+/* Lets one call to the system fail, the N-th of its kind on the files of one directory, or on sockets of the internet.
  *
  *   LD_PRELOAD=fail.so FAIL_DIR=/data FAIL_CALL=write FAIL_N=7 FAIL_HOW=ENOSPC abide serve ...
  *
- * FAIL_CALL: open, write (pwrite too), sync (fsync, fdatasync), truncate, rename, unlink; any counts all of them.
- * FAIL_HOW:  ENOSPC, EDQUOT, EROFS, EIO, EINTR; short writes half; lost says that it has synced and hasn't.
+ * FAIL_CALL: open, write (pwrite too), sync (fsync, fdatasync), truncate, rename, unlink; accept, receive, send.
+ * FAIL_HOW:  the name of an error, such as ENOSPC; short reads or writes half; torn writes half and says that it was all;
+ *            lost says that it has synced and hasn't.
  * FAIL_FOR:  how many calls from the N-th on fail; 1 by default.
  * FAIL_COUNT names a file to which the count of such calls is written as they are made. */
 
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -58,7 +60,7 @@ static void count(long n) {
 /* Whether this call is to fail. */
 static int fails(const char *call) {
     const char *wanted = getenv("FAIL_CALL"), *at = getenv("FAIL_N"), *span = getenv("FAIL_FOR");
-    if (!wanted || (strcmp(wanted, call) != 0 && strcmp(wanted, "any") != 0))
+    if (!wanted || strcmp(wanted, call) != 0)
         return 0;
     long n = atomic_fetch_add(&calls, 1) + 1;
     count(n);
@@ -73,7 +75,9 @@ static const char *how(void) {
 
 static int refuse(void) {
     static const struct { const char *name; int number; } known[] = {
-        {"ENOSPC", ENOSPC}, {"EDQUOT", EDQUOT}, {"EROFS", EROFS}, {"EIO", EIO}, {"EINTR", EINTR},
+        {"ENOSPC", ENOSPC}, {"EDQUOT", EDQUOT},         {"EROFS", EROFS},           {"EIO", EIO},
+        {"EINTR", EINTR},   {"EMFILE", EMFILE},         {"ENOBUFS", ENOBUFS},       {"EPIPE", EPIPE},
+        {"ECONNRESET", ECONNRESET}, {"ECONNABORTED", ECONNABORTED},
     };
     errno = EIO;
     for (size_t n = 0; n < sizeof known / sizeof *known; n++)
@@ -86,22 +90,64 @@ static size_t cut(size_t length) {
     return length > 1 ? length / 2 : length;
 }
 
+/* How many bytes of a write go on, if it is to fail; what it says then. */
+enum { WHOLE, PART, REFUSED };
+
+static int broken(int is_ours, const char *call, size_t *length) {
+    if (!is_ours || !fails(call))
+        return WHOLE;
+    if (strcmp(how(), "short") != 0 && strcmp(how(), "torn") != 0)
+        return REFUSED;
+    *length = cut(*length);
+    return PART;
+}
+
+/* What a write says that wrote so much of that. */
+static ssize_t said(int broken, ssize_t written, size_t whole) {
+    return broken == PART && written >= 0 && strcmp(how(), "torn") == 0 ? (ssize_t)whole : written;
+}
+
+static int is_socket(int fd) {
+    int domain;
+    socklen_t length = sizeof domain;
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && (domain == AF_INET || domain == AF_INET6);
+}
+
 ssize_t write(int fd, const void *bytes, size_t length) {
-    if (is_ours(fd) && fails("write")) {
-        if (strcmp(how(), "short") != 0)
-            return refuse();
-        length = cut(length);
-    }
-    return REAL(write)(fd, bytes, length);
+    size_t part = length;
+    int as = is_socket(fd) ? broken(1, "send", &part) : broken(is_ours(fd), "write", &part);
+    return as == REFUSED ? refuse() : said(as, REAL(write)(fd, bytes, part), length);
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t length, off64_t at) {
-    if (is_ours(fd) && fails("write")) {
-        if (strcmp(how(), "short") != 0)
-            return refuse();
-        length = cut(length);
-    }
-    return REAL(pwrite64)(fd, bytes, length, at);
+    size_t part = length;
+    int as = broken(is_ours(fd), "write", &part);
+    return as == REFUSED ? refuse() : said(as, REAL(pwrite64)(fd, bytes, part, at), length);
+}
+
+int accept4(int fd, struct sockaddr *from, socklen_t *length, int flags) {
+    return fails("accept") ? refuse() : REAL(accept4)(fd, from, length, flags);
+}
+
+ssize_t recv(int fd, void *bytes, size_t length, int flags) {
+    return broken(is_socket(fd), "receive", &length) == REFUSED ? refuse() : REAL(recv)(fd, bytes, length, flags);
+}
+
+ssize_t read(int fd, void *bytes, size_t length) {
+    return broken(is_socket(fd), "receive", &length) == REFUSED ? refuse() : REAL(read)(fd, bytes, length);
+}
+
+ssize_t send(int fd, const void *bytes, size_t length, int flags) {
+    return broken(is_socket(fd), "send", &length) == REFUSED ? refuse() : REAL(send)(fd, bytes, length, flags);
+}
+
+/* Of several pieces the first goes alone, where the rest is to come later. */
+ssize_t writev(int fd, const struct iovec *pieces, int count) {
+    size_t first = pieces[0].iov_len;
+    int as = broken(is_socket(fd), "send", &first);
+    if (as == PART)
+        return REAL(write)(fd, pieces[0].iov_base, first);
+    return as == REFUSED ? refuse() : REAL(writev)(fd, pieces, count);
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t length, off_t at) {

@@ -1,155 +1,106 @@
-"""Every n-th call to the file system fails: what was acknowledged is there after a restart, or the server said so and
-stopped.
+"""Every n-th call to the system fails: what was acknowledged is there after a restart, or the server said so and stopped.
 
-usage: nth.py ABIDE SHIM [--every N] [--first K]
+usage: nth.py ABIDE SHIM [--sample N] [--only CALL] [--all-ways] [--commands N] [--jobs N]
 
-Counts the calls of a history of creates, then plays the history again for each call (or each N-th from the K-th on), and
-for each way to fail. Prints each that breaks the law.
+Counts the calls of a history of commands, then plays the history again for each call, which fails in one of its ways by turns
+or in all of them, or for a sample of N of all these. Then the same with little memory and few descriptors. Prints each that
+breaks the law.
 """
 
 import argparse
-import http.client
-import json
+import concurrent.futures
 import os
 import pathlib
+import random
 import resource
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 
-CREATES = 24
-HOWS = {
+from served import Server, Told, history
+
+FILES = {
     "open": ["ENOSPC", "EROFS", "EIO", "EINTR"],
-    "write": ["ENOSPC", "EDQUOT", "EROFS", "EIO", "EINTR", "short"],
+    "write": ["ENOSPC", "EDQUOT", "EROFS", "EIO", "EINTR", "short", "torn"],
     "sync": ["ENOSPC", "EDQUOT", "EIO", "EINTR", "lost"],
     "truncate": ["ENOSPC", "EIO", "EINTR"],
     "unlink": ["EIO"],
     "rename": ["ENOSPC", "EIO"],
 }
+SOCKETS = {
+    "accept": ["EMFILE", "ECONNABORTED", "ENOBUFS", "EINTR"],
+    "receive": ["ECONNRESET", "EINTR", "short"],
+    "send": ["EPIPE", "ECONNRESET", "EINTR", "short"],
+}
+# Disks that say that they have written and haven't: the next start may find the damage, and says so.
+LIES = ("lost", "torn")
 
 
-class Server:
-    """A server in a child process, which may not start."""
-
-    def __init__(self, abide, data, env=None, limit=None):
-        self.ready = data.parent / "ready"
-        self.ready.unlink(missing_ok=True)
-        self.log = open(data.parent / "log", "wb")
-        command = [abide, "serve", "--listen", "127.0.0.1:0", "--data", str(data), "--ready-file", str(self.ready)]
-        command += ["--duration", "50ms", "--drain", "2s", "--log", "warn"]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("ABIDE_")}
-        self.process = subprocess.Popen(
-            command, env={**environment, **(env or {})}, stdout=self.log, stderr=self.log, preexec_fn=limit
-        )
-        self.port = None
-        end = time.monotonic() + 60
-        while time.monotonic() < end and self.process.poll() is None:
-            text = self.ready.read_text() if self.ready.exists() else ""
-            if text.strip():
-                self.port = int(text.strip().rstrip("/").rsplit(":", 1)[1])
-                return
-            time.sleep(0.01)
-
-    def ask(self, method, path, body=None, headers=None):
-        """The status and the answer; 0 where there is none."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            connection.request(method, path, body, {"Content-Type": "application/json", **(headers or {})})
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read() or b"null")
-        except (OSError, http.client.HTTPException, ValueError):
-            return 0, None
-        finally:
-            connection.close()
-
-    def end(self, how):
-        """How it ended; what doesn't end within 30 s is killed, and that is told."""
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        try:
-            return self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            return "hangs"
-
-
-def history(server, acknowledged):
-    """Creates jobs, and notes those that were acknowledged."""
-    for n in range(CREATES):
-        if server.process.poll() is not None:
-            return
-        body = json.dumps({"input": "x" * (n % 5 * 3000), "metadata": {"n": str(n)}})
-        status, job = server.ask("POST", "/v1/jobs", body, {"Idempotency-Key": f"key-{n}"})
-        if status in (200, 202):
-            acknowledged[job["id"]] = n
-
-
-def missing(server, acknowledged):
-    """The acknowledged jobs that a server doesn't have."""
-    lost = []
-    for job, n in acknowledged.items():
-        status, found = server.ask("GET", f"/v1/jobs/{job}")
-        if status != 200 or found["metadata"]["n"] != str(n):
-            lost.append((job, status))
-    return lost
-
-
-def play(abide, env, limit=None, kill=signal.SIGKILL):
-    """Plays the history with that fault. What breaks the law, if anything does, and whether anything was acknowledged."""
+def play(arguments, env, limit=None, kill=signal.SIGKILL):
+    """Plays the history with that fault: what breaks the law, if anything does; how many commands were answered; how many
+    calls of that sort were made."""
     room = pathlib.Path(tempfile.mkdtemp(prefix="abide-nth-"))
-    data = room / "data"
-    data.mkdir(mode=0o700)
-    acknowledged = {}
+    (room / "data").mkdir(mode=0o700)
+    told, count = Told(), room / "count"
+    env = {**env, "FAIL_DIR": str(room / "data"), "FAIL_COUNT": str(count)} if env else {}
     try:
-        env = {name: str(data) if value is None else value for name, value in env.items()}
-        if "FAIL_COUNT" in env:
-            env["FAIL_COUNT"] = str(room / "count")
-        server = Server(abide, data, env, limit)
+        server = Server(arguments.abide, room, env, limit)
         if server.port is not None:
-            history(server, acknowledged)
+            for act in history(server, told, arguments.commands):
+                act.join()
         elif server.process.poll() is None:
             server.end(signal.SIGKILL)
             return "neither serves nor ends", 0, 0
         code = server.end(kill)
         log = (room / "log").read_text(errors="replace")
+        calls = int((count.read_text() or "0").split()[0]) if count.exists() else 0
         if "panicked" in log or code in (-signal.SIGABRT, -signal.SIGSEGV, "hangs"):
-            return f"ended by {code}: {log[-400:]}", len(acknowledged), 0
-        counted = room / "count"
-        count = int(counted.read_text().split()[0]) if counted.exists() else 0
-        again = Server(abide, data)
+            return f"ended by {code}: {log[-400:]}", told.commands, calls
+        again = Server(arguments.abide, room)
         if again.port is None:
             again.end(signal.SIGKILL)
             text = (room / "log").read_text(errors="replace")[-300:]
             # It says so and doesn't start, which is the law where the disk has lied.
-            return None if env.get("FAIL_HOW") == "lost" else f"doesn't start again: {text}", len(acknowledged), count
-        lost = missing(again, acknowledged)
+            return None if env.get("FAIL_HOW") in LIES else f"doesn't start again: {text}", told.commands, calls
+        wrong = told.broken(again)
         again.end(signal.SIGTERM)
-        return (f"lost {lost}" if lost else None), len(acknowledged), count
+        return (str(wrong) if wrong else None), told.commands, calls
     finally:
         shutil.rmtree(room, ignore_errors=True)
 
 
-def disks(arguments):
-    """Every n-th call fails."""
-    broken, played = 0, 0
-    for call, hows in HOWS.items():
-        env = {"LD_PRELOAD": arguments.shim, "FAIL_DIR": None, "FAIL_CALL": call}
-        wrong, acknowledged, count = play(arguments.abide, {**env, "FAIL_COUNT": None}, kill=signal.SIGTERM)
-        assert wrong is None and acknowledged == CREATES, (call, wrong, acknowledged)
-        for how in hows:
-            for n in range(arguments.first, count + 1, arguments.every):
-                for many in ("1", "4"):
-                    fault = {**env, "FAIL_N": str(n), "FAIL_HOW": how, "FAIL_FOR": many}
-                    wrong, acknowledged, _ = play(arguments.abide, fault, kill=signal.SIGTERM if n % 2 else signal.SIGKILL)
-                    played += 1
-                    if wrong:
-                        broken += 1
-                        print(f"{call} {n} of {count} {how} x{many}: {wrong}", flush=True)
-        print(f"{call}: {count} calls", flush=True)
-    return broken, played
+def faults(arguments):
+    """Every n-th call fails, in every way."""
+    all_faults = []
+    for call, hows in {**FILES, **SOCKETS}.items():
+        if arguments.only and call != arguments.only:
+            continue
+        env = {"LD_PRELOAD": arguments.shim, "FAIL_CALL": call}
+        wrong, answered, calls = play(arguments, env, kill=signal.SIGTERM)
+        assert wrong is None and answered == arguments.commands, (call, wrong, answered)
+        print(f"{call}: {calls} calls", flush=True)
+        for n in range(1, calls + 1):
+            for how in hows if arguments.all_ways or arguments.sample else [hows[n % len(hows)]]:
+                all_faults.append({**env, "FAIL_N": str(n), "FAIL_HOW": how, "FAIL_FOR": "4" if n % 3 == 0 else "1"})
+    if arguments.sample:
+        seed = int(os.environ.get("SEED", "0")) or time.time_ns()
+        print(f"SEED={seed}")
+        all_faults = random.Random(seed).sample(all_faults, min(arguments.sample, len(all_faults)))
+    broken, met, answered = 0, 0, 0
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+
+        def one(fault):
+            return fault, play(arguments, fault, kill=signal.SIGTERM if int(fault["FAIL_N"]) % 2 else signal.SIGKILL)
+
+        for fault, (wrong, commands, calls) in pool.map(one, all_faults):
+            met += calls >= int(fault["FAIL_N"])
+            answered += commands
+            if wrong:
+                broken += 1
+                print(f"{fault['FAIL_CALL']} {fault['FAIL_N']} {fault['FAIL_HOW']} x{fault['FAIL_FOR']}: {wrong}", flush=True)
+    print(f"{len(all_faults)} histories, {met} met their fault, {answered} commands were answered, {broken} broke the law", flush=True)
+    return broken
 
 
 def limits(arguments):
@@ -160,11 +111,9 @@ def limits(arguments):
         resource.RLIMIT_NOFILE: [24, 32, 64],
     }.items():
         for value in values:
-            wrong, acknowledged, _ = play(
-                arguments.abide, {}, limit=lambda: resource.setrlimit(what, (value, value)), kill=signal.SIGTERM
-            )
+            wrong, answered, _ = play(arguments, {}, limit=lambda: resource.setrlimit(what, (value, value)), kill=signal.SIGTERM)
             name = "memory" if what == resource.RLIMIT_AS else "descriptors"
-            print(f"{name} {value}: {acknowledged} acknowledged, {wrong or 'fine'}", flush=True)
+            print(f"{name} {value}: {answered} answered, {wrong or 'fine'}", flush=True)
             broken += bool(wrong)
     return broken
 
@@ -173,12 +122,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("abide")
     parser.add_argument("shim")
-    parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--sample", type=int)
+    parser.add_argument("--only", choices=[*FILES, *SOCKETS])
+    parser.add_argument("--all-ways", action="store_true")
+    parser.add_argument("--commands", type=int, default=200)
+    parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
-    broken, played = disks(arguments)
-    broken += limits(arguments)
-    print(f"{played} histories, {broken} broke the law")
+    broken = faults(arguments)
+    if not arguments.only:
+        broken += limits(arguments)
     raise SystemExit(1 if broken else 0)
 
 
