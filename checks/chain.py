@@ -127,7 +127,7 @@ def main():
         lints = tomllib.loads((folder / "Cargo.toml").read_text()).get("lints", {})
         forbids = lints.get("workspace") or lints.get("rust", {}).get("unsafe_code") == "forbid"
         sources = [folder / "src" / name for name in ("lib.rs", "main.rs")]
-        says = any("#![forbid(unsafe_code)]" in path.read_text() for path in sources if path.exists())
+        says = any("[forbid(unsafe_code)]" in path.read_text() for path in sources if path.exists())
         if not forbids and not says:
             wrong.append(f"{package['name']} doesn't forbid unsafe code")
     root = tomllib.loads((ROOT / "Cargo.toml").read_text())

@@ -2,6 +2,8 @@
 
 #![no_main]
 
+// The macro below exports a function, which is all that is unsafe here.
+#[forbid(unsafe_code)]
 mod targets;
 
 use std::sync::LazyLock;
