@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Builds the package for TypeScript, runs its tests, looks at what would be published, and installs that as a user does: the
-# vendors' SDKs over pollUntil, Express, Vitest, and every block of README.md and docs/typescript.md.
+# vendors' SDKs over pollUntil, Express, Vitest, a Worker, a page in Chromium, and every block of README.md and
+# docs/typescript.md.
 #
 # Usage: checks/typescript.sh
-# Installs its tools from npm into sdks/typescript and target/checks/typescript, and Debian's npm where it is missing. ABIDE
-# names the server's binary to test against; the debug build by default.
+# Installs its tools from npm into sdks/typescript and target/checks/typescript, and Debian's npm and chromium where they are
+# missing. ABIDE names the server's binary to test against; the debug build by default.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source checks/common/shell.sh
@@ -17,7 +18,7 @@ install() {
   fi
 }
 
-packages npm=npm
+packages npm=npm chromium=chromium
 program
 ABIDE=$(realpath "$ABIDE")
 export ABIDE
@@ -46,10 +47,10 @@ mkdir node_modules/abide-client
 tar -xzf "$(cat packed)" -C node_modules/abide-client --strip-components 1
 cd - >/dev/null
 
-start "$work/serve.log" serve --ephemeral --listen 127.0.0.1:0 --rate-limit off --duration 2s --error-chance 0
+start "$work/serve.log" serve --ephemeral --listen 127.0.0.1:0 --rate-limit off --cors-origin '*' --duration 2s --error-chance 0
 export SERVER_URL=$url DOCS="$PWD/README.md $PWD/docs/typescript.md $PWD/docs/migrating/000.md $PWD/docs/migrating/001.md $package/README.md"
 export TSC=$package/node_modules/typescript/lib/tsc.js TYPES=$package/node_modules/@types
 cd "$work"
 timeout --kill-after=10 120 npx vitest run --reporter=dot vitest.spec.mjs
-# The output of passing tests has the table.
-timeout --kill-after=10 300 node --test --test-reporter=spec ./*.test.mjs
+# The output of passing tests has the table. Most of them wait more than they compute.
+timeout --kill-after=10 300 node --test --test-concurrency=4 --test-reporter=spec ./*.test.mjs

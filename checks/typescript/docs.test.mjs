@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename } from "node:path";
-import { before, test } from "node:test";
+import { before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { transform } from "esbuild";
 
@@ -53,9 +53,11 @@ test("the blocks are sound", { timeout: 120_000 }, async () => {
   assert.equal(stdout, "");
 });
 
-for (const { page, line, name } of blocks) {
-  test(`${basename(page)}:${line} runs`, { timeout: 60_000 }, async () => {
-    const { stdout } = await run(process.execPath, [`${name}.mjs`], { cwd: "blocks" });
-    console.log(stdout.trim());
-  });
-}
+describe("the blocks run", { concurrency: 4 }, () => {
+  for (const { page, line, name } of blocks) {
+    test(`${basename(page)}:${line}`, { timeout: 60_000 }, async () => {
+      const { stdout } = await run(process.execPath, [`${name}.mjs`], { cwd: "blocks" });
+      console.log(stdout.trim());
+    });
+  }
+});

@@ -74,9 +74,12 @@ class Fake:
 
     async def _json(self, method: str, path: str, query: str, body: bytes, answer: Answer) -> None:
         headers = [("content-type", "application/json")]
-        status, told = 200, {}
+        status = 200
+        told: dict[str, Any] = {}
         if (method, path) == ("POST", "/v1/jobs"):
             status, told = 201, job(f"job_{len(self.requests)}")
+        elif (method, path) == ("GET", "/v1/jobs"):
+            told = {"jobs": [job("job_1", 2, True, 1)]} | ({} if "token" in query else {"next_page_token": "2"})
         elif (method, path) == ("POST", "/v1/jobs/wait"):
             headers.append(("preference-applied", "wait=60"))
             await self._step()

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from abide_client import AsyncClient, Schedule, poll_until
+from abide_client import AsyncClient, AsyncJobHandle, Schedule, poll_until
 from abide_client._http import Answer, Headers
+from abide_client.testing import AbideServer
 from fake import job
 
 JOBS = 10_000
@@ -74,7 +75,32 @@ def test_ten_thousand_waits_cost_little(record_property: Callable[[str, object],
     assert requests <= 110
     # The debug build, with a reserve for a busy machine.
     assert cpu < 0.3e-3, f"{cpu * 1e3:.2f} ms a wait"
-    assert held < 12 * 1024, f"{held:.0f} bytes a wait"
+    # Futures of the debug build are larger than those of the release build.
+    assert held < 13 * 1024, f"{held:.0f} bytes a wait"
+
+
+def test_ten_thousand_waits_for_a_thousand_jobs_of_a_server_are_few_requests(live: AbideServer) -> None:
+    jobs = 1_000
+
+    async def main() -> int:
+        async with AsyncClient(live.url, call_timeout=120, attempt_timeout=60) as client:
+
+            async def create(number: int) -> AsyncJobHandle:
+                duration = {"fixed": 20 + 10 * number / jobs}
+                return await client.create("crowd", simulate={"duration": duration, "outcome": {"error_chance": 0}})
+
+            handles = []
+            for first in range(0, jobs, 50):
+                handles += await asyncio.gather(*(create(number) for number in range(first, first + 50)))
+            waits = [handle.wait(timeout=180) for handle in handles for _ in range(JOBS // jobs)]
+            ends = await asyncio.gather(*waits)
+            assert all(end.ok for end in ends)
+            assert client._turning().is_idle
+            return round(sum(end.report.requests_share for end in ends))
+
+    requests = asyncio.run(main())
+    print(f"{requests} requests")
+    assert requests <= 110
 
 
 def resident() -> int:

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import Any, Literal, NoReturn
@@ -555,8 +556,9 @@ class AsyncJobHandle:
         """The states of the job, progress included, up to the last. What the create's answer showed isn't repeated."""
         terms = _terms(timeout, strategy, schedule, retry, attempt_timeout, size)
         with self._client._hearing(strategy):
-            async for item in self._client._stream(lambda core: core.watch(self._handle, terms)):
-                yield Job.read(item[1])
+            async with aclosing(self._client._stream(lambda core: core.watch(self._handle, terms))) as items:
+                async for item in items:
+                    yield Job.read(item[1])
 
     async def status(self) -> Job:
         """How the job stands now."""
@@ -720,8 +722,9 @@ class AsyncClient(_Base):
         terms = _terms(timeout, strategy, schedule, retry, attempt_timeout)
         handles = [job._handle for job in jobs]
         with self._hearing(strategy):
-            async for item in self._stream(lambda core: core.set(handles, terms)):
-                yield _end(item)
+            async with aclosing(self._stream(lambda core: core.set(handles, terms))) as items:
+                async for item in items:
+                    yield _end(item)
 
     async def wait_all(self, jobs: Iterable[AsyncJobHandle], **options: Any) -> list[End]:
         """All of them, in the order in which they were given. The options are those of `as_completed`."""
@@ -731,8 +734,9 @@ class AsyncClient(_Base):
 
     async def feed(self, *, after: str | None = None) -> AsyncGenerator[Event | Gap, None]:
         """The changes of all of the caller's jobs, from now on or after a `place`."""
-        async for item in self._stream(lambda core: core.feed(after)):
-            yield _change(item)
+        async with aclosing(self._stream(lambda core: core.feed(after))) as items:
+            async for item in items:
+                yield _change(item)
 
     async def list(
         self,

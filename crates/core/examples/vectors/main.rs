@@ -8,7 +8,11 @@ use std::fs;
 use std::io;
 
 fn main() -> io::Result<()> {
-    for (path, text) in write::files() {
+    let files = write::files();
+    for stale in write::others(&files)? {
+        fs::remove_file(stale)?;
+    }
+    for (path, text) in files {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }

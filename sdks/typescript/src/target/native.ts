@@ -117,4 +117,8 @@ export const native = (
 };
 
 /** Seconds as the server reads them, in milliseconds if they aren't whole. */
-const seconds = (ms: number): string => (Math.floor(ms) / 1000).toFixed(Math.floor(ms) % 1000 ? 3 : 0);
+const seconds = (ms: number): string => {
+  // Differences of instants are off by less than a nanosecond.
+  const whole = Math.floor(ms + 1e-6);
+  return (whole / 1000).toFixed(whole % 1000 ? 3 : 0);
+};

@@ -7,6 +7,8 @@ mod waits;
 mod webhooks;
 mod world;
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -42,6 +44,16 @@ pub(crate) fn files() -> Vec<(PathBuf, String)> {
             (root.join(name), text(&value))
         })
         .collect()
+}
+
+/// Traces that are there and not written any more.
+pub(crate) fn others(written: &[(PathBuf, String)]) -> io::Result<Vec<PathBuf>> {
+    let there = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/waits"))?;
+    let there: io::Result<Vec<PathBuf>> = there.map(|entry| Ok(entry?.path())).collect();
+    Ok(there?
+        .into_iter()
+        .filter(|path| !written.iter().any(|(written, _)| written == path))
+        .collect())
 }
 
 /// JSON that is read in a review: a line for each case and each step.

@@ -26,7 +26,7 @@ const DRAWS: usize = 64;
 /// The steps after which a trace is cut off.
 const STEPS_MAX: usize = 400;
 /// How many traces are made of random histories.
-const RANDOM: u64 = 40;
+const RANDOM: u64 = 300;
 
 /// What the caller does.
 #[derive(Clone, Debug)]
@@ -249,7 +249,7 @@ pub(super) fn traces() -> Vec<(String, Value)> {
     for seed in 0..RANDOM {
         let (world, calls) = random(seed);
         traces.push((
-            format!("random_{seed:02}"),
+            format!("random_{seed:03}"),
             play(1_000 + seed, world, calls),
         ));
     }
@@ -278,14 +278,32 @@ fn random(seed: u64) -> (Manner, Vec<(f64, Call)>) {
         let at = 10.0 + f64::from(rng.random_range(0..30_u32)) / 10.0;
         calls.push((
             at,
-            Call::Wait {
-                of: Some(of),
-                id: "",
-                deadline,
-                strategy,
-                updates,
+            if rng.random_bool(0.15) {
+                Call::Watch { of }
+            } else {
+                Call::Wait {
+                    of: Some(of),
+                    id: "",
+                    deadline,
+                    strategy,
+                    updates,
+                }
             },
         ));
+        let later = at + f64::from(rng.random_range(1..150_u32)) / 10.0;
+        match rng.random_range(0..10_u32) {
+            0 => calls.push((later, Call::Cancel { of })),
+            1 => calls.push((later, Call::Status { of })),
+            2 => calls.push((later, Call::GiveUp { op: 0 })),
+            _ => {}
+        }
+    }
+    // Which of a set's jobs meets a failure first is left to each language: nothing fails where there is one.
+    let is_set = rng.random_bool(0.2);
+    if is_set {
+        let of = (1..=jobs).collect();
+        let deadline = rng.random_bool(0.3).then_some(20.0);
+        calls.push((15.0, Call::Set { of, deadline }));
     }
     calls.sort_by(|one, two| one.0.total_cmp(&two.0));
     let kinds = [
@@ -300,11 +318,11 @@ fn random(seed: u64) -> (Manner, Vec<(f64, Call)>) {
     ];
     let mut faults = Vec::new();
     for number in 1..30 {
-        if rng.random_bool(0.25) {
+        if rng.random_bool(0.25) && !is_set {
             faults.push((number, kinds[rng.random_range(0..kinds.len())]));
         }
     }
-    let (holds, streams) = (rng.random_bool(0.8), rng.random_bool(0.8));
+    let (holds, streams) = (rng.random_bool(0.8) || is_set, rng.random_bool(0.8));
     (
         Manner {
             lives,
