@@ -17,7 +17,7 @@ const REMAINING_BYTES: usize = 64;
 const MARK: u8 = 0xff;
 /// The most revisions of a job whose JSON is kept.
 const REVISIONS_MAX: usize = 8;
-/// Longer JSON isn't kept but made for each read, in bytes.
+/// The most JSON of a job that is kept, in bytes. More is made for each read.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
 
 /// The JSON of a job that was read, as it is and as it was before, dropped when the job changes.
@@ -43,8 +43,11 @@ impl JobTexts {
                 texts: Vec::with_capacity(1),
             };
         }
+        let bytes: usize = self.texts.iter().map(|text| text.json.len()).sum();
+        let has_room =
+            self.texts.len() < REVISIONS_MAX && bytes + text.json.len() <= KEPT_BYTES_MAX;
         // Two may have made it at the same time.
-        if self.texts.len() < REVISIONS_MAX && self.get(job, text.revision).is_none() {
+        if has_room && self.get(job, text.revision).is_none() {
             self.texts.push(text);
         }
     }

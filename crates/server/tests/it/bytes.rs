@@ -333,7 +333,7 @@ fn kept(memory: usize) -> Vec<(&'static str, &'static str, usize)> {
         (
             "texts of jobs that are kept",
             "server/board/jobs TEXTS_MAX, server/board/text KEPT_BYTES_MAX, server/board/text REVISIONS_MAX",
-            64 * 128 * 8 * 4_096,
+            64 * 128 * 4_096,
         ),
         (
             "clients whose rates are kept",
