@@ -60,7 +60,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 /// An error and its causes, but for those that it has told of itself.
-pub(crate) fn in_one_line(error: &anyhow::Error) -> String {
+fn in_one_line(error: &anyhow::Error) -> String {
     let mut line = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !line.contains(&cause) && !cause.contains(&line) {

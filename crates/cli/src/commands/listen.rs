@@ -247,7 +247,7 @@ async fn forward(http: &Http, to: &Url, secret: &Secret, delivery: &Delivery) ->
     let exchange = tokio::time::timeout(ANSWER_MAX, post(http, to, secret, delivery));
     let (status, answer) = match exchange.await {
         Ok(Ok((status, answer))) => (Some(status), answer),
-        Ok(Err(error)) => (None, exit::in_one_line(&error)),
+        Ok(Err(error)) => (None, error.to_string()),
         Err(_elapsed) => (None, format!("no answer in {}", show::duration(ANSWER_MAX))),
     };
     Forwarded {

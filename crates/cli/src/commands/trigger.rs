@@ -13,7 +13,7 @@ use http::{Request, header};
 use serde_json::{Value, json};
 
 use crate::connect::{Common, block_on};
-use crate::exit::{self, COMPLETED, FAILED, Failure, UNREACHABLE, USAGE};
+use crate::exit::{COMPLETED, FAILED, Failure, UNREACHABLE, USAGE};
 use crate::{output, show, url};
 
 /// The events of a job, each with the status, the progress and the revision that a job has then.
@@ -100,9 +100,9 @@ pub(crate) fn run(common: &Common, args: &TriggerArgs) -> anyhow::Result<ExitCod
         };
         let exchanged =
             tokio::time::timeout(args.timeout.get().max(Duration::from_millis(1)), exchange);
-        let unreachable = |error: anyhow::Error| {
-            Failure::new(UNREACHABLE, format!("{to}: {}", exit::in_one_line(&error)))
-        };
+        // It says its cause itself.
+        let unreachable =
+            |error: anyhow::Error| Failure::new(UNREACHABLE, format!("{to}: {error}"));
         let (status, answer) = match exchanged.await.context("no answer in time") {
             Ok(exchanged) => exchanged.map_err(unreachable)?,
             Err(error) => return Err(unreachable(error).into()),
