@@ -164,3 +164,16 @@ def test_a_wait_is_a_span_where_the_program_has_opentelemetry(live: AbideServer)
     assert ended.attributes["abide.requests"] == 1
     assert lost.attributes["abide.end"] == "NotFound" and not lost.status.is_ok
     assert found.attributes["abide.kind"] == "spanned"
+
+
+@pytest.mark.parametrize("proxy", [None, "http://name:secret@127.0.0.1:9", "127.0.0.1:9"])
+def test_what_cant_be_reached_is_named_and_so_is_a_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str | None) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    if proxy:
+        monkeypatch.setenv("http_proxy", proxy)
+    with Client("http://127.0.0.1:9", retry=Retry.never()) as client:
+        with pytest.raises(Unreachable, match="http://127.0.0.1:9") as caught:
+            client.job("job_1").status()
+    assert ("the environment names the proxy http://127.0.0.1:9" in str(caught.value)) == bool(proxy)
+    assert "secret" not in str(caught.value)

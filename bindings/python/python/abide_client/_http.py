@@ -7,6 +7,7 @@ connecting, because the core does. It tells the head of the answer and each part
 from __future__ import annotations
 
 import importlib
+import urllib.parse
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -82,13 +83,28 @@ class _HttpxErrors:
         self.connect = (self.module.ConnectError, self.module.ConnectTimeout, self.module.ProxyError)
         self.final = (self.module.UnsupportedProtocol, self.module.InvalidURL)
 
-    def broken(self, error: Exception) -> Broken:
-        how: Literal["connect", "lost", "final"] = "lost"
+    def broken(self, error: Exception, url: str) -> Broken:
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         if isinstance(error, self.connect):
-            how = "connect"
-        elif isinstance(error, self.final):
-            how = "final"
-        return Broken(how, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+            return Broken("connect", f"{text} ({_way(url)})")
+        return Broken("final" if isinstance(error, self.final) else "lost", text)
+
+
+def _way(url: str) -> str:
+    """Where a connection was to be made to, and the proxy that the environment names for it. No secret is in it."""
+    # It takes longer to import than all of this package.
+    import urllib.request
+
+    to = urllib.parse.urlsplit(url)
+    proxy = urllib.request.getproxies().get(to.scheme)
+    if not proxy or urllib.request.proxy_bypass(to.hostname or ""):
+        return _place(to)
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    return f"{_place(to)}; the environment names the proxy {_place(urllib.parse.urlsplit(proxy))}"
+
+
+def _place(url: urllib.parse.SplitResult) -> str:
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
 
 
 class _AsyncHttpx:
@@ -111,7 +127,7 @@ class _AsyncHttpx:
                 async for chunk in response.aiter_bytes():
                     answer.chunk(chunk)
         except Exception as error:
-            raise errors.broken(error) from error
+            raise errors.broken(error, url) from error
 
 
 class _Httpx:
@@ -136,7 +152,7 @@ class _Httpx:
         except _GaveUp:
             raise
         except Exception as error:
-            raise errors.broken(error) from error
+            raise errors.broken(error, url) from error
 
 
 class _Aiohttp:
