@@ -60,7 +60,7 @@ class Server:
     """One build, running."""
 
     def __init__(self, binary, flags):
-        flags = ["serve", "--listen", "127.0.0.1:0", "--ephemeral", "--clock", "manual", "--seed", "7", *flags]
+        flags = ["serve", "--listen", "127.0.0.1:0", "--ephemeral", "--clock", "manual", "--seed", "7", "--webhook-allow", "127.0.0.0/8", *flags]
         self.process = subprocess.Popen([binary, *flags], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         for line in self.process.stderr:
             found = re.search(r"http://127\.0\.0\.1:(\d+)", line)

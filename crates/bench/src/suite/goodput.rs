@@ -3,10 +3,13 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+
 use crate::clock::now;
 use crate::contestant::{Contestant, Running, Setup, post};
 use crate::figures::{Aim, Figure, in_turns, print, say};
 use crate::load::{Answer, Latencies, Source, drive};
+use crate::machine::{Usage, usage};
 
 /// How many times as many creates come as the server can take.
 const LOADS: [f64; 6] = [0.5, 1.0, 1.5, 2.0, 3.0, 4.0];
@@ -14,6 +17,8 @@ const LOADS: [f64; 6] = [0.5, 1.0, 1.5, 2.0, 3.0, 4.0];
 const CREATORS: usize = 10_000;
 /// How many connections find out what the server can take.
 const CREATORS_ALONE: usize = 256;
+/// How long their connections may take to be accepted, before the first one.
+const LEAD: Duration = Duration::from_secs(2);
 /// The width of the longest bar, in characters.
 const BAR: f64 = 50.0;
 
@@ -23,7 +28,12 @@ const BODY: &str = r#"{"worker":"external","input":{"video_url":"https://videos.
 struct Creates {
     request: Vec<u8>,
     per_second: f64,
-    begun: Instant,
+    /// How long after the connections are open the first one is due, and when that is.
+    lead: Duration,
+    begun: Option<Instant>,
+    /// The server's process, and what it had used when the first one was due.
+    pid: u32,
+    before: Option<Usage>,
     sent: u64,
     made: Latencies,
     refused: u64,
@@ -31,9 +41,13 @@ struct Creates {
 
 impl Source for Creates {
     fn next(&mut self, _: usize, out: &mut Vec<u8>) -> bool {
-        let elapsed = self.begun.elapsed().as_secs_f64();
+        let begun = *self.begun.get_or_insert_with(|| now() + self.lead);
+        let elapsed = now().saturating_duration_since(begun).as_secs_f64();
         let is_due = !self.is_paced() || elapsed * self.per_second > self.sent as f64;
         if is_due {
+            if self.sent == 0 {
+                self.before = usage(self.pid).ok();
+            }
             self.sent += 1;
             out.extend_from_slice(&self.request);
         }
@@ -69,19 +83,28 @@ struct Seen {
 impl Seen {
     fn of(setup: &Setup, connections: usize, per_second: f64) -> anyhow::Result<Self> {
         let Running { server, .. } = &Contestant::Ours.start(setup, 0, true)?;
+        let lead = if per_second.is_finite() {
+            LEAD
+        } else {
+            Duration::ZERO
+        };
         let mut creates = Creates {
             request: post("/v1/jobs", BODY),
             per_second,
-            begun: now(),
+            lead,
+            begun: None,
+            pid: server.pid(),
+            before: None,
             sent: 0,
             made: Latencies::default(),
             refused: 0,
         };
-        let before = server.usage()?;
-        creates.begun = now();
         let connections = setup.connections(connections);
-        let took = drive(server.address, connections, &mut creates, setup.length)?.as_secs_f64();
+        let all = lead + setup.length;
+        let took = drive(server.address, connections, &mut creates, all)?.saturating_sub(lead);
+        let took = took.as_secs_f64();
         let after = server.usage()?;
+        let before = creates.before.context("no create was due")?;
         Ok(Self {
             sent: creates.sent as f64 / took,
             made: creates.made.len() as f64 / took,
