@@ -39,6 +39,7 @@ python -m mypy.stubtest abide_client._core
 pyright --warnings
 # The wheel as a user installs it, with the vendors' SDKs, in an environment that has nothing else. It is of the debug build.
 (
+  rm -rf "$work/wheels"
   maturin build --quiet --locked --out "$work/wheels"
   empty=$work/empty
   [ -x "$empty/bin/python" ] || python -m venv "$empty"
