@@ -54,6 +54,10 @@ pub struct View {
     pub created_ms: i64,
     /// Whether it completed.
     pub is_completed: bool,
+    /// Whether nobody works on it yet.
+    pub is_pending: bool,
+    /// The code of its failure.
+    pub code: Option<String>,
     /// Whose it is, and by which key it was made, as its metadata says.
     pub owner: String,
     /// The key.
@@ -145,6 +149,52 @@ pub enum Event {
         /// How.
         end: End,
     },
+    /// A worker has claimed a job.
+    Claimed {
+        /// When it asked.
+        sent: Duration,
+        /// What names its lease.
+        token: String,
+        /// How long the lease is.
+        lease: Duration,
+        /// The job.
+        view: View,
+    },
+    /// A worker has claimed, and was told that there is no job.
+    Idle {
+        /// When it asked.
+        sent: Duration,
+        /// From which host.
+        host: u64,
+    },
+    /// A worker's report under a lease was answered.
+    Reported {
+        /// The job.
+        job: String,
+        /// When it was sent.
+        sent: Duration,
+        /// What names the lease.
+        token: String,
+        /// The answer's status.
+        status: u16,
+    },
+    /// A job was to be deleted.
+    Deleted {
+        /// The job.
+        job: String,
+        /// Whether that was acknowledged.
+        is_certain: bool,
+    },
+    /// A client begins to follow the feed.
+    Followed {
+        /// From which host.
+        host: u64,
+        /// The last change before the place where it begins, as its owner's first follower was told; from now on if
+        /// `None`.
+        after: Option<(String, u64)>,
+    },
+    /// It follows no longer.
+    Unfollowed,
     /// A webhook endpoint was registered.
     Subscribed {
         /// Where it posts.
@@ -215,7 +265,7 @@ pub enum Event {
     Rested {
         /// Deliveries that are still waited for.
         open: usize,
-        /// Jobs of the simulator that still run.
+        /// Jobs that still run and should have ended.
         running: usize,
     },
 }
@@ -301,6 +351,7 @@ impl Event {
         match self {
             Self::Accepted { view, .. }
             | Self::Shown { view, .. }
+            | Self::Claimed { view, .. }
             | Self::Delivered { view, .. } => Some(view),
             _ => None,
         }
@@ -349,6 +400,11 @@ impl View {
             created_ms: job.created_at.as_millis(),
             took: job.finished_at.map(|at| at.since(job.created_at)),
             is_completed: job.outcome == Some(abide::Outcome::Completed),
+            is_pending: job.status == abide::Status::Pending,
+            code: job
+                .error
+                .as_ref()
+                .map(|error| error.code.as_str().to_owned()),
             owner: note("owner"),
             key: note("key"),
         }

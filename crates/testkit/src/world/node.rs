@@ -32,7 +32,7 @@ pub(super) const KEYS: [&str; 2] = [
 /// The owners.
 pub(super) const OWNERS: [&str; 2] = ["alice", "bob"];
 /// The most bytes of records, which some worlds reach.
-pub(super) const STORED_BYTES_MAX: usize = 300_000;
+pub(super) const STORED_BYTES_MAX: usize = 250_000;
 /// The most bytes under way.
 pub(super) const INFLIGHT_BYTES_MAX: usize = 4_000_000;
 /// Where the clocks of the world begin.

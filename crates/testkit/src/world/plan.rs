@@ -112,8 +112,20 @@ pub enum Act {
         /// The step.
         of: usize,
     },
+    /// A client deletes the record of the job.
+    Delete {
+        /// Which client.
+        client: u64,
+        /// The step.
+        of: usize,
+    },
     /// A client lists its jobs.
     List {
+        /// Which client.
+        client: u64,
+    },
+    /// A client follows the feed for a while, from now on or from where another follower once was.
+    Feed {
         /// Which client.
         client: u64,
     },
@@ -143,6 +155,8 @@ pub enum Breakage {
     Kill {
         /// How long.
         down: Duration,
+        /// By how many milliseconds the machine's clock is set meanwhile.
+        set_by_ms: i64,
     },
     /// The machine loses its power.
     Power {
@@ -160,6 +174,8 @@ pub enum Breakage {
     Restart {
         /// How long.
         down: Duration,
+        /// By how many milliseconds the machine's clock is set meanwhile.
+        set_by_ms: i64,
     },
     /// The disk is full for that time.
     DiskFull {
@@ -224,9 +240,20 @@ pub enum Mood {
 pub(super) struct JobPlan {
     /// How long the simulator works on it; `None` for one of an external worker.
     pub(super) length: Option<Duration>,
+    /// How often workers may claim it; `None` if no worker does.
+    pub(super) attempts_max: Option<u32>,
+    /// After how long it fails.
+    pub(super) deadline: Option<Duration>,
     pub(super) stages: u64,
     pub(super) input_bytes: usize,
     pub(super) has_webhook: bool,
+}
+
+impl JobPlan {
+    /// Whether it ends, whatever becomes of those who made it.
+    pub(super) const fn ends(&self) -> bool {
+        self.length.is_some() || self.attempts_max.is_some() || self.deadline.is_some()
+    }
 }
 
 impl Plan {
@@ -292,21 +319,37 @@ impl Plan {
         plan
     }
 
-    /// Whether the simulator works on that job, so that it ends by itself.
-    pub(super) fn is_simulated(&self, view: &View) -> bool {
-        let key = view
-            .key
-            .strip_prefix("key-")
-            .and_then(|key| key.parse().ok());
-        key.is_some_and(|key| self.job(key).length.is_some())
+    /// What the job of that view is made of, if it is one of this world's.
+    pub(super) fn job_of(&self, view: &View) -> Option<JobPlan> {
+        let key = view.key.strip_prefix("key-")?;
+        Some(self.job(key.parse().ok()?))
+    }
+
+    /// By how much the clock of the server's machine is set, each time, in milliseconds.
+    pub(super) fn clock_steps(&self) -> impl Iterator<Item = i64> {
+        self.steps.iter().filter_map(|step| match step.act {
+            Act::Break(
+                Breakage::Clock { by_ms: by }
+                | Breakage::Kill { set_by_ms: by, .. }
+                | Breakage::Restart { set_by_ms: by, .. },
+            ) => Some(by).filter(|by| *by != 0),
+            _ => None,
+        })
     }
 
     /// The job that steps with that key make.
     pub(super) fn job(&self, key: u64) -> JobPlan {
         let draw = Draw::new(self.seed).named("job").of(key);
+        let is_external = draw.named("external").one_in(3);
+        let is_claimed = is_external && !draw.named("claimed").one_in(3);
+        let attempts_max = draw.named("attempts").between(1, 3);
         JobPlan {
-            length: (!draw.named("external").one_in(4))
-                .then(|| draw.named("length").span(30, 20_000)),
+            length: (!is_external).then(|| draw.named("length").span(30, 20_000)),
+            attempts_max: is_claimed.then(|| u32::try_from(attempts_max).unwrap_or(1)),
+            deadline: draw
+                .named("bounded")
+                .one_in(5)
+                .then(|| draw.named("deadline").span(300, 15_000)),
             stages: draw.named("stages").below(12),
             input_bytes: usize::try_from(match draw.named("large").one_in(3) {
                 true => draw.named("bytes").between(10_000, 60_000),
@@ -329,7 +372,7 @@ fn how(draw: Draw) -> How {
 }
 
 fn other(draw: Draw, client: u64, of: usize) -> Act {
-    match draw.named("what").below(9) {
+    match draw.named("what").below(12) {
         0 | 1 => Act::Watch {
             client,
             of,
@@ -343,6 +386,8 @@ fn other(draw: Draw, client: u64, of: usize) -> Act {
         5 => Act::Set { client, up_to: of },
         6 => Act::Read { client, of },
         7 => Act::Cancel { client, of },
+        8 => Act::Delete { client, of },
+        9 | 10 => Act::Feed { client },
         _ => Act::List { client },
     }
 }
@@ -351,14 +396,17 @@ fn breakage(draw: Draw) -> Breakage {
     let client = draw.named("client").below(CLIENTS);
     let down = draw.named("down").span(50, 8_000);
     let length = draw.named("length").span(50, 12_000);
+    let set_by_ms = draw
+        .named("set")
+        .pick(&[0, 0, 0, 0, -3_600_000, -90_000, -700, 90_000]);
     match draw.named("what").below(14) {
-        0 => Breakage::Kill { down },
+        0 => Breakage::Kill { down, set_by_ms },
         1 => Breakage::Power { down },
         2..=4 => Breakage::PowerAtAppend {
             append: draw.named("append").between(1, 30),
             down,
         },
-        5 => Breakage::Restart { down },
+        5 => Breakage::Restart { down, set_by_ms },
         6 => Breakage::DiskFull { length },
         7 => Breakage::DiskBroken {
             is_written: draw.named("written").one_in(2),

@@ -25,14 +25,23 @@ const RESTART: Duration = Duration::from_secs(1);
 const STOP: Duration = Duration::from_secs(10);
 /// How long after the last step the world may take to come to rest.
 const REST_MAX: Duration = Duration::from_secs(240);
+/// How many workers each owner has.
+const WORKERS: u64 = 2;
 /// How often the server's counts are looked at.
 const SAMPLE: Duration = Duration::from_millis(500);
 
 /// What is to become of the server.
 #[derive(Debug)]
 enum Order {
-    Kill { down: Duration, is_power: bool },
-    Restart { down: Duration },
+    Kill {
+        down: Duration,
+        is_power: bool,
+        set_by_ms: i64,
+    },
+    Restart {
+        down: Duration,
+        set_by_ms: i64,
+    },
     Finish,
 }
 
@@ -107,6 +116,10 @@ impl World {
             self.actors.subscribe(owner).await;
             let actors = self.actors.clone();
             followers.spawn(async move { actors.follow(owner).await });
+            for number in 0..WORKERS {
+                let actors = self.actors.clone();
+                followers.spawn(async move { actors.claim_jobs(owner, number).await });
+            }
         }
         // The feeds are open before anything happens.
         sleep(Duration::from_millis(100)).await;
@@ -139,9 +152,21 @@ impl World {
 
     async fn break_it(&self, breakage: Breakage, orders: &mpsc::UnboundedSender<Order>) {
         match breakage {
-            Breakage::Kill { down } | Breakage::Power { down } => {
-                let is_power = matches!(breakage, Breakage::Power { .. });
-                let _ = orders.send(Order::Kill { down, is_power });
+            Breakage::Kill { down, set_by_ms } => {
+                let is_power = false;
+                let _ = orders.send(Order::Kill {
+                    down,
+                    is_power,
+                    set_by_ms,
+                });
+            }
+            Breakage::Power { down } => {
+                let (is_power, set_by_ms) = (true, 0);
+                let _ = orders.send(Order::Kill {
+                    down,
+                    is_power,
+                    set_by_ms,
+                });
             }
             Breakage::PowerAtAppend { append, down } => {
                 let mut appends = self.disk.appends();
@@ -149,12 +174,16 @@ impl World {
                 let reached = appends.wait_for(|appends| *appends >= at);
                 if timeout(REST_MAX / 8, reached).await.is_ok() {
                     sleep(self.disk.latency() / 2).await;
-                    let is_power = true;
-                    let _ = orders.send(Order::Kill { down, is_power });
+                    let (is_power, set_by_ms) = (true, 0);
+                    let _ = orders.send(Order::Kill {
+                        down,
+                        is_power,
+                        set_by_ms,
+                    });
                 }
             }
-            Breakage::Restart { down } => {
-                let _ = orders.send(Order::Restart { down });
+            Breakage::Restart { down, set_by_ms } => {
+                let _ = orders.send(Order::Restart { down, set_by_ms });
             }
             Breakage::DiskFull { length } => {
                 self.broke(None, length, breakage);
@@ -223,15 +252,16 @@ impl World {
                         break RESTART;
                     }
                     order = orders.recv() => match order {
-                        Some(Order::Kill { down, is_power }) => {
+                        Some(Order::Kill { down, is_power, set_by_ms }) => {
                             // A killed process leaves to the system what it has written.
                             if !is_power {
                                 sleep(self.disk.latency() * 2).await;
                             }
                             self.crash(node);
+                            self.wall.set(set_by_ms);
                             break down;
                         }
-                        Some(Order::Restart { down }) => {
+                        Some(Order::Restart { down, set_by_ms }) => {
                             let broke = Event::Broke {
                                 host: None,
                                 until: self.history.age() + STOP,
@@ -245,6 +275,7 @@ impl World {
                             self.history.note("server", Event::Stopped { took });
                             self.gone(format!("stopped: {stopped:?}"));
                             self.net.cut(None);
+                            self.wall.set(set_by_ms);
                             break down;
                         }
                         Some(Order::Finish) | None => return self.finish(node).await,
@@ -323,7 +354,10 @@ impl World {
         }
         let open = open(&node);
         let known = self.known(&node);
-        let is_running = |view: &&View| !view.done && self.plan.is_simulated(view);
+        let is_running = |view: &&View| {
+            let plan = self.plan.job_of(view);
+            !view.done && plan.is_some_and(|plan| plan.ends())
+        };
         let running = known.values().flatten().filter(is_running).count();
         self.history.note("server", Event::Rested { open, running });
         self.audit(&node);

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use abide::{Body, BoxFuture, Transport, TransportError};
+use abide_wire::headers;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderName, Method, Request, Response, Uri, header};
@@ -93,11 +94,40 @@ impl Way {
         body: Option<String>,
         held: Duration,
     ) -> Result<Answer, TransportError> {
-        let request = Request::builder()
+        self.exchange(self.request(method, path), body, held).await
+    }
+
+    /// Sends a worker's report under a lease, once.
+    ///
+    /// # Errors
+    ///
+    /// There was no answer.
+    pub(super) async fn report(
+        &self,
+        job: &str,
+        token: &str,
+        body: String,
+    ) -> Result<Answer, TransportError> {
+        let request = self.request(Method::PATCH, &format!("/v1/jobs/{job}"));
+        let request = request.header(headers::LEASE_TOKEN, token);
+        self.exchange(request, Some(body), Duration::ZERO).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> http::request::Builder {
+        Request::builder()
             .method(method)
             .uri(format!("{SERVER}{path}"))
             .header(header::AUTHORIZATION, format!("Bearer {}", self.key))
             .header(header::CONTENT_TYPE, "application/json")
+    }
+
+    async fn exchange(
+        &self,
+        request: http::request::Builder,
+        body: Option<String>,
+        held: Duration,
+    ) -> Result<Answer, TransportError> {
+        let request = request
             .body(Bytes::from(body.unwrap_or_default()))
             .map_err(TransportError::unsendable)?;
         let asked = async {

@@ -1,146 +1,39 @@
-//! What clients and workers do.
+//! What clients do.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use abide::schedule::Fixed;
 use abide::strategy::{Auto, LongPoll, Poll, Strategy, Stream, Webhook};
-use abide::webhooks::NewEndpoint;
-use abide::{Change, Client, Error, Job, JobHandle, JobId, NewJob, Simulate, Wait};
-use abide_wire::{Stage, Timestamp, WebhookTarget};
+use abide::{Error, Job, JobHandle, JobId, NewJob, Simulate, Wait};
+use abide_wire::{Span, Stage, WebhookTarget};
 use http::Method;
 use serde_json::json;
-use tokio::sync::watch;
 
-use super::draw::Draw;
-use super::history::{End, Event, History, View, Way as By};
-use super::node::{KEYS, OWNERS, Wall};
-use super::plan::{Act, CLIENTS, How, Plan};
-use super::receivers::{RECEIVERS, Receivers, secret, url};
-use super::transport::{SERVER, Way};
+use super::cast::{Actors, owner_of};
+use super::workers::CLAIMED;
+use crate::world::history::{End, Event, View, Way as By};
+use crate::world::node::OWNERS;
+use crate::world::plan::{Act, How};
+use crate::world::receivers::{secret, url};
 
 /// How long an actor waits for the job of another step.
-const JOB_WAIT: Duration = Duration::from_secs(60);
+pub(super) const JOB_WAIT: Duration = Duration::from_secs(60);
 /// How long a watch or a set goes on at most.
 const WATCH_WAIT: Duration = Duration::from_secs(90);
+/// How long a late follower of the feed goes on.
+const FEED_WAIT: Duration = Duration::from_secs(25);
 /// How long a read is held.
 const HOLD: Duration = Duration::from_secs(10);
 
-/// Everyone outside the server, and what they know. Clones are the same.
-#[derive(Clone)]
-pub(super) struct Actors(Arc<Shared>);
-
-struct Shared {
-    plan: Plan,
-    draw: Draw,
-    history: History,
-    wall: Wall,
-    receivers: Receivers,
-    ways: Vec<Way>,
-    clients: Vec<Client>,
-    /// The jobs that steps have made.
-    jobs: Mutex<BTreeMap<usize, watch::Sender<Option<JobId>>>>,
-}
-
-/// The owner whose key a client has.
-pub(super) fn owner_of(client: u64) -> usize {
-    usize::from(client == CLIENTS - 1)
-}
-
 impl Actors {
-    pub(super) fn new(
-        plan: &Plan,
-        draw: Draw,
-        history: &History,
-        wall: &Wall,
-        receivers: &Receivers,
-        net: &super::net::Net,
-    ) -> Self {
-        // One more for each owner, whose network never fails: it follows the feed, and works.
-        let hosts = (0..CLIENTS).chain([CLIENTS, CLIENTS + 1]);
-        let ways: Vec<_> = hosts
-            .map(|host| {
-                let owner = match host < CLIENTS {
-                    true => owner_of(host),
-                    false => usize::try_from(host - CLIENTS).unwrap_or_default(),
-                };
-                let is_lossy = plan.is_lossy && host < CLIENTS;
-                Way::new(net, host, KEYS[owner], draw.named("way"), is_lossy)
-            })
-            .collect();
-        let clients = ways.iter().zip(0..).map(|(way, host)| {
-            // Machines' clocks differ, and some are wrong by hours.
-            let skew = draw
-                .named("skew")
-                .of(host)
-                .pick(&[0, 0, 3, -40, 900, 7_000_000]);
-            let shown = Timestamp::from_millis(wall.now().as_millis() + skew);
-            Client::builder(SERVER)
-                .api_key(way.key())
-                .seed(plan.seed.wrapping_mul(31).wrapping_add(host))
-                .wall(shown)
-                .transport(way.clone())
-                .build()
-                .expect("the server's address is one")
-        });
-        let clients = clients.collect();
-        Self(Arc::new(Shared {
-            plan: plan.clone(),
-            draw,
-            history: history.clone(),
-            wall: wall.clone(),
-            receivers: receivers.clone(),
-            ways,
-            clients,
-            jobs: Mutex::default(),
-        }))
-    }
-
-    /// The client whose network never fails, of that owner.
-    fn safe(&self, owner: usize) -> (&Client, &Way) {
-        let host = usize::try_from(CLIENTS).unwrap_or_default() + owner;
-        (&self.0.clients[host], &self.0.ways[host])
-    }
-
-    fn client(&self, client: u64) -> (&Client, &Way) {
-        let host = usize::try_from(client).unwrap_or_default();
-        (&self.0.clients[host], &self.0.ways[host])
-    }
-
-    fn note(&self, who: impl Into<String>, event: Event) {
-        self.0.history.note(who, event);
-    }
-
-    fn show(&self, who: impl Into<String>, way: By, job: &Job) {
-        let view = View::of(job);
-        self.note(who, Event::Shown { way, view });
-    }
-
-    fn slot(&self, step: usize) -> watch::Sender<Option<JobId>> {
-        let mut jobs = self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.entry(step)
-            .or_insert_with(|| watch::Sender::new(None))
-            .clone()
-    }
-
-    /// The job of that step, once it is there; none if it never is.
-    async fn job_of(&self, step: usize) -> Option<JobId> {
-        let mut slot = self.slot(step).subscribe();
-        let known = slot.wait_for(Option::is_some);
-        tokio::time::timeout(JOB_WAIT, known)
-            .await
-            .ok()?
-            .ok()?
-            .clone()
-    }
-
     /// Does a step.
-    pub(super) async fn act(&self, step: usize, act: Act) {
+    pub(in crate::world) async fn act(&self, step: usize, act: Act) {
         match act {
             Act::Create { client, key, wait } => self.create(step, client, key, wait).await,
             Act::Break(_) => {}
             Act::List { client } => self.list(client).await,
+            Act::Feed { client } => self.follow_late(step, client).await,
             Act::Set { client, up_to } => self.set(step, client, up_to).await,
             Act::Watch { client, of, how } => {
                 if let Some(job) = self.job_of(of).await {
@@ -154,6 +47,12 @@ impl Actors {
             } => {
                 if let Some(job) = self.job_of(of).await {
                     self.hold(step, client, &job, half_closes).await;
+                }
+            }
+            Act::Delete { client, of } => {
+                let job = self.job_of(of).await;
+                if let Some(job) = job.filter(|_| self.is_owner(client, of)) {
+                    self.delete(step, client, job).await;
                 }
             }
             Act::Read { client, of } | Act::Cancel { client, of } => {
@@ -206,11 +105,15 @@ impl Actors {
         let owner = owner_of(client);
         let plan = self.0.plan.job(key);
         let name = format!("key-{key}");
-        let mut new = NewJob::new("world")
+        let kind = plan.attempts_max.map_or("world", |_| CLAIMED);
+        let mut new = NewJob::new(kind)
             .input(json!("x".repeat(plan.input_bytes)))
             .metadata(json!({"owner": OWNERS[owner], "key": name}));
         new = match plan.length {
-            None => new.external(),
+            None => match plan.attempts_max {
+                Some(attempts_max) => new.external().retried(attempts_max),
+                None => new.external(),
+            },
             Some(length) => {
                 let mut simulate = Simulate::fixed(length);
                 let stages = (0..plan.stages).map(|n| Stage {
@@ -221,6 +124,7 @@ impl Actors {
                 new.simulate(simulate)
             }
         };
+        new.deadline_s = plan.deadline.map(Span::new);
         if plan.has_webhook {
             new = new.webhook(WebhookTarget {
                 url: url(owner, "job"),
@@ -246,7 +150,8 @@ impl Actors {
         };
         self.note(who(client), accepted);
         self.slot(step).send_replace(Some(handle.id().clone()));
-        if plan.length.is_none() && !handle.is_replayed() {
+        let is_own = plan.length.is_none() && plan.attempts_max.is_none();
+        if is_own && !handle.is_replayed() {
             let (actors, job) = (self.clone(), handle.id().clone());
             tokio::spawn(async move { actors.work(step, owner, &job).await });
         }
@@ -404,98 +309,44 @@ impl Actors {
         }
     }
 
+    async fn delete(&self, step: usize, client: u64, job: JobId) {
+        let deleted = |is_certain| Event::Deleted {
+            job: job.as_str().to_owned(),
+            is_certain,
+        };
+        self.note(who(client), deleted(false));
+        match self.client(client).0.job(job.clone()).delete().await {
+            Ok(()) => self.note(who(client), deleted(true)),
+            Err(error) => self.failed(step, client, &error),
+        }
+    }
+
+    /// Follows the feed for a while, beside the owner's first follower.
+    async fn follow_late(&self, step: usize, client: u64) {
+        let places = self.0.places[owner_of(client)].lock();
+        let places = places.unwrap_or_else(PoisonError::into_inner).clone();
+        let draw = self.0.draw.named("late").of(step as u64);
+        let count = places.len() as u64;
+        // One of the places is that of nobody: from now on.
+        let begin = usize::try_from(draw.below(count + 1)).unwrap_or_default();
+        let begin = places.get(begin).cloned();
+        let name = format!("late {step}");
+        let followed = Event::Followed {
+            host: client,
+            after: begin.as_ref().map(|(_, change)| change.clone()),
+        };
+        self.note(name.as_str(), followed);
+        let place = begin.map(|(place, _)| place);
+        let following = self.tell(self.client(client).0, &name, place, |_, _| {});
+        let _ = tokio::time::timeout(FEED_WAIT, following).await;
+        self.note(name, Event::Unfollowed);
+    }
+
     async fn list(&self, client: u64) {
         let mut list = self.client(client).0.list().page_size(3);
         while let Ok(Some(page)) = list.next_page().await {
             for job in page {
                 self.show(who(client), By::List, &job);
-            }
-        }
-    }
-
-    /// Works on an external job, and reports until the server has it.
-    async fn work(&self, step: usize, owner: usize, job: &JobId) {
-        let (_, way) = self.safe(owner);
-        let draw = self.0.draw.named("work").of(step as u64);
-        let reports = draw.named("reports").between(0, 4);
-        for n in 0..=reports {
-            tokio::time::sleep(draw.named("pause").of(n).span(20, 3_000)).await;
-            let report = match n == reports {
-                true => json!({"result": {"of": step}}),
-                false => json!({"progress": {"percent": 100 * n / (reports + 1)}}),
-            };
-            for _ in 0..60 {
-                let path = format!("/v1/jobs/{job}");
-                let body = Some(report.to_string());
-                match way.ask(Method::PATCH, &path, body, Duration::ZERO).await {
-                    Ok(answer) if answer.status == 200 => {
-                        if let Ok(job) = serde_json::from_slice::<Job>(&answer.body) {
-                            self.show(format!("worker {step}"), By::Change, &job);
-                        }
-                        break;
-                    }
-                    // It has ended: this report was taken before, or the job was canceled.
-                    Ok(answer) if answer.status == 409 => break,
-                    _ => tokio::time::sleep(Duration::from_secs(1)).await,
-                }
-            }
-        }
-    }
-
-    /// Registers an endpoint for everything of an owner, until the server has it.
-    pub(super) async fn subscribe(&self, owner: usize) {
-        let is_ordered = owner == 0;
-        let new = NewEndpoint {
-            url: url(owner, "all"),
-            events: Some(vec!["job.*".to_owned()]),
-            secret: Some(secret().expose()),
-            ordered: Some(is_ordered),
-            ..NewEndpoint::default()
-        };
-        if self.safe(owner).0.webhooks().create(&new).await.is_ok() {
-            let subscribed = Event::Subscribed {
-                url: new.url,
-                owner: OWNERS[owner],
-                is_ordered,
-            };
-            self.note(format!("feed {}", OWNERS[owner]), subscribed);
-        }
-    }
-
-    /// Follows the feed of an owner, for as long as the world lasts.
-    pub(super) async fn follow(&self, owner: usize) {
-        let name = format!("feed {}", OWNERS[owner]);
-        let mut place = None;
-        loop {
-            let feed = self.safe(owner).0.feed();
-            let mut feed = match place.clone() {
-                Some(place) => feed.after(place),
-                None => feed,
-            };
-            while let Some(Ok(change)) = feed.next().await {
-                match change {
-                    Change::Event(event) => self.show(name.as_str(), By::Feed, &event.data),
-                    _ => self.note(name.as_str(), Event::Gap),
-                }
-                place = feed.place().cloned();
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-    }
-
-    /// Reads every job of an owner that anyone knows of, and tries to read one as the other owner.
-    pub(super) async fn audit(&self, owner: usize) {
-        let (api, _) = self.safe(owner);
-        let mut list = api.list();
-        while let Ok(Some(page)) = list.next_page().await {
-            for job in page {
-                self.show(format!("audit {}", OWNERS[owner]), By::List, &job);
-                let (_, other) = self.safe(RECEIVERS - 1 - owner);
-                let path = format!("/v1/jobs/{}", job.id);
-                if let Ok(answer) = other.ask(Method::GET, &path, None, Duration::ZERO).await {
-                    let status = answer.status;
-                    self.note("trespasser", Event::Trespassed { status });
-                }
             }
         }
     }

@@ -1,0 +1,94 @@
+//! What each owner's own network does, which never fails.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use abide::webhooks::NewEndpoint;
+use abide::{Change, Client, FeedPlace, Job};
+use http::Method;
+
+use super::cast::Actors;
+use crate::world::history::{Event, Way as By};
+use crate::world::node::OWNERS;
+use crate::world::receivers::{RECEIVERS, secret, url};
+
+impl Actors {
+    /// Registers an endpoint for everything of an owner, until the server has it.
+    pub(in crate::world) async fn subscribe(&self, owner: usize) {
+        let is_ordered = owner == 0;
+        let new = NewEndpoint {
+            url: url(owner, "all"),
+            events: Some(vec!["job.*".to_owned()]),
+            secret: Some(secret().expose()),
+            ordered: Some(is_ordered),
+            ..NewEndpoint::default()
+        };
+        if self.safe(owner).0.webhooks().create(&new).await.is_ok() {
+            let subscribed = Event::Subscribed {
+                url: new.url,
+                owner: OWNERS[owner],
+                is_ordered,
+            };
+            self.note(format!("feed {}", OWNERS[owner]), subscribed);
+        }
+    }
+
+    /// Follows the feed of an owner, for as long as the world lasts.
+    pub(in crate::world) async fn follow(&self, owner: usize) {
+        let name = format!("feed {}", OWNERS[owner]);
+        let seen = |place: &FeedPlace, job: &Job| {
+            let change = (job.id.as_str().to_owned(), job.revision.0);
+            let places = self.0.places[owner].lock();
+            let mut places = places.unwrap_or_else(PoisonError::into_inner);
+            places.push((place.clone(), change));
+        };
+        self.tell(self.safe(owner).0, &name, None, seen).await;
+    }
+
+    /// Notes what a feed tells, from that place on, whatever breaks meanwhile.
+    pub(super) async fn tell(
+        &self,
+        client: &Client,
+        name: &str,
+        mut place: Option<FeedPlace>,
+        seen: impl Fn(&FeedPlace, &Job),
+    ) {
+        loop {
+            let feed = client.feed();
+            let mut feed = match place.clone() {
+                Some(place) => feed.after(place),
+                None => feed,
+            };
+            while let Some(Ok(change)) = feed.next().await {
+                place = feed.place().cloned();
+                match change {
+                    Change::Event(event) => {
+                        self.show(name, By::Feed, &event.data);
+                        if let Some(place) = &place {
+                            seen(place, &event.data);
+                        }
+                    }
+                    _ => self.note(name, Event::Gap),
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Reads every job of an owner that anyone knows of, and tries to read one as the other owner.
+    pub(in crate::world) async fn audit(&self, owner: usize) {
+        let (api, _) = self.safe(owner);
+        let mut list = api.list();
+        while let Ok(Some(page)) = list.next_page().await {
+            for job in page {
+                self.show(format!("audit {}", OWNERS[owner]), By::List, &job);
+                let (_, other) = self.safe(RECEIVERS - 1 - owner);
+                let path = format!("/v1/jobs/{}", job.id);
+                if let Ok(answer) = other.ask(Method::GET, &path, None, Duration::ZERO).await {
+                    let status = answer.status;
+                    self.note("trespasser", Event::Trespassed { status });
+                }
+            }
+        }
+    }
+}

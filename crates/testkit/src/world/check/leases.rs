@@ -1,0 +1,128 @@
+//! One worker at a time has a job, and none waits beside a worker.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::judge::{Judge, LATE_MAX, Promise, WAY_MAX, told};
+use crate::world::history::Event;
+use crate::world::plan::CLIENTS;
+
+/// A lease, as its worker knows it.
+struct Known<'a> {
+    token: &'a str,
+    length: Duration,
+    /// When the worker had the answer.
+    since: Duration,
+    /// When its claim or its last report that was taken was sent.
+    renewed: Duration,
+}
+
+impl Judge<'_> {
+    pub(super) fn leases(&mut self) {
+        let is_clock_set = self.plan.clock_steps().next().is_some();
+        let mut known: BTreeMap<&str, Vec<Known<'_>>> = BTreeMap::new();
+        let mut accused = Vec::new();
+        for moment in self.moments {
+            match &moment.event {
+                Event::Claimed {
+                    sent,
+                    token,
+                    lease,
+                    view,
+                } => {
+                    let leases = known.entry(&view.job).or_default();
+                    let (job, at) = (&view.job, moment.at);
+                    if leases.iter().any(|it| it.token == token) || token.is_empty() {
+                        accused.push((at, format!("{job} was claimed twice as {token:?}")));
+                    }
+                    if let Some(last) = leases.last().filter(|_| !is_clock_set)
+                        && at + LATE_MAX < last.renewed + last.length
+                    {
+                        let (before, length) = (last.token, last.length);
+                        let what = format!("{job} was claimed within {length:?} of {before}");
+                        accused.push((at, what));
+                    }
+                    leases.push(Known {
+                        token,
+                        length: *lease,
+                        since: at,
+                        renewed: *sent,
+                    });
+                    let attempts_max = self.plan.job_of(view).and_then(|job| job.attempts_max);
+                    if attempts_max.is_none_or(|max| leases.len() > max as usize) {
+                        let count = leases.len();
+                        let what = format!("{job} was claimed {count} times of {attempts_max:?}");
+                        accused.push((at, what));
+                    }
+                }
+                Event::Reported {
+                    job,
+                    sent,
+                    token,
+                    status: 200,
+                } => {
+                    let leases = known.entry(job).or_default();
+                    let place = leases.iter().position(|it| it.token == token);
+                    let later = place.and_then(|place| leases.get(place + 1));
+                    if later.is_some_and(|later| later.since < *sent) {
+                        let what = format!("{job} was another worker's, and {token} was heard");
+                        accused.push((moment.at, what));
+                    }
+                    if let Some(lease) = place.and_then(|place| leases.get_mut(place)) {
+                        lease.renewed = lease.renewed.max(*sent);
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (at, what) in accused {
+            self.accuse(Promise::Leases, at, what);
+        }
+    }
+
+    /// A worker that is told that there is no job has missed none.
+    pub(super) fn idle_workers(&mut self) {
+        let mut accused = Vec::new();
+        for moment in self.moments {
+            let Event::Idle { sent, host } = moment.event else {
+                continue;
+            };
+            let owner = moment.who.split_once(' ').map_or("", |(_, owner)| owner);
+            let feed = CLIENTS + u64::from(owner == "bob");
+            let is_troubled = |host| self.is_troubled(host, sent, moment.at);
+            if self.plan.is_lossy || is_troubled(host) || is_troubled(feed) || self.is_full() {
+                continue;
+            }
+            let news = LATE_MAX + WAY_MAX;
+            // What is known of each job that workers may claim: its newest revision, and since when it is pending.
+            let mut jobs: BTreeMap<&str, (u64, Option<Duration>)> = BTreeMap::new();
+            let until = moment.at + news;
+            for other in self.moments.iter().take_while(|it| it.at <= until) {
+                let Some(view) = told(other).filter(|view| view.owner == owner) else {
+                    continue;
+                };
+                let job = self.plan.job_of(view);
+                let newest = jobs
+                    .get(view.job.as_str())
+                    .map_or(0, |(revision, _)| *revision);
+                if view.revision > newest && job.is_some_and(|job| job.attempts_max.is_some()) {
+                    let since = view.is_pending.then_some(other.at);
+                    jobs.insert(&view.job, (view.revision, since));
+                }
+            }
+            let is_open = |since: &Option<Duration>| since.is_some_and(|since| since + news < sent);
+            let open = jobs.iter().filter(|(_, (_, since))| is_open(since));
+            let open: Vec<_> = open.map(|(job, _)| *job).collect();
+            if !open.is_empty() {
+                let what = format!(
+                    "{} was told that there is no job beside {open:?}",
+                    moment.who
+                );
+                accused.push((moment.at, what));
+            }
+        }
+        for (at, what) in accused {
+            self.accuse(Promise::Leases, at, what);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Keys, owners, limits, and that the world comes to rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::judge::{Judge, Promise, told};
+use crate::world::history::Event;
+use crate::world::node::{INFLIGHT_BYTES_MAX, STORED_BYTES_MAX};
+use crate::world::plan::{Act, Breakage};
+
+/// What the server adds to records by itself, deliveries and their attempts, which it refuses to nobody.
+const ADDED_BYTES_MAX: usize = STORED_BYTES_MAX / 10;
+/// How long a stop takes at most: connections drain, then the journal closes, then exchanges with receivers end.
+const STOP_MAX: Duration = Duration::from_millis(2 * 2_000 + 5_000 + 1_000);
+
+impl Judge<'_> {
+    pub(super) fn idempotency(&mut self) {
+        let mut jobs: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+        for moment in self.moments {
+            if let Some(view) = told(moment) {
+                let made = jobs.entry((&view.owner, &view.key)).or_default();
+                made.insert(&view.job);
+            }
+        }
+        for ((owner, key), made) in jobs {
+            if made.len() > 1 {
+                let what = format!("{key} of {owner} made {made:?}");
+                self.accuse(Promise::Idempotency, Duration::ZERO, what);
+            }
+        }
+    }
+
+    pub(super) fn isolation(&mut self) {
+        for moment in self.moments {
+            let viewer = match moment.who.split_once(' ') {
+                Some(("feed" | "audit" | "worker", owner)) => Some(owner),
+                Some(("client", "2")) | Some(("receiver", "1")) => Some("bob"),
+                Some(("client" | "receiver", _)) => Some("alice"),
+                _ => None,
+            };
+            let of = told(moment).map(|view| view.owner.as_str());
+            if let (Some(viewer), Some(of)) = (viewer, of)
+                && viewer != of
+            {
+                let what = format!("{} saw a job of {of}", moment.who);
+                self.accuse(Promise::Isolation, moment.at, what);
+            }
+            if let Event::Trespassed { status } = moment.event
+                && !matches!(status, 404 | 503)
+            {
+                let what = format!("another owner's read was answered by {status}");
+                self.accuse(Promise::Isolation, moment.at, what);
+            }
+        }
+    }
+
+    pub(super) fn limits(&mut self) {
+        let mut stored = BTreeMap::new();
+        for moment in self.moments {
+            match &moment.event {
+                Event::Deleted { job, .. } => {
+                    stored.remove(job);
+                }
+                Event::Accepted {
+                    view,
+                    bytes,
+                    is_replayed: false,
+                    ..
+                } if !self.deleted.contains_key(view.job.as_str()) => {
+                    stored.insert(&view.job, *bytes);
+                    let sum: usize = stored.values().sum();
+                    if sum > STORED_BYTES_MAX {
+                        let what = format!("{sum} bytes of inputs were taken");
+                        self.accuse(Promise::Limits, moment.at, what);
+                    }
+                }
+                Event::Sampled { stored, inflight } => {
+                    let stored_max = STORED_BYTES_MAX + ADDED_BYTES_MAX;
+                    if *stored > stored_max || *inflight > INFLIGHT_BYTES_MAX {
+                        let what = format!("{stored} bytes stored, {inflight} in flight");
+                        self.accuse(Promise::Limits, moment.at, what);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn rest(&mut self) {
+        let rested = self.moments.iter().rev().find_map(|it| match it.event {
+            Event::Rested { open, running } => Some((open, running)),
+            _ => None,
+        });
+        let end = self.moments.last().map_or(Duration::ZERO, |last| last.at);
+        match rested {
+            Some((0, 0)) => {}
+            // Workers, too, are refused where there is no room.
+            Some((0, _)) if self.is_full() => {}
+            Some((open, running)) => {
+                let what = format!("{open} deliveries are open and {running} jobs run at the end");
+                self.accuse(Promise::Rest, end, what);
+            }
+            None => self.accuse(Promise::Rest, end, "it never came to rest".to_owned()),
+        }
+        for moment in self.moments {
+            if let Event::Stopped { took } = &moment.event
+                && *took > STOP_MAX
+            {
+                self.accuse(Promise::Rest, moment.at, format!("a stop took {took:?}"));
+            }
+            if let Event::Down(why) = &moment.event {
+                let is_fine = why == "stopped: Ok(())" || why.starts_with("crashed");
+                let is_broken = self.plan.steps.iter().any(|step| {
+                    matches!(
+                        step.act,
+                        Act::Break(Breakage::DiskBroken { .. } | Breakage::DiskFull { .. })
+                    )
+                });
+                if !is_fine && !is_broken {
+                    self.accuse(Promise::Rest, moment.at, why.clone());
+                }
+            }
+        }
+    }
+
+    /// Whether records ever took about all the room that they may.
+    pub(super) fn is_full(&self) -> bool {
+        self.moments.iter().any(|moment| {
+            matches!(moment.event, Event::Sampled { stored, .. } if stored > STORED_BYTES_MAX / 5 * 4)
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! Deadlines, lengths, clocks.
+
+use std::collections::BTreeSet;
+
+use abide_wire::Code;
+
+use super::judge::{Judge, LATE_MAX, Promise, WAY_MAX, told};
+use crate::world::history::{End, Event, Moment, View};
+use crate::world::plan::{Act, Breakage};
+
+/// Jobs with larger inputs take their time on the way, and nothing is said of how late news of them is.
+const SMALL_BYTES_MAX: usize = 2_000;
+/// How old a job may look that was just made, by the clock of the server's machine: its clock follows once a second.
+const AGO_MS_MAX: i64 = 2_000;
+
+impl Judge<'_> {
+    pub(super) fn waits(&mut self) {
+        let accused = self
+            .moments
+            .iter()
+            .filter_map(|moment| self.late(moment).map(|what| (moment.at, what)))
+            .collect::<Vec<_>>();
+        for (at, what) in accused {
+            self.accuse(Promise::Deadlines, at, what);
+        }
+    }
+
+    /// How a wait or a held read was late, if it was.
+    fn late(&self, moment: &Moment) -> Option<String> {
+        let Event::Over {
+            job,
+            how,
+            host,
+            began,
+            deadline,
+            after,
+            end,
+            ..
+        } = &moment.event
+        else {
+            return None;
+        };
+        let took = moment.at - *began;
+        let is_troubled = self.plan.is_lossy || self.is_troubled(*host, *began, moment.at);
+        // A wait's deadline holds whatever breaks, a hold's only where its answer comes through.
+        if let Some(deadline) = deadline
+            && (*how != "hold" || !is_troubled)
+            && took > *deadline + LATE_MAX
+        {
+            return Some(format!(
+                "{how} for {job} took {took:?} of {deadline:?}: {end:?}"
+            ));
+        }
+        let is_gone = self.deleted.contains_key(job.as_str());
+        if is_troubled || is_gone || matches!(*how, "poll" | "webhook") || *end == End::StillRunning
+        {
+            return None;
+        }
+        if *end != End::Finished {
+            return Some(format!(
+                "{how} for {job} is {end:?}, and nothing was broken"
+            ));
+        }
+        // Whoever was told first shows when it was known.
+        let is_it = |view: &View| {
+            view.job == *job && after.map_or(view.done, |after| view.revision > after)
+        };
+        let first = self
+            .moments
+            .iter()
+            .find(|moment| told(moment).is_some_and(is_it))?;
+        if self.plan.job_of(told(first)?)?.input_bytes > SMALL_BYTES_MAX {
+            return None;
+        }
+        let late = moment.at.saturating_sub(first.at.max(*began));
+        (late > LATE_MAX + WAY_MAX).then(|| {
+            let who = &first.who;
+            format!("{how} for {job} was told {late:?} after {who}")
+        })
+    }
+
+    /// A job ends when it was to end: a simulated one after its length, any by its deadline.
+    pub(super) fn lengths(&mut self) {
+        let mut breaks = self.plan.steps.iter();
+        let stops = |breakage: &Breakage| {
+            matches!(
+                breakage,
+                Breakage::DiskFull { .. } | Breakage::DiskBroken { .. }
+            )
+        };
+        // What a clock that was set makes of a length says nothing, and a disk that can't be written has all wait.
+        let is_broken =
+            breaks.any(|step| matches!(&step.act, Act::Break(breakage) if stops(breakage)));
+        if is_broken || self.plan.clock_steps().next().is_some() {
+            return;
+        }
+        let mut seen = BTreeSet::new();
+        for moment in self.moments {
+            let Some((view, took)) = told(moment).and_then(|view| Some((view, view.took?))) else {
+                continue;
+            };
+            let Some(job) = self.plan.job_of(view).filter(|_| seen.insert(&view.job)) else {
+                continue;
+            };
+            let is_late = view.code.as_deref() == Some(Code::DEADLINE_EXCEEDED.as_str());
+            let due = match (view.is_completed, is_late) {
+                (true, _) => job.length,
+                (_, true) => job.deadline,
+                _ => None,
+            };
+            if due.is_some_and(|due| took.abs_diff(due) > LATE_MAX) {
+                let what = format!("{} took {took:?} and not {due:?}", view.job);
+                self.accuse(Promise::Deadlines, moment.at, what);
+            }
+            if is_late && job.deadline.is_none()
+                || job.deadline.is_some_and(|it| took > it + LATE_MAX)
+            {
+                let what = format!("{} took {took:?} of {:?}", view.job, job.deadline);
+                self.accuse(Promise::Deadlines, moment.at, what);
+            }
+        }
+    }
+
+    /// The server's clock goes with that of its machine, but for where that goes back.
+    pub(super) fn clocks(&mut self) {
+        let is_set = self.plan.clock_steps().any(|by_ms| by_ms < 0);
+        for moment in self.moments {
+            let Event::Accepted {
+                view,
+                ago_ms,
+                is_replayed: false,
+                ..
+            } = &moment.event
+            else {
+                continue;
+            };
+            // A create over a slow network, or one that was sent again, may have been made long before it was answered.
+            let host = moment.who.strip_prefix("client ");
+            let host = host.and_then(|host| host.parse().ok()).unwrap_or(0);
+            let is_troubled = self.plan.is_lossy || self.is_troubled(host, moment.at, moment.at);
+            if *ago_ms > AGO_MS_MAX && !is_troubled && !is_set {
+                let what = format!("{} was made {ago_ms} ms ago by its clock", view.job);
+                self.accuse(Promise::Deadlines, moment.at, what);
+            }
+        }
+    }
+}
