@@ -2,9 +2,9 @@
 # Keeps jobs in a real PostgreSQL while servers are killed, stopped and succeeded, and the database is restarted, and judges
 # what was acknowledged against the log. Before that, the journal's tests over the same database.
 #
-# Usage: checks/cluster.sh [ROUNDS]
-# 20 rounds by default, about a minute and a half. Starts a PostgreSQL of its own from the system's binaries; where there are none it says so and
-# checks nothing. ABIDE names the binary to try; the debug build by default. With TESTS=off the journal's tests are left out.
+# Usage: checks/cluster.sh [ROUNDS [NODES]]
+# 20 rounds with one server and 12 with three nodes by default, about three minutes. Starts a PostgreSQL of its own from
+# the system's binaries; without them it says so and checks nothing. ABIDE names the binary to try; the debug build by default. With TESTS=off the journal's tests are left out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source checks/common/shell.sh
@@ -48,3 +48,4 @@ if [ "${TESTS:-on}" != off ]; then
 fi
 restart="${as[*]} $bin/pg_ctl -D $work/data -m immediate -w stop; ${as[*]} $bin/pg_ctl -D $work/data -l $work/postgres.log -w -t 60 start"
 python3 checks/cluster/rounds.py "$ABIDE" "$database" "$restart" "$work" "${1:-20}"
+python3 checks/cluster/nodes.py "$ABIDE" "$database" "$work" "${2:-12}"

@@ -1,4 +1,4 @@
-"""Kills the leader of three nodes on one PostgreSQL under load, round after round, and judges what was acknowledged.
+"""Kills and moves the leader of three nodes on one PostgreSQL under load, and judges what was acknowledged.
 
 Usage: checks/cluster/nodes.py ABIDE DATABASE WORK ROUNDS
 The cluster is a schema of its own. Clients create jobs on any node, each under a key that it repeats until it is
@@ -135,7 +135,7 @@ def main():
     clients = [threading.Thread(target=client, args=(number,)) for number in range(CLIENTS)]
     for thread in clients:
         thread.start()
-    pauses = []
+    pauses, moves = [], 0
     try:
         for number in range(rounds):
             time.sleep(1.5)
@@ -152,8 +152,9 @@ def main():
             if time.monotonic() >= deadline:
                 wrong.append(f"round {number}: no create was acknowledged for {PAUSE_MAX} s")
             start(name)
-            if number % 5 == 4:
+            if number % 2 == 1:
                 run("cluster", "move")
+                moves += 1
     finally:
         is_over.set()
     for thread in clients:
@@ -162,7 +163,7 @@ def main():
     judge()
     print(run("cluster", "check").strip())
     pauses.sort()
-    print(f"{rounds} leaders killed, {len(acknowledged)} creates acknowledged, {len(wrong)} things wrong")
+    print(f"{rounds} leaders killed, the lead moved {moves} times, {len(acknowledged)} creates acknowledged, {len(wrong)} things wrong")
     print(f"writes paused for {pauses[len(pauses) // 2]:.2f} s at the median, {pauses[-1]:.2f} s at most, with a lease of {LEASE} s")
     for what in wrong[:20]:
         print(what)
