@@ -71,6 +71,28 @@ metrics! {
     append_unknown: Counter,
         "journal_append_unknown",
         "Those of them whose answer from the database was lost: written again under the same number, once";
+    leader: Of<Gauge>,
+        "leader", "1 on the node of a cluster that leads, 0 on the others";
+    term: Of<Gauge>,
+        "term", "The term of the leader that this node knows";
+    applied: Of<Gauge>,
+        "applied_entries", "The last entry of the log that this node has applied";
+    behind_seconds: Of<Seconds>,
+        "behind" in Seconds,
+        "For how long this node may lack something: since it last had all that it had heard of";
+    beat_age_seconds: Of<Seconds>,
+        "beat_age" in Seconds, "How old this node's last beat in the database is";
+    clock_offset_seconds: Of<Seconds>,
+        "clock_offset" in Seconds, "By how much the database's clock is ahead of this node's";
+    leaderless_seconds: Of<Counter<f64, AtomicU64>>,
+        "leaderless" in Seconds, "For how long this node has known no leader";
+    superseded: Of<Counter>,
+        "superseded", "How often another node has taken the lead from this one, which follows since";
+    forwarded: Family<OutcomeLabels, Counter>,
+        "forwarded",
+        "Commands that this node has sent on to the leader: answered, refused, not sent because there is none, or of unknown outcome";
+    forward_seconds: Histograms<NoLabels> = seconds_by(|| seconds(0.000_1)),
+        "forward" in Seconds, "Time from such a command to its answer";
     journal_files: Family<FileLabels, Gauge>,
         "journal_file" in Bytes, "Size of a file of the journal, as of its last checkpoint";
     journal_blocked: Counter,
@@ -122,6 +144,10 @@ metrics! {
         "Memory that each held request or stream costs: the growth of the process since it held hardly any, divided by how many it holds";
 }
 
+/// A metric that only nodes of a cluster show.
+type Of<M> = Family<NoLabels, M>;
+type Seconds = Gauge<f64, AtomicU64>;
+
 /// Histograms by label.
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -159,6 +185,51 @@ pub struct Levels {
     pub stored_bytes: [usize; 2],
     /// The bytes in flight, and their limit.
     pub inflight_bytes: [usize; 2],
+    /// How the node of a cluster stands.
+    pub cluster: Option<ClusterLevels>,
+}
+
+/// How a node of a cluster stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClusterLevels {
+    /// Whether it leads.
+    pub leads: bool,
+    /// The term of the leader that it knows.
+    pub term: u64,
+    /// The last entry that it has applied.
+    pub applied: u64,
+    /// For how long it may lack something: since it last had all that it had heard of.
+    pub behind: Duration,
+    /// How old its last beat in the database is.
+    pub beat_age: Duration,
+    /// By how many milliseconds the database's clock is ahead of its own.
+    pub clock_offset_ms: i64,
+    /// For how long it has known no leader since this was last asked.
+    pub leaderless: Duration,
+}
+
+/// What became of a command that a node sent on to the leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarded {
+    /// It was carried out.
+    Answered,
+    /// The leader refused it.
+    Refused,
+    /// There was no leader, and nothing has changed.
+    NoLeader,
+    /// The link broke, or the leader couldn't write: it may have been carried out.
+    Unknown,
+}
+
+impl Forwarded {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::NoLeader => "no_leader",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// How an exchange with a receiver of webhooks ended.
@@ -187,6 +258,9 @@ impl Exchange {
         }
     }
 }
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct NoLabels {}
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
@@ -312,6 +386,51 @@ impl Metrics {
         }
     }
 
+    /// Another node has taken the lead from this one.
+    pub fn superseded(&self) {
+        self.rows.superseded.get_or_create(&NoLabels {}).inc();
+    }
+
+    /// A command that was sent on to the leader came to that.
+    pub fn forwarded(&self, outcome: Forwarded) {
+        let outcome = outcome.as_str();
+        self.rows
+            .forwarded
+            .get_or_create(&OutcomeLabels { outcome })
+            .inc();
+    }
+
+    /// One was answered after that time.
+    pub fn forwarded_in(&self, took: Duration) {
+        self.rows
+            .forward_seconds
+            .get_or_create(&NoLabels {})
+            .observe(took.as_secs_f64());
+    }
+
+    fn show_cluster(&self, figures: &ClusterLevels) {
+        let rows = &self.rows;
+        let number = |of: &Of<Gauge>, n: u64| {
+            of.get_or_create(&NoLabels {})
+                .set(i64::try_from(n).unwrap_or(i64::MAX));
+        };
+        let seconds = |of: &Of<Seconds>, seconds: f64| {
+            of.get_or_create(&NoLabels {}).set(seconds);
+        };
+        number(&rows.leader, u64::from(figures.leads));
+        number(&rows.term, figures.term);
+        number(&rows.applied, figures.applied);
+        seconds(&rows.behind_seconds, figures.behind.as_secs_f64());
+        seconds(&rows.beat_age_seconds, figures.beat_age.as_secs_f64());
+        seconds(
+            &rows.clock_offset_seconds,
+            figures.clock_offset_ms as f64 / 1_000.0,
+        );
+        rows.leaderless_seconds
+            .get_or_create(&NoLabels {})
+            .inc_by(figures.leaderless.as_secs_f64());
+    }
+
     /// An exchange with a receiver of webhooks has begun.
     pub fn exchange_begun(&self) {
         self.rows.webhook_exchanges.inc();
@@ -363,6 +482,9 @@ impl Metrics {
             self.rows
                 .journal_blocked
                 .inc_by(files.blocked.swap(0, Relaxed));
+        }
+        if let Some(figures) = &levels.cluster {
+            self.show_cluster(figures);
         }
         let [stored, limit] = levels.stored_bytes;
         self.rows.stored_bytes.set(count(stored));
@@ -450,6 +572,11 @@ mod tests {
         metrics.exchanged(Exchange::Delivered, Duration::from_millis(3));
         metrics.exchanged(Exchange::Blocked, Duration::ZERO);
         metrics.pushed(Duration::from_millis(4));
+        let alone = metrics.encode(Levels::default());
+        assert!(!alone.contains("abide_leader"), "{alone}");
+        metrics.superseded();
+        metrics.forwarded(Forwarded::NoLeader);
+        metrics.forwarded_in(Duration::from_millis(5));
         let levels = Levels {
             jobs: 3,
             held: 200,
@@ -458,6 +585,15 @@ mod tests {
             commands_waiting: 4,
             stored_bytes: [9, 10],
             inflight_bytes: [11, 12],
+            cluster: Some(ClusterLevels {
+                leads: true,
+                term: 7,
+                applied: 99,
+                behind: Duration::from_millis(250),
+                beat_age: Duration::from_millis(500),
+                clock_offset_ms: -40,
+                leaderless: Duration::from_secs(2),
+            }),
             webhooks: WebhookCounts {
                 endpoints: 5,
                 disabled: 1,
@@ -494,6 +630,16 @@ mod tests {
             "abide_stored_limit_bytes 10",
             "abide_inflight_bytes 11",
             "abide_inflight_limit_bytes 12",
+            "abide_leader{} 1",
+            "abide_term{} 7",
+            "abide_applied_entries{} 99",
+            "abide_behind_seconds{} 0.25",
+            "abide_beat_age_seconds{} 0.5",
+            "abide_clock_offset_seconds{} -0.04",
+            "abide_leaderless_seconds_total{} 2.0",
+            "abide_superseded_total{} 1",
+            r#"abide_forwarded_total{outcome="no_leader"} 1"#,
+            "abide_forward_seconds_count{} 1",
             "# EOF",
         ] {
             assert!(text.contains(line), "{line}\n{text}");

@@ -2,19 +2,21 @@
 //!
 //! Only with the feature `sabotage`, which no program turns on, and only once they are asked for.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::Cell;
 use std::time::Duration;
 
 /// How much later than it should a waiter registers.
 pub(crate) const LATE: Duration = Duration::from_millis(20);
 
-static REGISTERS_LATE: AtomicBool = AtomicBool::new(false);
+thread_local! {
+    static REGISTERS_LATE: Cell<bool> = const { Cell::new(false) };
+}
 
-/// From now on waiters register after they have looked, for as long as the process lives.
-pub fn register_late() {
-    REGISTERS_LATE.store(true, Ordering::Relaxed);
+/// Whether waiters of this thread register after they have looked.
+pub fn register_late(is_late: bool) {
+    REGISTERS_LATE.set(is_late);
 }
 
 pub(crate) fn registers_late() -> bool {
-    REGISTERS_LATE.load(Ordering::Relaxed)
+    REGISTERS_LATE.get()
 }

@@ -1,6 +1,8 @@
 //! Commands that a follower has sent on, until they are answered.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use abide_engine::{AnyCommand, Engine};
@@ -9,16 +11,19 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::frame::Up;
 use super::status::LEADER_WAIT;
-use crate::driver::{Asked, Failure, Request};
+use crate::driver::{Asked, Failure, Request, adapt};
 use crate::journal::Position;
+use crate::metrics::{Forwarded, Metrics};
 
 /// The most commands that may be under way.
 const ERRANDS_MAX: usize = 8_192;
 
 /// What waits for the leader.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Errands {
     next: u64,
+    places: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
     waiting: BTreeMap<u64, Errand>,
     /// Those whose answer is known and can't be read yet.
     answered: Vec<(Position, Reply)>,
@@ -30,6 +35,8 @@ struct Errand {
     since: Duration,
     /// Whether it was sent over a link, which may have been another one.
     is_sent: bool,
+    /// How many were ahead of it, if it was sent at once.
+    ahead: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -47,6 +54,18 @@ enum Reply {
 }
 
 impl Errands {
+    /// None yet. As many requests that change something may be under way as `places` says, which follows the pace at
+    /// which they are answered.
+    pub(super) fn new(places: Arc<AtomicUsize>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            next: 0,
+            places,
+            metrics,
+            waiting: BTreeMap::new(),
+            answered: Vec::new(),
+        }
+    }
+
     /// Whether another may be added.
     pub(super) fn has_room(&self) -> bool {
         self.waiting.len() < ERRANDS_MAX
@@ -67,9 +86,11 @@ impl Errands {
             what,
             since,
             is_sent: false,
+            ahead: None,
         };
         if let Some(link) = link {
             errand.send(self.next, link);
+            errand.ahead = errand.is_sent.then_some(self.waiting.len());
         }
         self.waiting.insert(self.next, errand);
         self.next += 1;
@@ -88,15 +109,38 @@ impl Errands {
             .waiting
             .extract_if(.., |_, errand| errand.is_sent && !errand.what.may_repeat());
         for (_, errand) in lost {
+            self.metrics.forwarded(Forwarded::Unknown);
             errand.what.fail(Failure::Storage);
         }
     }
 
     /// The leader has answered a command.
-    pub(super) fn answered(&mut self, id: u64, answer: Result<Value, Failure>, at: Position) {
-        let Some(Errand { what, since, .. }) = self.waiting.remove(&id) else {
+    pub(super) fn answered(
+        &mut self,
+        id: u64,
+        answer: Result<Value, Failure>,
+        at: Position,
+        now: Duration,
+    ) {
+        let Some(errand) = self.waiting.remove(&id) else {
             return;
         };
+        let Errand { what, since, .. } = errand;
+        let took = now.saturating_sub(since);
+        if let (Some(ahead), Ok(_) | Err(Failure::Refused(_))) = (errand.ahead, &answer) {
+            adapt(&self.places, ahead, took);
+        }
+        match (&what, &answer) {
+            (What::Command(..), Ok(_)) => {
+                self.metrics.forwarded(Forwarded::Answered);
+                self.metrics.forwarded_in(took);
+            }
+            (_, Err(Failure::Refused(_))) => self.metrics.forwarded(Forwarded::Refused),
+            (_, Err(failure)) if *failure != Failure::ShuttingDown => {
+                self.metrics.forwarded(Forwarded::Unknown);
+            }
+            _ => {}
+        }
         match (what, answer) {
             (What::Command(asked, _), Ok(key)) => {
                 self.answered.push((at, Reply::Command(asked, key)));
@@ -107,6 +151,7 @@ impl Errands {
                     what,
                     since,
                     is_sent: true,
+                    ahead: None,
                 };
                 self.waiting.insert(id, errand);
             }
@@ -160,7 +205,7 @@ impl Errands {
             now.saturating_sub(errand.since) >= LEADER_WAIT
         });
         for (_, errand) in expired {
-            errand.give_up();
+            self.metrics.forwarded(errand.give_up());
         }
     }
 
@@ -190,12 +235,14 @@ impl Errand {
         self.is_sent |= link.try_send(up).is_ok();
     }
 
-    fn give_up(self) {
+    fn give_up(self) -> Forwarded {
         let is_unknown = self.is_sent && matches!(self.what, What::Command(..));
-        self.what.fail(match is_unknown {
-            true => Failure::Storage,
-            false => Failure::NoLeader,
-        });
+        let (failure, outcome) = match is_unknown {
+            true => (Failure::Storage, Forwarded::Unknown),
+            false => (Failure::NoLeader, Forwarded::NoLeader),
+        };
+        self.what.fail(failure);
+        outcome
     }
 }
 

@@ -5,9 +5,13 @@ use std::sync::Arc;
 use abide_engine::AnyCommand;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::driver::Failure;
 use crate::journal::{Batch, Position};
+
+/// The most bytes of batches that a link has on their way to a slow follower.
+pub(super) const LINK_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// From a follower to the leader.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,15 +31,50 @@ pub enum Up {
     },
 }
 
+/// A batch on its way. It takes room in its link until it has gone out.
+#[derive(Clone, Debug)]
+pub struct Pushed {
+    /// The batch.
+    pub batch: Arc<Batch>,
+    _room: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Pushed {
+    /// That batch, in a link that has this room; `None` if it has too little.
+    pub(super) fn within(room: &Arc<Semaphore>, batch: &Arc<Batch>) -> Option<Self> {
+        let bytes = batch.entries.iter().map(Vec::len).sum::<usize>();
+        let bytes = u32::try_from(bytes.min(LINK_BYTES_MAX)).ok()?;
+        let room = room.clone().try_acquire_many_owned(bytes).ok()?;
+        Some(Self {
+            batch: batch.clone(),
+            _room: Some(Arc::new(room)),
+        })
+    }
+}
+
+impl From<Batch> for Pushed {
+    fn from(batch: Batch) -> Self {
+        Self {
+            batch: Arc::new(batch),
+            _room: None,
+        }
+    }
+}
+
 /// From the leader to a follower.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Down {
     /// A batch that is durable. It has a form of its own, because entries are bytes.
     #[serde(skip)]
-    Batch(Arc<Batch>),
+    Batch(Pushed),
     /// The log is this far. Told once a link stands, and at times after that.
-    Committed(Position),
+    Committed {
+        /// Its end.
+        at: Position,
+        /// The last entry that a checkpoint of this leader covers; 0 if it has written none.
+        checkpoint: u64,
+    },
     /// What came of a command.
     Answered {
         /// The command's.

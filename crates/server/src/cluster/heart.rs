@@ -6,6 +6,7 @@
 //! only within three quarters of the lease, counted from before its last beat. So clocks may run a third apart, and
 //! what they show doesn't matter.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::status::{Role, Status};
 use crate::clock::Clock;
-use crate::journal::{JournalError, Leading, Lease};
+use crate::journal::{JournalError, Leading, Lease, Member};
+
+/// How long a node may be silent before a leader has it forgotten.
+const FORGET_AFTER: Duration = Duration::from_secs(86_400);
+/// How often a leader looks for such nodes.
+const COUNT_EVERY: Duration = Duration::from_secs(600);
 
 /// What a node's heart tells the rest of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +29,8 @@ pub struct Pulse {
     pub leading: Leading,
     /// The term that the last beat found, and when that beat began, by [`Clock::elapsed`].
     pub confirmed: Option<(u64, Duration)>,
+    /// By how many milliseconds the database's clock was ahead of this node's at the last beat.
+    pub clock_offset_ms: i64,
     /// The last term that this node took because no other led.
     pub won: u64,
     /// Another process has this node's name.
@@ -54,6 +62,38 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// Whether no leader is known, or nothing has changed for that long.
+    fn is_silent(&self, length: Duration, now: Duration) -> bool {
+        self.seen
+            .as_ref()
+            .is_none_or(|(seen, since)| seen.node.is_none() || now.saturating_sub(*since) >= length)
+    }
+}
+
+/// Since when each node's beat hasn't changed, as a leader sees it.
+#[derive(Debug, Default)]
+struct Silent(BTreeMap<String, (u64, u64, Duration)>);
+
+impl Silent {
+    /// Those of them whose beat hasn't changed for [`FORGET_AFTER`].
+    fn since(&mut self, members: Vec<Member>, now: Duration) -> Vec<Member> {
+        let before = std::mem::take(&mut self.0);
+        let mut over = Vec::new();
+        for member in members {
+            let known = before.get(&member.node).copied();
+            let same = known.filter(|(run, beat, _)| (*run, *beat) == (member.run, member.beat));
+            let since = same.map_or(now, |(.., since)| since);
+            self.0
+                .insert(member.node.clone(), (member.run, member.beat, since));
+            if now.saturating_sub(since) >= FORGET_AFTER {
+                over.push(member);
+            }
+        }
+        over
+    }
+}
+
 /// What beats.
 #[derive(Debug)]
 pub(super) struct Heart {
@@ -72,8 +112,10 @@ impl Heart {
     /// over.
     pub(super) async fn run(mut self, stop: CancellationToken) -> Option<Box<dyn Lease>> {
         let mut watch = Watch::default();
+        let mut silent = Silent::default();
         let length = self.status.lease;
-        let mut beat_at = Duration::ZERO;
+        let (mut beat_at, mut count_at) = (Duration::ZERO, Duration::ZERO);
+        let mut looked_at = self.clock.elapsed();
         loop {
             if self.clock.elapsed() >= beat_at {
                 beat_at = self.clock.elapsed() + length / 4;
@@ -82,11 +124,21 @@ impl Heart {
             if self.pulse.borrow().is_superseded {
                 return self.lease;
             }
+            let now = self.clock.elapsed();
             if self.status.role() == Role::Follower {
                 self.look(&mut watch).await;
+                // A leader beats four times in its lease.
+                if watch.is_silent(length / 2, now) {
+                    self.status.note_leaderless(now.saturating_sub(looked_at));
+                }
             } else {
                 watch = Watch::default();
+                if now >= count_at {
+                    count_at = now + COUNT_EVERY;
+                    self.forget(&mut silent).await;
+                }
             }
+            looked_at = now;
             tokio::select! {
                 () = stop.cancelled() => return self.lease,
                 () = tokio::time::sleep(length / 16) => {}
@@ -102,9 +154,13 @@ impl Heart {
             .call(move |lease| lease.beat(&node, run, applied))
             .await;
         match beaten {
-            Some(Ok(beat)) => self.pulse.send_modify(|pulse| {
-                pulse.confirmed = Some((beat.term, begun));
-            }),
+            Some(Ok(beat)) => {
+                let here = self.clock.now().as_millis();
+                self.pulse.send_modify(|pulse| {
+                    pulse.confirmed = Some((beat.term, begun));
+                    pulse.clock_offset_ms = beat.database_time.as_millis() - here;
+                });
+            }
             Some(Err(JournalError::Superseded { .. })) => {
                 self.pulse.send_modify(|pulse| pulse.is_superseded = true);
             }
@@ -141,6 +197,21 @@ impl Heart {
         }
     }
 
+    /// Has the nodes forgotten that have been silent for [`FORGET_AFTER`].
+    async fn forget(&mut self, silent: &mut Silent) {
+        let Some(Ok(members)) = self.call(|lease| lease.members()).await else {
+            return;
+        };
+        for member in silent.since(members, self.clock.elapsed()) {
+            tracing::info!(
+                node = member.node,
+                "a node that has been silent for a day is forgotten"
+            );
+            // If it fails the next count finds it again.
+            let _unknown = self.call(move |lease| lease.forget(&member)).await;
+        }
+    }
+
     async fn call<T: Send + 'static>(
         &mut self,
         call: impl FnOnce(&mut dyn Lease) -> T + Send + 'static,
@@ -159,5 +230,40 @@ impl Heart {
         };
         self.lease = Some(lease);
         Some(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(node: &str, beat: u64) -> Member {
+        Member {
+            node: node.to_owned(),
+            run: 1,
+            address: String::new(),
+            version: String::new(),
+            reads_from: 1,
+            reads_to: 1,
+            applied: 0,
+            beat,
+        }
+    }
+
+    #[test]
+    fn a_node_is_forgotten_after_a_day_without_a_beat_and_not_before() {
+        let mut silent = Silent::default();
+        let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+        let mut over = |beats: [u64; 2], at| {
+            let members = vec![member("a", beats[0]), member("b", beats[1])];
+            let over = silent.since(members, at).into_iter();
+            over.map(|member| member.node).collect::<Vec<_>>()
+        };
+        assert!(over([1, 1], hours(0)).is_empty());
+        assert!(over([2, 1], hours(23)).is_empty());
+        assert_eq!(over([2, 1], hours(24)), ["b"]);
+        // It is back.
+        assert!(over([2, 2], hours(25)).is_empty());
+        assert_eq!(over([2, 3], hours(47)), ["a"]);
     }
 }

@@ -6,15 +6,16 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::frame::{Down, Up};
+use super::frame::{Down, LINK_BYTES_MAX, Pushed, Up};
 use super::network::Inbound;
 use super::status::Status;
 use crate::driver::WeakCommands;
 use crate::journal::{
-    Batch, Checkpoints, EachEntry, EachPart, Files, Journal, JournalError, Position, SharedLog,
+    Batch, Checkpoints, EachEntry, EachPart, Files, Journal, JournalError, PartChange, Position,
+    SharedLog,
 };
 
 /// How often a link without batches says how far the log is.
@@ -32,8 +33,25 @@ pub(super) struct Hub {
 
 #[derive(Debug, Default)]
 struct Links {
-    down: Vec<mpsc::Sender<Down>>,
+    down: Vec<Link>,
     committed: Position,
+    /// The last entry that a checkpoint of this node covers.
+    checkpoint: u64,
+}
+
+#[derive(Debug)]
+struct Link {
+    down: mpsc::Sender<Down>,
+    room: Arc<Semaphore>,
+}
+
+impl Links {
+    fn committed(&self) -> Down {
+        Down::Committed {
+            at: self.committed,
+            checkpoint: self.checkpoint,
+        }
+    }
 }
 
 impl Hub {
@@ -52,30 +70,43 @@ impl Hub {
             return;
         }
         let batch = Arc::new(batch());
-        links
-            .down
-            .retain(|link| link.try_send(Down::Batch(batch.clone())).is_ok());
+        links.down.retain(|link| {
+            let pushed = Pushed::within(&link.room, &batch);
+            pushed.is_some_and(|pushed| link.down.try_send(Down::Batch(pushed)).is_ok())
+        });
+    }
+
+    /// A checkpoint covers the log up to that entry.
+    fn note_checkpoint(&self, seq: u64) {
+        self.links.lock().checkpoint = seq;
+    }
+
+    /// Whether a follower is linked.
+    pub(super) fn has_links(&self) -> bool {
+        !self.links.lock().down.is_empty()
     }
 
     /// Begins to send to that link.
     fn add(&self, link: &mpsc::Sender<Down>) {
         let mut links = self.links.lock();
-        let committed = Down::Committed(links.committed);
-        if link.try_send(committed).is_ok() {
-            links.down.push(link.clone());
+        if link.try_send(links.committed()).is_ok() {
+            links.down.push(Link {
+                down: link.clone(),
+                room: Arc::new(Semaphore::new(LINK_BYTES_MAX)),
+            });
         }
     }
 
     /// Tells a link how far the log is; `false` if it has been let go.
     fn tell(&self, link: &mpsc::Sender<Down>) -> bool {
         let links = self.links.lock();
-        links.down.iter().any(|other| other.same_channel(link))
-            && link.try_send(Down::Committed(links.committed)).is_ok()
+        let mut all = links.down.iter();
+        all.any(|other| other.down.same_channel(link)) && link.try_send(links.committed()).is_ok()
     }
 
     fn remove(&self, link: &mpsc::Sender<Down>) {
         let mut links = self.links.lock();
-        links.down.retain(|other| !other.same_channel(link));
+        links.down.retain(|other| !other.down.same_channel(link));
     }
 
     /// Lets all links go.
@@ -214,7 +245,10 @@ impl Journal for Pushing {
     }
 
     fn checkpoints(&self) -> Box<dyn Checkpoints> {
-        self.journal.checkpoints()
+        Box::new(Noting {
+            checkpoints: self.journal.checkpoints(),
+            hub: self.hub.clone(),
+        })
     }
 
     fn shared(&mut self) -> Option<&mut dyn SharedLog> {
@@ -227,5 +261,64 @@ impl Journal for Pushing {
 
     fn close(self: Box<Self>) -> Result<(), JournalError> {
         self.journal.close()
+    }
+}
+
+/// Checkpoints that tell the hub how far they are.
+#[derive(Debug)]
+struct Noting {
+    checkpoints: Box<dyn Checkpoints>,
+    hub: Arc<Hub>,
+}
+
+impl Checkpoints for Noting {
+    fn entries(&self) -> u64 {
+        self.checkpoints.entries()
+    }
+
+    fn write(
+        &mut self,
+        seq: u64,
+        changes: &mut dyn Iterator<Item = PartChange>,
+    ) -> Result<(), JournalError> {
+        self.checkpoints.write(seq, changes)?;
+        self.hub.note_checkpoint(seq);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_whose_follower_is_slow_holds_no_more_than_so_many_bytes() {
+        let hub = Hub::default();
+        let (down, mut slow) = mpsc::channel(100);
+        hub.add(&down);
+        let push = |number| {
+            let at = Position {
+                batch: number,
+                ..Position::default()
+            };
+            hub.push(at, || Batch {
+                number,
+                term: 1,
+                nonce: number,
+                before: number - 1,
+                first: number,
+                entries: vec![vec![0; LINK_BYTES_MAX / 2]],
+            });
+        };
+        push(1);
+        push(2);
+        assert!(hub.has_links());
+        // What has gone out makes room.
+        assert!(matches!(slow.try_recv(), Ok(Down::Committed { .. })));
+        assert!(matches!(slow.try_recv(), Ok(Down::Batch(_))));
+        push(3);
+        assert!(hub.has_links());
+        push(4);
+        assert!(!hub.has_links(), "it reads the log from there");
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use super::frame::Down;
 use super::network::{Network, Upstream};
-use super::node::Event;
 use crate::journal::Leading;
 
 /// The link, and how to get one.
@@ -16,6 +16,14 @@ pub(super) struct Links {
     dialing: Option<BoxFuture<'static, io::Result<Upstream>>>,
     /// To whom.
     leader: Option<Leading>,
+}
+
+/// What comes of a link, or of the try to get one.
+pub(super) enum News {
+    /// A frame; none if the link is broken.
+    Down(Option<Down>),
+    /// A link stands, or the leader can't be reached.
+    Linked(io::Result<Upstream>),
 }
 
 impl std::fmt::Debug for Links {
@@ -74,7 +82,7 @@ impl Links {
     /// # Cancel safety
     ///
     /// Dropping it loses nothing.
-    pub(super) async fn next(&mut self) -> Event {
+    pub(super) async fn next(&mut self) -> News {
         if let Some(upstream) = &mut self.upstream {
             let down = tokio::select! {
                 down = upstream.down.recv() => down,
@@ -84,13 +92,13 @@ impl Links {
             if down.is_none() {
                 self.upstream = None;
             }
-            return Event::Down(down);
+            return News::Down(down);
         }
         match &mut self.dialing {
             Some(dialing) => {
                 let dialed = dialing.await;
                 self.dialing = None;
-                Event::Linked(dialed)
+                News::Linked(dialed)
             }
             None => std::future::pending().await,
         }

@@ -26,9 +26,10 @@
 //! | [`heart`] | the beat of a node, and when a leader counts as gone |
 //! | `hub` | the leader's end: batches to all links, commands from them |
 //! | `links`, `reader` | a follower's link to the leader, and its reads of the log |
+//! | `changed` | which parts a follower must write if it comes to lead |
 //! | `errands` | commands that a follower has sent on, until they are answered |
 //! | [`status`] | what the rest of the server may ask: who leads, how far this node is |
-//! | [`node`] | the loop: follow, be promoted, lead |
+//! | [`node`] | a node and its loop: `follow`, be promoted and `lead` |
 
 pub mod frame;
 pub mod heart;
@@ -38,8 +39,11 @@ pub mod status;
 #[cfg(feature = "postgres")]
 pub mod tcp;
 
+mod changed;
 mod errands;
+mod follow;
 mod hub;
+mod lead;
 mod links;
 mod reader;
 

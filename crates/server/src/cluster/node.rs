@@ -1,33 +1,27 @@
 //! The loop of a node: follow, be promoted, lead.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use abide_engine::Configure;
 use abide_engine::delivery::{Send, SetMasterSecret};
-use abide_engine::{Configure, SetSeed};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::changed::Changed;
 use super::errands::Errands;
-use super::frame::Down;
 use super::heart::{Heart, Pulse};
-use super::hub::{Hub, Pushing, serve};
+use super::hub::{Hub, Pushing};
 use super::links::Links;
-use super::network::{Inbound, Network, Upstream};
+use super::network::{Inbound, Network};
 use super::reader::Reader;
 use super::status::{Role, Status};
 use crate::board::Board;
 use crate::clock::Clock;
-use crate::driver::{Commands, Driver, DriverError, Led, Request, WeakCommands};
-use crate::journal::{Batch, Journal, JournalError, Lease, Member, Position};
+use crate::driver::{Commands, Driver, DriverError, Led, WeakCommands};
+use crate::journal::{Journal, Lease, Member, Position};
 use crate::metrics::Metrics;
-
-/// How often a follower without a link reads the log, and looks after what waits.
-const READ_EVERY: Duration = Duration::from_millis(250);
-/// How long to wait before a call that the database didn't take is made again.
-const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// How a node takes part.
 #[derive(Clone, Debug)]
@@ -66,22 +60,24 @@ pub(crate) struct Beginning {
 /// A node's loop, and all that it owns.
 #[derive(Debug)]
 pub struct Node {
-    driver: Driver,
-    commands: WeakCommands,
-    beginning: Beginning,
-    status: Arc<Status>,
-    hub: Arc<Hub>,
-    pulse: watch::Receiver<Pulse>,
-    heart: AbortOnDropHandle<Option<Box<dyn Lease>>>,
-    stop_heart: CancellationToken,
-    links: Links,
-    incoming: mpsc::Receiver<Inbound>,
-    reader: Reader,
+    pub(super) driver: Driver,
+    pub(super) commands: WeakCommands,
+    pub(super) beginning: Beginning,
+    pub(super) status: Arc<Status>,
+    pub(super) hub: Arc<Hub>,
+    pub(super) pulse: watch::Receiver<Pulse>,
+    pub(super) heart: AbortOnDropHandle<Option<Box<dyn Lease>>>,
+    pub(super) stop_heart: CancellationToken,
+    pub(super) links: Links,
+    pub(super) incoming: mpsc::Receiver<Inbound>,
+    pub(super) reader: Reader,
     /// What the engine has applied.
-    position: Position,
+    pub(super) position: Position,
     /// The term of the last batch.
-    term: u64,
-    errands: Errands,
+    pub(super) term: u64,
+    pub(super) errands: Errands,
+    pub(super) changed: Changed,
+    metrics: Arc<Metrics>,
 }
 
 /// A node that hasn't begun.
@@ -99,6 +95,7 @@ pub(crate) struct Opened {
     reader: Reader,
     position: Position,
     term: u64,
+    metrics: Arc<Metrics>,
 }
 
 impl Opened {
@@ -109,7 +106,8 @@ impl Opened {
 
     /// See [`Driver::counted`].
     pub(crate) fn counted(mut self, metrics: Arc<Metrics>) -> Self {
-        self.driver = self.driver.counted(metrics);
+        self.driver = self.driver.counted(metrics.clone());
+        self.metrics = metrics;
         self
     }
 
@@ -125,7 +123,6 @@ impl Opened {
             heart: AbortOnDropHandle::new(tokio::spawn(self.heart.run(stop_heart.clone()))),
             stop_heart,
             driver: self.driver,
-            commands: self.commands,
             beginning: self.beginning,
             status: self.status,
             hub: self.hub,
@@ -135,23 +132,16 @@ impl Opened {
             reader: self.reader,
             position: self.position,
             term: self.term,
-            errands: Errands::default(),
+            errands: Errands::new(self.commands.places(), self.metrics.clone()),
+            commands: self.commands,
+            changed: Changed::default(),
+            metrics: self.metrics,
         }
     }
 }
 
-/// What comes to a follower.
-pub(super) enum Event {
-    Pulse,
-    Down(Option<Down>),
-    Linked(io::Result<Upstream>),
-    Read(Result<Vec<Batch>, JournalError>),
-    Request(Option<Request>),
-    Tick,
-}
-
 /// What a follower does next.
-enum Next {
+pub(super) enum Next {
     Lead(u64),
     End,
 }
@@ -223,6 +213,7 @@ impl Node {
             reader: Reader::new(tail, is_blocking),
             position,
             term,
+            metrics: Arc::default(),
         };
         Ok((opened, commands, board))
     }
@@ -235,6 +226,10 @@ impl Node {
     /// another process has this one's name. Everything that was acknowledged is safe; the process should start again.
     pub async fn run(mut self) -> Result<(), DriverError> {
         let ended = self.turns().await;
+        if ended.is_ok() && self.status.role() != Role::Follower && !self.hub.has_links() {
+            // No other node has the state in memory: the next process reads little.
+            self.driver.checkpoint().await;
+        }
         self.hub.close();
         self.stop_heart.cancel();
         let lease = self.heart.await?;
@@ -264,247 +259,12 @@ impl Node {
                 Led::Ended => return Ok(()),
             }
             tracing::info!(term, "another node leads now");
+            self.metrics.superseded();
+            self.driver.give_up_checkpoint();
             self.hub.close();
             self.position = self.driver.shared().position();
             self.status.set_applied(self.position);
             self.status.set_role(Role::Follower);
         }
-    }
-
-    /// Applies what others write, and sends on what clients ask, until it is to lead or to end.
-    async fn follow(&mut self, left: Vec<Request>) -> Result<Next, DriverError> {
-        for request in left {
-            self.send_on(request);
-        }
-        let mut tick = tokio::time::interval(READ_EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            if let Some(next) = self.turn()? {
-                return Ok(next);
-            }
-            let event = tokio::select! {
-                changed = self.pulse.changed() => match changed {
-                    Ok(()) => Event::Pulse,
-                    // The heart is gone: without it this node can't know who leads.
-                    Err(_) => return Ok(Next::End),
-                },
-                event = self.links.next() => event,
-                batches = self.reader.done() => Event::Read(batches?),
-                request = self.driver.request(), if self.errands.has_room() => Event::Request(request),
-                _ = tick.tick() => Event::Tick,
-                // A follower serves no links.
-                Some(_refused) = self.incoming.recv() => Event::Pulse,
-            };
-            match event {
-                Event::Pulse => {}
-                Event::Down(Some(down)) => self.hear(down)?,
-                Event::Down(None) => {
-                    self.errands.broken();
-                    self.reader.read(self.position);
-                }
-                Event::Linked(Ok(link)) => {
-                    self.errands.linked(&link.up);
-                    self.links.upstream = Some(link);
-                }
-                Event::Linked(Err(error)) => tracing::debug!(%error, "the leader can't be reached"),
-                Event::Read(Ok(batches)) => self.caught_up(&batches)?,
-                Event::Read(Err(error)) if error.is_retryable() => {
-                    tracing::debug!(%error, "the log can't be read");
-                }
-                Event::Read(Err(error)) => return Err(error.into()),
-                Event::Request(Some(request)) => self.send_on(request),
-                Event::Request(None) => return Ok(Next::End),
-                Event::Tick => self.tick(),
-            }
-        }
-    }
-
-    /// Looks who leads, and whether that is this node.
-    fn turn(&mut self) -> Result<Option<Next>, DriverError> {
-        let pulse = self.pulse.borrow_and_update().clone();
-        if pulse.is_superseded {
-            return Err(superseded(&self.status.node).into());
-        }
-        let leading = &pulse.leading;
-        let is_me = leading.node.as_deref() == Some(self.status.node.as_str())
-            && leading.run == self.status.run;
-        if is_me && leading.term > self.term {
-            return Ok(Some(Next::Lead(leading.term)));
-        }
-        if !is_me && self.links.follow(leading) {
-            self.errands.broken();
-        }
-        Ok(None)
-    }
-
-    fn send_on(&mut self, request: Request) {
-        let link = self.links.upstream.as_ref().map(|link| &link.up);
-        let now = self.status.now();
-        self.errands.add(request, now, link);
-    }
-
-    fn hear(&mut self, down: Down) -> Result<(), JournalError> {
-        match down {
-            Down::Batch(batch) => {
-                self.status.note_heard(batch.number);
-                self.take(&batch)?;
-            }
-            Down::Committed(at) => {
-                self.status.note_heard(at.batch);
-                if at.batch > self.position.batch {
-                    self.reader.read(self.position);
-                }
-            }
-            Down::Answered { id, answer, at } => self.errands.answered(id, answer, at),
-            Down::Now { id, at } => self.errands.now(id, at),
-        }
-        self.arrive();
-        Ok(())
-    }
-
-    fn caught_up(&mut self, batches: &[Batch]) -> Result<(), JournalError> {
-        for batch in batches {
-            self.take(batch)?;
-        }
-        match batches.last() {
-            // There may be more.
-            Some(_) => self.reader.read(self.position),
-            None => self.status.note_heard(self.position.batch),
-        }
-        self.arrive();
-        Ok(())
-    }
-
-    /// Applies a batch, if it is the next one. After a hole the log is read.
-    fn take(&mut self, batch: &Batch) -> Result<(), JournalError> {
-        if batch.follows(self.position) {
-            self.driver.absorb(batch)?;
-            self.position = batch.position();
-            self.term = self.term.max(batch.term);
-            self.status.set_applied(self.position);
-        } else if batch.number > self.position.batch {
-            // Whether it is a hole or another history, the log tells.
-            self.reader.read(self.position);
-        }
-        Ok(())
-    }
-
-    fn arrive(&mut self) {
-        self.errands.arrive(self.driver.engine(), self.position);
-        if self.errands.wants_beyond(self.position) && self.links.upstream.is_none() {
-            self.reader.read(self.position);
-        }
-    }
-
-    fn tick(&mut self) {
-        self.errands.expire(self.status.now());
-        if self.links.upstream.is_none() || self.errands.wants_beyond(self.position) {
-            self.reader.read(self.position);
-        }
-        self.links.may_dial();
-    }
-
-    /// Reads the log to its end and appends the mark. `false` if another node leads by now.
-    async fn promote(&mut self, term: u64) -> Result<bool, DriverError> {
-        self.links.drop_all();
-        if self.pulse.borrow().won != term {
-            // The lead was moved here from a leader that lives. It finds out with its next beat, and then writes no more;
-            // until this is over it may count on its lead in what it answers.
-            tokio::time::sleep(self.status.lease * 3 / 4).await;
-        }
-        loop {
-            self.reader.read(self.position);
-            let is_again = match self.reader.done().await? {
-                Ok(batches) if batches.is_empty() => {
-                    match self.driver.mark(self.position, term).await? {
-                        Ok(after) => {
-                            self.begin(term, after);
-                            return Ok(true);
-                        }
-                        // The old leader was quicker.
-                        Err(JournalError::Superseded { .. }) => false,
-                        Err(error) if error.is_retryable() => true,
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                Ok(batches) => {
-                    for batch in &batches {
-                        self.take(batch)?;
-                    }
-                    false
-                }
-                Err(error) if error.is_retryable() => true,
-                Err(error) => return Err(error.into()),
-            };
-            let pulse = self.pulse.borrow().clone();
-            if self.term > term || pulse.leading.term > term || pulse.is_superseded {
-                return Ok(false);
-            }
-            if is_again {
-                tokio::time::sleep(AGAIN_AFTER).await;
-            }
-        }
-    }
-
-    fn begin(&mut self, term: u64, after: Position) {
-        let before = self.position;
-        self.hub.push(after, || Batch {
-            number: after.batch,
-            term,
-            nonce: after.nonce,
-            before: before.nonce,
-            first: before.seq + 1,
-            entries: Vec::new(),
-        });
-        (self.position, self.term) = (after, term);
-        self.status.set_applied(after);
-        self.status.set_role(Role::Leader { term });
-        // What waits for a state that is here now.
-        self.arrive();
-        tracing::info!(term, "this node leads");
-    }
-
-    async fn lead(&mut self, term: u64) -> Result<Led, DriverError> {
-        let since = self.status.now();
-        let Beginning {
-            seed,
-            secret,
-            configure,
-        } = self.beginning.clone();
-        let jobs = self.driver.engine().jobs();
-        let is_new = jobs.made() == 0 && jobs.rng().seed() == 0;
-        let mut requests = Vec::new();
-        requests.extend(is_new.then(|| Request::of(SetSeed(seed), since)));
-        requests.push(Request::of(secret, since));
-        requests.push(Request::of(configure, since));
-        requests.extend(self.errands.take_over());
-        let deposed = deposed(self.pulse.clone(), term);
-        tokio::select! {
-            led = self.driver.lead(requests, deposed) => led,
-            () = serve(&mut self.incoming, &self.hub, &self.commands, &self.status) => {
-                unreachable!("links are served for ever")
-            }
-        }
-    }
-}
-
-/// Returns once another node leads, or this one's name is another process's.
-async fn deposed(mut pulse: watch::Receiver<Pulse>, term: u64) {
-    let is_over = |pulse: &Pulse| {
-        let confirmed = pulse
-            .confirmed
-            .is_some_and(|(confirmed, _)| confirmed > term);
-        confirmed || pulse.leading.term > term || pulse.is_superseded
-    };
-    // Without a heart nothing deposes it but the fence.
-    if pulse.wait_for(is_over).await.is_err() {
-        std::future::pending::<()>().await;
-    }
-}
-
-fn superseded(node: &str) -> JournalError {
-    JournalError::Superseded {
-        place: "the cluster".to_owned(),
-        detail: format!("another process is the node {node:?}"),
     }
 }

@@ -11,6 +11,7 @@ use super::heart::Pulse;
 use crate::clock::Clock;
 use crate::driver::{Commands, Failure};
 use crate::journal::Position;
+use crate::metrics::ClusterLevels;
 
 /// How long a request waits for a leader before it is refused.
 pub const LEADER_WAIT: Duration = Duration::from_secs(5);
@@ -44,6 +45,10 @@ pub struct Status {
     heard: AtomicU64,
     /// When it last heard from the leader or read the log to its end, by [`Clock::elapsed`], in milliseconds.
     heard_at: AtomicU64,
+    /// When it had last applied all that it had heard of, the same way.
+    shown_at: AtomicU64,
+    /// For how many milliseconds it has known no leader.
+    leaderless: AtomicU64,
     pulse: watch::Receiver<Pulse>,
 }
 
@@ -63,6 +68,8 @@ impl Status {
             heard: AtomicU64::new(heard),
             applied,
             heard_at: AtomicU64::new(0),
+            shown_at: AtomicU64::new(0),
+            leaderless: AtomicU64::new(0),
             clock,
             pulse,
         };
@@ -170,11 +177,52 @@ impl Status {
 
     pub(super) fn set_applied(&self, position: Position) {
         *self.applied.lock() = position;
+        self.note_shown(self.clock.elapsed());
     }
 
     pub(super) fn note_heard(&self, batch: u64) {
         self.heard.fetch_max(batch, Ordering::Relaxed);
-        let at = u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.heard_at.store(at, Ordering::Relaxed);
+        let now = self.clock.elapsed();
+        self.heard_at.store(millis(now), Ordering::Relaxed);
+        self.note_shown(now);
     }
+
+    fn note_shown(&self, now: Duration) {
+        if self.behind() == 0 {
+            self.shown_at.store(millis(now), Ordering::Relaxed);
+        }
+    }
+
+    /// This node has known no leader for that long, beside what was noted before.
+    pub(super) fn note_leaderless(&self, time: Duration) {
+        self.leaderless.fetch_add(millis(time), Ordering::Relaxed);
+    }
+
+    /// How the node stands, for its metrics.
+    #[must_use]
+    pub fn figures(&self) -> ClusterLevels {
+        let (now, pulse) = (self.clock.elapsed(), self.pulse.borrow());
+        let since =
+            |at: &AtomicU64| now.saturating_sub(Duration::from_millis(at.load(Ordering::Relaxed)));
+        let leads = self.role() != Role::Follower;
+        ClusterLevels {
+            leads,
+            term: pulse.leading.term,
+            applied: self.applied().seq,
+            behind: if leads {
+                Duration::ZERO
+            } else {
+                since(&self.shown_at)
+            },
+            beat_age: pulse
+                .confirmed
+                .map_or(now, |(_, begun)| now.saturating_sub(begun)),
+            clock_offset_ms: pulse.clock_offset_ms,
+            leaderless: Duration::from_millis(self.leaderless.swap(0, Ordering::Relaxed)),
+        }
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

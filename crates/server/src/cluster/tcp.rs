@@ -33,7 +33,7 @@ use crate::journal::{Batch, Leading};
 /// The protocol; the two ends must have the same.
 const NOISE: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
 /// The form of the frames, in the handshake: nodes of another form don't link, and read the log.
-const FORM: &[u8] = b"abide cluster link 1";
+const FORM: &[u8] = b"abide cluster link 2";
 /// The longest sealed piece, in bytes.
 const PIECE_MAX: usize = 65_535;
 /// What sealing adds to a piece, in bytes.
@@ -340,9 +340,10 @@ fn write_up(up: &Up, out: &mut Vec<u8>) -> io::Result<()> {
 const OF_BATCH: u8 = 0;
 
 fn write_down(down: &Down, out: &mut Vec<u8>) -> io::Result<()> {
-    let Down::Batch(batch) = down else {
+    let Down::Batch(pushed) = down else {
         return write_json(down, out);
     };
+    let batch = &pushed.batch;
     out.push(OF_BATCH);
     for number in [
         batch.number,
@@ -387,7 +388,7 @@ fn read_down(frame: &[u8]) -> io::Result<Down> {
         batch.entries.push(entry.to_vec());
         rest = more;
     }
-    Ok(Down::Batch(Arc::new(batch)))
+    Ok(Down::Batch(batch.into()))
 }
 
 fn write_json<T: Serialize>(frame: &T, out: &mut Vec<u8>) -> io::Result<()> {

@@ -99,11 +99,18 @@ impl Checkpointer {
     }
 
     /// Waits for the checkpoint that is being written, and writes what has come since.
-    pub(super) async fn close(mut self, engine: &mut Engine, seq: u64) {
+    pub(super) async fn finish(&mut self, engine: &mut Engine, seq: u64) {
         self.written(engine).await;
         if seq > self.last_seq {
             self.start(engine, seq);
             self.written(engine).await;
+        }
+    }
+
+    /// Forgets what was gathered, and remembers its names.
+    pub(super) fn give_up(&mut self, engine: &mut Engine) {
+        if let Some(Gathering { names, parts, .. }) = self.gathering.take() {
+            engine.mark_dirty(parts.into_iter().map(|(name, _)| name).chain(names));
         }
     }
 

@@ -143,6 +143,12 @@ impl WeakCommands {
             clock: self.clock.clone(),
         })
     }
+
+    /// See [`Commands::places`].
+    #[must_use]
+    pub fn places(&self) -> Arc<AtomicUsize> {
+        self.places.clone()
+    }
 }
 
 /// Why a command came to nothing.

@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use abide_engine::snapshot::PartKey;
 use abide_engine::{Engine, Entry, Policy};
 
 use super::commands::{Commands, Request};
@@ -123,6 +124,28 @@ impl Driver {
                 return Ok(Led::Deposed(requests));
             }
         }
+    }
+
+    /// The names of the parts that have changed since the last call, for as long as they aren't in a checkpoint.
+    pub(crate) fn take_changed(&mut self) -> Vec<PartKey> {
+        self.engine.take_dirty_names().collect()
+    }
+
+    /// Has these parts written with the next checkpoint.
+    pub(crate) fn put_changed(&mut self, keys: impl IntoIterator<Item = PartKey>) {
+        self.engine.mark_dirty(keys);
+    }
+
+    /// Gives up a checkpoint that isn't being written yet, because another node leads: what was gathered for it may be
+    /// older than what that one writes.
+    pub(crate) fn give_up_checkpoint(&mut self) {
+        self.checkpointer.give_up(&mut self.engine);
+    }
+
+    /// Writes a checkpoint of all that a leader has written.
+    pub(crate) async fn checkpoint(&mut self) {
+        let seq = self.last_seq();
+        self.checkpointer.finish(&mut self.engine, seq).await;
     }
 
     /// Closes the journal. The last checkpoint stays: another node may lead already.

@@ -28,3 +28,4 @@ pub use run::{Driver, DriverError};
 
 pub(crate) use commands::{Asked, Request};
 pub(crate) use follow::Led;
+pub(crate) use run::adapt;

@@ -51,7 +51,7 @@ pub struct Driver {
     pub(super) engine: Engine,
     /// Away while an append is under way.
     pub(super) journal: Option<Box<dyn Journal>>,
-    checkpointer: Checkpointer,
+    pub(super) checkpointer: Checkpointer,
     pub(super) clock: Clock,
     pub(super) board: Arc<Board>,
     pub(super) requests: mpsc::Receiver<Request>,
@@ -207,7 +207,7 @@ impl Driver {
             }
         }
         let seq = self.last_seq();
-        self.checkpointer.close(&mut self.engine, seq).await;
+        self.checkpointer.finish(&mut self.engine, seq).await;
         if let Some(journal) = self.journal.take() {
             if journal.is_blocking() {
                 tokio::task::spawn_blocking(move || journal.close()).await??;
@@ -461,19 +461,24 @@ impl Driver {
 
 impl Pace {
     /// A pass begins at `now` and takes that many commands: so long took those of the last one.
-    ///
-    /// Full passes alone say what the loop can do. Places come and go by an eighth each time, so that one slow sync
-    /// changes little.
     fn began(&mut self, now: Duration, count: usize) {
         let (then, taken) = std::mem::replace(&mut self.last, (now, count));
-        let took = now.saturating_sub(then).as_secs_f64();
-        if taken >= BATCH_COMMANDS_MAX / 2 && took > 0.0 {
-            let places = self.places.load(Ordering::Relaxed);
-            let wanted = (taken as f64 / took * WAIT_MAX.as_secs_f64()) as usize;
-            let wanted = wanted.clamp(PLACES_MIN, COMMANDS_MAX);
-            let places = (places * 7 + wanted).div_ceil(8);
-            self.places.store(places, Ordering::Relaxed);
-        }
+        let took = now.saturating_sub(then);
+        adapt(&self.places, taken, took);
+    }
+}
+
+/// Lets the places follow a loop that carried out so many commands in that time.
+///
+/// Many commands at once alone say what the loop can do. Places come and go by an eighth each time, so that one slow
+/// sync changes little.
+pub(crate) fn adapt(places: &AtomicUsize, carried_out: usize, took: Duration) {
+    let took = took.as_secs_f64();
+    if carried_out >= BATCH_COMMANDS_MAX / 2 && took > 0.0 {
+        let now = places.load(Ordering::Relaxed);
+        let wanted = (carried_out as f64 / took * WAIT_MAX.as_secs_f64()) as usize;
+        let wanted = wanted.clamp(PLACES_MIN, COMMANDS_MAX);
+        places.store((now * 7 + wanted).div_ceil(8), Ordering::Relaxed);
     }
 }
 

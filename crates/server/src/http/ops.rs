@@ -73,6 +73,7 @@ fn metrics(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
         webhooks: state.board.webhooks().counts(),
         stored_bytes: [state.board.stored_bytes(), state.byte_limits.stored],
         inflight_bytes: [state.inflight.len(), state.byte_limits.inflight],
+        cluster: state.cluster.as_ref().map(|cluster| cluster.figures()),
     });
     let mut answer = text(metrics);
     let kind = HeaderValue::from_static(CONTENT_TYPE);

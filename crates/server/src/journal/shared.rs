@@ -187,6 +187,9 @@ pub trait Lease: Send + Debug {
     /// What nodes prove to each other that they are of this cluster with: 32 bytes, made with the cluster.
     fn peer_key(&mut self) -> Result<[u8; 32], JournalError>;
 
-    /// All processes that ever entered and haven't left, by name.
+    /// All processes that ever entered and aren't forgotten, by name.
     fn members(&mut self) -> Result<Vec<Member>, JournalError>;
+
+    /// Forgets a node whose beat is still that of `member`. One that lives after all gets `Superseded` at its next beat.
+    fn forget(&mut self, member: &Member) -> Result<bool, JournalError>;
 }

@@ -549,6 +549,17 @@ impl Lease for Handle {
     fn members(&mut self) -> Result<Vec<Member>, JournalError> {
         self.change(|held| Ok(held.members.values().cloned().collect()))
     }
+
+    fn forget(&mut self, member: &Member) -> Result<bool, JournalError> {
+        let is_it = |there: &Member| (there.run, there.beat) == (member.run, member.beat);
+        self.change(|held| {
+            let is_there = held.members.get(&member.node).is_some_and(is_it);
+            if is_there {
+                held.members.remove(&member.node);
+            }
+            Ok(is_there)
+        })
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::draw::Draw;
 use super::history::{Event, History, View};
 use super::net::Net;
 use super::node::{Node, Wall};
-use super::plan::{Act, Breakage, Plan, Sabotage};
+use super::plan::{Act, Breakage, Plan};
 use super::receivers::Receivers;
 
 /// How long a process is away that ended by itself.
@@ -66,10 +66,10 @@ struct World {
 /// If the system has no room for a runtime.
 #[must_use]
 pub fn run(plan: &Plan) -> History {
-    if plan.sabotage == Sabotage::RegisterAfterLooking {
-        #[cfg(feature = "sabotage")]
-        abide_server::sabotage::register_late();
-    }
+    #[cfg(feature = "sabotage")]
+    abide_server::sabotage::register_late(
+        plan.sabotage == super::plan::Sabotage::RegisterAfterLooking,
+    );
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)

@@ -21,6 +21,7 @@ const TAKE: &str = "UPDATE leader SET term = $3::bigint + 1, node = $1, run = $2
 const HAND_OVER: &str = "UPDATE leader SET term = term + 1, node = NULL WHERE term = $1";
 const PEER_KEY: &str = "SELECT peer_key FROM cluster";
 const MEMBERS: &str = "SELECT name, run, beat, address, reads_from, reads_to, applied, version FROM node ORDER BY name";
+const FORGET: &str = "DELETE FROM node WHERE name = $1 AND run = $2 AND beat = $3";
 
 /// The tables `node` and `leader`.
 #[derive(Debug)]
@@ -147,5 +148,16 @@ impl Lease for PostgresLease {
                 })
                 .collect()
         })
+    }
+
+    fn forget(&mut self, member: &Member) -> Result<bool, JournalError> {
+        let (run, beat) = (member.run.cast_signed(), member.beat.cast_signed());
+        let forgotten = self.call(async |session: &mut Session| {
+            session
+                .client
+                .execute(FORGET, &[&member.node, &run, &beat])
+                .await
+        })?;
+        Ok(forgotten == 1)
     }
 }

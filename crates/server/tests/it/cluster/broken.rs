@@ -14,14 +14,31 @@ pub enum Broken {
     Unfenced,
     /// An append whose answer was lost is made again under the next number.
     NextNumber,
+    /// A writer doesn't look whether the batch before its own is still there.
+    Chainless,
+    /// A waiter looks first and registers afterwards.
+    #[cfg(feature = "sabotage")]
+    LateRegistration,
 }
 
 impl Broken {
-    /// A journal that breaks it.
-    pub fn wrap(self) -> fn(SharedMemoryJournal) -> Box<dyn Journal> {
+    /// Each rule.
+    pub const ALL: &[Self] = &[
+        Self::Unfenced,
+        Self::NextNumber,
+        Self::Chainless,
+        #[cfg(feature = "sabotage")]
+        Self::LateRegistration,
+    ];
+
+    /// A journal that breaks it, if it is one of the journal.
+    pub fn wrap(self) -> Option<fn(SharedMemoryJournal) -> Box<dyn Journal>> {
         match self {
-            Self::Unfenced => |journal| Box::new(Breaking(journal, Self::Unfenced)),
-            Self::NextNumber => |journal| Box::new(Breaking(journal, Self::NextNumber)),
+            Self::Unfenced => Some(|journal| Box::new(Breaking(journal, Self::Unfenced))),
+            Self::NextNumber => Some(|journal| Box::new(Breaking(journal, Self::NextNumber))),
+            Self::Chainless => Some(|journal| Box::new(Breaking(journal, Self::Chainless))),
+            #[cfg(feature = "sabotage")]
+            Self::LateRegistration => None,
         }
     }
 }
@@ -31,13 +48,7 @@ struct Breaking(SharedMemoryJournal, Broken);
 
 impl Breaking {
     fn stand_at_the_end(&mut self) {
-        let mut at = SharedLog::position(&self.0);
-        let mut tail = self.0.tail();
-        while let Ok(batches) = tail.read(at)
-            && let Some(last) = batches.last()
-        {
-            at = last.position();
-        }
+        let at = SharedLog::position(&self.0.open());
         // A place that isn't the one it stands at makes it forget what it tried.
         self.0.stand_at(Position::default());
         self.0.stand_at(at);
@@ -60,7 +71,8 @@ impl Journal for Breaking {
     fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, JournalError> {
         match (self.0.append(entries), self.1) {
             (Err(JournalError::Superseded { .. }), Broken::Unfenced)
-            | (Err(JournalError::Unknown { .. }), Broken::NextNumber) => {
+            | (Err(JournalError::Unknown { .. }), Broken::NextNumber)
+            | (Err(JournalError::LostByDatabase { .. }), Broken::Chainless) => {
                 self.stand_at_the_end();
                 self.0.append(entries)
             }

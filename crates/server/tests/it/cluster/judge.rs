@@ -21,6 +21,8 @@ pub struct History {
     pub refused: BTreeSet<String>,
     /// The newest revision that any client had been told of.
     pub told: BTreeMap<String, u64>,
+    /// The revision with which a job had ended, as it was told first.
+    pub ended: BTreeMap<String, u64>,
     /// What was seen of each revision.
     pub seen: BTreeMap<(String, u64), String>,
     /// What followers of the feed were told: number of the entry, job, revision.
@@ -49,6 +51,15 @@ impl History {
             let wrong = format!("I3: revision {revision} of {id} was {before} and {state}");
             self.wrong.push(wrong);
         }
+        let is_done = !job["finished_at"].is_null();
+        let end = self.ended.get(&id).copied();
+        if end.is_some_and(|end| revision > end || (is_done && revision != end)) {
+            let wrong = format!("I2: {id} had ended with {end:?} and is at {revision}");
+            self.wrong.push(wrong);
+        }
+        if is_done {
+            self.ended.entry(id).or_insert(revision);
+        }
         revision
     }
 
@@ -60,6 +71,7 @@ impl History {
 /// What the log says, by a replay from nothing.
 struct Truth {
     jobs: BTreeMap<JobKey, Arc<Job>>,
+    engine: Engine,
     /// Number of the entry, job, revision.
     changes: Vec<(u64, String, u64)>,
 }
@@ -68,7 +80,7 @@ impl Truth {
     fn of(batches: &[Batch], wrong: &mut Vec<String>) -> Self {
         let mut engine = Engine::new(Policy::default());
         let mut changes = Vec::new();
-        let (mut made, mut keys) = (BTreeSet::new(), BTreeSet::new());
+        let (mut made, mut keys, mut ended) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for bytes in batches.iter().flat_map(|batch| &batch.entries) {
             let entry = Entry::decode(bytes).unwrap();
             if let Entry::Created(created) = &entry {
@@ -80,11 +92,20 @@ impl Truth {
             let mut effects = Vec::new();
             engine.apply(&entry, &mut effects);
             let changed = effects.iter().filter_map(Effect::as_change);
+            for (job, _) in changed.clone() {
+                if ended.contains(&job.key) {
+                    wrong.push(format!("I2: {} changes after its end", job.key));
+                }
+                if job.is_done() {
+                    ended.insert(job.key);
+                }
+            }
             changes.extend(changed.map(|(job, seq)| (seq, job.key.to_string(), job.revision)));
         }
         let jobs = engine.jobs().iter().map(|job| (job.key, job.clone()));
         Self {
             jobs: jobs.collect(),
+            engine,
             changes,
         }
     }
@@ -109,12 +130,49 @@ fn judge_log(batches: &[Batch], wrong: &mut Vec<String>) {
     }
 }
 
+/// I9: what was delivered is in the log, under one id each, and every end was.
+fn judge_webhooks(world: &World, truth: &Truth, history: &mut History) {
+    let mut ids: BTreeMap<String, (Value, Value)> = BTreeMap::new();
+    let mut told = BTreeSet::new();
+    for taken in world.receiver.taken() {
+        let job = &taken.body["data"];
+        history.note(job);
+        told.insert(job["id"].as_str().unwrap().to_owned());
+        let what = (taken.body["type"].clone(), job["id"].clone());
+        let first = ids.entry(taken.id.clone()).or_insert_with(|| what.clone());
+        if *first != what {
+            history.wrong(format!("I9: {} tells {first:?} and {what:?}", taken.id));
+        }
+    }
+    for job in truth.jobs.values().filter(|job| job.is_done()) {
+        if !told.contains(&job.key.to_string()) {
+            let known: Vec<_> = truth.engine.deliveries().of_job(job.key).collect();
+            history.wrong(format!("I9: the end of {} wasn't told: {known:?}", job.key));
+        }
+    }
+}
+
+/// What is wrong after the database has lost what it had acknowledged: so many creates were acknowledged after that, and
+/// nodes may have gone on.
+pub fn judge_loss(world: &World, acknowledged: usize) -> Vec<String> {
+    let up = world.nodes.keys().filter(|name| world.is_up(name));
+    let mut wrong: Vec<_> = up.map(|name| format!("{name} goes on")).collect();
+    if acknowledged > 0 {
+        wrong.push(format!(
+            "{acknowledged} creates were acknowledged after a loss"
+        ));
+    }
+    wrong
+}
+
 /// All that is wrong.
 pub fn judge(world: &World, history: &mut History) -> Vec<String> {
-    let mut wrong = std::mem::take(&mut history.wrong);
+    let mut wrong = Vec::new();
     let batches = world.log.batches();
     judge_log(&batches, &mut wrong);
     let truth = Truth::of(&batches, &mut wrong);
+    judge_webhooks(world, &truth, history);
+    wrong.append(&mut history.wrong);
     let known: BTreeSet<String> = truth.jobs.keys().map(ToString::to_string).collect();
     for (key, ids) in &history.created {
         if ids.len() != 1 {

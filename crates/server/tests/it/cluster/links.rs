@@ -1,7 +1,5 @@
 //! Links over real sockets.
 
-use std::sync::Arc;
-
 use abide_engine::{AnyCommand, Cancel, JobKey, Owner};
 use abide_server::cluster::tcp::TcpNetwork;
 use abide_server::cluster::{Down, Network, Up};
@@ -52,16 +50,17 @@ async fn frames_of_every_sort_and_size_come_as_they_went() {
         seq: 9,
     };
     // Longer than a sealed piece, empty, and any bytes.
-    let batch = Arc::new(Batch {
+    let batch = Batch {
         number: 2,
         term: 3,
         nonce: u64::MAX,
         before: 5,
         first: 6,
         entries: vec![vec![b'x'; 300_000], vec![], vec![0, 0xff]],
-    });
+    };
     let answer = Ok(serde_json::json!("key"));
-    inbound.down.send(Down::Batch(batch.clone())).await.unwrap();
+    let pushed = Down::Batch(batch.clone().into());
+    inbound.down.send(pushed).await.unwrap();
     inbound
         .down
         .send(Down::Answered { id: 1, answer, at })
@@ -70,7 +69,7 @@ async fn frames_of_every_sort_and_size_come_as_they_went() {
     let Some(Down::Batch(came)) = upstream.down.recv().await else {
         panic!("a batch")
     };
-    assert_eq!(came, batch);
+    assert_eq!(*came.batch, batch);
     let Some(Down::Answered {
         id: 1,
         answer,

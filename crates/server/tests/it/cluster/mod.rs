@@ -1,9 +1,11 @@
 //! Several nodes on one log.
 
 mod broken;
+mod client;
 mod judge;
 #[cfg(feature = "postgres")]
 mod links;
 mod nodes;
+mod receiver;
 mod seeds;
 mod world;

@@ -52,6 +52,17 @@ async fn a_follower_has_commands_carried_out_and_shows_their_client_what_they_di
         .post("/v1/webhooks", json!({"url": "http://127.0.0.1:9/hook"}))
         .await;
     assert_eq!(endpoint.status, 201, "{}", endpoint.text);
+    let metrics = b.get("/metrics").await.text;
+    for line in [
+        "abide_leader{} 0",
+        r#"abide_forwarded_total{outcome="answered"} 3"#,
+        r#"abide_forwarded_total{outcome="refused"} 1"#,
+        "abide_forward_seconds_count{} 3",
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+    let metrics = world.house("a").get("/metrics").await.text;
+    assert!(metrics.contains("abide_leader{} 1"), "{metrics}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,6 +120,20 @@ async fn a_leader_that_ends_in_good_order_hands_over_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_leader_that_stops_while_no_other_is_linked_to_it_leaves_a_checkpoint() {
+    let mut world = World::of(&["a"]).await;
+    let id = world.house("a").job(60_000).await;
+    assert!(world.log.batches().len() > 1);
+    world.stop("a").await.unwrap();
+    let left = world.log.batches().len();
+    assert_eq!(left, 1, "what a checkpoint covers is forgotten");
+    world.start("a").await;
+    world.led_by("a").await;
+    let read = world.house("a").get(&format!("/v1/jobs/{id}")).await;
+    assert_eq!(read.status, 200, "{}", read.text);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_leader_that_was_cut_off_is_fenced_and_ends() {
     let mut world = World::of(&["a", "b"]).await;
     let faults = world.nodes["a"].faults.clone();
@@ -142,18 +167,7 @@ async fn a_leader_that_was_cut_off_is_fenced_and_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_deposed_leader_without_anything_in_hand_follows_without_a_restart() {
     let world = World::of(&["a", "b"]).await;
-    let mut lease = {
-        use abide_server::journal::Journal as _;
-        world.log.open().shared().unwrap().lease()
-    };
-    let term = lease.leading().unwrap().term;
-    // As an operator moves the lead.
-    let run = lease
-        .members()
-        .unwrap()
-        .into_iter()
-        .find(|it| it.node == "b");
-    assert!(lease.take("b", run.unwrap().run, term).unwrap());
+    world.move_to("b");
     world.led_by("b").await;
     world.house("a").pass(1_000).await;
     assert_eq!(world.role("a"), Role::Follower);
@@ -163,6 +177,21 @@ async fn a_deposed_leader_without_anything_in_hand_follows_without_a_restart() {
         .get(&format!("/v1/jobs/{id}?wait=30s"))
         .await;
     assert_eq!(done.json()["status"], "completed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_has_not_heard_of_a_move_answers_nothing_from_before_what_the_next_one_acknowledged()
+ {
+    let world = World::of(&["a", "b"]).await;
+    // Until it is cut off its beats confirm that it leads.
+    world.house("a").pass(1_000).await;
+    let faults = &world.nodes["a"].faults;
+    faults.is_cut_off.store(true, Ordering::Relaxed);
+    world.move_to("b");
+    world.led_by("b").await;
+    let id = world.house("b").job(60_000).await;
+    let read = world.house("a").get(&format!("/v1/jobs/{id}")).await;
+    assert_eq!((read.status, read.code()), (503, "no_leader".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]

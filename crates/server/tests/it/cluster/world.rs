@@ -20,6 +20,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::receiver::Receiver;
 use crate::common::{House, START};
 
 /// How long a leader may be silent.
@@ -31,6 +32,10 @@ pub struct World {
     wires: Arc<Wires>,
     pub nodes: BTreeMap<&'static str, Machine>,
     runs: u64,
+    /// What clients measure by.
+    pub clock: Clock,
+    /// Who gets the webhooks.
+    pub receiver: Arc<Receiver>,
     /// What stands between a node and the log; for tests of rules that are broken on purpose.
     pub wrap: fn(SharedMemoryJournal) -> Box<dyn Journal>,
 }
@@ -211,6 +216,8 @@ impl World {
             wires: Arc::new(wires),
             nodes: BTreeMap::new(),
             runs: 0,
+            clock: Clock::running(START, std::num::NonZeroU32::MIN),
+            receiver: Arc::new(Receiver::new(seed)),
             wrap: |journal| Box::new(journal),
         }
     }
@@ -274,6 +281,7 @@ impl World {
             }),
             incoming,
         };
+        let receiver = self.receiver.clone();
         let fresh = Fresh {
             seed: 7,
             secret: Secret::generate([7; 32]),
@@ -282,7 +290,7 @@ impl World {
             config(),
             clock.clone(),
             journal,
-            |_| None,
+            |_| Some(receiver),
             fresh,
             membership,
         )
@@ -345,6 +353,25 @@ impl World {
         self.state(name).cluster.as_ref().unwrap().role()
     }
 
+    /// Moves the lead to that node, as an operator does.
+    pub fn move_to(&self, name: &str) {
+        let mut log = self.log.open();
+        let mut lease = log.shared().unwrap().lease();
+        let term = lease.leading().unwrap().term;
+        let members = lease.members().unwrap();
+        let member = members.iter().find(|member| member.node == name).unwrap();
+        assert!(lease.take(name, member.run, term).unwrap());
+    }
+
+    /// How many webhooks the leader has yet to deliver.
+    pub async fn deliveries_left(&self) -> usize {
+        let counts = self.state(self.leader().await).board.webhooks().counts();
+        let open = counts.deliveries().into_iter();
+        open.filter(|(standing, _)| !matches!(*standing, "delivered" | "failed"))
+            .map(|(_, count)| count)
+            .sum()
+    }
+
     /// Waits until that node leads.
     pub async fn led_by(&self, name: &str) {
         for _ in 0..10_000 {
@@ -380,6 +407,8 @@ impl Drop for World {
 }
 
 fn config() -> Config {
-    let layers = Layers::default().flag("rate-limit", "off");
+    let layers = Layers::default()
+        .flag("rate-limit", "off")
+        .flag("webhook-retry", "1s,2s,4s,4s,4s,4s,4s,4s,4s,4s,4s,4s");
     layers.resolve().unwrap().config
 }
