@@ -26,7 +26,7 @@ pub(super) struct Errands {
     metrics: Arc<Metrics>,
     waiting: BTreeMap<u64, Errand>,
     /// Those whose answer is known and can't be read yet.
-    answered: Vec<(Position, Reply)>,
+    answered: Vec<Known>,
 }
 
 #[derive(Debug)]
@@ -45,6 +45,14 @@ enum What {
     Command(Box<dyn Asked>, AnyCommand),
     /// How far the log is.
     CatchUp(oneshot::Sender<Result<(), Failure>>),
+}
+
+/// An answer that can be read from a state that is at that place.
+#[derive(Debug)]
+struct Known {
+    at: Position,
+    since: Duration,
+    reply: Reply,
 }
 
 #[derive(Debug)]
@@ -143,7 +151,11 @@ impl Errands {
         }
         match (what, answer) {
             (What::Command(asked, _), Ok(key)) => {
-                self.answered.push((at, Reply::Command(asked, key)));
+                self.answered.push(Known {
+                    at,
+                    since,
+                    reply: Reply::Command(asked, key),
+                });
             }
             // The leader went down, and may have carried it out.
             (what, Err(Failure::ShuttingDown)) if what.may_repeat() => {
@@ -167,7 +179,11 @@ impl Errands {
             && let Some(errand) = self.waiting.remove(&id)
             && let What::CatchUp(reply) = errand.what
         {
-            self.answered.push((at, Reply::CatchUp(reply)));
+            self.answered.push(Known {
+                at,
+                since: errand.since,
+                reply: Reply::CatchUp(reply),
+            });
         }
     }
 
@@ -175,7 +191,7 @@ impl Errands {
     pub(super) fn wants_beyond(&self, position: Position) -> bool {
         self.answered
             .iter()
-            .any(|(at, _)| at.batch > position.batch)
+            .any(|known| known.at.batch > position.batch)
     }
 
     /// Replies with all that can be read from that state, which is at that place.
@@ -185,9 +201,9 @@ impl Errands {
         }
         let arrived = self
             .answered
-            .extract_if(.., |(at, _)| at.batch <= position.batch);
-        for (_, reply) in arrived {
-            match reply {
+            .extract_if(.., |known| known.at.batch <= position.batch);
+        for known in arrived {
+            match known.reply {
                 Reply::Command(mut asked, key) => {
                     asked.carried_out(engine, key);
                     asked.reply(None);
@@ -206,6 +222,18 @@ impl Errands {
         });
         for (_, errand) in expired {
             self.metrics.forwarded(errand.give_up());
+        }
+        // What the leader has carried out can't be shown here: this node reaches neither it nor the log.
+        let unseen = self
+            .answered
+            .extract_if(.., |known| now.saturating_sub(known.since) >= LEADER_WAIT);
+        for known in unseen {
+            match known.reply {
+                Reply::Command(asked, _) => asked.reply(Some(Failure::Storage)),
+                Reply::CatchUp(reply) => {
+                    let _gone = reply.send(Err(Failure::NoLeader));
+                }
+            }
         }
     }
 

@@ -31,7 +31,7 @@ pub struct Pulse {
     pub confirmed: Option<(u64, Duration)>,
     /// By how many milliseconds the database's clock was ahead of this node's at the last beat.
     pub clock_offset_ms: i64,
-    /// The last term that this node took because no other led.
+    /// The last term that this node took when no other process could count on its lead any more.
     pub won: u64,
     /// Another process has this node's name.
     pub is_superseded: bool,
@@ -51,14 +51,20 @@ impl Watch {
         }
     }
 
-    /// The term after which that process may take the lead: the leader is gone, has handed over, or was an earlier
-    /// process of the same name.
+    /// The term after which that process may take the lead, because the leader is gone, has handed over, or was an
+    /// earlier process of the same name; and whether it counts on its lead no more, which of the last isn't known.
     #[must_use]
-    pub fn is_over(&self, node: &str, run: u64, lease: Duration, now: Duration) -> Option<u64> {
+    pub fn is_over(
+        &self,
+        node: &str,
+        run: u64,
+        lease: Duration,
+        now: Duration,
+    ) -> Option<(u64, bool)> {
         let (seen, since) = self.seen.as_ref()?;
         let is_earlier_self = seen.node.as_deref() == Some(node) && seen.run != run;
-        let is_over = seen.node.is_none() || is_earlier_self || now.saturating_sub(*since) >= lease;
-        is_over.then_some(seen.term)
+        let is_certain = seen.node.is_none() || now.saturating_sub(*since) >= lease;
+        (is_certain || is_earlier_self).then_some((seen.term, is_certain))
     }
 }
 
@@ -183,7 +189,7 @@ impl Heart {
         });
         let (node, run) = (self.status.node.clone(), self.status.run);
         let over = watch.is_over(&node, run, self.status.lease, now);
-        if let Some(seen) = over.filter(|_| self.may_lead) {
+        if let Some((seen, is_certain)) = over.filter(|_| self.may_lead) {
             let taken = self.call(move |lease| lease.take(&node, run, seen)).await;
             // An answer that was lost doesn't matter: the next look shows who leads.
             if let Some(Ok(true)) = taken
@@ -191,7 +197,10 @@ impl Heart {
             {
                 watch.saw(&leading, self.clock.elapsed());
                 self.pulse.send_modify(|pulse| {
-                    (pulse.leading, pulse.won) = (leading, seen + 1);
+                    pulse.leading = leading;
+                    if is_certain {
+                        pulse.won = seen + 1;
+                    }
                 });
             }
         }

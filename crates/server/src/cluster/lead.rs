@@ -5,33 +5,45 @@ use std::time::Duration;
 use abide_engine::SetSeed;
 use tokio::sync::watch;
 
+use super::errands::Errands;
 use super::heart::Pulse;
 use super::hub::serve;
-use super::node::{Beginning, Node};
-use super::status::Role;
-use crate::driver::{DriverError, Led, Request};
+use super::node::{Beginning, Node, Promoted};
+use super::status::{Role, Status};
+use crate::driver::{Driver, DriverError, Led, Request};
 use crate::journal::{Batch, JournalError, Position};
 
 /// How long to wait before a call that the database didn't take is made again.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 impl Node {
-    /// Reads the log to its end and appends the mark. `false` if another node leads by now.
-    pub(super) async fn promote(&mut self, term: u64) -> Result<bool, DriverError> {
+    /// Reads the log to its end and appends the mark. What clients ask meanwhile waits for a leader as it does at a follower.
+    pub(super) async fn promote(&mut self, term: u64) -> Result<Promoted, DriverError> {
         self.links.drop_all();
         if self.pulse.borrow().won != term {
-            // The lead was moved here from a leader that lives. It finds out with its next beat, and then writes no more;
-            // until this is over it may count on its lead in what it answers.
-            tokio::time::sleep(self.status.lease * 3 / 4).await;
+            // The lead was moved here from a leader that lives, or that may live and has this node's name. It finds out
+            // with its next beat, and then writes no more; until this is over it may count on its lead in what it answers.
+            let pause = tokio::time::sleep(self.status.lease * 3 / 4);
+            if meanwhile(&mut self.driver, &mut self.errands, &self.status, pause)
+                .await
+                .is_none()
+            {
+                return Ok(Promoted::Ended);
+            }
         }
         loop {
             self.reader.read(self.position);
-            let is_again = match self.reader.done().await? {
+            let read = self.reader.done();
+            let read = meanwhile(&mut self.driver, &mut self.errands, &self.status, read).await;
+            let Some(read) = read else {
+                return Ok(Promoted::Ended);
+            };
+            let is_again = match read? {
                 Ok(batches) if batches.is_empty() => {
                     match self.driver.mark(self.position, term).await? {
                         Ok(after) => {
                             self.begin(term, after);
-                            return Ok(true);
+                            return Ok(Promoted::Leads);
                         }
                         // The old leader was quicker.
                         Err(JournalError::Superseded { .. }) => false,
@@ -50,10 +62,15 @@ impl Node {
             };
             let pulse = self.pulse.borrow().clone();
             if self.term > term || pulse.leading.term > term || pulse.is_superseded {
-                return Ok(false);
+                return Ok(Promoted::Superseded);
             }
-            if is_again {
-                tokio::time::sleep(AGAIN_AFTER).await;
+            let pause = tokio::time::sleep(AGAIN_AFTER);
+            if is_again
+                && meanwhile(&mut self.driver, &mut self.errands, &self.status, pause)
+                    .await
+                    .is_none()
+            {
+                return Ok(Promoted::Ended);
             }
         }
     }
@@ -98,6 +115,28 @@ impl Node {
             () = serve(&mut self.incoming, &self.hub, &self.commands, &self.status) => {
                 unreachable!("links are served for ever")
             }
+        }
+    }
+}
+
+/// What that comes to. Requests that come meanwhile wait for a leader, and are refused when that takes too long. `None`
+/// if there will be no more of them.
+async fn meanwhile<T>(
+    driver: &mut Driver,
+    errands: &mut Errands,
+    status: &Status,
+    what: impl Future<Output = T>,
+) -> Option<T> {
+    let mut what = std::pin::pin!(what);
+    let mut tick = tokio::time::interval(AGAIN_AFTER);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut what => return Some(done),
+            request = driver.request(), if errands.has_room() => {
+                errands.add(request?, status.now(), None);
+            }
+            _ = tick.tick() => errands.expire(status.now()),
         }
     }
 }

@@ -146,6 +146,16 @@ pub(super) enum Next {
     End,
 }
 
+/// What came of a node's attempt to lead.
+pub(super) enum Promoted {
+    /// It leads.
+    Leads,
+    /// Another node leads by now.
+    Superseded,
+    /// There will be no more commands.
+    Ended,
+}
+
 impl Node {
     /// Reads the log and enters the cluster as a follower. Blocks on the journal as [`Driver::open`] does.
     ///
@@ -251,8 +261,10 @@ impl Node {
                 Next::End => return Ok(()),
             };
             left = Vec::new();
-            if !self.promote(term).await? {
-                continue;
+            match self.promote(term).await? {
+                Promoted::Leads => {}
+                Promoted::Superseded => continue,
+                Promoted::Ended => return Ok(()),
             }
             match self.lead(term).await? {
                 Led::Deposed(requests) => left = requests,

@@ -279,6 +279,45 @@ async fn a_second_process_of_a_name_takes_it_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_second_process_of_the_leaders_name_never_acknowledges_what_the_first_one_answers_without()
+ {
+    let mut world = World::of(&["a"]).await;
+    world.house("a").pass(1_000).await;
+    let first = world.house("a").from("127.0.0.1");
+    world.start("a").await;
+    world.led_by("a").await;
+    let id = world.house("a").job(60_000).await;
+    let read = first.get(&format!("/v1/jobs/{id}")).await;
+    assert_eq!(read.status, 503, "{}", read.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_to_lead_and_cannot_read_the_log_refuses_what_is_asked_and_ends_when_it_should()
+ {
+    let mut world = World::of(&["a", "b"]).await;
+    world.house("b").pass(1_000).await;
+    world.move_to("b");
+    let faults = world.nodes["b"].faults.clone();
+    // It hears that it leads, and nothing after that.
+    world.house("b").pass(200).await;
+    faults.is_cut_off.store(true, Ordering::Relaxed);
+    faults.is_alone.store(true, Ordering::Relaxed);
+    world.house("b").pass(3_000).await;
+    assert_eq!(world.role("b"), Role::Follower);
+    let begun = world.clock.elapsed();
+    let refused = world.house("b").post("/v1/jobs", external()).await;
+    assert_eq!(
+        (refused.status, refused.code()),
+        (503, "no_leader".to_owned())
+    );
+    assert!(world.clock.elapsed() - begun < Duration::from_secs(6));
+    tokio::time::timeout(Duration::from_secs(6), world.stop("b"))
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn frames_that_are_lost_doubled_late_or_out_of_order_harm_nothing() {
     let world = World::of(&["a", "b", "c"]).await;
     assert_eq!(world.leader().await, "a");

@@ -259,7 +259,7 @@ fn number(name: &str) -> Option<u64> {
 
 fn seeds() -> std::ops::Range<u64> {
     let first = number("ABIDE_SEED").unwrap_or(0);
-    first..first + number("ABIDE_SEEDS").unwrap_or(30)
+    first..first + number("ABIDE_SEEDS").unwrap_or(40)
 }
 
 #[test]
