@@ -1,7 +1,7 @@
 //! `abide work`
 
 use std::io::ErrorKind;
-use std::pin::Pin;
+use std::pin::pin;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use abide_wire::Span;
 use abide_wire::limits::{BODY_BYTES_MAX, LEASE_DEFAULT};
 use anyhow::Context as _;
 use clap::Args;
-use futures_util::future::OptionFuture;
+use futures_util::future::{FutureExt as _, OptionFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -245,26 +245,27 @@ impl Worker<'_> {
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let input = lease.job().input.as_ref().map_or("null", Json::get);
         let mut output = Output::default();
+        let feed = async {
+            if let Some(mut stdin) = stdin {
+                // A command may leave its input unread.
+                let _unread = stdin.write_all(input.as_bytes()).await;
+            }
+        };
+        let pipes = async {
+            tokio::join!(
+                feed,
+                read(stdout, &mut output.result, keep_first, false),
+                read(stderr, &mut output.errors, keep_last, true),
+            )
+        };
+        let mut pipes = Box::pin(pipes.fuse());
         let ended = {
-            let feed = async {
-                if let Some(mut stdin) = stdin {
-                    // A command may leave its input unread.
-                    let _unread = stdin.write_all(input.as_bytes()).await;
-                }
-            };
-            let mut pipes: Pin<Box<dyn Future<Output = _>>> = Box::pin(async {
-                tokio::join!(
-                    feed,
-                    read(stdout, &mut output.result, keep_first, false),
-                    read(stderr, &mut output.errors, keep_last, true),
-                )
-            });
             let whole = async {
                 tokio::select! {
                     // Without an end of its output it hasn't ended, unless its process has.
-                    _ = &mut pipes => return child.wait().await,
+                    _ = &mut pipes => child.wait().await,
                     status = child.wait() => {
-                        let _left = timeout(OUTPUT_WAIT, pipes).await;
+                        let _left = timeout(OUTPUT_WAIT, &mut pipes).await;
                         status
                     }
                 }
@@ -275,12 +276,20 @@ impl Worker<'_> {
                 () = self.stop.cancelled() => Err(None),
             }
         };
+        if ended.is_err() {
+            // Its output is read to the last: what writes to a closed pipe dies of that.
+            let mut end = pin!(self.end(&mut child));
+            loop {
+                tokio::select! {
+                    () = &mut end => break,
+                    _ = &mut pipes => {}
+                }
+            }
+        }
+        drop(pipes);
         Ok(match ended {
             Ok(status) => Ended::Itself(status, output),
-            Err(over) => {
-                self.end(&mut child).await;
-                over.map_or(Ended::Stopped, Ended::Over)
-            }
+            Err(over) => over.map_or(Ended::Stopped, Ended::Over),
         })
     }
 
