@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Keeps jobs in a real PostgreSQL while servers are killed, stopped and succeeded, and the database is restarted, and judges
-# what was acknowledged against the log. Before that, the journal's tests over the same database.
+# what was acknowledged against the log. Before that, the journal's tests over the same database; after it, failovers of
+# pairs of PostgreSQL under three nodes, TLS, what a server says to a database that it can't use, and the cluster's files in packaging/ without containers.
 #
 # Usage: checks/cluster.sh [ROUNDS [NODES]]
 # 20 rounds with one server and 12 with three nodes by default, about three minutes. Starts a PostgreSQL of its own from
@@ -49,3 +50,11 @@ fi
 restart="${as[*]} $bin/pg_ctl -D $work/data -m immediate -w stop; ${as[*]} $bin/pg_ctl -D $work/data -l $work/postgres.log -w -t 60 start"
 python3 checks/cluster/rounds.py "$ABIDE" "$database" "$restart" "$work" "${1:-20}"
 python3 checks/cluster/nodes.py "$ABIDE" "$database" "$work" "${2:-12}"
+packages openssl=openssl
+export ABIDE PGBIN=$bin
+python3 checks/cluster/refusals.py
+python3 checks/cluster/failover.py 1 sync
+python3 checks/cluster/failover.py 1 async
+packages nginx=nginx-light
+python3 -c 'import yaml' 2>/dev/null || install_packages python3-yaml
+python3 checks/packaging/cluster.py

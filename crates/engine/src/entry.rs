@@ -31,6 +31,13 @@ const ENTRY_BYTES: usize = 1_024;
 /// The newest level of forms that this program reads and writes.
 pub const LEVEL: u32 = 3;
 
+/// The oldest level of forms that this program reads.
+pub const LEVEL_READ_FROM: u32 = 1;
+
+/// The oldest level that this program can write. While servers of two versions share a log, the newer ones write forms
+/// of the level that the older ones read; so a release writes at least those of the release before.
+pub const LEVEL_WRITTEN_FROM: u32 = 3;
+
 /// Facts, in the order in which they are applied.
 pub type Entries = Vec<Entry>;
 

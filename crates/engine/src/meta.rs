@@ -46,6 +46,18 @@ pub struct Configure {
     pub defaults: Defaults,
     /// The seed of all draws; `None` keeps the one in force.
     pub seed: Option<u64>,
+    /// The newest level of forms that may be written, up to [`LEVEL`], which is the default. A log's level never falls.
+    #[serde(default = "newest", skip_serializing_if = "is_newest")]
+    pub level: u32,
+}
+
+const fn newest() -> u32 {
+    LEVEL
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_newest(level: &u32) -> bool {
+    *level == LEVEL
 }
 
 impl Configure {
@@ -62,8 +74,9 @@ impl Command for Configure {
     fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
         let (configured, digest) = (engine.meta.configured, self.digest());
         let mut fresh = Entries::new();
-        if engine.meta.level < LEVEL {
-            fresh.push(Entry::Level { level: LEVEL });
+        let level = self.level.min(LEVEL);
+        if engine.meta.level < level {
+            fresh.push(Entry::Level { level });
         }
         if configured.is_none() || self.policy != engine.policy {
             fresh.push(Entry::Policy(Box::new(self.policy.clone())));

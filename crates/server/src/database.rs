@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use abide_engine::entry::{LEVEL, LEVEL_READ_FROM, LEVEL_WRITTEN_FROM};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -49,6 +50,30 @@ pub enum DatabaseSetupError {
         /// What the system says.
         source: io::Error,
     },
+    /// The cluster has forms that this program doesn't know.
+    #[error(
+        "the node {node} can't start: {place} has forms of level {level}, and this program reads levels {LEVEL_READ_FROM} to {LEVEL}; use a newer version of it"
+    )]
+    Level {
+        /// The node.
+        node: String,
+        /// The database and schema.
+        place: String,
+        /// The level of the cluster.
+        level: u32,
+    },
+    /// The cluster's older servers can't read what this program writes.
+    #[error(
+        "the node {node} can't start: forms of level {level} are written in {place}, and this program writes level {LEVEL_WRITTEN_FROM} or newer; stop all servers of the older version and run `abide cluster upgrade`"
+    )]
+    OldLevel {
+        /// The node.
+        node: String,
+        /// The database and schema.
+        place: String,
+        /// The level of the cluster.
+        level: u32,
+    },
     /// A setting that all nodes share can't be used by this program.
     #[error(
         "the cluster's setting {name} can't be used: {detail}; change it with `abide cluster set`"
@@ -90,28 +115,28 @@ pub fn init(config: &Config) -> Result<bool, ServerError> {
     let mut admin = Admin::new(of_config(config)?);
     // Below 2^63, as the database keeps it.
     let life = u64::from_le_bytes(random_bytes()?) >> 1;
-    Ok(admin.init(life, abide_engine::entry::LEVEL, random_bytes()?)?)
+    Ok(admin.init(life, LEVEL, random_bytes()?)?)
 }
 
 /// Opens the journal. Settings that all nodes share are taken into the configuration. Blocks on the database.
 ///
 /// # Errors
 ///
-/// Those of [`of_config`] and of [`PostgresJournal::open`], and [`JournalError::Unreadable`] if the cluster has forms
-/// that this program doesn't know.
+/// Those of [`of_config`] and of [`PostgresJournal::open`], and a [`DatabaseSetupError`] if the cluster has forms that
+/// this program doesn't know, or servers that don't know this program's.
 pub fn open_blocking(config: &mut Config) -> Result<PostgresJournal, ServerError> {
     let database = of_config(config)?;
     let run = u64::from_le_bytes(random_bytes()?);
     let journal = PostgresJournal::open(database.clone(), run)?;
-    let (level, known) = (journal.level(), abide_engine::entry::LEVEL);
-    if level > known {
-        return Err(JournalError::Unreadable {
-            what: database.place().to_owned(),
-            detail: format!(
-                "it has forms of level {level}, and this program reads levels up to {known}"
-            ),
+    let (node, place) = (name(config), database.place().to_owned());
+    match journal.level() {
+        level if level > LEVEL => {
+            return Err(DatabaseSetupError::Level { node, place, level }.into());
         }
-        .into());
+        level if level < LEVEL_WRITTEN_FROM => {
+            return Err(DatabaseSetupError::OldLevel { node, place, level }.into());
+        }
+        _ => {}
     }
     for (name, value) in Admin::new(database).settings()? {
         config
@@ -149,7 +174,7 @@ pub(crate) async fn membership(
         Ok::<_, JournalError>((key.unwrap_or_default(), journal))
     };
     let (key, journal) = tokio::task::spawn_blocking(read).await??;
-    let node = config.node.clone().unwrap_or_else(machine);
+    let node = name(config);
     let network = TcpNetwork::new(key);
     let (address, incoming) = match &config.cluster_listen {
         None => (String::new(), mpsc::channel(1).1),
@@ -180,6 +205,11 @@ pub(crate) async fn membership(
         incoming,
     };
     Ok((membership, journal))
+}
+
+/// The node's name.
+fn name(config: &Config) -> String {
+    config.node.clone().unwrap_or_else(machine)
 }
 
 /// The machine's name.

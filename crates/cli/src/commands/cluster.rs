@@ -8,6 +8,7 @@ use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use abide_engine::entry::LEVEL;
 use abide_server::config::{Config, Layers, SETTINGS, SHARED_SETTINGS};
 use abide_server::database::{init, of_config};
 use abide_server::journal::{Admin, Journal as _, JournalError, Member, PostgresJournal, Standing};
@@ -78,6 +79,8 @@ enum ClusterCommand {
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
     },
+    /// Let all nodes write the newest stored forms that every one of them reads, from the next leader on
+    Upgrade,
     /// Continue without what the database has lost
     AcceptLoss,
 }
@@ -156,6 +159,7 @@ pub(crate) fn run(args: &ClusterArgs, json: bool) -> anyhow::Result<ExitCode> {
                 json,
             )?;
         }
+        ClusterCommand::Upgrade => upgrade(&config, json)?,
         ClusterCommand::AcceptLoss => {
             // Below 2^63, as the database keeps it.
             let lost = admin()?.accept_loss(fresh_seed() >> 1)?;
@@ -236,6 +240,55 @@ fn move_to(config: &Config, to: Option<&str>) -> anyhow::Result<()> {
         next.node,
         leading.term + 1
     ))?;
+    Ok(())
+}
+
+/// Raises the level to the newest that all nodes read which live: their beats change while this looks.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command is one blocking call of the database after another, and has no clock"
+)]
+fn upgrade(config: &Config, json: bool) -> anyhow::Result<()> {
+    let mut admin = Admin::new(of_config(config)?);
+    let before = admin.standing()?;
+    std::thread::sleep(config.lease.get());
+    let Standing { members, level, .. } = admin.standing()?;
+    let lives = |member: &&Member| {
+        let then = before.members.iter().find(|it| it.node == member.node);
+        then.is_none_or(|then| (then.run, then.beat) != (member.run, member.beat))
+    };
+    let (live, stopped): (Vec<_>, Vec<_>) = members.iter().partition(lives);
+    let newest = live.iter().map(|member| member.reads_to).min();
+    let raised = newest.unwrap_or(LEVEL).min(LEVEL).max(level);
+    admin.raise_level(raised)?;
+    let behind = |of: &[&Member], level: u32| {
+        let behind = of.iter().filter(|member| member.reads_to < level);
+        behind.map(|member| member.node.clone()).collect::<Vec<_>>()
+    };
+    let (hold, left) = (behind(&live, LEVEL), behind(&stopped, raised));
+    if json {
+        let said = json!({"level": raised, "before": level, "held_by": hold, "left_behind": left});
+        output::json(&said)?;
+        return Ok(());
+    }
+    output::line(&match raised == level {
+        true => format!("forms of level {level} are written, as before"),
+        false => format!(
+            "forms of level {raised} are written from the next leader on; `abide cluster move` makes one"
+        ),
+    })?;
+    if !hold.is_empty() {
+        output::line(&format!(
+            "not yet read by {}: forms of level {LEVEL}; upgrade and run this again",
+            hold.join(", ")
+        ))?;
+    }
+    if !left.is_empty() {
+        output::line(&format!(
+            "not running, and refused until upgraded: {}",
+            left.join(", ")
+        ))?;
+    }
     Ok(())
 }
 

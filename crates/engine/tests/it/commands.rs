@@ -7,6 +7,7 @@ use abide_engine::delivery::{
     ChangeEndpoint, CreateEndpoint, DeleteEndpoint, NamedSecret, ReplayDeliveries, ReportAttempt,
     RetryDelivery, RotateSecret, SetMasterSecret, Subscribe, TestEndpoint, Unsubscribe,
 };
+use abide_engine::entry::LEVEL;
 use abide_engine::{
     AnyCommand, Cancel, ChangeDefaults, Claim, Command, Configure, Create, CreateAll, Defaults,
     Delete, DeliveryKey, EndpointKey, Engine, JobKey, Json, Owner, PlayNamed, Policy, Report,
@@ -95,6 +96,7 @@ fn jobs() -> Vec<AnyCommand> {
             policy: Policy::default(),
             defaults: Defaults::default(),
             seed: None,
+            level: LEVEL,
         }
         .into(),
     ]

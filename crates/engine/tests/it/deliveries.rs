@@ -10,6 +10,7 @@ use abide_engine::delivery::{
     ReportAttempt, RetryDelivery, RetryPolicy, RotateSecret, Send, SetMasterSecret, Standing,
     Subscribe, TestEndpoint, Unsubscribe,
 };
+use abide_engine::entry::LEVEL;
 use abide_engine::{
     Cancel, Command, Configure, Create, Defaults, Delete, Delivery, DeliveryKey, Effect, Endpoint,
     EndpointKey, Engine, Entry, JobKey, Json, Owner, Policy, Refusal, Report, Work,
@@ -1044,6 +1045,7 @@ fn a_replay_follows_the_policy_of_the_log_and_no_configuration() {
             policy,
             defaults: Defaults::default(),
             seed: None,
+            level: LEVEL,
         };
         world.ask(&configure).unwrap();
         for name in ["a", "b"] {

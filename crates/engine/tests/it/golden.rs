@@ -16,7 +16,8 @@ use abide_wire::{
     Code, Fault, FaultKind, Outcome, Problem, Simulate, Timestamp, WebhookTarget, Worker,
 };
 
-fn entries() -> Vec<Entry> {
+/// One of each kind.
+pub(crate) fn entries() -> Vec<Entry> {
     let at = Timestamp::from_millis(1_800_000_000_123);
     let job = JobKey::new(at, [7; 10]);
     let simulate = Simulate {

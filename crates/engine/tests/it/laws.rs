@@ -63,7 +63,7 @@ pub(crate) fn for_each_seed(law: impl Fn(u64)) {
     }
 }
 
-fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     Policy {
         retention: Duration::from_secs(60).into(),
         jobs_max: 40,
@@ -80,13 +80,13 @@ const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 /// Plays a history of about a hundred commands and gives the log that came of it, with the index of the entry after
 /// which each command was answered.
-struct Played {
+pub(crate) struct Played {
     engine: Engine,
-    log: Vec<Entry>,
+    pub(crate) log: Vec<Entry>,
     batches: Vec<usize>,
 }
 
-fn play(seed: u64) -> Played {
+pub(crate) fn play(seed: u64) -> Played {
     let mut rng = Rng::new(seed).stream(0, "history", 0);
     let mut engine = Engine::new(policy());
     let mut log = vec![Entry::Seeded { seed }];
@@ -245,7 +245,8 @@ fn create(owner: Owner, rng: &mut impl rand::Rng) -> Create {
     }
 }
 
-fn parts(engine: &Engine) -> Vec<(String, Vec<u8>)> {
+/// The state in its stored form.
+pub(crate) fn parts(engine: &Engine) -> Vec<(String, Vec<u8>)> {
     engine
         .all_parts()
         .into_iter()

@@ -7,4 +7,5 @@ mod golden;
 mod kinds;
 mod laws;
 mod leases;
+mod levels;
 mod meta;

@@ -32,6 +32,7 @@ fn configure(chance: f64, seed: Option<u64>) -> Configure {
         policy: Policy::default(),
         defaults: Defaults::default().with(&failing(chance)),
         seed,
+        level: LEVEL,
     }
 }
 
@@ -92,6 +93,28 @@ fn what_is_too_new_says_which_level_it_needs() {
     let text = text.replace(&now, &format!(r#""level":{newer}"#));
     let error = engine.restore("_meta", text.as_bytes()).unwrap_err();
     assert!(error.to_string().contains(&format!("level {newer}")));
+}
+
+#[test]
+fn the_level_of_a_log_rises_to_what_is_allowed_and_never_falls() {
+    let mut engine = Engine::new(Policy::default());
+    let up_to = |level| Configure {
+        level,
+        ..configure(0.5, None)
+    };
+    let mut levels = |level| {
+        let entries = ask(&mut engine, &up_to(level), START);
+        let of = |entry| match entry {
+            Entry::Level { level } => Some(level),
+            _ => None,
+        };
+        entries.into_iter().filter_map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(levels(LEVEL - 1), [LEVEL - 1]);
+    assert_eq!(levels(LEVEL - 2), [0; 0]);
+    // No further than this program writes.
+    assert_eq!(levels(LEVEL + 1), [LEVEL]);
+    assert_eq!(levels(LEVEL - 1), [0; 0]);
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl Node {
         let mut tick = tokio::time::interval(READ_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            if let Some(next) = self.turn()? {
+            if let Some(next) = self.turn() {
                 return Ok(next);
             }
             let event = tokio::select! {
@@ -72,21 +72,21 @@ impl Node {
     }
 
     /// Looks who leads, and whether that is this node.
-    fn turn(&mut self) -> Result<Option<Next>, DriverError> {
+    fn turn(&mut self) -> Option<Next> {
         let pulse = self.pulse.borrow_and_update().clone();
-        if pulse.is_superseded {
-            return Err(superseded(&self.status.node).into());
+        if pulse.is_refused {
+            return Some(Next::End);
         }
         let leading = &pulse.leading;
         let is_me = leading.node.as_deref() == Some(self.status.node.as_str())
             && leading.run == self.status.run;
         if is_me && leading.term > self.term {
-            return Ok(Some(Next::Lead(leading.term)));
+            return Some(Next::Lead(leading.term));
         }
         if !is_me && self.links.follow(leading) {
             self.errands.broken();
         }
-        Ok(None)
+        None
     }
 
     fn send_on(&mut self, request: Request) {
@@ -160,12 +160,5 @@ impl Node {
             self.reader.read(self.position);
         }
         self.links.may_dial();
-    }
-}
-
-fn superseded(node: &str) -> JournalError {
-    JournalError::Superseded {
-        place: "the cluster".to_owned(),
-        detail: format!("another process is the node {node:?}"),
     }
 }

@@ -31,10 +31,12 @@ pub struct Pulse {
     pub confirmed: Option<(u64, Duration)>,
     /// By how many milliseconds the database's clock was ahead of this node's at the last beat.
     pub clock_offset_ms: i64,
+    /// The newest level of stored forms that may be written, as the last beat found it; 0 before it.
+    pub level: u32,
     /// The last term that this node took when no other process could count on its lead any more.
     pub won: u64,
-    /// Another process has this node's name.
-    pub is_superseded: bool,
+    /// A beat was refused: the node ends.
+    pub is_refused: bool,
 }
 
 /// What is known of the leader, and since when it hasn't changed.
@@ -100,6 +102,9 @@ impl Silent {
     }
 }
 
+/// What a heart leaves: the lease, and why its node ends, unless it was stopped.
+pub(super) type Stopped = (Option<Box<dyn Lease>>, Option<JournalError>);
+
 /// What beats.
 #[derive(Debug)]
 pub(super) struct Heart {
@@ -114,9 +119,9 @@ pub(super) struct Heart {
 }
 
 impl Heart {
-    /// Beats until it is stopped, or until another process has its name. Gives the lease back, with which a leader hands
-    /// over.
-    pub(super) async fn run(mut self, stop: CancellationToken) -> Option<Box<dyn Lease>> {
+    /// Beats until it is stopped or a beat is refused. Gives the lease back, with which a leader hands over, and why the
+    /// node ends.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> Stopped {
         let mut watch = Watch::default();
         let mut silent = Silent::default();
         let length = self.status.lease;
@@ -125,10 +130,10 @@ impl Heart {
         loop {
             if self.clock.elapsed() >= beat_at {
                 beat_at = self.clock.elapsed() + length / 4;
-                self.beat().await;
-            }
-            if self.pulse.borrow().is_superseded {
-                return self.lease;
+                if let Err(refused) = self.beat().await {
+                    self.pulse.send_modify(|pulse| pulse.is_refused = true);
+                    return (self.lease, Some(refused));
+                }
             }
             let now = self.clock.elapsed();
             if self.status.role() == Role::Follower {
@@ -146,13 +151,14 @@ impl Heart {
             }
             looked_at = now;
             tokio::select! {
-                () = stop.cancelled() => return self.lease,
+                () = stop.cancelled() => return (self.lease, None),
                 () = tokio::time::sleep(length / 16) => {}
             }
         }
     }
 
-    async fn beat(&mut self) {
+    /// Beats once. An error says that the node must end.
+    async fn beat(&mut self) -> Result<(), JournalError> {
         let begun = self.clock.elapsed();
         let applied = self.status.applied().batch;
         let (node, run) = (self.status.node.clone(), self.status.run);
@@ -165,14 +171,16 @@ impl Heart {
                 self.pulse.send_modify(|pulse| {
                     pulse.confirmed = Some((beat.term, begun));
                     pulse.clock_offset_ms = beat.database_time.as_millis() - here;
+                    pulse.level = beat.level;
                 });
             }
-            Some(Err(JournalError::Superseded { .. })) => {
-                self.pulse.send_modify(|pulse| pulse.is_superseded = true);
-            }
+            Some(Err(
+                error @ (JournalError::Superseded { .. } | JournalError::LostByDatabase { .. }),
+            )) => return Err(error),
             Some(Err(error)) => tracing::debug!(%error, "a beat failed"),
             None => {}
         }
+        Ok(())
     }
 
     /// Looks who leads, and takes the lead if no node does.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use abide_engine::SetSeed;
+use abide_engine::entry::{LEVEL, LEVEL_WRITTEN_FROM};
 use tokio::sync::watch;
 
 use super::errands::Errands;
@@ -61,7 +62,7 @@ impl Node {
                 Err(error) => return Err(error.into()),
             };
             let pulse = self.pulse.borrow().clone();
-            if self.term > term || pulse.leading.term > term || pulse.is_superseded {
+            if self.term > term || pulse.leading.term > term || pulse.is_refused {
                 return Ok(Promoted::Superseded);
             }
             let pause = tokio::time::sleep(AGAIN_AFTER);
@@ -100,8 +101,10 @@ impl Node {
         let Beginning {
             seed,
             secret,
-            configure,
+            mut configure,
         } = self.beginning.clone();
+        let allowed = self.pulse.borrow().level;
+        configure.level = allowed.clamp(LEVEL_WRITTEN_FROM, LEVEL);
         let jobs = self.driver.engine().jobs();
         let is_new = jobs.made() == 0 && jobs.rng().seed() == 0;
         let mut requests = Vec::new();
@@ -141,13 +144,13 @@ async fn meanwhile<T>(
     }
 }
 
-/// Returns once another node leads, or this one's name is another process's.
+/// Returns once another node leads, or this one must end.
 async fn deposed(mut pulse: watch::Receiver<Pulse>, term: u64) {
     let is_over = |pulse: &Pulse| {
         let confirmed = pulse
             .confirmed
             .is_some_and(|(confirmed, _)| confirmed > term);
-        confirmed || pulse.leading.term > term || pulse.is_superseded
+        confirmed || pulse.leading.term > term || pulse.is_refused
     };
     // Without a heart nothing deposes it but the fence.
     if pulse.wait_for(is_over).await.is_err() {

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use abide_engine::Configure;
 use abide_engine::delivery::{Send, SetMasterSecret};
+use abide_engine::entry::{LEVEL, LEVEL_READ_FROM};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::changed::Changed;
 use super::errands::Errands;
-use super::heart::{Heart, Pulse};
+use super::heart::{Heart, Pulse, Stopped};
 use super::hub::{Hub, Pushing};
 use super::links::Links;
 use super::network::{Inbound, Network};
@@ -20,7 +21,7 @@ use super::status::{Role, Status};
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::driver::{Commands, Driver, DriverError, Led, WeakCommands};
-use crate::journal::{Journal, Lease, Member, Position};
+use crate::journal::{Journal, Member, Position};
 use crate::metrics::Metrics;
 
 /// How a node takes part.
@@ -66,7 +67,7 @@ pub struct Node {
     pub(super) status: Arc<Status>,
     pub(super) hub: Arc<Hub>,
     pub(super) pulse: watch::Receiver<Pulse>,
-    pub(super) heart: AbortOnDropHandle<Option<Box<dyn Lease>>>,
+    pub(super) heart: AbortOnDropHandle<Stopped>,
     pub(super) stop_heart: CancellationToken,
     pub(super) links: Links,
     pub(super) incoming: mpsc::Receiver<Inbound>,
@@ -189,8 +190,8 @@ impl Node {
             run: settings.run,
             address: settings.address.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            reads_from: 1,
-            reads_to: abide_engine::entry::LEVEL,
+            reads_from: LEVEL_READ_FROM,
+            reads_to: LEVEL,
             applied: position.batch,
             beat: 0,
         };
@@ -236,13 +237,14 @@ impl Node {
     /// another process has this one's name. Everything that was acknowledged is safe; the process should start again.
     pub async fn run(mut self) -> Result<(), DriverError> {
         let ended = self.turns().await;
-        if ended.is_ok() && self.status.role() != Role::Follower && !self.hub.has_links() {
+        let is_whole = ended.is_ok() && !self.pulse.borrow().is_refused;
+        if is_whole && self.status.role() != Role::Follower && !self.hub.has_links() {
             // No other node has the state in memory: the next process reads little.
             self.driver.checkpoint().await;
         }
         self.hub.close();
         self.stop_heart.cancel();
-        let lease = self.heart.await?;
+        let (lease, refused) = self.heart.await?;
         // What was acknowledged is in the log, also where this ends by an error; the next leader needn't wait.
         let role = self.status.role();
         self.status.set_role(Role::Follower);
@@ -250,6 +252,9 @@ impl Node {
             let _unknown = tokio::task::spawn_blocking(move || lease.hand_over(term)).await?;
         }
         ended?;
+        if let Some(refused) = refused {
+            return Err(refused.into());
+        }
         self.driver.close().await
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use abide_engine::delivery::RetryPolicy;
+use abide_engine::entry::LEVEL;
 use abide_engine::jobs::plan::DURATION_S;
 use abide_engine::{Configure, Defaults, PlayNamed, Policy};
 use abide_wire::{DurationLaw, Simulate, Span};
@@ -266,6 +267,7 @@ impl Config {
             policy: self.policy(),
             defaults: self.defaults(),
             seed: self.seed,
+            level: LEVEL,
         }
     }
 

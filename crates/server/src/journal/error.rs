@@ -134,7 +134,9 @@ pub enum JournalError {
         detail: String,
     },
     /// The schema has no tables.
-    #[error("{place} has no cluster; make one with `abide cluster init`")]
+    #[error(
+        "{place} has no cluster that the role may use; make one with `abide cluster init`, or name another with --schema"
+    )]
     NoCluster {
         /// The database and schema.
         place: String,

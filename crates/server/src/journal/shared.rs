@@ -158,6 +158,8 @@ pub struct Beat {
     pub term: u64,
     /// What the database's clock showed.
     pub database_time: Timestamp,
+    /// The newest level of stored forms that may be written.
+    pub level: u32,
 }
 
 /// What a cluster knows of its nodes: who lives and who leads. Calls block as those of a [`Journal`] do.
@@ -171,8 +173,9 @@ pub trait Lease: Send + Debug {
     /// beat.
     fn join(&mut self, member: &Member) -> Result<(), JournalError>;
 
-    /// Says that the process lives and what it has applied. [`JournalError::Superseded`] if another process has its
-    /// name now.
+    /// Says that the process lives and the number of the last batch that it has applied. The process ends after
+    /// [`JournalError::Superseded`], if another process has its name now or the log has another life, and after
+    /// [`JournalError::LostByDatabase`], if the log no longer has that batch or another node has noted a loss.
     fn beat(&mut self, node: &str, run: u64, applied: u64) -> Result<Beat, JournalError>;
 
     /// Who leads.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use abide_engine::entry::LEVEL;
 use abide_wire::Timestamp;
 
 use super::{
@@ -493,6 +494,7 @@ impl Lease for Handle {
             Ok(Beat {
                 term: held.leading.term,
                 database_time: held.time,
+                level: LEVEL,
             })
         })
     }

@@ -173,7 +173,7 @@ impl Admin {
                 .transpose()?;
             Ok((cluster, end, Found::read(client).await?))
         })?;
-        let mut lease = PostgresLease::new(self.link.another());
+        let mut lease = PostgresLease::new(self.link.another(), cluster.0.cast_unsigned());
         let [batch, term, seq, oldest_batch] =
             end.unwrap_or([0, 0, found.seq, 0]).map(i64::cast_unsigned);
         Ok(Standing {
@@ -190,6 +190,20 @@ impl Admin {
             checkpoint_seq: found.seq.cast_unsigned(),
             parts: found.parts.cast_unsigned(),
         })
+    }
+
+    /// Lets forms of that level be written from the next leader on; a level never falls.
+    ///
+    /// # Errors
+    ///
+    /// As of [`standing`](Self::standing).
+    pub fn raise_level(&mut self, level: u32) -> Result<(), JournalError> {
+        let level = level.cast_signed();
+        self.call(async |session: &mut Session| {
+            let raise = "UPDATE cluster SET level = greatest(level, $1)";
+            session.client.execute(raise, &[&level]).await
+        })
+        .map(|_one| ())
     }
 
     /// The settings that all nodes share, by name.
@@ -273,11 +287,13 @@ impl Admin {
     }
 }
 
-/// Notes that the database has lost something, so that no node goes on as if nothing had happened.
-pub(super) fn note_loss(link: &mut Link, detail: &str) {
+/// Notes that the database has lost something of the log of that life, so that no node goes on as if nothing had
+/// happened. Nothing is noted where the loss was accepted since: the log has another life then.
+pub(super) fn note_loss(link: &mut Link, life: u64, detail: &str) {
+    let life = life.cast_signed();
     let noted = link.call(ANSWER, async |session: &mut Session| {
-        let note = "UPDATE cluster SET lost = coalesce(lost, $1::text)";
-        session.client.execute(note, &[&detail]).await
+        let note = "UPDATE cluster SET lost = coalesce(lost, $1::text) WHERE life = $2";
+        session.client.execute(note, &[&detail, &life]).await
     });
     if let Err(trouble) = noted {
         let error = link.database.away(trouble);

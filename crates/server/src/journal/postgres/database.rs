@@ -2,16 +2,17 @@
 
 use std::error::Error;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::link::Trouble;
 use super::seal::SealKey;
+use super::tls::{self, Wanted};
 use crate::journal::JournalError;
 
 /// How long a connection may take to be made, unless the URL says otherwise.
@@ -63,14 +64,26 @@ pub enum DatabaseError {
         "the system's certificates can't be used: {0}; add sslmode=disable to the URL to do without TLS"
     )]
     Tls(String),
+    /// The file of `sslrootcert` can't be used.
+    #[error(
+        "the file {} of sslrootcert can't be used: {detail}; it has certificates of authorities as PEM",
+        path.display()
+    )]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
 }
 
 impl Database {
     /// The schema of the database at that URL. Several hosts are tried in order until one takes writes.
     ///
-    /// Without `sslmode` in the URL, TLS is used if the server offers it; not for hosts that are sockets or loopback.
-    /// A certificate is always verified, as by `verify-full` elsewhere. Of the URL, `options` are kept; the search
-    /// path, the isolation and `synchronous_commit = on` are added.
+    /// `sslmode` in the URL is `disable`, `prefer`, `require`, `verify-ca` or `verify-full`, and `sslrootcert` a file of
+    /// certificates to trust in place of the system's. Without them TLS is used if the server offers it; not for hosts
+    /// that are sockets or loopback. A certificate is always verified; `verify-ca` leaves the host's name out. Of the
+    /// URL, `options` are kept; the search path, the isolation and `synchronous_commit = on` are added.
     ///
     /// # Errors
     ///
@@ -80,6 +93,7 @@ impl Database {
         if schema.is_empty() || schema.len() > SCHEMA_BYTES_MAX || !schema.chars().all(is_plain) {
             return Err(DatabaseError::Schema(schema.to_owned()));
         }
+        let (url, wanted) = Wanted::of(url)?;
         let mut config: tokio_postgres::Config = url.parse().map_err(|error| {
             // Its own text tells which part; the URL itself has the password.
             DatabaseError::Url(with_causes(&error))
@@ -100,9 +114,11 @@ impl Database {
             #[cfg(unix)]
             Host::Unix(_) => true,
         });
-        if is_near && !url.contains("sslmode") {
-            config.ssl_mode(SslMode::Disable);
-        }
+        let is_left_out = is_near && wanted == Wanted::default();
+        config.ssl_mode(match is_left_out {
+            true => SslMode::Disable,
+            false => wanted.mode.unwrap_or(SslMode::Prefer),
+        });
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         config.connect_timeout(config.get_connect_timeout().copied().unwrap_or(CONNECT));
         let unacknowledged = config.get_tcp_user_timeout().copied();
@@ -129,7 +145,7 @@ impl Database {
         let place = format!("the schema {schema} of {name} on {}", hosts.join(", "));
         Ok(Self {
             schema: schema.to_owned(),
-            tls: tls(config.get_ssl_mode())?,
+            tls: tls::connector(config.get_ssl_mode(), &wanted)?,
             config,
             seal: None,
             kept: KEPT,
@@ -165,7 +181,7 @@ impl Database {
             }
             Trouble::Refused(error) => {
                 let is_passing = error.code().is_some_and(passes);
-                let source = with_causes(&error).into();
+                let source = told(&error).into();
                 if is_passing {
                     JournalError::Away { place, source }
                 } else {
@@ -223,28 +239,48 @@ pub(super) fn with_causes(error: &(dyn Error + 'static)) -> String {
     text
 }
 
+/// The error's text, and what to do about it.
+pub(super) fn told(error: &tokio_postgres::Error) -> String {
+    let text = with_causes(error);
+    match advice(error, &text) {
+        "" => text,
+        advice => format!("{text}; {advice}"),
+    }
+}
+
+fn advice(error: &tokio_postgres::Error, text: &str) -> &'static str {
+    match error.code() {
+        Some(code) if *code == SqlState::INVALID_PASSWORD => "mend the password in the URL",
+        Some(code) if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            "create the role there, or let it in by pg_hba.conf"
+        }
+        Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
+            "create the database, or mend its name in the URL"
+        }
+        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+            "let the role own the schema: CREATE SCHEMA … AUTHORIZATION …"
+        }
+        Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => {
+            "raise max_connections there: each server opens four"
+        }
+        Some(_) => "",
+        None if text.contains("password missing") => "add the password to the URL",
+        None if text.contains("does not support TLS") => {
+            "turn ssl on there, or add sslmode=disable to the URL"
+        }
+        None if text.contains("does not allow writes") => {
+            "name the primary too, after a comma in the URL"
+        }
+        None => tls::advice(error).unwrap_or("start it, or mend its address in the URL"),
+    }
+}
+
 fn host_name(host: &Host) -> String {
     match host {
         Host::Tcp(name) => name.clone(),
         #[cfg(unix)]
         Host::Unix(path) => path.display().to_string(),
     }
-}
-
-/// Trust as the system has it.
-fn tls(mode: SslMode) -> Result<MakeRustlsConnect, DatabaseError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| DatabaseError::Tls(error.to_string()))?;
-    let config = if mode == SslMode::Disable {
-        builder.with_root_certificates(rustls::RootCertStore::empty())
-    } else {
-        builder
-            .with_platform_verifier()
-            .map_err(|error| DatabaseError::Tls(error.to_string()))?
-    };
-    Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
 }
 
 #[cfg(test)]
@@ -272,6 +308,21 @@ mod tests {
             ),
             ("dbname=jobs", "abide", "names no host"),
             ("postgres://x/jobs", "abide", "names no user"),
+            (
+                "postgres://ann@x/jobs?sslmode=full",
+                "abide",
+                "verify-ca, verify-full",
+            ),
+            (
+                "postgres://ann@x/jobs?sslmode=verify-ca",
+                "abide",
+                "needs sslrootcert",
+            ),
+            (
+                "postgres://ann@x/jobs?sslrootcert=/no%20such/file",
+                "abide",
+                "the file /no such/file of sslrootcert",
+            ),
             ("postgres://ann@x/jobs", "a-b", "no name for a schema"),
             ("postgres://ann@x/jobs", "", "no name for a schema"),
             (
@@ -292,6 +343,11 @@ mod tests {
             ("postgres://ann@127.0.0.1/jobs", SslMode::Disable),
             ("postgres://ann@localhost,db.example/jobs", SslMode::Prefer),
             ("postgres://ann@db.example/jobs", SslMode::Prefer),
+            (
+                "postgres://ann@db.example/jobs?sslmode=verify-full",
+                SslMode::Require,
+            ),
+            ("host=db.example user=ann sslmode=disable", SslMode::Disable),
             (
                 "postgres://ann@localhost/jobs?sslmode=require",
                 SslMode::Require,

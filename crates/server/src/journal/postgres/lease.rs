@@ -2,6 +2,7 @@
 
 use abide_wire::Timestamp;
 
+use super::admin::note_loss;
 use super::link::{ANSWER, Link, Session};
 use crate::journal::{Beat, JournalError, Leading, Lease, Member};
 
@@ -12,7 +13,8 @@ const JOIN: &str = "\
     reads_from = excluded.reads_from, reads_to = excluded.reads_to, applied = excluded.applied, version = excluded.version";
 const BEAT: &str = "\
     UPDATE node SET beat = beat + 1, applied = $3 WHERE name = $1 AND run = $2 \
-    RETURNING (SELECT term FROM leader), (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    RETURNING (SELECT term FROM leader), (extract(epoch FROM clock_timestamp()) * 1000)::bigint, \
+    (SELECT life FROM cluster), (SELECT lost FROM cluster), (SELECT max(n) FROM batch), (SELECT level FROM cluster)";
 const LEADING: &str = "\
     SELECT leader.term, leader.node, leader.run, coalesce(node.beat, 0), coalesce(node.address, '') \
     FROM leader LEFT JOIN node ON node.name = leader.node AND node.run = leader.run";
@@ -27,11 +29,22 @@ const FORGET: &str = "DELETE FROM node WHERE name = $1 AND run = $2 AND beat = $
 #[derive(Debug)]
 pub(super) struct PostgresLease {
     link: Link,
+    /// Of the log that the process has read.
+    life: u64,
+}
+
+/// What a beat finds.
+struct Found {
+    beat: Beat,
+    life: u64,
+    lost: Option<String>,
+    /// The number of the last batch.
+    end: u64,
 }
 
 impl PostgresLease {
-    pub(super) fn new(link: Link) -> Self {
-        Self { link }
+    pub(super) fn new(link: Link, life: u64) -> Self {
+        Self { link, life }
     }
 
     fn call<T>(
@@ -67,23 +80,49 @@ impl Lease for PostgresLease {
 
     fn beat(&mut self, node: &str, run: u64, applied: u64) -> Result<Beat, JournalError> {
         let (run, applied) = (run.cast_signed(), applied.cast_signed());
-        let row = self.call(async |session: &mut Session| {
+        let found = self.call(async |session: &mut Session| {
             let beat = session.prepared(BEAT).await?;
             let row = session
                 .client
                 .query_opt(&beat, &[&node, &run, &applied])
                 .await?;
-            row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-                .transpose()
+            row.map(|row| {
+                let number = |index: usize| row.try_get(index).map(i64::cast_unsigned);
+                Ok(Found {
+                    beat: Beat {
+                        term: number(0)?,
+                        database_time: Timestamp::from_millis(row.try_get(1)?),
+                        level: row.try_get::<_, i32>(5)?.cast_unsigned(),
+                    },
+                    life: number(2)?,
+                    lost: row.try_get(3)?,
+                    end: row
+                        .try_get::<_, Option<i64>>(4)?
+                        .unwrap_or(0)
+                        .cast_unsigned(),
+                })
+            })
+            .transpose()
         })?;
-        let (term, millis): (i64, i64) = row.ok_or_else(|| {
-            let database = &self.link.database;
-            database.superseded(format!("another process is the node {node:?}"))
-        })?;
-        Ok(Beat {
-            term: term.cast_unsigned(),
-            database_time: Timestamp::from_millis(millis),
-        })
+        let database = self.link.database.clone();
+        let found = found
+            .ok_or_else(|| database.superseded(format!("another process is the node {node:?}")))?;
+        if let Some(lost) = found.lost {
+            return Err(database.lost(lost));
+        }
+        if found.life != self.life {
+            let detail = "its log is another one since a loss was accepted, or jobs were imported";
+            return Err(database.superseded(detail.to_owned()));
+        }
+        if found.end < applied.cast_unsigned() {
+            let detail = format!(
+                "batch {applied} was acknowledged, and the log ends with batch {}",
+                found.end
+            );
+            note_loss(&mut self.link, self.life, &detail);
+            return Err(database.lost(detail));
+        }
+        Ok(found.beat)
     }
 
     fn leading(&mut self) -> Result<Leading, JournalError> {

@@ -141,13 +141,18 @@ impl Session {
                     prepared: Vec::new(),
                 })
             }
-            Ok(Err(error)) => Err(Trouble::Connect(
-                super::database::with_causes(&error).into(),
-            )),
+            Ok(Err(error)) => Err(Trouble::Connect(super::database::told(&error).into())),
             Err(_) => Err(Trouble::Connect(
                 format!("no connection within {limit:?}").into(),
             )),
         }
+    }
+
+    /// Waits until all that this session can see is where the database promises it to be. After a crash a primary shows
+    /// what its synchronous standby may still lack, and only a commit waits for that.
+    pub(super) async fn confirm(&mut self) -> Result<(), tokio_postgres::Error> {
+        let confirm = self.prepared("UPDATE leader SET term = term").await?;
+        self.client.execute(&confirm, &[]).await.map(|_one| ())
     }
 
     /// That statement, prepared once for each connection.

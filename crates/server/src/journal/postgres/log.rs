@@ -30,7 +30,7 @@ const APPEND: &str = "\
     SELECT $1::bigint, $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6::int, $7::boolean, $8::bigint, $9::bytea \
     WHERE $1::bigint = 1 OR EXISTS (SELECT 1 FROM batch WHERE n = $1::bigint - 1 AND nonce = $4::bigint) \
     ON CONFLICT DO NOTHING";
-const FIND: &str = "SELECT nonce, term, (SELECT max(n) FROM batch) FROM (SELECT 1) AS one \
+const FIND: &str = "SELECT nonce, term, before, (SELECT max(n) FROM batch) FROM (SELECT 1) AS one \
     LEFT JOIN batch ON n = $1";
 const END: &str = concat!("SELECT ", columns!(), " FROM batch ORDER BY n DESC LIMIT 1");
 const PAGE_AFTER: &str = concat!(
@@ -75,8 +75,10 @@ pub struct PostgresJournal {
 /// What an append met.
 enum Met {
     Written,
-    /// Another batch has the number; the term of that batch.
+    /// Another batch has the number, after the same one; the term of that batch.
     Other(i64),
+    /// Another batch has the number, and the one before it is another one, too.
+    Fork,
     /// Neither the number nor the batch before is there; the last batch that is.
     Gone(Option<i64>),
 }
@@ -202,6 +204,17 @@ impl PostgresJournal {
         Ok(())
     }
 
+    /// Notes that the batch before that row is gone.
+    fn lost(&mut self, row: &Stored, what: &str) -> JournalError {
+        let detail = format!(
+            "batch {} with entry {} was acknowledged, and {what}",
+            row.number - 1,
+            row.first - 1
+        );
+        note_loss(&mut self.link, self.life, &detail);
+        self.database.lost(detail)
+    }
+
     /// Writes a batch of that term after the position.
     fn write(&mut self, term: u64, entries: &[Vec<u8>]) -> Result<Position, JournalError> {
         let tried = self.unknown.take();
@@ -245,20 +258,15 @@ impl PostgresJournal {
                 "batch {} was written by another one in term {of_term}",
                 row.number
             ))),
+            Ok(Met::Fork) => Err(self.lost(&row, "another one has its number")),
             Ok(Met::Gone(last)) => {
                 if let Some(last) = last.filter(|last| *last >= row.number) {
                     // It was there, and a checkpoint has covered it since.
                     let detail = format!("the log has gone on to batch {last}");
                     return Err(self.database.superseded(detail));
                 }
-                let detail = format!(
-                    "batch {} with entry {} was acknowledged, and the log ends with batch {}",
-                    row.number - 1,
-                    row.first - 1,
-                    last.unwrap_or_default()
-                );
-                note_loss(&mut self.link, &detail);
-                Err(self.database.lost(detail))
+                let end = format!("the log ends with batch {}", last.unwrap_or_default());
+                Err(self.lost(&row, &end))
             }
             Err(trouble) => {
                 let is_sent = matches!(trouble, Trouble::Lost(_));
@@ -329,10 +337,15 @@ async fn append(
     let found = session.client.query_one(FIND, &[&row.number]).await?;
     let nonce: Option<i64> = found.try_get(0)?;
     Ok(match nonce {
-        // An earlier try of this very append got through.
-        Some(nonce) if nonce == row.nonce => Met::Written,
+        // An earlier try of this very append got through. Only a commit waits for a synchronous standby, and that try's
+        // may have been cut short.
+        Some(nonce) if nonce == row.nonce => {
+            session.confirm().await?;
+            Met::Written
+        }
+        Some(_) if found.try_get::<_, Option<i64>>(2)? != Some(row.before) => Met::Fork,
         Some(_) => Met::Other(found.try_get::<_, Option<i64>>(1)?.unwrap_or_default()),
-        None => Met::Gone(found.try_get(2)?),
+        None => Met::Gone(found.try_get(3)?),
     })
 }
 
@@ -448,10 +461,10 @@ impl SharedLog for PostgresJournal {
     }
 
     fn tail(&self) -> Box<dyn Tail> {
-        Box::new(PostgresTail::new(self.link.another()))
+        Box::new(PostgresTail::new(self.link.another(), self.life))
     }
 
     fn lease(&self) -> Box<dyn Lease> {
-        Box::new(PostgresLease::new(self.link.another()))
+        Box::new(PostgresLease::new(self.link.another(), self.life))
     }
 }

@@ -1,7 +1,7 @@
 //! The journal in PostgreSQL: a [`SharedLog`](super::SharedLog), so that a server restarts on any machine and several
 //! servers may share one log.
 //!
-//! - [`Database`] is where: the address, the schema and the key of sealed bodies.
+//! - [`Database`] is where: the address, the schema and the key of sealed bodies; `tls` is which certificates it trusts.
 //! - `link` is one connection with a small runtime of its own. Calls block; the connection is opened when it is needed
 //!   and opened again after any error. Nothing is cancelled at the database: a canceled statement that waits for a
 //!   synchronous standby counts as committed there.
@@ -25,6 +25,7 @@ mod parts;
 mod rows;
 mod seal;
 mod tail;
+mod tls;
 
 pub use admin::{Admin, Health, Standing};
 pub use database::{Database, DatabaseError};

@@ -17,11 +17,12 @@ const NEXT: &str = concat!(
 #[derive(Debug)]
 pub(super) struct PostgresTail {
     link: Link,
+    life: u64,
 }
 
 impl PostgresTail {
-    pub(super) fn new(link: Link) -> Self {
-        Self { link }
+    pub(super) fn new(link: Link, life: u64) -> Self {
+        Self { link, life }
     }
 }
 
@@ -35,7 +36,11 @@ impl Tail for PostgresTail {
                 .query(&statement, &[&number, &READ_MAX])
                 .await?;
             let rows: Vec<_> = rows.iter().map(Stored::of).collect::<Result<_, _>>()?;
-            if !rows.is_empty() || number == 0 {
+            if !rows.is_empty() {
+                session.confirm().await?;
+                return Ok((rows, None));
+            }
+            if number == 0 {
                 return Ok((rows, None));
             }
             let there = session
@@ -54,7 +59,7 @@ impl Tail for PostgresTail {
         });
         if is_gone || is_other {
             let detail = format!("batch {number} is gone or another one");
-            note_loss(&mut self.link, &detail);
+            note_loss(&mut self.link, self.life, &detail);
             return Err(database.lost(detail));
         }
         if let Some(row) = rows.first().filter(|row| row.number > number + 1) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::link::{ANSWER_MUCH, Link, Session};
 use super::log::Rule;
 use super::{Admin, Database, PostgresJournal, SealKey};
-use crate::journal::{Journal as _, JournalError, SharedLog as _};
+use crate::journal::{Journal as _, JournalError, Member, SharedLog as _};
 
 /// A cluster in a schema of its own, which goes with it.
 pub(in crate::journal) struct TestSchema {
@@ -206,6 +206,74 @@ fn after_a_loss_no_node_starts_until_it_is_accepted() {
     let mut journal = schema.open();
     assert_eq!((journal.life(), journal.last_seq()), (9, 1));
     assert_eq!(journal.append(&entry(2)).unwrap(), 2);
+}
+
+#[test]
+fn a_loss_is_noticed_also_where_another_one_has_written_since() {
+    for others in [1, 2, 3] {
+        let Some(schema) = TestSchema::new() else {
+            return;
+        };
+        let mut journal = schema.open();
+        for number in 1..=3 {
+            journal.append(&entry(number)).unwrap();
+        }
+        schema.execute("DELETE FROM batch WHERE n > 1");
+        let mut other = schema.open();
+        for number in 0..others {
+            other.append(&entry(10 + number)).unwrap();
+        }
+        let error = journal.append(&entry(4)).unwrap_err();
+        assert!(
+            matches!(error, JournalError::LostByDatabase { .. }),
+            "{others}: {error}"
+        );
+        assert!(schema.admin().standing().unwrap().lost.is_some());
+    }
+}
+
+#[test]
+fn a_beat_notices_a_loss_and_what_was_noted_or_accepted_since() {
+    let Some(schema) = TestSchema::new() else {
+        return;
+    };
+    let mut journal = schema.open();
+    for number in 1..=3 {
+        journal.append(&entry(number)).unwrap();
+    }
+    let member = |node: &str| Member {
+        node: node.to_owned(),
+        run: 1,
+        address: String::new(),
+        version: String::new(),
+        reads_from: 1,
+        reads_to: 1,
+        applied: 0,
+        beat: 0,
+    };
+    let shared = journal.shared().unwrap();
+    let (mut ahead, mut behind, mut away) = (shared.lease(), shared.lease(), shared.lease());
+    for (node, lease) in [("a", &mut ahead), ("b", &mut behind), ("c", &mut away)] {
+        lease.join(&member(node)).unwrap();
+    }
+    ahead.beat("a", 1, 3).unwrap();
+    behind.beat("b", 1, 1).unwrap();
+    schema.execute("DELETE FROM batch WHERE n > 1");
+    behind.beat("b", 1, 1).unwrap();
+    // One that has applied what is gone notices it, and the others hear of it.
+    for (node, lease, applied) in [("a", &mut ahead, 3), ("b", &mut behind, 1)] {
+        let error = lease.beat(node, 1, applied).unwrap_err();
+        assert!(
+            matches!(error, JournalError::LostByDatabase { .. }),
+            "{error}"
+        );
+    }
+    schema.admin().accept_loss(9).unwrap().unwrap();
+    // One that was stopped meanwhile ends, and doesn't report the loss once more.
+    let error = away.beat("c", 1, 3).unwrap_err();
+    assert!(matches!(error, JournalError::Superseded { .. }), "{error}");
+    journal.append(&entry(4)).unwrap_err();
+    assert_eq!(schema.admin().standing().unwrap().lost, None);
 }
 
 #[test]
