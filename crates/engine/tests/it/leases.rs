@@ -367,6 +367,7 @@ fn what_takes_no_room_is_let_in_where_there_is_none() {
         owner: Owner::ANYONE,
         kinds: Vec::new(),
         lease: Duration::from_secs(5),
+        token: None,
     };
     let claimed = world.ask(&claim).unwrap().unwrap();
     // A limit that was lowered; deliveries go beyond it, too.
@@ -422,7 +423,7 @@ fn a_past_revision_of_a_retried_job_shows_when_its_own_attempt_began() {
     };
     told.push(shown(&world));
     for _ in 0..3 {
-        world.claim(Owner::ANYONE, &[], Duration::from_secs(5));
+        world.claim(Owner::ANYONE, &[], Duration::from_secs(5), None);
         told.push(shown(&world));
         world.pass(Duration::from_secs(7));
         told.push(shown(&world));

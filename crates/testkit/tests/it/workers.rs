@@ -1,5 +1,10 @@
 //! Workers: claims, leases and their ends, through the client and the server, on virtual time.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the time is virtual, and the runtime has it"
+)]
+
 use std::future::IntoFuture as _;
 use std::pin::pin;
 use std::sync::Arc;
