@@ -130,7 +130,7 @@ fn workers() -> Vec<AnyCommand> {
     assert!(AnyCommand::from(named.clone()).may_repeat());
     let release = Report {
         work: Work::Release,
-        ..heartbeat.clone()
+        ..heartbeat
     };
     vec![
         traced.into(),
