@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes what reads bytes from elsewhere: checks/fuzz.sh SECONDS [TARGET…], each target for so long; all of `fuzz/targets.txt` by default.
+# Fuzzes what reads bytes from elsewhere: checks/fuzz.sh SECONDS [TARGET…], each target for SECONDS; all of `fuzz/targets.txt` by default.
 #
 # Needs a nightly toolchain and a compiler for C++. Without them the files that the targets begin with are run as tests, and the script says so.
 # An input that breaks a promise is left in target/fuzz/found; `TARGET=NAME target/fuzz/fuzz FILE` plays it again. SEED makes a run repeatable.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Lets every n-th call to files and sockets fail under a real server, and gives it little memory and few descriptors:
 #   checks/shim.sh [HISTORIES]
-# plays so many of them, drawn by SEED; all by default. Needs cc and Python.
+# plays that number of them, drawn by SEED; all by default. Needs cc and Python.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -135,7 +135,7 @@ export class Browser {
       const drawn = () => requestAnimationFrame(() => requestAnimationFrame(() => done()));
       (function look() {
         if (window.asked > 0 && performance.now() < end) setTimeout(look, 20);
-        // Whoever has been answered may ask for more.
+        // A client that was answered may ask for more.
         else setTimeout(() => (window.asked > 0 && performance.now() < end ? look() : drawn()), 60);
       })();
     `);
@@ -154,7 +154,7 @@ export class Browser {
     await this.#driver.actions().sendKeys(text).perform();
   }
 
-  /** Presses Tab until the focus is where it should be, as somebody without a mouse does. */
+  /** Presses Tab until the focus is where it should be, as a user without a mouse does. */
   async tabTo(isThere) {
     const passed = [];
     for (let n = 0; n < TABS_MAX; n += 1) {

@@ -4,7 +4,7 @@ import { api } from './server.mjs';
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Looks every so many milliseconds. */
+/** Reads at this interval, in milliseconds. */
 export async function poll(base, id, agent, ms) {
   while (!(await api(base, 'GET', `/v1/jobs/${id}`, undefined, { agent })).done) await pause(ms);
 }

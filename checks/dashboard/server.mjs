@@ -15,7 +15,7 @@ export async function api(base, method, path, body, { key, agent } = {}) {
   return text ? JSON.parse(text) : null;
 }
 
-/** Creates so many jobs, the n-th with what `bodyOf(n)` says. */
+/** Creates that number of jobs, the n-th with what `bodyOf(n)` says. */
 export async function createMany(base, many, bodyOf) {
   let next = 0;
   async function lane() {

@@ -60,7 +60,7 @@ class Server:
         return answer.status, json.loads(text) if text.startswith(b"{") else text.decode()
 
     def leave(self, request, count, buffer=4096):
-        """Sends a request on so many connections and reads no answer."""
+        """Sends a request on each of `count` connections and reads no answer."""
         connections = []
         for n in range(count):
             connection = self.connect(buffer=buffer)

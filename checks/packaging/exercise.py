@@ -43,7 +43,7 @@ class Server:
         sys.exit(f"{why}; exit status {self.process.returncode}\n{''.join(self.log[-20:])}{rest}")
 
     def create(self, count):
-        """Creates so many jobs, fifty at a time on one connection."""
+        """Creates `count` jobs, fifty at a time on one connection."""
         connection = http.client.HTTPConnection(*self.address, timeout=PATIENCE)
         connection.connect()
         lines = f"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"

@@ -48,7 +48,7 @@ class Client:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 
     def ask(self, method, path, body=None, headers=None):
-        """The status and the answer; 0 where there is none."""
+        """The status and the answer; 0 without an answer."""
         try:
             self.connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json", **(headers or {})})
             answer = self.connection.getresponse()
@@ -119,7 +119,7 @@ def commands(server, told, number, count, keys):
 
 
 def history(server, told, count, clients=8, keys="key"):
-    """So many commands by so many clients at a time, so that the server writes them in batches, as under load."""
+    """`count` commands by `clients` clients at a time, so that the server writes them in batches, as under load."""
     acts = [threading.Thread(target=commands, args=[server, told, number, count // clients, keys]) for number in range(clients)]
     for act in acts:
         act.start()

@@ -22,7 +22,7 @@ pub(crate) async fn run(server: &str) -> Result<(), Error> {
 
     let done = match job.wait().deadline(Duration::from_secs(60)).await {
         Err(error) if error.is_still_running() => {
-            // The job goes on. Whoever has the token goes on waiting, in another process too.
+            // The job goes on. With the token any process goes on waiting.
             println!("still running; {}", job.resume_token());
             return Ok(());
         }

@@ -1,5 +1,5 @@
 /**
- * What is wrong, in the words of whoever answered: our own problems, and what other APIs send in their place. Nothing
+ * What is wrong, in the words of the server that answered: our own problems, and what other APIs send in their place. Nothing
  * is invented: a member that the answer doesn't have stays empty.
  */
 

@@ -74,7 +74,7 @@ export class Decoder {
 
 /**
  * What came of opening a stream: it is open, there will be no more events (`over`), there is none (`absent`), or there
- * are so many already that this wait does better without (`crowded`).
+ * are already enough that this wait does better without (`crowded`).
  */
 export type Opened = Events | "over" | "absent" | "crowded";
 

@@ -111,7 +111,7 @@ class Player implements Clock {
     for (let i = 0; i < 12; i++) await new Promise((next) => setImmediate(next));
   }
 
-  /** The strategy of one wait, whose schedule has luck of its own. */
+  /** The strategy of one wait, whose schedule has random numbers of its own. */
   #seeded(strategy: Strategy): Strategy {
     return {
       ...strategy,
@@ -193,7 +193,7 @@ class Player implements Clock {
         })),
       );
     } else if ("poll_until" in input) {
-      // What isn't for the client's server has luck of its own.
+      // What isn't for the client's server has random numbers of its own.
       const draw = chacha(this.#draw());
       draw();
       const look = (): Promise<any> => new Promise((resolve, reject) => this.#looked.push({ resolve, reject }));

@@ -115,7 +115,7 @@ _clients: WeakSet[Any] = WeakSet()
 
 
 def _forked() -> None:
-    """Threads, connections and luck of the parent are none of the child's: every client begins anew."""
+    """The child shares no threads, connections or random numbers with its parent: every client begins anew."""
     for client in list(_clients):
         client._forget()
 

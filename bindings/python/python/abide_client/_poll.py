@@ -55,7 +55,7 @@ _shared = _Shared()
 
 
 def _forked() -> None:
-    """The child's luck and threads are its own; what was learned goes on."""
+    """The child has its own random numbers and threads; what was learned goes on."""
     global _shared
     history, is_kept = _shared.history, _shared.is_kept
     _shared = _Shared()

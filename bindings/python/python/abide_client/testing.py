@@ -1,4 +1,4 @@
-"""A real abide server for tests: its own time, its own luck, empty before every test. Also a plugin of pytest.
+"""A real abide server for tests: its own time, its own seed, empty before every test. Also a plugin of pytest.
 
 The fixture `abide` starts `abide serve` once, on a free port, and empties it before each test::
 

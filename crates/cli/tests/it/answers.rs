@@ -480,7 +480,7 @@ fn a_wait_can_be_told_by_a_webhook() {
     let ran = server.run(&bench, &flags);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(ran.json()[0]["transport"], "push", "{ran:?}");
-    // Whoever registers cleans up: the second wait makes an endpoint of its own and takes it away too.
+    // The wait that registers cleans up: the second wait makes an endpoint of its own and takes it away too.
     let ran = server.run(&bench, &flags);
     assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
 }

@@ -124,7 +124,7 @@ impl Served {
         bench.run(&self.args(args))
     }
 
-    /// Creates a job that takes so long and completes or fails, and returns its id.
+    /// Creates a job of that duration, which completes or fails, and returns its id.
     pub(crate) fn create(&self, bench: &Bench, duration: &str, error_chance: &str) -> String {
         let flags = ["--duration", duration, "--error-chance", error_chance];
         let ran = self.run(bench, &[&["create"], &flags[..]].concat());
@@ -150,7 +150,7 @@ impl Served {
         assert!(done.status.success(), "{done:?}");
     }
 
-    /// Waits until somebody waits for that job.
+    /// Waits until a client waits for that job.
     pub(crate) fn until_watched(&self, id: &str) {
         let url = format!("{}/v1/jobs/{id}/watchers", self.url);
         for _ in 0..2_000 {

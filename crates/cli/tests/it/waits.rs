@@ -64,7 +64,7 @@ fn a_wait_outlives_a_deployment_and_says_that_there_is_no_answer() {
     std::thread::scope(|scope| {
         let _over = Over(&is_back, &url);
         scope.spawn(|| {
-            // The first connection only looks whether somebody listens.
+            // The first connection only looks whether anything listens.
             drop(listener.accept());
             deployment(&listener, &is_back);
         });

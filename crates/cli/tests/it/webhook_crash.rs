@@ -21,7 +21,7 @@ use crate::bench::Bench;
 const ROUNDS: u64 = 30;
 /// How many clients create jobs at the same time.
 const CLIENTS: u64 = 4;
-/// How many jobs must have been acknowledged in a round before the server is killed, luck aside.
+/// How many jobs must have been acknowledged in a round before the server is killed, the draw aside.
 const ENOUGH: u32 = 6;
 /// Another seed gives other moments: `ABIDE_TEST_SEED`.
 const SEED: u64 = 4;
@@ -34,7 +34,7 @@ type Event = (String, u64);
 /// A receiver that writes down whatever comes, and sometimes fails: it answers `503`, hangs up or takes its time.
 struct Witness {
     verifier: Verifier,
-    luck: AtomicU64,
+    draws: AtomicU64,
     seen: Mutex<Seen>,
 }
 
@@ -62,14 +62,14 @@ impl Witness {
         loop {
             let (headers, body) = read_request(&mut socket, &mut bytes).await?;
             let event = self.note(&headers, &body);
-            let luck = mix(self.luck.fetch_add(1, Ordering::Relaxed)) % 25;
-            match luck {
+            let draw = mix(self.draws.fetch_add(1, Ordering::Relaxed)) % 25;
+            match draw {
                 0 => return None,
                 1 => tokio::time::sleep(Duration::from_millis(30)).await,
                 _ => {}
             }
-            let status = if luck == 2 { "503 Busy" } else { "204 Taken" };
-            if luck != 2 {
+            let status = if draw == 2 { "503 Busy" } else { "204 Taken" };
+            if draw != 2 {
                 self.seen.lock().unwrap().taken.insert(event);
             }
             let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
@@ -129,7 +129,7 @@ async fn read_request(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<(He
     }
 }
 
-/// Luck that can be had again: splitmix64.
+/// Random numbers that can be drawn again: splitmix64.
 fn mix(number: u64) -> u64 {
     let mut word = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -203,7 +203,7 @@ async fn thirty_kills_under_load_lose_no_event_and_change_no_id() {
     let secret = Secret::generate([3; 32]);
     let witness = Arc::new(Witness {
         verifier: Verifier::new([secret.clone()]),
-        luck: AtomicU64::new(mix(seed)),
+        draws: AtomicU64::new(mix(seed)),
         seen: Mutex::default(),
     });
     tokio::spawn(witness.clone().serve(listener));

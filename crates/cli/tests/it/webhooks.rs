@@ -510,7 +510,7 @@ fn what_can_not_be_attacked_is_said_with_a_code_and_ctrl_c_ends_it() {
         .stderr(Stdio::piped())
         .spawn();
     let child = child.expect("the binary runs");
-    // It has begun: somebody has connected, and is kept waiting.
+    // It has begun: a client has connected, and is kept waiting.
     let _kept = listener.accept().unwrap();
     interrupt(&child);
     let ran = Ran::of(&child.wait_with_output().unwrap());

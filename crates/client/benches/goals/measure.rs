@@ -47,7 +47,7 @@ pub(crate) fn learn(
     }
 }
 
-/// What is spent per job after so many jobs, in each history.
+/// What is spent per job after that number of jobs, in each history.
 pub(crate) fn after(
     law: &Named,
     observe: Observe,

@@ -47,7 +47,7 @@ impl Wake for Unpark {
 }
 
 /// Whether this is the turn of an async task, and not a thread that may block though it has entered a runtime, such as
-/// those of `spawn_blocking`. A task has only so many polls in one turn; the threads have no end of them.
+/// those of `spawn_blocking`. A task has a budget of polls in one turn; the threads have none.
 fn is_in_task() -> bool {
     let mut context = Context::from_waker(Waker::noop());
     let mut is_used_up = || match poll_proceed(&mut context) {

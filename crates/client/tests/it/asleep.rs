@@ -14,7 +14,7 @@ use crate::world::{Fault, Manner, World};
 const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);
 
-/// Sleeps without being polled, after so long.
+/// Sleeps without being polled, after that delay.
 async fn sleeps(begins: Duration, for_how_long: Duration) {
     tokio::time::sleep(begins).await;
     tokio::time::advance(for_how_long).await;

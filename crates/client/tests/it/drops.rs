@@ -13,7 +13,7 @@ use crate::world::{Fault, Manner, Seen, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Polls a future so many times and then drops it.
+/// Polls a future that number of times and then drops it.
 struct Polls<F> {
     future: Option<Pin<Box<F>>>,
     left: usize,
@@ -207,7 +207,7 @@ fn pushed(scene: &Scene) -> impl Future + use<> {
             1 => vec![SECOND],
             _ => vec![Duration::ZERO, Duration::from_millis(1)],
         });
-        // Whoever stops waiting stops pushing too, so that what is left is the library's.
+        // A test that stops waiting stops pushing too, so that what is left is the library's.
         tokio::pin!(wait);
         tokio::select! {
             done = &mut wait => drop(done),

@@ -29,7 +29,7 @@ fn best(population: &Population) -> f64 {
     bound.at_price(PRICE).cost_s(PRICE)
 }
 
-/// The cost of the next job after so many, on average over a few histories.
+/// The cost of the job after the first `jobs`, on average over a few histories.
 fn cost_after(jobs: usize, law: &Population, observe: Observe, histories: u64) -> f64 {
     let world = World::new().observe(observe);
     let costs = (0..histories).map(|seed| {

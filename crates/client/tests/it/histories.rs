@@ -1,7 +1,7 @@
 //! Random histories: a server that fails in every way, any strategy, any deadline; the answer is right or the error is
 //! true, the deadline holds, and nothing is left behind.
 //!
-//! `ABIDE_TEST_SEED=n` plays one history and tells what happened in it; `ABIDE_TEST_HISTORIES=n` plays so many.
+//! `ABIDE_TEST_SEED=n` plays one history and tells what happened in it; `ABIDE_TEST_HISTORIES=n` plays n.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::print_stdout,
-    reason = "a history that failed is told to whoever plays it again"
+    reason = "a history that failed is printed for the one who plays it again"
 )]
 
 mod asleep;

@@ -72,7 +72,7 @@ impl Transport for Counted {
             if breaks == 0 {
                 return Ok(answer);
             }
-            // So many parts come, and then the connection breaks.
+            // That number of parts come, and then the connection breaks.
             let (head, mut body) = answer.into_parts();
             let parts = async_parts(&mut body, breaks).await;
             let broken = [Err(TransportError::broken("it was cut"))];

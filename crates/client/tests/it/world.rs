@@ -55,7 +55,7 @@ pub(crate) enum Fault {
     Stall,
     /// The head comes, the body never.
     StallBody,
-    /// The body ends after so many bytes, as a reset.
+    /// The body ends after that number of bytes, as a reset.
     Cut(usize),
     /// The body ends early as if it were whole.
     Short(usize),
@@ -77,9 +77,9 @@ pub(crate) enum Fault {
     Unexplained(u16),
     /// The answer comes so much later.
     Late(Duration),
-    /// The state is that of so long ago.
+    /// The state is older by that span.
     Stale(Duration),
-    /// A held request is cut after so long by something on the way, with 504.
+    /// A proxy cuts a held request after that span, with 504.
     HoldCut(Duration),
 }
 
@@ -204,7 +204,7 @@ impl World {
         }))
     }
 
-    /// A client with settled luck that polls every second.
+    /// A client with a fixed seed that polls every second.
     pub(crate) fn builder(&self) -> ClientBuilder {
         Client::builder("http://world.test")
             .transport(self.clone())
@@ -286,7 +286,7 @@ impl World {
         self.look_back(id, Duration::ZERO)
     }
 
-    /// The job as it was so long ago.
+    /// The job as it was that span ago.
     fn look_back(&self, id: &JobId, ago: Duration) -> Option<Job> {
         let life = self.0.jobs.lock().unwrap().get(id)?.clone();
         let age = self.elapsed().saturating_sub(life.born).saturating_sub(ago);
@@ -347,7 +347,7 @@ impl World {
         })
     }
 
-    /// Pushes the job's changes to an inbox: each so long after it happened as `delays` says for it, by its number;
+    /// Pushes the job's changes to an inbox: each later than it happened by what `delays` says for its number;
     /// none where it is lost, more than one where it is doubled. Returns when there is nothing left to push.
     pub(crate) async fn push(
         &self,

@@ -52,7 +52,7 @@ impl Grade {
     }
 }
 
-/// The least that the best polling client costs, in seconds a job, for jobs of those kinds that took so many seconds,
+/// The least that the best polling client costs, in seconds a job, for jobs of those kinds that took those seconds,
 /// in the order in which their ends were seen. 0 for no jobs.
 pub(super) fn bound_s(jobs: impl Iterator<Item = (u64, f64)>) -> f64 {
     let mut kinds: FastMap<u64, Vec<f64>> = FastMap::default();

@@ -45,7 +45,7 @@ const DIAL_MAX: Duration = Duration::from_secs(2);
 /// How long a follower hears nothing before its link counts as broken, and a write may take. A leader says something
 /// ten times a second.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
-/// Connections that may be shaking hands at the same time; so many waiting links too.
+/// Connections that may be shaking hands at the same time, and links that may wait.
 const ACCEPTING_MAX: usize = 64;
 /// Frames that one write takes along.
 const AT_ONCE_MAX: usize = 256;
@@ -285,7 +285,7 @@ impl Writer {
     }
 }
 
-/// Brings what comes to that channel, until the link or the channel ends, or nothing comes for so long.
+/// Brings what comes to that channel, until the link or the channel ends, or nothing comes for that span.
 async fn bring<T>(
     reader: &mut Reader,
     to: &mpsc::Sender<T>,

@@ -460,7 +460,7 @@ impl Driver {
 }
 
 impl Pace {
-    /// A pass begins at `now` and takes that many commands: so long took those of the last one.
+    /// A pass begins at `now` and takes that many commands; the time since the last pass is what its commands took.
     fn began(&mut self, now: Duration, count: usize) {
         let (then, taken) = std::mem::replace(&mut self.last, (now, count));
         let took = now.saturating_sub(then);
@@ -468,7 +468,7 @@ impl Pace {
     }
 }
 
-/// Lets the places follow a loop that carried out so many commands in that time.
+/// Lets the places follow a loop that carried out that many commands in that time.
 ///
 /// Many commands at once alone say what the loop can do. Places come and go by an eighth each time, so that one slow
 /// sync changes little.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Answer, House};
 
-/// So many members, named apart.
+/// That number of members, each with its own name.
 fn members(count: usize) -> Value {
     (0..count)
         .map(|n| (format!("m{n}"), json!(1)))

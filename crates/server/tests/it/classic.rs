@@ -61,7 +61,7 @@ impl Running {
         Answer::read(&mut stream).await
     }
 
-    /// Lets so many seconds pass.
+    /// Lets that number of seconds pass.
     async fn sleep(&self, seconds: f64) {
         let body = json!({ "seconds": seconds }).to_string();
         let answer = self
@@ -298,7 +298,7 @@ async fn a_long_poll_by_query_ends_with_the_job_or_after_five_seconds() {
     server.end().await;
 }
 
-/// Returns once somebody waits for that job.
+/// Returns once a client waits for that job.
 async fn waiting(server: &Running, id: &str) {
     loop {
         let answer = server

@@ -82,7 +82,7 @@ async fn keys_are_asked_for_where_there_are_some() {
         |description: &Value, path: &str| description["paths"][path]["get"]["security"].clone();
     let open = description(&House::with(&[]).await).await;
     assert_eq!(security(&open, "/v1/jobs"), Value::Null);
-    // Whoever wants a key must first be able to read how it is shown.
+    // A client without a key must be able to read how keys are sent.
     let keyed = description(&House::with(&[("api-key", "alpha-alpha-alpha-alpha")]).await).await;
     assert_eq!(
         security(&keyed, "/v1/jobs"),

@@ -28,7 +28,7 @@ impl House {
             .clone()
     }
 
-    /// Looks at that path until the job is done, after pauses of so many milliseconds.
+    /// Looks at that path until the job is done, after pauses of that many milliseconds.
     async fn poll(&self, path: &str, pause_ms: u64) {
         while self.get(path).await.json()["done"] == false {
             self.pass(pause_ms).await;

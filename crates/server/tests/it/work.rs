@@ -199,7 +199,7 @@ fn pass(engine: &mut Engine, board: &Board, now: Timestamp, limit: usize) -> usi
     passes
 }
 
-/// So many, or in a run that nobody waits for (`ABIDE_LIMITS=full`) as many as the limit allows.
+/// That many, or with `ABIDE_LIMITS=full` as many as the limit allows.
 fn up_to(few: usize, limit: usize) -> usize {
     match std::env::var_os("ABIDE_LIMITS") {
         Some(_) => limit,
@@ -264,7 +264,7 @@ fn each_pass_over_very_many_deadlines_is_short() {
     assert_eq!(engine.jobs().iter().count(), 0);
 }
 
-/// A server with so many jobs, each with as much metadata as it may have.
+/// A server with that many jobs, each with as much metadata as it may have.
 async fn house_with_jobs(count: usize) -> House {
     let mut engine = Engine::new(Policy::default());
     let (mut entries, mut effects) = (Vec::new(), Vec::new());

@@ -18,7 +18,7 @@ use super::plan::Sabotage;
 const CHECKPOINT_ENTRIES: u64 = 60;
 /// How long a disk that tells before it has appended waits with the append.
 const TOLD_BEFORE: Duration = Duration::from_millis(400);
-/// Which syncs are lost by a disk that loses some: one in so many.
+/// Which syncs a disk loses: one in this number.
 const LOST_SYNCS: u64 = 3;
 
 /// A disk. Clones are the same one.

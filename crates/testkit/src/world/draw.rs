@@ -32,7 +32,7 @@ impl Draw {
         from + self.below(to - from + 1)
     }
 
-    /// Whether something happens that does so once in so many cases.
+    /// Whether something happens that does so once in that number of cases.
     pub(super) const fn one_in(self, n: u64) -> bool {
         self.below(n) == 0
     }

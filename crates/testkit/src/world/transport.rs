@@ -21,7 +21,7 @@ use tower_service::Service;
 use super::draw::Draw;
 use super::net::{End, Net};
 
-/// One of so many requests is sent twice, and as many answers are lost, where the network is lossy.
+/// On a lossy network one in this number of requests is sent twice, and one in as many answers is lost.
 const LOSSY_ONE_IN: u64 = 12;
 /// How long a connection may take, as by the client's default.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);

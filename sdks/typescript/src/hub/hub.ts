@@ -78,7 +78,7 @@ export class Hub {
     return { members: this.#members.size, flights: this.#flights.size };
   }
 
-  /** Leave to send a request of one's own, to be given back once: for the first few, and where there are no sets. */
+  /** Leave to send a request of one's own, to be given back once: for the first few, and without sets. */
   alone(what: "ask" | "hold" | "listen"): (() => void) | undefined {
     const { clock, memory } = this.#origin;
     if (this.#alone[what] >= ALONE_MAX && memory.sets(clock.now())) return undefined;

@@ -29,7 +29,7 @@ export const longPoll = (options: LongPollOptions = {}): Strategy => ({
   begin({ schedule, start, updates }) {
     const pacer = pace(schedule, start),
       upTo = Math.max(millis(options.hold ?? HOLD_MAX), 1000);
-    // Whoever wants every change must be there from the beginning.
+    // A client that wants every change must be there from the beginning.
     const late = updates ? 0 : Math.min(Math.max(options.attachLate ?? 0.01, 0), 0.5),
       until: Until = updates ? "any" : "done";
     let looked = false,

@@ -18,7 +18,7 @@ export interface Deadline {
   looked: boolean;
 }
 
-/** When the last look before the deadline is due; infinite where there is no deadline. */
+/** When the last look before the deadline is due; infinite without a deadline. */
 export const lookAt = ({ at, begun, looked }: Deadline, rtt: Rtt): number => {
   if (at === undefined) return Infinity;
   // Two slow round trips: one for a connection, one for the look.

@@ -298,7 +298,7 @@ fn random(seed: u64) -> (Manner, Vec<(f64, Call)>) {
             _ => {}
         }
     }
-    // Which of a set's jobs meets a failure first is left to each language: nothing fails where there is one.
+    // Which of a set's jobs meets a failure first is left to each language: nothing fails in a history with a set.
     let is_set = rng.random_bool(0.2);
     if is_set {
         let of = (1..=jobs).collect();

@@ -56,7 +56,7 @@ export async function request(path, { method = 'GET', body, headers = {}, signal
   return response;
 }
 
-/** Sends a request and gives its JSON, or `null` where there is none; throws a `Problem` for anything but success. */
+/** Sends a request and gives its JSON, or `null` without any; throws a `Problem` for anything but success. */
 export async function call(path, options) {
   const response = await request(path, options);
   return (await read(response)).data;

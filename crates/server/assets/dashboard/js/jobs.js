@@ -11,7 +11,7 @@ import { feed } from './feed.js';
 /** The most jobs that are kept; of more, the newest. */
 export const JOBS_MAX = 20_000;
 const PAGE_JOBS = 1000;
-/** Changes are gathered for so long before the page is drawn again. */
+/** How long changes are gathered before the page is drawn again. */
 const GATHER_MS = 60;
 const SWEEP_MS = 10_000;
 

@@ -2,7 +2,7 @@
 
 /** Until the tab closes. */
 export const byTab = keeper(() => sessionStorage);
-/** Until somebody clears it. */
+/** Until the user clears it. */
 export const byBrowser = keeper(() => localStorage);
 
 function keeper(storage) {

@@ -430,7 +430,7 @@ impl Client {
     }
 }
 
-/// A job that runs so long by itself.
+/// A job that runs by itself for that span.
 fn simulated(duration: &str, error_chance: f64) -> Value {
     json!({"simulate": {
         "duration": {"fixed": duration},

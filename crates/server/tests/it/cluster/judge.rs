@@ -152,7 +152,7 @@ fn judge_webhooks(world: &World, truth: &Truth, history: &mut History) {
     }
 }
 
-/// What is wrong after the database has lost what it had acknowledged: so many creates were acknowledged after that, and
+/// What is wrong after the database has lost what it had acknowledged: that number of creates were acknowledged after that, and
 /// nodes may have gone on.
 pub fn judge_loss(world: &World, acknowledged: usize) -> Vec<String> {
     let up = world.nodes.keys().filter(|name| world.is_up(name));

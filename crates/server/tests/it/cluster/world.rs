@@ -232,7 +232,7 @@ impl World {
         world
     }
 
-    /// Makes frames odd in so many of 1,000 cases.
+    /// Makes frames odd in that number of 1,000 cases.
     pub fn odd_frames(&self, per_mille: u32) {
         self.wires.odd_per_mille.store(per_mille, Ordering::Relaxed);
     }

@@ -147,7 +147,7 @@ impl House {
         self.ask("POST", path, Some(body)).await
     }
 
-    /// Creates a job that runs so long and completes, without stages, and returns its id.
+    /// Creates a job that runs for that span and completes, without stages, and returns its id.
     pub async fn job(&self, millis: u64) -> String {
         let simulate = serde_json::json!({
             "duration": {"fixed": format!("{millis}ms")},

@@ -25,7 +25,7 @@ fn manner(number: usize) -> Reply {
     }
 }
 
-/// How late the quick receivers learn of each end, in milliseconds, while so many others misbehave.
+/// How late the quick receivers learn of each end, in milliseconds, while that many others misbehave.
 async fn late_beside(bad: usize) -> Vec<i64> {
     let clock = clock();
     let receivers = Receivers::new(&clock, |got, _| {

@@ -23,7 +23,7 @@ pub enum Reply {
     Unreachable,
     /// Takes that long to say that status.
     Slow(Duration, u16),
-    /// A body of so many bytes, as the carrier cuts it.
+    /// A body of that many bytes, as the carrier cuts it.
     Body(usize),
     /// The sender has no descriptor left.
     Lacking,

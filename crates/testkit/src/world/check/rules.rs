@@ -94,7 +94,7 @@ impl Judge<'_> {
         let end = self.moments.last().map_or(Duration::ZERO, |last| last.at);
         match rested {
             Some((0, 0)) => {}
-            // Workers, too, are refused where there is no room.
+            // Workers, too, are refused without room.
             Some((0, _)) if self.is_full() => {}
             Some((open, running)) => {
                 let what = format!("{open} deliveries are open and {running} jobs run at the end");

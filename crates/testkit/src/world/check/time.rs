@@ -61,7 +61,7 @@ impl Judge<'_> {
                 "{how} for {job} is {end:?}, and nothing was broken"
             ));
         }
-        // Whoever was told first shows when it was known.
+        // The first client to be told shows when it was known.
         let is_it = |view: &View| {
             view.job == *job && after.map_or(view.done, |after| view.revision > after)
         };

@@ -90,7 +90,7 @@ export class Model {
     this.#forgetAfterAChange();
     this.#before = laws;
     this.#fitted = undefined;
-    // At the end of a job nobody waits for an answer; at the next plan somebody would.
+    // At the end of a job no caller waits for an answer; at the next plan one would.
     this.#fit();
     return seen;
   }

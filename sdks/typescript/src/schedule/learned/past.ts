@@ -79,7 +79,7 @@ export class Past {
     }
   }
 
-  /** The job that is followed longest, where there is room for no other. */
+  /** The job that is followed longest, if there is room for one alone. */
   inTheWay(): Observation | undefined {
     return this.underWay.length < UNDER_WAY_MAX ? undefined : [...this.underWay].sort(inOrder)[0];
   }

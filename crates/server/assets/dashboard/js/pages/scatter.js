@@ -68,7 +68,7 @@ function Mark({ dot: { x, y, channel, name, perJob, p50, jobs } }) {
   `;
 }
 
-/** Puts each name beside its mark, on the side where there is room, and below another name rather than on it. */
+/** Puts each name beside its mark, on the side that has room, and below another name rather than on it. */
 function placeLabels(dots, width) {
   const taken = [];
   return [...dots]
