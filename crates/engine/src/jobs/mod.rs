@@ -10,7 +10,7 @@
 //! | [`job`] | the record of one job |
 //! | [`table`] | the state, and which entry changes it how |
 //! | [`create`] | from a request to a job, once per idempotency key |
-//! | [`request`] | what the request of a create must be, and its digests |
+//! | `request` | what the request of a create must be, and its digests |
 //! | [`change`] | cancel, delete, a worker's report, and every later change |
 //! | [`lease`] | which worker has which external job, and until when |
 //! | [`named`] | jobs under a fixed name that start again after their end |
