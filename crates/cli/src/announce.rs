@@ -1,5 +1,6 @@
 //! What the server says of itself at its start and at its end: lines for people, or records where the log is JSON.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use abide_server::Server;
@@ -37,6 +38,17 @@ pub(crate) fn started(server: &Server) {
         match config.log_format {
             LogFormat::Json => tracing::info!(dialect = name, %address, "listening"),
             LogFormat::Text => output::say(&format!("abide: {name} at http://{address}")),
+        }
+    }
+}
+
+/// Names the files that settings came from: those in the working directory are read without being asked for.
+pub(crate) fn settings(config: &Config, files: &BTreeSet<PathBuf>) {
+    for file in files {
+        let path = file.display();
+        match config.log_format {
+            LogFormat::Json => tracing::info!(file = %path, "settings were read"),
+            LogFormat::Text => output::say(&format!("abide: settings of {path}")),
         }
     }
 }

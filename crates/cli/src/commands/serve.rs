@@ -1,5 +1,6 @@
 //! `abide serve`
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -140,19 +141,25 @@ impl FromArgMatches for SettingFlags {
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(flags: &SettingFlags) -> anyhow::Result<ExitCode> {
-    let config = flags.resolve()?.config;
+    let resolved = flags.resolve()?;
+    let files = resolved.files();
+    let config = resolved.config;
     let _telemetry = Telemetry::begin(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let ended = runtime.block_on(serve(config, flags.clone()));
+    let ended = runtime.block_on(serve(config, &files, flags.clone()));
     // Where a disk hangs, a call to it is still under way and would be waited for.
     runtime.shutdown_background();
     ended
 }
 
-async fn serve(config: Config, flags: SettingFlags) -> anyhow::Result<ExitCode> {
+async fn serve(
+    config: Config,
+    files: &BTreeSet<PathBuf>,
+    flags: SettingFlags,
+) -> anyhow::Result<ExitCode> {
     // Before the address is told, so that a signal sent from then on is heard.
     let mut signals = Signals::listen()?;
     let ready = config
@@ -163,6 +170,7 @@ async fn serve(config: Config, flags: SettingFlags) -> anyhow::Result<ExitCode> 
     let server = Server::start(config, fresh_seed()).await?;
     let config = server.state().config.clone();
     announce::started(&server);
+    announce::settings(&config, files);
     if let Some(ready) = &ready {
         ready.write(&announce::url(&server))?;
     }

@@ -1,11 +1,12 @@
 //! The listener: its settings, its sockets, its end.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -25,8 +26,10 @@ use crate::webhook::{Delivery, Secret, Verifier};
 
 /// The most connections at a time. Others wait in the system's queue.
 const CONNECTIONS_MAX: usize = 256;
+/// The most connections of one address, so that a stranger's leave room for the server's.
+const CONNECTIONS_PER_ADDRESS_MAX: usize = 192;
 /// How long the head of a request may take; so this is also how long an idle connection stays open.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
 /// How much is read from a connection at once, and the largest head, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// How long to wait where the system has no room for another connection.
@@ -242,9 +245,47 @@ impl fmt::Debug for ReceiverBuilder {
     }
 }
 
+/// How many connections each address has.
+#[derive(Clone, Debug, Default)]
+struct Shares(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One connection of an address; dropping it makes room for another.
+#[derive(Debug)]
+struct Share {
+    shares: Shares,
+    address: IpAddr,
+}
+
+impl Shares {
+    /// `None` if that address has as many as it may have.
+    fn take(&self, address: IpAddr) -> Option<Share> {
+        let mut shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = shares.entry(address).or_default();
+        if *own >= CONNECTIONS_PER_ADDRESS_MAX {
+            return None;
+        }
+        *own += 1;
+        let shares = self.clone();
+        Some(Share { shares, address })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut shares = self.shares.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = shares.get_mut(&self.address) {
+            *own -= 1;
+            if *own == 0 {
+                shares.remove(&self.address);
+            }
+        }
+    }
+}
+
 /// Accepts until it is closed, and then waits for its connections; or until it is dropped, and its connections with it.
 async fn accept(listener: TcpListener, intake: Arc<Intake>, mut is_closing: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let shares = Shares::default();
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -256,12 +297,15 @@ async fn accept(listener: TcpListener, intake: Arc<Intake>, mut is_closing: watc
             () = closed(&mut is_closing) => break,
         };
         match accepted {
-            Ok((socket, _)) => {
+            Ok((socket, peer)) => {
+                let Some(share) = shares.take(peer.ip()) else {
+                    continue;
+                };
                 let intake = intake.clone();
                 let is_closing = is_closing.clone();
                 connections.spawn(async move {
                     serve(socket, intake, is_closing).await;
-                    drop(permit);
+                    drop((permit, share));
                 });
             }
             Err(error) => {

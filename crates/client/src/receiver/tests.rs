@@ -227,6 +227,26 @@ async fn dropping_it_closes_every_connection() {
     assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_strangers_idle_connections_leave_room_for_deliveries() {
+    let receiver = Receiver::bind("127.0.0.1:0").await.unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..260 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 2], 0).into()).unwrap();
+        idle.push(socket.connect(receiver.address()).await.unwrap());
+    }
+    let secret = receiver.secret().clone();
+    let request = Case::good(&secret, "msg_1").request();
+    // Before the others are closed for saying nothing.
+    let in_time = tokio::time::timeout(
+        std::time::Duration::from_secs(4),
+        answer(&receiver, &request),
+    );
+    assert_eq!(in_time.await.unwrap(), 204);
+}
+
 #[tokio::test]
 async fn closing_answers_what_has_come_and_takes_nothing_more() {
     let gate = Arc::new(tokio::sync::Semaphore::new(0));

@@ -1,6 +1,6 @@
 //! Where values come from, and which one wins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -242,6 +242,17 @@ impl Resolved {
         self.sources.get(name).unwrap_or(&Source::Default)
     }
 
+    /// The files that settings came from, also those that were found in the working directory.
+    #[must_use]
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        let files = self.sources.values().filter_map(|source| match source {
+            Source::File(path) => Some(path.clone()),
+            Source::DotEnv(_) => Some(".env".into()),
+            Source::Default | Source::Environment(_) | Source::Flag => None,
+        });
+        files.collect()
+    }
+
     /// Every setting with its value as it would be written, secrets redacted, in the order of the table.
     pub fn entries(&self) -> impl Iterator<Item = (&'static Setting, String)> {
         SETTINGS
@@ -451,6 +462,9 @@ mod tests {
             seen(&layers),
             ("2s".to_owned(), Source::DotEnv("ABIDE_DRAIN".to_owned()))
         );
+        let both = layers.clone().file("a.toml", "retention = \"1h\"");
+        let files: Vec<_> = both.resolve().unwrap().files().into_iter().collect();
+        assert_eq!(files, [PathBuf::from(".env"), "a.toml".into()]);
         layers = layers.variable("ABIDE_DRAIN", "3");
         assert_eq!(
             seen(&layers),
