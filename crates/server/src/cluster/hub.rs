@@ -168,10 +168,17 @@ async fn carry_out(
                         answers.push(async move { (id, answer.await) });
                     }
                     Some(Up::Now { id }) => {
-                        // Looked up first: what is acknowledged after the question needn't be seen.
-                        let (at, status) = (hub.committed(), status.clone());
+                        let Some(commands) = commands.upgrade() else {
+                            return;
+                        };
+                        let (settled, status) = (commands.catch_up(), status.clone());
                         places.push(async move {
-                            (id, status.leads_for_certain().await.then_some(at))
+                            // Others may read in the log what is being written, and show it.
+                            let is_settled = settled.await.is_ok();
+                            // What is acknowledged after this needn't be seen.
+                            let at = hub.committed();
+                            let is_certain = is_settled && status.leads_for_certain().await;
+                            (id, is_certain.then_some(at))
                         });
                     }
                     None => return,

@@ -128,9 +128,9 @@ impl Status {
     ///
     /// [`Failure::NoLeader`] if that can't be told within [`LEADER_WAIT`].
     pub async fn catch_up(&self, commands: &Commands) -> Result<(), Failure> {
-        if self.role() == Role::Follower {
-            commands.catch_up().await?;
-        }
+        // A leader too: a follower that reads the log may have shown what this node has written and not heard of yet.
+        let caught_up = tokio::time::timeout(LEADER_WAIT, commands.catch_up()).await;
+        caught_up.unwrap_or(Err(Failure::NoLeader))?;
         // It may have been promoted meanwhile.
         if matches!(self.role(), Role::Leader { .. }) && !self.leads_for_certain().await {
             return Err(Failure::NoLeader);

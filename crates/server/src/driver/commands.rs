@@ -250,10 +250,15 @@ impl Commands {
     /// # Errors
     ///
     /// [`Failure::NoLeader`] or that the loop has ended.
-    pub(crate) async fn catch_up(&self) -> Result<(), Failure> {
+    pub(crate) fn catch_up(
+        &self,
+    ) -> impl Future<Output = Result<(), Failure>> + marker::Send + use<> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::CatchUp(reply))?;
-        answer.await.unwrap_or(Err(Failure::ShuttingDown))
+        let sent = self.send(Request::CatchUp(reply));
+        async move {
+            sent?;
+            answer.await.unwrap_or(Err(Failure::ShuttingDown))
+        }
     }
 
     /// A door that doesn't keep the loop from ending.

@@ -65,6 +65,9 @@ pub struct Driver {
     courier: Option<mpsc::UnboundedSender<Send>>,
 }
 
+/// A caller that waits until the board shows all that the log may have.
+type CaughtUp = oneshot::Sender<Result<(), Failure>>;
+
 /// How quickly the loop carries commands out.
 #[derive(Debug)]
 struct Pace {
@@ -91,7 +94,7 @@ pub(crate) struct Batch {
     /// The callers that waited for the clock to be where it is now.
     arrived: Vec<oneshot::Sender<Timestamp>>,
     /// The callers that wait for the board to show what had been acknowledged.
-    caught_up: Vec<oneshot::Sender<Result<(), Failure>>>,
+    caught_up: Vec<CaughtUp>,
 }
 
 impl Driver {
@@ -349,7 +352,7 @@ impl Driver {
                     for asked in batch.replies.drain(..) {
                         asked.reply(Some(Failure::Storage));
                     }
-                    if !self.refuse_for_a_while().await {
+                    if !self.refuse_for_a_while(&mut batch.caught_up).await {
                         return Err(error.into());
                     }
                 }
@@ -420,7 +423,7 @@ impl Driver {
 
     /// Refuses whatever comes until it is time to try the journal again. `false` if there will be no more commands: a
     /// stop doesn't wait for a disk.
-    async fn refuse_for_a_while(&mut self) -> bool {
+    async fn refuse_for_a_while(&mut self, caught_up: &mut Vec<CaughtUp>) -> bool {
         let clock = self.clock.clone();
         let mut pause = std::pin::pin!(clock.hold(APPEND_RETRY));
         loop {
@@ -429,10 +432,8 @@ impl Driver {
                 request = self.requests.recv() => match request {
                     Some(Request::Command(asked)) => asked.reply(Some(Failure::Storage)),
                     Some(Request::Advance(..)) => {}
-                    // The board shows all that was acknowledged.
-                    Some(Request::CatchUp(reply)) => {
-                        let _gone = reply.send(Ok(()));
-                    }
+                    // What couldn't be told of may be in the log, and others may show it.
+                    Some(Request::CatchUp(reply)) => caught_up.push(reply),
                     None => return false,
                 },
             }
