@@ -93,11 +93,11 @@ class _HttpxErrors:
 def _way(url: str) -> str:
     """Where a connection was to be made to, and the proxy that the environment names for it. No secret is in it."""
     # It takes longer to import than all of this package.
-    import urllib.request
+    from urllib import request
 
     to = urllib.parse.urlsplit(url)
-    proxy = urllib.request.getproxies().get(to.scheme)
-    if not proxy or urllib.request.proxy_bypass(to.hostname or ""):
+    proxy = request.getproxies().get(to.scheme)
+    if not proxy or request.proxy_bypass(to.hostname or ""):
         return _place(to)
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     return f"{_place(to)}; the environment names the proxy {_place(urllib.parse.urlsplit(proxy))}"
