@@ -32,13 +32,18 @@ async fn every_block_of_the_simulators_page_is_true() {
     assert!(run >= 20, "{run} blocks were found");
 }
 
+/// Pages of tables, which scripts of `checks/dialects` print.
+const TABLES: [&str; 2] = ["retries.md", "waits.md"];
+
 #[tokio::test(start_paused = true)]
 async fn every_block_of_the_dialects_pages_is_true() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/dialects");
     for page in std::fs::read_dir(folder).unwrap() {
         let page = page.unwrap().path();
         let text = std::fs::read_to_string(&page).unwrap();
-        assert!(read(&text).await >= 1, "{} has no blocks", page.display());
+        let is_table = TABLES.iter().any(|name| page.ends_with(name));
+        let run = read(&text).await;
+        assert!(is_table || run >= 1, "{} has no blocks", page.display());
     }
     let index = std::fs::read_to_string(format!("{folder}/README.md")).unwrap();
     for name in abide_server::http::dialects() {
