@@ -239,6 +239,11 @@ impl Lanes {
                 continue;
             }
             let (_, delivery) = lane.ready.pop_first()?;
+            if self.flying.contains_key(&delivery) {
+                // It waited under two deadlines, because it was asked for again meanwhile.
+                self.enqueue(key);
+                continue;
+            }
             lane.flying += 1;
             self.flying.insert(delivery, (key, trust));
             self.unproven += usize::from(trust == Trust::Unproven);
@@ -382,6 +387,17 @@ mod tests {
         // The second has proven itself: it takes turns with the others, up to its share, and needs none of their
         // places.
         assert_eq!(drain(&mut lanes, NOW), [2_002, 1_002]);
+    }
+
+    #[test]
+    fn what_waits_under_two_deadlines_is_sent_once_and_gives_its_place_back() {
+        let mut lanes = lanes(12);
+        let later = NOW + Duration::from_secs(1);
+        lanes.ready(1, NOW, delivery(1));
+        lanes.ready(1, later, delivery(1));
+        assert_eq!(drain(&mut lanes, later), [1]);
+        lanes.landed(delivery(1), QUICKLY, later);
+        assert!(lanes.lanes.values().all(|lane| lane.flying == 0));
     }
 
     #[test]
