@@ -17,7 +17,7 @@ const SILENCE_MIN: Duration = Duration::from_secs(3);
 const FIRST_ANSWER_MAX: Duration = Duration::from_secs(30);
 /// How long what answers with pages alone is tried: it is another program.
 const PAGES_MAX: Duration = Duration::from_secs(5);
-/// How long a request must have been held for the one who held it to count as a server, although it never answered: one
+/// How long the other side must have held a request to count as a server, although it never answered: one
 /// that dies with the first request of a wait may come back.
 const HELD_MIN: Duration = Duration::from_secs(1);
 /// How often the silence is measured.

@@ -7,8 +7,8 @@ use crate::retry::RetryPolicy;
 use crate::rt::{Instant, after, overslept};
 use crate::telemetry;
 
-/// How long a wait bears answers that can't be read and nothing else, however patient it is: what gives them is no server
-/// of ours, or one that this version doesn't understand.
+/// How long a wait bears answers that can't be read and nothing else, however patient it is: what gives them is no
+/// server of ours, or one that this version doesn't understand.
 pub(crate) const GARBLED_MAX: Duration = Duration::from_secs(30);
 
 /// Failures in a row.

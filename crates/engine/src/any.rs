@@ -1,8 +1,8 @@
 //! Every command in one type, so that one process can have another carry it out.
 //!
 //! A node that doesn't lead sends an [`AnyCommand`] to the one that does. It is answered with the [`Key`](Answer::Key)
-//! of the command's answer, and [reads](Answer::read) the answer from its own state, once that has come as far. The JSON
-//! is between the nodes of one cluster alone; a golden file holds it, because nodes of two versions may meet.
+//! of the command's answer, and [reads](Answer::read) the answer from its own state, once that has come as far. The
+//! JSON is between the nodes of one cluster alone; a golden file holds it, because nodes of two versions may meet.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

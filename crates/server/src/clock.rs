@@ -304,8 +304,8 @@ impl Clock {
     }
 
     /// Lets a real clock follow the system's where that one jumps forward, as it does when a suspended machine wakes up
-    /// or a wrong clock is set right. A jump of more than a day is followed once it has stood for a minute. Runs beside the
-    /// loop; it never ends, and does nothing for the other sorts.
+    /// or a wrong clock is set right. A jump of more than a day is followed once it has stood for a minute. Runs beside
+    /// the loop; it never ends, and does nothing for the other sorts.
     ///
     /// # Cancel safety
     ///

@@ -1,8 +1,8 @@
 //! What reads bytes from elsewhere, each as a function of bytes that panics where a promise is broken.
 //!
-//! `checks/fuzz.sh` drives them by libFuzzer; a test of `abide-testkit` runs the files that they begin with. Each target
-//! comes through a public seam, and says of an input more than that nothing panics: the same bytes in pieces give the
-//! same, what was written can be read again, what was refused changed nothing.
+//! `checks/fuzz.sh` drives them by libFuzzer; a test of `abide-testkit` runs the files that they begin with. Each
+//! target comes through a public seam, and says of an input more than that nothing panics: the same bytes in pieces
+//! give the same, what was written can be read again, what was refused changed nothing.
 //!
 //! | module | targets |
 //! |---|---|

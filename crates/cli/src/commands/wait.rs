@@ -179,8 +179,8 @@ async fn open_jobs(
     Ok(jobs)
 }
 
-/// Waits for these jobs, writes a line for each, and says with which code to end: the highest of theirs. What `signals` has
-/// heard before ends it too.
+/// Waits for these jobs, writes a line for each, and says with which code to end: the highest of theirs. What `signals`
+/// has heard before ends it too.
 pub(crate) async fn wait_for(
     common: &Common,
     (client, reach): (&Client, &Reach),

@@ -2,8 +2,8 @@
 //!
 //! `cargo bench -p abide --bench goals` checks all of them in a few minutes; `-- --quick` checks a part with fewer
 //! histories, and `-- G9 G10` some by name. Unless said otherwise a request is worth half a second and a round trip
-//! takes 100 ms, and polls have the default jitter. Where histories are drawn at random, the figure is a mean with its standard error. The exit code is 1
-//! when a goal is missed.
+//! takes 100 ms, and polls have the default jitter. Where histories are drawn at random, the figure is a mean with its
+//! standard error. The exit code is 1 when a goal is missed.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its purpose")]
 

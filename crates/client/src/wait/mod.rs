@@ -3,9 +3,9 @@
 //!
 //! [`driver`] is the one loop under all of them but the feed. It asks the strategy's plan for the next move, makes it
 //! through a [`Target`](crate::target::Target), and returns whenever there is news. Its parts are structs of their own:
-//! [`findings`] is what the answers have shown, [`Trouble`](crate::trouble::Trouble) the failures since the last one, [`deadline`] the instant
-//! of the last look, [`listening`] the open stream; the longer moves are in [`listen`] and [`last_look`]. [`begin`]
-//! makes a loop for a job from the settings of its wait.
+//! [`findings`] is what the answers have shown, [`Trouble`](crate::trouble::Trouble) the failures since the last one,
+//! [`deadline`] the instant of the last look, [`listening`] the open stream; the longer moves are in [`listen`] and
+//! [`last_look`]. [`begin`] makes a loop for a job from the settings of its wait.
 
 mod begin;
 mod deadline;

@@ -51,8 +51,8 @@ impl Client {
 }
 
 /// A claim of a job, to be awaited: made by [`Client::claim`]. It waits until there is a job, by requests that the
-/// server holds, and gives the [`Lease`] on it; `None` only where a [`deadline`](Self::deadline) was set and no job came
-/// until then.
+/// server holds, and gives the [`Lease`] on it; `None` only where a [`deadline`](Self::deadline) was set and no job
+/// came until then.
 ///
 /// Each claim has an idempotency key of its own, so that one that is sent again because its answer was lost takes no
 /// second job. A clone is another claim.

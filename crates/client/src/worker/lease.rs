@@ -32,12 +32,12 @@ use crate::telemetry::Purpose;
 ///
 /// It renews itself for as long as it lives, whatever the work does, as long as the runtime turns; in async code let
 /// long computations run in `spawn_blocking`. A worker ends it by [`complete`](Self::complete), [`fail`](Self::fail) or
-/// [`release`](Self::release). Dropped without any of these it is silent, and the server gives the job up when the lease
-/// runs out, as its creator chose.
+/// [`release`](Self::release). Dropped without any of these it is silent, and the server gives the job up when the
+/// lease runs out, as its creator chose.
 ///
 /// While the server doesn't answer the lease goes on: the time in which a server is down counts for no lease. If only
-/// this worker can't reach it, the job may get another worker meanwhile, and this one's result is refused. Work that has
-/// effects elsewhere should bear being done twice.
+/// this worker can't reach it, the job may get another worker meanwhile, and this one's result is refused. Work that
+/// has effects elsewhere should bear being done twice.
 ///
 /// # Errors
 ///

@@ -15,8 +15,8 @@ const BODY_BYTES: usize = 512;
 
 /// A digest of everything that a create says about the job itself.
 ///
-/// It is stored, so it must never change. It needn't be cryptographic: a client that makes two bodies collide on purpose
-/// harms only itself.
+/// It is stored, so it must never change. It needn't be cryptographic: a client that makes two bodies collide on
+/// purpose harms only itself.
 pub(super) fn body_digest(new: &NewJob<Json>) -> u64 {
     let mut bytes = Vec::with_capacity(BODY_BYTES);
     write_text(new.kind.as_deref().unwrap_or(KIND_DEFAULT), &mut bytes);

@@ -1,5 +1,5 @@
-//! Laws of leases, for any history of creates, claims, reports, cancels, silence and restarts, compared with a model that
-//! knows nothing but the rules. `ABIDE_TEST_SEED=123` plays the history of that seed alone.
+//! Laws of leases, for any history of creates, claims, reports, cancels, silence and restarts, compared with a model
+//! that knows nothing but the rules. `ABIDE_TEST_SEED=123` plays the history of that seed alone.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

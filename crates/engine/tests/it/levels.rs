@@ -1,5 +1,5 @@
-//! Logs that each released level has written, and the state that each led to. What a form means never changes: a changed
-//! meaning is a new form of a new level.
+//! Logs that each released level has written, and the state that each led to. What a form means never changes: a
+//! changed meaning is a new form of a new level.
 //!
 //! The files of a level that was released stay as they are. Those of a new one are made by `ABIDE_BLESS=1 cargo test -p
 //! abide-engine levels`, which writes only what isn't there.

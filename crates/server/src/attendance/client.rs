@@ -19,8 +19,8 @@ pub struct Client {
     pub address: Option<IpAddr>,
 }
 
-/// The name that a client's program gives itself: the first word of `User-Agent`, and its version if that is the second.
-/// Held in place, because every request carries one.
+/// The name that a client's program gives itself: the first word of `User-Agent`, and its version if that is the
+/// second. Held in place, because every request carries one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Agent {
     bytes: [u8; AGENT_BYTES_MAX],

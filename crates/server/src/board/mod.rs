@@ -9,7 +9,8 @@
 //! ([`Notify::notify_one`](tokio::sync::Notify::notify_one)), so none is lost in between.
 //!
 //! [`Board`] holds the jobs, each with its waiters and its JSON behind one lock of 64. Beside them it holds the feed of
-//! all changes, the workers that wait for a job, what is known of each kind's durations, and webhooks, each behind a lock of its own.
+//! all changes, the workers that wait for a job, what is known of each kind's durations, and webhooks, each behind a
+//! lock of its own.
 
 mod claims;
 mod feed;

@@ -119,8 +119,8 @@ pub(super) struct Heart {
 }
 
 impl Heart {
-    /// Beats until it is stopped or a beat is refused. Gives the lease back, with which a leader hands over, and why the
-    /// node ends.
+    /// Beats until it is stopped or a beat is refused. Gives the lease back, with which a leader hands over, and why
+    /// the node ends.
     pub(super) async fn run(mut self, stop: CancellationToken) -> Stopped {
         let mut watch = Watch::default();
         let mut silent = Silent::default();

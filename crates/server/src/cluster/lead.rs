@@ -18,12 +18,14 @@ use crate::journal::{Batch, JournalError, Position};
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 impl Node {
-    /// Reads the log to its end and appends the mark. What clients ask meanwhile waits for a leader as it does at a follower.
+    /// Reads the log to its end and appends the mark. What clients ask meanwhile waits for a leader as it does at a
+    /// follower.
     pub(super) async fn promote(&mut self, term: u64) -> Result<Promoted, DriverError> {
         self.links.drop_all();
         if self.pulse.borrow().won != term {
             // The lead was moved here from a leader that lives, or that may live and has this node's name. It finds out
-            // with its next beat, and then writes no more; until this is over it may count on its lead in what it answers.
+            // with its next beat, and then writes no more; until this is over it may count on its lead in what it
+            // answers.
             let pause = tokio::time::sleep(self.status.lease * 3 / 4);
             if meanwhile(&mut self.driver, &mut self.errands, &self.status, pause)
                 .await

@@ -122,8 +122,8 @@ settings! {
     /// The name of this node, unique among the servers on that schema; the machine's name if it isn't set. A second
     /// server under a name takes it over, and the first one ends.
     "node" "ABIDE_NODE" "NAME" node: Option<String> = "";
-    /// Where other nodes link to this one, over a protocol of their own that is encrypted; never a public address. Without
-    /// it no other node can have commands carried out here, so the nodes of a cluster all need it.
+    /// Where other nodes link to this one, over a protocol of their own that is encrypted; never a public address.
+    /// Without it no other node can have commands carried out here, so the nodes of a cluster all need it.
     "cluster-listen" "ABIDE_CLUSTER_LISTEN" "ADDR:PORT" cluster_listen: Option<String> = "";
     /// The host and port at which other nodes reach that; the address itself if it isn't set, or the node's name with
     /// its port where that listens on all addresses.

@@ -246,8 +246,8 @@ fn give_way() {
     }
 }
 
-/// Whether a filter of system calls that can't be lifted is in force. It may end a process that asks for a priority, and
-/// doesn't say so before.
+/// Whether a filter of system calls that can't be lifted is in force. It may end a process that asks for a priority,
+/// and doesn't say so before.
 #[cfg(target_os = "linux")]
 fn is_confined() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -9,9 +9,9 @@
 //! succeed later (a full disk), the batch is kept and tried again. Until it is written every command is refused with
 //! [`Failure::Storage`] and the board stays as it was, so nothing is told that may be lost.
 //!
-//! If more commands come than the loop can carry out, those that would wait too long are refused before anything is done
-//! for them: the loop says by its pace how many may be under way ([`Commands::places`]), and the gate holds others back
-//! or refuses them. What has come in is carried out. So no answer is late by much, and no work is thrown away.
+//! If more commands come than the loop can carry out, those that would wait too long are refused before anything is
+//! done for them: the loop says by its pace how many may be under way ([`Commands::places`]), and the gate holds others
+//! back or refuses them. What has come in is carried out. So no answer is late by much, and no work is thrown away.
 //!
 //! A checkpoint is written beside the appends, so that a restart replays few entries.
 

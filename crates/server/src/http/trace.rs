@@ -66,8 +66,8 @@ impl Trace {
     }
 }
 
-/// The trace that a request says it belongs to: version, trace, parent and flags in lower-case hexadecimal, in the length
-/// of version 00. What isn't that is passed over, as the standard wants it.
+/// The trace that a request says it belongs to: version, trace, parent and flags in lower-case hexadecimal, in the
+/// length of version 00. What isn't that is passed over, as the standard wants it.
 pub(super) fn parent(headers: &HeaderMap) -> Option<&str> {
     let mut lines = headers.get_all(headers::TRACEPARENT).iter();
     let text = lines.next().filter(|_| lines.next().is_none())?;

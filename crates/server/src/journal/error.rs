@@ -189,8 +189,8 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    /// Whether the same call may succeed later without opening the journal anew: the disk is full or read-only, the file
-    /// is locked, or the database is away. After any other error the journal's own state is in doubt.
+    /// Whether the same call may succeed later without opening the journal anew: the disk is full or read-only, the
+    /// file is locked, or the database is away. After any other error the journal's own state is in doubt.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         matches!(

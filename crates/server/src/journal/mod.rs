@@ -70,9 +70,9 @@ pub trait Journal: Send + std::fmt::Debug {
     ///
     /// # Errors
     ///
-    /// None of the entries was written, but for [`JournalError::Unknown`], after which the same call finds out. After an
-    /// error that [`is_retryable`](JournalError::is_retryable) the same call may be made again; after any other error
-    /// the journal should be closed.
+    /// None of the entries was written, but for [`JournalError::Unknown`], after which the same call finds out. After
+    /// an error that [`is_retryable`](JournalError::is_retryable) the same call may be made again; after any other
+    /// error the journal should be closed.
     fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, JournalError>;
 
     /// Calls `each` with the parts of the last checkpoint, ordered by key, and returns its sequence number, or 0

@@ -193,6 +193,7 @@ pub trait Lease: Send + Debug {
     /// All processes that ever entered and aren't forgotten, by name.
     fn members(&mut self) -> Result<Vec<Member>, JournalError>;
 
-    /// Forgets a node whose beat is still that of `member`. One that lives after all gets `Superseded` at its next beat.
+    /// Forgets a node whose beat is still that of `member`. One that lives after all gets `Superseded` at its next
+    /// beat.
     fn forget(&mut self, member: &Member) -> Result<bool, JournalError>;
 }

@@ -106,8 +106,8 @@ impl Disk {
         self.held().fails_next = Some(how);
     }
 
-    /// Ends what is open, and forgets of what wasn't synced all that comes after a point that is drawn. Returns how many
-    /// entries that were.
+    /// Ends what is open, and forgets of what wasn't synced all that comes after a point that is drawn. Returns how
+    /// many entries that were.
     pub(super) fn crash(&self) -> u64 {
         let mut held = self.held();
         held.settle();

@@ -177,8 +177,8 @@ impl Effects {
         effects.sum::<f64>().clamp(-SUM_MAX, SUM_MAX)
     }
 
-    /// Learns from a job of which the end was seen, and returns whether that was anything. `ln_size` is what is known of
-    /// its relative size without the features.
+    /// Learns from a job of which the end was seen, and returns whether that was anything. `ln_size` is what is known
+    /// of its relative size without the features.
     pub(crate) fn learn(&mut self, features: &[Feature], ln_size: f64, seen: Observation) -> bool {
         let Some(middle) = seen.middle().filter(|_| !features.is_empty()) else {
             return false;

@@ -2,11 +2,10 @@
 //!
 //! Two sorts of line: an object with what the kind believes beside its durations, of which the latest counts, and an
 //! array per observation, of which those that are newest by their place in the order count. Two more where jobs have
-//! features: an array per [effect](super::effects), of which the latest counts, and one per job with its features, which
-//! readers that know of none pass over. Nothing is overwritten, so
-//! processes that learn side by side lose nothing of each other. A line that can't be understood, whether torn, damaged
-//! or of another version, is no line: history is worth a few slow jobs and never an error. Everything derived is made
-//! anew after reading.
+//! features: an array per [effect](super::effects), of which the latest counts, and one per job with its features,
+//! which readers that know of none pass over. Nothing is overwritten, so processes that learn side by side lose nothing
+//! of each other. A line that can't be understood, whether torn, damaged or of another version, is no line: history is
+//! worth a few slow jobs and never an error. Everything derived is made anew after reading.
 //!
 //! The same form serves clients in other languages.
 //!
@@ -19,8 +18,9 @@
 //!
 //! An observation is `[second, key, after, at_most, ln_size]`: when the wait began in seconds since 1970, a number that
 //! tells the job from others, the bounds of its duration in seconds since its acceptance (`at_most` is null for a job
-//! that was given up), and the logarithm of its relative size. An effect is `[key, center, mean, variance]`; the features
-//! of a job are `[second, key, ln_size, [[key, ln of the number or null], …]]`, with its relative size without them.
+//! that was given up), and the logarithm of its relative size. An effect is `[key, center, mean, variance]`; the
+//! features of a job are `[second, key, ln_size, [[key, ln of the number or null], …]]`, with its relative size without
+//! them.
 
 use super::effects::{EFFECTS_MAX, Effect, Effects, FEATURES_MAX, LABELS_MAX, Label, NOISE};
 use super::experts::{EXPERTS, Prior};

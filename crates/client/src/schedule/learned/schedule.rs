@@ -146,8 +146,9 @@ impl Learned {
     }
 
     /// What is known of the job that may bear on how long it takes, such as its model, in addition to
-    /// [`Start::features`]: by how much it does is learned. Call it once per feature, up to four, and tell the
-    /// same of all jobs of the kind. It is better than to make every model a kind of its own, of which each must be learned from nothing.
+    /// [`Start::features`]: by how much it does is learned. Call it once per feature, up to four, and tell the same of
+    /// all jobs of the kind. It is better than to make every model a kind of its own, of which each must be learned
+    /// from nothing.
     ///
     /// ```
     /// use abide::schedule::Learned;

@@ -80,10 +80,10 @@ pub enum DatabaseError {
 impl Database {
     /// The schema of the database at that URL. Several hosts are tried in order until one takes writes.
     ///
-    /// `sslmode` in the URL is `disable`, `prefer`, `require`, `verify-ca` or `verify-full`, and `sslrootcert` a file of
-    /// certificates to trust in place of the system's. Without them TLS is used if the server offers it; not for hosts
-    /// that are sockets or loopback. A certificate is always verified; `verify-ca` leaves the host's name out. Of the
-    /// URL, `options` are kept; the search path, the isolation and `synchronous_commit = on` are added.
+    /// `sslmode` in the URL is `disable`, `prefer`, `require`, `verify-ca` or `verify-full`, and `sslrootcert` a file
+    /// of certificates to trust in place of the system's. Without them TLS is used if the server offers it; not for
+    /// hosts that are sockets or loopback. A certificate is always verified; `verify-ca` leaves the host's name out. Of
+    /// the URL, `options` are kept; the search path, the isolation and `synchronous_commit = on` are added.
     ///
     /// # Errors
     ///

@@ -90,7 +90,8 @@ impl PostgresJournal {
     /// # Errors
     ///
     /// [`JournalError::Away`] if the database can't be reached, [`JournalError::NoCluster`] if the schema has no
-    /// tables, [`JournalError::Refused`] if the role may not use it, and [`JournalError::Unreadable`] if a newer version of this program made the tables.
+    /// tables, [`JournalError::Refused`] if the role may not use it, and [`JournalError::Unreadable`] if a newer
+    /// version of this program made the tables.
     pub fn open(database: Database, run: u64) -> Result<Self, JournalError> {
         let database = Arc::new(database);
         let mut link = Link::new(database.clone());

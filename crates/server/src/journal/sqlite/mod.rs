@@ -17,10 +17,10 @@
 //! # Damage
 //!
 //! SQLite notices a broken page, not a changed byte in it, and takes a broken write-ahead file for one that ends there.
-//! So every row and every part has a checksum ([`sums`](super::sums)): a row's covers the row before it too, and a checkpoint has
-//! the sum of its parts' sums. Both files name the *life* they belong to, so that files of different directories aren't
-//! mixed. And [`end`] notes how far the log went, so that a log that is too short is noticed. What doesn't fit is
-//! refused at the start.
+//! So every row and every part has a checksum ([`sums`](super::sums)): a row's covers the row before it too, and a
+//! checkpoint has the sum of its parts' sums. Both files name the *life* they belong to, so that files of different
+//! directories aren't mixed. And [`end`] notes how far the log went, so that a log that is too short is noticed. What
+//! doesn't fit is refused at the start.
 //!
 //! # Disks that are full or read-only
 //!

@@ -152,8 +152,8 @@ fn judge_webhooks(world: &World, truth: &Truth, history: &mut History) {
     }
 }
 
-/// What is wrong after the database has lost what it had acknowledged: that number of creates were acknowledged after that, and
-/// nodes may have gone on.
+/// What is wrong after the database has lost what it had acknowledged: that number of creates were acknowledged after
+/// that, and nodes may have gone on.
 pub fn judge_loss(world: &World, acknowledged: usize) -> Vec<String> {
     let up = world.nodes.keys().filter(|name| world.is_up(name));
     let mut wrong: Vec<_> = up.map(|name| format!("{name} goes on")).collect();

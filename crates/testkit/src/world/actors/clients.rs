@@ -327,7 +327,7 @@ impl Actors {
         let places = places.unwrap_or_else(PoisonError::into_inner).clone();
         let draw = self.0.draw.named("late").of(step as u64);
         let count = places.len() as u64;
-        // One of the places is that of nobody: from now on.
+        // One draw stands for no place: the follower begins with what comes next.
         let begin = usize::try_from(draw.below(count + 1)).unwrap_or_default();
         let begin = places.get(begin).cloned();
         let name = format!("late {step}");

@@ -36,8 +36,8 @@ pub(super) fn read(_: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     json::now(StatusCode::OK, &model)
 }
 
-/// `GET /v1/models/{owner}/{name}/versions/{version}`: so is every version. `run()` of the SDK for Python asks for it, to
-/// know whether the output comes piece by piece.
+/// `GET /v1/models/{owner}/{name}/versions/{version}`: so is every version. `run()` of the SDK for Python asks for it,
+/// to know whether the output comes piece by piece.
 pub(super) fn version(_: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     json::now(StatusCode::OK, &shown(call, &call.param("version")?))
 }
