@@ -330,6 +330,13 @@ impl Row {
         self
     }
 
+    /// Creates a job from a body of the usual size, and meets and counts as such.
+    pub(super) const fn creates(self) -> Self {
+        self.takes_body()
+            .meets(Meets::Create)
+            .counts(Counts::Create)
+    }
+
     /// May have a form with files for a body.
     pub(super) const fn takes_form(mut self) -> Self {
         self.takes_form = true;

@@ -34,10 +34,7 @@ pub(super) const DIALECT: Dialect = Dialect {
 /// The routes.
 const ROUTES: &[Row] = &[
     Row::post("/v2/upload", upload::upload).takes_file(),
-    Row::post("/v2/transcript", transcript::create)
-        .takes_body()
-        .meets(Meets::Create)
-        .counts(Counts::Create),
+    Row::post("/v2/transcript", transcript::create).creates(),
     Row::get("/v2/transcript", transcript::list).counts(Counts::Refusals),
     Row::get("/v2/transcript/{id}", transcript::read)
         .job(transcript::subject)

@@ -35,10 +35,7 @@ pub(super) const DIALECT: Dialect = Dialect {
 
 /// The routes.
 const ROUTES: &[Row] = &[
-    Row::post("/translator/document/batches", document::create)
-        .takes_body()
-        .meets(Meets::Create)
-        .counts(Counts::Create),
+    Row::post("/translator/document/batches", document::create).creates(),
     Row::get("/translator/document/batches", document::list).counts(Counts::Refusals),
     Row::get("/translator/document/batches/{id}", document::read)
         .job(document::subject)
@@ -52,19 +49,14 @@ const ROUTES: &[Row] = &[
         document::documents,
     )
     .counts(Counts::Refusals),
-    Row::put("/videotranslation/translations/{name}", video::create)
-        .takes_body()
-        .meets(Meets::Create)
-        .counts(Counts::Create),
+    Row::put("/videotranslation/translations/{name}", video::create).creates(),
     Row::get("/videotranslation/translations/{name}", video::read).counts(Counts::Read),
     Row::delete("/videotranslation/translations/{name}", video::delete),
     Row::put(
         "/videotranslation/translations/{name}/iterations/{iteration}",
         video::create,
     )
-    .takes_body()
-    .meets(Meets::Create)
-    .counts(Counts::Create),
+    .creates(),
     Row::get(
         "/videotranslation/translations/{name}/iterations/{iteration}",
         video::read,

@@ -34,13 +34,6 @@ pub(super) const DIALECT: Dialect = Dialect {
     tag: None,
 };
 
-const fn create(path: &'static str, handler: Handler) -> Row {
-    Row::post(path, handler)
-        .takes_body()
-        .meets(Meets::Create)
-        .counts(Counts::Create)
-}
-
 const fn read(
     path: &'static str,
     handler: Handler,
@@ -64,10 +57,12 @@ const fn remove(
 
 /// The routes.
 const ROUTES: &[Row] = &[
-    create("/v1/flows/{sort}", flow::create),
+    Row::post("/v1/flows/{sort}", flow::create).creates(),
     Row::get("/v1/flows/{sort}", flow::list).counts(Counts::Refusals),
     read("/v1/flows/{sort}/{id}", flow::read, flow::subject),
-    create("/v1/dubbing/project", project::create).takes_form(),
+    Row::post("/v1/dubbing/project", project::create)
+        .takes_form()
+        .creates(),
     Row::get("/v1/dubbing/project", project::list).counts(Counts::Refusals),
     read("/v1/dubbing/project/{id}", project::read, project::subject),
     remove(
@@ -75,17 +70,20 @@ const ROUTES: &[Row] = &[
         project::delete,
         project::subject,
     ),
-    create(
+    Row::post(
         "/v1/dubbing/project/{id}/language",
         project::create_language,
-    ),
+    )
+    .creates(),
     Row::get("/v1/dubbing/project/{id}/language", project::languages).counts(Counts::Refusals),
     read(
         "/v1/dubbing/project/{id}/language/{language}",
         project::read_language,
         project::language_subject,
     ),
-    create("/v1/dubbing", dubbing::create).takes_form(),
+    Row::post("/v1/dubbing", dubbing::create)
+        .takes_form()
+        .creates(),
     Row::get("/v1/dubbing", dubbing::list).counts(Counts::Refusals),
     read("/v1/dubbing/{id}", dubbing::read, dubbing::subject),
     remove("/v1/dubbing/{id}", dubbing::delete, dubbing::subject),

@@ -32,10 +32,8 @@ pub(super) const DIALECT: Dialect = Dialect {
 
 const fn create(path: &'static str) -> Row {
     Row::post(path, request::create)
-        .takes_body()
         .holds(request::is_direct)
-        .meets(Meets::Create)
-        .counts(Counts::Create)
+        .creates()
 }
 
 const fn read(row: Row) -> Row {

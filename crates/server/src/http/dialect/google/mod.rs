@@ -13,7 +13,7 @@ use abide_engine::fault::Purpose;
 use super::Dialect;
 use super::vendor::Vendor;
 use crate::http::access::KeyForm;
-use crate::http::route::{Counts, Handler, Meets, Row};
+use crate::http::route::{Counts, Meets, Row};
 
 /// All that the rest of the server knows of it.
 pub(super) const DIALECT: Dialect = Dialect {
@@ -30,13 +30,6 @@ pub(super) const DIALECT: Dialect = Dialect {
     tag: None,
 };
 
-const fn create(path: &'static str, handler: Handler) -> Row {
-    Row::post(path, handler)
-        .takes_body()
-        .meets(Meets::Create)
-        .counts(Counts::Create)
-}
-
 const fn fetch(path: &'static str) -> Row {
     Row::post(path, video::fetch)
         .takes_body()
@@ -47,7 +40,7 @@ const fn fetch(path: &'static str) -> Row {
 
 /// The routes.
 const ROUTES: &[Row] = &[
-    create("/v1/videos:annotate", annotation::create),
+    Row::post("/v1/videos:annotate", annotation::create).creates(),
     Row::get(
         "/v1/projects/{project}/locations/{location}/operations",
         annotation::list,
@@ -72,19 +65,19 @@ const ROUTES: &[Row] = &[
     )
     .job(annotation::subject)
     .meets(Meets::Job(Purpose::Write)),
-    create(
+    Row::post(
         "/v1beta1/publishers/google/models/{model}:predictLongRunning",
         video::create,
-    ),
+    ).creates(),
     fetch("/v1beta1/publishers/google/models/{model}:fetchPredictOperation"),
-    create(
+    Row::post(
         "/v1beta1/projects/{project}/locations/{location}/publishers/google/models/{model}:predictLongRunning",
         video::create,
-    ),
+    ).creates(),
     fetch(
         "/v1beta1/projects/{project}/locations/{location}/publishers/google/models/{model}:fetchPredictOperation",
     ),
-    create("/v1beta/models/{model}:predictLongRunning", video::create),
+    Row::post("/v1beta/models/{model}:predictLongRunning", video::create).creates(),
     Row::get("/v1beta/models/{model}/operations/{id}", video::read)
         .job(video::subject)
         .meets(Meets::Job(Purpose::Read))

@@ -11,7 +11,7 @@ use abide_engine::fault::Purpose;
 use super::Dialect;
 use super::vendor::Vendor;
 use crate::http::access::KeyForm;
-use crate::http::route::{Counts, Handler, Meets, Row};
+use crate::http::route::{Counts, Meets, Row};
 
 /// All that the rest of the server knows of it.
 pub(super) const DIALECT: Dialect = Dialect {
@@ -28,28 +28,24 @@ pub(super) const DIALECT: Dialect = Dialect {
     tag: None,
 };
 
-const fn create(path: &'static str, handler: Handler) -> Row {
-    Row::post(path, handler)
-        .takes_body()
-        .meets(Meets::Create)
-        .counts(Counts::Create)
-}
-
 /// The routes.
 const ROUTES: &[Row] = &[
-    create("/api/rest/v1/generations", generation::create),
-    create(
+    Row::post("/api/rest/v1/generations", generation::create).creates(),
+    Row::post(
         "/api/rest/v1/generations-image-to-video",
         generation::create_video,
-    ),
-    create(
+    )
+    .creates(),
+    Row::post(
         "/api/rest/v1/generations-text-to-video",
         generation::create_video,
-    ),
-    create(
+    )
+    .creates(),
+    Row::post(
         "/api/rest/v1/generations-motion-svd",
         generation::create_motion,
-    ),
+    )
+    .creates(),
     Row::get("/api/rest/v1/generations/user/{user}", generation::list).counts(Counts::Refusals),
     Row::get("/api/rest/v1/generations/{id}", generation::read)
         .job(generation::subject)

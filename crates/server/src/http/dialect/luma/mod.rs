@@ -11,7 +11,7 @@ use abide_engine::fault::Purpose;
 use super::Dialect;
 use super::vendor::Vendor;
 use crate::http::access::KeyForm;
-use crate::http::route::{Counts, Handler, Meets, Row};
+use crate::http::route::{Counts, Meets, Row};
 
 /// All that the rest of the server knows of it.
 pub(super) const DIALECT: Dialect = Dialect {
@@ -28,44 +28,44 @@ pub(super) const DIALECT: Dialect = Dialect {
     tag: None,
 };
 
-const fn create(path: &'static str, handler: Handler) -> Row {
-    Row::post(path, handler)
-        .takes_body()
-        .meets(Meets::Create)
-        .counts(Counts::Create)
-}
-
 /// The routes.
 const ROUTES: &[Row] = &[
-    create("/dream-machine/v1/generations", generation::create_video),
-    create(
+    Row::post("/dream-machine/v1/generations", generation::create_video).creates(),
+    Row::post(
         "/dream-machine/v1/generations/video",
         generation::create_video,
-    ),
-    create(
+    )
+    .creates(),
+    Row::post(
         "/dream-machine/v1/generations/video/modify",
         generation::create_video,
-    ),
-    create(
+    )
+    .creates(),
+    Row::post(
         "/dream-machine/v1/generations/video/reframe",
         generation::create_video,
-    ),
-    create(
+    )
+    .creates(),
+    Row::post(
         "/dream-machine/v1/generations/image",
         generation::create_image,
-    ),
-    create(
+    )
+    .creates(),
+    Row::post(
         "/dream-machine/v1/generations/image/reframe",
         generation::create_image,
-    ),
-    create(
+    )
+    .creates(),
+    Row::post(
         "/dream-machine/v1/generations/{id}/upscale",
         generation::create_video,
-    ),
-    create(
+    )
+    .creates(),
+    Row::post(
         "/dream-machine/v1/generations/{id}/audio",
         generation::create_video,
-    ),
+    )
+    .creates(),
     Row::get("/dream-machine/v1/generations", generation::list).counts(Counts::Refusals),
     Row::get("/dream-machine/v1/generations/{id}", generation::read)
         .job(generation::subject)

@@ -33,10 +33,8 @@ pub(super) const DIALECT: Dialect = Dialect {
 
 const fn create(path: &'static str) -> Row {
     Row::post(path, prediction::create)
-        .takes_body()
         .holds(prediction::asks_to_hold)
-        .meets(Meets::Create)
-        .counts(Counts::Create)
+        .creates()
 }
 
 /// The routes.

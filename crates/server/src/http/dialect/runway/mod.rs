@@ -29,10 +29,7 @@ pub(super) const DIALECT: Dialect = Dialect {
 };
 
 const fn create(path: &'static str) -> Row {
-    Row::post(path, task::create)
-        .takes_body()
-        .meets(Meets::Create)
-        .counts(Counts::Create)
+    Row::post(path, task::create).creates()
 }
 
 /// The routes.

@@ -31,10 +31,7 @@ pub(super) const DIALECT: Dialect = Dialect {
 
 /// The routes.
 const ROUTES: &[Row] = &[
-    Row::post("/v2/generate", generation::create)
-        .takes_body()
-        .meets(Meets::Create)
-        .counts(Counts::Create),
+    Row::post("/v2/generate", generation::create).creates(),
     Row::get("/v2/generations", generation::list).counts(Counts::Refusals),
     Row::get("/v2/generate/{id}", generation::read)
         .job(generation::subject)

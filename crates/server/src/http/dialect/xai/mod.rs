@@ -27,10 +27,7 @@ pub(super) const DIALECT: Dialect = Dialect {
 };
 
 const fn create(path: &'static str) -> Row {
-    Row::post(path, video::create)
-        .takes_body()
-        .meets(Meets::Create)
-        .counts(Counts::Create)
+    Row::post(path, video::create).creates()
 }
 
 /// The routes.
