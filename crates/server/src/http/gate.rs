@@ -5,40 +5,31 @@
 //! problem is completed with the id, and all of it is counted. What can be decided from the head is decided before
 //! the body is read.
 
-use std::cell::RefCell;
 use std::net::IpAddr;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use abide_engine::JobKey;
-use abide_wire::{Code, Problem, Timestamp, headers};
 use bytes::Bytes;
-use futures_util::FutureExt as _;
-use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use http::{HeaderMap, Request, header};
 
 use super::access::{Caller, Pass, is_proxied, origin_of};
-use super::answer::{Answer, Body, CollectError, Later, Outcome, give_back};
-use super::attendance;
+use super::answer::{Body, CollectError, Outcome, give_back};
 use super::base;
-use super::call::{Call, Prefer, REQUEST_ID, RequestId};
-use super::door::Door;
+use super::call::{Call, Prefer, RequestId};
 use super::error::ApiError;
+use super::exchange::Exchange;
 use super::faults::Play;
 use super::form;
 use super::fresh;
-use super::limits::{Class, Client, Held, Verdict};
+use super::limits::Class;
 use super::near;
 use super::route::{Counts, Meets, Row};
 use super::state::AppState;
-use super::stream_token::{self, without_token};
+use super::stream_token;
 use super::table::{Found, TABLE};
 use super::trace::Trace;
-use crate::config::Role;
 use crate::driver::Failure;
 use crate::net::{Answers, Reset};
-use crate::requests::Asked;
 
 /// How long a body may take to come.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
@@ -60,35 +51,6 @@ pub struct Gate {
     is_tls: bool,
     /// Breaks the connection off; without it, a fault that does is an error of the body.
     reset: Option<Reset>,
-}
-
-/// A request under way, beside what it asks for.
-#[derive(Debug)]
-struct Exchange {
-    state: AppState,
-    /// The route's path, which is its name in metrics.
-    route: &'static str,
-    door: Door,
-    id: RequestId,
-    method: Method,
-    /// Of the target, if it is to be remembered.
-    query: Option<Box<str>>,
-    /// When it came, by the machine's time.
-    begun: Duration,
-    class: Class,
-    verdict: Option<Verdict>,
-    counts: Counts,
-    caller: Caller,
-    job: Option<JobKey>,
-    /// The room that the request's body takes.
-    body: Option<Held>,
-    /// The place among the requests that change something. In a box, because held requests have none.
-    place: Option<Box<Held>>,
-    /// What the client's proxy puts before every path.
-    prefix: Option<Box<str>>,
-    /// The page that asks, if it may read the answer.
-    cors: Option<HeaderValue>,
-    trace: Trace,
 }
 
 impl Gate {
@@ -341,237 +303,6 @@ impl Answers for Gate {
     }
 }
 
-impl Exchange {
-    /// Takes a place among the requests that change something, if one is free for that client.
-    fn take_place(&mut self) -> bool {
-        let place = self.state.changes.hold(self.caller.client);
-        self.place = place.ok().map(Box::new);
-        self.place.is_some()
-    }
-
-    /// Lets the request in, or says why not.
-    fn admit(
-        &mut self,
-        pass: Result<Pass, ApiError>,
-        row: Option<&Row>,
-        call: &Call,
-        host: Option<&Authority>,
-    ) -> Result<(), ApiError> {
-        let counts = row.map_or(Counts::Nothing, |row| row.counts);
-        if !self.door.is_open() {
-            near::refuse_strangers(&self.state, call, host)?;
-            let pass = match pass {
-                Ok(pass) => pass,
-                Err(error) => {
-                    self.take(Client::of_address(call.caller.address))?;
-                    return Err(error);
-                }
-            };
-            if self.door.is_limited() {
-                self.counts = counts;
-                self.take(call.caller.client)?;
-            }
-            self.refuse_beyond_role(pass.role)?;
-        }
-        self.counts = match counts {
-            Counts::Refusals => Counts::Nothing,
-            counts => counts,
-        };
-        Ok(())
-    }
-
-    fn take(&mut self, client: Client) -> Result<(), ApiError> {
-        let now = self.begun;
-        self.verdict = self.state.rates.take(client, self.class, now);
-        match self.verdict {
-            Some(verdict) if !verdict.allowed => Err(ApiError::rate_limited(verdict.wait)),
-            _ => Ok(()),
-        }
-    }
-
-    /// What is everybody's is an admin's alone, and a key that reads changes nothing.
-    fn refuse_beyond_role(&self, role: Role) -> Result<(), ApiError> {
-        if matches!(self.door, Door::Operator) && role != Role::Admin {
-            let has_admin = self.state.access.has_admin();
-            return Err(ApiError::admin_key_needed(has_admin));
-        }
-        if role == Role::Read && !self.method.is_safe() {
-            return Err(ApiError::of(403, Code::FORBIDDEN, "This key only reads")
-                .detail("a key of the role `read` may be used with GET and HEAD"));
-        }
-        Ok(())
-    }
-
-    /// Notes which job it is about, if that is counted.
-    fn find_subject(&mut self, row: &Row, call: &Call) {
-        if let Some(subject) = row.subject
-            && self.counts != Counts::Nothing
-        {
-            self.job = subject(&self.state, call).map(|subject| subject.job);
-        }
-    }
-
-    /// The outcome of a request that is answered at once.
-    fn now(&mut self, row: Option<&Row>, call: &Call, answer: Answer) -> Outcome {
-        if let Some(row) = row
-            && is_failed(&answer)
-        {
-            self.find_subject(row, call);
-        }
-        Outcome::Now(self.finish(call.uri.path(), answer))
-    }
-
-    /// The outcome of a request that is answered soon, or turns out to be held.
-    fn soon(mut self, path: Box<str>, later: Later<Outcome>) -> Outcome {
-        Outcome::Soon(Box::pin(AssertUnwindSafe(later).catch_unwind().map(
-            move |outcome| match outcome {
-                Ok(Outcome::Now(answer)) => Outcome::Now(self.finish(&path, answer)),
-                Ok(outcome) => self.later(path, true, outcome.answer()),
-                Err(panic) => {
-                    let error = ApiError::panicked(&*panic);
-                    Outcome::Now(self.finish(&path, error.into()))
-                }
-            },
-        )))
-    }
-
-    /// The outcome of a request that is answered later.
-    fn later(
-        mut self,
-        path: Box<str>,
-        is_hold: bool,
-        answer: impl Future<Output = Answer> + Send + 'static,
-    ) -> Outcome {
-        // What is held, or meets a fault that takes its time, leaves its place to others.
-        self.place = None;
-        // Mapped, because an `async` block around it would have room for it twice, and thousands of these may be held.
-        let answer = AssertUnwindSafe(answer).catch_unwind().map(move |answer| {
-            let answer = answer.unwrap_or_else(|panic| ApiError::panicked(&*panic).into());
-            self.finish(&path, answer)
-        });
-        if is_hold {
-            Outcome::Held(Box::pin(answer))
-        } else {
-            Outcome::Soon(Box::pin(answer.map(Outcome::Now)))
-        }
-    }
-
-    /// Completes the answer and counts it.
-    fn finish(&mut self, path: &str, mut answer: Answer) -> Answer {
-        self.body = None;
-        self.place = None;
-        if let Body::Bytes(bytes) = answer.body_mut() {
-            let (inflight, client) = (&self.state.inflight, self.caller.client);
-            let all = std::mem::take(bytes);
-            // What changes something has done it: a refusal now would have the client do it again.
-            let counted = match self.method.is_safe() {
-                true => inflight.count(client, all),
-                false => Ok(inflight.count_done(client, all)),
-            };
-            match counted {
-                Ok(counted) => *bytes = counted,
-                Err(full) => answer = ApiError::too_many_bytes(full).into(),
-            }
-        }
-        if let Some(problem) = answer.extensions_mut().remove::<Problem>() {
-            answer = self.complete(problem, path, answer);
-        }
-        let (elapsed, now) = self.state.clock.both();
-        let out = answer.headers_mut();
-        if let Some(prefix) = self.prefix.take() {
-            base::move_location(&prefix, out);
-        }
-        out.insert(REQUEST_ID, self.id.value());
-        out.insert(header::DATE, date(self.state.clock.date()));
-        out.insert(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        );
-        if let Some(origin) = self.cors.take() {
-            near::expose(origin, out);
-        }
-        if let Some(verdict) = &self.verdict {
-            self.door.words().write_limits(verdict, out);
-        }
-        if self.method == Method::HEAD {
-            leave_out_body(&mut answer);
-        }
-        attendance::answered(
-            &self.state,
-            &self.caller,
-            self.counts,
-            self.job,
-            &mut answer,
-            now,
-        );
-        let status = answer.status();
-        let took = elapsed - self.begun;
-        self.remember(path, &answer, now, took);
-        let is_short = self.class == Class::Request;
-        self.state
-            .metrics
-            .request(self.route, status.as_u16(), is_short.then_some(took));
-        tracing::debug!(
-            request_id = %self.id,
-            method = %self.method,
-            path,
-            status = status.as_u16(),
-            took_us = took.as_micros(),
-            "answered"
-        );
-        std::mem::take(&mut self.trace).end(&self.id, status);
-        answer
-    }
-
-    /// Notes the request for `GET /v1/requests`, if it is a client's.
-    fn remember(&mut self, path: &str, answer: &Answer, now: Timestamp, took: Duration) {
-        if !self.state.requests.is_on() || matches!(self.door, Door::Open | Door::Operator) {
-            return;
-        }
-        let header = |name| answer.headers().get(name).cloned();
-        let query = self.query.take().map(|query| without_token(&query));
-        let target = match query.filter(|query| !query.is_empty()) {
-            Some(query) => format!("{path}?{query}").into(),
-            None => path.into(),
-        };
-        self.state.requests.add(Asked {
-            n: 0,
-            at: now,
-            method: self.method.clone(),
-            target,
-            status: answer.status(),
-            took,
-            client: self.caller.counted(),
-            fault: header(HeaderName::from_static(headers::SIM_DECISION)),
-            location: header(header::LOCATION),
-        });
-    }
-
-    /// The problem with the request's id and path in it, in the words of the route's door.
-    fn complete(&self, mut problem: Problem, path: &str, answer: Answer) -> Answer {
-        problem.request_id = Some(self.id.to_string());
-        problem.instance.get_or_insert_with(|| path.to_owned());
-        let mut completed = self.door.words().problem(&problem);
-        let (head, _) = answer.into_parts();
-        completed.headers_mut().extend(head.headers);
-        *completed.extensions_mut() = head.extensions;
-        if problem.status >= 500 {
-            tracing::warn!(
-                request_id = %self.id,
-                method = %self.method,
-                path,
-                code = %problem.code,
-                "answered with a fault"
-            );
-        }
-        completed
-    }
-}
-
-fn is_failed(answer: &Answer) -> bool {
-    answer.status().is_client_error() || answer.status().is_server_error()
-}
-
 /// The length that the head announces for its body.
 fn announced(headers: &HeaderMap) -> Option<usize> {
     let length = headers.get(header::CONTENT_LENGTH)?;
@@ -611,32 +342,4 @@ async fn read_upload(
     };
     let read = tokio::time::timeout(FORM_TIME_MAX, read).await;
     read.unwrap_or_else(|_elapsed| Err(ApiError::slow_body(FORM_TIME_MAX)))
-}
-
-/// Leaves out the body of an answer to `HEAD`, and says how long it would be.
-fn leave_out_body(answer: &mut Answer) {
-    let body = std::mem::take(answer.body_mut());
-    if let Some(length) = body.length() {
-        let out = answer.headers_mut();
-        out.entry(header::CONTENT_LENGTH)
-            .or_insert_with(|| HeaderValue::from(length));
-    }
-}
-
-/// The date by the server's own clock, so that a client may correct its clock by ours even if ours is simulated.
-fn date(now: Timestamp) -> HeaderValue {
-    // Formatted once a second at most.
-    thread_local! {
-        static LAST: RefCell<(u64, HeaderValue)> =
-            const { RefCell::new((u64::MAX, HeaderValue::from_static(""))) };
-    }
-    let seconds = u64::try_from(now.as_millis().div_euclid(1_000)).unwrap_or(0);
-    LAST.with_borrow_mut(|(at, date)| {
-        if *at != seconds {
-            let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
-            *date = HeaderValue::try_from(text).expect("a date is a header value");
-            *at = seconds;
-        }
-        date.clone()
-    })
 }

@@ -4,9 +4,10 @@ use http::{HeaderValue, header};
 
 use super::answer::{Outcome, text};
 use super::call::Call;
+use super::described::{Response, inline};
 use super::door::Door;
 use super::error::ApiError;
-use super::route::{Response, Row, inline};
+use super::route::Row;
 use super::state::AppState;
 use crate::metrics::{CONTENT_TYPE, Levels};
 

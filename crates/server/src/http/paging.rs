@@ -9,8 +9,8 @@ use abide_wire::limits;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
+use super::described::{Param, inline};
 use super::error::ApiError;
-use super::route::{Param, inline};
 
 /// How many items on a page, for the description.
 pub(super) const LIMIT: Param =

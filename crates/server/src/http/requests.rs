@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Outcome;
 use super::call::Call;
+use super::described::Response;
 use super::door::Door;
 use super::error::ApiError;
 use super::id::spellings;
 use super::json;
 use super::paging;
-use super::route::{Response, Row};
+use super::route::Row;
 use super::state::AppState;
 use crate::requests::Asked;
 

@@ -10,10 +10,11 @@ use abide_wire::{Code, DurationLaw, Fault, OutcomePlan, Simulate, Span, Stage, T
 
 use super::answer::{Outcome, empty};
 use super::call::Call;
+use super::described::{Request, Response};
 use super::door::Door;
 use super::error::{ApiError, soon};
 use super::json;
-use super::route::{Request, Response, Row};
+use super::route::Row;
 use super::state::AppState;
 use crate::config::JobStart;
 use crate::scenario::Scenario;

@@ -17,10 +17,11 @@ use subtle::ConstantTimeEq as _;
 use super::access::Pass;
 use super::answer::Outcome;
 use super::call::Call;
+use super::described::{Request, Response};
 use super::error::ApiError;
 use super::find::{find, key_of};
 use super::json;
-use super::route::{Request, Response, Row};
+use super::route::Row;
 use super::state::AppState;
 use crate::config::Role;
 

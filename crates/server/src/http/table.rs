@@ -8,11 +8,12 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
 use super::answer::{Answer, Outcome};
 use super::call::{Call, Params};
+use super::described::{Response, inline};
 use super::dialect::{self, DIALECTS, Dialect};
 use super::door::Door;
 use super::error::ApiError;
 use super::mount::Mount;
-use super::route::{Response, Row, Verb, inline};
+use super::route::{Row, Verb};
 use super::state::AppState;
 use super::{
     attendance, dashboard, events, feed, jobs, openapi, ops, requests, simulator, stream_token,

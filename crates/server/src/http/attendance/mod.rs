@@ -4,8 +4,9 @@ mod count;
 mod report;
 mod timeline;
 
+use super::described::{Param, Response};
 use super::door::Door;
-use super::route::{Param, Response, Row, Subject};
+use super::route::{Row, Subject};
 
 pub(super) use count::answered;
 

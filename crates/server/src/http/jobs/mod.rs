@@ -17,8 +17,9 @@ use abide_wire::{
     ClaimRequest, Job, JobPage, NewJob, Timestamp, WaitRequest, WaitResponse, limits,
 };
 
+use super::described::{Param, Request, Response, named};
 use super::paging::{LIMIT, PAGE_TOKEN};
-use super::route::{Counts, Meets, Param, Request, Response, Row, Subject, named};
+use super::route::{Counts, Meets, Row, Subject};
 
 /// Headers of an answer to a create.
 const CREATED: &[(&str, &str)] = &[

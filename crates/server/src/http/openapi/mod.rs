@@ -27,7 +27,8 @@ use utoipa::openapi::{
 
 use abide_wire::{Event, Problem};
 
-use super::route::{Row, Schemas, named};
+use super::described::{Schemas, named};
+use super::route::Row;
 use super::stream_token::PARAMETER;
 
 /// What stands above everything.

@@ -11,8 +11,9 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, Schema};
 
 use super::problems::{self, Problem};
 use super::schemas::{bound, header, leave_out_null};
+use crate::http::described::{Param, Place, Request, Response, Schemas};
 use crate::http::door::Door;
-use crate::http::route::{Param, Place, Request, Response, Row, Schemas, Verb};
+use crate::http::route::{Row, Verb};
 
 /// The headers of every answer that shows one job.
 const OF_A_JOB: &[(&str, &str)] = &[

@@ -6,8 +6,9 @@ mod job;
 
 use abide_wire::endpoint as wire;
 
+use super::described::{Param, Request, Response};
 use super::paging::{LIMIT, PAGE_TOKEN};
-use super::route::{Param, Request, Response, Row, Subject};
+use super::route::{Row, Subject};
 
 pub(super) use job::{check_webhook_of, show_secret_of_job, target, wait_for_early_webhook};
 

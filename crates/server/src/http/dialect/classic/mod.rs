@@ -18,8 +18,9 @@ mod words;
 use abide_engine::fault::Purpose;
 
 use super::Dialect;
+use crate::http::described::{Param, Request, Response, inline};
 use crate::http::door::Door;
-use crate::http::route::{Counts, Meets, Param, Request, Response, Row, Subject, inline};
+use crate::http::route::{Counts, Meets, Row, Subject};
 
 const TAG: &str = "Classic";
 const DOOR: Door = Door::Dialect(&words::Classic);

@@ -16,9 +16,9 @@ use crate::config::DEFAULT_JOB;
 use crate::guard::Target;
 use crate::http::answer::{Answer, Outcome, empty, text};
 use crate::http::call::Call;
+use crate::http::described::Request;
 use crate::http::error::{ApiError, soon};
 use crate::http::json;
-use crate::http::route::Request;
 use crate::http::state::AppState;
 
 /// What is registered. Other members are theirs to send.
