@@ -13,6 +13,7 @@
 //! # Ok::<(), abide_server::config::ConfigError>(())
 //! ```
 
+mod bounds;
 mod database;
 mod key;
 mod layers;

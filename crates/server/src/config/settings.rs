@@ -23,8 +23,6 @@ use crate::scenario::Scenario;
 
 /// The engine's name for the default job: what a classic `/status` without an id refers to.
 pub const DEFAULT_JOB: &str = "default";
-/// The shortest pause before the default job starts again: without any, one that takes no time would start for ever.
-const DEFAULT_JOB_RESET_MIN: Duration = Duration::from_millis(10);
 
 /// One thing that can be set: a flag, an environment variable and a key of the file in one.
 #[derive(Clone, Copy, Debug)]
@@ -334,130 +332,6 @@ impl Config {
         }
     }
 
-    /// What is out of its bounds or doesn't go together.
-    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
-        let between = |name, span: Span, min: u64, max: u64| {
-            let seconds = span.get().as_secs_f64();
-            if seconds < min as f64 || seconds > max as f64 {
-                let (min, max) = (seconds_span(min), seconds_span(max));
-                return Err((name, format!("must be {min} to {max}, but is {span}")));
-            }
-            Ok(())
-        };
-        between("hold-max", self.hold_max, 1, 600)?;
-        if !(500..=60_000).contains(&self.lease.get().as_millis()) {
-            return Err((
-                "lease",
-                format!("must be 500ms to 60s, but is {}", self.lease),
-            ));
-        }
-        between("drain", self.drain, 0, 600)?;
-        between("retention", self.retention, 1, 366 * 86_400)?;
-        if !(0.0..=1.0).contains(&self.error_chance) {
-            let said = format!("must be between 0 and 1, but is {}", self.error_chance);
-            return Err(("error-chance", said));
-        }
-        if self.speed.get() > 100_000 {
-            return Err((
-                "speed",
-                format!("must be 1 to 100000, but is {}", self.speed),
-            ));
-        }
-        if self.clock == ClockSort::Manual && self.speed != NonZeroU32::MIN {
-            return Err((
-                "speed",
-                "does nothing with --clock manual; leave one of them out".to_owned(),
-            ));
-        }
-        self.check_database()?;
-        if let Some(reset) = self.default_job_reset
-            && reset.get() < DEFAULT_JOB_RESET_MIN
-        {
-            let said = format!("must be at least 10ms, but is {reset}");
-            return Err(("default-job-reset", said));
-        }
-        let law = self.job_duration();
-        law.validate().map_err(|said| ("min-delay", said))?;
-        if self.webhook_retry.is_empty() || self.webhook_retry.len() > 50 {
-            return Err(("webhook-retry", "must have 1 to 50 pauses".to_owned()));
-        }
-        if self.webhook_allow.len() > 1 && self.webhook_allow.contains(&WebhookAllow::None) {
-            return Err((
-                "webhook-allow",
-                "is either none, or what is allowed".to_owned(),
-            ));
-        }
-        match (&self.tls_cert, &self.tls_key) {
-            (Some(_), None) => return Err(("tls-cert", "needs --tls-key as well".to_owned())),
-            (None, Some(_)) => return Err(("tls-key", "needs --tls-cert as well".to_owned())),
-            _ => {}
-        }
-        if self.tls_cert.is_some() && !cfg!(feature = "tls") {
-            return Err((
-                "tls-cert",
-                "needs a build with the feature `tls`".to_owned(),
-            ));
-        }
-        let is_origin = |text: &String| {
-            let origin = url::Url::parse(text).map(|url| url.origin().ascii_serialization());
-            text == "*" || origin.is_ok_and(|origin| origin == *text)
-        };
-        if let Some(wrong) = self.cors_origin.iter().find(|text| !is_origin(text)) {
-            let said = format!("{wrong:?} is not an origin such as https://example.com, nor *");
-            return Err(("cors-origin", said));
-        }
-        let named = || self.api_keys.iter().filter(|key| key.is_named());
-        if named().any(|key| named().any(|other| key.secret == other.secret && key != other)) {
-            let said = "has one secret under two names or roles".to_owned();
-            return Err(("api-key", said));
-        }
-        let reached = self
-            .listen
-            .all()
-            .find(|address| !address.ip().is_loopback());
-        if let Some(address) = reached
-            && self.api_keys.is_empty()
-            && !self.allow_anonymous
-        {
-            return Err((
-                "listen",
-                format!(
-                    "is {}, which others can reach, and there is no API key; give one with --api-key, or let anybody in with --allow-anonymous",
-                    address
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    /// What a database excludes, and what needs one.
-    fn check_database(&self) -> Result<(), (&'static str, String)> {
-        if self.database.is_none() {
-            return match &self.seal_key_file {
-                Some(_) => Err(("seal-key-file", "needs --database as well".to_owned())),
-                None => Ok(()),
-            };
-        }
-        if !cfg!(feature = "postgres") {
-            let said = "needs a build with the feature `postgres`";
-            return Err(("database", said.to_owned()));
-        }
-        let untouched = Self::default();
-        let excluded = [
-            ("data", self.data != untouched.data),
-            ("ephemeral", self.ephemeral),
-            ("clock", self.clock != untouched.clock),
-            ("speed", self.speed != untouched.speed),
-        ];
-        match excluded.into_iter().find(|(_, is_set)| *is_set) {
-            Some((name, _)) => Err((
-                name,
-                "can't be set together with --database; leave one of them out".to_owned(),
-            )),
-            None => Ok(()),
-        }
-    }
-
     /// Takes a setting that all nodes of a cluster share, in place of this node's own.
     ///
     /// # Errors
@@ -475,7 +349,7 @@ impl Config {
         self.check().map_err(|(_, detail)| detail)
     }
 
-    fn job_duration(&self) -> DurationLaw {
+    pub(super) fn job_duration(&self) -> DurationLaw {
         if self.min_delay.is_none() && self.max_delay.is_none() {
             return self.duration.clone();
         }
@@ -498,7 +372,7 @@ fn webhook_retry() -> Vec<Span> {
     RetryPolicy::default().pauses
 }
 
-fn seconds_span(seconds: u64) -> Span {
+pub(super) fn seconds_span(seconds: u64) -> Span {
     Span::new(Duration::from_secs(seconds))
 }
 
@@ -537,40 +411,6 @@ mod tests {
         };
         assert_eq!(config.defaults().error_chance, 0.7);
         assert_eq!(Config::default().defaults(), Defaults::default());
-    }
-
-    #[cfg(feature = "postgres")]
-    #[test]
-    fn a_database_excludes_what_only_one_process_can_have() {
-        let with = |name: &str, value: &str| {
-            let database = || Some(Value::parse("postgres://ann@x/jobs").unwrap());
-            let mut config = Config {
-                database: database(),
-                ..Config::default()
-            };
-            config.check().unwrap();
-            let setting = SETTINGS
-                .iter()
-                .find(|setting| setting.name == name)
-                .unwrap();
-            (setting.set)(&mut config, value).unwrap();
-            config.check().unwrap_err()
-        };
-        for (name, value) in [
-            ("data", "jobs"),
-            ("ephemeral", "true"),
-            ("clock", "manual"),
-            ("speed", "2"),
-        ] {
-            let (setting, said) = with(name, value);
-            assert_eq!(setting, name);
-            assert!(said.contains("--database"), "{said}");
-        }
-        let config = Config {
-            seal_key_file: Some("key".into()),
-            ..Config::default()
-        };
-        assert_eq!(config.check().unwrap_err().0, "seal-key-file");
     }
 
     #[test]

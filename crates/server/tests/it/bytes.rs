@@ -362,7 +362,11 @@ fn kept(memory: usize) -> Vec<(&'static str, &'static str, usize)> {
              server/courier/send IDLE_PER_RECEIVER_MAX, wire/limits EVENT_BYTES_MAX",
             512 * (600_000 + 16_384),
         ),
-        ("series of metrics", "server/metrics KNOWN_MAX", 64 * 4_096),
+        (
+            "series of metrics",
+            "server/metrics/count KNOWN_MAX",
+            64 * 4_096,
+        ),
     ]
 }
 
