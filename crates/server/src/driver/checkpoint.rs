@@ -90,8 +90,15 @@ impl Checkpointer {
             self.entries * UNDER_LOAD
         };
         let is_due = seq.saturating_sub(self.last_seq) >= enough;
-        if self.gathering.is_none() && is_due && self.checkpoints.is_some() {
-            self.begin(engine);
+        if self.gathering.is_none()
+            && is_due
+            && let Some(checkpoints) = &self.checkpoints
+        {
+            if checkpoints.is_kept() {
+                self.begin(engine);
+            } else {
+                self.forget(engine, seq);
+            }
         }
         if self.gathering.is_some() && self.gather(engine) {
             self.start(engine, seq);
@@ -101,7 +108,7 @@ impl Checkpointer {
     /// Waits for the checkpoint that is being written, and writes what has come since.
     pub(super) async fn finish(&mut self, engine: &mut Engine, seq: u64) {
         self.written(engine).await;
-        if seq > self.last_seq {
+        if seq > self.last_seq && self.checkpoints.as_ref().is_some_and(|it| it.is_kept()) {
             self.start(engine, seq);
             self.written(engine).await;
         }
@@ -112,6 +119,12 @@ impl Checkpointer {
         if let Some(Gathering { names, parts, .. }) = self.gathering.take() {
             engine.mark_dirty(parts.into_iter().map(|(name, _)| name).chain(names));
         }
+    }
+
+    /// Lets go of the names of changed parts where none is kept: they would become ever more.
+    fn forget(&mut self, engine: &mut Engine, seq: u64) {
+        drop(engine.take_dirty_names());
+        self.last_seq = seq;
     }
 
     fn begin(&mut self, engine: &mut Engine) {
@@ -291,6 +304,24 @@ mod tests {
         }
     }
 
+    /// What keeps nothing.
+    #[derive(Debug)]
+    struct Nowhere;
+
+    impl Checkpoints for Nowhere {
+        fn is_kept(&self) -> bool {
+            false
+        }
+
+        fn write(
+            &mut self,
+            _: u64,
+            _: &mut dyn Iterator<Item = PartChange>,
+        ) -> Result<(), JournalError> {
+            unreachable!("nothing is gathered for it")
+        }
+    }
+
     fn create(engine: &mut Engine) -> JobKey {
         let create = Create {
             owner: Owner::ANYONE,
@@ -310,6 +341,25 @@ mod tests {
         let mut entries = Vec::<Entry>::new();
         let answer = engine.carry_out(command, now, &mut entries, &mut Vec::new());
         answer.expect("nothing refuses it")
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_nowhere_is_not_gathered() {
+        let mut engine = Engine::new(Policy::default());
+        let mut checkpointer = Checkpointer {
+            checkpoints: Some(Box::new(Nowhere)),
+            entries: 50,
+            is_blocking: false,
+            last_seq: 0,
+            gathering: None,
+            writing: None,
+        };
+        for seq in 1..=1_000 {
+            create(&mut engine);
+            checkpointer.write_if_due(&mut engine, seq, true).await;
+            assert!(engine.dirty() < 60 * 3, "{} names at {seq}", engine.dirty());
+        }
+        checkpointer.finish(&mut engine, 1_001).await;
     }
 
     #[tokio::test]

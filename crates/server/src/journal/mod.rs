@@ -122,6 +122,11 @@ pub trait Checkpoints: Send + std::fmt::Debug {
         50_000
     }
 
+    /// Whether anything that is written is kept. Where it isn't, nothing need be gathered.
+    fn is_kept(&self) -> bool {
+        true
+    }
+
     /// Writes the changes since the last checkpoint, and that the parts now stand for the state after entry `seq`, as
     /// one step: after a crash either all of it is there or nothing. Entries up to `seq` are forgotten afterwards, bit
     /// by bit.
