@@ -143,6 +143,8 @@ impl Contestant {
             "200000",
             "--streams-per-client",
             "200000",
+            "--webhook-allow",
+            "127.0.0.0/8",
             "--log",
             "warn",
         ]

@@ -176,7 +176,7 @@ settings! {
     /// The most event streams of all clients together.
     "streams-max" "ABIDE_STREAMS_MAX" "N" streams_max: NonZeroUsize = "100000";
     /// The most open connections, fewer where memory or open files allow fewer; further ones wait to be accepted. An
-    /// address that isn't a trusted proxy's may have four times as many as are free, so that others find room.
+    /// address that isn't a trusted proxy's may have 99 times as many as are free, so that others find room.
     "connections-max" "ABIDE_CONNECTIONS_MAX" "N" connections_max: NonZeroUsize = "250000";
     /// The most jobs whose records are kept; a create beyond them is refused.
     "jobs-max" "ABIDE_JOBS_MAX" "N" jobs_max: NonZeroUsize = { jobs_max() };

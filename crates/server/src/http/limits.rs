@@ -170,16 +170,21 @@ impl Verdict {
     }
 }
 
-/// How many times as much as is free one client may have, where all share fairly. A client alone may have four
-/// fifths, two may have four ninths each, and the next to come always finds room.
-const FAIR_SHARE: usize = 4;
+/// How much one client may have of what all share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Share {
+    /// That much at most.
+    Fixed(usize),
+    /// That many times as much as is free. With four times, a client alone may have four fifths, two may have four
+    /// ninths each, and the next to come always finds room.
+    OfFree(usize),
+}
 
 /// How much there is of something at the same time, for each client and in all: held requests, streams, bytes in
 /// flight, requests that change something.
 #[derive(Debug)]
 pub struct Holds {
-    /// `None` where clients share fairly.
-    per_client_max: Option<usize>,
+    share: Share,
     all_max: Arc<AtomicUsize>,
     all: AtomicUsize,
     clients: Mutex<FastMap<Client, usize>>,
@@ -221,18 +226,21 @@ impl Holds {
     /// Nothing is held yet.
     #[must_use]
     pub fn new(per_client_max: usize, all_max: usize) -> Arc<Self> {
-        Self::bounded(Some(per_client_max), Arc::new(AtomicUsize::new(all_max)))
+        Self::bounded(
+            Share::Fixed(per_client_max),
+            Arc::new(AtomicUsize::new(all_max)),
+        )
     }
 
-    /// Nothing is held yet, and at most `all_max` will be, of which a client has the less the fewer are free.
+    /// Nothing is held yet, and at most `all_max` will be, of which a client has at most `times` as much as is free.
     #[must_use]
-    pub fn fair(all_max: Arc<AtomicUsize>) -> Arc<Self> {
-        Self::bounded(None, all_max)
+    pub fn fair(all_max: Arc<AtomicUsize>, times: usize) -> Arc<Self> {
+        Self::bounded(Share::OfFree(times), all_max)
     }
 
-    fn bounded(per_client_max: Option<usize>, all_max: Arc<AtomicUsize>) -> Arc<Self> {
+    fn bounded(share: Share, all_max: Arc<AtomicUsize>) -> Arc<Self> {
         Arc::new(Self {
-            per_client_max,
+            share,
             all_max,
             all: AtomicUsize::new(0),
             clients: Mutex::default(),
@@ -273,7 +281,10 @@ impl Holds {
             return Err(Full::All(all_max));
         }
         let own = clients.get(&client).copied().unwrap_or(0);
-        let own_max = self.per_client_max.unwrap_or(FAIR_SHARE * (all_max - all));
+        let own_max = match self.share {
+            Share::Fixed(most) => most,
+            Share::OfFree(times) => times.saturating_mul(all_max - all),
+        };
         if own.saturating_add(amount) > own_max {
             return Err(Full::Client(own_max));
         }
@@ -452,7 +463,7 @@ mod tests {
     #[test]
     fn where_clients_share_fairly_the_next_one_always_finds_room() {
         let all_max = Arc::new(AtomicUsize::new(900));
-        let holds = Holds::fair(all_max.clone());
+        let holds = Holds::fair(all_max.clone(), 4);
         let fill = |n| {
             let held = std::iter::from_fn(|| holds.hold(client(n)).ok());
             held.collect::<Vec<_>>()

@@ -25,6 +25,9 @@ use crate::guard::{Allow, Guard};
 use crate::metrics::Metrics;
 use crate::requests::RequestLog;
 
+/// Of the places for requests that change something, a client may have four times as many as are free.
+const PLACES_SHARE: usize = 4;
+
 /// Shared by all requests. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct AppState(Arc<Shared>);
@@ -96,7 +99,7 @@ impl AppState {
     ) -> Self {
         let started_ms = clock.now().as_millis();
         let byte_limits = config.byte_limits();
-        let changes = Holds::fair(commands.places());
+        let changes = Holds::fair(commands.places(), PLACES_SHARE);
         Self(Arc::new(Shared {
             board,
             commands,

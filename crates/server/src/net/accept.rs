@@ -34,6 +34,10 @@ pub(crate) const SIGN_OF_LIFE_WAIT: Duration = Duration::from_secs(30);
 /// How long to wait where the system has no room for another connection.
 const NO_ROOM_WAIT: Duration = Duration::from_millis(100);
 
+/// How many times as many connections as are free an address may have: alone it has 99 % of them, and another address
+/// still finds one.
+const ADDRESS_SHARE: usize = 99;
+
 /// Open files that connections leave to the journal and to webhooks.
 const FILES_KEPT: u64 = 100;
 
@@ -131,7 +135,7 @@ impl Room {
         }
         Self {
             places: Arc::new(Semaphore::new(places)),
-            shares: Holds::fair(Arc::new(AtomicUsize::new(places))),
+            shares: Holds::fair(Arc::new(AtomicUsize::new(places)), ADDRESS_SHARE),
             trusted: trusted.into(),
         }
     }
