@@ -3,6 +3,8 @@
 # vendors' SDKs over pollUntil, Express, Vitest, a Worker, a page in Chromium, and every block of README.md and
 # docs/typescript.md.
 #
+# Beside the recorded traces the port plays random histories that the core has just played, from SEED on.
+#
 # Usage: checks/typescript.sh
 # Installs its tools from npm into sdks/typescript and target/checks/typescript, and Debian's npm and chromium where they are
 # missing. ABIDE names the server's binary to test against; the debug build by default.
@@ -25,6 +27,7 @@ export ABIDE
 
 work=$PWD/target/checks/typescript
 package=$PWD/sdks/typescript
+vectors=$(realpath -m "${CARGO_TARGET_DIR:-target}/debug/examples/vectors")
 mkdir -p "$work"
 (
   cd "$package"
@@ -33,6 +36,15 @@ mkdir -p "$work"
   npm run --silent build
   npx tsc -p test
   timeout --kill-after=10 300 node --test --test-reporter=dot test-build/
+  if [ -x "$vectors" ]; then
+    seed=${SEED:-50000}
+    rm -rf "$work/traces"
+    "$vectors" "$work/traces" "$seed" 100
+    echo "the random histories of the seeds from $seed on:"
+    TRACES=$work/traces timeout --kill-after=10 120 node --test --test-reporter=dot test-build/traces.test.js
+  else
+    echo "skipped: random histories need the example \`vectors\`, which cargo test builds"
+  fi
   npx publint --strict
   # The package is of ES modules alone.
   npx attw --pack . --profile esm-only --quiet
@@ -48,7 +60,7 @@ tar -xzf "$(cat packed)" -C node_modules/abide-client --strip-components 1
 cd - >/dev/null
 
 start "$work/serve.log" serve --ephemeral --listen 127.0.0.1:0 --rate-limit off --cors-origin '*' --duration 2s --error-chance 0
-export SERVER_URL=$url DOCS="$PWD/README.md $PWD/docs/typescript.md $PWD/docs/migrating/000.md $PWD/docs/migrating/001.md $package/README.md"
+export SERVER_URL=$url DOCS="$PWD/README.md $PWD/docs/typescript.md $PWD/docs/workers.md $PWD/docs/migrating/000.md $PWD/docs/migrating/001.md $package/README.md"
 export TSC=$package/node_modules/typescript/lib/tsc.js TYPES=$package/node_modules/@types
 cd "$work"
 timeout --kill-after=10 120 npx vitest run --reporter=dot vitest.spec.mjs

@@ -1,11 +1,12 @@
 """Vendors' own waiters beside `poll_until`, over the vendors' own SDKs, against an abide server that speaks their APIs.
 
-Usage: python checks/python/vendors.py [JOBS] [SECONDS]
+Usage: python checks/python/vendors.py [JOBS] [SECONDS] [SEEDS] [PRICE…]
 
 Each way waits for the same jobs, side by side, of that many seconds and a third more or less: first for some to learn
-from, then for those that count. Requests are counted at the SDK's HTTP client, the create left out; lateness is from
-the job's end to the return of the waiter. It ends with 1 if, at half a second of delay a request, the balanced
-`poll_until` costs more than the waiter of an SDK.
+from, then for those that count, once for each seed. The table has the medians of the seeds, and in how many of them a
+way was better in both columns. Requests are counted at the SDK's HTTP client, the create left out; lateness is from the
+job's end to the return of the waiter. It ends with 1 if, at half a second of delay a request, the balanced `poll_until`
+costs more than the waiter of an SDK.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from statistics import median
 from typing import Any, NamedTuple
 
 import httpx
@@ -48,6 +50,10 @@ class Cost(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.requests:.1f} | {self.late:.2f}"
+
+    @classmethod
+    def median(cls, costs: list[Cost]) -> Cost:
+        return cls(*(median(each) for each in zip(*costs, strict=True)))
 
     def beats(self, other: Cost) -> bool:
         return self.requests < other.requests and self.late < other.late
@@ -126,14 +132,15 @@ def count(library: Any) -> None:
     library.Client.send = counted
 
 
-def measure(vendor: Vendor, wait: Wait, jobs: int, mean: float) -> Cost:
+def measure(vendor: Vendor, wait: Wait, jobs: int, mean: float, seed: int = 0) -> Cost:
     """The mean cost of jobs side by side."""
 
     def one(number: int) -> Cost:
+        rng = random.Random(1000 * seed + number)
         # The golden ratio spreads the lengths evenly, in no order.
-        length = mean * (2 + 2 * ((number * 0.618 + 0.3) % 1)) / 3
+        length = mean * (2 + 2 * ((number * 0.618 + 0.3 + rng.random() / jobs) % 1)) / 3
         # Creates that wait for each other would be measured, too.
-        time.sleep(3 * random.random())
+        time.sleep(3 * rng.random())
         begun = time.monotonic()
         made = vendor.create(f"a heron abide:duration={length:.3f}s")
         created = (begun + time.monotonic()) / 2
@@ -151,7 +158,9 @@ def called(price: float | str) -> str:
     return f"poll_until(…, price={price!r})".replace("'", '"')
 
 
-def learned(name: str, vendor: Vendor, jobs: int, mean: float, threads: ThreadPoolExecutor) -> dict[str, Future[Wait]]:
+def learned(
+    name: str, vendor: Vendor, jobs: int, mean: float, prices: list[Any], threads: ThreadPoolExecutor
+) -> dict[str, Future[Wait]]:
     """Each way to wait; ours have waited for jobs to learn from."""
 
     def ours(price: Any) -> Wait:
@@ -164,13 +173,15 @@ def learned(name: str, vendor: Vendor, jobs: int, mean: float, threads: ThreadPo
         measure(vendor, wait, JOBS_BEFORE, mean)
         return wait
 
-    prices = {called(price): threads.submit(ours, price) for price in PRICES}
-    return {vendor.own: threads.submit(lambda: vendor.wait), **prices}
+    ways = {called(price): threads.submit(ours, price) for price in prices}
+    return {vendor.own: threads.submit(lambda: vendor.wait), **ways}
 
 
 def main() -> int:
     jobs = int(sys.argv[1]) if len(sys.argv) > 1 else 12
     mean = float(sys.argv[2]) if len(sys.argv) > 2 else 15.0
+    seeds = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    prices = [float(price) if price[0].isdigit() else price for price in sys.argv[4:]] or list(PRICES)
     warnings.simplefilter("ignore")
     # Neither a proxy nor a key of the reader's is for this server.
     for name in list(os.environ):
@@ -179,21 +190,27 @@ def main() -> int:
     count(httpx)
     count(httpx2)
     lost = []
-    with AbideServer(clock="real", seed=7) as server, ThreadPoolExecutor(32) as threads:
+    with AbideServer(clock="real", seed=7) as server, ThreadPoolExecutor(64) as threads:
         vendors = {name: make(server.url) for name, make in VENDORS.items()}
-        ready = {name: learned(name, vendor, jobs, mean, threads) for name, vendor in vendors.items()}
+        ready = {name: learned(name, vendor, jobs, mean, prices, threads) for name, vendor in vendors.items()}
         waits = {name: {way: wait.result() for way, wait in each.items()} for name, each in ready.items()}
-        rows = {
-            name: {way: threads.submit(measure, vendors[name], wait, jobs, mean) for way, wait in each.items()}
-            for name, each in waits.items()
-        }
+        costs: dict[str, dict[str, list[Cost]]] = {name: {way: [] for way in each} for name, each in waits.items()}
+        for seed in range(seeds):
+            measuring = [
+                (costs[name][way], threads.submit(measure, vendors[name], wait, jobs, mean, seed))
+                for name, each in waits.items()
+                for way, wait in each.items()
+            ]
+            for told, cost in measuring:
+                told.append(cost.result())
         print("| SDK | way | requests for a job | seconds late | better in both |\n|---|---|---|---|---|")
-        for vendor, ways in rows.items():
-            costs = {way: cost.result() for way, cost in ways.items()}
-            own = costs[vendors[vendor].own]
-            for way, cost in costs.items():
-                print(f"| {vendor} | `{way}` | {cost} | {'yes' if cost.beats(own) else ''} |", flush=True)
-            if costs[called("balanced")].sum() > own.sum():
+        for vendor, ways in costs.items():
+            own = ways[vendors[vendor].own]
+            for way, each in ways.items():
+                better = sum(cost.beats(theirs) for cost, theirs in zip(each, own, strict=True))
+                print(f"| {vendor} | `{way}` | {Cost.median(each)} | {better or ''} |", flush=True)
+            balanced = ways.get(called("balanced"))
+            if balanced and Cost.median(balanced).sum() > Cost.median(own).sum():
                 lost.append(vendor)
     if lost:
         print("poll_until costs more than the waiters of", *lost, file=sys.stderr)

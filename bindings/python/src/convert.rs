@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use serde::Serialize;
 
-use crate::core::{Handle, Listing};
+use crate::core::{Handle, Lease, Listing};
 
 pub(crate) fn json(value: &impl Serialize) -> PyResult<String> {
     serde_json::to_string(value).map_err(|error| PyValueError::new_err(error.to_string()))
@@ -82,6 +82,8 @@ fn ended(py: Python<'_>, core: u64, end: Ended) -> Any<'_> {
         Ended::Job(job) => text(py, &*job)?,
         Ended::Finished(done) => finished(py, &done)?.into_pyobject(py)?.into_any(),
         Ended::Looked(told) => report(py, &told)?.into_any(),
+        Ended::Claimed(lease) => lease.map(Lease::new).transpose()?.into_pyobject(py)?.into_any(),
+        Ended::StreamToken(token) => text(py, &token)?,
         Ended::Page(list, jobs) => {
             let jobs = match jobs {
                 Some(jobs) => Some(jobs.iter().map(json).collect::<PyResult<Vec<String>>>()?),
@@ -130,6 +132,7 @@ fn kind(error: &Error) -> &'static str {
         () if error.is_not_found() => "not_found",
         () if error.is_refused() => "refused",
         () if error.is_garbled() => "garbled",
+        () if error.is_lease_lost() => "lease_lost",
         () => "usage",
     }
 }

@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use abide::schedule::FeatureValue;
 use abide::strategy::{Auto, LongPoll, Poll, Stream, Webhook};
 use abide::{
-    Budget, Client, JobHandle, List, Look, NewJob, OnDeadline, Remote, ResumeToken, RetryPolicy,
-    Timestamp,
+    Budget, Client, JobHandle, JobId, List, Look, NewJob, OnDeadline, Remote, ResumeToken,
+    RetryPolicy, Timestamp,
 };
 use abide_core::{Broken, Core as RustCore, Ended, ExchangeId, LookError, LookId, Op, PollTerms};
 use bytes::Bytes;
@@ -83,6 +84,67 @@ impl Listing {
     }
 }
 
+/// A worker's hold on a job, until it is closed.
+#[pyclass(frozen, module = "abide_client._core")]
+pub(crate) struct Lease {
+    job: String,
+    token: String,
+    held: Mutex<Option<Arc<abide::Lease>>>,
+}
+
+impl Lease {
+    pub(crate) fn new(lease: Arc<abide::Lease>) -> PyResult<Self> {
+        Ok(Self {
+            job: json(lease.job())?,
+            token: lease.token().to_owned(),
+            held: Mutex::new(Some(lease)),
+        })
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<abide::Lease>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> PyResult<Arc<abide::Lease>> {
+        let held = self.slot().clone();
+        held.ok_or_else(|| usage("the lease was let go"))
+    }
+}
+
+#[pymethods]
+impl Lease {
+    #[getter]
+    fn job(&self) -> &str {
+        &self.job
+    }
+
+    #[getter]
+    fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Renews it no more. Turn the core for that to be known.
+    fn close(&self) {
+        drop(self.slot().take());
+    }
+}
+
+/// A feature's value, as Python has it.
+#[derive(FromPyObject)]
+enum Value {
+    Number(f64),
+    Text(String),
+}
+
+impl From<Value> for FeatureValue {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Number(number) => Self::from(number),
+            Value::Text(text) => Self::from(text),
+        }
+    }
+}
+
 /// How to wait, from a dictionary.
 #[derive(Default)]
 struct Terms {
@@ -93,6 +155,7 @@ struct Terms {
     retry: Option<RetryPolicy>,
     attempt_timeout: Option<Duration>,
     size: Option<f64>,
+    features: Vec<(String, Value)>,
 }
 
 impl Terms {
@@ -107,6 +170,7 @@ impl Terms {
                 "retry" => terms.retry = Some(value.cast::<Retry>()?.get().0.clone()),
                 "attempt_timeout" => terms.attempt_timeout = Some(seconds(value.extract()?)?),
                 "size" => terms.size = Some(value.extract()?),
+                "features" => terms.features = value.extract()?,
                 other => return Err(usage(format!("{other:?} is no term of a wait"))),
             }
         }
@@ -143,6 +207,22 @@ macro_rules! apply {
         }
         if let Some(timeout) = terms.attempt_timeout {
             wait = wait.attempt_timeout(timeout);
+        }
+        wait
+    }};
+}
+
+/// The same for those that also take a job's size and features.
+macro_rules! apply_all {
+    ($terms:expr, $wait:expr) => {{
+        let mut terms = $terms;
+        let (size, features) = (terms.size, std::mem::take(&mut terms.features));
+        let mut wait = apply!(terms, $wait);
+        if let Some(size) = size {
+            wait = wait.size(size);
+        }
+        for (name, value) in features {
+            wait = wait.feature(&name, value);
         }
         wait
     }};
@@ -210,7 +290,7 @@ impl Core {
             builder = builder.budget(&Budget::per_second(rate));
         }
         if let Some(history) = history {
-            builder = builder.history(&history.0);
+            builder = builder.history(&history.history);
         }
         if let Some(schedule) = schedule {
             builder = builder.schedule(schedule.0.clone());
@@ -293,12 +373,7 @@ impl Core {
     ) -> PyResult<u64> {
         let mut core = self.lock();
         let job = self.adopt(&core, job)?;
-        let terms = Terms::read(terms)?;
-        let size = terms.size;
-        let mut wait = apply!(terms, job.wait());
-        if let Some(size) = size {
-            wait = wait.size(size);
-        }
+        let mut wait = apply_all!(Terms::read(terms)?, job.wait());
         if cancel {
             wait = wait.on_deadline(OnDeadline::Cancel);
         }
@@ -308,12 +383,7 @@ impl Core {
     fn watch(&self, job: &Handle, terms: &Bound<'_, PyDict>) -> PyResult<u64> {
         let mut core = self.lock();
         let job = self.adopt(&core, job)?;
-        let terms = Terms::read(terms)?;
-        let size = terms.size;
-        let mut watch = apply!(terms, job.watch());
-        if let Some(size) = size {
-            watch = watch.size(size);
-        }
+        let watch = apply_all!(Terms::read(terms)?, job.watch());
         Ok(core.watch(watch).0)
     }
 
@@ -380,7 +450,7 @@ impl Core {
         Ok(self.lock().page(list).0)
     }
 
-    #[pyo3(signature = (schedule, *, deadline=None, retry=None, attempt_timeout=None, size=None))]
+    #[pyo3(signature = (schedule, *, deadline=None, retry=None, attempt_timeout=None, size=None, features=None))]
     fn poll_until(
         &self,
         schedule: &Schedule,
@@ -388,15 +458,61 @@ impl Core {
         retry: Option<&Retry>,
         attempt_timeout: Option<f64>,
         size: Option<f64>,
+        features: Option<Vec<(String, Value)>>,
     ) -> PyResult<u64> {
+        let features = features.unwrap_or_default().into_iter();
         let terms = PollTerms {
             schedule: schedule.0.clone(),
             deadline: maybe_seconds(deadline)?,
             retry: retry.map(|retry| retry.0.clone()),
             attempt_timeout: maybe_seconds(attempt_timeout)?,
             size,
+            features: features.map(|(name, value)| (name, value.into())).collect(),
         };
         Ok(self.lock().poll_until(terms).0)
+    }
+
+    #[pyo3(signature = (kinds, *, lease=None, deadline=None))]
+    fn claim(
+        &self,
+        kinds: Vec<String>,
+        lease: Option<f64>,
+        deadline: Option<f64>,
+    ) -> PyResult<u64> {
+        let mut core = self.lock();
+        let mut claim = core.client().claim();
+        for kind in kinds {
+            claim = claim.kind(kind);
+        }
+        if let Some(length) = maybe_seconds(lease)? {
+            claim = claim.lease(length);
+        }
+        if let Some(deadline) = maybe_seconds(deadline)? {
+            claim = claim.deadline(deadline);
+        }
+        Ok(core.claim(claim).0)
+    }
+
+    /// A worker's report: a word, and what it tells, as JSON.
+    #[pyo3(signature = (lease, report, body=None))]
+    fn report(&self, lease: &Lease, report: &str, body: Option<&str>) -> PyResult<u64> {
+        let (lease, json) = (lease.held()?, body.unwrap_or("null"));
+        let mut core = self.lock();
+        let op = match report {
+            "progress" => core.progress(lease, parse(json)?),
+            "complete" => core.complete(lease, parse(json)?),
+            "fail" => core.fail(lease, parse(json)?),
+            "release" => core.release(lease),
+            "over" => core.over(lease),
+            other => return Err(usage(format!("{other:?} is no report"))),
+        };
+        Ok(op.0)
+    }
+
+    #[pyo3(signature = (job=None, ttl=60.0))]
+    fn stream_token(&self, job: Option<String>, ttl: f64) -> PyResult<u64> {
+        let (job, ttl) = (job.map(JobId::new), seconds(ttl)?);
+        Ok(self.lock().stream_token(job, ttl).0)
     }
 
     /// A call about webhook endpoints: a word, the id it is about, and its body or page.

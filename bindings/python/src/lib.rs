@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::core::{Core, Handle, Listing};
+    use super::core::{Core, Handle, Lease, Listing};
     #[pymodule_export]
     use super::schedule::{History, Retry, Schedule};
     #[pymodule_export]

@@ -28,25 +28,56 @@ fn now() -> SystemTime {
 }
 
 #[pyclass(frozen, module = "abide_client")]
-pub(crate) struct History(pub(crate) schedule::History);
+pub(crate) struct History {
+    pub(crate) history: schedule::History,
+    /// Where it is kept, unless that is a directory or nowhere.
+    store: Option<Py<PyAny>>,
+}
 
 #[pymethods]
 impl History {
     #[new]
-    #[pyo3(signature = (directory=None))]
-    fn new(directory: Option<PathBuf>) -> Self {
-        Self(match directory {
-            Some(directory) => schedule::History::open(directory, now()),
-            None => schedule::History::new(),
-        })
+    #[pyo3(signature = (directory=None, *, store=None))]
+    fn new(py: Python<'_>, directory: Option<PathBuf>, store: Option<Py<PyAny>>) -> PyResult<Self> {
+        let history = match (directory, &store) {
+            (Some(directory), None) => schedule::History::open(directory, now()),
+            (None, Some(store)) => {
+                let texts: Vec<String> = store.call_method0(py, "load")?.extract(py)?;
+                schedule::History::read_from(texts, now())
+            }
+            (None, None) => schedule::History::new(),
+            (Some(_), Some(_)) => {
+                let what = "a history is kept in a directory or in a store, not in both";
+                return Err(PyValueError::new_err(what));
+            }
+        };
+        Ok(Self { history, store })
     }
 
     fn jobs(&self, kind: &str) -> usize {
-        self.0.jobs(kind)
+        self.history.jobs(kind)
     }
 
-    fn save(&self) -> PyResult<usize> {
-        Ok(self.0.save(now())?)
+    fn save(&self, py: Python<'_>) -> PyResult<usize> {
+        let Some(store) = &self.store else {
+            return Ok(self.history.save(now())?);
+        };
+        let append = |name: &str, lines: &[u8]| {
+            let lines = String::from_utf8_lossy(lines);
+            store
+                .call_method1(py, "append", (name, lines))
+                .map(drop)
+                .map_err(std::io::Error::other)
+        };
+        Ok(self.history.save_to(now(), append)?)
+    }
+
+    /// The shortest text that says the same as one that a store has kept; the text itself if it isn't about a kind.
+    #[staticmethod]
+    fn shortened(text: String) -> String {
+        let short = schedule::History::shortened(text.as_bytes());
+        let short = short.and_then(|short| String::from_utf8(short).ok());
+        short.unwrap_or(text)
     }
 }
 
@@ -71,7 +102,7 @@ impl Schedule {
     ) -> PyResult<Self> {
         let mut learned = Learned::new(kind);
         if let Some(history) = history {
-            learned = learned.history(&history.0);
+            learned = learned.history(&history.history);
         }
         if let Some(price) = price {
             learned = learned.dial(Dial::Price(seconds(price)?));

@@ -80,6 +80,16 @@ class Fake:
             status, told = 201, job(f"job_{len(self.requests)}")
         elif (method, path) == ("GET", "/v1/jobs"):
             told = {"jobs": [job("job_1", 2, True, 1)]} | ({} if "token" in query else {"next_page_token": "2"})
+        elif (method, path) == ("POST", "/v1/jobs/claim"):
+            await self._step()
+            told = job("job_claimed") | {"lease": {"token": "t", "expires_at": WHEN}, "attempts": 1}
+        elif method == "PATCH":
+            done = b"result" in body
+            told = job("job_claimed", 2 + done, done, {"n": 1} if done else None)
+        elif "job_claimed" in str(body):
+            # Nothing happens to a job that is worked on.
+            while True:
+                await self._step()
         elif (method, path) == ("POST", "/v1/jobs/wait"):
             headers.append(("preference-applied", "wait=60"))
             await self._step()

@@ -19,7 +19,8 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks() -> list[Any]:
-    pages = [ROOT / "README.md", ROOT / "docs/python.md", ROOT / "bindings/python/README.md"]
+    names = ("README.md", "docs/python.md", "docs/workers.md", "bindings/python/README.md")
+    pages = [ROOT / name for name in names]
     return [
         pytest.param(text, id=f"{page.stem}-{number}")
         for page in pages

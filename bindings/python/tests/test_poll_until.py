@@ -288,3 +288,66 @@ def test_two_event_loops_one_after_the_other() -> None:
             return look()  # noqa: B023
 
         assert asyncio.run(poll_until(asynchronous, schedule=QUICK)).value["looks"] == 3
+
+
+def test_what_else_is_known_of_a_job_is_learned_from() -> None:
+    history = History()
+
+    def wait(model: str, length: float) -> int:
+        ends = time.monotonic() + length
+        done = poll_until(
+            lambda: {"status": "done" if time.monotonic() >= ends else "running"},
+            kind="render",
+            features={"model": model, "steps": 30, "is_draft": True},
+            history=history,
+        )
+        return done.report.requests
+
+    for _ in range(3):
+        wait("a", 0.01)
+    assert history.jobs("render") == 3
+    odd: Any = {"model": object()}
+    with pytest.raises(TypeError):
+        poll_until(lambda: {"status": "done"}, features=odd)
+
+
+class Texts:
+    """A store in memory, that may fail."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+        self.fails = False
+
+    def load(self) -> list[str]:
+        return list(self.texts.values())
+
+    def append(self, name: str, lines: str) -> None:
+        if self.fails:
+            raise KeyError(name)
+        self.texts[name] = self.texts.get(name, "") + lines
+
+
+def test_a_history_is_kept_wherever_texts_can_be() -> None:
+    store = Texts()
+    history = History(store=store)
+    poll_until(lambda: {"status": "done"}, kind="render", history=history)
+    poll_until(lambda: {"status": "done"}, kind="Other kind", history=history)
+    store.fails = True
+    with pytest.raises(KeyError):
+        history.save()
+    store.fails = False
+    assert (history.save(), history.save()) == (2, 0)
+    assert set(store.texts) == {"render.jsonl", "%4fther%20kind.jsonl"}
+    poll_until(lambda: {"status": "done"}, kind="render", history=history)
+    assert history.save() == 1
+    again = History(store=store)
+    assert (again.jobs("render"), again.jobs("Other kind"), again.jobs("none")) == (2, 1, 0)
+    short = History.shortened(store.texts["render.jsonl"])
+    assert len(short) < len(store.texts["render.jsonl"])
+    store.texts["render.jsonl"] = short
+    assert History(store=store).jobs("render") == 2
+    assert History.shortened("no kind") == "no kind"
+    with pytest.raises(ValueError, match="not in both"):
+        History("here", store=store)
+    with pytest.raises(AttributeError):
+        History(store=object())  # type: ignore[arg-type]

@@ -125,6 +125,7 @@ mod rt;
 pub mod schedule;
 mod sse;
 pub mod strategy;
+mod stream_token;
 mod target;
 mod telemetry;
 #[cfg(test)]
@@ -157,6 +158,7 @@ pub use resume::ResumeToken;
 pub use retry::RetryPolicy;
 #[cfg(feature = "host")]
 pub use rt::host::Loop;
+pub use stream_token::StreamToken;
 pub use target::Look;
 #[cfg(feature = "metrics")]
 pub use telemetry::describe_metrics;

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use abide::{
-    Client, ClientBuilder, Create, Error, Feed, JobHandle, JobSet, List, Look, Loop, Wait, Watch,
+    Claim, Client, ClientBuilder, Create, Error, Feed, JobHandle, JobId, JobSet, Json, Lease, List,
+    Look, Loop, Problem, Progress, Wait, Watch,
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -130,6 +132,46 @@ impl Core {
                 ports.effect(Effect::News { op, news });
             }
             Ok(Ended::Nothing)
+        })
+    }
+
+    /// Claims a job to work on. Ends as [`Ended::Claimed`]. The lease renews itself as the core is turned, for as long as
+    /// a clone of its [`Arc`] is there; turn the core after the last one is dropped.
+    pub fn claim(&mut self, claim: Claim) -> Op {
+        self.run(async move { Ok(Ended::Claimed(claim.await?.map(Arc::new))) })
+    }
+
+    /// Tells how far a worker has come. Ends as [`Ended::Job`].
+    pub fn progress(&mut self, lease: Arc<Lease>, progress: Progress) -> Op {
+        self.run(async move { Ok(Ended::Job(Box::new(lease.progress(&progress).await?))) })
+    }
+
+    /// Ends a worker's job with a result. Ends as [`Ended::Job`].
+    pub fn complete(&mut self, lease: Arc<Lease>, result: Json) -> Op {
+        self.run(async move { Ok(Ended::Job(Box::new(lease.complete(&result).await?))) })
+    }
+
+    /// Ends a worker's job as failed. Ends as [`Ended::Job`].
+    pub fn fail(&mut self, lease: Arc<Lease>, problem: Problem) -> Op {
+        self.run(async move { Ok(Ended::Job(Box::new(lease.fail(&problem).await?))) })
+    }
+
+    /// Gives a worker's job back. Ends as [`Ended::Nothing`].
+    pub fn release(&mut self, lease: Arc<Lease>) -> Op {
+        self.run(async move { lease.release().await.map(|()| Ended::Nothing) })
+    }
+
+    /// Waits until there is nothing more to do for the worker, and ends as the error that says why.
+    pub fn over(&mut self, lease: Arc<Lease>) -> Op {
+        self.run(async move { Err(lease.over().await) })
+    }
+
+    /// Makes a token for event streams. Ends as [`Ended::StreamToken`].
+    pub fn stream_token(&mut self, job: Option<JobId>, ttl: Duration) -> Op {
+        let client = self.client.clone();
+        self.run(async move {
+            let token = client.stream_token(job.as_ref(), ttl).await?;
+            Ok(Ended::StreamToken(token))
         })
     }
 

@@ -1,7 +1,9 @@
 //! What a core tells its host.
 
+use std::sync::Arc;
+
 use abide::webhooks::{Delivery, DeliveryPage, Endpoint, EndpointPage, ReplayStarted};
-use abide::{Change, Error, Finished, Job, JobHandle, JobId, List, Report};
+use abide::{Change, Error, Finished, Job, JobHandle, JobId, Lease, List, Report, StreamToken};
 use bytes::Bytes;
 use http::Request;
 
@@ -82,6 +84,10 @@ pub enum Ended {
     Finished(Box<Finished>),
     /// A look found what was waited for. The value stays with the host.
     Looked(Report),
+    /// The claim: the lease, or none if no job came in time.
+    Claimed(Option<Arc<Lease>>),
+    /// A token for event streams.
+    StreamToken(StreamToken),
     /// A page of a list, none after the last, and what the next one is asked of.
     Page(Box<List>, Option<Vec<Job>>),
     /// A webhook endpoint.

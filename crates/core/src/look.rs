@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide::schedule::{Learned, Schedule};
+use abide::schedule::{FeatureValue, Learned, Schedule};
 use abide::{Look, PollUntil, RetryPolicy};
 use tokio::sync::oneshot;
 
@@ -23,6 +23,8 @@ pub struct PollTerms {
     pub attempt_timeout: Option<Duration>,
     /// How big the job is, for schedules that learn. Default: unknown.
     pub size: Option<f64>,
+    /// What else is known of the job, by name.
+    pub features: Vec<(String, FeatureValue)>,
 }
 
 impl Default for PollTerms {
@@ -33,6 +35,7 @@ impl Default for PollTerms {
             retry: None,
             attempt_timeout: None,
             size: None,
+            features: Vec::new(),
         }
     }
 }
@@ -83,6 +86,9 @@ impl PollTerms {
         }
         if let Some(size) = self.size {
             wait = wait.size(size);
+        }
+        for (name, value) in self.features {
+            wait = wait.feature(&name, value);
         }
         wait
     }

@@ -1,10 +1,11 @@
-/** A single call: one request, sent again while its failures may pass. */
+/** Single calls: one request, sent again while its failures may pass. */
 
 import type { Facts } from "./error.js";
 import { type Call, type Reply, exchange } from "./exchange.js";
 import { Failure } from "./failure.js";
 import type { Origin } from "./origin.js";
 import { AWAKE, sleepUntil } from "./rt/clock.js";
+import { Trouble } from "./wait/trouble.js";
 
 /**
  * Sends until there is an answer that can be read, or the retry policy gives up. A request that isn't repeatable is
@@ -42,6 +43,35 @@ export const call = async <T>(
       const mayHaveCreated = creates && !harmless && failure.transient;
       if (!again) throw failure.intoError(mayHaveCreated ? { ...facts, mayHaveCreated } : facts);
       await sleepUntil(clock, next, signal);
+    }
+  }
+};
+
+/**
+ * Sends until there is an answer that can be read, for as long as the retry policy is patient with a server that gives
+ * none; throws the last `Failure` then. `make` gives the request, which may be repeated, and the most that it may take.
+ */
+export const persist = async <T>(
+  origin: Origin,
+  make: () => [request: Call, limit: number],
+  signal: AbortSignal | undefined,
+  read: (reply: Reply) => T,
+): Promise<T> => {
+  const { clock, random, retry, retryBudget } = origin,
+    trouble = new Trouble();
+  for (;;) {
+    const sent = clock.now();
+    try {
+      const value = read(await exchange(origin, ...make(), signal));
+      retryBudget.deposit();
+      return value;
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure;
+      const now = clock.now(),
+        pause = trouble.meet(failure, retry, sent, now, random(), () => retryBudget.withdraw());
+      if (pause === undefined) throw failure;
+      await sleepUntil(clock, now + pause, signal);
+      trouble.paused(now + pause, clock.now());
     }
   }
 };

@@ -20,9 +20,12 @@ import type { Schedule } from "./schedule/cursor.js";
 import { History } from "./schedule/learned/history.js";
 import type { Strategy } from "./strategy/plan.js";
 import type { WaitOptions } from "./wait/end.js";
+import { type StreamToken, type StreamTokenOptions, streamToken } from "./streamToken.js";
 import { type Change, type FeedOptions, feed } from "./wait/feed.js";
 import { JobSet } from "./wait/set.js";
 import type { Job, NewJob } from "./wire.js";
+import { type ClaimOptions, claim } from "./worker/claim.js";
+import type { Lease } from "./worker/lease.js";
 
 /** Settings of a client. */
 export interface AbideOptions {
@@ -77,13 +80,11 @@ export class Abide {
 
   constructor(server: string, options: AbideOptions = {}) {
     const { apiKey, remote, timeout = 30_000, attemptTimeout = ATTEMPT_TIMEOUT } = options;
-    const headers: Record<string, string> = { ...options.headers },
-      speech = remote && new Speech(remote);
-    if (apiKey !== undefined) {
-      const key = apiKey.trim();
-      if (!/^[!-~]+$/.test(key)) throw new UsageError("an API key must be visible ASCII characters");
-      headers[remote?.key_header ?? "authorization"] = (remote?.key_prefix ?? "Bearer ") + key;
-    }
+    const speech = remote && new Speech(remote),
+      key = apiKey?.trim();
+    if (!/^[!-~]+$/.test(key ?? "none")) throw new UsageError("an API key must be visible ASCII characters");
+    const own = speech ? speech.headers(key) : key === undefined ? {} : { authorization: `Bearer ${key}` },
+      headers: Record<string, string> = { ...options.headers, ...own };
     const memory = new Memory(),
       origin: Origin = {
         server: addressOf(server),
@@ -163,6 +164,25 @@ export class Abide {
   /** Follows the changes of all of the caller's jobs, from now on. */
   feed(options: FeedOptions = {}): AsyncGenerator<Change, void> {
     return feed(this.#core, options);
+  }
+
+  /**
+   * Claims a job to work on: the oldest pending one with `worker: "external"`, of one of these kinds, of any kind by
+   * default. It waits until there is one, by requests that the server holds, and resolves to nothing only where a
+   * `timeout` was set and no job came until then.
+   *
+   * A claim whose answer was lost is sent again under its key, and takes no second job. One that is aborted takes none:
+   * the server sees the connection end, and gives the job that it may just have claimed to the next worker.
+   */
+  claim(kinds?: string | readonly string[], options?: ClaimOptions & { timeout?: undefined }): Promise<Lease>;
+  claim(kinds: string | readonly string[], options: ClaimOptions): Promise<Lease | undefined>;
+  claim(kinds: string | readonly string[] = [], options: ClaimOptions = {}): Promise<Lease | undefined> {
+    return claim(this.#core, [kinds].flat(), options);
+  }
+
+  /** Makes a token that opens event streams in place of a key, for the `EventSource` of a page. */
+  streamToken(options: StreamTokenOptions = {}): Promise<StreamToken> {
+    return streamToken(this.#core, options);
   }
 
   /** @internal How much is on its way for many waits together. */

@@ -19,7 +19,7 @@ export interface CreateOptions extends CallOptions {
 }
 
 /** A key that names one logical create. */
-const newKey = (): string =>
+export const newKey = (): string =>
   [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** Creates a job; see `Abide.create`. */

@@ -84,14 +84,19 @@ export class StillRunning extends AbideError {
   static override readonly kind: string = "StillRunning";
 }
 
-/** The job ended with an error, where its result was asked for. */
+/** The job ended with an error, where its result was asked for, or while its worker was at it. */
 export class JobFailed extends AbideError {
   static override readonly kind: string = "JobFailed";
 }
 
-/** The job was canceled, where its result was asked for. */
+/** The job was canceled, where its result was asked for, or while its worker was at it. */
 export class JobCanceled extends AbideError {
   static override readonly kind: string = "JobCanceled";
+}
+
+/** The job that a worker has claimed isn't its own any more: stop working on it. */
+export class LeaseLost extends AbideError {
+  static override readonly kind: string = "LeaseLost";
 }
 
 /** The server gave no answer, or none but "not now" (408, 425, 429, 5xx). It says nothing about the job. */

@@ -14,6 +14,7 @@ export {
   Garbled,
   JobCanceled,
   JobFailed,
+  LeaseLost,
   NotFound,
   Refused,
   StillRunning,
@@ -33,6 +34,8 @@ export type { LearnedOptions, Price } from "./schedule/learned/schedule.js";
 export { History } from "./schedule/learned/history.js";
 export { KeptHistory, localStorageStore, openHistory } from "./schedule/learned/store.js";
 export type { HistoryStore } from "./schedule/learned/store.js";
+export { features } from "./schedule/feature.js";
+export type { Features } from "./schedule/feature.js";
 export { fixed } from "./schedule/fixed.js";
 export type { PauseOptions } from "./schedule/fixed.js";
 export { backoff } from "./schedule/backoff.js";
@@ -52,7 +55,10 @@ export { JobSet } from "./wait/set.js";
 export type { End } from "./wait/set.js";
 export type { Change, FeedOptions } from "./wait/feed.js";
 export type { ListOptions } from "./list.js";
+export type { StreamToken, StreamTokenOptions } from "./streamToken.js";
 export type { Remote } from "./remote/describe.js";
+export { Lease } from "./worker/lease.js";
+export type { ClaimOptions } from "./worker/claim.js";
 
 export { auto } from "./strategy/auto.js";
 export { longPoll } from "./strategy/longPoll.js";

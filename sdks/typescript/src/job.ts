@@ -139,7 +139,7 @@ export class JobHandle {
   }
 
   #read(reply: Reply): Job {
-    return this.core.speech ? this.core.speech.read(reply, this.id) : readJob(reply, this.id);
+    return this.core.speech ? this.core.speech.read(reply, this.id, this.known.kind) : readJob(reply, this.id);
   }
 
   #call<T>(action: "status" | "cancel" | "delete", { signal }: CallOptions, read: (reply: Reply) => T): Promise<T> {
@@ -149,7 +149,7 @@ export class JobHandle {
   #request(action: "status" | "cancel" | "delete"): Call {
     const { origin, speech } = this.core,
       method = { status: "GET", cancel: "POST", delete: "DELETE" }[action];
-    if (speech) return { method, url: speech.url(action, this.id, () => this.facts()) };
+    if (speech) return speech.request(action, this.id, this.known.kind, () => this.facts());
     const path = ["v1", "jobs", this.id];
     return { method, url: urlOf(origin, action === "cancel" ? [...path, "cancel"] : path) };
   }

@@ -60,5 +60,7 @@ export const addressOf = (text: string): string => {
 /** A path below the server's address. */
 export const urlOf = ({ server }: Origin, path: readonly string[], query: Record<string, string> = {}): string => {
   const search = new URLSearchParams(query).toString();
-  return `${server}/${path.map(encodeURIComponent).join("/")}${search && `?${search}`}`;
+  // Some APIs have verbs behind a colon.
+  const parts = path.map((part) => encodeURIComponent(part).replaceAll("%3A", ":"));
+  return `${server}/${parts.join("/")}${search && `?${search}`}`;
 };

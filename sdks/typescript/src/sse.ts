@@ -92,26 +92,28 @@ export const openEvents = async (
   const own = new AbortController(),
     call: Call = { url, headers: { accept: "text/event-stream" } };
   if (after !== undefined) call.headers!["last-event-id"] = after;
-  let opened: Opened | undefined;
+  let opened: Opened | undefined,
+    handed = false;
+  const open = async (): Promise<Opened> => {
+    const { body, headers, status } = await send(origin, call, own.signal);
+    // Nobody waits for it any more, and an answer that has come isn't ended by its signal everywhere.
+    if (own.signal.aborted) body?.cancel().catch(() => {});
+    own.signal.throwIfAborted();
+    const stream = headers.get("content-type")?.trim().startsWith("text/event-stream");
+    return (opened = status === 204 ? "over" : stream && body ? new Events(body, own, release) : "absent");
+  };
   try {
-    const answer = await before(
-      origin.clock,
-      origin.clock.now() + limit,
-      signal,
-      (signal) => {
-        signal.addEventListener("abort", () => opened ?? own.abort(signal.reason));
-        return send(origin, call, own.signal).then(({ body, headers, status }) => {
-          const stream = headers.get("content-type")?.trim().startsWith("text/event-stream");
-          opened = status === 204 ? "over" : stream && body ? new Events(body, own, release) : "absent";
-          return opened;
-        });
-      },
-      AWAKE,
-    );
+    const limited = (signal: AbortSignal): Promise<Opened> => {
+      signal.addEventListener("abort", () => opened ?? own.abort(signal.reason));
+      return open();
+    };
+    const answer = await before(origin.clock, origin.clock.now() + limit, signal, limited, AWAKE);
     if (answer === LATE) throw tooSlow(limit);
+    handed = answer instanceof Events;
     return answer;
   } finally {
-    if (!(opened instanceof Events)) {
+    if (!handed && opened instanceof Events) opened.close();
+    else if (!handed) {
       own.abort(LATE);
       release();
     }

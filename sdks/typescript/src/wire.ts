@@ -38,6 +38,10 @@ export interface Job {
   updated_at: string;
   finished_at?: string | null;
   expires_at?: string | null;
+  /** How often workers have claimed it. */
+  attempts?: number | null;
+  /** A worker's hold on it, in the answer to a claim alone. */
+  lease?: { token: string; expires_at: string } | null;
   /** How long it will still take, in milliseconds: in 10, 50 and 90 of 100 reads the job ends sooner. */
   remaining_ms?: { p10: number; p50: number; p90: number } | null;
 }
@@ -56,6 +60,10 @@ export interface NewJob {
   webhook?: { url: string; events?: string[]; secret?: string };
   /** After this many seconds the job fails. */
   deadline_s?: number;
+  /** What becomes of it if its worker is lost. Default: `"fail"`. */
+  on_worker_lost?: "fail" | "retry";
+  /** After how many claims it fails, if it is tried again. Default: 3. */
+  attempts_max?: number;
 }
 
 /** What a webhook or a stream tells. */

@@ -12,9 +12,7 @@ import {
   Unreachable,
   UsageError,
   fixed,
-  longPoll,
   poll,
-  stream,
   webhook,
 } from "../dist/index.js";
 import type { AbideOptions, End, Job } from "../dist/index.js";
@@ -375,96 +373,3 @@ test("keys are sent and never shown, and odd ids and addresses are mistakes of u
     );
   }
 });
-
-/** Cuts what is waited for at its n-th step, for every n, and finds nothing left behind. */
-const cutEverywhere = async (
-  what: string,
-  work: (all: ReturnType<typeof start>, signal: AbortSignal, id: string, inbox: Inbox) => Promise<unknown>,
-): Promise<void> => {
-  for (let n = 1; ; n++) {
-    const all = start(),
-      { abide, server, world } = all,
-      aborting = new AbortController(),
-      reason = new Error("enough"),
-      inbox = new Inbox();
-    const id = server.job(30_000, [2000, 9000]);
-    let steps = 0;
-    const step = (): void => {
-      if (++steps === n) aborting.abort(reason);
-    };
-    server.step = step;
-    const set = world.setTimeout;
-    world.setTimeout = (done, ms) =>
-      set(() => {
-        step();
-        done();
-      }, ms);
-    const outcome = await world.run(
-      work(all, aborting.signal, id, inbox).then(
-        () => undefined,
-        (error: unknown) => error,
-      ),
-    );
-    if (!aborting.signal.aborted) {
-      assert.equal(outcome, undefined, what);
-      assert.ok(n > 5, `${what} took ${n} steps`);
-      return;
-    }
-    assert.ok(outcome === reason || outcome === undefined, `${what} at ${n}: ${String(outcome)}`);
-    await nothingLeft(all);
-    assert.equal(inbox.listeners, 0);
-    world.setTimeout = set;
-    server.step = () => {};
-    const done = await world.run(abide.job(id).wait());
-    assert.equal(done.outcome, "completed", `${what}: a wait after a cut at ${n}`);
-    await nothingLeft(all);
-  }
-};
-
-for (const [what, work] of Object.entries({
-  wait: ({ abide }, signal, id) => abide.job(id).wait({ signal, timeout: "2m" }),
-  "a wait whose first requests fail": ({ abide, server }, signal, id) => {
-    server.fault = ({ nth }) => (nth < 4 ? new TypeError("fetch failed") : undefined);
-    return abide.job(id).wait({ signal });
-  },
-  polls: ({ abide }, signal, id) => abide.job(id).wait({ signal, strategy: poll() }),
-  "short holds": ({ abide }, signal, id) => abide.job(id).wait({ signal, strategy: longPoll({ hold: "3s" }) }),
-  stream: ({ abide }, signal, id) => abide.job(id).wait({ signal, strategy: stream(), onUpdate: () => {} }),
-  watch: async ({ abide }, signal, id) => {
-    for await (const _ of abide.job(id).watch({ signal }));
-  },
-  "a mute stream": async ({ abide, server }, signal, id) => {
-    server.tells = false;
-    for await (const _ of abide.job(id).watch({ signal }));
-  },
-  webhook: ({ abide, server, world }, signal, id, inbox) => {
-    const push = (): boolean => inbox.deliver(server.show(server.jobs.get(id)!));
-    world.sleep(12_000, signal).then(push, () => {});
-    return abide.job(id).wait({ signal, strategy: webhook(inbox) });
-  },
-  set: ({ abide, server }, signal, id) => {
-    const jobs = [id, ...Array.from({ length: 20 }, (_, i) => server.job(10_000 + 1000 * i))].map((id) =>
-      abide.job(id),
-    );
-    return abide.asCompleted(jobs, { signal }).all();
-  },
-  feed: async ({ abide, server }, signal, id) => {
-    let opened = 0;
-    server.fault = ({ path }) => {
-      if (path !== "/v1/events") return undefined;
-      if (++opened > 4) return new Response(null, { status: 204 });
-      if (opened === 2) return new Response("{}", { status: 503 });
-      const data = JSON.stringify(server.show(server.jobs.get(id)!));
-      return new Response(`event: job.progress\nid: a-1\ndata: ${data}\n\n`, {
-        headers: { "content-type": "text/event-stream" },
-      });
-    };
-    for await (const _ of abide.feed({ signal }));
-  },
-  create: ({ abide, server }, signal) => {
-    server.fault = ({ nth }) => (nth < 3 ? new Response("{}", { status: 503 }) : undefined);
-    return abide.create("k", {}, { signal });
-  },
-} satisfies Record<string, Parameters<typeof cutEverywhere>[1]>)) {
-  test(`cut at any step, ${what} leaves nothing behind and everything usable`, () => cutEverywhere(what, work));
-}

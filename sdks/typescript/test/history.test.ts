@@ -3,11 +3,13 @@ import { mkdtemp, readFile, readdir, rm, utimes, writeFile } from "node:fs/promi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { learned, localStorageStore, openHistory } from "../dist/index.js";
+import { features, learned, localStorageStore, openHistory } from "../dist/index.js";
 import type { History } from "../dist/index.js";
 import { fileStore } from "../dist/node.js";
 import { priorOf } from "../dist/schedule/learned/experts.js";
+import { quantile } from "../dist/schedule/learned/forecast.js";
 import { Kind, noMemory } from "../dist/schedule/learned/kind.js";
+import type { Traits } from "../dist/schedule/learned/kind.js";
 import { Model } from "../dist/schedule/learned/model.js";
 import { compact, fileName, linesOf, readKind, readLines, written } from "../dist/schedule/learned/record.js";
 
@@ -36,8 +38,8 @@ const inDirectory = async (work: (directory: string) => Promise<void>): Promise<
 test("the form is that of the Rust client, byte for byte", () => {
   const kind = Kind.ofDurations(15);
   kind.observe({ second: 7, job: 1, random: 0 }, 20, 20);
-  kind.observe({ second: 8, job: 2, random: 0 }, 18.5, 20.25, 30);
-  kind.observe({ second: 9, job: 3, random: 0 }, 60, Infinity, 60);
+  kind.observe({ second: 8, job: 2, random: 0 }, 18.5, 20.25, { size: 30 });
+  kind.observe({ second: 9, job: 3, random: 0 }, 60, Infinity, { size: 60 });
   const weights = kind.model.weights.map((_, e) => (e ? 1 / 16 : 3 / 16));
   const same = new Kind(new Model(priorOf(15, 1), undefined, kind.model.past.ended, weights), {
     ...noMemory(),
@@ -60,6 +62,37 @@ test("the form is that of the Rust client, byte for byte", () => {
     read.model.past.ended.map((seen) => seen.atMost),
     [20, 20.25, Infinity],
   );
+});
+
+test("what features make of durations is kept too, and by those who know of none", () => {
+  const kind = Kind.ofDurations(15),
+    traits = (i: number): Traits => ({ features: features({ model: ["a", "b"][i % 2]!, n: 7 }) });
+  let text = "";
+  for (let i = 0; i < 256; i++) {
+    const took = [5, 50][i % 2]!;
+    kind.observe({ second: i, job: i, random: 0 }, took, took, traits(i));
+    text += linesOf(kind, "k", NOW);
+    kind.saved = kind.version;
+    kind.unsaved = [];
+  }
+  const short = compact(text),
+    others = readLines(short)!.others!;
+  assert.equal(compact(short), short);
+  assert.equal(
+    others.filter((line) => /^\[\d+(,-?[\d.e-]+){3}\]$/.test(line)).length,
+    4,
+    "an effect for each value and all",
+  );
+  assert.ok(others.length > 64 && others.length <= 128, String(others.length));
+  const [, again] = readKind(short, NOW)!;
+  // A kind that is saved without a job that has features keeps its noise.
+  again.observe({ second: 300, job: 300, random: 0 }, 20, 20);
+  assert.match(linesOf(again, "k", NOW)!, /"noise":[\d.e-]+}/);
+  for (let i = 0; i < 2; i++) {
+    const [before, after] = [kind, readKind(short, NOW)![1]].map((kind) => quantile(kind.law(traits(i)), 0.5, 0));
+    assert.ok(Math.abs(before! / [5, 50][i]! - 1) < 0.05, String(before));
+    assert.ok(Math.abs(after! / before! - 1) < 0.02, `${before} ${after}`);
+  }
 });
 
 test("of an old history the newer half is kept", () => {

@@ -13,6 +13,7 @@ import { millis } from "../dist/rt/duration.js";
 import { Skew } from "../dist/rt/skew.js";
 import { Decoder, type Item } from "../dist/sse.js";
 import { GuardFull, ReplayGuard, Verifier, VerifyError, sign } from "../dist/webhooks.js";
+import * as remotes from "../dist/remotes.js";
 import { World } from "./world.js";
 
 test("spans of time are milliseconds or texts", () => {
@@ -305,7 +306,7 @@ test("a middleware behind a parser says what is wrong, and never a silent 401", 
 const throughShape = async (name: string): Promise<{ asked: Request[]; words: string[]; job: Job }> => {
   const read = async (path: string): Promise<any> =>
     JSON.parse(await readFile(new URL(`../../../crates/client/${path}`, import.meta.url), "utf8"));
-  const remotes: Remote[] = await read("src/remote/presets.json"),
+  const presets: Remote[] = await read("src/remote/presets.json"),
     shape = await read(`tests/shapes/${name}.json`);
   const world = new World(),
     asked: Request[] = [],
@@ -314,7 +315,7 @@ const throughShape = async (name: string): Promise<{ asked: Request[]; words: st
     asked.push(new Request(input, init as RequestInit));
     return Response.json(asked.length === 1 ? shape.create : shape.answers[Math.min(asked.length - 2, 2)]);
   };
-  const remote = remotes.find((remote) => remote.name === name)!;
+  const remote = presets.find((remote) => remote.name === name)!;
   const abide = new Abide("https://api.example.test", {
     remote,
     fetch,
@@ -341,6 +342,83 @@ test("described APIs are waited for from create to end", async () => {
   assert.deepEqual(replicate.words, ["starting", "processing", "completed"]);
   assert.deepEqual(replicate.job.result, ["https://files.example.test/out.mp4"]);
   assert.equal(replicate.asked[1]!.headers.get("authorization"), "Bearer key-of-mine");
+});
+
+test("the vendors' descriptions are those of the Rust client", async () => {
+  const path = new URL("../../../crates/client/src/remote/presets.json", import.meta.url),
+    presets: Remote[] = JSON.parse(await readFile(path, "utf8"));
+  const byName = (a: Remote, b: Remote): number => (a.name < b.name ? -1 : 1);
+  assert.deepEqual(Object.values<Remote>(remotes).sort(byName), presets.sort(byName));
+  for (const remote of Object.values<Remote>(remotes)) new Abide(remote.base ?? "https://x.test", { remote });
+});
+
+test("kinds, ids with slashes, other methods, headers and places of results are as an API wants them", async () => {
+  const asked: string[] = [];
+  const through = async (remote: Remote, kind: string, answers: (unknown | Response)[]): Promise<Job> => {
+    asked.length = 0;
+    const world = new World();
+    const fetch = async (input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> => {
+      const headers = new Headers(init.headers);
+      asked.push(
+        `${init.method} ${new URL(String(input)).pathname}${new URL(String(input)).search} ${headers.get("authorization")} ${headers.get("x-runway-version")}`,
+      );
+      const answer = answers[Math.min(asked.length - 1, answers.length - 1)];
+      return answer instanceof Response ? answer.clone() : Response.json(answer);
+    };
+    const abide = new Abide("https://api.test", {
+      remote,
+      fetch,
+      clock: world,
+      random: world.random,
+      schedule: fixed("2s"),
+      apiKey: "key",
+    });
+    const job = await world.run(abide.create(kind, { input: {} })),
+      done = await world.run(job.wait());
+    if (remote.cancel) await world.run(job.cancel());
+    return done.job;
+  };
+  const fal = await through(remotes.fal, "fal-ai/flux", [
+    { request_id: "r1" },
+    { status: "IN_QUEUE" },
+    { status: "COMPLETED" },
+    { images: [1] },
+    { status: "COMPLETED" },
+  ]);
+  assert.deepEqual(fal.result, { images: [1] });
+  assert.deepEqual(asked, [
+    "POST /fal-ai/flux Key key null",
+    "GET /fal-ai/flux/requests/r1/status Key key null",
+    "GET /fal-ai/flux/requests/r1/status Key key null",
+    "GET /fal-ai/flux/requests/r1 Key key null",
+    "PUT /fal-ai/flux/requests/r1/cancel Key key null",
+  ]);
+  await through(remotes.runway, "image_to_video", [{ id: "t1" }, { status: "SUCCEEDED", output: ["a"] }]);
+  assert.deepEqual(asked, [
+    "POST /v1/image_to_video Bearer key 2024-11-06",
+    "GET /v1/tasks/t1 Bearer key 2024-11-06",
+    "DELETE /v1/tasks/t1 Bearer key 2024-11-06",
+  ]);
+  const place = { "operation-location": "https://other.test/translator/document/batches/b1/?api-version=2026-03-01" };
+  await through(remotes.azureDocumentTranslation, "k", [
+    new Response("", { status: 202, headers: place }),
+    { status: "Succeeded" },
+  ]);
+  assert.equal(asked[1]!.split(" ")[1], "/translator/document/batches/b1?api-version=2026-03-01");
+  const empty = new Response("", { status: 200 });
+  await through(remotes.googleVeo, "veo-3", [
+    { name: "models/veo-3/operations/o1" },
+    empty,
+    { done: true, response: 1 },
+  ]);
+  assert.deepEqual(
+    asked.slice(0, 3).map((line) => line.split(" ").slice(0, 2).join(" ")),
+    [
+      "POST /v1beta/models/veo-3:predictLongRunning",
+      "GET /v1beta/models/veo-3/operations/o1",
+      "GET /v1beta/models/veo-3/operations/o1",
+    ],
+  );
 });
 
 test("a description that can't be right is refused", () => {

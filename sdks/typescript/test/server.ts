@@ -10,6 +10,8 @@ interface Fake {
   end: number;
   /** When it changes before its end. */
   changes: number[];
+  /** What else is shown of it. */
+  shown?: Partial<Job>;
 }
 
 /** What is played instead of an answer. */
@@ -33,6 +35,9 @@ export class Server {
   /** Half a round trip, in ms. */
   half = 20;
   fault: Fault = () => undefined;
+  /** The jobs that workers may claim, and the tokens of those who have. */
+  readonly pending: string[] = [];
+  readonly leases: Map<string, string> = new Map();
   /** Whether requests are held, and streams tell what happens. */
   holds = true;
   tells = true;
@@ -49,6 +54,18 @@ export class Server {
       now = this.world.now();
     this.jobs.set(id, { id, created: now, end: now + runs, changes: changes.map((at) => now + at) });
     return id;
+  }
+
+  /** Makes a job for a worker. */
+  work(): string {
+    const id = this.job(Infinity);
+    this.pending.push(id);
+    return id;
+  }
+
+  /** Ends a job. */
+  end(id: string, shown: Partial<Job>): void {
+    Object.assign(this.jobs.get(id)!, { end: this.world.now(), shown });
   }
 
   paths(): string[] {
@@ -80,7 +97,7 @@ export class Server {
     }
   };
 
-  show({ changes, created, end, id }: Fake): Job {
+  show({ changes, created, end, id, shown }: Fake): Job {
     const now = this.world.now(),
       done = now >= end,
       past = changes.filter((at) => at <= now && at < end);
@@ -97,6 +114,7 @@ export class Server {
       created_at: at(created),
       updated_at: at(done ? end : (past.at(-1) ?? created)),
       finished_at: done ? at(end) : null,
+      ...shown,
     };
   }
 
@@ -110,8 +128,19 @@ export class Server {
       return this.told(json(this.show(this.jobs.get(made)!), 202, known ? { "idempotent-replayed": "true" } : {}));
     }
     if (id === "wait") return this.told(await this.set(body, signal));
+    if (id === "claim") return this.claim(body, signal);
     const job = this.jobs.get(id!);
     if (!job) return json({ title: "Not found", status: 404, code: "not_found", retryable: false }, 404);
+    if (method === "PATCH") {
+      if (this.show(job).done) return json({ title: "Done", status: 409, code: "job_done" }, 409);
+      if (headers.get("lease-token") !== this.leases.get(job.id)) {
+        return json({ title: "The lease is lost", status: 409, code: "lease_lost" }, 409);
+      }
+      if ("result" in body) this.end(job.id, { result: body.result, attempts: 1 });
+      if ("error" in body) this.end(job.id, { outcome: "failed", status: "failed", error: body.error, attempts: 1 });
+      if (body.release) this.pending.push(job.id);
+      return this.told(json(this.show(job)));
+    }
     if (rest === "cancel") {
       job.end = Math.min(job.end, this.world.now());
       return json(this.show(job));
@@ -122,6 +151,19 @@ export class Server {
     if (wait && this.holds) await this.hold([job], after === null ? "done" : "any", Number(after), wait, signal);
     const granted: Record<string, string> = wait && this.holds ? { "preference-applied": `wait=${wait / 1000}` } : {};
     return this.told(json(this.show(job), 200, granted));
+  }
+
+  private async claim(body: any, signal: AbortSignal): Promise<Response> {
+    const end = this.world.now() + body.wait * 1000;
+    while (!this.pending.length && this.world.now() < end) {
+      await this.world.sleep(Math.min(1000, end - this.world.now()), signal);
+    }
+    const id = this.pending.shift();
+    if (id === undefined) return new Response(null, { status: 204 });
+    const token = `lease of ${id}`;
+    this.leases.set(id, token);
+    const lease = { token, expires_at: new Date(this.world.wall() + body.lease_s * 1000).toISOString() };
+    return this.told(json({ ...this.show(this.jobs.get(id)!), attempts: 1, lease }));
   }
 
   private told(answer: Response): Response {
@@ -158,7 +200,8 @@ export class Server {
       if (news.length || errors.length || now >= end || !this.holds)
         return json({ jobs: news.map(({ job }) => this.show(job)), errors });
       const at = Math.min(end, ...known.flatMap(({ job }) => [job.end, ...job.changes]).filter((at) => at > now));
-      await this.world.sleep(at - now, signal);
+      // A worker's job may end at any time.
+      await this.world.sleep(Math.min(at - now, known.some(({ job }) => job.end === Infinity) ? 500 : at), signal);
     }
   }
 
@@ -174,6 +217,7 @@ export class Server {
       over = true;
     };
     signal.addEventListener("abort", end);
+    if (signal.aborted) end();
     const body = new ReadableStream<Uint8Array>({
       pull: async (controller) => {
         this.step();

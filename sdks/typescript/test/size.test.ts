@@ -17,17 +17,22 @@ const bytes = async (contents: string): Promise<number> => {
   return gzipSync(outputFiles[0]!.contents, { level: 9 }).length;
 };
 
+/**
+ * A little above what is reached, so that growth is noticed. Half of `pollUntil` is the learned schedule: fourteen experts,
+ * an exact planner and jitter that costs nothing; the other half bounds everything by one deadline, retries, budgets and
+ * recognizes. Shorter names of members, which a bundler can't choose, would save 5 %.
+ */
 const LIMITS: [what: string, kilobytes: number, contents: string][] = [
   [
     "the learned mathematics",
-    4.5,
+    4.3,
     `
     export { Model } from "./schedule/learned/model.js";
     export { Plan } from "./schedule/learned/plan.js";
     export { priorOf } from "./schedule/learned/experts.js";`,
   ],
-  ["pollUntil", 14, `export { pollUntil } from "./index.js";`],
-  ["everything but the tests' server", 30, `export * from "./index.js";`],
+  ["pollUntil", 13.7, `export { pollUntil } from "./index.js";`],
+  ["everything but the tests' server", 32.6, `export * from "./index.js";`],
 ];
 
 for (const [what, kilobytes, contents] of LIMITS) {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { History, backoff, countdown, fixed, learned } from "../dist/index.js";
+import { History, backoff, countdown, features, fixed, learned } from "../dist/index.js";
 import type { Schedule } from "../dist/index.js";
 import { Verifier } from "../dist/webhooks.js";
 import { ENDED, RUNNING, recognize } from "../dist/wait/recognize.js";
@@ -17,7 +17,8 @@ const near = (actual: number, expected: number, what: string): void =>
 
 const ms = (seconds: number | null): number | undefined => (seconds === null ? undefined : seconds * 1000);
 
-for (const { name, past, polls, quantiles, rates, rtt, schedule, size } of (await read("learned")).cases) {
+for (const { features: told, name, past, polls, quantiles, rates, rtt, schedule, size } of (await read("learned"))
+  .cases) {
   test(`learned: ${name}`, () => {
     const { expect, jitter, max, min, price } = schedule;
     const options = {
@@ -29,14 +30,15 @@ for (const { name, past, polls, quantiles, rates, rtt, schedule, size } of (awai
       ...(min !== null && { min: min * 1000 }),
     };
     const kind = learned("kind", options),
-      random = (): number => 0.5;
-    for (const { after, at_most, duration, polls, size } of past) {
+      random = (): number => 0.5,
+      known = told && features(told);
+    for (const { after, at_most, duration, features: told, polls, size } of past) {
       const ended = { after: after * 1000, atMost: ms(at_most), duration: ms(duration), polls };
-      kind.begin({ random, size: size ?? undefined }).finish!(ended);
+      kind.begin({ random, size: size ?? undefined, features: told && features(told) }).finish!(ended);
     }
-    const preview = kind.preview({ random, size: size ?? undefined }, rtt * 1000);
+    const preview = kind.preview({ random, size: size ?? undefined, features: known }, rtt * 1000);
     for (const poll of polls) near((preview.next().value as number) / 1000, poll, "poll");
-    const cursor = kind.begin({ random, size: size ?? undefined });
+    const cursor = kind.begin({ random, size: size ?? undefined, features: known });
     for (const { at, elapsed, probability } of quantiles) {
       near(
         cursor.quantile!(probability, { elapsed: elapsed * 1000, rtt: 100, polls: 0 })! / 1000,

@@ -13,6 +13,7 @@ from ._errors import (
     Garbled,
     JobCanceled,
     JobFailed,
+    LeaseLost,
     NotFound,
     Refused,
     StillRunning,
@@ -23,7 +24,21 @@ from ._errors import (
 from ._http import AsyncTransport, Broken, Transport
 from ._poll import poll_until
 from ._recognize import Look
-from ._types import Done, End, Event, Finished, Gap, Job, Problem, Progress, Remaining, Report
+from ._types import (
+    Done,
+    End,
+    Event,
+    Finished,
+    Gap,
+    HistoryStore,
+    Job,
+    Problem,
+    Progress,
+    Remaining,
+    Report,
+    StreamToken,
+)
+from ._worker import AsyncLease, Lease
 from .webhooks import Delivery, Inbox, Verifier, Webhook, WebhookError
 
 __version__ = "0.1.0"
@@ -35,6 +50,7 @@ __all__ = [
     "AbideError",
     "AsyncClient",
     "AsyncJobHandle",
+    "AsyncLease",
     "AsyncTransport",
     "Broken",
     "Client",
@@ -46,11 +62,14 @@ __all__ = [
     "Gap",
     "Garbled",
     "History",
+    "HistoryStore",
     "Inbox",
     "Job",
     "JobCanceled",
     "JobFailed",
     "JobHandle",
+    "Lease",
+    "LeaseLost",
     "Look",
     "NotFound",
     "Problem",
@@ -62,6 +81,7 @@ __all__ = [
     "Schedule",
     "StillRunning",
     "Strategy",
+    "StreamToken",
     "Transport",
     "UnknownStateWarning",
     "Unreachable",

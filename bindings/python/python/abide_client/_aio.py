@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from ._core import Lease
 from ._errors import UsageError, told
 from ._http import Answer, AsyncTransport, how_broken
 
@@ -219,7 +220,10 @@ class Engine:
             self._leave(op)
 
     def _leave(self, op: int) -> None:
-        del self._ops[op]
+        for effect in self._ops.pop(op).box.rest():
+            # Nobody takes what it came to: a lease isn't kept for nobody.
+            if isinstance(effect[-1], Lease):
+                effect[-1].close()
         # Of one that has ended nothing is left to be given up.
         self.core.give_up(op, self.now())
         self.turn()

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from contextlib import aclosing
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, overload
 from weakref import WeakSet
 
 from . import _aio, _sync
@@ -18,7 +18,22 @@ from ._errors import UsageError, told
 from ._http import AsyncTransport, Transport, adapt, adapt_async, default, default_async
 from ._runtime import running
 from ._spans import waiting
-from ._types import End, Event, Finished, Gap, Job, Report, Span, Terms, Webhook, seconds
+from ._types import (
+    End,
+    Event,
+    Features,
+    Finished,
+    Gap,
+    Job,
+    Report,
+    Span,
+    StreamToken,
+    Terms,
+    Webhook,
+    features_of,
+    seconds,
+)
+from ._worker import AsyncLease, Lease, claiming
 
 Strategy = Literal["auto", "long_poll", "stream", "poll"] | Webhook
 """How to learn of a job's end. `auto`, the default, is the best of the others that the server can do."""
@@ -31,6 +46,7 @@ def _terms(
     retry: Retry | None,
     attempt_timeout: Span | None,
     size: float | None = None,
+    features: Features | None = None,
 ) -> Terms:
     terms: Terms = {}
     if timeout is not None:
@@ -47,6 +63,8 @@ def _terms(
         terms["attempt_timeout"] = seconds(attempt_timeout, "attempt_timeout")
     if size is not None:
         terms["size"] = size
+    if features is not None:
+        terms["features"] = features_of(features)
     return terms
 
 
@@ -58,6 +76,8 @@ def _new_job(
     simulate: Mapping[str, Any] | None,
     webhook: Mapping[str, Any] | None,
     deadline: Span | None,
+    on_worker_lost: str | None,
+    attempts_max: int | None,
 ) -> str:
     job: dict[str, Any] = {
         "kind": kind,
@@ -67,6 +87,8 @@ def _new_job(
         "simulate": simulate,
         "webhook": webhook,
         "deadline_s": None if deadline is None else seconds(deadline, "deadline"),
+        "on_worker_lost": on_worker_lost,
+        "attempts_max": attempts_max,
     }
     try:
         return json.dumps({name: value for name, value in job.items() if value is not None}, default=_plain)
@@ -239,12 +261,13 @@ class JobHandle:
         retry: Retry | None = None,
         attempt_timeout: Span | None = None,
         size: float | None = None,
+        features: Features | None = None,
         cancel_on_timeout: bool = False,
     ) -> Finished:
         """Waits for the end, well or not. Raises `StillRunning` when the timeout comes first; the job goes on then,
         unless `cancel_on_timeout` is set."""
         client = self._client
-        terms = _terms(timeout, strategy, schedule, retry, attempt_timeout, size)
+        terms = _terms(timeout, strategy, schedule, retry, attempt_timeout, size, features)
         with client._hearing(strategy), waiting(job=self.id) as span:
             value = client._run(
                 lambda core: core.wait(self._handle, terms, updates=on_update is not None, cancel=cancel_on_timeout),
@@ -265,9 +288,10 @@ class JobHandle:
         retry: Retry | None = None,
         attempt_timeout: Span | None = None,
         size: float | None = None,
+        features: Features | None = None,
     ) -> Generator[Job, None, None]:
         """The states of the job, progress included, up to the last. What the create's answer showed isn't repeated."""
-        terms = _terms(timeout, strategy, schedule, retry, attempt_timeout, size)
+        terms = _terms(timeout, strategy, schedule, retry, attempt_timeout, size, features)
         with self._client._hearing(strategy):
             for item in self._client._stream(lambda core: core.watch(self._handle, terms)):
                 yield Job.read(item[1])
@@ -386,6 +410,8 @@ class Client(_Base):
         simulate: Mapping[str, Any] | None = None,
         webhook: Mapping[str, Any] | None = None,
         deadline: Span | None = None,
+        on_worker_lost: Literal["fail", "retry"] | None = None,
+        attempts_max: int | None = None,
         idempotency_key: str | None = None,
         resume: str | None = None,
     ) -> JobHandle:
@@ -393,9 +419,10 @@ class Client(_Base):
 
         It goes out under an idempotency key that is made before the first byte is sent and stays the same for every
         retry. An error carries the key and a token: pass that as `resume` with the same create, and there will be
-        one job.
+        one job. A job with `worker="external"` is done by a worker of yours, who may `claim` it; `on_worker_lost` and
+        `attempts_max` say what becomes of it if the worker is lost.
         """
-        job = _new_job(kind, input, metadata, worker, simulate, webhook, deadline)
+        job = _new_job(kind, input, metadata, worker, simulate, webhook, deadline, on_worker_lost, attempts_max)
         return JobHandle(self, self._run(lambda core: core.create(job, key=idempotency_key, resume=resume)))
 
     def job(self, id: str) -> JobHandle:
@@ -452,6 +479,29 @@ class Client(_Base):
             if jobs is None:
                 return
             yield from map(Job.read, jobs)
+
+    @overload
+    def claim(self, *kinds: str, lease: Span | None = None, timeout: None = None) -> Lease: ...
+
+    @overload
+    def claim(self, *kinds: str, lease: Span | None = None, timeout: Span) -> Lease | None: ...
+
+    def claim(self, *kinds: str, lease: Span | None = None, timeout: Span | None = None) -> Lease | None:
+        """Claims a job to work on: the oldest pending one with `worker="external"`, of one of these kinds, of any kind
+        by default. It waits until there is one; `None` only where a `timeout` was set and no job came until then.
+
+        `lease` is how long this worker may be silent before it has lost the job, 1 s to 24 hours; the default is 30 s.
+        The lease renews itself every third of it. A claim whose answer was lost is sent again under its key, and takes
+        no second job.
+        """
+        held = self._run(claiming(kinds, lease, timeout))
+        return None if held is None else Lease(self._turning(), held)
+
+    def stream_token(self, job: str | None = None, *, ttl: Span = 60) -> StreamToken:
+        """A token that opens the event stream of a job, or without one all streams of the caller, in place of a key:
+        for the `EventSource` of a page. It opens streams for `ttl`, 1 s to 10 min."""
+        lasts = seconds(ttl, "ttl")
+        return StreamToken(**json.loads(self._run(lambda core: core.stream_token(job, lasts))))
 
     @property
     def webhooks(self) -> Endpoints:
@@ -526,12 +576,13 @@ class AsyncJobHandle:
         retry: Retry | None = None,
         attempt_timeout: Span | None = None,
         size: float | None = None,
+        features: Features | None = None,
         cancel_on_timeout: bool = False,
     ) -> Finished:
         """Waits for the end, well or not. Raises `StillRunning` when the timeout comes first; the job goes on then,
         unless `cancel_on_timeout` is set. May be cancelled at any time: nothing goes on, and the job is not harmed."""
         client = self._client
-        terms = _terms(timeout, strategy, schedule, retry, attempt_timeout, size)
+        terms = _terms(timeout, strategy, schedule, retry, attempt_timeout, size, features)
         with client._hearing(strategy), waiting(job=self.id) as span:
             value = await client._run(
                 lambda core: core.wait(self._handle, terms, updates=on_update is not None, cancel=cancel_on_timeout),
@@ -552,9 +603,10 @@ class AsyncJobHandle:
         retry: Retry | None = None,
         attempt_timeout: Span | None = None,
         size: float | None = None,
+        features: Features | None = None,
     ) -> AsyncGenerator[Job, None]:
         """The states of the job, progress included, up to the last. What the create's answer showed isn't repeated."""
-        terms = _terms(timeout, strategy, schedule, retry, attempt_timeout, size)
+        terms = _terms(timeout, strategy, schedule, retry, attempt_timeout, size, features)
         with self._client._hearing(strategy):
             async with aclosing(self._client._stream(lambda core: core.watch(self._handle, terms))) as items:
                 async for item in items:
@@ -688,6 +740,8 @@ class AsyncClient(_Base):
         simulate: Mapping[str, Any] | None = None,
         webhook: Mapping[str, Any] | None = None,
         deadline: Span | None = None,
+        on_worker_lost: Literal["fail", "retry"] | None = None,
+        attempts_max: int | None = None,
         idempotency_key: str | None = None,
         resume: str | None = None,
     ) -> AsyncJobHandle:
@@ -695,9 +749,12 @@ class AsyncClient(_Base):
 
         It goes out under an idempotency key that is made before the first byte is sent and stays the same for every
         retry. An error carries the key and a token: pass that as `resume` with the same create, and there will be
-        one job. Where the call is cancelled, the job may have been created or not.
+        one job. A job with `worker="external"` is done by a worker of yours, who may `claim` it; `on_worker_lost` and
+        `attempts_max` say what becomes of it if the worker is lost.
+
+        Where the call is cancelled, the job may have been created or not.
         """
-        job = _new_job(kind, input, metadata, worker, simulate, webhook, deadline)
+        job = _new_job(kind, input, metadata, worker, simulate, webhook, deadline, on_worker_lost, attempts_max)
         return AsyncJobHandle(self, await self._run(lambda core: core.create(job, key=idempotency_key, resume=resume)))
 
     def job(self, id: str) -> AsyncJobHandle:
@@ -757,6 +814,29 @@ class AsyncClient(_Base):
                 return
             for job in jobs:
                 yield Job.read(job)
+
+    @overload
+    async def claim(self, *kinds: str, lease: Span | None = None, timeout: None = None) -> AsyncLease: ...
+
+    @overload
+    async def claim(self, *kinds: str, lease: Span | None = None, timeout: Span) -> AsyncLease | None: ...
+
+    async def claim(self, *kinds: str, lease: Span | None = None, timeout: Span | None = None) -> AsyncLease | None:
+        """Claims a job to work on: the oldest pending one with `worker="external"`, of one of these kinds, of any kind
+        by default. It waits until there is one; `None` only where a `timeout` was set and no job came until then.
+
+        `lease` is how long this worker may be silent before it has lost the job, 1 s to 24 hours; the default is 30 s.
+        The lease renews itself every third of it. A claim whose answer was lost is sent again under its key, and takes
+        no second job: nor does one that is cancelled, since the server sees its connection end.
+        """
+        held = await self._run(claiming(kinds, lease, timeout))
+        return None if held is None else AsyncLease(self._turning(), held)
+
+    async def stream_token(self, job: str | None = None, *, ttl: Span = 60) -> StreamToken:
+        """A token that opens the event stream of a job, or without one all streams of the caller, in place of a key:
+        for the `EventSource` of a page. It opens streams for `ttl`, 1 s to 10 min."""
+        lasts = seconds(ttl, "ttl")
+        return StreamToken(**json.loads(await self._run(lambda core: core.stream_token(job, lasts))))
 
     @property
     def webhooks(self) -> AsyncEndpoints:

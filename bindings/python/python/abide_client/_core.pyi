@@ -2,13 +2,14 @@ import os
 from collections.abc import Sequence
 from typing import Any, Literal, final
 
-from ._types import Terms
+from ._types import HistoryStore, Terms
 
 __all__ = [
     "Core",
     "Handle",
     "History",
     "Inbox",
+    "Lease",
     "Listing",
     "Retry",
     "Schedule",
@@ -21,9 +22,13 @@ __all__ = [
 @final
 class History:
     """How long jobs took, by kind: what learned schedules learn from and add to."""
-    def __new__(cls, directory: str | os.PathLike[str] | None = None) -> History: ...
+    def __new__(
+        cls, directory: str | os.PathLike[str] | None = None, *, store: HistoryStore | None = None
+    ) -> History: ...
     def jobs(self, kind: str) -> int: ...
     def save(self) -> int: ...
+    @staticmethod
+    def shortened(text: str) -> str: ...
 
 @final
 class Schedule:
@@ -84,6 +89,14 @@ class Handle:
 class Listing: ...
 
 @final
+class Lease:
+    @property
+    def job(self) -> str: ...
+    @property
+    def token(self) -> str: ...
+    def close(self) -> None: ...
+
+@final
 class Core:
     def __new__(
         cls,
@@ -137,7 +150,11 @@ class Core:
         retry: Retry | None = None,
         attempt_timeout: float | None = None,
         size: float | None = None,
+        features: Sequence[tuple[str, str | float]] | None = None,
     ) -> int: ...
+    def claim(self, kinds: Sequence[str], *, lease: float | None = None, deadline: float | None = None) -> int: ...
+    def report(self, lease: Lease, report: str, body: str | None = None) -> int: ...
+    def stream_token(self, job: str | None = None, ttl: float = 60.0) -> int: ...
     def webhooks(self, call: str, id: str = "", body: str | None = None) -> int: ...
     def give_up(self, op: int, now: float) -> None: ...
     def turn(self, now: float) -> list[tuple[Any, ...]]: ...

@@ -68,11 +68,15 @@ class StillRunning(AbideError, TimeoutError):
 
 
 class JobFailed(AbideError):
-    """The job failed. Raised by `result` and `raise_for_outcome`, never by a wait."""
+    """The job failed. Raised by `result` and `raise_for_outcome`, and to its worker; never by a wait."""
 
 
 class JobCanceled(AbideError):
-    """The job was canceled. Raised by `result` and `raise_for_outcome`, never by a wait."""
+    """The job was canceled. Raised by `result` and `raise_for_outcome`, and to its worker; never by a wait."""
+
+
+class LeaseLost(AbideError):
+    """The job that a worker has claimed isn't its own any more: stop working on it."""
 
 
 class Unreachable(AbideError, ConnectionError):
@@ -107,6 +111,7 @@ _KINDS: dict[str, type[AbideError]] = {
     "refused": Refused,
     "not_found": NotFound,
     "garbled": Garbled,
+    "lease_lost": LeaseLost,
     "usage": UsageError,
 }
 

@@ -19,7 +19,7 @@ from ._http import AsyncTransport, Transport
 from ._recognize import Look, recognize
 from ._runtime import running
 from ._spans import waiting
-from ._types import Done, Report, Span, seconds
+from ._types import Done, Features, Report, Span, features_of, seconds
 
 T = TypeVar("T")
 
@@ -245,6 +245,7 @@ def poll_until(  # type: ignore[overload-overlap]
     timeout: Span | None = None,
     price: Price = "balanced",
     size: float | None = None,
+    features: Features | None = None,
     look_timeout: Span | None = None,
     retry: Retry | None = None,
     final: Callable[[BaseException], bool] | type[BaseException] | tuple[type[BaseException], ...] | None = None,
@@ -264,6 +265,7 @@ def poll_until(
     timeout: Span | None = None,
     price: Price = "balanced",
     size: float | None = None,
+    features: Features | None = None,
     look_timeout: Span | None = None,
     retry: Retry | None = None,
     final: Callable[[BaseException], bool] | type[BaseException] | tuple[type[BaseException], ...] | None = None,
@@ -282,6 +284,7 @@ def poll_until(
     timeout: Span | None = None,
     price: Price = "balanced",
     size: float | None = None,
+    features: Features | None = None,
     look_timeout: Span | None = None,
     retry: Retry | None = None,
     final: Callable[[BaseException], bool] | type[BaseException] | tuple[type[BaseException], ...] | None = None,
@@ -301,7 +304,8 @@ def poll_until(
 
     When to look is learned from earlier jobs of the same `kind`: name what changes the speed, such as the model and the
     length of a video. `price` says how many seconds of delay a look is worth, `size` how big this job is, in any
-    unit that is the same for all of the kind. `schedule` replaces all that.
+    unit that is the same for all of the kind, `features` what else is known of it: `{"model": "sdxl", "steps": 30}`.
+    `schedule` replaces all that.
 
     `timeout` bounds everything and ends in `StillRunning`; one last look is taken just before. The default is none.
     `look_timeout` bounds one awaited look; the default is 30 s. A look that blocks can't be interrupted.
@@ -322,6 +326,7 @@ def poll_until(
         "deadline": None if timeout is None else seconds(timeout),
         "retry": retry,
         "size": size,
+        "features": None if features is None else features_of(features),
     }
     plan = schedule_of(kind, history or _history(), price, schedule)
     wait = _Wait(done, final, on_look)

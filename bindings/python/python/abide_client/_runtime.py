@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import sys
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -20,6 +20,10 @@ class Box(Protocol[T]):
     def put(self, item: T) -> None: ...
 
     async def get(self) -> T: ...
+
+    def rest(self) -> Collection[T]:
+        """What was put in and not got."""
+        ...
 
 
 class Runtime(Protocol):
@@ -51,6 +55,11 @@ class Runtime(Protocol):
 
     def box(self) -> Box[Any]: ...
 
+    def stoppable(self) -> tuple[Cancel, Callable[..., bool]]:
+        """Makes a block of the caller's task stoppable. Returns what stops it, and what is called at its end with what
+        it raised, as by an `__exit__`: it says whether that was the stop."""
+        ...
+
 
 class _AsyncioBox(Generic[T]):
     __slots__ = ("_items", "_loop", "_waiter")
@@ -74,6 +83,9 @@ class _AsyncioBox(Generic[T]):
             finally:
                 self._waiter = None
         return self._items.popleft()
+
+    def rest(self) -> Collection[T]:
+        return self._items
 
 
 class Asyncio:
@@ -118,6 +130,24 @@ class Asyncio:
     def box(self) -> Box[Any]:
         return _AsyncioBox(self._loop)
 
+    def stoppable(self) -> tuple[Cancel, Callable[..., bool]]:
+        task: Any = asyncio.current_task()
+        # Python 3.10 counts no cancellations.
+        before = task.cancelling() if hasattr(task, "cancelling") else 0
+        stopped = False
+
+        def stop() -> None:
+            nonlocal stopped
+            stopped = True
+            task.cancel()
+
+        def leave(kind: type[BaseException] | None, *_: object) -> bool:
+            left = task.uncancel() if stopped and hasattr(task, "uncancel") else before
+            # One that others have asked for as well is theirs.
+            return stopped and left <= before and kind is asyncio.CancelledError
+
+        return stop, leave
+
 
 class _TrioBox(Generic[T]):
     def __init__(self, trio: Any) -> None:
@@ -135,6 +165,9 @@ class _TrioBox(Generic[T]):
             self._event = self._trio.Event()
             await self._event.wait()
         return self._items.popleft()
+
+    def rest(self) -> Collection[T]:
+        return self._items
 
 
 class Trio:
@@ -184,6 +217,16 @@ class Trio:
 
     def box(self) -> Box[Any]:
         return _TrioBox(self._trio)
+
+    def stoppable(self) -> tuple[Cancel, Callable[..., bool]]:
+        scope = self._trio.CancelScope()
+        scope.__enter__()
+
+        def leave(*raised: object) -> bool:
+            scope.__exit__(*raised)
+            return bool(scope.cancelled_caught)
+
+        return scope.cancel, leave
 
 
 def running() -> Runtime:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from ._core import Lease
 from ._errors import UsageError, told
 from ._http import Answer, GaveUp, Transport, how_broken
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 Looker = Callable[[], "Look | Failed"]
 
 _POKE = ("poke",)
+
+
+def _let_go(effect: tuple[Any, ...]) -> None:
+    """Nobody takes what an operation came to: a lease isn't kept for nobody."""
+    if isinstance(effect[-1], Lease):
+        effect[-1].close()
 
 
 class Engine:
@@ -146,7 +153,16 @@ class Engine:
         news: Callable[[Any], None] | None = None,
     ) -> Any:
         """Carries an operation out to its end."""
-        op, queue = self.start(begin)
+        return self.finish(*self.start(begin), look, news)
+
+    def finish(
+        self,
+        op: int,
+        queue: SimpleQueue[tuple[Any, ...]],
+        look: Looker | None = None,
+        news: Callable[[Any], None] | None = None,
+    ) -> Any:
+        """Carries an operation out that was started."""
         try:
             while True:
                 match self._next(op, queue):
@@ -208,8 +224,10 @@ class Engine:
 
     def _leave(self, op: int) -> None:
         with self._lock:
-            del self._queues[op]
+            queue = self._queues.pop(op)
             self._sleepers.pop(op, None)
+            while not queue.empty():
+                _let_go(queue.get_nowait())
             self.core.give_up(op, self.now())
             self._turn()
             # Another thread may have relied on this one to turn in time.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypedDict, TypeVar
 
 from ._errors import JobCanceled, JobFailed, UsageError
 
@@ -20,6 +21,10 @@ T_co = TypeVar("T_co", covariant=True)
 
 Span = float | int | timedelta | str
 """A length of time: seconds, a ``timedelta``, or a text such as ``"90s"``, ``"15m"`` or ``"1h30m"``."""
+
+Features = Mapping[str, str | float | bool]
+"""What is known of a job beforehand and may bear on how long it takes: `{"model": "sdxl", "steps": 30}`. The learned
+schedule finds out by how much each does, and whether it does at all. Up to four count."""
 
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -41,6 +46,11 @@ def seconds(span: Span, name: str = "timeout") -> float:
     if not 0.0 <= value < float("inf"):
         raise UsageError(f"{name} must not be negative or infinite, but is {span!r}; None means no limit")
     return min(value, 1e9)
+
+
+def features_of(features: Features) -> list[tuple[str, str | float]]:
+    """The features as the core takes them: true and false are words."""
+    return [(name, str(value).lower() if isinstance(value, bool) else value) for name, value in features.items()]
 
 
 def instant(text: str | None) -> datetime | None:
@@ -261,6 +271,16 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamToken:
+    """What opens event streams in place of a key."""
+
+    token: str = field(repr=False)
+    """What goes into `?token=` of `/v1/jobs/{id}/events` or `/v1/events`."""
+    expires_at: str
+    """Until when it opens streams. One that is open stays open."""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """A change in the feed."""
 
@@ -288,6 +308,19 @@ class Webhook:
         return self.inbox.ears
 
 
+class HistoryStore(Protocol):
+    """A place for texts, one per kind of job, to which lines are added: `History(store=…)`. A text that has grown long
+    may be replaced by `History.shortened(text)`, which says the same."""
+
+    def load(self) -> Sequence[str]:
+        """All texts."""
+        ...
+
+    def append(self, name: str, lines: str, /) -> object:
+        """Adds lines to the text of that name, after what others have added."""
+        ...
+
+
 class Terms(TypedDict, total=False):
     """How to wait, as the core is told."""
 
@@ -298,3 +331,4 @@ class Terms(TypedDict, total=False):
     retry: Retry
     attempt_timeout: float
     size: float
+    features: list[tuple[str, str | float]]

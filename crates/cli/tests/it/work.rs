@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -170,30 +170,6 @@ fn a_worker_that_is_told_to_stop_finishes_or_gives_its_jobs_back() {
         (&job["status"], &job["attempts"]),
         (&json!("pending"), &json!(null))
     );
-}
-
-#[test]
-#[expect(clippy::print_stderr, reason = "what is skipped is said")]
-fn the_worker_in_python_completes_and_fails_jobs() {
-    let bench = Bench::new();
-    let server = bench.serve(&["--ephemeral"]);
-    let ids = [r#"{"talk": 7}"#, "{}"]
-        .map(|input| external(&bench, &server, &["--kind", "dub", "--input", input]));
-    let worker = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../examples/worker/worker.py"
-    );
-    let mut command = Command::new("python3");
-    bench.clean(&mut command);
-    let ran = command.args([worker, "2"]).env("ABIDE_SERVER", &server.url);
-    let Ok(ran) = ran.output() else {
-        eprintln!("skipped: python3 isn't installed");
-        return;
-    };
-    assert!(ran.status.success(), "{ran:?}");
-    let [dubbed, odd] = ids.map(|id| status(&bench, &server, &id));
-    assert_eq!(dubbed["result"]["video_url"], "https://example.com/7.mp4");
-    assert_eq!(odd["error"]["code"], "no_talk");
 }
 
 #[test]

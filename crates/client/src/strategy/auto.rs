@@ -1,5 +1,7 @@
 //! The best of the others.
 
+use std::time::Duration;
+
 use super::stream::Stream;
 use super::{Ability, Begin, Happened, LongPoll, Move, Observed, Plan, Poll, Strategy};
 use crate::schedule::Ended;
@@ -85,6 +87,10 @@ impl Plan for AutoPlan {
         match &mut self.now {
             Some((rung, plan)) if *rung == best => plan.next(seen),
             now => {
+                // A schedule follows a job for one plan at a time, and another way to wait teaches it nothing.
+                if let Some((_, mut plan)) = now.take() {
+                    plan.finish(&Ended::given_up(Duration::ZERO));
+                }
                 let plan = self.ladder.plan(best, &self.begin);
                 let (_, plan) = now.insert((best, plan));
                 plan.next(&seen.after(Happened::Began))
@@ -107,11 +113,11 @@ impl Plan for AutoPlan {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::Arc;
 
     use super::super::testing::{begin, seen};
     use super::*;
-    use crate::schedule::Fixed;
+    use crate::schedule::{Fixed, History, Learned, Start};
 
     fn first(updates: bool, stream: Ability, hold: Ability) -> Move {
         let mut began = seen(0.0, Happened::Began);
@@ -152,5 +158,21 @@ mod tests {
         seen.age_known = true;
         seen.abilities.hold = Ability::No;
         assert!(matches!(plan.next(&seen), Move::Pause { .. }));
+    }
+
+    #[test]
+    fn a_wait_that_stepped_down_is_learned_from_once() {
+        let history = History::new();
+        let start = Start::new(1).history(&history).job("job_1");
+        let begin = Begin::new(Arc::new(Learned::new("kind")), start);
+        let mut plan = Auto::new().begin(&begin);
+        let mut seen = seen(0.0, Happened::Began);
+        plan.next(&seen);
+        seen.abilities.hold = Ability::No;
+        plan.next(&seen);
+        assert_eq!(history.jobs("kind"), 0);
+        let second = Duration::from_secs(1);
+        plan.finish(&Ended::between(9 * second, 10 * second));
+        assert_eq!(history.jobs("kind"), 1);
     }
 }

@@ -4,6 +4,7 @@
 mod write;
 
 use std::fs;
+use std::path::Path;
 
 #[test]
 fn the_vectors_are_those_of_this_code() {
@@ -24,4 +25,12 @@ fn the_vectors_are_those_of_this_code() {
         stale.is_empty(),
         "`cargo run -p abide-core --example vectors` renews them: {stale:?}"
     );
+}
+
+#[test]
+fn a_random_history_is_the_same_whenever_it_is_played() {
+    let play = || write::random(Path::new("here"), 7..12);
+    let (once, again) = (play(), play());
+    assert_eq!(once.len(), 5);
+    assert_eq!(once, again);
 }

@@ -3,12 +3,16 @@
 import { UsageError } from "../error.js";
 
 /**
- * Where a foreign job API has its things. Paths are below the client's address, with `{id}` for the job's id. Places in
- * an answer are JSON pointers (RFC 6901).
+ * Where a foreign job API has its things. Paths are below the client's address, with `{id}` for the job's id, in the
+ * path or in the query, and `{kind}` for its kind, where that is a model or an endpoint; `{+id}` and `{+kind}` may have
+ * slashes. Places in an answer are JSON pointers (RFC 6901). Those of some twenty vendors are in
+ * `abide-client/remotes`.
  */
 export interface Remote {
   /** What it is called; durations are learned under this name. */
   name: string;
+  /** The address where it is: `new Abide(remote.base, { remote })`. */
+  base?: string;
   /** The path that tells how a job stands, such as `/v1/videos/{id}`. */
   status: string;
   /** Where the answer has the word for how the job stands. */
@@ -28,12 +32,19 @@ export interface Remote {
   create?: string;
   /** Where the answer to a create has the id. Default: `/id`. */
   id?: string;
-  /** The path to which a cancel is posted. */
+  /** The header of the answer to a create that has the job's address, whose last part is the id. */
+  id_header?: string;
+  /** The path to which a cancel is sent, and the method with which it is: `POST` by default. */
   cancel?: string;
+  cancel_method?: string;
   /** The path that is deleted to remove a job. */
   delete?: string;
   /** Where the answer has what the job made. Default: the whole answer. */
   result?: string;
+  /**
+   * The path that has the result, where the answer about the job doesn't: it is read once, when the job has completed.
+   */
+  result_path?: string;
   /** Where the answer has something only if the job failed, whatever its word. */
   failed_if?: string;
   /** Where the answer has why the job failed: a text, or an object with a `message` and a `code`. */
@@ -54,6 +65,8 @@ export interface Remote {
   hint_headers?: readonly string[];
   /** The header that names one logical create. Without one a create whose answer was lost isn't sent again. */
   idempotency_header?: string;
+  /** Headers that are sent with every request. */
+  headers?: Readonly<Record<string, string>>;
   /** The header that carries the API key, and what stands before the key in it. Default: `Authorization: Bearer `. */
   key_header?: string;
   key_prefix?: string;

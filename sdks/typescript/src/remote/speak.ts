@@ -26,6 +26,9 @@ const at = (value: unknown, pointer: string | undefined): unknown =>
         .map((name) => name.replaceAll("~1", "/").replaceAll("~0", "~"))
         .reduce<unknown>((value, name) => (value as Record<string, unknown> | null | undefined)?.[name], value);
 
+/** The JSON of an answer; some answer "not yet" without a word. */
+const bodyOf = (reply: Reply): unknown => (reply.text.trim() ? jsonOf<unknown>(reply, "job") : null);
+
 /** An instant as our own API writes it. */
 const instant = (value: unknown): string | undefined => {
   const millis =
@@ -52,6 +55,12 @@ export class Speech {
     return this.#remote.name;
   }
 
+  /** Sent with every request: the key, if there is one, and what the API wants. */
+  headers(key: string | undefined): Record<string, string> {
+    const { headers, key_header = "authorization", key_prefix = "Bearer " } = this.#remote;
+    return { ...headers, ...(key !== undefined && { [key_header]: key_prefix + key }) };
+  }
+
   /** Whether answers tell when jobs begin, and when they end. */
   get dates(): { start: boolean; end: boolean } {
     return { start: this.#remote.created_at !== undefined, end: this.#remote.finished_at !== undefined };
@@ -63,18 +72,32 @@ export class Speech {
     return this;
   }
 
-  /** Where something is done to a job. */
-  url(action: "status" | "cancel" | "delete", id: string, facts: () => Facts): string {
-    const template = this.#remote[action];
+  /** The request that does something to a job. */
+  request(action: "status" | "cancel" | "delete", id: string, kind: string | undefined, facts: () => Facts): Call {
+    const template = this.#remote[action],
+      method = { status: "GET", cancel: this.#remote.cancel_method ?? "POST", delete: "DELETE" }[action];
     if (template === undefined) throw new UsageError(`${this.name} knows no way to do this to a job`, facts());
-    return this.#url(template, id);
+    return { method, url: this.#url(template, id, kind) };
   }
 
-  #url(template: string, id: string): string {
+  #url(template: string, id: string, kind: string = this.name): string {
     const [path = "", query = ""] = template.split("?"),
-      put = (text: string): string => text.replaceAll("{id}", id);
-    const pairs = Object.fromEntries([...new URLSearchParams(query)].map(([name, value]) => [name, put(value)]));
-    return urlOf(this.#origin!, path.replace(/^\/+/, "").split("/").map(put), pairs);
+      fill = (text: string): string => text.replaceAll("{id}", id).replaceAll("{kind}", kind);
+    const pairs = Object.fromEntries([...new URLSearchParams(query)].map(([name, value]) => [name, fill(value)]));
+    // What may have slashes is filled in before the path is taken apart, and what may not after that.
+    const whole = path.replaceAll("{+id}", id).replaceAll("{+kind}", kind);
+    return urlOf(this.#origin!, whole.replace(/^\/+/, "").split("/").map(fill), pairs);
+  }
+
+  /** The request for the result of a job that has completed; none where the answer about the job has it. */
+  resultCall(id: string, kind: string | undefined): Call | undefined {
+    const { result_path } = this.#remote;
+    return result_path === undefined ? undefined : { url: this.#url(result_path, id, kind) };
+  }
+
+  /** The result, in the answer that has nothing else. */
+  resultOf(reply: Reply): unknown {
+    return at(bodyOf(reply), this.#remote.result ?? "");
   }
 
   /** Creates a job. */
@@ -85,10 +108,11 @@ export class Speech {
     key: string,
     signal: AbortSignal | undefined,
   ): Promise<JobHandle> {
-    const { create, id = "/id", idempotency_header } = this.#remote,
+    const { create, idempotency_header } = this.#remote,
       { server } = core.origin;
     if (create === undefined) throw new UsageError(`jobs of ${this.name} are made elsewhere`);
-    const request: Call = { method: "POST", url: this.#url(create, ""), body: job.input ?? {}, repeatable: false };
+    const url = this.#url(create, "", kind),
+      request: Call = { method: "POST", url, body: job.input ?? {}, repeatable: false };
     // Without a key a create whose answer was lost may have made a job, and is never repeated on its own.
     const facts: Facts = {};
     if (idempotency_header !== undefined) {
@@ -102,23 +126,33 @@ export class Speech {
       facts,
       signal,
       (reply) => {
-        const said = jsonOf<unknown>(reply, "job"),
-          found = at(said, id);
-        if (!found || (typeof found !== "string" && typeof found !== "number")) {
-          throw garbled(`the answer has no id at "${id}"`);
-        }
+        const id = this.#created(reply);
         let made: Job;
         try {
-          made = this.read(reply, String(found), kind);
+          made = this.read(reply, id, kind);
         } catch {
           // Not every API tells the whole job at once.
-          made = this.#fresh(String(found), kind);
+          made = this.#fresh(id, kind);
         }
         const known = { snapshot: made, accepted: (reply.sent + reply.received) / 2, kind, createdAt: made.created_at };
         return new JobHandle(core, made.id, { ...known, key: idempotency_header && key });
       },
       true,
     );
+  }
+
+  /** The id that the answer to a create tells. */
+  #created(reply: Reply): string {
+    const { id = "/id", id_header } = this.#remote;
+    if (id_header !== undefined) {
+      const [address] = (reply.headers.get(id_header) ?? "").split("?"),
+        last = address!.replace(/\/+$/, "").split("/").pop();
+      if (last) return last;
+      throw garbled(`the answer has no address of a job in "${id_header}"`);
+    }
+    const found = at(bodyOf(reply), id);
+    if (found && (typeof found === "string" || typeof found === "number")) return String(found);
+    throw garbled(`the answer has no id at "${id}"`);
   }
 
   /** A job of which nothing is known but its id. */
@@ -129,8 +163,17 @@ export class Speech {
 
   /** What an answer shows of a job. */
   read(reply: Reply, id: string, kind: string = this.name): Job {
-    const { canceled = [], completed, failed = [], progress, progress_whole = 100, result, state } = this.#remote;
-    const body = jsonOf<unknown>(reply, "job"),
+    const {
+      canceled = [],
+      completed,
+      failed = [],
+      progress,
+      progress_whole = 100,
+      result,
+      result_path,
+      state,
+    } = this.#remote;
+    const body = bodyOf(reply),
       said = at(body, state),
       word = typeof said === "boolean" ? String(said) : (wordOf(said) ?? "");
     if (!word && !this.#isRunning("")) {
@@ -155,7 +198,7 @@ export class Speech {
       outcome,
       revision: 1,
       progress: percent >= 0 && percent <= 100 ? { percent } : null,
-      result: outcome === "completed" ? (result === undefined ? body : at(body, result)) : undefined,
+      result: outcome === "completed" && result_path === undefined ? at(body, result ?? "") : undefined,
       error: outcome === "failed" ? why : null,
       created_at: instant(at(body, this.#remote.created_at)) ?? fresh.created_at,
       updated_at: finished ?? fresh.updated_at,
@@ -182,7 +225,7 @@ export class Speech {
 
   /** How long the job will still take, as the server says, in ms. */
   remaining(reply: Reply): number | undefined {
-    const seconds = at(jsonOf<unknown>(reply, "job"), this.#remote.remaining);
+    const seconds = at(bodyOf(reply), this.#remote.remaining);
     return typeof seconds === "number" && seconds >= 0 ? seconds * 1000 : undefined;
   }
 }

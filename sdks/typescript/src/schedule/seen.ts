@@ -1,5 +1,6 @@
 /** What a schedule is told: at the start of a job, after each poll, and at the end. All times are in milliseconds. */
 
+import type { Features } from "./feature.js";
 import type { History } from "./learned/history.js";
 
 /** Whether news of the end is also pushed: not at all, as often as was counted, or with this share (0 to 1) lost. */
@@ -11,6 +12,8 @@ export interface Start {
   random: () => number;
   /** How big the job is, in any unit that is the same within one kind. */
   size?: number | undefined;
+  /** What else is known of the job. */
+  features?: Features | undefined;
   /** Whether a push is expected to bring the news first. Default: `"none"`. */
   push?: Push;
   /** The job's id: several waits for it then count as one observation. */

@@ -20,6 +20,8 @@ export const auto = (): Strategy => ({
         const best = begin.updates && stream !== "no" ? rungs.stream : hold !== "no" ? rungs.hold : rungs.poll;
         if (rung === best) return plan!.next(seen);
         rung = best;
+        // A schedule follows a job for one plan at a time, and another way to wait teaches it nothing.
+        plan?.finish({ after: 0 });
         plan = best.begin(begin);
         return plan.next({ ...seen, happened: "began" });
       },

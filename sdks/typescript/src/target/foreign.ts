@@ -30,7 +30,7 @@ export const foreign = (
   return {
     async ask({ account, limit, signal, weight }) {
       await account.spend(budget, clock, weight, signal);
-      const call = { url: speech.url("status", job.id, () => job.facts()) },
+      const call = speech.request("status", job.id, kind, () => job.facts()),
         reply = await unlessFresh(origin, job.known.accepted, exchange(origin, call, limit, signal));
       account.received += reply.text.length;
       rtt.note(reply.received - reply.sent);
@@ -41,6 +41,13 @@ export const foreign = (
       read.revision = seen ? seen.revision + (isSame(seen, read) ? 0 : 1) : 1;
       const { end, start } = speech.dates;
       if (seen && !start) read.created_at = seen.created_at;
+      const resultCall = read.outcome === "completed" ? speech.resultCall(job.id, kind) : undefined;
+      if (resultCall) {
+        await account.spend(budget, clock, undefined, signal);
+        const result = await exchange(origin, resultCall, limit, signal);
+        account.received += result.text.length;
+        read.result = speech.resultOf(result);
+      }
       seen = read;
       const told = answerOf(origin, reply, read, "poll", false),
         remaining = speech.remaining(reply);

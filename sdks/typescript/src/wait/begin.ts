@@ -35,7 +35,7 @@ export const begin = (
   // A kind is slow or fast on one server, and another on the next.
   const kind = `${origin.server} ${known.kind ?? speech?.name ?? ""}`,
     schedule = options.schedule ?? core.schedule ?? learned(kind, { history, price: options.price });
-  const start = { random, size: options.size, job: id, began: clock.wall(), history };
+  const start = { random, size: options.size, features: options.features, job: id, began: clock.wall(), history };
   const facts = (last: Job | undefined): ReturnType<typeof job.facts> => job.facts(last);
   const driver: Driver<Job> = new Driver<Job>({
     target: speech

@@ -297,13 +297,13 @@ export class Driver<V> {
   /** Meets a failure: gives up, or pauses as the retry policy wants. Anything else than a failure is thrown on. */
   async fail(failure: unknown, sent: number): Moved<V> {
     if (!(failure instanceof Failure)) throw failure;
+    if (!failure.transient) throw this.#giveUp((facts) => failure.intoError(facts));
     const now = this.now(),
       { inbox, retry, signal } = this.terms,
       { hint } = failure.details,
       { clock, random, retryBudget } = this.origin;
     this.#stale = false;
     const pause = this.#trouble.meet(failure, retry, sent, now, random(), () => retryBudget.withdraw());
-    if (!failure.transient) throw this.#giveUp((facts) => failure.intoError(facts));
     this.#failures++;
     // A server that wants to be left alone beyond the deadline will not answer before it.
     if (pause === undefined || (hint !== undefined && now + retry.floor(hint, 0) >= this.deadline.at!)) {

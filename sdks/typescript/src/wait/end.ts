@@ -6,6 +6,7 @@ import type { Report } from "../report.js";
 import type { RetryOptions } from "../retry.js";
 import type { Duration } from "../rt/duration.js";
 import type { Schedule } from "../schedule/cursor.js";
+import type { Features } from "../schedule/feature.js";
 import type { Price } from "../schedule/learned/schedule.js";
 import type { Strategy } from "../strategy/plan.js";
 import type { Job, Outcome } from "../wire.js";
@@ -34,6 +35,8 @@ export interface WaitOptions {
   attemptTimeout?: Duration;
   /** How big the job is, in any unit that is the same within one kind, such as seconds of video. */
   size?: number;
+  /** What else is known of the job: `features({ model: "sdxl" })`. */
+  features?: Features;
   /** Called with every change that is seen, the end included, in order of revisions. */
   onUpdate?: (job: Job) => void;
   /** What happens to the job when the deadline comes first. Default: it goes on. */

@@ -1,7 +1,7 @@
 /** The moves of a wait that only our server knows: held requests, streams and pushes. */
 
 import { LATE, before, overslept, sleepUntil } from "../rt/clock.js";
-import { Events } from "../sse.js";
+import { Events, type Opened } from "../sse.js";
 import type { Answer } from "../target/target.js";
 import type { Driver, Moves, Step } from "./driver.js";
 
@@ -29,15 +29,22 @@ export const allMoves = <V>(): Moves<V> => {
   /** Opens the stream, or notes why there is none. */
   const open = async (driver: Driver<V>): Promise<void> => {
     const { origin, seen, terms } = driver;
-    const opened = await before(origin.clock, driver.lookAt(), terms.signal, (signal) =>
-      terms.target.listen!(seen.revision, driver.exchange(signal, driver.weight(), terms.attemptTimeout)).then(
-        (opened) => {
-          // Nobody waits for it any more.
-          if (signal.aborted && opened instanceof Events) opened.close();
-          return opened;
-        },
-      ),
-    );
+    let stream: Opened | undefined,
+      handed = false;
+    const listen = async (signal: AbortSignal): Promise<Opened> => {
+      const exchange = driver.exchange(signal, driver.weight(), terms.attemptTimeout);
+      stream = await terms.target.listen!(seen.revision, exchange);
+      // Nobody waits for it any more.
+      if (signal.aborted && stream instanceof Events) stream.close();
+      return stream;
+    };
+    let opened: Opened | typeof LATE;
+    try {
+      opened = await before(origin.clock, driver.lookAt(), terms.signal, listen);
+      handed = true;
+    } finally {
+      if (!handed && stream instanceof Events) stream.close();
+    }
     if (opened === LATE) return;
     if (opened instanceof Events) {
       events = opened;
@@ -102,21 +109,23 @@ export const allMoves = <V>(): Moves<V> => {
       }
       while (events) {
         const dead = alive + STREAM_IDLE,
+          // As it is known now: a round trip that is measured meanwhile moves the last look, and isn't silence.
+          end = driver.lookAt(),
           checkAt = check === undefined || spoke ? Infinity : driver.accepted + check,
           listening = events;
         try {
-          const item = await before(origin.clock, Math.min(dead, driver.lookAt(), checkAt), terms.signal, (signal) =>
+          const item = await before(origin.clock, Math.min(dead, end, checkAt), terms.signal, (signal) =>
             listening.next(signal),
           );
           const now = driver.now();
           // Of a process that was asleep nobody can say that the stream was silent: it is opened anew.
-          if (item === undefined || (item === LATE && now < driver.lookAt() && overslept(dead, now))) {
+          if (item === undefined || (item === LATE && now < end && overslept(dead, now))) {
             const pause = events.retry * origin.random();
             close();
             await sleepUntil(origin.clock, driver.bounded(now + pause), terms.signal);
             seen.happened = "closed";
           } else if (item === LATE) {
-            if (now >= driver.lookAt()) return undefined;
+            if (now >= end) return undefined;
             if (now >= dead) mute(driver);
             else seen.happened = "quiet";
             return undefined;

@@ -9,6 +9,7 @@ import { type Clock, systemClock } from "../rt/clock.js";
 import { type Duration, millis } from "../rt/duration.js";
 import { Rtt } from "../rt/rtt.js";
 import type { Schedule } from "../schedule/cursor.js";
+import type { Features } from "../schedule/feature.js";
 import { History } from "../schedule/learned/history.js";
 import { type Price, learned } from "../schedule/learned/schedule.js";
 import { poll } from "../strategy/poll.js";
@@ -49,6 +50,8 @@ export interface PollUntilOptions<T> {
   price?: Price;
   /** How big the job is, in any unit that is the same within one kind, such as seconds of video. */
   size?: number;
+  /** What else is known of the job: `features({ model: "sdxl" })`. */
+  features?: Features;
   /** When to look. Default: the learned schedule. */
   schedule?: Schedule;
   /** What was learned before. Default: one history per process. */
@@ -103,6 +106,7 @@ export const pollUntil = async <T>(
     attemptTimeout = ATTEMPT_TIMEOUT,
     clock = systemClock,
     done,
+    features,
     onLook,
     random = Math.random,
     retry,
@@ -123,7 +127,7 @@ export const pollUntil = async <T>(
     attemptTimeout: millis(attemptTimeout),
   };
   const schedule = options.schedule ?? learned(kind, { price });
-  const start = { random, size, began: clock.wall(), history };
+  const start = { random, size, features, began: clock.wall(), history };
   const read = (value: T): Looked => {
     onLook?.(value);
     const shown = done ? done(value) : recognize(value, (warning) => driver.warn(warning));

@@ -37,6 +37,9 @@ const VERSION: u32 = 2;
 /// The age beyond which only the newer half of a history counts, in seconds: a week.
 const STALE_S: u64 = 7 * 24 * 3600;
 
+/// The least median that is written, in seconds.
+const MEDIAN_MIN: f64 = 1e-3;
+
 /// What a kind believes beside its durations.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Beliefs {
@@ -102,7 +105,8 @@ pub(crate) fn lines(
         kind: kind.to_owned(),
         saved_at: now,
         prior: PriorRecord {
-            median: round(prior.ln_median.exp()),
+            // Of jobs that ended at once, too: a prior without a length would be none.
+            median: round(prior.ln_median.exp()).max(MEDIAN_MIN),
             scale: round(prior.scale),
         },
         slope,
@@ -412,6 +416,18 @@ mod tests {
         );
         assert_eq!(String::from_utf8(record.to_lines()).unwrap(), golden);
         assert_eq!(Record::read(golden.as_bytes()).unwrap(), record);
+    }
+
+    #[test]
+    fn a_kind_that_expects_no_length_is_read_back() {
+        let kind = Kind::of_durations(1e-6);
+        let whose = Whose {
+            second: Some(1),
+            job: Some(1),
+            random: 0,
+        };
+        kind.observe(whose, 0.0, 1e-6, &Traits::default());
+        assert_eq!(Record::read(&text(&kind)).unwrap().jobs.len(), 1);
     }
 
     #[test]

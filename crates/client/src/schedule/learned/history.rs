@@ -70,6 +70,8 @@ pub struct History {
 #[derive(Default)]
 struct Shared {
     directory: Option<PathBuf>,
+    /// Whether what is learned is saved, in the directory or elsewhere.
+    is_kept: bool,
     /// When it was opened, in seconds since 1970.
     opened: u64,
     kinds: Mutex<HashMap<String, Entry>>,
@@ -99,21 +101,32 @@ impl History {
         let opened = unix_seconds(now);
         let mut files = files(&directory, now);
         files.sort_by_key(|(modified, _)| std::cmp::Reverse(*modified));
-        let kinds = files
-            .into_iter()
-            .take(OPENED_MAX)
-            .filter_map(|(_, path)| read(&path))
-            .map(|record| {
-                let name = record.kind().to_owned();
-                let kind = Arc::new(record.into_kind(opened));
-                (name, Entry { kind, used: 0 })
-            })
-            .collect();
+        let records = files.into_iter().take(OPENED_MAX);
+        let kinds = entries(records.filter_map(|(_, path)| read(&path)), opened);
         Self {
             shared: Arc::new(Shared {
                 directory: Some(directory),
+                is_kept: true,
                 opened,
                 kinds: Mutex::new(kinds),
+                ..Shared::default()
+            }),
+        }
+    }
+
+    /// A history that is kept elsewhere than in a directory, such as in a database: of these texts, one per kind, each
+    /// all that was ever given to the `append` of [`save_to`](Self::save_to) under one name. What can't be understood
+    /// is ignored.
+    #[must_use]
+    pub fn read_from(texts: impl IntoIterator<Item = impl AsRef<[u8]>>, now: SystemTime) -> Self {
+        let opened = unix_seconds(now);
+        let records = texts.into_iter().take(KINDS_MAX);
+        let records = records.filter_map(|text| Record::read(text.as_ref()));
+        Self {
+            shared: Arc::new(Shared {
+                is_kept: true,
+                opened,
+                kinds: Mutex::new(entries(records, opened)),
                 ..Shared::default()
             }),
         }
@@ -128,9 +141,23 @@ impl History {
     /// The first failure of the file system. Kinds that could not be written are tried again by the next call; nothing
     /// learned is lost from memory.
     pub fn save(&self, now: SystemTime) -> io::Result<usize> {
-        let Some(directory) = &self.shared.directory else {
-            return Ok(0);
-        };
+        match &self.shared.directory {
+            Some(directory) => self.save_to(now, |name, lines| append(directory, name, lines)),
+            None => Ok(0),
+        }
+    }
+
+    /// The same for a history that is [kept elsewhere](Self::read_from): gives `append` the lines to add to the text of
+    /// each name. Texts grow; [`shortened`](Self::shortened) makes them short again.
+    ///
+    /// # Errors
+    ///
+    /// The first that `append` returns; those kinds are tried again by the next call.
+    pub fn save_to(
+        &self,
+        now: SystemTime,
+        mut append: impl FnMut(&str, &[u8]) -> io::Result<()>,
+    ) -> io::Result<usize> {
         let now = unix_seconds(now);
         // The lock on the map is not held while writing: waits go on looking up their kinds.
         let kinds: Vec<(String, Arc<Kind>)> = self
@@ -144,7 +171,7 @@ impl History {
             let Some((lines, unsaved)) = kind.take_unsaved(&name, now) else {
                 continue;
             };
-            match append(directory, &file_name(&name), &lines) {
+            match append(&file_name(&name), &lines) {
                 Ok(()) => written += 1,
                 Err(error) => {
                     kind.not_saved(unsaved);
@@ -153,6 +180,12 @@ impl History {
             }
         }
         first_error.map(|()| written)
+    }
+
+    /// The shortest text that says the same; none where it isn't about a kind.
+    #[must_use]
+    pub fn shortened(text: &[u8]) -> Option<Vec<u8>> {
+        Record::read(text).map(|record| record.to_lines())
     }
 
     /// How many jobs a kind remembers; 0 for a kind that was never seen.
@@ -230,7 +263,7 @@ impl History {
     fn insert(&self, kinds: &mut HashMap<String, Entry>, name: &str, kind: Kind) -> Arc<Kind> {
         if kinds.len() >= KINDS_MAX {
             // What isn't on disk yet stays until it is.
-            let kept = |entry: &Entry| self.shared.directory.is_none() || !entry.kind.is_unsaved();
+            let kept = |entry: &Entry| !(self.shared.is_kept && entry.kind.is_unsaved());
             let idle = kinds.iter().filter(|(_, entry)| kept(entry));
             let oldest = idle.min_by_key(|(_, entry)| entry.used);
             if let Some(name) = oldest.map(|(name, _)| name.clone()) {
@@ -261,6 +294,16 @@ impl fmt::Debug for History {
             .field("kinds", &self.lock().len())
             .finish()
     }
+}
+
+/// The kinds that records are about.
+fn entries(records: impl Iterator<Item = Record>, opened: u64) -> HashMap<String, Entry> {
+    let entry = |record: Record| {
+        let name = record.kind().to_owned();
+        let kind = Arc::new(record.into_kind(opened));
+        (name, Entry { kind, used: 0 })
+    };
+    records.map(entry).collect()
 }
 
 /// The median of what the other kinds took, as a first guess for a new one.

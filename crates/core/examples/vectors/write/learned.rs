@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use abide::schedule::{Ended, History, Learned, Schedule, Seen, Start};
+use abide::schedule::{Ended, Feature, History, Learned, Schedule, Seen, Start};
 use serde_json::{Value, json};
 
 use super::{number, seconds};
@@ -19,6 +19,8 @@ struct Past {
     /// How long it took by the server's own account.
     took: Option<f64>,
     size: Option<f64>,
+    /// What else was known of it.
+    features: Option<(&'static str, u32)>,
     polls: u32,
 }
 
@@ -30,6 +32,7 @@ struct Terms {
     min: Option<f64>,
     max: Option<f64>,
     size: Option<f64>,
+    features: Option<(&'static str, u32)>,
 }
 
 const TERMS: Terms = Terms {
@@ -38,7 +41,15 @@ const TERMS: Terms = Terms {
     min: None,
     max: None,
     size: None,
+    features: None,
 };
+
+/// The features of a job: its model, and how many steps it takes.
+fn features(of: Option<(&'static str, u32)>) -> Vec<Feature> {
+    let features =
+        of.map(|(model, steps)| [Feature::new("model", model), Feature::new("steps", steps)]);
+    features.into_iter().flatten().collect()
+}
 
 /// Numbers that look random and are the same everywhere.
 fn shares(count: u32) -> impl Iterator<Item = f64> {
@@ -99,6 +110,25 @@ pub(super) fn cases() -> Vec<Value> {
                 ..known([0.5 * (30.0 + 300.0 * share)])[0]
             })
             .collect::<Vec<_>>()
+    };
+    let featured = || {
+        let jobs = shares(70).zip(0..).map(|(share, number)| {
+            let (model, factor) = [("a", 1.0), ("b", 4.0), ("c", 9.0)][number % 3];
+            let steps = [10, 20, 40, 80][number % 4];
+            let took = factor * f64::from(steps).sqrt() * (0.9 + 0.2 * share);
+            let exact = known([took])[0];
+            let seen = Past {
+                after: (took / 4.0).floor() * 4.0,
+                at_most: Some((took / 4.0).ceil() * 4.0),
+                took: None,
+                ..exact
+            };
+            Past {
+                features: Some((model, steps)),
+                ..if number % 5 == 0 { seen } else { exact }
+            }
+        });
+        jobs.collect::<Vec<_>>()
     };
     vec![
         case("nothing is known", &[], TERMS),
@@ -161,6 +191,22 @@ pub(super) fn cases() -> Vec<Value> {
                 ..TERMS
             },
         ),
+        case(
+            "a job of known features",
+            &featured(),
+            Terms {
+                features: Some(("c", 20)),
+                ..TERMS
+            },
+        ),
+        case(
+            "a job of a feature that is new",
+            &featured(),
+            Terms {
+                features: Some(("d", 200)),
+                ..TERMS
+            },
+        ),
     ]
 }
 
@@ -182,7 +228,7 @@ fn case(name: &str, past: &[Past], terms: Terms) -> Value {
     for past in past {
         finish(&schedule, past);
     }
-    let mut start = Start::new(1);
+    let mut start = Start::new(1).features(features(terms.features));
     if let Some(size) = terms.size {
         start = start.size(size);
     }
@@ -202,7 +248,8 @@ fn case(name: &str, past: &[Past], terms: Terms) -> Value {
         }
         rates.push(json!({"elapsed": elapsed, "rate": cursor.hazard(&seen).map(number)}));
     }
-    json!({
+    with_features(
+        json!({
         "name": name,
         "schedule": {"price": terms.price, "expect": terms.expect, "min": terms.min, "max": terms.max, "jitter": 0.0},
         "past": past.iter().map(described).collect::<Vec<_>>(),
@@ -211,11 +258,21 @@ fn case(name: &str, past: &[Past], terms: Terms) -> Value {
         "polls": polls,
         "quantiles": quantiles,
         "rates": rates,
-    })
+        }),
+        terms.features,
+    )
+}
+
+/// What a case says, or a job of it, and the features if there are any.
+fn with_features(mut told: Value, of: Option<(&'static str, u32)>) -> Value {
+    if let Some((model, steps)) = of {
+        told["features"] = json!({"model": model, "steps": steps});
+    }
+    told
 }
 
 fn finish(schedule: &Learned, past: &Past) {
-    let mut start = Start::new(1);
+    let mut start = Start::new(1).features(features(past.features));
     if let Some(size) = past.size {
         start = start.size(size);
     }
@@ -231,11 +288,12 @@ fn finish(schedule: &Learned, past: &Past) {
 }
 
 fn described(past: &Past) -> Value {
-    json!({
+    let told = json!({
         "after": number(past.after),
         "at_most": past.at_most.map(number),
         "duration": past.took.map(number),
         "size": past.size.map(number),
         "polls": past.polls,
-    })
+    });
+    with_features(told, past.features)
 }

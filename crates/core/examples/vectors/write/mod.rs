@@ -9,6 +9,7 @@ mod world;
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -37,11 +38,22 @@ pub(crate) fn files() -> Vec<(PathBuf, String)> {
     for (name, trace) in waits::traces() {
         files.push((format!("waits/{name}.json"), trace));
     }
+    written(&root, files)
+}
+
+/// Traces of the random histories with those seeds, as files of a directory: for other languages to be tried with
+/// histories that no file holds.
+pub(crate) fn random(directory: &Path, seeds: Range<u64>) -> Vec<(PathBuf, String)> {
+    let traces = seeds.map(|seed| (format!("random_{seed}.json"), waits::random_trace(seed)));
+    written(directory, traces.collect())
+}
+
+fn written(directory: &Path, files: Vec<(String, Value)>) -> Vec<(PathBuf, String)> {
     files
         .into_iter()
         .map(|(name, mut value)| {
             value["version"] = json!(VERSION);
-            (root.join(name), text(&value))
+            (directory.join(name), text(&value))
         })
         .collect()
 }

@@ -247,13 +247,15 @@ pub(super) fn traces() -> Vec<(String, Value)> {
         )],
     );
     for seed in 0..RANDOM {
-        let (world, calls) = random(seed);
-        traces.push((
-            format!("random_{seed:03}"),
-            play(1_000 + seed, world, calls),
-        ));
+        traces.push((format!("random_{seed:03}"), random_trace(seed)));
     }
     traces
+}
+
+/// The trace of the random history with that seed.
+pub(super) fn random_trace(seed: u64) -> Value {
+    let (world, calls) = random(seed);
+    play(1_000 + seed, world, calls)
 }
 
 /// A history of a few jobs and failures.

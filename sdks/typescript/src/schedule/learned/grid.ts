@@ -24,6 +24,12 @@ export const EDGES: Law = /* @__PURE__ */ Float64Array.from({ length: BINS + 1 }
 /** Bounds a number. */
 export const clamp = (x: number, low: number, high: number): number => (x < low ? low : x > high ? high : x);
 
+/** To so small a part of one; a thousandth is a tenth of the finest bin, and few digits. */
+export const round = (number: number, digits = 1e3): number => Math.round(number * digits) / digits;
+
+/** A number as all clients write it. */
+export const real = (number: number): string => (Number.isInteger(number) ? number.toFixed(1) : String(number));
+
 /** The middle of bin `i` in ln seconds. */
 export const lnMiddle = (i: number): number => LN_FIRST + STEP * (i + 0.5);
 

@@ -9,7 +9,7 @@
 import type { Seen } from "../seen.js";
 import { clamp } from "./grid.js";
 import type { History } from "./history.js";
-import { Kind, logScore } from "./kind.js";
+import { Kind, type Traits, logScore } from "./kind.js";
 import type { Whose } from "./past.js";
 
 /** Stands between a kind's name and the sort of hint in the name of the hint's learner. */
@@ -89,16 +89,16 @@ export class Heard {
   }
 
   /** Learns how the estimate turned out for a job that ended within `(after, atMost]`, and compares the learners. */
-  learn(after: number, atMost: number, plain: Kind, size: number | undefined, whose: Whose): void {
+  learn(after: number, atMost: number, plain: Kind, traits: Traits, whose: Whose): void {
     const { at, seconds } = this.#kept,
       width = after === atMost ? EXACT_WIDTH : 0;
     const low = after * (1 - width),
       high = atMost * (1 + width);
     if (high > at) {
-      const ours = logScore(this.learner.law(seconds), 0, low - at, high - at);
-      this.learner.compared(ours - logScore(plain.law(size), at, low, high));
+      const ours = logScore(this.learner.law({ size: seconds }), 0, low - at, high - at);
+      this.learner.compared(ours - logScore(plain.law(traits), at, low, high));
     }
     const until = Math.max(atMost - at, LEAST);
-    this.learner.observe(whose, clamp(after - at, 0, until), until, seconds);
+    this.learner.observe(whose, clamp(after - at, 0, until), until, { size: seconds });
   }
 }

@@ -58,6 +58,12 @@ export class History {
   }
 }
 
+/** The FNV-1a hash of a text in 32 bits. */
+export const hash32 = (text: string): number => {
+  const name = hash(text);
+  return Number(BigInt.asUintN(32, name ^ (name >> 32n)));
+};
+
 /** The FNV-1a hash of 64 bits, as every client has it. */
 export const hash = (text: string): bigint => {
   let hash = 0xcbf29ce484222325n;

@@ -1,6 +1,8 @@
 /** One learner, shared by every wait for jobs of its kind. Times are in seconds. */
 
 import { priorOf } from "./experts.js";
+import type { Features } from "../feature.js";
+import type { Effects } from "./effects.js";
 import { endedBy } from "./forecast.js";
 import { type Law, STEP, clamp, shift } from "./grid.js";
 import { Model } from "./model.js";
@@ -51,6 +53,12 @@ export interface Memory {
   advantage: number;
 }
 
+/** What is known of a job beforehand. */
+export interface Traits {
+  size?: number | undefined;
+  features?: Features | undefined;
+}
+
 /** What is remembered of a kind that was never seen. */
 export const noMemory = (): Memory => ({ lnPrice: Math.log(FIRST_PRICE), lost: 0, pushes: 0, silent: 1, advantage: 0 });
 
@@ -70,6 +78,10 @@ export class Kind {
   saved = 0;
   /** What was learned since then. */
   unsaved: Observation[] = [];
+  /** What was learned of features, once a job had any; until then, what a record says of them. */
+  effects: Effects | undefined;
+  others: readonly string[] = [];
+  noise: number | undefined;
   /** Made from the model when first needed. */
   #outlook: { law: Law; slope: number; plans: Plan[] } | undefined;
 
@@ -88,10 +100,10 @@ export class Kind {
     return new Kind(new Model(priorOf(reference, scale), 1), { ...noMemory(), reference });
   }
 
-  /** The best polls for a job of that size after a look in vain at `from`, at most `greatest` seconds apart. */
-  plan(terms: Terms, size: number | undefined, from: number, greatest: number): Planned {
+  /** The best polls for such a job after a look in vain at `from`, at most `greatest` seconds apart. */
+  plan(terms: Terms, traits: Traits, from: number, greatest: number): Planned {
     const { version } = this,
-      bins = this.#bins(this.#lnSize(size)),
+      bins = this.#bins(this.#lnSize(traits)),
       { law, plans } = this.#look();
     let plan = bins
       ? new Plan(shift(law, bins), [], terms)
@@ -106,36 +118,38 @@ export class Kind {
     return { version, path: plan.path(from, greatest) };
   }
 
-  /** The law of the next job of that size. */
-  law(size: number | undefined): Law {
-    const bins = this.#bins(this.#lnSize(size)),
+  /** The law of such a job. */
+  law(traits: Traits): Law {
+    const bins = this.#bins(this.#lnSize(traits)),
       { law } = this.#look();
     return bins ? shift(law, bins) : law;
   }
 
   /** Follows a job from its acceptance. */
-  accept(whose: Whose, size: number | undefined): Observation | undefined {
-    const lnSize = this.#lnSize(size, true),
+  accept(whose: Whose, traits: Traits): Observation | undefined {
+    const lnSize = this.#lnSize(traits, true),
       { past } = this.model,
       job = past.inTheWay();
     if (job && endedBy(this.#look().law, job.after / Math.exp(this.#bins(job.lnSize) * STEP)) > OVERDUE) {
-      this.close(job, job.after, Infinity);
+      this.close(job, job.after, Infinity, {});
     }
     return past.accept(whose, lnSize);
   }
 
   /** Learns from a job that was followed: it ended within `(after, atMost]` seconds. */
-  close(job: Observation, after: number, atMost: number): void {
-    this.#learned(this.model.close(job, after, atMost));
+  close(job: Observation, after: number, atMost: number, traits: Traits): void {
+    this.#learned(this.model.close(job, after, atMost), traits);
   }
 
-  /** Learns from one job of that size that wasn't followed. */
-  observe(whose: Whose, after: number, atMost: number, size?: number): void {
-    this.#learned(this.model.observe(whose, after, atMost, this.#lnSize(size, true)));
+  /** Learns from one such job that wasn't followed. */
+  observe(whose: Whose, after: number, atMost: number, traits: Traits = {}): void {
+    this.#learned(this.model.observe(whose, after, atMost, this.#lnSize(traits, true)), traits);
   }
 
-  #learned(seen: Observation | undefined): void {
+  #learned(seen: Observation | undefined, { features, size }: Traits): void {
     if (!seen) return;
+    features?.of(this).learn(features.list, this.#lnSize({ size }, true), seen, this.model.past);
+    this.model.refit();
     this.unsaved = [...this.unsaved.slice(1 - RING), seen];
     this.#changed();
   }
@@ -210,10 +224,11 @@ export class Kind {
     return lnSize && (this.#look().slope * lnSize) / STEP;
   }
 
-  /** The logarithm of the job's relative size; the first size seen counts as 1 if it `counts`. */
-  #lnSize(size: number | undefined, counts?: boolean): number {
+  /** The logarithm of the job's relative size, as its features make it; the first size counts as 1 if it `counts`. */
+  #lnSize({ features, size }: Traits, counts?: boolean): number {
     if (counts) this.memory.reference ??= size;
-    return Math.log((size ?? 1) / ((size && this.memory.reference) ?? size ?? 1));
+    const own = Math.log((size ?? 1) / ((size && this.memory.reference) ?? size ?? 1));
+    return own + (features ? features.of(this).sum(features.list) : 0);
   }
 }
 

@@ -90,9 +90,12 @@ export class Model {
     this.#forgetAfterAChange();
     this.#before = laws;
     this.#fitted = undefined;
-    // At the end of a job no caller waits for an answer; at the next plan one would.
-    this.#fit();
     return seen;
+  }
+
+  /** Fits the experts now: at the end of a job no caller waits for an answer; at the next plan one would. */
+  refit(): void {
+    this.#fit();
   }
 
   /** The law of u = T / size^slope for the next job, and the slope. */

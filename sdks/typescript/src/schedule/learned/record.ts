@@ -3,8 +3,8 @@
  * languages read and write the same.
  *
  * Two sorts of line: an object with what the kind believes beside its durations, of which the latest counts, and an
- * array per observation. A line that can't be understood is no line. What other clients note of features, arrays of four,
- * is kept and not read.
+ * array per observation. A line that can't be understood is no line. Two more where jobs have features, arrays of four
+ * that `effects.ts` reads: an effect, and a job with its features.
  *
  *     {"version":2,"kind":"translate","saved_at":1700000000,"prior":{"median":15.0,"scale":1.0},"ln_price":-0.693,…}
  *     [1700000000,3735928559,18.5,20.25,0.0]
@@ -13,7 +13,7 @@
  */
 
 import { FIRST_WEIGHTS, priorOf } from "./experts.js";
-import { sum } from "./grid.js";
+import { real, round, sum } from "./grid.js";
 import { hash } from "./history.js";
 import { Kind } from "./kind.js";
 import { Model } from "./model.js";
@@ -28,6 +28,9 @@ const STALE_S = 7 * 24 * 3600;
 /** The longest name that is written. */
 const NAME_BYTES_MAX = 200;
 
+/** The least median that is written, in seconds: a prior without a length would be none. */
+const MEDIAN_MIN = 1e-3;
+
 /** How every name ends. */
 const ENDING = ".jsonl";
 
@@ -35,30 +38,25 @@ const ENDING = ".jsonl";
 export interface Lines {
   beliefs: string;
   jobs: Observation[];
-  others?: string[];
+  others?: readonly string[] | undefined;
 }
 
 /** How many lines are kept that aren't read. */
 const OTHERS_MAX = 128;
 
-/** To the thousandth: a tenth of the finest bin, and few digits. */
-const round = (number: number, digits = 1e3): number => Math.round(number * digits) / digits;
-
-/** A number as all clients write it. */
-const real = (number: number): string => (Number.isInteger(number) ? number.toFixed(1) : String(number));
-
 /** What a kind believes beside its durations, as a line. */
 const beliefsOf = (kind: Kind, name: string, now: number): string => {
   const {
-    memory,
-    model: { fixedSlope, prior, weights },
-  } = kind;
+      memory,
+      model: { fixedSlope, prior, weights },
+    } = kind,
+    noise = kind.effects ? kind.effects.noise : kind.noise;
   const list = (numbers: readonly number[]): string => `[${numbers.map(real).join(",")}]`;
   const fields: Record<string, string | undefined> = {
     version: String(VERSION),
     kind: JSON.stringify(name),
     saved_at: String(now),
-    prior: `{"median":${real(round(Math.exp(prior.lnMedian)))},"scale":${real(round(prior.scale))}}`,
+    prior: `{"median":${real(Math.max(round(Math.exp(prior.lnMedian)), MEDIAN_MIN))},"scale":${real(round(prior.scale))}}`,
     slope: fixedSlope === undefined ? undefined : real(fixedSlope),
     reference: memory.reference === undefined ? undefined : real(memory.reference),
     ln_price: real(round(memory.lnPrice)),
@@ -66,6 +64,7 @@ const beliefsOf = (kind: Kind, name: string, now: number): string => {
     silent: real(round(memory.silent)),
     advantage: real(round(memory.advantage)),
     weights: list(weights.map((weight) => round(weight, 1e6))),
+    noise: noise === undefined ? undefined : real(noise),
   };
   return `{${Object.entries(fields)
     .flatMap(([name, text]) => (text === undefined ? [] : `"${name}":${text}`))
@@ -85,7 +84,7 @@ export const written = ({ beliefs, jobs, others = [] }: Lines): string => {
 export const linesOf = (kind: Kind, name: string, now: number): string | undefined => {
   if (kind.saved === kind.version) return undefined;
   const jobs = kind.model.past.ended.filter((job) => kind.unsaved.includes(job));
-  return written({ beliefs: beliefsOf(kind, name, now), jobs });
+  return written({ beliefs: beliefsOf(kind, name, now), jobs, others: kind.effects?.lines(jobs) });
 };
 
 const parsed = (line: string): any => {
@@ -162,16 +161,33 @@ const isSound = (said: any): boolean => {
 export const readKind = (text: string, now: number): [name: string, kind: Kind] | undefined => {
   const lines = readLines(text);
   if (!lines) return undefined;
-  const { advantage, kind, ln_price, prior, pushes, reference, saved_at, silent, slope, weights } = JSON.parse(
-    lines.beliefs,
-  );
+  const {
+    advantage,
+    kind: name,
+    ln_price,
+    noise,
+    prior,
+    pushes,
+    reference,
+    saved_at,
+    silent,
+    slope,
+    weights,
+  } = JSON.parse(lines.beliefs);
   const stale = now - saved_at > STALE_S,
     jobs = stale ? lines.jobs.slice(lines.jobs.length >> 1) : lines.jobs;
   const model = new Model(priorOf(prior.median, prior.scale), slope, jobs, weights);
-  return [
-    kind,
-    new Kind(model, { reference, lnPrice: ln_price, lost: pushes[0], pushes: pushes[1], silent, advantage }),
-  ];
+  const kind = new Kind(model, {
+    reference,
+    lnPrice: ln_price,
+    lost: pushes[0],
+    pushes: pushes[1],
+    silent,
+    advantage,
+  });
+  kind.others = lines.others ?? [];
+  kind.noise = noise > 0 && noise < Infinity ? noise : undefined;
+  return [name, kind];
 };
 
 /** The shortest text that says the same; the text itself where it isn't about a kind. */

@@ -5,8 +5,8 @@ import type { Ended, Seen, Start } from "../seen.js";
 import { hazard, quantile } from "./forecast.js";
 import { clamp } from "./grid.js";
 import { Heard, SORTS, readHint } from "./hint.js";
-import { type History, hash } from "./history.js";
-import type { Kind, Planned } from "./kind.js";
+import { type History, hash32 } from "./history.js";
+import type { Kind, Planned, Traits } from "./kind.js";
 import type { Whose } from "./past.js";
 import type { Poll } from "./plan.js";
 import type { Terms } from "./planner.js";
@@ -30,7 +30,7 @@ const seconds = (ms: number): number => Math.min(ms / 1000, GREATEST);
 /** What a plan is counted from: the job's acceptance, or an estimate. */
 interface Basis {
   learner: Kind;
-  size: number | undefined;
+  traits: Traits;
   origin: number;
 }
 
@@ -48,7 +48,7 @@ export class Walk implements Cursor {
   readonly #settings: Settings;
   readonly #history: History;
   readonly #kind: Kind;
-  readonly #size: number | undefined;
+  readonly #traits: Traits;
   readonly #start: Start;
   /** The one random number of the job, from -1 (as early as jitter may) to 1 (as late). */
   readonly #phase: number;
@@ -66,22 +66,19 @@ export class Walk implements Cursor {
     this.#kind = history.durations(settings.kind, settings.expected);
     if (settings.typicalSize) this.#kind.countSizesFrom(settings.typicalSize);
     this.#start = start;
-    const { began, job, random, size } = start;
-    this.#size = settings.size ?? (size! > 0 && size! < Infinity ? size : undefined);
+    const { began, features, job, random, size } = start;
+    this.#traits = { size: settings.size ?? (size! > 0 && size! < Infinity ? size : undefined), features };
     this.#phase = 2 * random() - 1;
     this.#whose = {
       random: Math.floor(random() * 2 ** 32),
       second: began === undefined ? undefined : Math.floor(began / 1000),
     };
-    if (job !== undefined) {
-      const name = hash(job);
-      this.#whose.job = Number(BigInt.asUintN(32, name ^ (name >> 32n)));
-    }
+    if (job !== undefined) this.#whose.job = hash32(job);
   }
 
   /** Has its kind follow the job, if it has room: whatever becomes of it is learned. */
   follow(): this {
-    this.#followed = this.#kind.accept(this.#whose, this.#size);
+    this.#followed = this.#kind.accept(this.#whose, this.#traits);
     return this;
   }
 
@@ -120,8 +117,8 @@ export class Walk implements Cursor {
       this.#kind.model.past.forget(followed);
       return;
     }
-    for (const heard of this.#hints) heard?.learn(after, atMost, this.#kind, this.#size, this.#whose);
-    this.#kind.close(followed, after, atMost);
+    for (const heard of this.#hints) heard?.learn(after, atMost, this.#kind, this.#traits, this.#whose);
+    this.#kind.close(followed, after, atMost, this.#traits);
     // Of a job that hasn't ended no push was due.
     if (atMost === Infinity) return;
     if (ended.pushed !== undefined) this.#kind.pushed(ended.pushed);
@@ -129,13 +126,13 @@ export class Walk implements Cursor {
   }
 
   quantile(probability: number, seen: Seen): number {
-    const { learner, size, origin } = this.#basis();
-    return (origin + quantile(learner.law(size), probability, Math.max(seconds(seen.elapsed) - origin, 0))) * 1000;
+    const { learner, origin, traits } = this.#basis();
+    return (origin + quantile(learner.law(traits), probability, Math.max(seconds(seen.elapsed) - origin, 0))) * 1000;
   }
 
   hazard(seen: Seen): number {
-    const { learner, size, origin } = this.#basis();
-    return hazard(learner.law(size), Math.max(seconds(seen.elapsed) - origin, 0));
+    const { learner, origin, traits } = this.#basis();
+    return hazard(learner.law(traits), Math.max(seconds(seen.elapsed) - origin, 0));
   }
 
   /** Takes in the hints of the latest answer; returns whether there were any. */
@@ -152,9 +149,9 @@ export class Walk implements Cursor {
     return fresh;
   }
 
-  /** The learner to believe, the best of those that have something to say, and the size of this job in its eyes. */
+  /** The learner to believe, the best of those that have something to say, and what this job is in its eyes. */
   #basis(): Basis {
-    let best: Basis = { learner: this.#kind, size: this.#size, origin: 0 },
+    let best: Basis = { learner: this.#kind, traits: this.#traits, origin: 0 },
       most = 0,
       open = true;
     for (const heard of this.#hints) {
@@ -163,7 +160,7 @@ export class Walk implements Cursor {
         { advantage } = learner.memory;
       // A hint that was never checked is preferred to none, and the better of two hints to the other.
       if (advantage > most || (open && advantage >= most)) {
-        best = { learner, size: latest.seconds, origin: latest.at };
+        best = { learner, traits: { size: latest.seconds }, origin: latest.at };
         most = advantage;
         open = false;
       }
@@ -200,7 +197,7 @@ export class Walk implements Cursor {
       from = track.basis.origin + pollOf(track).at;
     }
     const basis = this.#basis();
-    const planned = basis.learner.plan(terms, basis.size, Math.max(from - basis.origin, 0), this.#settings.greatest);
+    const planned = basis.learner.plan(terms, basis.traits, Math.max(from - basis.origin, 0), this.#settings.greatest);
     return { planned, terms, basis, index: 0, aim: 0 };
   }
 }
