@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Checks what the project is linked with, offline: licenses, bans, sources, advisories, and that no code of ours is unsafe.
+"""Checks what the project is linked with: licenses, bans, sources, advisories, and that no code of ours is unsafe.
 
-usage: checks/chain.py [ADVISORY_DB]
+usage: chain.py [ADVISORY_DB], from checks/chain.sh, which installs what reads licenses and versions
 
 `deny.toml` says what is allowed, for this script and for `cargo deny check`, which does the same and more where it is
 installed. Advisories are looked up in a copy of https://github.com/rustsec/advisory-db, a folder or a bare repository; without
-one that is said aloud. Needs Python 3.11 and nothing that the build hasn't brought.
+one that is said aloud. Needs Python 3.11.
 """
 
 import json
@@ -15,10 +15,15 @@ import subprocess
 import sys
 import tomllib
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+import license_expression
+import semantic_version
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # The workspaces: each has a lock of its own.
 WORKSPACES = ["Cargo.toml", "bindings/python/Cargo.toml", "fuzz/Cargo.toml"]
 POLICY = tomllib.loads((ROOT / "deny.toml").read_text())
+LICENSES = license_expression.Licensing()
+ALLOWED = {LICENSES.parse(one): LICENSES.TRUE for one in POLICY["licenses"]["allow"]}
 REGISTRY = "registry+https://github.com/rust-lang/crates.io-index"
 
 
@@ -30,58 +35,16 @@ def metadata(manifest):
 
 
 def may_be_used(license):
-    """Whether an expression of licenses holds with those that are allowed: `OR` of `AND`s, with parentheses."""
-    words = re.findall(r"[()]|[^\s()]+", license.replace("/", " OR "))
-
-    def any_of():
-        holds = all_of()
-        while words and words[0] == "OR":
-            words.pop(0)
-            holds = all_of() or holds
-        return holds
-
-    def all_of():
-        holds = one()
-        while words and words[0] == "AND":
-            words.pop(0)
-            holds = one() and holds
-        return holds
-
-    def one():
-        word = words.pop(0)
-        if word == "(":
-            holds = any_of()
-            words.pop(0)
-            return holds
-        if words and words[0] == "WITH":
-            word = f"{word} WITH {words[1]}"
-            del words[:2]
-        return word in POLICY["licenses"]["allow"]
-
-    return any_of()
-
-
-def number(version):
-    """A version as something that is in order: one before a release comes before it."""
-    core, _, before = version.split("+")[0].partition("-")
-    parts = [int(part) for part in core.split(".")]
-    parts += [0] * (3 - len(parts))
-    return (*parts, 0 if before else 1, before)
+    """Whether an expression of licenses holds with those that are allowed."""
+    expression = LICENSES.parse(license.replace("/", " OR "))
+    return expression.subs(ALLOWED, simplify=True) == LICENSES.TRUE
 
 
 def fits(version, requirement):
-    """Whether a version is one of those that a requirement of an advisory names: comparisons, all of which hold."""
-    version = number(version)
-    for part in requirement.split(","):
-        sign, text = re.fullmatch(r"\s*(>=|<=|>|<|=|\^|~|)\s*(\S+)\s*", part).groups()
-        bound = number(text)
-        # The first number that isn't 0 may not rise; of a tilde, the second.
-        place = 1 if sign == "~" else next((place for place in range(3) if bound[place]), 2)
-        caret = bound <= version and version[: place + 1] == bound[: place + 1]
-        holds = {">=": version >= bound, "<=": version <= bound, ">": version > bound, "<": version < bound, "=": version == bound}
-        if not holds.get(sign, caret):
-            return False
-    return True
+    """Whether a version is one of those that a requirement of an advisory names, as Cargo writes it."""
+    parts = [part.strip().replace(" ", "") for part in requirement.split(",")]
+    parts = [re.sub(r"^=(?!=)", "==", re.sub(r"^(?=\d)", "^", part)) for part in parts]
+    return semantic_version.Version(version) in semantic_version.SimpleSpec(",".join(parts))
 
 
 def advisories(database):
