@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# Makes what is published, from this commit: a static binary, and beside it completions, manual, licenses, release notes and a bill of materials.
-#   packaging/dist.sh [DIR]      writes DIR/abide-VERSION-TARGET.tar.gz and DIR/abide_VERSION_ARCH.deb, DIR being target/packages by default
-# The same commit and toolchain are meant to make the same bytes: nothing of the machine, its paths and the moment goes in.
+# Makes what is published, from this commit: a static binary, and beside it completions, manual, licenses, release notes
+# and a bill of materials.
+#   packaging/dist.sh [DIR]      writes DIR/abide-VERSION-TARGET.tar.gz and DIR/abide_VERSION_ARCH.deb, DIR being
+#                                target/packages by default
+# The same commit and toolchain make the same bytes, in whatever directory: nothing of the machine, its paths and the
+# moment goes in.
 #
-# TARGET: the musl target of this machine if the toolchain has it (`rustup target add x86_64-unknown-linux-musl`, and Debian's musl-tools), else the GNU
-# one with its C library linked statically; the name of the archive says which. PROFILE is cargo's, `dist` by default. Needs python3 and dpkg-deb.
+# TARGET: the musl target of this machine if the toolchain has it (`rustup target add x86_64-unknown-linux-musl`, and
+# Debian's musl-tools), else the GNU one with its C library linked statically; the name of the archive says which.
+# PROFILE is cargo's, `dist` by default. Needs python3 and dpkg-deb.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 to=${1:-target/packages}
@@ -22,11 +26,14 @@ fi
 # Nothing of this machine and moment goes into the binary.
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 home=${CARGO_HOME:-$HOME/.cargo}
-export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD=/abide --remap-path-prefix=$home=/cargo"
-export CFLAGS="-ffile-prefix-map=$PWD=/abide -ffile-prefix-map=$home=/cargo -g0"
-export LC_ALL=C TZ=UTC
 # In a directory of its own, because other flags build everything anew.
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target/static}
+CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target/static}")
+export CARGO_TARGET_DIR RUSTFLAGS="-C target-feature=+crt-static" CFLAGS=-g0
+for path in "$PWD=/abide" "$home=/cargo" "$CARGO_TARGET_DIR=/target"; do
+  RUSTFLAGS+=" --remap-path-prefix=$path"
+  CFLAGS+=" -ffile-prefix-map=$path"
+done
+export LC_ALL=C TZ=UTC
 cargo build --profile "$profile" --locked --target "$TARGET" -p abide-cli
 folder=$profile
 [ "$profile" != dev ] || folder=debug
