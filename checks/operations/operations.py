@@ -250,6 +250,8 @@ def prometheus(client):
         for name in names:
             assert ask(name), f"the server has no metric {name}, of which an alert speaks"
         ask(query)
+    with client.open("GET", "/metrics") as answer:
+        subprocess.run(["promtool", "check", "metrics"], input=answer.read(), check=True)
     states = {rule["name"]: rule["health"] for group in get(port, "/api/v1/rules")["data"]["groups"] for rule in group["rules"]}
     assert len(states) == len(alerts) and set(states.values()) <= {"ok", "unknown"}, states
     print(f"  {len(alerts)} alerts fire when they should; {len(drawn)} queries draw a line")

@@ -54,7 +54,7 @@ pub(super) struct Response {
     pub status: u16,
     /// When it comes.
     pub text: &'static str,
-    /// The content type and schema of its body.
+    /// The content types of its body, with commas between them, and its schema.
     pub body: Option<(&'static str, SchemaOf)>,
     /// Whether it shows one job, which goes with several headers.
     pub is_job: bool,

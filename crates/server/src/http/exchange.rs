@@ -222,9 +222,12 @@ impl Exchange {
         let took = elapsed - self.begun;
         self.remember(path, &answer, now, took);
         let is_short = self.class == Class::Request;
-        self.state
-            .metrics
-            .request(self.route, status.as_u16(), is_short.then_some(took));
+        self.state.metrics.request(
+            &self.method,
+            self.route,
+            status.as_u16(),
+            is_short.then_some(took),
+        );
         tracing::debug!(
             request_id = %self.id,
             method = %self.method,

@@ -1,6 +1,6 @@
 //! What operators and their probes read.
 
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use super::answer::{Outcome, text};
 use super::call::Call;
@@ -9,7 +9,7 @@ use super::door::Door;
 use super::error::ApiError;
 use super::route::Row;
 use super::state::AppState;
-use crate::metrics::{CONTENT_TYPE, Levels};
+use crate::metrics::{self, Levels};
 
 /// The routes.
 pub(super) const ROUTES: &[Row] = &[
@@ -38,8 +38,8 @@ pub(super) const ROUTES: &[Row] = &[
         .about("Operations", "readMetrics", "Metrics for Prometheus")
         .answers(&[Response::of(
             200,
-            "The metrics.",
-            "application/openmetrics-text",
+            "The metrics: OpenMetrics if `Accept` names it.",
+            "text/plain, application/openmetrics-text",
             inline::<String>,
         )]),
 ];
@@ -64,8 +64,8 @@ fn readyz(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
 }
 
 /// `GET /metrics`
-fn metrics(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
-    let metrics = state.metrics.encode(Levels {
+fn metrics(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
+    let open = state.metrics.encode(Levels {
         jobs: state.board.len(),
         held: state.waits.len(),
         claims: state.board.claims(),
@@ -76,8 +76,20 @@ fn metrics(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
         inflight_bytes: [state.inflight.len(), state.byte_limits.inflight],
         cluster: state.cluster.as_ref().map(|cluster| cluster.figures()),
     });
-    let mut answer = text(metrics);
-    let kind = HeaderValue::from_static(CONTENT_TYPE);
+    let (text_form, kind) = match asks_for_openmetrics(&call.headers) {
+        true => (open, metrics::OPENMETRICS),
+        false => (metrics::plain(&open), metrics::PLAIN),
+    };
+    let mut answer = text(text_form);
+    let kind = HeaderValue::from_static(kind);
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     Ok(Outcome::Now(answer))
+}
+
+fn asks_for_openmetrics(headers: &HeaderMap) -> bool {
+    let mut kinds = headers.get_all(header::ACCEPT).iter();
+    kinds.any(|kinds| {
+        let kinds = kinds.to_str().unwrap_or_default();
+        kinds.contains("application/openmetrics-text")
+    })
 }

@@ -5,6 +5,8 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use abide_wire::Timestamp;
+use http::Method;
 use parking_lot::RwLock;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
@@ -14,15 +16,13 @@ use prometheus_client::registry::Registry;
 
 use super::levels::{ClusterLevels, Exchange, Forwarded, Levels};
 use super::rows::{
-    ChannelLabels, FileLabels, NoLabels, Of, OutcomeLabels, RequestLabels, RouteLabels, Rows,
-    Seconds, StandingLabels,
+    BuildLabels, ChannelLabels, FileLabels, NoLabels, Of, OutcomeLabels, RequestLabels,
+    RouteLabels, Rows, Seconds, StandingLabels,
 };
 use crate::board::Channel;
 use crate::journal::{Files, JournalError};
 
-/// The content type of [`Metrics::encode`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// The most pairs of route and status that are found fast.
+/// The most routes with a method and a status that are found fast.
 const KNOWN_MAX: usize = 64;
 /// The fewest held requests whose memory is told apart from the rest.
 const HELD_MIN: i64 = 100;
@@ -32,7 +32,7 @@ const HELD_MIN: i64 = 100;
 pub struct Metrics {
     registry: Registry,
     rows: Rows,
-    /// The first pairs of route and status that were used, found faster than by their labels.
+    /// The first routes with a method and a status that were used, found faster than by their labels.
     known: RwLock<Vec<Known>>,
     /// Those of [`Rows::end_to_wake_seconds`], in the order of [`Channel::ALL`].
     wakes: [Histogram; Channel::ALL.len()],
@@ -42,11 +42,10 @@ pub struct Metrics {
     idle_bytes: AtomicI64,
 }
 
-/// What is counted for one route and status.
+/// What is counted for one route, method and status.
 #[derive(Debug)]
 struct Known {
-    route: &'static str,
-    status: u16,
+    labels: RequestLabels,
     answers: Counter,
     seconds: Histogram,
 }
@@ -66,6 +65,8 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("abide");
         let rows = Rows::register(&mut registry);
+        let version = env!("CARGO_PKG_VERSION");
+        rows.build.get_or_create(&BuildLabels { version }).set(1);
         let wakes = Channel::ALL.map(|channel| {
             let channel = channel.as_str();
             rows.end_to_wake_seconds
@@ -81,26 +82,43 @@ impl Metrics {
         }
     }
 
+    /// The server started at that moment.
+    pub fn started(&self, at: Timestamp) {
+        let seconds = at.as_millis() as f64 / 1_000.0;
+        self.rows.started_seconds.set(seconds);
+    }
+
     /// A request was answered. `took` is `None` where it was held, because then it says nothing about the server.
-    pub fn request(&self, route: &'static str, status: u16, took: Option<Duration>) {
+    pub fn request(
+        &self,
+        method: &Method,
+        route: &'static str,
+        status: u16,
+        took: Option<Duration>,
+    ) {
+        let labels = RequestLabels {
+            route,
+            method: name_of(method),
+            status,
+        };
         let found = {
             let known = self.known.read();
-            // By address, so that most comparisons are of a number; that the same word may have two is no harm.
-            let is_it = |it: &&Known| std::ptr::eq(it.route, route) && it.status == status;
+            // By address, so that most comparisons are of numbers; that the same word may have two is no harm.
+            let is_it = |it: &&Known| {
+                std::ptr::eq(it.labels.route, labels.route)
+                    && std::ptr::eq(it.labels.method, labels.method)
+                    && it.labels.status == status
+            };
             known.iter().find(is_it).map(|it| it.count(took))
         };
         if found.is_none() {
             let known = Known {
-                route,
-                status,
-                answers: self
-                    .rows
-                    .requests
-                    .get_or_create_owned(&RequestLabels { route, status }),
+                answers: self.rows.requests.get_or_create_owned(&labels),
                 seconds: self
                     .rows
                     .request_seconds
                     .get_or_create_owned(&RouteLabels { route }),
+                labels,
             };
             known.count(took);
             let mut all = self.known.write();
@@ -279,6 +297,20 @@ impl Default for Metrics {
     }
 }
 
+/// A method's name as a label. A client can't make up labels by making up methods.
+const fn name_of(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
 /// How much memory the process has, where the system says so in `/proc`.
 fn resident_bytes() -> Option<i64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -299,8 +331,16 @@ mod tests {
     #[test]
     fn what_was_counted_is_told() {
         let metrics = Metrics::new();
-        metrics.request("/v1/jobs", 202, Some(Duration::from_micros(70)));
-        metrics.request("/v1/jobs", 202, None);
+        metrics.started(Timestamp::from_millis(1_500));
+        metrics.request(
+            &Method::POST,
+            "/v1/jobs",
+            202,
+            Some(Duration::from_micros(70)),
+        );
+        metrics.request(&Method::POST, "/v1/jobs", 202, None);
+        let odd = Method::from_bytes(b"BREW").unwrap();
+        metrics.request(&odd, "unknown", 405, None);
         metrics.woken(Channel::LongPoll, Duration::from_millis(2));
         metrics.appended(12, Duration::from_millis(1));
         metrics.append_failed(&JournalError::Full {
@@ -345,7 +385,14 @@ mod tests {
         };
         let text = metrics.encode(levels);
         for line in [
-            r#"abide_requests_total{route="/v1/jobs",status="202"} 2"#,
+            concat!(
+                r#"abide_build_info{version=""#,
+                env!("CARGO_PKG_VERSION"),
+                r#""} 1"#
+            ),
+            "abide_start_time_seconds 1.5",
+            r#"abide_requests_total{route="/v1/jobs",method="POST",status="202"} 2"#,
+            r#"abide_requests_total{route="unknown",method="other",status="405"} 1"#,
             r#"abide_request_duration_seconds_count{route="/v1/jobs"} 1"#,
             r#"abide_end_to_wake_seconds_count{channel="long_poll"} 1"#,
             "abide_journal_batch_entries_sum 12.0",

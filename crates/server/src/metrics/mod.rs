@@ -1,4 +1,4 @@
-//! What is counted for operators, in the text form of OpenMetrics.
+//! What is counted for operators, in the text form of OpenMetrics and in the one before it.
 //!
 //! A metric is a row of one table. [`Metrics`] counts what happens; [`Levels`] are read at the moment at which all of it
 //! is shown.
@@ -6,6 +6,8 @@
 mod count;
 mod levels;
 mod rows;
+mod text;
 
-pub use count::{CONTENT_TYPE, Metrics};
+pub use count::Metrics;
 pub use levels::{ClusterLevels, Exchange, Forwarded, Levels};
+pub use text::{OPENMETRICS, PLAIN, plain};

@@ -40,6 +40,10 @@ macro_rules! metrics {
 }
 
 metrics! {
+    build: Family<BuildLabels, Gauge>,
+        "build_info", "1, for the version that runs";
+    started_seconds: Seconds,
+        "start_time" in Seconds, "When the server started, in seconds since 1970";
     requests: Family<RequestLabels, Counter>,
         "requests", "Requests answered";
     request_seconds: Histograms<RouteLabels> = seconds_by(|| seconds(0.000_05)),
@@ -141,8 +145,14 @@ pub(super) type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 pub(super) struct NoLabels {}
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct BuildLabels {
+    pub(super) version: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct RequestLabels {
     pub(super) route: &'static str,
+    pub(super) method: &'static str,
     pub(super) status: u16,
 }
 

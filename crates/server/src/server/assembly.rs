@@ -63,6 +63,7 @@ impl Assembly {
             open()?
         };
         let metrics = Arc::new(Metrics::new());
+        metrics.started(clock.system());
         let mut driver = driver.counted(metrics.clone());
         let state = AppState::new(
             board,

@@ -464,16 +464,28 @@ async fn metrics_count_what_happened() {
     house.get(&format!("/v1/jobs/{id}?wait=10")).await;
     house.get(&format!("/v1/jobs/{id}")).await;
     house.get("/v1/jobs/nonsense").await;
+    for (accept, kind, is_open) in [
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2",
+            "application/openmetrics-text",
+            true,
+        ),
+        ("*/*", "text/plain; version=0.0.4", false),
+    ] {
+        let answer = house.with_header("accept", accept).get("/metrics").await;
+        assert!(answer.header("content-type").starts_with(kind), "{accept}");
+        assert_eq!(answer.text.ends_with("# EOF\n"), is_open, "{accept}");
+    }
     let answer = house.get("/metrics").await;
-    assert!(
-        answer
-            .header("content-type")
-            .starts_with("application/openmetrics-text")
-    );
     for line in [
-        r#"abide_requests_total{route="/v1/jobs",status="202"} 1"#,
-        r#"abide_requests_total{route="/v1/jobs/{id}",status="200"} 2"#,
-        r#"abide_requests_total{route="/v1/jobs/{id}",status="404"} 1"#,
+        concat!(
+            r#"abide_build_info{version=""#,
+            env!("CARGO_PKG_VERSION"),
+            r#""} 1"#
+        ),
+        r#"abide_requests_total{route="/v1/jobs",method="POST",status="202"} 1"#,
+        r#"abide_requests_total{route="/v1/jobs/{id}",method="GET",status="200"} 2"#,
+        r#"abide_requests_total{route="/v1/jobs/{id}",method="GET",status="404"} 1"#,
         r#"abide_request_duration_seconds_count{route="/v1/jobs/{id}"} 2"#,
         r#"abide_end_to_wake_seconds_count{channel="long_poll"} 1"#,
         "abide_jobs 1",

@@ -148,11 +148,13 @@ fn response(
         false,
         "The request's name in the server's log.",
     )];
-    if let Some((kind, schema)) = told.body {
+    if let Some((kinds, schema)) = told.body {
         let schema = schema(schemas);
         let content = ContentBuilder::new().schema(Some(schema)).build();
-        response = response.content(kind, content);
-        if kind == "text/event-stream" {
+        for kind in kinds.split(", ") {
+            response = response.content(kind, content.clone());
+        }
+        if kinds == "text/event-stream" {
             headers.extend(OF_A_STREAM.iter().map(|(name, text)| (*name, false, *text)));
         }
     }
