@@ -166,6 +166,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_page_names_the_version_that_runs() {
+        let page = text_of(fetch("index.html", None).await).await;
+        let version = concat!(
+            "name=\"version\" content=\"",
+            env!("CARGO_PKG_VERSION"),
+            "\""
+        );
+        assert!(page.contains(version), "{version}");
+    }
+
+    #[tokio::test]
     async fn a_file_that_the_browser_has_is_not_sent_again() {
         let first = fetch("index.html", None).await;
         let tag = first.headers()["etag"].to_str().unwrap().to_owned();

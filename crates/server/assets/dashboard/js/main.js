@@ -26,6 +26,7 @@ const PAGES = [
   { path: 'simulator', icon: 'simulator', title: 'Simulator' },
 ];
 
+const VERSION = document.querySelector('meta[name=version]').content;
 const THEMES = ['auto', 'light', 'dark'];
 const theme = new Cell(byBrowser.get('abide.theme') ?? 'auto');
 const isKeyDialogOpen = new Cell(false);
@@ -91,6 +92,7 @@ function App() {
         <footer class="foot small">
           <a href="docs/">API reference</a><a href="openapi.json">OpenAPI</a>
           <button type="button" onClick=${() => (isHelpOpen.value = true)}>Keyboard shortcuts</button>
+          <span class="soft">abide ${VERSION}</span>
         </footer>
       </main>
     </div>
