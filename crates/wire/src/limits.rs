@@ -11,6 +11,10 @@ pub const EVENT_BYTES_MAX: usize = 2 * BODY_BYTES_MAX + 16 * 1024;
 pub const SET_JOBS_MAX: usize = 1_000;
 /// The longest hold that a client asks for before it knows the limit of its server.
 pub const HOLD_MAX: Duration = Duration::from_secs(60);
+/// A hold up to this length ends on time. A longer one lasts by up to [`HOLD_SPREAD`] of it longer.
+pub const HOLD_EXACT_MAX: Duration = Duration::from_secs(10);
+/// The share of a longer hold by which it may last longer, so that requests that began together don't end together.
+pub const HOLD_SPREAD: f64 = 1.0 / 16.0;
 /// The most jobs on one page of a list.
 pub const PAGE_JOBS_MAX: usize = 1_000;
 /// The most bytes of jobs in one answer. One job is in it however large it is; the others are in the next.

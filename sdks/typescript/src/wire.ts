@@ -75,6 +75,10 @@ export interface Event {
 
 /** The longest hold that a server grants by default, in ms. */
 export const HOLD_MAX = 60_000;
+/** A hold up to this length ends on time, in ms. A longer one lasts by up to `HOLD_SPREAD` of it longer. */
+export const HOLD_EXACT_MAX = 10_000;
+/** The share of a longer hold by which it may last longer. */
+export const HOLD_SPREAD: number = 1 / 16;
 
 /** The most jobs in one set wait. */
 export const SET_JOBS_MAX = 1000;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::memory::Memory;
-use crate::rt::Instant;
+use crate::rt::{Instant, after};
 
 /// How far the last look may outrun the deadline: its answer may already be on the way.
 pub(super) const GRACE: Duration = Duration::from_millis(50);
@@ -38,5 +38,11 @@ impl Deadline {
             .clamp(LOOK_MARGIN_MIN, LOOK_MARGIN_MAX)
             .min(whole / 4);
         Some(deadline.checked_sub(margin).unwrap_or(deadline))
+    }
+
+    /// The middle of the time between that look and the deadline.
+    pub(super) fn between(&self, look_at: Instant) -> Option<Instant> {
+        let margin = self.at?.saturating_duration_since(look_at);
+        Some(after(look_at, margin / 2))
     }
 }

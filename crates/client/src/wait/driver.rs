@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use abide_wire::limits::{HOLD_EXACT_MAX, HOLD_SPREAD};
 use abide_wire::{Job, Revision, Until};
 
 use super::begin::Plans;
@@ -295,13 +296,16 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
     async fn hold(&mut self, up_to: Duration, until: Until) -> Moved<V> {
         self.turn_around().await;
         let sent = self.now();
-        let look_at = self.look_at();
-        let rtt = self.round_trip();
-        let up_to = look_at.map_or(up_to, |look_at| {
-            // The server shall let go just before we would: a connection that is let go can be used again.
-            let left = look_at.saturating_duration_since(sent);
-            up_to.min(left.saturating_sub(rtt.min(left / 4)))
-        });
+        let mut cut = None;
+        let mut up_to = up_to;
+        if let Some(look_at) = self.look_at() {
+            if sent >= look_at {
+                return Ok(None);
+            }
+            // What is answered then is the last look itself, and there is time for another if it isn't answered.
+            up_to = up_to.min(unstretched(look_at.saturating_duration_since(sent)));
+            cut = self.deadline.between(look_at);
+        }
         let hold = Hold {
             up_to,
             until,
@@ -312,7 +316,7 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
             weight: Some(self.weight()),
             account: &mut self.account,
         };
-        match before(look_at, self.target.hold(hold, exchange)).await {
+        match before(cut, self.target.hold(hold, exchange)).await {
             Some(Ok(answer)) => Ok(self.released(answer, up_to, sent)),
             Some(Err(failure)) => {
                 let now = self.now();
@@ -328,13 +332,19 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
     fn released(&mut self, answer: Answer<V>, up_to: Duration, sent: Instant) -> Option<Step<V>> {
         let now = self.now();
         let took = now.saturating_duration_since(sent);
-        let half_way = now.checked_sub(self.round_trip() / 2);
+        let memory = &self.origin.memory;
+        let is_whole = answer.granted && !answer.done && took >= up_to;
+        if is_whole && up_to <= HOLD_EXACT_MAX && memory.rtt().is_none() {
+            memory.note_rtt(took.saturating_sub(up_to));
+        }
+        let rtt = memory.rtt().unwrap_or_else(|| self.round_trip());
+        let half_way = now.checked_sub(rtt / 2);
         let sampled = half_way.unwrap_or(now).max(sent);
         let news = answer.done || self.findings.is_news(&answer);
         let kept = took >= up_to / 2;
         // News at once says nothing about whether the server would have held.
         if answer.channel == Channel::LongPoll && (kept || answer.granted || !news) {
-            self.origin.memory.note_hold(kept || answer.granted, now);
+            memory.note_hold(kept || answer.granted, now);
         }
         self.findings.seen.happened = Happened::Released { held: kept || news };
         // The server's poll hint is for polling; it is ignored after a held request.
@@ -477,6 +487,16 @@ impl<V> Driver<'_, V> {
             self.terms.plan.finish(&ended);
         }
     }
+}
+
+/// How long to ask the server to hold, in whole milliseconds, so that the answer is sent when that time is over, or before
+/// if it is long.
+fn unstretched(within: Duration) -> Duration {
+    if within > HOLD_EXACT_MAX {
+        return within.div_f64(1.0 + HOLD_SPREAD).max(HOLD_EXACT_MAX);
+    }
+    let over = within.subsec_nanos() % 1_000_000;
+    within + Duration::from_nanos(u64::from(1_000_000 - over) % 1_000_000)
 }
 
 impl<V> Drop for Driver<'_, V> {

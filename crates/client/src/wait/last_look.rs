@@ -25,8 +25,11 @@ impl<V: Clone + Send> Driver<'_, V> {
     /// A process that slept past its deadline takes this look when it wakes up, with time to look: see [`AWAKE`].
     pub(super) async fn last_look(&mut self) -> Moved<V> {
         let deadline = self.deadline.at.unwrap_or_else(|| self.now());
-        if self.now() > deadline && self.has_looked(deadline) {
-            return Err(self.still_running(AT_THE_DEADLINE, true));
+        if self.has_looked(deadline) {
+            return match self.may_look_again() {
+                true => Ok(None),
+                false => Err(self.still_running(AT_THE_DEADLINE, true)),
+            };
         }
         loop {
             let sent = self.now();
@@ -36,7 +39,7 @@ impl<V: Clone + Send> Driver<'_, V> {
             let limit = cut.saturating_duration_since(sent);
             let failure = match self.look(Some(cut), limit, None).await {
                 Err(job) => return Ok(self.told(&job)),
-                Ok(Some(Ok(answer))) => return self.looked(answer, sent, deadline),
+                Ok(Some(Ok(answer))) => return self.looked(answer, sent),
                 Ok(Some(Err(failure))) => failure,
                 Ok(None) => Failure::timed_out(limit),
             };
@@ -58,15 +61,12 @@ impl<V: Clone + Send> Driver<'_, V> {
     }
 
     /// Takes in the answer to the last look.
-    fn looked(&mut self, answer: Answer<V>, sent: Instant, deadline: Instant) -> Moved<V> {
+    fn looked(&mut self, answer: Answer<V>, sent: Instant) -> Moved<V> {
         let step = self.answered(answer, sent);
         if let Some(Step::Ended(_)) = step {
             return Ok(step);
         }
-        let may_look_again = !self.deadline.looked;
-        self.deadline.looked = true;
-        let next = self.look_at().unwrap_or(deadline);
-        if may_look_again && next > after(self.now(), PAUSE_MIN) {
+        if self.may_look_again() {
             return Ok(step);
         }
         let error = self.still_running(AT_THE_DEADLINE, true);
@@ -75,6 +75,14 @@ impl<V: Clone + Send> Driver<'_, V> {
         }
         self.parting = Some(error);
         Ok(step)
+    }
+
+    /// Whether there is time for a look that is closer to the deadline than the one that was just answered.
+    fn may_look_again(&mut self) -> bool {
+        let is_first = !self.deadline.looked;
+        self.deadline.looked = true;
+        let next = self.look_at();
+        is_first && next.is_some_and(|next| next > after(self.now(), PAUSE_MIN))
     }
 
     /// Whether the job was seen running so shortly before the deadline that the answer was that of the last look.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use abide_engine::Job;
 use abide_wire::Until;
+use abide_wire::limits::{HOLD_EXACT_MAX, HOLD_SPREAD};
 
 use super::access::Caller;
 use super::error::ApiError;
@@ -53,9 +54,12 @@ impl Hold {
         self.length
     }
 
-    /// The hold plus up to 1/16 of jitter, so that requests that began together don't end together.
+    /// The hold plus its jitter, so that long requests that began together don't end together.
     pub(super) fn stretched(&self, state: &AppState) -> Duration {
-        self.length + self.length.mul_f64(state.spread() / 16.0)
+        if self.length <= HOLD_EXACT_MAX {
+            return self.length;
+        }
+        self.length + self.length.mul_f64(state.spread() * HOLD_SPREAD)
     }
 
     pub(super) fn watcher(&self, state: &AppState, caller: &Caller) -> Watcher {

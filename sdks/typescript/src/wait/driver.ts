@@ -324,7 +324,10 @@ export class Driver<V> {
    */
   async #lastLook(): Moved<V> {
     const deadline = this.deadline.at!;
-    if (this.now() > deadline && this.#hasLooked()) throw this.#stillRunning();
+    if (this.#hasLooked()) {
+      if (this.#mayLookAgain()) return undefined;
+      throw this.#stillRunning();
+    }
     for (;;) {
       const sent = this.now(),
         slept = sent > deadline + GRACE;
@@ -353,22 +356,27 @@ export class Driver<V> {
   #lookedLast(answer: Answer<V>, sent: number): Step<V> | undefined {
     const step = this.#answered(answer, sent);
     if (step?.ended) return step;
-    const again = !this.deadline.looked;
-    this.deadline.looked = true;
-    if (again && this.lookAt() > this.now() + PAUSE_MIN) return step;
+    if (this.#mayLookAgain()) return step;
     this.parting = this.#stillRunning();
     if (!step) throw this.parting;
     return step;
   }
 
+  /** Whether there is time for a look that is closer to the deadline than the one that was just answered. */
+  #mayLookAgain(): boolean {
+    const first = !this.deadline.looked;
+    this.deadline.looked = true;
+    return first && this.lookAt() > this.now() + PAUSE_MIN;
+  }
+
   /** Whether the job was seen running so shortly before the deadline that the answer was that of the last look. */
   #hasLooked(): boolean {
-    return this.deadline.looked || (this.answeredAt !== undefined && this.accepted + this.#notYet >= this.lookAt());
+    return this.answeredAt !== undefined && this.accepted + this.#notYet >= this.lookAt();
   }
 
   /** What a wait comes to whose last look failed when there was no time left for another one. */
   #tooLate(failure: Failure): unknown {
-    if (this.#hasLooked()) return this.#stillRunning();
+    if (this.deadline.looked || this.#hasLooked()) return this.#stillRunning();
     // That there was no time left for an answer says less than the answers before it.
     const told = (failure.details.timedOut && this.#trouble.latest) || failure;
     return this.#giveUp((facts) => told.intoError({ ...facts, timedOut: true }));

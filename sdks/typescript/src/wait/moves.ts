@@ -3,6 +3,7 @@
 import { LATE, before, overslept, sleepUntil } from "../rt/clock.js";
 import { Events, type Opened } from "../sse.js";
 import type { Answer } from "../target/target.js";
+import { HOLD_EXACT_MAX, HOLD_SPREAD } from "../wire.js";
 import type { Driver, Moves, Step } from "./driver.js";
 
 /** A stream over which nothing came for this long is dead: more than two heartbeats of our server, in ms. */
@@ -66,11 +67,13 @@ export const allMoves = <V>(): Moves<V> => {
       await driver.turnAround();
       const { origin, seen, terms } = driver,
         sent = driver.now(),
-        left = driver.lookAt() - sent;
-      // The server shall let go just before we would: a connection that is let go can be used again.
-      const held = Math.min(upTo, left - Math.min(seen.time.rtt, left / 4));
+        lookAt = driver.lookAt();
+      if (sent >= lookAt) return undefined;
+      // What is answered then is the last look itself, and there is time for another if it isn't answered.
+      const held = Math.min(upTo, unstretched(lookAt - sent)),
+        cut = (lookAt + (terms.deadline ?? Infinity)) / 2;
       try {
-        const answer = await before(origin.clock, driver.lookAt(), terms.signal, (signal) =>
+        const answer = await before(origin.clock, cut, terms.signal, (signal) =>
           terms.target.hold!(
             { upTo: held, until, after: seen.revision },
             driver.exchange(signal, driver.weight(), terms.attemptTimeout),
@@ -151,12 +154,23 @@ export const allMoves = <V>(): Moves<V> => {
   };
 };
 
+/**
+ * How long to ask the server to hold, in whole milliseconds, so that the answer is sent when that time is over, or
+ * before if it is long.
+ */
+const unstretched = (within: number): number =>
+  within <= HOLD_EXACT_MAX ? Math.ceil(within) : Math.max(within / (1 + HOLD_SPREAD), HOLD_EXACT_MAX);
+
 /** Takes in the answer to a request that was to be held. */
 const released = <V>(driver: Driver<V>, answer: Answer<V>, upTo: number, sent: number): Step<V> | undefined => {
   const now = driver.now(),
     { origin, seen } = driver,
     news = answer.done || driver.isNews(answer),
-    kept = now - sent >= upTo / 2;
+    took = now - sent,
+    kept = took >= upTo / 2;
+  if (answer.granted && !answer.done && took >= upTo && upTo <= HOLD_EXACT_MAX && origin.rtt.smoothed === undefined) {
+    origin.rtt.note(took - upTo);
+  }
   // News at once says nothing about whether the server would have held.
   if (answer.channel === "long_poll" && (kept || answer.granted || !news)) {
     origin.memory?.noteHold(kept || !!answer.granted, now);
@@ -164,5 +178,5 @@ const released = <V>(driver: Driver<V>, answer: Answer<V>, upTo: number, sent: n
   seen.happened = kept || news ? "released" : "unheld";
   // The server's poll hint is for polling; it is ignored after a held request.
   const hint = kept ? undefined : answer.hint;
-  return driver.absorb({ ...answer, hint }, Math.max(now - seen.time.rtt / 2, sent));
+  return driver.absorb({ ...answer, hint }, Math.max(now - (origin.rtt.smoothed ?? seen.time.rtt) / 2, sent));
 };
