@@ -97,11 +97,11 @@ impl Common {
         Ok((client, reach))
     }
 
-    /// The same, which meets failures so.
-    pub(crate) fn client_with_retry(&self, retry: RetryPolicy) -> Result<Client, Failure> {
-        let (builder, _) = self.builder()?;
+    /// The same, which meets failures so, and what tells whether the server answers.
+    pub(crate) fn client_with_retry(&self, retry: RetryPolicy) -> Result<(Client, Reach), Failure> {
+        let (builder, reach) = self.builder()?;
         let client = builder.retry(retry).build();
-        client.map_err(|error| self.failure(&error))
+        Ok((client.map_err(|error| self.failure(&error))?, reach))
     }
 
     fn builder(&self) -> Result<(ClientBuilder, Reach), Failure> {

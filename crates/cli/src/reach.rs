@@ -53,6 +53,11 @@ impl Reach {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the server has answered since the beginning.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.lock().has_answered
+    }
+
     fn note(&self, failure: Option<String>) {
         let mut noted = self.lock();
         match failure {

@@ -56,7 +56,7 @@ pub(crate) fn run(common: &Common, args: &HealthcheckArgs) -> anyhow::Result<Exi
         answer.context("no answer in time")?
     });
     let text =
-        asked.map_err(|error| Failure::new(FAILED, format!("{}: {error:#}", common.server)))?;
+        asked.map_err(|error| Failure::new(FAILED, format!("{}: {error}", common.server)))?;
     output::line(&text)?;
     Ok(ExitCode::SUCCESS)
 }

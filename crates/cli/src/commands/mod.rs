@@ -15,6 +15,7 @@ pub(crate) mod dialects;
 pub(crate) mod healthcheck;
 pub(crate) mod list;
 pub(crate) mod listen;
+pub(crate) mod pool;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod status;

@@ -5,22 +5,23 @@ use std::pin::pin;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
-use abide::{Claim, Client, Code, Error, Json, Lease, Problem, RetryPolicy};
+use abide::{Client, Code, Error, Json, Lease, Problem, RetryPolicy};
 use abide_wire::Span;
 use abide_wire::limits::{BODY_BYTES_MAX, LEASE_DEFAULT};
 use anyhow::Context as _;
 use clap::Args;
-use futures_util::future::{FutureExt as _, OptionFuture};
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use futures_util::future::FutureExt as _;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::pool::Pool;
 use crate::connect::{Common, block_on};
 use crate::exit::{Failure, USAGE};
 use crate::interrupt::Signals;
+use crate::reach::Reach;
 use crate::{output, show};
 
 /// Examples, below the flags.
@@ -35,12 +36,15 @@ wrote to stdout, as JSON or else as text; any other fails it with the last line 
 
 Its environment has ABIDE_SERVER, ABIDE_JOB_ID, ABIDE_JOB_KIND, ABIDE_JOB_ATTEMPT and
 ABIDE_LEASE_TOKEN. If its job is canceled it gets SIGTERM, and SIGKILL after --grace. Ctrl-C or
-SIGTERM lets the running commands finish; a second one ends them and gives their jobs back.
+SIGTERM lets the running commands finish; a second one ends them and gives their jobs back. A server
+that is away is waited for, and one that refuses a claim lets the running commands finish too.
 
 Exit codes: 0 ended as asked, 3 refused or unreachable.";
 
 /// How long the output of a command that has ended may take: what it left running may keep it open.
 const OUTPUT_WAIT: Duration = Duration::from_secs(1);
+/// The pause before the next claim after answers that no server of ours gave.
+const GARBLED_PAUSE: Duration = Duration::from_secs(10);
 /// How much of a command's errors is kept, for the last line of them, in bytes.
 const ERRORS_BYTES_MAX: usize = 4 << 10;
 /// The longest line of errors that a failed job tells, in characters.
@@ -95,13 +99,29 @@ pub(crate) fn run(common: &Common, args: &WorkArgs) -> anyhow::Result<ExitCode> 
         common.check_listening().await?;
         let patience = args.give_up.map_or(Duration::MAX, Span::get);
         let retry = RetryPolicy::default().patience(patience);
-        let client = common.client_with_retry(retry)?;
+        let (client, reach) = common.client_with_retry(retry)?;
         let worker = Worker {
             common,
             args,
+            reach: &reach,
             stop: CancellationToken::new(),
         };
-        worker.run(&client, &mut signals).await?;
+        let pool = Pool {
+            at_once: args.at_once.into(),
+            count: args.count.unwrap_or(u64::MAX),
+            stop: worker.stop.clone(),
+        };
+        let say = |text: &str| output::say(&format!("abide: {text}"));
+        let all = pool.run(
+            async || worker.claim(&client).await,
+            async |lease| worker.work(lease).await,
+            async || signals.heard().await,
+            say,
+        );
+        tokio::select! {
+            ended = all => ended?,
+            never = reach.tell(common, true, output::say) => return Err(never.into()),
+        }
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -109,66 +129,27 @@ pub(crate) fn run(common: &Common, args: &WorkArgs) -> anyhow::Result<ExitCode> 
 struct Worker<'a> {
     common: &'a Common,
     args: &'a WorkArgs,
+    reach: &'a Reach,
     /// The commands are to end, and their jobs to be given back.
     stop: CancellationToken,
 }
 
 impl Worker<'_> {
-    /// Claims jobs and runs a command for each, until it is told to stop.
-    async fn run(&self, client: &Client, signals: &mut Signals) -> anyhow::Result<()> {
-        let claims = || {
-            Some(Box::pin(std::future::IntoFuture::into_future(
-                self.claim(client),
-            )))
-        };
-        let mut left = self.args.count.unwrap_or(u64::MAX);
-        let mut is_stopping = false;
-        let mut running = FuturesUnordered::new();
-        let mut claim = None;
+    /// Claims a job, however long that takes.
+    async fn claim(&self, client: &Client) -> anyhow::Result<Option<Lease>> {
         loop {
-            let wants = !is_stopping && left > 0 && running.len() < self.args.at_once.into();
-            if wants && claim.is_none() {
-                claim = claims();
-            }
-            if claim.is_none() && running.is_empty() {
-                return Ok(());
-            }
-            tokio::select! {
-                Some(claimed) = OptionFuture::from(claim.as_mut()) => {
-                    claim = None;
-                    match claimed {
-                        Ok(Some(lease)) => {
-                            left -= 1;
-                            running.push(self.work(lease));
-                        }
-                        Ok(None) => {}
-                        Err(error) => return Err(self.common.failure(&error).into()),
-                    }
-                }
-                Some(worked) = running.next() => worked?,
-                () = signals.heard() => {
-                    // Dropped, it takes no job.
-                    claim = None;
-                    if is_stopping {
-                        self.stop.cancel();
-                    } else if !running.is_empty() {
-                        output::say(&format!(
-                            "abide: {} of its commands still running; a second signal ends them and gives their jobs back",
-                            running.len()
-                        ));
-                    }
-                    is_stopping = true;
-                }
+            let claim = client.claim().lease(self.args.lease.get());
+            let kinds = self.args.kind.iter();
+            match kinds.fold(claim, |claim, kind| claim.kind(kind)).await {
+                Err(error) if self.may_heal(&error) => sleep(GARBLED_PAUSE).await,
+                claimed => return Ok(claimed.map_err(|error| self.common.failure(&error))?),
             }
         }
     }
 
-    fn claim(&self, client: &Client) -> Claim {
-        let claim = client.claim().lease(self.args.lease.get());
-        self.args
-            .kind
-            .iter()
-            .fold(claim, |claim, kind| claim.kind(kind))
+    /// Whether a server stands behind what answers now in its place, as a page of a proxy does while it is deployed.
+    fn may_heal(&self, error: &Error) -> bool {
+        error.is_garbled() && self.args.give_up.is_none() && self.reach.has_answered()
     }
 
     /// Runs the command for one job and ends the job as the command ended.

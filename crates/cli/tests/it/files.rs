@@ -133,3 +133,17 @@ fn a_start_on_a_full_or_read_only_disk_serves_reads_and_goes_on_when_it_can() {
         );
     }
 }
+
+#[test]
+fn a_directory_that_is_not_there_is_no_failing_disk() {
+    let bench = Bench::new();
+    for args in [&["check", "none"][..], &["backup", "none", "copy"]] {
+        let ran = bench.run(args);
+        let said = format!("{}{}", ran.out, ran.err);
+        assert_ne!(ran.code, 0, "{ran:?}");
+        assert!(
+            said.contains("isn't there; is that the path of a data directory?"),
+            "{ran:?}"
+        );
+    }
+}

@@ -159,7 +159,7 @@ fn jobs_are_chosen_by_kind_and_metadata_and_waited_for_until_they_run() {
         assert_eq!(ran.code, 0, "{ran:?}");
         ran.out.trim().to_owned()
     };
-    let (long, short) = (create("dub", "42", "1h"), create("dub", "43", "300ms"));
+    let (long, short) = (create("dub", "42", "1h"), create("dub", "43", "3s"));
     let other = create("mix", "42", "1h");
     let ids = |ran: &Ran| {
         assert_eq!(ran.code, 0, "{ran:?}");

@@ -1,6 +1,7 @@
 //! `abide work`: a command for each job.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -189,4 +190,38 @@ fn a_command_that_cant_be_started_costs_no_attempt() {
         (&job["status"], &job["attempts"]),
         (&json!("pending"), &json!(null))
     );
+}
+
+#[test]
+fn a_server_that_is_gone_for_good_lets_the_running_commands_end() {
+    let bench = Bench::new();
+    let server = bench.serve(&["--ephemeral"]);
+    external(&bench, &server, &[]);
+    let script = "echo > started; while ! [ -e go ]; do sleep 0.05; done; echo > finished";
+    let args = [
+        "work",
+        "--at-once",
+        "2",
+        "--give-up",
+        "1s",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ];
+    let mut command = bench.command(&server.args(&args));
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut worker = command.spawn().expect("the binary runs");
+    appears(&bench.join("started"));
+    server.kill();
+    let mut said = BufReader::new(worker.stderr.take().expect("a pipe")).lines();
+    let last = said.find(|line| {
+        let line = line.as_ref().expect("text");
+        line.contains("no more jobs are claimed, and 1 of its commands still running")
+    });
+    assert!(last.is_some(), "it says why it claims no more");
+    fs::write(bench.join("go"), "").unwrap();
+    let rest: Vec<_> = said.map_while(Result::ok).collect();
+    assert_eq!(worker.wait().unwrap().code(), Some(3), "{rest:?}");
+    assert!(bench.join("finished").exists(), "{rest:?}");
 }

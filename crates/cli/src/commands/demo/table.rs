@@ -1,5 +1,6 @@
 //! What came of it: a table, and a sentence that says what was saved.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -23,10 +24,12 @@ struct Row {
 
 /// Writes it.
 pub(super) fn write(scores: &[Score], as_json: bool) -> std::io::Result<()> {
-    let rows: Vec<(bool, Row)> = scores
+    let mut rows: Vec<(bool, Row)> = scores
         .iter()
         .map(|score| (score.contender.is_ours, row(score)))
         .collect();
+    // Clients in the wild before ours, each from the most requests to the fewest.
+    rows.sort_by_key(|(is_ours, row)| (*is_ours, Reverse(row.requests)));
     if as_json {
         return rows.iter().try_for_each(|(_, row)| output::json(row));
     }
