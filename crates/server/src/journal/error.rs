@@ -178,6 +178,12 @@ pub enum JournalError {
         /// What is wrong with it.
         detail: String,
     },
+    /// The file isn't there, or the directory that it should be in.
+    #[error("{} isn't there; is that the path of a data directory?", path.display())]
+    NotThere {
+        /// The file.
+        path: PathBuf,
+    },
     /// The disk or the system failed.
     #[error("{} can't be read or written: {source}; look at the system's log for a failing disk", path.display())]
     Io {
@@ -218,6 +224,7 @@ impl JournalError {
                 path,
                 source: error.into(),
             },
+            io::ErrorKind::NotFound => Self::NotThere { path },
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded

@@ -99,9 +99,11 @@ impl SqliteJournal {
             Err(error @ (JournalError::Full { .. } | JournalError::ReadOnly { .. })) => {
                 let opened = match Opened::to_read(directory) {
                     // There is nothing to read, or no way to.
-                    Err(JournalError::Io { .. } | JournalError::NotWritable { .. }) => {
-                        return Err(error);
-                    }
+                    Err(
+                        JournalError::Io { .. }
+                        | JournalError::NotWritable { .. }
+                        | JournalError::NotThere { .. },
+                    ) => return Err(error),
                     opened => opened?,
                 };
                 tracing::error!(
