@@ -31,8 +31,13 @@ class Receiver(http.server.BaseHTTPRequestHandler):
     timeout = 5
 
     def do_POST(self):
-        length = int(self.headers["content-length"])
-        self.send_response(413 if length > BODY_MAX else shown["hook"](self.headers, self.rfile.read(length)))
+        length = int(self.headers.get("content-length", -1))
+        if length < 0:
+            self.send_response(411)
+        elif length > BODY_MAX:
+            self.send_response(413)
+        else:
+            self.send_response(shown["hook"](self.headers, self.rfile.read(length)))
         self.end_headers()
 
     def log_message(self, *_):
