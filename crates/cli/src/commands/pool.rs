@@ -90,6 +90,10 @@ impl Pool {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the time is that of the test's runtime"
+)]
 mod tests {
     use std::cell::{Cell, RefCell};
     use std::time::Duration;

@@ -149,12 +149,7 @@ pub(crate) fn run(args: &SimulateArgs, as_json: bool) -> anyhow::Result<ExitCode
             }
         };
         let drawn = picture::draw(&title, &bound, &places, &world, &population)?;
-        fs::write(file, drawn).map_err(|error| {
-            Failure::new(
-                exit::USAGE,
-                format!("can't write {}: {error}", file.display()),
-            )
-        })?;
+        fs::write(file, drawn).with_context(|| format!("failed to write {}", file.display()))?;
     }
     Ok(ExitCode::from(exit::COMPLETED))
 }
