@@ -349,12 +349,22 @@ async function furnish() {
   await Promise.all(waited.map(({ id }) => everybody(base, id)));
 }
 
+/** A job that a worker has claimed and has come halfway with. */
+async function claimJob() {
+  await api(base, 'POST', '/v1/jobs', { kind: 'dub', worker: 'external', on_worker_lost: 'retry', input: { talk: 7 } });
+  const { id, lease } = await api(base, 'POST', '/v1/jobs/claim', { kinds: ['dub'], lease_s: 600 });
+  const headers = { 'content-type': 'application/json', 'lease-token': lease.token };
+  await fetch(`${base}/v1/jobs/${id}`, { method: 'PATCH', headers, body: JSON.stringify({ progress: { percent: 50, stage: 'voices' } }) });
+  return id;
+}
+
 /** Every page at three widths, light and dark: nothing may be wider than the window. */
 async function takePictures(browser) {
   const { jobs } = await api(base, 'GET', '/v1/jobs?limit=1000');
   const watched = jobs.find((job) => job.kind === 'dubbing' && job.done);
   const failed = jobs.find((job) => job.outcome === 'failed');
-  const pages = { jobs: '#/', job: `#/jobs/${watched.id}`, failed: `#/jobs/${failed.id}`, report: '#/report', webhooks: '#/webhooks', simulator: '#/simulator' };
+  const claimed = await claimJob();
+  const pages = { jobs: '#/', job: `#/jobs/${watched.id}`, failed: `#/jobs/${failed.id}`, worker: `#/jobs/${claimed}`, report: '#/report', webhooks: '#/webhooks', simulator: '#/simulator' };
   for (const [width, height, scheme] of [
     [390, 844, 'light'],
     [390, 844, 'dark'],
