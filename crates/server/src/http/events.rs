@@ -8,12 +8,14 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::pin::pin;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use abide_engine::fault::Purpose;
 use abide_engine::{Job, JobKey, State as JobState};
@@ -26,7 +28,7 @@ use super::described::{Param, Response, named};
 use super::error::ApiError;
 use super::find::{find, key_of};
 use super::hold::refusal;
-use super::limits::Held;
+use super::limits::{Held, TURNS};
 use super::route::{Counts, Meets, Row, Subject};
 use super::state::AppState;
 use crate::attendance::Read;
@@ -170,9 +172,12 @@ impl JobStream {
     fn next(mut self) -> impl Future<Output = Option<(Bytes, Self)>> + Send {
         async move {
             loop {
+                let turn = self.pace.turn().await;
                 // A job whose record was removed has no more to tell.
                 let job = find(&self.state, &self.caller, self.key).ok()?;
-                if let Some(text) = self.news(&job) {
+                let news = self.news(&job);
+                drop(turn);
+                if let Some(text) = news {
                     // One for which there is no room ends, and goes on where it was once its client is back.
                     let text = self.pace.with_greeting(text);
                     let text = self.state.inflight.count(self.caller.client, text).ok()?;
@@ -233,6 +238,8 @@ impl JobStream {
 #[derive(Debug)]
 pub(super) struct Pace {
     _held: Held,
+    /// The turns of this client's streams.
+    turns: Arc<Semaphore>,
     /// After how many milliseconds a client that was cut off should connect again; said before anything else, and
     /// then gone.
     retry_ms: Option<u16>,
@@ -264,10 +271,24 @@ impl Pace {
         let (min, max) = RETRY_MS;
         let retry_ms = min + (f64::from(max - min) * state.spread()) as u16;
         Ok(Self {
+            turns: held.turns(),
             _held: held,
             retry_ms: Some(retry_ms),
             ends_at: None,
         })
+    }
+
+    /// Waits for this stream's turn to write what is new; the next one's begins once that is dropped.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        // Each stream has one of these, and what counts them has one more.
+        let may_crowd = Arc::strong_count(&self.turns) > TURNS + 1;
+        // It is never closed.
+        let turn = self.turns.clone().acquire_owned().await.ok();
+        if may_crowd {
+            // Those that are awake too must find the turns taken, and others' tasks go first.
+            tokio::task::yield_now().await;
+        }
+        turn
     }
 
     /// The text, after the greeting where that hasn't been said.

@@ -100,9 +100,11 @@ struct Feed {
 impl Feed {
     async fn next(mut self) -> Option<(Bytes, Self)> {
         loop {
+            let turn = self.pace.turn().await;
             // Marked as seen before looking, so that a change in between rings.
             let newest = *self.newest.borrow_and_update();
             let text = self.news();
+            drop(turn);
             if !text.is_empty() {
                 // One for which there is no room ends, and goes on where it was once its client is back.
                 let text = self.pace.with_greeting(text);

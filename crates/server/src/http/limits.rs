@@ -9,6 +9,7 @@
 //! it is swept, and a bounded sweep would have been as long as the algorithm.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,12 +20,20 @@ use abide_engine::Owner;
 use abide_engine::hash::FastMap;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 /// How many shards the clients are divided into.
 const SHARDS: usize = 16;
 /// The most clients that are remembered per shard. Beyond it, those whose quota is whole again are forgotten, and if
 /// that isn't enough, all of them.
 const CLIENTS_MAX: usize = 8_192;
+
+/// How many requests that need no key an address may make, wherever anything is limited: more often than probes ask, and
+/// whatever its clients may ask, so that a low limit of theirs doesn't make a server look dead.
+const PAGES_QUOTA: Quota = Quota {
+    requests: NonZeroU32::new(3_000).expect("it isn't 0"),
+    window: Duration::from_mins(1),
+};
 
 /// What a request counts as. Each has the whole quota for itself, so that waiting doesn't use up asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +42,8 @@ pub enum Class {
     Request,
     /// It is held until there is news.
     Hold,
+    /// It needs no key: a probe, or a page that shows nothing of any owner's.
+    Page,
 }
 
 impl Class {
@@ -41,6 +52,7 @@ impl Class {
         match self {
             Self::Request => "requests",
             Self::Hold => "holds",
+            Self::Page => "pages",
         }
     }
 }
@@ -118,7 +130,10 @@ impl Rates {
 
     /// Counts a request, if it is allowed. `None` where nothing is limited. `now` is the machine's time.
     pub fn take(&self, client: Client, class: Class, now: Duration) -> Option<Verdict> {
-        let quota = self.quota?;
+        let quota = match class {
+            Class::Page => self.quota.map(|_| PAGES_QUOTA)?,
+            Class::Request | Class::Hold => self.quota?,
+        };
         let now = micros(now);
         let window = micros(quota.window);
         let step = (window / i64::from(quota.requests.get())).max(1);
@@ -180,6 +195,10 @@ enum Share {
     OfFree(usize),
 }
 
+/// How many streams of a client write what is new at a time; the others wait for their turn. All of them at once would
+/// keep every other client's tasks waiting for as long as that takes.
+pub(super) const TURNS: usize = 4;
+
 /// How much there is of something at the same time, for each client and in all: held requests, streams, bytes in
 /// flight, requests that change something.
 #[derive(Debug)]
@@ -187,7 +206,15 @@ pub struct Holds {
     share: Share,
     all_max: Arc<AtomicUsize>,
     all: AtomicUsize,
-    clients: Mutex<FastMap<Client, usize>>,
+    clients: Mutex<FastMap<Client, Own>>,
+}
+
+/// What a client has of it.
+#[derive(Debug, Default)]
+struct Own {
+    amount: usize,
+    /// The turns of what it has, once any asks for its own.
+    turns: Option<Arc<Semaphore>>,
 }
 
 /// A held request, a stream, or bytes. Dropping it makes room for others.
@@ -280,7 +307,7 @@ impl Holds {
         if all.saturating_add(amount) > all_max {
             return Err(Full::All(all_max));
         }
-        let own = clients.get(&client).copied().unwrap_or(0);
+        let own = clients.get(&client).map_or(0, |own| own.amount);
         let own_max = match self.share {
             Share::Fixed(most) => most,
             Share::OfFree(times) => times.saturating_mul(all_max - all),
@@ -293,11 +320,11 @@ impl Holds {
 
     fn add(
         self: &Arc<Self>,
-        clients: &mut FastMap<Client, usize>,
+        clients: &mut FastMap<Client, Own>,
         client: Client,
         amount: usize,
     ) -> Held {
-        *clients.entry(client).or_default() += amount;
+        clients.entry(client).or_default().amount += amount;
         // Changed under the lock, read without it.
         self.all.fetch_add(amount, Ordering::Relaxed);
         Held {
@@ -330,12 +357,24 @@ impl Holds {
     }
 }
 
+impl Held {
+    /// The turns that all of this client's have among them.
+    pub(super) fn turns(&self) -> Arc<Semaphore> {
+        let mut clients = self.holds.clients.lock();
+        let own = clients.entry(self.client).or_default();
+        let turns = own
+            .turns
+            .get_or_insert_with(|| Arc::new(Semaphore::new(TURNS)));
+        turns.clone()
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         let mut clients = self.holds.clients.lock();
         if let Some(own) = clients.get_mut(&self.client) {
-            *own -= self.amount;
-            if *own == 0 {
+            own.amount -= self.amount;
+            if own.amount == 0 {
                 clients.remove(&self.client);
             }
         }

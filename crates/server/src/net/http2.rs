@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::accept::{SIGN_OF_LIFE, SIGN_OF_LIFE_WAIT};
@@ -26,6 +27,9 @@ use crate::http::answer::{Body, Broken};
 
 /// The most requests at the same time on one connection.
 const STREAMS_MAX: u32 = 256;
+/// How many requests of a connection are read at a time; the others wait for their turn. All of them at once would keep
+/// other connections waiting for as long as that takes.
+const TURNS: usize = 2;
 /// The most requests that the client may have reset before they were looked at.
 const PENDING_RESETS_MAX: usize = 20;
 /// The most requests that may be reset because of the client's errors.
@@ -49,11 +53,20 @@ where
     let service = {
         let streams = streams.clone();
         let answers = Arc::new(answers);
+        let turns = Arc::new(Semaphore::new(TURNS));
         service_fn(move |request: Request<Incoming>| {
             let stream = Stream::open(&streams);
-            let request = request.map(|body| Received::body(body, None));
-            let outcome = answers.answer(request);
+            let (answers, turns) = (answers.clone(), turns.clone());
             async move {
+                // It is never closed.
+                let turn = turns.acquire().await;
+                if stream.has_company() {
+                    // Those that came with it must find the turns taken, and others' tasks go first.
+                    tokio::task::yield_now().await;
+                }
+                let request = request.map(|body| Received::body(body, None));
+                let outcome = answers.answer(request);
+                drop(turn);
                 let answer = outcome.answer().await;
                 Ok::<_, Infallible>(answer.map(|body| stream.told(body)))
             }
@@ -160,6 +173,11 @@ impl Stream {
             streams: streams.clone(),
             id: state.count,
         }
+    }
+
+    /// Whether more requests of this connection are under way than have a turn.
+    fn has_company(&self) -> bool {
+        self.streams.state().open > TURNS
     }
 
     fn told(self, body: Body) -> Told {

@@ -1,6 +1,8 @@
 //! Connections, over a pipe in memory and on paused time.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -432,6 +434,40 @@ async fn http_2_has_an_end_too() {
             took >= least && took <= most,
             "{path}, window {window}: {took:?}"
         );
+    }
+}
+
+/// Counts what it is asked.
+struct Counting(Arc<AtomicUsize>);
+
+impl Answers for Counting {
+    fn answer(&self, _: Request<Body>) -> Outcome {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Outcome::Now(Response::new(Body::from("fine".to_owned())))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_come_at_once_over_http_2_leave_others_their_turn() {
+    const REQUESTS: u32 = 200;
+    let asked = Arc::<AtomicUsize>::default();
+    let (mut near, far) = duplex(64 * 1024);
+    let stop = CancellationToken::new();
+    tokio::spawn(connection(far, Counting(asked.clone()), stop));
+    let mut bytes = h2(65_535, "/");
+    // After the preface, the settings and the head of the first frame.
+    let block = bytes[24 + 15 + 9..].to_vec();
+    for n in 1..REQUESTS {
+        bytes.extend(frame(1, 5, 2 * n + 1, &block));
+    }
+    near.write_all(&bytes).await.unwrap();
+    let (mut before, mut rounds) = (0, 0);
+    while before < REQUESTS as usize {
+        tokio::task::yield_now().await;
+        let now = asked.load(Ordering::Relaxed);
+        assert!(now - before <= 8, "{before}, then {now}");
+        (before, rounds) = (now, rounds + 1);
+        assert!(rounds < 10_000, "{now} of {REQUESTS}");
     }
 }
 

@@ -1,11 +1,16 @@
 //! Event streams: of one job and of all.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use abide_server::clock::Clock;
+use abide_server::http::answer::Body;
 use abide_server::journal::{Journal as _, MemoryJournal};
 use abide_wire::Timestamp;
+use futures_util::StreamExt as _;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use crate::common::{Event, House, START};
 
@@ -198,6 +203,42 @@ async fn the_feed_tells_of_all_the_callers_jobs_and_of_no_others() {
 }
 
 /// A log's places mean something in that log alone: another one that has come as far is told apart.
+#[tokio::test(start_paused = true)]
+async fn however_many_streams_have_news_at_once_others_have_their_turn() {
+    const STREAMS: usize = 300;
+    let house = House::with(&[("rate-limit", "off")]).await;
+    let made = house.post("/v1/jobs", json!({"worker": "external"})).await;
+    let job = format!("/v1/jobs/{}", made.json()["id"].as_str().unwrap());
+    for path in ["/v1/events".to_owned(), format!("{job}/events?after=1")] {
+        let told = Arc::<AtomicUsize>::default();
+        let mut streams = JoinSet::new();
+        for _ in 0..STREAMS {
+            let request = http::Request::get(&path).body(Body::Empty).unwrap();
+            let mut pieces = house.send(request).await.into_body().into_pieces();
+            let told = told.clone();
+            streams.spawn(async move {
+                // The greeting, and then the news.
+                pieces.next().await;
+                pieces.next().await;
+                told.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        house.pass(100).await;
+        assert_eq!(told.load(Ordering::Relaxed), 0);
+        let report = json!({"progress": {"percent": 1}});
+        assert_eq!(house.ask("PATCH", &job, Some(report)).await.status, 200);
+        let (mut before, mut rounds) = (told.load(Ordering::Relaxed), 0);
+        assert!(before < 40, "{before}");
+        while before < STREAMS {
+            tokio::task::yield_now().await;
+            let now = told.load(Ordering::Relaxed);
+            assert!(now - before <= 16, "{path}: {before}, then {now}");
+            (before, rounds) = (now, rounds + 1);
+            assert!(rounds < 10_000, "{path}: {now} of {STREAMS}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_place_that_is_not_of_this_log_is_a_reset_and_never_silence() {
     let house = |life| {
