@@ -15,7 +15,7 @@ use crate::config::Quota;
 /// Who may make a request, and whether it is counted against limits.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Door {
-    /// Every client, as often as it likes: probes, and pages that show nothing of any owner's.
+    /// Every client, within a limit of its address: probes, and pages that show nothing of any owner's.
     Open,
     /// Keys of the role `admin`, or every client of a server without keys, as often as they like: what all owners
     /// share.

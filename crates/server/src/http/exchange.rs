@@ -72,7 +72,12 @@ impl Exchange {
         host: Option<&Authority>,
     ) -> Result<(), ApiError> {
         let counts = row.map_or(Counts::Nothing, |row| row.counts);
-        if !self.door.is_open() {
+        if self.door.is_open() {
+            self.class = Class::Page;
+            self.take(Client::of_address(call.caller.address))?;
+            // Told of where it is refused alone.
+            self.verdict = None;
+        } else {
             near::refuse_strangers(&self.state, call, host)?;
             let pass = match pass {
                 Ok(pass) => pass,
@@ -221,7 +226,7 @@ impl Exchange {
         let status = answer.status();
         let took = elapsed - self.begun;
         self.remember(path, &answer, now, took);
-        let is_short = self.class == Class::Request;
+        let is_short = self.class != Class::Hold;
         self.state.metrics.request(
             &self.method,
             self.route,

@@ -123,6 +123,30 @@ async fn a_client_beyond_its_rate_is_told_when_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_needs_no_key_is_limited_by_address_and_not_by_what_clients_may_ask() {
+    let house = House::with(&[("rate-limit", "1/min")]).await;
+    let near = house.from("2001:db8::1");
+    let paths = ["/healthz", "/openapi.json", "/readyz"];
+    for n in 0..3_000 {
+        let answer = near.get(paths[n % paths.len()]).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(answer.header("ratelimit"), "");
+    }
+    for path in ["/healthz", "/docs"] {
+        for (address, status) in [("2001:db8::ffff", 429), ("2001:db8:0:1::1", 0)] {
+            let answer = house.from(address).get(path).await;
+            assert_eq!(answer.status == 429, status == 429, "{path} for {address}");
+        }
+    }
+    let refused = near.get("/healthz").await;
+    assert_eq!(refused.code(), "rate_limited");
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(near.get("/v1/jobs").await.status, 200);
+    house.pass(2_000).await;
+    assert_eq!(near.get("/healthz").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn under_default_limits_a_client_that_obeys_is_never_shut_out_by_any_clock() {
     let clocks = [
         Clock::running(START, NonZeroU32::MIN),

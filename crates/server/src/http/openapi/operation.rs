@@ -199,8 +199,9 @@ fn problems(row: &Row) -> Vec<&'static Problem> {
         if row.verb != Verb::Get || matches!(row.door, Door::Operator) {
             met.push("403");
         }
-        met.extend(["429", "500", "503"]);
+        met.extend(["500", "503"]);
     }
+    met.push("429");
     let problems = problems::ALL.iter();
     problems
         .filter(|problem| met.contains(&problem.status))
