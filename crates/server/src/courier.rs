@@ -3,13 +3,16 @@
 //! It writes no state. What becomes of a delivery goes back into the loop as a command and is journaled like any
 //! other fact; until then the delivery counts as not sent, and after a restart it is sent again under the same id.
 //!
-//! It holds no queue either. What is due waits in the engine, which hands out only what may be sent at once: a bounded
-//! number of exchanges with one receiver and in all, and none while a receiver's breaker is open.
+//! What is due waits in the engine, which hands out only what may be sent at once: a bounded number of exchanges with
+//! one receiver and in all, and none while a receiver's breaker is open. What was handed out begins exchange by
+//! exchange, and owners take turns: an event with a thousand endpoints would otherwise have the processor to itself
+//! until the last of them was called.
 
 pub mod answers;
 pub mod connect;
 pub mod send;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +22,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use abide_engine::Owner;
 use abide_engine::delivery::{ReportAttempt, Send};
+use abide_engine::hash::FastMap;
 use abide_wire::headers;
 
 use crate::clock::Clock;
@@ -34,7 +39,8 @@ pub use send::{Answered, Carrier, HttpCarrier, Post, SendError};
 const REPORT_RETRY: Duration = Duration::from_millis(100);
 /// How long to wait before a delivery is tried again that the server lacked a descriptor, a port or memory for.
 const OWN_RETRY: Duration = Duration::from_secs(1);
-/// How long exchanges that are under way may still take when the server goes down.
+/// How long exchanges that are under way may still take when the server goes down, at most: they end before the journal
+/// is closed, so half of the drain time is theirs.
 pub const LAST_EXCHANGES_MAX: Duration = Duration::from_secs(5);
 
 /// Carries deliveries, and brings back what became of them.
@@ -42,6 +48,8 @@ pub const LAST_EXCHANGES_MAX: Duration = Duration::from_secs(5);
 pub struct Courier {
     sends: mpsc::UnboundedReceiver<Send>,
     round: Round,
+    /// How long what is under way at a stop may still take.
+    last_exchanges: Duration,
 }
 
 /// Says a native event in the form that an endpoint was registered with; `None` if it can't.
@@ -72,6 +80,7 @@ impl Courier {
     ) -> Self {
         Self {
             sends,
+            last_exchanges: LAST_EXCHANGES_MAX,
             round: Round {
                 carrier,
                 render,
@@ -92,33 +101,80 @@ impl Courier {
         self
     }
 
+    /// Has what is under way at a stop end within half of that time, if that is less than [`LAST_EXCHANGES_MAX`].
+    #[must_use]
+    pub fn draining(mut self, drain: Duration) -> Self {
+        self.last_exchanges = LAST_EXCHANGES_MAX.min(drain / 2);
+        self
+    }
+
     /// Runs until `stop` is canceled or the loop ends; then lets what is under way end, for
-    /// [`LAST_EXCHANGES_MAX`], and cuts the rest. What was cut is sent again at the next start.
+    /// [`LAST_EXCHANGES_MAX`] or [less](Self::draining), and cuts the rest. What was cut is sent again at the next start.
     ///
     /// # Cancel safety
     ///
     /// Dropping it takes nothing new; what is under way goes on.
     pub async fn run(mut self, stop: CancellationToken) {
         let exchanges = TaskTracker::new();
-        loop {
+        let mut waiting = Waiting::default();
+        while !stop.is_cancelled() {
+            while let Ok(send) = self.sends.try_recv() {
+                waiting.add(send);
+            }
+            if let Some(send) = waiting.next() {
+                exchanges.spawn(self.round.clone().carry(send));
+                // What has begun goes on first.
+                tokio::task::yield_now().await;
+                continue;
+            }
             let send = tokio::select! {
                 send = self.sends.recv() => send,
                 () = stop.cancelled() => None,
             };
-            let Some(send) = send else {
-                break;
-            };
-            exchanges.spawn(self.round.clone().carry(send));
+            match send {
+                Some(send) => waiting.add(send),
+                None => break,
+            }
         }
         drop(self.sends);
         exchanges.close();
-        if tokio::time::timeout(LAST_EXCHANGES_MAX, exchanges.wait())
+        if tokio::time::timeout(self.last_exchanges, exchanges.wait())
             .await
             .is_err()
         {
             self.round.cut.cancel();
             exchanges.wait().await;
         }
+    }
+}
+
+/// What was handed out and hasn't begun: a queue for each owner, of which each has its turn.
+#[derive(Debug, Default)]
+struct Waiting {
+    queues: FastMap<Owner, VecDeque<Send>>,
+    turns: VecDeque<Owner>,
+}
+
+impl Waiting {
+    fn add(&mut self, send: Send) {
+        let owner = send.endpoint.owner;
+        let queue = self.queues.entry(owner).or_default();
+        if queue.is_empty() {
+            self.turns.push_back(owner);
+        }
+        queue.push_back(send);
+    }
+
+    fn next(&mut self) -> Option<Send> {
+        let owner = self.turns.pop_front()?;
+        let queue = self.queues.get_mut(&owner)?;
+        let send = queue.pop_front();
+        if queue.is_empty() {
+            self.queues.remove(&owner);
+        } else {
+            self.turns.push_back(owner);
+        }
+        send
     }
 }
 

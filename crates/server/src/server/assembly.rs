@@ -80,6 +80,7 @@ impl Assembly {
             let (clock, commands) = (state.clock.clone(), &state.commands);
             let courier = Courier::new(carrier, render_webhook, clock, commands, sends);
             let courier = courier.counted(state.metrics.clone());
+            let courier = courier.draining(state.config.drain.get());
             tokio::spawn(courier.run(state.stop.clone()))
         });
         let driver = driver.spawn();
@@ -113,24 +114,29 @@ impl Assembly {
         let drain = state.config.drain.get();
         let ended = {
             let mut serving = std::pin::pin!(serving);
-            tokio::select! {
+            // It goes with the block, because the loop below ends only when no sender of commands is left.
+            let state = state;
+            let ended = tokio::select! {
                 _ = serving.as_mut() => None,
                 ended = &mut driver => Some(ended),
-                // It goes with the block, because the loop below ends only when no sender of commands is left.
-                () = async move {
+                () = async {
                     stop.cancelled().await;
                     state.end_holds();
                     std::future::pending::<()>().await;
                 } => None,
-            }
+            };
+            // Without connections serving ends as soon as that.
+            state.end_holds();
+            ended
         };
         // The loop ends once the last handler is gone, and writes what is left.
         match ended {
             Some(ended) => ended??,
-            None => match tokio::time::timeout(drain, driver).await {
+            None => match tokio::time::timeout(drain, &mut driver).await {
                 Ok(ended) => ended??,
-                // A disk that hangs doesn't keep a stop from ending.
+                // A disk that hangs doesn't keep a stop from ending, and nothing is written after it.
                 Err(_) => {
+                    driver.abort();
                     tracing::warn!(
                         "the journal didn't close within the drain time; what was acknowledged is safe, and the next start has more of the log to read"
                     );

@@ -84,6 +84,42 @@ async fn whoever_misbehaves_everybody_elses_p99_is_as_it_was() {
     assert!(beside <= alone + 1, "{beside} ms instead of {alone} ms");
 }
 
+/// An event with very many endpoints, handed to the courier in one go, and another owner's beside it.
+#[tokio::test(start_paused = true)]
+async fn owners_take_turns_however_many_deliveries_one_has() {
+    let clock = clock();
+    let receivers = Receivers::ok(&clock);
+    let (many, few) = (
+        "many:user:0123456789-0123456789-many",
+        "few:user:0123456789-0123456789-few",
+    );
+    let flags = [
+        ("rate-limit", "off"),
+        ("api-key", many),
+        ("api-key", few),
+        ("webhook-allow", "127.0.0.0/8"),
+    ];
+    let house = house(&clock, &receivers, &flags).await;
+    let of = |key: &str| {
+        let secret = key.rsplit(':').next().unwrap();
+        house.with_header("authorization", &format!("Bearer {secret}"))
+    };
+    let (many, few) = (of(many), of(few));
+    const ENDPOINTS: usize = 250;
+    for n in 0..ENDPOINTS {
+        let url = format!("http://127.0.0.1:9/many-{n}");
+        endpoint(&many, json!({ "url": url })).await;
+    }
+    endpoint(&few, json!({"url": "http://127.0.0.1:9/few"})).await;
+    // Both end at one instant, and what tells of that is handed out in one go.
+    many.job(1_000).await;
+    few.job(1_000).await;
+    house.pass(1_500).await;
+    let got = receivers.wait_for(ENDPOINTS + 1).await;
+    let place = got.iter().position(|got| got.post.url.ends_with("few"));
+    assert!(place.is_some_and(|place| place < 5), "{place:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_the_server_lacks_counts_against_no_receiver() {
     let clock = clock();

@@ -1,11 +1,17 @@
 //! The life of endpoints and deliveries, as it is seen through the interface and the metrics.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use abide_server::clock::Clock;
-use abide_wire::webhook::VerifyError;
+use abide_server::config::Layers;
+use abide_server::courier::Carrier;
+use abide_server::journal::{Journal as _, MemoryJournal};
+use abide_server::{Fresh, Server};
+use abide_wire::webhook::{Secret, VerifyError};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::receivers::{Receivers, Reply};
 use super::{URL, clock, endpoint, house};
@@ -183,6 +189,41 @@ async fn an_answer_is_kept_to_its_bound_and_lists_show_its_beginning() {
         assert_eq!(attempt["answer"].as_str().unwrap().len(), length);
         assert_eq!(attempt["answer_truncated"], true);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_closes_the_journal_within_the_drain_time_although_a_receiver_hangs() {
+    let clock = clock();
+    let hanging: Arc<dyn Carrier> = Receivers::new(&clock, |_, _| Reply::TimesOut);
+    let mut journal = MemoryJournal::new();
+    let layers = Layers::default().flag("drain", "2s");
+    let assembly = Server::assemble(
+        layers.resolve().unwrap().config,
+        clock.clone(),
+        Box::new(journal.clone()),
+        |_| Some(hanging),
+        Fresh {
+            seed: 7,
+            secret: Secret::generate([7; 32]),
+        },
+    );
+    let assembly = assembly.await.unwrap();
+    let house = House::of(assembly.state.clone(), clock.clone());
+    endpoint(&house, json!({ "url": URL })).await;
+    house.job(0).await;
+    house.pass(100).await;
+    assert_eq!(house.state.board.webhooks().counts().pending, 1);
+    drop(house);
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let begun = clock.elapsed();
+    assembly
+        .run(stop.clone().cancelled_owned(), stop)
+        .await
+        .unwrap();
+    assert!(clock.elapsed() - begun < Duration::from_secs(2));
+    // What it closes with is a checkpoint.
+    assert!(journal.load(&mut |_, _| Ok(())).unwrap() > 0);
 }
 
 #[tokio::test(start_paused = true)]
