@@ -106,6 +106,11 @@ impl Disk {
         self.held().fails_next = Some(how);
     }
 
+    /// Fails no longer.
+    pub(super) fn heal(&self) {
+        self.held().fails_next = None;
+    }
+
     /// Ends what is open, and forgets of what wasn't synced all that comes after a point that is drawn. Returns how
     /// many entries that were.
     pub(super) fn crash(&self) -> u64 {

@@ -52,6 +52,8 @@ pub struct View {
     pub took: Option<Duration>,
     /// When it was made, by the server's clock, in milliseconds.
     pub created_ms: i64,
+    /// When it changed last, by the same clock.
+    pub updated_ms: i64,
     /// Whether it completed.
     pub is_completed: bool,
     /// Whether nobody works on it yet.
@@ -105,6 +107,8 @@ pub enum Event {
     Accepted {
         /// The step.
         step: usize,
+        /// When it was asked for.
+        sent: Duration,
         /// By how much the job's creation lies before what the clock of the server's machine shows, in milliseconds.
         ago_ms: i64,
         /// Its job.
@@ -175,6 +179,22 @@ pub enum Event {
         sent: Duration,
         /// What names the lease.
         token: String,
+        /// The answer's status.
+        status: u16,
+    },
+    /// A report without a lease was answered.
+    Remarked {
+        /// The job.
+        job: String,
+        /// When it was sent.
+        sent: Duration,
+        /// The answer's status.
+        status: u16,
+    },
+    /// A create was sent once more in another spelling, and answered.
+    Repeated {
+        /// Its key.
+        key: String,
         /// The answer's status.
         status: u16,
     },
@@ -398,6 +418,7 @@ impl View {
             done: job.done,
             digest: hasher.finish(),
             created_ms: job.created_at.as_millis(),
+            updated_ms: job.updated_at.as_millis(),
             took: job.finished_at.map(|at| at.since(job.created_at)),
             is_completed: job.outcome == Some(abide::Outcome::Completed),
             is_pending: job.status == abide::Status::Pending,

@@ -119,6 +119,13 @@ pub enum Act {
         /// The step.
         of: usize,
     },
+    /// A client reports on the job, whether it has ended or not.
+    Report {
+        /// Which client.
+        client: u64,
+        /// The step.
+        of: usize,
+    },
     /// A client lists its jobs.
     List {
         /// Which client.
@@ -176,6 +183,11 @@ pub enum Breakage {
         down: Duration,
         /// By how many milliseconds the machine's clock is set meanwhile.
         set_by_ms: i64,
+    },
+    /// The disk is full, and then the server is stopped in order.
+    StopFull {
+        /// For how long the disk is full.
+        length: Duration,
     },
     /// The disk is full for that time.
     DiskFull {
@@ -256,7 +268,23 @@ impl JobPlan {
     }
 }
 
+impl Breakage {
+    /// Whether the disk can't be written for a while.
+    pub(super) const fn is_of_disk(&self) -> bool {
+        matches!(
+            self,
+            Self::DiskFull { .. } | Self::DiskBroken { .. } | Self::StopFull { .. }
+        )
+    }
+}
+
 impl Plan {
+    /// Whether the disk ever can't be written.
+    pub(super) fn has_bad_disk(&self) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|step| matches!(&step.act, Act::Break(breakage) if breakage.is_of_disk()))
+    }
+
     /// The plan of a seed.
     #[must_use]
     pub fn of(seed: u64, sabotage: Sabotage) -> Self {
@@ -372,7 +400,7 @@ fn how(draw: Draw) -> How {
 }
 
 fn other(draw: Draw, client: u64, of: usize) -> Act {
-    match draw.named("what").below(12) {
+    match draw.named("what").below(14) {
         0 | 1 => Act::Watch {
             client,
             of,
@@ -388,6 +416,7 @@ fn other(draw: Draw, client: u64, of: usize) -> Act {
         7 => Act::Cancel { client, of },
         8 => Act::Delete { client, of },
         9 | 10 => Act::Feed { client },
+        11 | 12 => Act::Report { client, of },
         _ => Act::List { client },
     }
 }
@@ -399,7 +428,7 @@ fn breakage(draw: Draw) -> Breakage {
     let set_by_ms = draw
         .named("set")
         .pick(&[0, 0, 0, 0, -3_600_000, -90_000, -700, 90_000]);
-    match draw.named("what").below(14) {
+    match draw.named("what").below(15) {
         0 => Breakage::Kill { down, set_by_ms },
         1 => Breakage::Power { down },
         2..=4 => Breakage::PowerAtAppend {
@@ -408,6 +437,9 @@ fn breakage(draw: Draw) -> Breakage {
         },
         5 => Breakage::Restart { down, set_by_ms },
         6 => Breakage::DiskFull { length },
+        13 => Breakage::StopFull {
+            length: draw.named("full").span(15_000, 25_000),
+        },
         7 => Breakage::DiskBroken {
             is_written: draw.named("written").one_in(2),
         },

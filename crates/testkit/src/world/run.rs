@@ -25,6 +25,8 @@ const RESTART: Duration = Duration::from_secs(1);
 const STOP: Duration = Duration::from_secs(10);
 /// How long after the last step the world may take to come to rest.
 const REST_MAX: Duration = Duration::from_secs(240);
+/// How long the disk has been full when the server is stopped.
+const FULL: Duration = Duration::from_secs(3);
 /// How many workers each owner has.
 const WORKERS: u64 = 2;
 /// How often the server's counts are looked at.
@@ -190,6 +192,13 @@ impl World {
                 self.disk.fill(length);
                 sleep(length).await;
             }
+            Breakage::StopFull { length } => {
+                self.broke(None, length, breakage);
+                self.disk.fill(length);
+                sleep(FULL).await;
+                let (down, set_by_ms) = (RESTART, 0);
+                let _ = orders.send(Order::Restart { down, set_by_ms });
+            }
             Breakage::DiskBroken { is_written } => {
                 self.broke(None, Duration::ZERO, breakage);
                 self.disk.fail(match is_written {
@@ -337,6 +346,8 @@ impl World {
                 .filter(|(status, _)| !matches!(*status, "delivered" | "failed"));
             open.map(|(_, count)| count).sum::<usize>()
         };
+        // What was to break and had no occasion doesn't break the end.
+        self.disk.heal();
         // A job whose create was never answered is known by the list alone.
         for owner in 0..2 {
             self.actors.audit(owner).await;

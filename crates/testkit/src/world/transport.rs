@@ -113,6 +113,17 @@ impl Way {
         self.exchange(request, Some(body), Duration::ZERO).await
     }
 
+    /// Creates a job under that key, once.
+    ///
+    /// # Errors
+    ///
+    /// There was no answer.
+    pub(super) async fn create(&self, key: &str, body: String) -> Result<Answer, TransportError> {
+        let request = self.request(Method::POST, "/v1/jobs");
+        let request = request.header(headers::IDEMPOTENCY_KEY, key);
+        self.exchange(request, Some(body), Duration::ZERO).await
+    }
+
     fn request(&self, method: Method, path: &str) -> http::request::Builder {
         Request::builder()
             .method(method)

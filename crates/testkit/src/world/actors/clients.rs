@@ -35,6 +35,11 @@ impl Actors {
             Act::List { client } => self.list(client).await,
             Act::Feed { client } => self.follow_late(step, client).await,
             Act::Set { client, up_to } => self.set(step, client, up_to).await,
+            Act::Report { client, of } => {
+                if let Some(job) = self.job_of(of).await {
+                    self.remark(client, &job).await;
+                }
+            }
             Act::Watch { client, of, how } => {
                 if let Some(job) = self.job_of(of).await {
                     self.watch(step, client, job, how).await;
@@ -132,6 +137,9 @@ impl Actors {
                 secret: Some(secret().expose()),
             });
         }
+        let again = self.0.draw.named("again").of(step as u64).one_in(3);
+        let again = again.then(|| (self.clone(), spelled_otherwise(&new), name.clone()));
+        let sent = self.0.history.age();
         let (api, _) = self.client(client);
         let handle = match api.create(new).idempotency_key(name).await {
             Ok(handle) => handle,
@@ -141,8 +149,12 @@ impl Actors {
             .snapshot()
             .map(View::of)
             .expect("a create shows its job");
+        if let Some((actors, body, key)) = again {
+            tokio::spawn(async move { actors.create_again(client, body, key).await });
+        }
         let accepted = Event::Accepted {
             step,
+            sent,
             ago_ms: self.0.wall.now().as_millis() - view.created_ms,
             view,
             bytes: plan.input_bytes,
@@ -157,6 +169,37 @@ impl Actors {
         }
         if let Some((how, deadline)) = wait {
             self.wait(step, client, &handle, how, deadline).await;
+        }
+    }
+
+    /// Sends a create once more, as a client does whose own language spells JSON in another way.
+    async fn create_again(&self, client: u64, body: String, key: String) {
+        let (_, way) = self.client(client);
+        if let Ok(answer) = way.create(&key, body).await {
+            if let Ok(job) = serde_json::from_slice::<Job>(&answer.body) {
+                self.show(who(client), By::Create, &job);
+            }
+            let status = answer.status;
+            self.note(who(client), Event::Repeated { key, status });
+        }
+    }
+
+    /// Reports on a job without a lease, as a worker does that has missed its end.
+    pub(super) async fn remark(&self, client: u64, job: &JobId) {
+        let (_, way) = self.client(client);
+        let sent = self.0.history.age();
+        let (path, body) = (
+            format!("/v1/jobs/{job}"),
+            json!({"progress": {"percent": 1}}),
+        );
+        let asked = way.ask(Method::PATCH, &path, Some(body.to_string()), Duration::ZERO);
+        if let Ok(answer) = asked.await {
+            let remarked = Event::Remarked {
+                job: job.as_str().to_owned(),
+                sent,
+                status: answer.status,
+            };
+            self.note(who(client), remarked);
         }
     }
 
@@ -350,6 +393,18 @@ impl Actors {
             }
         }
     }
+}
+
+/// The same create with its members in another order, and with white space.
+fn spelled_otherwise(new: &NewJob) -> String {
+    let text = serde_json::to_string(new).unwrap_or_default();
+    let members: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(&text).unwrap_or_default();
+    let members = members.iter().rev();
+    let members: Vec<_> = members
+        .map(|(name, value)| format!("{name:?} : {value:#}"))
+        .collect();
+    format!("{{ {} }}", members.join(" , "))
 }
 
 fn who(client: u64) -> String {

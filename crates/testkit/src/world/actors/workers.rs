@@ -55,6 +55,7 @@ impl Actors {
                 }
             }
         }
+        self.remark(CLIENTS + owner as u64, job).await;
     }
 
     /// Claims jobs and works on them, for as long as the world lasts. An owner's first worker has a network that never

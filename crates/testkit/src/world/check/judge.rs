@@ -68,13 +68,16 @@ pub fn check(plan: &Plan, moments: &[Moment]) -> Vec<Violation> {
     };
     judge.kept();
     judge.frozen();
+    judge.remarks();
     judge.revisions();
     judge.feeds();
+    judge.prompt_feeds();
     judge.late_feeds();
     judge.delivered();
     judge.waits();
     judge.lengths();
     judge.clocks();
+    judge.order();
     judge.idempotency();
     judge.isolation();
     judge.limits();
@@ -114,6 +117,15 @@ impl Judge<'_> {
         self.violations.push(Violation { promise, at, what });
     }
 
+    /// Whether the clock of the server's machine was set while something was on its way that came then.
+    pub(super) fn is_clock_set_before(&self, at: Duration) -> bool {
+        self.moments.iter().any(|moment| {
+            matches!(&moment.event, Event::Broke { what, .. } if what.starts_with("Clock"))
+                && moment.at <= at
+                && moment.at + WAY_MAX >= at
+        })
+    }
+
     /// Whether something was broken for that host in that time, or shortly before.
     pub(super) fn is_troubled(&self, host: u64, from: Duration, to: Duration) -> bool {
         let from = from.saturating_sub(SETTLES);
@@ -122,7 +134,7 @@ impl Judge<'_> {
             let (of, until) = match &moment.event {
                 Event::Broke { host, until, .. } => (*host, *until),
                 Event::Down(_) => {
-                    down_since = Some(moment.at);
+                    down_since.get_or_insert(moment.at);
                     continue;
                 }
                 Event::Up => match down_since.take() {

@@ -7,9 +7,13 @@ use super::judge::{Judge, Promise};
 use crate::world::actors::owner_of;
 use crate::world::history::{Event, Moment, Way};
 use crate::world::node::OWNERS;
+use crate::world::plan::CLIENTS;
 
 /// How long before its end what a follower of the feed must have been told may have happened.
 const NEWS_MAX: Duration = Duration::from_secs(2);
+
+/// How much later than anyone else a follower of the feed may be told of a change: large ones may come before it.
+const FEED_LATE_MAX: Duration = Duration::from_secs(1);
 
 impl Judge<'_> {
     /// The feed: each revision, one after the other, unless it says that some are missing.
@@ -31,6 +35,56 @@ impl Judge<'_> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// The feed of each owner's own network tells a change as soon as anyone is told of it.
+    pub(super) fn prompt_feeds(&mut self) {
+        let mut accused = Vec::new();
+        for (owner, host) in OWNERS.iter().zip(CLIENTS..) {
+            let name = format!("feed {owner}");
+            // The newest revision of each job that the feed has told, and those that others knew of and when.
+            let mut told_by_feed: BTreeMap<&str, u64> = BTreeMap::new();
+            let mut waited: BTreeMap<(&str, u64), Duration> = BTreeMap::new();
+            let mut is_whole = true;
+            for moment in self.moments {
+                match &moment.event {
+                    // What it lists after a gap isn't news.
+                    Event::Gap if moment.who == name => is_whole = false,
+                    Event::Shown {
+                        way: Way::Feed,
+                        view,
+                    } if moment.who == name => {
+                        told_by_feed.insert(&view.job, view.revision);
+                        let since = waited.remove(&(view.job.as_str(), view.revision));
+                        let since = since.unwrap_or(moment.at);
+                        let is_late = moment.at > since + FEED_LATE_MAX;
+                        if is_late && !self.is_troubled(host, since, moment.at) {
+                            let (job, revision) = (&view.job, view.revision);
+                            let late = moment.at - since;
+                            let what = format!("{name} told {job} at {revision} {late:?} late");
+                            accused.push((moment.at, what));
+                        }
+                    }
+                    event => {
+                        let view = event.told().filter(|view| view.owner == *owner);
+                        let Some(view) = view.filter(|view| self.is_small(view)) else {
+                            continue;
+                        };
+                        let newest = told_by_feed.get(view.job.as_str());
+                        if newest.is_none_or(|newest| *newest < view.revision) {
+                            let change = (view.job.as_str(), view.revision);
+                            waited.entry(change).or_insert(moment.at);
+                        }
+                    }
+                }
+            }
+            if is_whole {
+                for (at, what) in accused.drain(..) {
+                    self.accuse(Promise::Deadlines, at, what);
+                }
+            }
+            accused.clear();
         }
     }
 
@@ -62,7 +116,8 @@ impl Judge<'_> {
                     is_verified,
                     is_taken,
                 } => {
-                    if !is_verified {
+                    // Its time is in what is signed.
+                    if !is_verified && !self.is_clock_set_before(moment.at) {
                         let what = format!("{id} has a signature that isn't good");
                         self.accuse(Promise::Delivered, moment.at, what);
                     }

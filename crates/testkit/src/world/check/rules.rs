@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::judge::{Judge, Promise, told};
 use crate::world::history::Event;
 use crate::world::node::{INFLIGHT_BYTES_MAX, STORED_BYTES_MAX};
-use crate::world::plan::{Act, Breakage};
 
 /// What the server adds to records by itself, deliveries and their attempts, which it never refuses.
 const ADDED_BYTES_MAX: usize = STORED_BYTES_MAX / 10;
@@ -20,6 +19,12 @@ impl Judge<'_> {
             if let Some(view) = told(moment) {
                 let made = jobs.entry((&view.owner, &view.key)).or_default();
                 made.insert(&view.job);
+            }
+        }
+        for moment in self.moments {
+            if let Event::Repeated { key, status: 422 } = &moment.event {
+                let what = format!("{key} in another spelling was taken for another create");
+                self.accuse(Promise::Idempotency, moment.at, what);
             }
         }
         for ((owner, key), made) in jobs {
@@ -110,13 +115,7 @@ impl Judge<'_> {
             }
             if let Event::Down(why) = &moment.event {
                 let is_fine = why == "stopped: Ok(())" || why.starts_with("crashed");
-                let is_broken = self.plan.steps.iter().any(|step| {
-                    matches!(
-                        step.act,
-                        Act::Break(Breakage::DiskBroken { .. } | Breakage::DiskFull { .. })
-                    )
-                });
-                if !is_fine && !is_broken {
+                if !is_fine && !self.plan.has_bad_disk() {
                     self.accuse(Promise::Rest, moment.at, why.clone());
                 }
             }

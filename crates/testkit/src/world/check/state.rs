@@ -76,6 +76,27 @@ impl Judge<'_> {
         }
     }
 
+    /// A report on a job that has ended is refused.
+    pub(super) fn remarks(&mut self) {
+        let mut ended: BTreeMap<&str, Duration> = BTreeMap::new();
+        let mut accused = Vec::new();
+        for moment in self.moments {
+            if let Some(view) = told(moment).filter(|view| view.done) {
+                ended.entry(&view.job).or_insert(moment.at);
+            }
+            if let Event::Remarked { job, sent, status } = &moment.event
+                && ended.get(job.as_str()).is_some_and(|at| at < sent)
+                && *status < 300
+            {
+                let what = format!("{job} had ended, and a report was answered by {status}");
+                accused.push((moment.at, what));
+            }
+        }
+        for (at, what) in accused {
+            self.accuse(Promise::Frozen, at, what);
+        }
+    }
+
     /// What a watch, a wait or held reads show: newer each time.
     pub(super) fn revisions(&mut self) {
         let mut seen: BTreeMap<(&str, &str), u64> = BTreeMap::new();

@@ -6,7 +6,6 @@ use abide_wire::Code;
 
 use super::judge::{Judge, LATE_MAX, Promise, WAY_MAX, told};
 use crate::world::history::{End, Event, Moment, View};
-use crate::world::plan::{Act, Breakage};
 
 /// Jobs with larger inputs take their time on the way, and nothing is said of how late news of them is.
 const SMALL_BYTES_MAX: usize = 2_000;
@@ -69,7 +68,7 @@ impl Judge<'_> {
             .moments
             .iter()
             .find(|moment| told(moment).is_some_and(is_it))?;
-        if self.plan.job_of(told(first)?)?.input_bytes > SMALL_BYTES_MAX {
+        if !self.is_small(told(first)?) {
             return None;
         }
         let late = moment.at.saturating_sub(first.at.max(*began));
@@ -79,19 +78,16 @@ impl Judge<'_> {
         })
     }
 
+    /// Whether news of that job is short, so that it may be expected at once.
+    pub(super) fn is_small(&self, view: &View) -> bool {
+        let job = self.plan.job_of(view);
+        job.is_some_and(|job| job.input_bytes <= SMALL_BYTES_MAX)
+    }
+
     /// A job ends when it was to end: a simulated one after its length, any by its deadline.
     pub(super) fn lengths(&mut self) {
-        let mut breaks = self.plan.steps.iter();
-        let stops = |breakage: &Breakage| {
-            matches!(
-                breakage,
-                Breakage::DiskFull { .. } | Breakage::DiskBroken { .. }
-            )
-        };
         // What a clock that was set makes of a length says nothing, and a disk that can't be written has all wait.
-        let is_broken =
-            breaks.any(|step| matches!(&step.act, Act::Break(breakage) if stops(breakage)));
-        if is_broken || self.plan.clock_steps().next().is_some() {
+        if self.plan.has_bad_disk() || self.plan.clock_steps().next().is_some() {
             return;
         }
         let mut seen = BTreeSet::new();
@@ -118,6 +114,40 @@ impl Judge<'_> {
                 let what = format!("{} took {took:?} of {:?}", view.job, job.deadline);
                 self.accuse(Promise::Deadlines, moment.at, what);
             }
+        }
+    }
+
+    /// The server's clock never goes back, whatever is done to that of its machine and over every restart.
+    pub(super) fn order(&mut self) {
+        // The latest instant that anyone had been told of, by when they were.
+        let (mut latest, mut told_at) = (i64::MIN, Vec::new());
+        let mut accused = Vec::new();
+        for moment in self.moments {
+            if let Event::Accepted {
+                view,
+                sent,
+                is_replayed: false,
+                ..
+            } = &moment.event
+            {
+                let before = told_at.iter().rev().find(|(at, _)| at < sent);
+                let before = before.map_or(i64::MIN, |(_, latest)| *latest);
+                if view.created_ms < before {
+                    let what = format!(
+                        "{} was made {} ms before what had been told of",
+                        view.job,
+                        before - view.created_ms
+                    );
+                    accused.push((moment.at, what));
+                }
+            }
+            if let Some(view) = told(moment) {
+                latest = latest.max(view.updated_ms);
+                told_at.push((moment.at, latest));
+            }
+        }
+        for (at, what) in accused {
+            self.accuse(Promise::Deadlines, at, what);
         }
     }
 
