@@ -1,10 +1,8 @@
 """Deliveries to good receivers beside bad ones, over real sockets. See checks/webhook-neighbors.sh."""
 
-import http.client
 import http.server
 import json
-import os
-import re
+import pathlib
 import socket
 import socketserver
 import subprocess
@@ -12,6 +10,9 @@ import sys
 import tempfile
 import threading
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "common"))
+from server import Server  # noqa: E402 -- it is found by the line above
 
 SECONDS = int(sys.argv[1]) if sys.argv[1:] else 20
 # Endpoints of the bad owners: names that hang, receivers of four bad sorts, and receivers that are told nothing.
@@ -84,47 +85,29 @@ def silent_name_server():
     return questions
 
 
-class Server:
-    def __init__(self):
-        keys = [f"owner-{n}:user:secret-of-owner-{n}-{'x' * 20}" for n in range(OWNERS + 1)]
-        command = [os.environ["ABIDE"], "serve", "--listen", "127.0.0.1:0", "--ephemeral", "--rate-limit", "off"]
-        command += ["--webhook-allow", "127.0.0.0/8"]
-        for key in keys:
-            command += ["--api-key", key]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        for line in self.process.stderr:
-            found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-            if found:
-                self.port = int(found[1])
-                break
-        else:
-            raise SystemExit("the server didn't start")
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
-        self.local = threading.local()
+def secret_of(owner):
+    return f"secret-of-owner-{owner}-{'x' * 20}"
 
-    def ask(self, owner, method, path, body=None):
-        if not hasattr(self.local, "connection"):
-            self.local.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        fields = {"Content-Type": "application/json", "Authorization": f"Bearer secret-of-owner-{owner}-{'x' * 20}"}
-        self.local.connection.request(method, path, json.dumps(body) if body is not None else None, fields)
-        answer = self.local.connection.getresponse()
-        text = answer.read()
-        assert answer.status < 300, (answer.status, text)
-        return json.loads(text)
 
-    def register(self, owner, url, event="job.completed"):
-        return self.ask(owner, "POST", "/v1/webhooks", {"url": url, "events": [event]})
+def ask(owner, method, path, body=None):
+    status, answer = server.ask(method, path, body, {"Authorization": f"Bearer {secret_of(owner)}"})
+    assert status < 300, (status, answer)
+    return answer
+
+
+def register(owner, url, event="job.completed"):
+    ask(owner, "POST", "/v1/webhooks", {"url": url, "events": [event]})
 
 
 NEW = {"simulate": {"duration": "0s", "outcome": {"error_chance": 0}}}
 
 
-def deliver(server, seconds):
+def deliver(seconds):
     """Makes jobs of the good owner, and gives how long each of their deliveries took, in order of length."""
     asked, end = {}, time.time() + seconds
     while time.time() < end:
         begun = time.time()
-        asked[server.ask(0, "POST", "/v1/jobs", NEW)["id"]] = begun
+        asked[ask(0, "POST", "/v1/jobs", NEW)["id"]] = begun
         time.sleep(max(0, begun + 0.2 - time.time()))
     pairs = [(job, f"/{n}") for job in asked for n in range(GOOD)]
     end = time.time() + 30
@@ -139,12 +122,12 @@ def of_hundred(times, share):
     return times[min(len(times) - 1, len(times) * share // 100)]
 
 
-def main(server, questions):
+def main(questions):
     port = good_receiver()
     for n in range(GOOD):
-        server.register(0, f"http://127.0.0.1:{port}/{n}")
-    deliver(server, 2)
-    alone = deliver(server, SECONDS)
+        register(0, f"http://127.0.0.1:{port}/{n}")
+    deliver(2)
+    alone = deliver(SECONDS)
 
     refusing = socket.socket()
     refusing.bind(("127.0.0.1", 0))
@@ -157,21 +140,21 @@ def main(server, questions):
     for n in range(OWNERS * PER_OWNER):
         owner = 1 + n % OWNERS
         if n < len(urls):
-            server.register(owner, urls[n])
+            register(owner, urls[n])
         else:
-            server.register(owner, f"http://127.0.0.1:{port}/idle/{n}", "job.canceled")
+            register(owner, f"http://127.0.0.1:{port}/idle/{n}", "job.canceled")
         made += 1
     stop = threading.Event()
 
     def disturb():
         while not stop.is_set():
             for owner in range(1, OWNERS + 1):
-                server.ask(owner, "POST", "/v1/jobs", NEW)
+                ask(owner, "POST", "/v1/jobs", NEW)
                 stop.wait(1)
 
     threading.Thread(target=disturb, daemon=True).start()
     time.sleep(5)
-    beside = deliver(server, SECONDS)
+    beside = deliver(SECONDS)
     stop.set()
     begin, worst = of_hundred(alone, 99), of_hundred(beside, 99)
     print(f"alone: median {of_hundred(alone, 50) * 1000:.1f} ms, p99 {begin * 1000:.1f} ms of {len(alone)} deliveries")
@@ -182,10 +165,11 @@ def main(server, questions):
 
 
 questions = silent_name_server()
-server = Server()
+keys = [f"owner-{n}:user:{secret_of(n)}" for n in range(OWNERS + 1)]
+keys = [word for key in keys for word in ("--api-key", key)]
+server = Server("--rate-limit", "off", "--webhook-allow", "127.0.0.0/8", *keys)
 try:
-    is_fine = main(server, questions)
+    is_fine = main(questions)
 finally:
-    server.process.kill()
-    server.process.wait()
+    server.stop()
 sys.exit(not is_fine)
