@@ -30,7 +30,8 @@ def main():
     try:
         for number in range(arguments.rounds):
             server = Server(arguments.abide, room)
-            wrong = "it doesn't start" if server.port is None else told.broken(server)
+            state = "is still starting" if server.process.poll() is None else f"ended with {server.process.poll()}"
+            wrong = f"it {state}" if server.port is None else told.broken(server)
             if wrong:
                 server.end(signal.SIGKILL)
                 print(f"SEED={seed} round {number}: {wrong}\n{(room / 'log').read_text(errors='replace')[-600:]}")

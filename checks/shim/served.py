@@ -21,7 +21,7 @@ class Server:
         with open(room / "log", "wb") as log:
             self.process = subprocess.Popen(command, env={**environment, **(env or {})}, stdout=log, stderr=log, preexec_fn=limit)
         self.port = None
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         while time.monotonic() < end and self.process.poll() is None:
             text = self.ready.read_text() if self.ready.exists() else ""
             if text.strip():
