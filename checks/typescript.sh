@@ -35,7 +35,7 @@ mkdir -p "$work"
   npx prettier --check --log-level warn src test
   npm run --silent build
   npx tsc -p test
-  timeout --kill-after=10 300 node --test --test-reporter=dot test-build/
+  timeout --kill-after=10 600 node --test --test-reporter=dot test-build/
   if [ -x "$vectors" ]; then
     seed=${SEED:-50000}
     rm -rf "$work/traces"

@@ -88,7 +88,7 @@ class Gate:
 
     def __init__(self) -> None:
         self.is_shut = False
-        self._own, _ = default()
+        self._own, self.close = default()
 
     def exchange(self, method: str, url: str, headers: Headers, body: bytes, answer: Answer) -> None:
         if self.is_shut:
@@ -127,6 +127,7 @@ def test_a_worker_hears_of_a_cancel_and_of_a_lost_lease(live: AbideServer, kind:
                 assert other.complete("in time").result == "in time"
         with pytest.raises(UsageError, match="let go"):
             lost.progress(1)
+        gate.close()
 
 
 Run = Callable[[Callable[[], Awaitable[None]]], None]
