@@ -82,7 +82,11 @@ fn ended(py: Python<'_>, core: u64, end: Ended) -> Any<'_> {
         Ended::Job(job) => text(py, &*job)?,
         Ended::Finished(done) => finished(py, &done)?.into_pyobject(py)?.into_any(),
         Ended::Looked(told) => report(py, &told)?.into_any(),
-        Ended::Claimed(lease) => lease.map(Lease::new).transpose()?.into_pyobject(py)?.into_any(),
+        Ended::Claimed(lease) => lease
+            .map(Lease::new)
+            .transpose()?
+            .into_pyobject(py)?
+            .into_any(),
         Ended::StreamToken(token) => text(py, &token)?,
         Ended::Page(list, jobs) => {
             let jobs = match jobs {
