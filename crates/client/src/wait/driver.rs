@@ -339,7 +339,9 @@ impl<'a, V: Clone + Send> Driver<'a, V> {
         }
         let rtt = memory.rtt().unwrap_or_else(|| self.round_trip());
         let half_way = now.checked_sub(rtt / 2);
-        let sampled = half_way.unwrap_or(now).max(sent);
+        // A server that held the request for all of the time saw the job running at the end of it.
+        let seen_at = if is_whole { after(sent, up_to) } else { sent };
+        let sampled = half_way.unwrap_or(now).max(seen_at);
         let news = answer.done || self.findings.is_news(&answer);
         let kept = took >= up_to / 2;
         // News at once says nothing about whether the server would have held.

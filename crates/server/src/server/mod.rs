@@ -12,4 +12,5 @@ pub use assembly::{Assembly, Fresh};
 pub use error::ServerError;
 pub use reload::{Reload, ReloadError};
 pub use start::Server;
+#[cfg(feature = "postgres")]
 pub(crate) use start::{VIEWS, random_bytes};

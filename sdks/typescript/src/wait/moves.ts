@@ -167,10 +167,9 @@ const released = <V>(driver: Driver<V>, answer: Answer<V>, upTo: number, sent: n
     { origin, seen } = driver,
     news = answer.done || driver.isNews(answer),
     took = now - sent,
+    whole = answer.granted && !answer.done && took >= upTo,
     kept = took >= upTo / 2;
-  if (answer.granted && !answer.done && took >= upTo && upTo <= HOLD_EXACT_MAX && origin.rtt.smoothed === undefined) {
-    origin.rtt.note(took - upTo);
-  }
+  if (whole && upTo <= HOLD_EXACT_MAX && origin.rtt.smoothed === undefined) origin.rtt.note(took - upTo);
   // News at once says nothing about whether the server would have held.
   if (answer.channel === "long_poll" && (kept || answer.granted || !news)) {
     origin.memory?.noteHold(kept || !!answer.granted, now);
@@ -178,5 +177,7 @@ const released = <V>(driver: Driver<V>, answer: Answer<V>, upTo: number, sent: n
   seen.happened = kept || news ? "released" : "unheld";
   // The server's poll hint is for polling; it is ignored after a held request.
   const hint = kept ? undefined : answer.hint;
-  return driver.absorb({ ...answer, hint }, Math.max(now - (origin.rtt.smoothed ?? seen.time.rtt) / 2, sent));
+  // A server that held the request for all of the time saw the job running at the end of it.
+  const seenAt = whole ? sent + upTo : sent;
+  return driver.absorb({ ...answer, hint }, Math.max(now - (origin.rtt.smoothed ?? seen.time.rtt) / 2, seenAt));
 };

@@ -157,6 +157,7 @@ function Figures({ job, lanes, hasLog, now }) {
   return html`
     <dl class="figures">
       <div><dt>${job.done ? 'Took' : 'Running for'}</dt><dd>${span(job.done ? took : Math.floor(took / 1000) * 1000)}</dd></div>
+      ${!job.done && job.progress && html`<div><dt>Progress</dt><dd>${Math.round(job.progress.percent)} %</dd></div>`}
       ${!job.done && left && html`<div><dt>Left, as learned</dt><dd>${span(left.p50)}<small>${span(left.p10)} to ${span(left.p90)}</small></dd></div>`}
       ${hasLog &&
       html`
