@@ -15,7 +15,7 @@ DISPLAY=:$(cat "$place/display")
 export DISPLAY
 
 cat >"$place/session" <<SESSION
-printf '\$ abide demo\n'
+printf '\$ abide demo --seed 7\n'
 "$abide" demo --seed 7
 touch "$place/done"
 sleep 60
