@@ -12,6 +12,7 @@ mod faults;
 mod foreign;
 mod goals;
 mod histories;
+mod learning;
 mod many;
 mod real;
 mod rules;
