@@ -76,13 +76,17 @@ impl Prior {
         Self {
             ln_median,
             scale,
-            law: Box::new(student(3.0, ln_median, scale)),
+            law: student(3.0, ln_median, scale),
         }
     }
 }
 
 /// The experts' laws: for each bin, one mass per expert.
 pub(crate) type Opinions = [Lanes; BINS];
+
+/// How many jobs ended in each bin, in the eyes of each expert but the levels.
+type Counted = [f64; LOGNORMAL_LANES];
+type Counts = [Counted; BINS];
 
 /// What the experts are fitted to.
 #[derive(Debug)]
@@ -107,7 +111,7 @@ pub(crate) fn fit(prior: &Prior, evidence: &Evidence, before: Option<&Opinions>)
         return laws;
     }
     let risk = Risk::new(&evidence.seen);
-    let mut counts: Box<Opinions> = boxed(|_| [0.0; EXPERTS]);
+    let mut counts: Box<Counts> = boxed(|_| [0.0; LOGNORMAL_LANES]);
     let rounds = match before {
         _ if evidence.exact => 1,
         Some(_) => ROUNDS,
@@ -115,44 +119,40 @@ pub(crate) fn fit(prior: &Prior, evidence: &Evidence, before: Option<&Opinions>)
     };
     for round in 1..=rounds {
         spread(&laws, &risk.ends, &mut counts);
-        rates(prior, &risk, &mut counts, &mut laws);
+        let total = rates(prior, &risk, &mut counts, &mut laws);
         if round == rounds {
-            // Until then, their lanes are one more kernel that expects exactly what was there before.
-            lognormals(prior, &risk, &mut counts, &mut laws);
+            // Until then, the lognormals' lanes are one more kernel that expects exactly what was there before.
+            parametrics(prior, &risk, &evidence.durations, &mut counts, &mut laws);
         }
-        smooth(&mut counts);
-        for (law, count) in laws.iter_mut().zip(counts.iter()) {
-            for e in 0..LOGNORMAL_LANES {
-                law[e] += count[e];
-            }
-        }
+        smooth(&mut counts, &total, &mut laws);
     }
-    levels(prior, &evidence.durations, &mut laws);
     laws
 }
 
-/// Turns counts of ends into probabilities, by the rate of ends among those at risk. What the prior contributes, which
-/// counts as some jobs more, is put into `laws`.
-fn rates(prior: &Prior, risk: &Risk, counts: &mut Opinions, laws: &mut Opinions) {
-    let worth: Lanes = lanes(|e| PRIORS[e % MEMORIES]);
-    let mut beyond = [0.0; EXPERTS];
+/// Turns counts of ends into probabilities, by the rate of ends among those at risk, and returns what they sum up to.
+/// What the prior contributes, which counts as some jobs more, is put into `laws`.
+fn rates(prior: &Prior, risk: &Risk, counts: &mut Counts, laws: &mut Opinions) -> Counted {
+    let worth: Counted = lanes(|e| PRIORS[e % MEMORIES]);
+    let mut beyond: Counted = [0.0; _];
     for i in (0..BINS).rev() {
-        let others: Lanes = lanes(|e| risk.others[i][e % MEMORIES]);
-        for e in 0..EXPERTS {
+        let others: Counted = lanes(|e| risk.others[i][e % MEMORIES]);
+        for e in 0..LOGNORMAL_LANES {
             beyond[e] += worth[e] * prior.law[i] + counts[i][e];
             laws[i][e] = beyond[e] + others[e];
         }
     }
-    let mut left = [1.0; EXPERTS];
+    let (mut left, mut total): (Counted, Counted) = ([1.0; _], [0.0; _]);
     for i in 0..BINS {
-        for e in 0..EXPERTS {
+        for e in 0..LOGNORMAL_LANES {
             let share = left[e] / laws[i][e];
             let (prior, count) = (share * worth[e] * prior.law[i], share * counts[i][e]);
             laws[i][e] = prior;
             counts[i][e] = count;
+            total[e] += count;
             left[e] = (left[e] - prior - count).max(0.0);
         }
     }
+    total
 }
 
 /// How much each expert believes in a span.
@@ -180,31 +180,27 @@ pub(crate) fn mix(laws: &Opinions, weights: &Lanes) -> Box<Law> {
 ///
 /// What a long span adds to a bin is the same multiple of the bin's law everywhere in the span, so it is noted at the
 /// two ends only and summed up on the way.
-fn spread(laws: &Opinions, ends: &[(Span, Weight)], counts: &mut Opinions) {
-    counts.fill([0.0; EXPERTS]);
-    let single = |(span, weight): &(Span, Weight)| {
-        (span.first == span.last).then_some((span.first, *weight))
-    };
-    let singles: Vec<(usize, Weight)> = ends.iter().filter_map(single).collect();
-    if singles.len() < ends.len() {
+fn spread(laws: &Opinions, ends: &[(Span, Weight)], counts: &mut Counts) {
+    counts.fill([0.0; _]);
+    let single = |(span, _): &(Span, Weight)| span.first == span.last;
+    if !ends.iter().all(single) {
         enclosures(laws, ends, counts);
     }
-    for (i, weight) in singles {
-        for e in 0..EXPERTS {
-            counts[i][e] += weight[e % MEMORIES];
+    for (span, weight) in ends.iter().filter(|end| single(end)) {
+        for e in 0..LOGNORMAL_LANES {
+            counts[span.first][e] += weight[e % MEMORIES];
         }
     }
 }
 
 /// The part of E for ends that are not known to the bin.
-fn enclosures(laws: &Opinions, ends: &[(Span, Weight)], counts: &mut Opinions) {
+fn enclosures(laws: &Opinions, ends: &[(Span, Weight)], counts: &mut Counts) {
     let sums = cumulative(laws);
-    let mut past_end = [0.0; EXPERTS];
     for (span, weight) in ends {
         if span.first == span.last {
             continue;
         }
-        for e in 0..EXPERTS {
+        for e in 0..LOGNORMAL_LANES {
             let mass = sums[span.last + 1][e] - sums[span.first][e];
             // The prior is never nothing, so only a law that has lost its meaning gets here; it stays unmoved.
             let multiple = if mass > 0.0 {
@@ -213,15 +209,14 @@ fn enclosures(laws: &Opinions, ends: &[(Span, Weight)], counts: &mut Opinions) {
                 0.0
             };
             counts[span.first][e] += multiple;
-            match counts.get_mut(span.last + 1) {
-                Some(end) => end[e] -= multiple,
-                None => past_end[e] -= multiple,
+            if let Some(end) = counts.get_mut(span.last + 1) {
+                end[e] -= multiple;
             }
         }
     }
-    let mut multiple = [0.0; EXPERTS];
+    let mut multiple: Counted = [0.0; _];
     for (count, law) in counts.iter_mut().zip(laws.iter()) {
-        for e in 0..EXPERTS {
+        for e in 0..LOGNORMAL_LANES {
             multiple[e] += count[e];
             count[e] = multiple[e] * law[e];
         }
@@ -229,11 +224,11 @@ fn enclosures(laws: &Opinions, ends: &[(Span, Weight)], counts: &mut Opinions) {
 }
 
 /// The laws summed up to each edge.
-fn cumulative(laws: &Opinions) -> Box<[Lanes]> {
-    let mut sum = [0.0; EXPERTS];
+fn cumulative(laws: &Opinions) -> Box<[Counted]> {
+    let mut sum: Counted = [0.0; _];
     std::iter::once(sum)
         .chain(laws.iter().map(|law| {
-            for e in 0..EXPERTS {
+            for e in 0..LOGNORMAL_LANES {
                 sum[e] += law[e];
             }
             sum
@@ -241,25 +236,35 @@ fn cumulative(laws: &Opinions) -> Box<[Lanes]> {
         .collect()
 }
 
-/// M for the kernels: two passes of a two-sided exponential filter; the lognormals' lanes pass unchanged.
-fn smooth(counts: &mut Opinions) {
-    let total = sums(counts);
-    let keep: Lanes = lanes(|e| KERNELS.get(e / MEMORIES).map_or(0.0, |width| pole(*width)));
-    let mut carry = [0.0; EXPERTS];
-    for _ in 0..2 {
+/// M for the kernels: two passes of a two-sided exponential filter, whose result sums up to `total` and is added to
+/// `laws`; the lognormals' lanes pass unchanged.
+fn smooth(counts: &mut Counts, total: &Counted, laws: &mut Opinions) {
+    let keep: Counted = lanes(|e| KERNELS.get(e / MEMORIES).map_or(0.0, |width| pole(*width)));
+    let mut carry: Counted = [0.0; _];
+    let mut sum: Counted = [0.0; _];
+    for pass in 0..2 {
         // Each sweep starts from where the one before ended, which gives back the mass that one pushed off the grid.
         counts
             .iter_mut()
             .for_each(|count| sweep(count, &mut carry, &keep));
-        counts
-            .iter_mut()
-            .rev()
-            .for_each(|count| sweep(count, &mut carry, &keep));
+        for count in counts.iter_mut().rev() {
+            sweep(count, &mut carry, &keep);
+            if pass == 1 {
+                for e in 0..LOGNORMAL_LANES {
+                    sum[e] += count[e];
+                }
+            }
+        }
     }
-    rescale(counts, &total);
+    let factor: Counted = lanes(|e| if sum[e] > 0.0 { total[e] / sum[e] } else { 0.0 });
+    for (law, count) in laws.iter_mut().zip(counts.iter()) {
+        for e in 0..LOGNORMAL_LANES {
+            law[e] += factor[e] * count[e];
+        }
+    }
 }
 
-fn sweep(count: &mut Lanes, carry: &mut Lanes, keep: &Lanes) {
+fn sweep(count: &mut Counted, carry: &mut Counted, keep: &Counted) {
     for e in 0..KERNEL_LANES {
         carry[e] = keep[e] * carry[e] + (1.0 - keep[e]) * count[e];
         count[e] = carry[e];
@@ -276,88 +281,74 @@ fn pole(width: f64) -> f64 {
     (2.0 * v + 1.0 - (4.0 * v + 1.0).sqrt()) / (2.0 * v)
 }
 
-/// Makes every lane sum to its total.
-fn rescale(counts: &mut Opinions, total: &Lanes) {
-    let sum = sums(counts);
-    let factor: Lanes = lanes(|e| if sum[e] > 0.0 { total[e] / sum[e] } else { 0.0 });
-    for count in counts.iter_mut() {
-        for e in 0..EXPERTS {
-            count[e] *= factor[e];
+/// M for the lognormals, whose counts are used up, and the levels: their laws become the predictive ones, mixed with the
+/// prior.
+fn parametrics(
+    prior: &Prior,
+    risk: &Risk,
+    durations: &[f64],
+    counts: &mut Counts,
+    laws: &mut Opinions,
+) {
+    const PARAMETRIC: usize = EXPERTS - KERNEL_LANES;
+    let fitted: [_; PARAMETRIC] = std::array::from_fn(|k| match k.checked_sub(MEMORIES) {
+        None => lognormal(prior, risk, k, counts, laws),
+        Some(k) => parametric::level(durations, PACES[k]),
+    });
+    // The shares of the prior and of what was fitted.
+    let parts: [(f64, f64, &Law); PARAMETRIC] = std::array::from_fn(|k| match &fitted[k] {
+        None => (1.0, 0.0, &*prior.law),
+        Some((n, law)) => {
+            let worth = PRIORS.get(k).unwrap_or(&PRIORS[1]);
+            (worth / (worth + n), n / (worth + n), &**law)
         }
-    }
-}
-
-fn sums(counts: &Opinions) -> Lanes {
-    let mut sum = [0.0; EXPERTS];
-    for count in counts {
-        for e in 0..EXPERTS {
-            sum[e] += count[e];
-        }
-    }
-    sum
-}
-
-/// M for the lognormals: their laws become the predictive one, mixed with the prior.
-fn lognormals(prior: &Prior, risk: &Risk, counts: &mut Opinions, laws: &mut Opinions) {
-    for (memory, worth) in PRIORS.into_iter().enumerate() {
-        let lane = KERNEL_LANES + memory;
-        let all = risk.total[memory] + worth;
-        // What is known of jobs, without what the prior says of those that were seen to end. Of those that run it is
-        // all there is beyond their age.
-        let (mut ended, mut known, mut first, mut second) = (0.0, 0.0, 0.0, 0.0);
-        for i in 0..BINS {
-            ended += counts[i][lane];
-            let mass = (counts[i][lane] + laws[i][lane] - worth / all * prior.law[i]).max(0.0);
-            let off = ln_middle(i) - prior.ln_median;
-            known += mass;
-            first += mass * off;
-            second += mass * off * off;
-        }
-        let n = ended * all;
-        if n <= 0.0 || known <= 0.0 {
-            laws.iter_mut()
-                .zip(prior.law.iter())
-                .for_each(|(law, prior)| law[lane] = *prior);
-            continue;
-        }
-        let off = first / known;
-        let squares = n * (second / known - off * off).max(0.0);
-        let law = parametric::lognormal(prior, n, prior.ln_median + off, squares);
-        put(prior, worth, n, &law, lane, laws);
-    }
-    for count in counts.iter_mut() {
-        count[KERNEL_LANES..LOGNORMAL_LANES].fill(0.0);
-    }
-}
-
-/// The experts that follow a level.
-fn levels(prior: &Prior, durations: &[f64], laws: &mut Opinions) {
-    for (k, pace) in PACES.into_iter().enumerate() {
-        let lane = LOGNORMAL_LANES + k;
-        match parametric::level(durations, pace) {
-            Some((n, law)) => put(prior, PRIORS[1], n, &law, lane, laws),
-            None => laws
-                .iter_mut()
-                .zip(prior.law.iter())
-                .for_each(|(law, prior)| law[lane] = *prior),
-        }
-    }
-}
-
-/// Makes a law worth `n` jobs, mixed with the prior, the opinion of an expert.
-fn put(prior: &Prior, worth: f64, n: f64, law: &Law, lane: usize, laws: &mut Opinions) {
+    });
     for i in 0..BINS {
-        laws[i][lane] = (worth * prior.law[i] + n * law[i]) / (worth + n);
+        for (lane, (ours, theirs, law)) in laws[i][KERNEL_LANES..].iter_mut().zip(parts) {
+            *lane = ours * prior.law[i] + theirs * law[i];
+        }
     }
 }
 
-fn lanes(value: impl FnMut(usize) -> f64) -> Lanes {
+/// The lognormal of a memory and how many jobs it is worth; none where no job is known to have ended.
+fn lognormal(
+    prior: &Prior,
+    risk: &Risk,
+    memory: usize,
+    counts: &mut Counts,
+    laws: &Opinions,
+) -> Option<(f64, Box<Law>)> {
+    let (lane, worth) = (KERNEL_LANES + memory, PRIORS[memory]);
+    let all = risk.total[memory] + worth;
+    // What is known of jobs, without what the prior says of those that were seen to end. Of those that run it is all
+    // there is beyond their age.
+    let (mut ended, mut known, mut first, mut second) = (0.0, 0.0, 0.0, 0.0);
+    for i in 0..BINS {
+        let count = std::mem::take(&mut counts[i][lane]);
+        ended += count;
+        let mass = (count + laws[i][lane] - worth / all * prior.law[i]).max(0.0);
+        let off = ln_middle(i) - prior.ln_median;
+        known += mass;
+        first += mass * off;
+        second += mass * off * off;
+    }
+    let n = ended * all;
+    if n <= 0.0 || known <= 0.0 {
+        return None;
+    }
+    let off = first / known;
+    let squares = n * (second / known - off * off).max(0.0);
+    let law = parametric::lognormal(prior, n, prior.ln_median + off, squares);
+    Some((n, law))
+}
+
+fn lanes<const N: usize>(value: impl FnMut(usize) -> f64) -> [f64; N] {
     std::array::from_fn(value)
 }
 
-/// Makes the array on the heap: at ninety kilobytes it would strain a small stack.
-fn boxed(value: impl FnMut(usize) -> Lanes) -> Box<Opinions> {
-    let lanes: Box<[Lanes]> = (0..BINS).map(value).collect();
+/// Makes the array on the heap: at more than a hundred kilobytes it would strain a small stack.
+fn boxed<T: std::fmt::Debug>(value: impl FnMut(usize) -> T) -> Box<[T; BINS]> {
+    let lanes: Box<[T]> = (0..BINS).map(value).collect();
     lanes
         .try_into()
         .unwrap_or_else(|_| unreachable!("the iterator above yields exactly BINS items"))

@@ -24,7 +24,7 @@ const CARRY_WEIGHT: f64 = 0.3;
 
 /// The law that `n` durations predict, of this mean and sum of squared deviations in ln u: that of a conjugate
 /// normal-inverse-gamma fit.
-pub(crate) fn lognormal(prior: &Prior, n: f64, mean: f64, squares: f64) -> Law {
+pub(crate) fn lognormal(prior: &Prior, n: f64, mean: f64, squares: f64) -> Box<Law> {
     let kappa = MEAN_WEIGHT + n;
     let alpha = SHAPE + 0.5 * n;
     let center = (MEAN_WEIGHT * prior.ln_median + n * mean) / kappa;
@@ -39,7 +39,7 @@ pub(crate) fn lognormal(prior: &Prior, n: f64, mean: f64, squares: f64) -> Law {
 ///
 /// It expects a mean and, on top of that, a share of the latest deviation from it. The share is learned: near 1 where
 /// durations drift, near 0 where each job is drawn anew.
-pub(crate) fn level(durations: &[f64], pace: f64) -> Option<(f64, Law)> {
+pub(crate) fn level(durations: &[f64], pace: f64) -> Option<(f64, Box<Law>)> {
     let (first, rest) = durations.split_first()?;
     let (mut mean, mut weight, mut level) = (*first, 1.0, *first);
     let (mut xy, mut xx) = (
