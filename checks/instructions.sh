@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Counts the instructions of the server's hot paths and compares them with crates/bench/instructions.tsv.
+# Counts the instructions of the hot paths of the server, and of the client's learning, and compares them with crates/bench/instructions.tsv.
 #
 # Usage: checks/instructions.sh [--release] [--record]
 # Time on a shared machine is noise; instructions are the same every time, but for the seeds of hash tables. Each bit of work is done twice, with
@@ -44,7 +44,7 @@ count() { # WORK TIMES
 failed=0
 counted=()
 printf '%-10s %12s %12s\n' work instructions ceiling
-for name in read classic unchanged ordinary create wake stream timer; do
+for name in read classic unchanged ordinary create wake stream timer learn; do
   count "$name" "$few" >"$work/few" &
   count "$name" "$many" >"$work/many" &
   wait %1 && wait %2

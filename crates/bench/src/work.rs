@@ -1,5 +1,5 @@
 //! Bits of the server's work, repeated, in this process and without a socket: for counting instructions and for holding
-//! more connections than a process may have files open.
+//! more connections than a process may have files open. One bit is the client's.
 //!
 //! What is counted is the same on a busy machine as on an idle one. Run twice with different counts, the difference is
 //! what each one costs.
@@ -63,6 +63,8 @@ pub(crate) enum Sort {
     Stream,
     /// Simulated jobs, from their create to their end.
     Timer,
+    /// Ends of jobs that the learned schedule knows from its own polls, and a plan for the next job after each.
+    Learn,
 }
 
 /// Does the work, and prints what memory each held connection took, where some are held.
@@ -110,6 +112,7 @@ async fn work(sort: Sort, count: usize) -> anyhow::Result<()> {
                 .advance(Duration::from_secs(3_700))
                 .await?;
         }
+        Sort::Learn => drop(crate::suite::learned::learn(count)),
     }
     Ok(())
 }
