@@ -25,6 +25,7 @@ const RUN_ELSEWHERE: [&str; 3] = ["cluster.md", "nodes.md", "simulator.md"];
 /// Given to bash before the page's own lines. Whatever was started in the background ends with the script.
 const PRELUDE: &str = r#"
 set -euo pipefail
+ln -s "$WORKSPACE/examples" .
 trap 'trap - EXIT; kill $(jobs -p) 2>/dev/null || true; wait 2>/dev/null || true' EXIT
 start_server() {
   abide serve "$@" 2>>server.log &
@@ -101,6 +102,7 @@ fn run(page: &Path) {
         ])
         .current_dir(directory.path())
         .env("PATH", path)
+        .env("WORKSPACE", workspace())
         .env("ABIDE_LISTEN", &address)
         .env("ABIDE_SERVER", format!("http://{address}"))
         .env("ABIDE_STATE_DIR", directory.path().join("state"))
@@ -129,6 +131,11 @@ fn pages_in(directory: &str) -> Vec<PathBuf> {
 #[test]
 fn the_readme_runs_as_written() {
     run(&workspace().join("README.md"));
+}
+
+#[test]
+fn the_page_about_real_series_runs_as_written() {
+    run(&workspace().join("examples/series/README.md"));
 }
 
 #[test]
