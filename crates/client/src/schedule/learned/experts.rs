@@ -11,7 +11,7 @@
 //! step run as fast as one or two.
 
 use super::grid::{BINS, Law, STEP, ln_middle, normalize, student};
-use super::parametric::{self, PACES};
+use super::parametric::{self, Enclosure, PACES};
 use super::ring::Span;
 use super::risk::{MEMORIES, Risk, Seen, Weight};
 
@@ -93,8 +93,8 @@ type Counts = [Counted; BINS];
 pub(crate) struct Evidence {
     /// The jobs, in the order of their acceptance.
     pub(crate) seen: Vec<Seen>,
-    /// About how long those took that have ended, in ln u, in the same order.
-    pub(crate) durations: Vec<f64>,
+    /// How long those took that have ended, in the same order.
+    pub(crate) durations: Vec<Enclosure>,
     /// Whether all ends are known to the bin.
     pub(crate) exact: bool,
 }
@@ -286,7 +286,7 @@ fn pole(width: f64) -> f64 {
 fn parametrics(
     prior: &Prior,
     risk: &Risk,
-    durations: &[f64],
+    durations: &[Enclosure],
     counts: &mut Counts,
     laws: &mut Opinions,
 ) {

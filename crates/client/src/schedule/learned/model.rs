@@ -213,7 +213,11 @@ impl Model {
         let durations = jobs
             .iter()
             .take_while(|job| oldest.is_none_or(|oldest| job.place() < oldest))
-            .filter_map(|job| Some(job.middle()?.ln() - slope * f64::from(job.ln_size)));
+            .filter(|job| job.middle().is_some())
+            .map(|job| {
+                let ln_u = |end: f32| f64::from(end).ln() - slope * f64::from(job.ln_size);
+                (ln_u(job.after), ln_u(job.at_most))
+            });
         Evidence {
             seen: seen.collect(),
             durations: durations.collect(),

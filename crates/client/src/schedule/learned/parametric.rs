@@ -34,28 +34,40 @@ pub(crate) fn lognormal(prior: &Prior, n: f64, mean: f64, squares: f64) -> Box<L
     student(2.0 * alpha, center, scale.max(SCALE_MIN))
 }
 
-/// The law that a level predicts for the next job, from the durations before it, oldest first in ln u; none before
-/// there are any.
+/// How far from what was expected an end is looked for within its enclosure, in standard deviations.
+const REACH: f64 = 2.0;
+
+/// Between what a duration lies, in ln u: twice the same where it is known.
+pub(crate) type Enclosure = (f64, f64);
+
+/// The law that a level predicts for the next job, from the durations before it, oldest first; none before there are
+/// any.
 ///
 /// It expects a mean and, on top of that, a share of the latest deviation from it. The share is learned: near 1 where
-/// durations drift, near 0 where each job is drawn anew.
-pub(crate) fn level(durations: &[f64], pace: f64) -> Option<(f64, Box<Law>)> {
-    let (first, rest) = durations.split_first()?;
-    let (mut mean, mut weight, mut level) = (*first, 1.0, *first);
+/// durations drift, near 0 where each job is drawn anew. Of an enclosure that part counts in which the end was expected:
+/// the middle of one that began long before, as that of a first poll did, would be far from any end.
+pub(crate) fn level(durations: &[Enclosure], pace: f64) -> Option<(f64, Box<Law>)> {
+    let ((low, high), rest) = durations.split_first()?;
+    let first = (0.5 * (low.exp() + high.exp())).ln();
+    let (mut mean, mut weight, mut level) = (first, 1.0, first);
     let (mut xy, mut xx) = (
         CARRY * CARRY_WEIGHT * SPREAD * SPREAD,
         CARRY_WEIGHT * SPREAD * SPREAD,
     );
     let (mut squares, mut count) = (SHAPE * 2.0 * SPREAD * SPREAD, 2.0 * SHAPE);
-    for duration in rest {
-        let (x, y) = (level - mean, duration - mean);
-        let off = y - (xy / xx).clamp(0.0, 1.0) * x;
+    for (low, high) in rest {
+        let x = level - mean;
+        let expected = mean + (xy / xx).clamp(0.0, 1.0) * x;
+        let reach = REACH * (squares / count).sqrt();
+        let within = |ln_seconds: f64| ln_seconds.clamp(*low, *high);
+        let duration = f64::midpoint(within(expected - reach), within(expected + reach));
+        let (y, off) = (duration - mean, duration - expected);
         squares = FADE * squares + off * off;
         count = FADE * count + 1.0;
         xy = FADE * xy + x * y;
         xx = FADE * xx + x * x;
         weight = FADE * weight + 1.0;
-        mean += (duration - mean) / weight;
+        mean += y / weight;
         level += pace * (duration - level);
     }
     let center = mean + (xy / xx).clamp(0.0, 1.0) * (level - mean);

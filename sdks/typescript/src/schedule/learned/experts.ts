@@ -8,7 +8,7 @@
  */
 
 import { BINS, type Law, STEP, lawOf, lnMiddle, normalize, student, sum } from "./grid.js";
-import { PACES, level, lognormal } from "./parametric.js";
+import { type Enclosure, PACES, level, lognormal } from "./parametric.js";
 import type { Span } from "./ring.js";
 import { MEMORIES, type Risk, type Seen, riskOf, weight } from "./risk.js";
 
@@ -57,7 +57,7 @@ export const priorOf = (median: number, scale: number): Prior => {
 /** What the experts are fitted to: jobs in the order of acceptance, and durations in ln u of those that ended. */
 export interface Evidence {
   seen: Seen[];
-  durations: number[];
+  durations: Enclosure[];
   exact: boolean;
 }
 

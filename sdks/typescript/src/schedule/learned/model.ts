@@ -7,6 +7,7 @@
 import { FIRST_WEIGHTS, LOGNORMAL_LANES, type Prior, fit, massOf, mix, mixed, priorOf } from "./experts.js";
 import { EDGES, type Law, bin, clamp, sum } from "./grid.js";
 import { Past, type Whose, enclose } from "./past.js";
+import type { Enclosure } from "./parametric.js";
 import type { Tick } from "./plan.js";
 import { type Observation, inOrder, isCensored, isExact, middle, spanOf } from "./ring.js";
 import { MEMORIES } from "./risk.js";
@@ -136,10 +137,13 @@ export class Model {
       const until = oldest ? jobs.indexOf(oldest) : jobs.length;
       const evidence = {
         seen: jobs.map((job) => ({ span: spanOf(job, slope), ended: !isCensored(job) })),
-        durations: jobs.slice(0, until).flatMap((job) => {
-          const at = middle(job);
-          return at ? Math.log(at) - slope * job.lnSize : [];
-        }),
+        durations: jobs
+          .slice(0, until)
+          .filter(middle)
+          .map((job): Enclosure => {
+            const shift = slope * job.lnSize;
+            return [Math.log(job.after) - shift, Math.log(job.atMost) - shift];
+          }),
         exact: jobs.every((job) => isExact(job) || isCensored(job)),
       };
       this.#fitted = { slope, laws: fit(this.prior, evidence, this.#before) };

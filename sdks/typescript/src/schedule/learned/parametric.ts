@@ -2,6 +2,9 @@
 
 import { type Law, clamp, student } from "./grid.js";
 
+/** Between what a duration lies, in ln u: twice the same where it is known. */
+export type Enclosure = readonly [low: number, high: number];
+
 /** The lognormal's own prior: its weights in the mean and in the spread, and the spread itself. */
 const MEAN_WEIGHT = 0.5,
   SHAPE = 0.75,
@@ -30,23 +33,30 @@ export const lognormal = (lnMedian: number, n: number, mean: number, squares: nu
   return student(2 * alpha, (MEAN_WEIGHT * lnMedian + n * mean) / kappa, Math.max(scale, SCALE_MIN));
 };
 
+/** How far from what was expected an end is looked for within its enclosure, in standard deviations. */
+const REACH = 2;
+
 /**
- * The law that a level predicts for the next job from at least one duration before it, oldest first in ln u. It expects
- * a mean and a learned share of the latest deviation from it.
+ * The law that a level predicts for the next job from at least one duration before it, oldest first in ln u, of which
+ * each lies between two. It expects a mean and a learned share of the latest deviation from it.
  */
-export const level = (durations: number[], pace: number): Law => {
-  let mean = durations[0]!,
+export const level = (durations: Enclosure[], pace: number): Law => {
+  const [low, high] = durations[0]!;
+  let mean = Math.log(0.5 * (Math.exp(low) + Math.exp(high))),
     latest = mean,
     weight = 1;
   let xx = CARRY_WEIGHT * SPREAD * SPREAD,
     xy = CARRY * xx;
   let squares = SHAPE * 2 * SPREAD * SPREAD,
     count = 2 * SHAPE;
-  const carried = (): number => clamp(xy / xx, 0, 1) * (latest - mean);
-  for (const duration of durations.slice(1)) {
+  const expected = (): number => mean + clamp(xy / xx, 0, 1) * (latest - mean);
+  for (const [low, high] of durations.slice(1)) {
+    const center = expected(),
+      reach = REACH * Math.sqrt(squares / count);
+    const duration = 0.5 * (clamp(center - reach, low, high) + clamp(center + reach, low, high));
     const x = latest - mean,
       y = duration - mean,
-      off = y - carried();
+      off = duration - center;
     squares = FADE * squares + off * off;
     count = FADE * count + 1;
     xy = FADE * xy + x * y;
@@ -56,5 +66,5 @@ export const level = (durations: number[], pace: number): Law => {
     latest += pace * (duration - latest);
   }
   const scale = Math.sqrt((squares / count) * (1 + 1 / durations.length));
-  return student(Math.max(count, 2), mean + carried(), Math.max(scale, SCALE_MIN));
+  return student(Math.max(count, 2), expected(), Math.max(scale, SCALE_MIN));
 };
