@@ -44,9 +44,6 @@ pub(crate) const FIRST_WEIGHTS: Lanes = {
 const SPECIAL: f64 = 0.015;
 const COMMON: f64 = (1.0 - 4.0 * SPECIAL) / (EXPERTS - 4) as f64;
 
-/// How many jobs the prior is worth in each memory.
-const PRIORS: [f64; MEMORIES] = [0.3, 1.0];
-
 /// How often E and M are repeated when some ends are enclosures, and how often to find the way anew.
 const ROUNDS: usize = 2;
 const FIRST_ROUNDS: usize = 6;
@@ -132,7 +129,7 @@ pub(crate) fn fit(prior: &Prior, evidence: &Evidence, before: Option<&Opinions>)
 /// Turns counts of ends into probabilities, by the rate of ends among those at risk, and returns what they sum up to.
 /// What the prior contributes, which counts as some jobs more, is put into `laws`.
 fn rates(prior: &Prior, risk: &Risk, counts: &mut Counts, laws: &mut Opinions) -> Counted {
-    let worth: Counted = lanes(|e| PRIORS[e % MEMORIES]);
+    let worth: Counted = lanes(|e| risk.prior[e % MEMORIES]);
     let mut beyond: Counted = [0.0; _];
     for i in (0..BINS).rev() {
         let others: Counted = lanes(|e| risk.others[i][e % MEMORIES]);
@@ -299,7 +296,7 @@ fn parametrics(
     let parts: [(f64, f64, &Law); PARAMETRIC] = std::array::from_fn(|k| match &fitted[k] {
         None => (1.0, 0.0, &*prior.law),
         Some((n, law)) => {
-            let worth = PRIORS.get(k).unwrap_or(&PRIORS[1]);
+            let worth = risk.prior.get(k).unwrap_or(&risk.prior[1]);
             (worth / (worth + n), n / (worth + n), &**law)
         }
     });
@@ -318,7 +315,7 @@ fn lognormal(
     counts: &mut Counts,
     laws: &Opinions,
 ) -> Option<(f64, Box<Law>)> {
-    let (lane, worth) = (KERNEL_LANES + memory, PRIORS[memory]);
+    let (lane, worth) = (KERNEL_LANES + memory, risk.prior[memory]);
     let all = risk.total[memory] + worth;
     // What is known of jobs, without what the prior says of those that were seen to end. Of those that run it is all
     // there is beyond their age.

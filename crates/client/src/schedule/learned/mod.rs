@@ -21,6 +21,11 @@
 //!   didn't come to an end, and constant jobs in a batch cost seven times the optimum. From what was believed before,
 //!   two rounds do.
 //! - Levels and exact kernels as experts of equal first weight: the first twenty jobs cost up to 7 % more.
+//! - Levels from the middles of enclosures, or from no more than 1.2 standard deviations around what was expected: of
+//!   own polls alone, durations that drift cost 1.19 times the least, and AR(1) 1.11, instead of 1.10 and 1.07.
+//! - The same share of every expert's weight for the others after each job: each wide expert then keeps enough for
+//!   polls against its own tails, which are dear where jobs are long.
+//! - A prior that is worth less with every job in the short memory, too: bimodal jobs cost 2 % more while five are known.
 //!
 //! # What is used beside durations
 //!

@@ -13,8 +13,10 @@ use super::ring::{Observation, Place};
 use super::risk::Seen;
 use std::collections::VecDeque;
 
-/// How much weight the experts share out among themselves before each job, so that none is ever beyond recall.
-const SHARE: f64 = 0.02;
+/// How much of its weight an expert shares out after each job, so that none is ever beyond recall: always, and on top of
+/// that where another expected the job far more than it did.
+const SHARE_MIN: f64 = 0.0005;
+const SHARE: f64 = 0.05;
 
 /// The change-point rule: when the short memory holds this much of the weight of both, and this much of all, after more
 /// than this many jobs, only the latest few are kept.
@@ -239,18 +241,20 @@ impl Model {
         going.map(|job| job.place()).min()
     }
 
-    /// Bayes among the experts, with a little of everything shared out.
+    /// Bayes among the experts. Those who were right keep what they have, so that on a law that stays little is spent on
+    /// the others; after a change much is shared out at once.
     fn reweigh(&mut self, evidence: &Lanes) {
-        let mut weights = self.weights;
-        for e in 0..EXPERTS {
-            weights[e] *= evidence[e];
+        let best = evidence.iter().copied().fold(0.0, f64::max);
+        let sum: f64 = (0..EXPERTS).map(|e| self.weights[e] * evidence[e]).sum();
+        if !(sum > 0.0 && sum.is_finite()) {
+            return;
         }
-        let sum: f64 = weights.iter().sum();
-        if sum > 0.0 && sum.is_finite() {
-            for e in 0..EXPERTS {
-                self.weights[e] = (1.0 - SHARE) * weights[e] / sum + SHARE * FIRST_WEIGHTS[e];
-            }
-        }
+        let kept: Lanes = std::array::from_fn(|e| {
+            let share = SHARE_MIN + SHARE * (1.0 - evidence[e] / best);
+            self.weights[e] * evidence[e] / sum * (1.0 - share)
+        });
+        let shared = 1.0 - kept.iter().sum::<f64>();
+        self.weights = std::array::from_fn(|e| kept[e] + shared * FIRST_WEIGHTS[e]);
     }
 
     /// Drops the past when only the short memory can explain the present.
@@ -349,13 +353,13 @@ mod tests {
         check(
             enclosed,
             [
-                16.567, 19.442, 21.702, 23.746, 25.724, 27.866, 30.187, 32.701,
+                16.734, 19.637, 21.920, 23.985, 25.982, 28.146, 30.490, 33.030,
             ],
         );
         check(
             given_up,
             [
-                11.675, 18.679, 22.141, 25.468, 29.003, 33.362, 39.151, 46.405,
+                11.675, 18.679, 22.141, 25.214, 28.715, 33.030, 38.761, 45.944,
             ],
         );
     }

@@ -16,6 +16,11 @@ pub(crate) const MEMORIES: usize = 2;
 /// The weight of an observation in terms of that of the next newer one, in each memory.
 const FADE: [f64; MEMORIES] = [1.0 - 1.0 / 100.0, 1.0 - 1.0 / 12.0];
 
+/// How many jobs the prior is worth in each memory, and after how many jobs half as many in the long one: polls against
+/// what never happened in a hundred jobs are dear where jobs are long.
+const PRIORS: Weight = [0.3, 1.0];
+const HALVED: f64 = 25.0;
+
 /// A number for each memory.
 pub(crate) type Weight = [f64; MEMORIES];
 
@@ -47,6 +52,8 @@ pub(crate) struct Risk {
     pub(crate) others: Box<[Weight; BINS]>,
     /// The weight of all jobs.
     pub(crate) total: Weight,
+    /// The weight of the prior beside them.
+    pub(crate) prior: Weight,
 }
 
 impl Risk {
@@ -86,10 +93,12 @@ impl Risk {
                 other[m] = together[at_risk][m] + ended[m];
             }
         }
+        let total = together[at_risk];
         Self {
             ends,
             others,
-            total: together[at_risk],
+            total,
+            prior: [PRIORS[0] / (1.0 + total[0] / HALVED), PRIORS[1]],
         }
     }
 }

@@ -31,8 +31,9 @@ export const FIRST_WEIGHTS: readonly number[] = /* @__PURE__ */ Array.from({ len
   e < MEMORIES || e >= LOGNORMAL_LANES ? SPECIAL : (1 - 4 * SPECIAL) / (EXPERTS - 4),
 );
 
-/** How many jobs the prior is worth in each memory. */
-const PRIORS = [0.3, 1] as const;
+/** How many jobs the prior is worth in each memory, and after how many jobs half as many in the long one. */
+const PRIORS = [0.3, 1] as const,
+  HALVED = 25;
 
 /** How often E and M are repeated when some ends are enclosures, and how often to find the way anew. */
 const ROUNDS = 2,
@@ -83,13 +84,14 @@ export const mixed = (laws: Law[], weights: readonly number[], i: number): numbe
 /** Fits all experts, starting from what they believed before: a law from each. */
 export const fit = (prior: Prior, { seen, durations, exact }: Evidence, before?: Law[]): Law[] => {
   const risk = riskOf(seen),
-    n = durations.length;
+    n = durations.length,
+    worths = [PRIORS[0] / (1 + risk.total[0]! / HALVED), PRIORS[1]] as const;
   return FIRST_WEIGHTS.map((_, e) => {
     if (!seen.length) return prior.law;
     if (e >= LOGNORMAL_LANES)
       return n ? blend(prior, PRIORS[1], n, level(durations, PACES[e - LOGNORMAL_LANES]!)) : prior.law;
     const memory = e % MEMORIES,
-      worth = PRIORS[memory]!,
+      worth = worths[memory]!,
       kept = before && !exact ? KEPT : 0;
     let law: Law = prior.law.map((mass, i) => (kept && kept * before![e]![i]!) + (1 - kept) * mass);
     for (let rounds = exact ? 1 : before ? ROUNDS : FIRST_ROUNDS; rounds--;) {

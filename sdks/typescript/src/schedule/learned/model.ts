@@ -12,8 +12,12 @@ import type { Tick } from "./plan.js";
 import { type Observation, inOrder, isCensored, isExact, middle, spanOf } from "./ring.js";
 import { MEMORIES } from "./risk.js";
 
-/** How much weight the experts share out among themselves before each job, so that none is ever beyond recall. */
-const SHARE = 0.02;
+/**
+ * How much of its weight an expert shares out after each job, so that none is ever beyond recall: always, and on top of
+ * that where another expected the job far more than it did.
+ */
+const SHARE_MIN = 0.0005,
+  SHARE = 0.05;
 
 /**
  * The change-point rule: when the short memory holds this much of the weight of both, and this much of all, after more
@@ -82,11 +86,16 @@ export class Model {
   #learn(seen: Observation): Observation {
     const { laws, slope } = this.#fit();
     const span = spanOf(seen, slope);
-    // Bayes among the experts, with a little of everything shared out.
-    const weights = this.weights.map((weight, e) => weight * massOf(laws[e]!, span)),
+    // Bayes among the experts, of which those who were right share out little.
+    const evidence = laws.map((law) => massOf(law, span)),
+      best = Math.max(...evidence),
+      weights = this.weights.map((weight, e) => weight * evidence[e]!),
       total = sum(weights);
-    if (total > 0)
-      this.weights = weights.map((weight, e) => ((1 - SHARE) * weight) / total + SHARE * FIRST_WEIGHTS[e]!);
+    if (total > 0) {
+      const kept = weights.map((weight, e) => (weight / total) * (1 - SHARE_MIN - SHARE * (1 - evidence[e]! / best)));
+      const shared = 1 - sum(kept);
+      this.weights = kept.map((weight, e) => weight + shared * FIRST_WEIGHTS[e]!);
+    }
     this.past.remember(seen);
     this.#forgetAfterAChange();
     this.#before = laws;
