@@ -14,6 +14,7 @@ use super::grid::{BINS, Law, STEP, ln_middle, normalize, student};
 use super::parametric::{self, Enclosure, PACES};
 use super::ring::Span;
 use super::risk::{MEMORIES, Risk, Seen, Weight};
+use std::sync::{Mutex, PoisonError};
 
 /// The standard deviations of the kernels, in ln u.
 const KERNELS: [f64; 5] = [0.0, 0.01, 0.04, 0.15, 0.4];
@@ -96,33 +97,56 @@ pub(crate) struct Evidence {
     pub(crate) exact: bool,
 }
 
-/// Fits all experts, starting from what they believed before.
-pub(crate) fn fit(prior: &Prior, evidence: &Evidence, before: Option<&Opinions>) -> Box<Opinions> {
-    let mut laws: Box<Opinions> = match before {
-        Some(before) if !evidence.exact => {
-            boxed(|i| before[i].map(|mass| KEPT * mass + (1.0 - KEPT) * prior.law[i]))
-        }
-        _ => boxed(|i| [prior.law[i]; EXPERTS]),
-    };
+/// What a fit works in.
+struct Room {
+    counts: Box<Counts>,
+    /// The laws summed up to each edge.
+    sums: Box<[Counted]>,
+}
+
+/// The room of the fit before this one: to be given so much memory anew takes as long as a round.
+static ROOM: Mutex<Option<Room>> = Mutex::new(None);
+
+/// Fits all experts, starting from what they believed before. `spare` is overwritten.
+pub(crate) fn fit(
+    prior: &Prior,
+    evidence: &Evidence,
+    before: Option<&Opinions>,
+    spare: Option<Box<Opinions>>,
+) -> Box<Opinions> {
+    let mut laws = spare.unwrap_or_else(|| boxed([0.0; _]));
+    let kept = if evidence.exact { 0.0 } else { KEPT };
+    for (i, law) in laws.iter_mut().enumerate() {
+        *law = match before {
+            Some(before) => lanes(|e| kept * before[i][e] + (1.0 - kept) * prior.law[i]),
+            None => [prior.law[i]; EXPERTS],
+        };
+    }
     if evidence.seen.is_empty() {
         return laws;
     }
     let risk = Risk::new(&evidence.seen);
-    let mut counts: Box<Counts> = boxed(|_| [0.0; LOGNORMAL_LANES]);
+    let room = || ROOM.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut own = room().take().unwrap_or_else(|| Room {
+        counts: boxed([0.0; _]),
+        sums: vec![[0.0; _]; BINS + 1].into(),
+    });
+    let Room { counts, sums } = &mut own;
     let rounds = match before {
         _ if evidence.exact => 1,
         Some(_) => ROUNDS,
         None => FIRST_ROUNDS,
     };
     for round in 1..=rounds {
-        spread(&laws, &risk.ends, &mut counts);
-        let total = rates(prior, &risk, &mut counts, &mut laws);
+        spread(&laws, &risk.ends, counts, sums);
+        let total = rates(prior, &risk, counts, &mut laws);
         if round == rounds {
             // Until then, the lognormals' lanes are one more kernel that expects exactly what was there before.
-            parametrics(prior, &risk, &evidence.durations, &mut counts, &mut laws);
+            parametrics(prior, &risk, &evidence.durations, counts, &mut laws);
         }
-        smooth(&mut counts, &total, &mut laws);
+        smooth(counts, &total, &mut laws);
     }
+    *room() = Some(own);
     laws
 }
 
@@ -177,11 +201,12 @@ pub(crate) fn mix(laws: &Opinions, weights: &Lanes) -> Box<Law> {
 ///
 /// What a long span adds to a bin is the same multiple of the bin's law everywhere in the span, so it is noted at the
 /// two ends only and summed up on the way.
-fn spread(laws: &Opinions, ends: &[(Span, Weight)], counts: &mut Counts) {
+fn spread(laws: &Opinions, ends: &[(Span, Weight)], counts: &mut Counts, sums: &mut [Counted]) {
     counts.fill([0.0; _]);
     let single = |(span, _): &(Span, Weight)| span.first == span.last;
     if !ends.iter().all(single) {
-        enclosures(laws, ends, counts);
+        sum_up(laws, sums);
+        enclosures(laws, ends, counts, sums);
     }
     for (span, weight) in ends.iter().filter(|end| single(end)) {
         for e in 0..LOGNORMAL_LANES {
@@ -191,8 +216,7 @@ fn spread(laws: &Opinions, ends: &[(Span, Weight)], counts: &mut Counts) {
 }
 
 /// The part of E for ends that are not known to the bin.
-fn enclosures(laws: &Opinions, ends: &[(Span, Weight)], counts: &mut Counts) {
-    let sums = cumulative(laws);
+fn enclosures(laws: &Opinions, ends: &[(Span, Weight)], counts: &mut Counts, sums: &[Counted]) {
     for (span, weight) in ends {
         if span.first == span.last {
             continue;
@@ -220,37 +244,35 @@ fn enclosures(laws: &Opinions, ends: &[(Span, Weight)], counts: &mut Counts) {
     }
 }
 
-/// The laws summed up to each edge.
-fn cumulative(laws: &Opinions) -> Box<[Counted]> {
+/// Sums the laws up to each edge.
+fn sum_up(laws: &Opinions, sums: &mut [Counted]) {
     let mut sum: Counted = [0.0; _];
-    std::iter::once(sum)
-        .chain(laws.iter().map(|law| {
-            for e in 0..LOGNORMAL_LANES {
-                sum[e] += law[e];
-            }
-            sum
-        }))
-        .collect()
+    for (above, law) in sums.iter_mut().skip(1).zip(laws) {
+        for e in 0..LOGNORMAL_LANES {
+            sum[e] += law[e];
+        }
+        *above = sum;
+    }
 }
 
 /// M for the kernels: two passes of a two-sided exponential filter, whose result sums up to `total` and is added to
 /// `laws`; the lognormals' lanes pass unchanged.
 fn smooth(counts: &mut Counts, total: &Counted, laws: &mut Opinions) {
     let keep: Counted = lanes(|e| KERNELS.get(e / MEMORIES).map_or(0.0, |width| pole(*width)));
+    // Each sweep starts from where the one before ended, which gives back the mass that one pushed off the grid.
     let mut carry: Counted = [0.0; _];
+    for backwards in [false, true, false] {
+        let mut sweep = |count| sweep(count, &mut carry, &keep);
+        match backwards {
+            false => counts.iter_mut().for_each(&mut sweep),
+            true => counts.iter_mut().rev().for_each(&mut sweep),
+        }
+    }
     let mut sum: Counted = [0.0; _];
-    for pass in 0..2 {
-        // Each sweep starts from where the one before ended, which gives back the mass that one pushed off the grid.
-        counts
-            .iter_mut()
-            .for_each(|count| sweep(count, &mut carry, &keep));
-        for count in counts.iter_mut().rev() {
-            sweep(count, &mut carry, &keep);
-            if pass == 1 {
-                for e in 0..LOGNORMAL_LANES {
-                    sum[e] += count[e];
-                }
-            }
+    for count in counts.iter_mut().rev() {
+        sweep(count, &mut carry, &keep);
+        for e in 0..LOGNORMAL_LANES {
+            sum[e] += count[e];
         }
     }
     let factor: Counted = lanes(|e| if sum[e] > 0.0 { total[e] / sum[e] } else { 0.0 });
@@ -344,9 +366,9 @@ fn lanes<const N: usize>(value: impl FnMut(usize) -> f64) -> [f64; N] {
 }
 
 /// Makes the array on the heap: at more than a hundred kilobytes it would strain a small stack.
-fn boxed<T: std::fmt::Debug>(value: impl FnMut(usize) -> T) -> Box<[T; BINS]> {
-    let lanes: Box<[T]> = (0..BINS).map(value).collect();
-    lanes
+fn boxed<const N: usize>(lanes: [f64; N]) -> Box<[[f64; N]; BINS]> {
+    vec![lanes; BINS]
+        .into_boxed_slice()
         .try_into()
-        .unwrap_or_else(|_| unreachable!("the iterator above yields exactly BINS items"))
+        .unwrap_or_else(|_| unreachable!("the vector has exactly BINS items"))
 }

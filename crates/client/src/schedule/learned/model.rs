@@ -43,6 +43,8 @@ pub(crate) struct Model {
     /// The experts' laws; none when the memory has changed since they were made.
     fitted: Option<Fitted>,
     before: Option<Box<Opinions>>,
+    /// Laws to be overwritten by the next fit, instead of made anew.
+    spare: Option<Box<Opinions>>,
 }
 
 #[derive(Debug, Clone)]
@@ -61,6 +63,7 @@ impl Model {
             weights: FIRST_WEIGHTS,
             fitted: None,
             before: None,
+            spare: None,
         }
     }
 
@@ -142,6 +145,7 @@ impl Model {
         self.reweigh(&evidence);
         self.past.remember(seen);
         self.forget_after_a_change();
+        self.spare = self.before.take();
         self.before = self.fitted.take().map(|f| f.laws);
     }
 
@@ -194,10 +198,9 @@ impl Model {
     fn fitted(&mut self) -> &Fitted {
         if self.fitted.is_none() {
             let slope = self.fixed_slope.unwrap_or_else(|| slope(self.past.ended()));
-            self.fitted = Some(Fitted {
-                slope,
-                laws: fit(&self.prior, &self.evidence(slope), self.before.as_deref()),
-            });
+            let (spare, before) = (self.spare.take(), self.before.as_deref());
+            let laws = fit(&self.prior, &self.evidence(slope), before, spare);
+            self.fitted = Some(Fitted { slope, laws });
         }
         self.fitted.as_ref().expect("it was made just above")
     }

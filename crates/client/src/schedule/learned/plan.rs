@@ -91,14 +91,15 @@ impl States {
             if let Some(tick) = tick.filter(|tick| sharp * (to - tick.to) > worth) {
                 cuts = [tick.from, tick.to];
             }
-            let rate = even / width / (1.0 - ended).max(1e-12);
-            let pause = FINENESS * (2.0 * terms.price / rate.max(1e-12)).sqrt();
-            let parts = (width / pause)
-                .min(even * width / worth)
-                .min(PARTS_MAX)
-                .ceil();
-            for part in 1..=parts.max(1.0) as u32 {
-                let at = from + width * f64::from(part) / parts.max(1.0);
+            let mut parts = 1.0;
+            if even * width > worth {
+                let rate = even / width / (1.0 - ended).max(1e-12);
+                let pause = FINENESS * (2.0 * terms.price / rate.max(1e-12)).sqrt();
+                let most = (width / pause).min(even * width / worth).min(PARTS_MAX);
+                parts = most.ceil().max(1.0);
+            }
+            for part in 1..=parts as u32 {
+                let at = from + width * f64::from(part) / parts;
                 for cut in &mut cuts {
                     if *cut < at {
                         let (by, below) = by(*cut);
