@@ -32,7 +32,7 @@ const LIMITS: [what: string, kilobytes: number, contents: string][] = [
     export { priorOf } from "./schedule/learned/experts.js";`,
   ],
   ["pollUntil", 13.7, `export { pollUntil } from "./index.js";`],
-  ["everything but the tests' server", 32.6, `export * from "./index.js";`],
+  ["everything but the tests' server", 32.8, `export * from "./index.js";`],
 ];
 
 for (const [what, kilobytes, contents] of LIMITS) {
