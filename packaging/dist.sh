@@ -3,8 +3,8 @@
 # and a bill of materials.
 #   packaging/dist.sh [DIR]      writes DIR/abide-VERSION-TARGET.tar.gz and DIR/abide_VERSION_ARCH.deb, DIR being
 #                                target/packages by default
-# The same commit and toolchain make the same bytes, in whatever directory: nothing of the machine, its paths and the
-# moment goes in.
+# The same commit and toolchain are meant to make the same bytes, in whatever directory: nothing of the machine, its paths
+# and the moment goes in.
 #
 # TARGET: the musl target of this machine if the toolchain has it (`rustup target add x86_64-unknown-linux-musl`, and
 # Debian's musl-tools), else the GNU one with its C library linked statically; the name of the archive says which.
