@@ -33,10 +33,14 @@ ruff check --quiet .
 # What a script of ours prints is its result.
 ruff check --quiet --ignore T201 ../../checks/python
 maturin develop --quiet --locked
-mypy
-mypy ../../checks/python
-python -m mypy.stubtest abide_client._core
-pyright --warnings
+# Beside the tests, most of which wait more than they compute.
+(
+  mypy
+  mypy ../../checks/python
+  python -m mypy.stubtest abide_client._core
+  pyright --warnings
+) >"$work/types.txt" 2>&1 &
+types=$!
 # The wheel as a user installs it, with the vendors' SDKs, in an environment that has nothing else. It is of the debug build.
 (
   rm -rf "$work/wheels"
@@ -51,8 +55,9 @@ pyright --warnings
   timeout --kill-after=10 240 "$empty/bin/python" checks/python/vendors.py
 ) >"$work/wheel.txt" 2>&1 &
 wheel=$!
-# Most of the tests wait more than they compute.
 timeout --kill-after=10 400 pytest -n 4 "$@"
 wait "$wheel" && status=0 || status=$?
 cat "$work/wheel.txt"
+wait "$types" || status=$?
+cat "$work/types.txt"
 exit "$status"

@@ -32,8 +32,33 @@ mkdir -p "$work"
 (
   cd "$package"
   install
-  npx prettier --check --log-level warn src test
   npm run --silent build
+  npm pack --silent --pack-destination "$work" >"$work/packed"
+)
+
+# What was packed, as a user has it, beside the package's own tests: it waits more than it computes.
+cp checks/typescript/*.mjs checks/typescript/package*.json "$work"/
+cd "$work"
+install
+rm -rf node_modules/abide-client
+mkdir node_modules/abide-client
+tar -xzf "$(cat packed)" -C node_modules/abide-client --strip-components 1
+cd - >/dev/null
+
+start "$work/serve.log" serve --ephemeral --listen 127.0.0.1:0 --rate-limit off --cors-origin '*' --duration 2s --error-chance 0
+export SERVER_URL=$url DOCS="$PWD/README.md $PWD/docs/typescript.md $PWD/docs/workers.md $PWD/docs/migrating/000.md $PWD/docs/migrating/001.md $package/README.md"
+export TSC=$package/node_modules/typescript/lib/tsc.js TYPES=$package/node_modules/@types
+(
+  cd "$work"
+  timeout --kill-after=10 120 npx vitest run --reporter=dot vitest.spec.mjs
+  # The output of passing tests has the table.
+  timeout --kill-after=10 300 node --test --test-concurrency=4 --test-reporter=spec ./*.test.mjs
+) >"$work/used.txt" 2>&1 &
+used=$!
+
+(
+  cd "$package"
+  npx prettier --check --log-level warn src test
   npx tsc -p test
   timeout --kill-after=10 600 node --test --test-reporter=dot test-build/
   if [ -x "$vectors" ]; then
@@ -48,21 +73,7 @@ mkdir -p "$work"
   npx publint --strict
   # The package is of ES modules alone.
   npx attw --pack . --profile esm-only --quiet
-  npm pack --silent --pack-destination "$work" >"$work/packed"
 )
-
-cp checks/typescript/*.mjs checks/typescript/package*.json "$work"/
-cd "$work"
-install
-rm -rf node_modules/abide-client
-mkdir node_modules/abide-client
-tar -xzf "$(cat packed)" -C node_modules/abide-client --strip-components 1
-cd - >/dev/null
-
-start "$work/serve.log" serve --ephemeral --listen 127.0.0.1:0 --rate-limit off --cors-origin '*' --duration 2s --error-chance 0
-export SERVER_URL=$url DOCS="$PWD/README.md $PWD/docs/typescript.md $PWD/docs/workers.md $PWD/docs/migrating/000.md $PWD/docs/migrating/001.md $package/README.md"
-export TSC=$package/node_modules/typescript/lib/tsc.js TYPES=$package/node_modules/@types
-cd "$work"
-timeout --kill-after=10 120 npx vitest run --reporter=dot vitest.spec.mjs
-# The output of passing tests has the table. Most of them wait more than they compute.
-timeout --kill-after=10 300 node --test --test-concurrency=4 --test-reporter=spec ./*.test.mjs
+wait "$used" && status=0 || status=$?
+cat "$work/used.txt"
+exit "$status"
