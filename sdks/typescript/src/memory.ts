@@ -14,6 +14,13 @@ const HOLD_MIN = 5_000;
 /** How many held requests in a row must come back at once, or be cut, before it counts as "nothing is held". */
 const TRIES = 2;
 
+/**
+ * Ends at once that are learned from although their kind is known only then, and how many a second beyond them: learning
+ * takes a millisecond.
+ */
+const LATE_BURST = 128,
+  LATE_RATE = 50;
+
 /** Skew and abilities of one origin. */
 export class Memory {
   readonly skew: Skew = new Skew();
@@ -28,6 +35,9 @@ export class Memory {
   #streamed = false;
   #noStreamUntil = -Infinity;
   #noSetsUntil = -Infinity;
+  /** How many ends were learned from lately whose kind was known only then, and when the last one was. */
+  #late = 0;
+  #lateAt = 0;
 
   /** What the server can do, as far as it is known now. */
   abilities(now: number): Abilities {
@@ -65,6 +75,15 @@ export class Memory {
   noteStream(works: boolean, now: number): void {
     this.#streamed = works;
     this.#noStreamUntil = works ? -Infinity : now + REMEMBERED;
+  }
+
+  /** Whether an end is learned from whose kind is known only now. Of a crowd a part is. */
+  learnsLate(now: number): boolean {
+    this.#late = Math.max(this.#late - ((now - this.#lateAt) / 1000) * LATE_RATE, 0);
+    this.#lateAt = now;
+    const learns = this.#late < LATE_BURST;
+    this.#late += Number(learns);
+    return learns;
   }
 
   /** Whether many jobs may be asked for at once. */

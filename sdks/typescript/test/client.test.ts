@@ -70,6 +70,16 @@ test("with experience the request is sent late", async () => {
   assert.ok(server.asked.at(-1)!.at - begun > 15_000, String(server.asked.at(-1)!.at - begun));
 });
 
+test("a job of which only the id was known is learned from under its kind", async () => {
+  const { abide, server, world } = start();
+  await world.run(abide.job(server.job(20_000)).wait());
+  await world.run(abide.job(server.job(20_000)).wait({ strategy: poll() }));
+  assert.deepEqual(
+    ["k", ""].map((kind) => abide.history.jobs(`http://jobs.test ${kind}`)),
+    [2, 0],
+  );
+});
+
 test("every change is watched over one stream, in order, and leaving the loop closes it", async () => {
   const all = start(),
     { abide, server, world } = all;

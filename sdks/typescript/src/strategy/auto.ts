@@ -25,7 +25,8 @@ export const auto = (): Strategy => ({
         plan = best.begin(begin);
         return plan.next({ ...seen, happened: "began" });
       },
-      finish: (ended) => plan?.finish(ended),
+      // Nothing was planned yet, and all rungs learn alike.
+      finish: (ended) => (plan ?? rungs.poll.begin(begin)).finish(ended),
       hazard: (seen) => plan?.hazard(seen),
     };
   },

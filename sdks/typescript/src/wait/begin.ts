@@ -3,8 +3,10 @@
 import type { JobHandle } from "../job.js";
 import { RetryPolicy } from "../retry.js";
 import { millis } from "../rt/duration.js";
+import type { Schedule } from "../schedule/cursor.js";
 import { learned } from "../schedule/learned/schedule.js";
 import { auto } from "../strategy/auto.js";
+import type { Plan } from "../strategy/plan.js";
 import { foreign } from "../target/foreign.js";
 import { native } from "../target/native.js";
 import type { Job } from "../wire.js";
@@ -32,17 +34,20 @@ export const begin = (
     { clock, random } = origin;
   const strategy = options.strategy ?? core.strategy ?? auto(),
     timeout = options.timeout ?? core.waitTimeout;
-  // A kind is slow or fast on one server, and another on the next.
-  const kind = `${origin.server} ${known.kind ?? speech?.name ?? ""}`,
-    schedule = options.schedule ?? core.schedule ?? learned(kind, { history, price: options.price });
   const start = { random, size: options.size, features: options.features, job: id, began: clock.wall(), history };
+  const plan = (kind: string): Plan => {
+    // A kind is slow or fast on one server, and another on the next.
+    const learning = (): Schedule => learned(`${origin.server} ${kind}`, { history, price: options.price });
+    return strategy.begin({ schedule: options.schedule ?? core.schedule ?? learning(), start, updates });
+  };
   const facts = (last: Job | undefined): ReturnType<typeof job.facts> => job.facts(last);
   const driver: Driver<Job> = new Driver<Job>({
     target: speech
       ? foreign(origin, speech, job, (warning) => driver.warn(warning))
       : native(origin, core.hub, id, !!crowded, known.accepted, facts),
     origin,
-    plan: strategy.begin({ schedule, start, updates }),
+    plan: plan(known.kind ?? speech?.name ?? ""),
+    replan: known.kind === undefined && !speech ? ({ kind }) => plan(kind) : undefined,
     strategy: strategy.name,
     inbox: strategy.inbox?.subscribe(id),
     retry: options.retry === undefined ? origin.retry : new RetryPolicy(options.retry),

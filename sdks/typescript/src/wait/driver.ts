@@ -31,6 +31,8 @@ export interface Terms<V> {
   target: Target<V>;
   origin: Surroundings;
   plan: Plan;
+  /** How to begin again once the kind of the job is known; none where it is. */
+  replan?: ((view: V) => Plan) | undefined;
   strategy: string;
   inbox?: Subscription | undefined;
   retry: RetryPolicy;
@@ -60,6 +62,8 @@ export type Moves<V> = { [M in Move["move"]]?: (driver: Driver<V>, move: Extract
 export class Driver<V> {
   readonly terms: Terms<V>;
   readonly origin: Surroundings;
+  #plan: Plan;
+  #replan: ((view: V) => Plan) | undefined;
   readonly account: Account = new Account();
   readonly deadline: Deadline;
   /** What the plan is told. */
@@ -89,6 +93,8 @@ export class Driver<V> {
   constructor(terms: Terms<V>) {
     this.terms = terms;
     this.origin = terms.origin;
+    this.#plan = terms.plan;
+    this.#replan = terms.replan;
     const begun = this.now();
     this.deadline = { at: terms.deadline, begun, looked: false };
     this.accepted = terms.accepted ?? begun;
@@ -158,10 +164,11 @@ export class Driver<V> {
         origin: { memory, rtt },
       } = this;
     if (now >= this.lookAt()) return this.#lastLook();
+    if (this.#last !== undefined && this.#beginAgain(this.#last)) seen.happened = "began";
     seen.time.elapsed = now - this.accepted;
     seen.time.rtt = rtt.smoothed ?? seen.time.rtt;
     if (memory) seen.abilities = memory.abilities(now);
-    const move = this.terms.plan.next(seen);
+    const move = this.#plan.next(seen);
     if (move.move === "pause") {
       await this.pause(move.until);
       return undefined;
@@ -172,6 +179,16 @@ export class Driver<V> {
     const make = this.terms.moves?.[move.move] as ((driver: this, move: Move) => Moved<V>) | undefined;
     if (!make) throw new UsageError(`nothing here can do what the strategy wants: ${move.move}`);
     return make(this, move);
+  }
+
+  /** Begins the plan again with what is known of the job's kind: what is learned of one kind says nothing of another. */
+  #beginAgain(view: V): boolean {
+    const replan = this.#replan;
+    this.#replan = undefined;
+    if (!replan) return false;
+    this.#plan.finish({ after: 0 });
+    this.#plan = replan(view);
+    return true;
   }
 
   /** Does nothing until that instant since acceptance. */
@@ -195,7 +212,7 @@ export class Driver<V> {
   /** How many turns at the request budget this wait gets in proportion to others. */
   weight(): number {
     // Without an opinion of the schedule's: of jobs that have run for long few end in the next second.
-    const hazard = this.terms.plan.hazard(this.seen) ?? 1 / (1 + this.seen.time.elapsed / 1000);
+    const hazard = this.#plan.hazard(this.seen) ?? 1 / (1 + this.seen.time.elapsed / 1000);
     return Math.sqrt(Math.max(hazard, 0));
   }
 
@@ -277,6 +294,8 @@ export class Driver<V> {
       const bound = this.#notYet ? now - this.accepted - this.#notYet : Infinity;
       this.#detection = answer.age === undefined ? undefined : Math.min(answer.age, bound);
       this.#last = answer.view;
+      // What is learned is learned of the right kind.
+      if (this.#replan && this.origin.memory?.learnsLate(now)) this.#beginAgain(answer.view!);
       this.#finish({ after: this.#notYet, atMost: sampled, duration: answer.duration });
       return { view: answer.view!, ended: true };
     }
@@ -396,6 +415,6 @@ export class Driver<V> {
     if (this.#finished) return;
     this.#finished = true;
     // Whichever of push and look was first, the push has come if it is there.
-    this.terms.plan.finish({ ...ended, polls: this.seen.time.polls, pushed: this.terms.inbox?.hasEnded() });
+    this.#plan.finish({ ...ended, polls: this.seen.time.polls, pushed: this.terms.inbox?.hasEnded() });
   }
 }
