@@ -31,8 +31,8 @@ const LIMITS: [what: string, kilobytes: number, contents: string][] = [
     export { Plan } from "./schedule/learned/plan.js";
     export { priorOf } from "./schedule/learned/experts.js";`,
   ],
-  ["pollUntil", 13.7, `export { pollUntil } from "./index.js";`],
-  ["everything but the tests' server", 32.8, `export * from "./index.js";`],
+  ["pollUntil", 13.9, `export { pollUntil } from "./index.js";`],
+  ["everything but the tests' server", 33, `export * from "./index.js";`],
 ];
 
 for (const [what, kilobytes, contents] of LIMITS) {
