@@ -43,6 +43,8 @@ pub use backup::backup;
 pub use check::check;
 pub use log::{SqliteJournal, View};
 
+#[cfg(all(test, unix))]
+mod access;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
