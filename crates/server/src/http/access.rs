@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use abide_engine::Owner;
@@ -28,6 +29,8 @@ pub struct Access {
     keys: RwLock<Keys>,
     /// Whether no key is needed; that stays while the server runs.
     is_open: bool,
+    /// How many times the keys have changed.
+    changes: AtomicU64,
     guesses: Rates,
 }
 
@@ -93,6 +96,7 @@ impl Access {
         Self {
             keys: RwLock::new(Keys::new(keys)),
             is_open: keys.is_empty(),
+            changes: AtomicU64::new(0),
             guesses: Rates::new(RateLimit(Some(quota))),
         }
     }
@@ -103,8 +107,14 @@ impl Access {
         let is_kept = keys.is_empty() == self.is_open;
         if is_kept {
             *self.keys.write() = Keys::new(keys);
+            self.changes.fetch_add(1, Ordering::Release);
         }
         is_kept
+    }
+
+    /// How many times the keys have changed: what a key opened stays true for as long as this does.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Whether no key is needed.

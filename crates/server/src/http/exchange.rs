@@ -26,36 +26,68 @@ use super::trace::Trace;
 use crate::config::Role;
 use crate::requests::Asked;
 
+const SIM_DECISION: HeaderName = HeaderName::from_static(headers::SIM_DECISION);
+
 /// A request under way, beside what it asks for.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    pub(super) state: AppState,
+    state: AppState,
     /// The route's path, which is its name in metrics.
-    pub(super) route: &'static str,
-    pub(super) door: Door,
-    pub(super) id: RequestId,
-    pub(super) method: Method,
+    route: &'static str,
+    pub door: Door,
+    id: RequestId,
+    method: Method,
     /// Of the target, if it is to be remembered.
-    pub(super) query: Option<Box<str>>,
+    query: Option<Box<str>>,
     /// When it came, by the machine's time.
-    pub(super) begun: Duration,
-    pub(super) class: Class,
-    pub(super) verdict: Option<Verdict>,
-    pub(super) counts: Counts,
-    pub(super) caller: Caller,
-    pub(super) job: Option<JobKey>,
-    /// The room that the request's body takes.
-    pub(super) body: Option<Held>,
-    /// The place among the requests that change something. In a box, because held requests have none.
-    pub(super) place: Option<Box<Held>>,
+    begun: Duration,
+    pub class: Class,
+    verdict: Option<Verdict>,
+    counts: Counts,
+    pub caller: Caller,
+    job: Option<JobKey>,
+    /// The room that the request's body takes. In a box, as the place, because held requests have none.
+    pub body: Option<Box<Held>>,
+    /// The place among the requests that change something.
+    place: Option<Box<Held>>,
     /// What the client's proxy puts before every path.
-    pub(super) prefix: Option<Box<str>>,
-    /// The page that asks, if it may read the answer.
-    pub(super) cors: Option<HeaderValue>,
-    pub(super) trace: Trace,
+    prefix: Option<Box<str>>,
+    /// The page that asks, if it may read the answer. In a box, because most clients are no pages.
+    cors: Option<Box<HeaderValue>>,
+    trace: Trace,
 }
 
 impl Exchange {
+    /// One that has begun at that moment of the machine's time, for that route and door.
+    pub(super) fn begin(
+        state: &AppState,
+        begun: Duration,
+        (route, door): (&'static str, Door),
+        class: Class,
+        call: &Call,
+    ) -> Self {
+        let query = call.uri.query().filter(|_| state.requests.is_on());
+        Self {
+            state: state.clone(),
+            route,
+            door,
+            id: RequestId::sent(&call.headers).unwrap_or_else(|| state.next_request_id()),
+            method: call.method.clone(),
+            query: query.map(Into::into),
+            begun,
+            class,
+            verdict: None,
+            counts: Counts::Nothing,
+            caller: call.caller,
+            job: None,
+            body: None,
+            place: None,
+            prefix: base::prefix(call).map(Into::into),
+            cors: near::allowed_origin(state, &call.headers).map(Box::new),
+            trace: Trace::begin(call.method.as_str(), route, call.uri.path(), &call.headers),
+        }
+    }
+
     /// Takes a place among the requests that change something, if one is free for that client.
     pub(super) fn take_place(&mut self) -> bool {
         let place = self.state.changes.hold(self.caller.client);
@@ -86,17 +118,33 @@ impl Exchange {
                     return Err(error);
                 }
             };
-            if self.door.is_limited() {
-                self.counts = counts;
-                self.take(call.caller.client)?;
-            }
+            self.limit(counts)?;
             self.refuse_beyond_role(pass.role)?;
         }
+        self.let_in(counts);
+        Ok(())
+    }
+
+    /// Lets a request in whose head was let in before, within limits.
+    pub(super) fn admit_again(&mut self, counts: Counts) -> Result<(), ApiError> {
+        self.limit(counts)?;
+        self.let_in(counts);
+        Ok(())
+    }
+
+    fn limit(&mut self, counts: Counts) -> Result<(), ApiError> {
+        if self.door.is_limited() {
+            self.counts = counts;
+            self.take(self.caller.client)?;
+        }
+        Ok(())
+    }
+
+    fn let_in(&mut self, counts: Counts) {
         self.counts = match counts {
             Counts::Refusals => Counts::Nothing,
             counts => counts,
         };
-        Ok(())
     }
 
     fn take(&mut self, client: Client) -> Result<(), ApiError> {
@@ -207,7 +255,7 @@ impl Exchange {
             HeaderValue::from_static("nosniff"),
         );
         if let Some(origin) = self.cors.take() {
-            near::expose(origin, out);
+            near::expose(*origin, out);
         }
         if let Some(verdict) = &self.verdict {
             self.door.words().write_limits(verdict, out);
@@ -264,7 +312,7 @@ impl Exchange {
             status: answer.status(),
             took,
             client: self.caller.counted(),
-            fault: header(HeaderName::from_static(headers::SIM_DECISION)),
+            fault: header(SIM_DECISION),
             location: header(header::LOCATION),
         });
     }

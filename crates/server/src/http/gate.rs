@@ -9,32 +9,30 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use abide_wire::Timestamp;
 use bytes::Bytes;
-use http::{HeaderMap, Request, header};
+use http::Request;
+use http::request::Parts;
 
 use super::access::{Caller, Pass, is_proxied, origin_of};
-use super::answer::{Body, CollectError, Outcome, give_back};
-use super::base;
-use super::call::{Call, Prefer, RequestId};
+use super::answer::{Body, Outcome, give_back};
+use super::body;
+use super::call::{Call, Prefer};
 use super::error::ApiError;
 use super::exchange::Exchange;
 use super::faults::Play;
 use super::form;
 use super::fresh;
+use super::head::{Head, Last, Text};
 use super::limits::Class;
 use super::near;
-use super::route::{Counts, Meets, Row};
+use super::route::{Meets, Row};
 use super::state::AppState;
 use super::stream_token;
 use super::table::{Found, TABLE};
-use super::trace::Trace;
 use crate::driver::Failure;
 use crate::net::{Answers, Reset};
 
-/// How long a body may take to come.
-const BODY_TIME_MAX: Duration = Duration::from_secs(30);
-/// How long a form with files may take to come.
-const FORM_TIME_MAX: Duration = Duration::from_mins(10);
 /// How long a request that changes something waits for a place before it is refused, at least and at most. A refusal at
 /// once would bring its client back at once, and half of a create is work that a refusal is too.
 const PLACE_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(300));
@@ -51,18 +49,20 @@ pub struct Gate {
     is_tls: bool,
     /// Breaks the connection off; without it, a fault that does is an error of the body.
     reset: Option<Reset>,
+    last: Last,
 }
 
 impl Gate {
     /// All routes, served to clients at that address.
     #[must_use]
-    pub const fn new(state: AppState, address: Option<IpAddr>) -> Self {
+    pub fn new(state: AppState, address: Option<IpAddr>) -> Self {
         Self {
             state,
             address,
             own: None,
             is_tls: false,
             reset: None,
+            last: Last::default(),
         }
     }
 
@@ -94,9 +94,41 @@ impl Gate {
     /// Dropping the outcome cancels only the waiting: what was asked of the loop happens all the same.
     #[must_use]
     pub fn answer(&self, request: Request<Body>) -> Outcome {
-        let (mut head, body) = request.into_parts();
+        let (head, body) = request.into_parts();
+        let (begun, now) = self.state.clock.both();
+        let Some(known) = self.last.find(&head, self.state.access.changes()) else {
+            return self.answer_new(head, body, begun, now);
+        };
+        let Head {
+            route, door, row, ..
+        } = known;
+        let call = Call {
+            method: head.method,
+            uri: head.uri,
+            mount: known.mount,
+            params: known.params,
+            prefer: known.prefer,
+            headers: head.headers,
+            body: Bytes::new(),
+            caller: known.caller,
+            is_tls: self.is_tls,
+            is_proxied: known.is_proxied,
+            now,
+        };
+        let mut exchange =
+            Exchange::begin(&self.state, begun, (route, door), Class::Request, &call);
+        match exchange.admit_again(row.counts) {
+            Ok(()) => self.take_place(row, call, body, exchange),
+            Err(error) => exchange.now(Some(row), &call, error.into()),
+        }
+    }
+
+    /// Answers a request whose head isn't the last one's.
+    fn answer_new(&self, mut head: Parts, body: Body, begun: Duration, now: Timestamp) -> Outcome {
+        let keys = self.state.access.changes();
+        let mut text = Text::of(&head);
         if let Some(meant) = TABLE.meant(&head.uri, &head.headers, self.own.as_deref()) {
-            head.uri = meant;
+            (head.uri, text) = (meant, None);
         }
         let Found {
             route,
@@ -107,7 +139,6 @@ impl Gate {
         } = TABLE.find(&head.method, head.uri.path(), self.own.as_deref(), |name| {
             self.state.config.speaks(name)
         });
-        let (begun, now) = self.state.clock.both();
         let trusted = &self.state.config.trusted_proxy;
         let address = origin_of(self.address, trusted, &head.headers);
         let token = match row {
@@ -117,6 +148,8 @@ impl Gate {
             }
             _ => None,
         };
+        // A token doesn't stay good.
+        let text = text.filter(|_| token.is_none());
         let pass = if door.is_open() {
             Ok(Pass::OPEN)
         } else if let Some(pass) = token {
@@ -147,34 +180,13 @@ impl Gate {
             is_proxied: is_proxied(self.address, trusted),
             now,
         };
-        let holds = row.as_ref().ok().and_then(|row| row.asks_to_hold);
-        let mut exchange = Exchange {
-            state: self.state.clone(),
-            route,
-            door,
-            id: RequestId::sent(&call.headers).unwrap_or_else(|| self.state.next_request_id()),
-            method: call.method.clone(),
-            query: call
-                .uri
-                .query()
-                .filter(|_| self.state.requests.is_on())
-                .map(Into::into),
-            begun,
-            class: match holds.is_some_and(|asks_to_hold| asks_to_hold(&call)) {
-                true => Class::Hold,
-                false => Class::Request,
-            },
-            verdict: None,
-            counts: Counts::Nothing,
-            caller,
-            job: None,
-            body: None,
-            place: None,
-            prefix: base::prefix(&call).map(Into::into),
-            cors: near::allowed_origin(&self.state, &call.headers),
-            trace: Trace::begin(call.method.as_str(), route, call.uri.path(), &call.headers),
-        };
         let known = row.as_ref().ok().copied();
+        let holds = known.and_then(|row| row.asks_to_hold);
+        let class = match holds.is_some_and(|asks_to_hold| asks_to_hold(&call)) {
+            true => Class::Hold,
+            false => Class::Request,
+        };
+        let mut exchange = Exchange::begin(&self.state, begun, (route, door), class, &call);
         if let Some(answer) = near::preflight(&self.state, &call) {
             return exchange.now(known, &call, answer);
         }
@@ -182,7 +194,22 @@ impl Gate {
             .and_then(|()| near::host(&call, head.version, self.reset.is_some()));
         let admitted = host.and_then(|host| exchange.admit(pass, known, &call, host.as_ref()));
         match admitted.and(row) {
-            Ok(row) => self.take_place(row, call, body, exchange),
+            Ok(row) => {
+                if let Some(text) = text.filter(|_| class == Class::Request) {
+                    let head = Head {
+                        route,
+                        door,
+                        row,
+                        mount: call.mount.clone(),
+                        params: call.params.clone(),
+                        caller,
+                        prefer: call.prefer,
+                        is_proxied: call.is_proxied,
+                    };
+                    self.last.keep(text, keys, head);
+                }
+                self.take_place(row, call, body, exchange)
+            }
             Err(error) => exchange.now(known, &call, error.into()),
         }
     }
@@ -226,9 +253,10 @@ impl Gate {
             Some(bytes_max) if !matches!(body, Body::Empty) => bytes_max,
             _ => return self.carry_out(row, call, exchange),
         };
-        let length = announced(&call.headers).map_or(bytes_max, |length| length.min(bytes_max));
+        let length =
+            body::announced(&call.headers).map_or(bytes_max, |length| length.min(bytes_max));
         match self.state.inflight.take(exchange.caller.client, length) {
-            Ok(held) => exchange.body = Some(held),
+            Ok(held) => exchange.body = Some(Box::new(held)),
             Err(full) => {
                 let error = ApiError::too_many_bytes(full);
                 return exchange.now(Some(row), &call, error.into());
@@ -240,9 +268,9 @@ impl Gate {
             let read = match is_form || row.takes_file {
                 true => {
                     let bytes_max = gate.state.config.upload_bytes_max();
-                    read_upload(&mut call.headers, body, is_form, bytes_max).await
+                    body::read_upload(&mut call.headers, body, is_form, bytes_max).await
                 }
-                false => read(&call.headers, body, bytes_max).await,
+                false => body::read(&call.headers, body, bytes_max).await,
             };
             match read {
                 Ok(bytes) => {
@@ -301,45 +329,8 @@ impl Answers for Gate {
     fn answer(&self, request: Request<Body>) -> Outcome {
         Self::answer(self, request)
     }
-}
 
-/// The length that the head announces for its body.
-fn announced(headers: &HeaderMap) -> Option<usize> {
-    let length = headers.get(header::CONTENT_LENGTH)?;
-    length.to_str().ok()?.parse().ok()
-}
-
-/// The whole body, within its limits of size and time.
-async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
-    // What is announced as too large isn't read at all.
-    if announced(headers).is_some_and(|length| length > bytes_max) {
-        return Err(ApiError::too_large(bytes_max));
+    fn rest(&self) {
+        self.last.forget();
     }
-    match tokio::time::timeout(BODY_TIME_MAX, body.collect(bytes_max)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(CollectError::TooLarge)) => Err(ApiError::too_large(bytes_max)),
-        // The client is gone and won't read this; it only ends the request.
-        Ok(Err(CollectError::Broken(error))) => Err(ApiError::invalid_json(error.to_string())),
-        Err(_elapsed) => Err(ApiError::slow_body(BODY_TIME_MAX)),
-    }
-}
-
-/// A form with files as JSON, or the beginning of a file, within their limits of size and time.
-async fn read_upload(
-    headers: &mut HeaderMap,
-    body: Body,
-    is_form: bool,
-    bytes_max: usize,
-) -> Result<Bytes, ApiError> {
-    if announced(headers).is_some_and(|length| length > bytes_max) {
-        return Err(ApiError::too_large(bytes_max));
-    }
-    let read = async {
-        match is_form {
-            true => form::read(headers, body, bytes_max).await,
-            false => form::head(body, bytes_max).await,
-        }
-    };
-    let read = tokio::time::timeout(FORM_TIME_MAX, read).await;
-    read.unwrap_or_else(|_elapsed| Err(ApiError::slow_body(FORM_TIME_MAX)))
 }

@@ -45,6 +45,9 @@ pub trait Answers: Send + Sync + 'static {
     /// a waiting connection costs: nothing of the request should be in it, since that keeps the buffer it was read
     /// into.
     fn answer(&self, request: Request<Body>) -> Outcome;
+
+    /// The connection has fallen silent or waits: what was kept for its next request is to be forgotten.
+    fn rest(&self) {}
 }
 
 /// Serves one connection until its end, or, once `stop` is canceled, until the end of what is in flight.
@@ -79,6 +82,7 @@ where
             let why = {
                 let turned = Box::pin(talk(line, answers, &stop)).await;
                 (line, answers) = (turned.line, turned.answers);
+                answers.rest();
                 turned.why
             };
             let goes_on = match why {

@@ -58,15 +58,20 @@ impl Asked {
     /// with a transfer encoding only hyper knows.
     pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
         let headers = request.headers();
-        let is_plain = !matches!(*request.method(), Method::HEAD | Method::CONNECT)
-            && !headers.contains_key(header::TRANSFER_ENCODING);
+        // One pass takes less than two look-ups, and most requests have neither.
+        let (mut is_coded, mut is_named) = (false, false);
+        for name in headers.keys() {
+            is_coded |= name == header::TRANSFER_ENCODING;
+            is_named |= name == header::CONNECTION;
+        }
+        let names = |option| is_named && names(headers, option);
+        let is_plain = !matches!(*request.method(), Method::HEAD | Method::CONNECT) && !is_coded;
         let is_http10 = match request.version() {
             Version::HTTP_11 => false,
             Version::HTTP_10 => true,
             _ => return None,
         };
-        let closes = names(headers, "close");
-        let keeps = !closes && (!is_http10 || names(headers, "keep-alive"));
+        let keeps = !names("close") && (!is_http10 || names("keep-alive"));
         is_plain.then_some(Self { is_http10, keeps })
     }
 }

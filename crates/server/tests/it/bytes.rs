@@ -254,8 +254,10 @@ fn kept(memory: usize) -> Vec<(&'static str, &'static str, usize)> {
         // Bounded in number. docs/performance.md has what a connection takes while hyper has it, and while it is held.
         (
             "connections that talk",
-            "server/net/connection HEAD_BYTES_MAX, server/net/connection FIELDS_MAX, server/net/park AHEAD_BYTES_MAX",
-            connections * 10_752,
+            "server/net/connection HEAD_BYTES_MAX, server/net/connection FIELDS_MAX, server/net/park AHEAD_BYTES_MAX, \
+             server/http/head BYTES_MAX",
+            // The last head comes with what was found about it.
+            connections * (10_752 + 1_536),
         ),
         (
             "answers that aren't counted",
@@ -378,7 +380,7 @@ const PASSING: &str = "server/attendance/grade INSTANTS_MAX, server/board/webhoo
     server/http/call REQUEST_ID_BYTES_MAX, server/http/jobs/list LOOKED_AT_MAX, \
     server/http/jobs/list METADATA_LOOKED_AT_MAX, server/http/jobs/list METADATA_FILTERS_MAX, \
     server/http/json DEPTH_MAX, server/http/webhooks/deliveries ANSWER_IN_LISTS_MAX, \
-    server/http/webhooks/deliveries OF_JOB_MAX, server/journal/shared_memory READ_MAX, \
+    server/http/webhooks/deliveries OF_JOB_MAX, server/journal/shared_memory/doors READ_MAX, \
     server/journal/sqlite/backup TRIES_MAX, server/journal/sqlite/tidy PASSES_MAX, \
     server/net/http2 PENDING_RESETS_MAX, server/net/http2 ERROR_RESETS_MAX, server/net/park LINGER_BYTES_MAX, \
     server/scenario FILE_BYTES_MAX, engine/delivery/lanes BREAKER_GROWTH_MAX, engine/delivery/sweep SWEEP_MAX, \

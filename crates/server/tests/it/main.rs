@@ -10,6 +10,7 @@ mod dialects;
 mod docs;
 mod driver;
 mod faults;
+mod heads;
 mod house;
 mod jobs;
 mod limits;
