@@ -172,8 +172,8 @@ impl Checkpointer {
             }));
         }
         parts.extend(engine.take_dirty());
-        // This late it must not fall further behind.
-        let is_urgent = seq.saturating_sub(self.last_seq) >= self.entries * UNDER_LOAD;
+        // So late that another would be due it must not fall further behind.
+        let is_urgent = seq.saturating_sub(self.last_seq) >= self.entries * UNDER_LOAD * 2;
         let is_blocking = self.is_blocking;
         let write = move || {
             // In order, because neighbors in the file are then written together. Of a part that was taken twice the

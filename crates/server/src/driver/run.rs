@@ -31,6 +31,9 @@ pub(super) const BATCH_DUE_MAX: usize = 1_024;
 /// Effects after which a batch takes no further command: one that changes much would otherwise keep those behind it
 /// waiting for all that come with it.
 const BATCH_EFFECTS_MAX: usize = 4_096;
+/// A loop that has waited so long for something to do is idle. One under load waits for the next commands for a moment
+/// after nearly every pass: its clients have just been answered.
+const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// How long to wait before a failed append is tried again.
 const APPEND_RETRY: Duration = Duration::from_millis(250);
 
@@ -58,6 +61,8 @@ pub struct Driver {
     advancing: Option<Advancing>,
     failing: Arc<AtomicBool>,
     pace: Pace,
+    /// How long the loop has waited for what the next pass does.
+    waited: Duration,
     /// Whether workers could not report for a while, so that their leases count anew.
     pub(super) resumes: bool,
     metrics: Arc<Metrics>,
@@ -164,6 +169,7 @@ impl Driver {
                 places: commands.places(),
                 last: (Duration::ZERO, 0),
             },
+            waited: Duration::ZERO,
             resumes: false,
             metrics: Arc::default(),
             courier: None,
@@ -235,10 +241,11 @@ impl Driver {
 
     /// Decides, writes and tells one batch.
     pub(super) async fn pass(&mut self, requests: &mut Vec<Request>) -> Result<(), DriverError> {
+        let is_idle = std::mem::take(&mut self.waited) >= IDLE_WAIT;
         let batch = self.decide(requests);
         self.write_and_tell(batch).await?;
         self.step_clock();
-        let (seq, is_idle) = (self.last_seq(), self.requests.is_empty());
+        let seq = self.last_seq();
         let due = self
             .checkpointer
             .write_if_due(&mut self.engine, seq, is_idle);
@@ -256,14 +263,17 @@ impl Driver {
         let due = self.engine.next_due();
         let advancing = self.may_advance();
         let clock = self.clock.clone();
-        tokio::select! {
+        let begun = clock.elapsed();
+        let gathered = tokio::select! {
             received = self.requests.recv_many(requests, BATCH_COMMANDS_MAX) => {
                 (received > 0).then_some(())
             }
             () = async { clock.sleep_until(due.unwrap_or(Timestamp::MAX)).await }, if due.is_some() => Some(()),
             () = std::future::ready(()), if advancing => Some(()),
             () = tokio::task::yield_now(), if self.checkpointer.is_gathering() => Some(()),
-        }
+        };
+        self.waited = clock.elapsed() - begun;
+        gathered
     }
 
     /// What is due and what is asked for, as entries, applied.

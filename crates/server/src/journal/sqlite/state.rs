@@ -166,14 +166,14 @@ pub(super) fn write_parts(
 ) -> rusqlite::Result<Checkpoint> {
     let transaction = state.transaction()?;
     {
-        let mut find = transaction.prepare_cached("SELECT sum FROM part WHERE key = ?1")?;
+        let mut stored = Stored::default();
         let mut upsert = transaction.prepare_cached(
             "INSERT INTO part (key, sum, body) VALUES (?1, ?2, ?3)
              ON CONFLICT (key) DO UPDATE SET sum = excluded.sum, body = excluded.body",
         )?;
         let mut delete = transaction.prepare_cached("DELETE FROM part WHERE key = ?1")?;
         for (key, body) in changes {
-            let before: Option<u32> = find.query_row([&key], |row| row.get(0)).optional()?;
+            let before = stored.find(&transaction, &key)?;
             if let Some(sum) = before {
                 checkpoint.parts = checkpoint.parts.wrapping_sub(1);
                 checkpoint.total = checkpoint.total.wrapping_sub(sum.into());
@@ -185,9 +185,10 @@ pub(super) fn write_parts(
                     checkpoint.parts = checkpoint.parts.wrapping_add(1);
                     checkpoint.total = checkpoint.total.wrapping_add(sum.into());
                 }
-                None => {
+                None if before.is_some() => {
                     delete.execute([key])?;
                 }
+                None => {}
             }
         }
         checkpoint.seq = seq;
@@ -195,6 +196,37 @@ pub(super) fn write_parts(
     }
     transaction.commit()?;
     Ok(checkpoint)
+}
+
+/// The stored parts, as far as they were looked up: between two neighbors there is none, so that a run of new ones takes
+/// a single look.
+#[derive(Debug, Default)]
+struct Stored {
+    /// The key that was asked for last, and the first one after it that is stored, if any.
+    gap: Option<(String, Option<String>)>,
+}
+
+impl Stored {
+    /// The checksum of that part, if it is stored. Its key counts as written from then on.
+    fn find(&mut self, state: &Connection, key: &str) -> rusqlite::Result<Option<u32>> {
+        if let Some((from, to)) = &mut self.gap
+            && key > from.as_str()
+            && to.as_ref().is_none_or(|to| key < to.as_str())
+        {
+            key.clone_into(from);
+            return Ok(None);
+        }
+        let mut find = state
+            .prepare_cached("SELECT key, sum FROM part WHERE key >= ?1 ORDER BY key LIMIT 2")?;
+        let found = find.query_map([key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut found = found
+            .collect::<rusqlite::Result<Vec<(String, u32)>>>()?
+            .into_iter()
+            .peekable();
+        let before = found.next_if(|(first, _)| first == key);
+        self.gap = Some((key.to_owned(), found.next().map(|(next, _)| next)));
+        Ok(before.map(|(_, sum)| sum))
+    }
 }
 
 fn damaged(path: &Path, what: &str) -> JournalError {

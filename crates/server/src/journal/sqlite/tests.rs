@@ -44,6 +44,42 @@ fn survives(directory: &Path) -> Result<u64, JournalError> {
     Ok(last)
 }
 
+#[test]
+fn a_checkpoint_has_its_parts_in_whatever_order_they_come() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = open(directory.path()).unwrap();
+    let mut checkpoints = journal.checkpoints();
+    let mut model = std::collections::BTreeMap::new();
+    for round in 0_u64..40 {
+        // Runs of new keys, old ones among them, the same twice, backwards, and removals of what is there and what isn't.
+        let changes: Vec<_> = (0..50)
+            .map(|n| {
+                let place = if round % 3 == 0 { 50 - n } else { n };
+                let key = format!("k/{:04}", (round * 31 + place * (1 + round % 4)) % 400);
+                let body = ((n + round) % 5 > 0).then(|| format!("{round} {n}").into_bytes());
+                (key, body)
+            })
+            .collect();
+        let seq = journal.append(&[entry(journal.last_seq() + 1)]).unwrap();
+        checkpoints
+            .write(seq, &mut changes.clone().into_iter())
+            .unwrap();
+        for (key, body) in changes {
+            match body {
+                Some(body) => drop(model.insert(key, body)),
+                None => drop(model.remove(&key)),
+            }
+        }
+        let mut found = std::collections::BTreeMap::new();
+        let load = journal.load(&mut |key, body| {
+            found.insert(key.to_owned(), body.to_owned());
+            Ok(())
+        });
+        // It compares the number of parts and their sums with what the checkpoint says.
+        assert_eq!((load.unwrap(), &found), (seq, &model));
+    }
+}
+
 /// Copies the directory as a crash would leave it: all but the lock, and but the index of the write-ahead file, which
 /// is rebuilt.
 fn copy(from: &Path, to: &Path) {
