@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::limit::LimitArgs;
+use crate::suite::cluster::ClusterArgs;
 use crate::suite::probe::ProbeArgs;
 use crate::work::WorkArgs;
 
@@ -30,6 +31,9 @@ pub(crate) struct Cli {
     /// Writes the figures there as JSON, too.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Writes the figures of goals there as a table, between the lines `<!-- figures -->` and `<!-- /figures -->`.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) docs: Option<PathBuf>,
     /// Where stores lie: a directory on the disk whose syncs count.
     #[arg(long, global = true, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
     pub(crate) directory: PathBuf,
@@ -67,6 +71,8 @@ pub(crate) enum Suite {
     Goodput,
     /// All of these.
     All,
+    /// Three nodes on one PostgreSQL (P15).
+    Cluster(ClusterArgs),
     /// Runs what is compared with; for the benchmark itself.
     #[command(hide = true)]
     Limit(LimitArgs),

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
+use anyhow::Context as _;
 use serde::Serialize;
 
 /// One line of the table: our figure beside the limit's.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figure {
-    /// The goal that it belongs to, `P1` to `P13`, if any.
+    /// The goal that it belongs to, `P1` to `P15`, if any.
     pub(crate) goal: &'static str,
     /// What was measured.
     pub(crate) what: String,
@@ -154,6 +155,52 @@ pub(crate) fn write_json(figures: &[Figure], file: &Path) -> anyhow::Result<()> 
     Ok(std::fs::write(file, text)?)
 }
 
+/// Where a page has its figures.
+const MARKS: [&str; 2] = ["<!-- figures -->\n", "<!-- /figures -->\n"];
+
+/// Writes the figures of goals into a page, in place of those that it has.
+pub(crate) fn write_docs(figures: &[Figure], file: &Path) -> anyhow::Result<()> {
+    let page = std::fs::read_to_string(file)?;
+    let page = with_figures(&page, figures);
+    let page = page.with_context(|| format!("{} has no place for figures", file.display()))?;
+    Ok(std::fs::write(file, page)?)
+}
+
+/// The page with these figures; `None` if it has no place for them.
+fn with_figures(page: &str, figures: &[Figure]) -> Option<String> {
+    let [begin, end] = MARKS;
+    let (before, rest) = page.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
+    let mut rows =
+        "| goal | what | measured | beside | aim | |\n|---|---|---|---|---|---|\n".to_owned();
+    for figure in figures.iter().filter(|figure| !figure.goal.is_empty()) {
+        let Figure {
+            goal,
+            what,
+            unit,
+            limit_is,
+            aim,
+            ..
+        } = figure;
+        let beside = match figure.limit.zip(figure.ratio) {
+            Some((limit, ratio)) => format!("{limit_is}: {}, {ratio:.2} ×", number(limit)),
+            None => String::new(),
+        };
+        let missed = if figure.reached == Some(false) {
+            "missed"
+        } else {
+            ""
+        };
+        // Writing to a string can't fail.
+        let _ = writeln!(
+            rows,
+            "| {goal} | {what} | {} {unit} | {beside} | {aim} | {missed} |",
+            number(figure.ours)
+        );
+    }
+    Some(format!("{before}{begin}{rows}{end}{after}"))
+}
+
 /// Three digits, whatever the size.
 fn number(value: f64) -> String {
     let size = value.abs();
@@ -254,6 +301,30 @@ mod tests {
         assert_eq!(medians.unwrap(), [[3.0, -3.0], [4.0, -4.0]]);
         assert_eq!(quantile(&mut [1.0, 2.0, 3.0, 4.0], 0.99), 4.0);
         assert_eq!(quantile(&mut [1.0, 2.0, 3.0, 4.0], 0.5), 2.0);
+    }
+
+    #[test]
+    fn the_figures_of_goals_take_the_place_of_those_in_a_page() {
+        let figures = [
+            Figure::beside(
+                "P1",
+                "a read",
+                "µs",
+                12.0,
+                ("bare", 10.0),
+                Aim::TimesAtMost(1.1),
+            ),
+            Figure::alone("", "more", "s", 1.0, Aim::Shown),
+            Figure::alone("P8", "a create", "ms", 0.1, Aim::AtMost(0.15)),
+        ];
+        let rows = "| goal | what | measured | beside | aim | |\n|---|---|---|---|---|---|\n\
+            | P1 | a read | 12.0 µs | bare: 10.0, 1.20 × | ≤ 1.1 × | missed |\n\
+            | P8 | a create | 0.10 ms |  | ≤ 0.15 |  |\n";
+        let [begin, end] = MARKS;
+        let page = format!("# Page\n{begin}old\n{end}rest\n");
+        let expected = format!("# Page\n{begin}{rows}{end}rest\n");
+        assert_eq!(with_figures(&page, &figures), Some(expected));
+        assert_eq!(with_figures("# Page\n", &figures), None);
     }
 
     #[test]

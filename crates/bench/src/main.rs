@@ -12,7 +12,7 @@
 //! | `load` | the connections that ask |
 //! | `contestant` | us and the limits behind the same few questions |
 //! | `work` | bits of the server in this process, for counting instructions |
-//! | `child`, `machine` | processes, cores, memory |
+//! | `child`, `postgres`, `machine` | processes, cores, memory |
 //! | `figures` | tables, JSON, medians of rounds in turns |
 
 mod args;
@@ -23,6 +23,7 @@ mod figures;
 mod limit;
 mod load;
 mod machine;
+mod postgres;
 mod suite;
 mod work;
 
@@ -73,15 +74,21 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     // It has threads only for what children say.
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let _entered = runtime.enter();
-    let figures = measure(&cli.suite, &setup)?;
+    let (figures, failed) = measure(&cli.suite, &setup);
     figures::print(&figures::table(&figures));
     if let Some(file) = &cli.json {
         figures::write_json(&figures, file)?;
     }
+    if let Some(file) = &cli.docs {
+        figures::write_docs(&figures, file)?;
+    }
+    // The others are worth having, too: all of them take half an hour.
+    anyhow::ensure!(failed.is_empty(), "{}", failed.join("; "));
     Ok(())
 }
 
-fn measure(suite: &Suite, setup: &Setup) -> anyhow::Result<Vec<Figure>> {
+/// What was measured, and why suites failed, if any did.
+fn measure(suite: &Suite, setup: &Setup) -> (Vec<Figure>, Vec<String>) {
     let of = |suite: &Suite| match suite {
         Suite::Reads => suite::reads::run(setup),
         Suite::Dialects => suite::dialects::run(setup),
@@ -95,10 +102,8 @@ fn measure(suite: &Suite, setup: &Setup) -> anyhow::Result<Vec<Figure>> {
         Suite::Learned => suite::learned::run(setup),
         Suite::Overload => suite::overload::run(setup),
         Suite::Goodput => suite::goodput::run(setup),
+        Suite::Cluster(arguments) => suite::cluster::run(setup, arguments),
         Suite::All | Suite::Limit(_) | Suite::Work(_) | Suite::Probe(_) => Ok(Vec::new()),
-    };
-    let Suite::All = suite else {
-        return of(suite);
     };
     let all = [
         Suite::Reads,
@@ -114,9 +119,16 @@ fn measure(suite: &Suite, setup: &Setup) -> anyhow::Result<Vec<Figure>> {
         Suite::Overload,
         Suite::Goodput,
     ];
-    let mut figures = Vec::new();
-    for suite in &all {
-        figures.extend(of(suite)?);
+    let suites = match suite {
+        Suite::All => all.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let (mut figures, mut failed) = (Vec::new(), Vec::new());
+    for suite in suites {
+        match of(suite) {
+            Ok(some) => figures.extend(some),
+            Err(error) => failed.push(format!("{error:#}")),
+        }
     }
-    Ok(figures)
+    (figures, failed)
 }

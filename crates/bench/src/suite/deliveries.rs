@@ -14,7 +14,7 @@ use crate::load::{Answer, Receiver, Source, call, drive};
 /// How many endpoints there are that nothing happens to.
 const IDLE: usize = 1_000;
 /// How many deliveries a second are aimed for.
-const PER_SECOND: f64 = 2_000.0;
+const PER_SECOND: f64 = 4_000.0;
 /// How many jobs a second end, where it is looked at how soon each is told of.
 const ONE_BY_ONE: f64 = 100.0;
 /// How many receivers are told of the same jobs as the one that is looked at.
@@ -181,7 +181,7 @@ fn sustained(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
             what("each delivery"),
             "CPU µs",
             each,
-            Aim::AtMost(200.0),
+            Aim::AtMost(120.0),
         ),
         Figure::alone(
             "",
@@ -238,7 +238,7 @@ fn backlog(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
             what("each delivery"),
             "CPU µs",
             each,
-            Aim::AtMost(200.0),
+            Aim::AtMost(120.0),
         ),
     ])
 }

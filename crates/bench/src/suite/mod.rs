@@ -1,5 +1,6 @@
 //! What is measured, a file for each question.
 
+pub(crate) mod cluster;
 pub(crate) mod creates;
 pub(crate) mod deliveries;
 pub(crate) mod dialects;

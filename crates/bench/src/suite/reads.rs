@@ -133,7 +133,7 @@ fn alone(
     })?;
     let [ours, hyper, task, epoll] = [medians[0], medians[1], medians[2], medians[3]];
     let what = format!("status read, {which}, {READERS} connections, {body_bytes} B body");
-    let aim = Aim::TimesAtMost(1.15);
+    let aim = Aim::TimesAtMost(1.2);
     Ok(vec![
         Figure::beside(
             "P1",

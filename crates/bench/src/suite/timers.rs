@@ -127,7 +127,7 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
             format!("{what}: cores"),
             "cores",
             (after.cpu - before.cpu).as_secs_f64() / took.as_secs_f64(),
-            Aim::AtMost(1.0),
+            Aim::AtMost(0.5),
         ),
         Figure::alone("", format!("{what}: each"), "CPU µs", per_end, Aim::Shown),
     ])

@@ -1,0 +1,406 @@
+//! Three nodes on one PostgreSQL, beside one node on SQLite: creates, wake-ups on another node, a follower's restart and
+//! the pause after the leader's death.
+//!
+//! Nodes and database share the server's core, so what several processes do for one request adds up in its time.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use tempfile::TempDir;
+
+use super::creates::{BODY, create_for};
+use super::parked::{Ends, ends};
+use crate::child::Server;
+use crate::clock::{now, pause};
+use crate::contestant::{Contestant, KEY, Running, Setup, create_jobs, get, post};
+use crate::figures::{Aim, Figure, in_turns, median, say};
+use crate::load::{Answer, Source, call, drive};
+use crate::machine::Core;
+use crate::postgres::Postgres;
+
+/// The lease of the nodes: their default.
+const LEASE: Duration = Duration::from_secs(2);
+/// For how much longer than the lease writes may pause once the leader is dead.
+const PAUSE_MARGIN: Duration = Duration::from_millis(500);
+/// Connections that create.
+const CREATORS: usize = 64;
+/// Connections that create while the leader dies.
+const CREATORS_AT_DEATH: usize = 8;
+/// Ends a second where the time of a lone end is wanted.
+const LONE_ENDS: f64 = 100.0;
+/// Ends a second beside many holds.
+const ENDS: f64 = 1_000.0;
+/// How long is waited for a node to lead.
+const LEADER_WAIT: Duration = Duration::from_secs(30);
+
+/// On which database.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ClusterArgs {
+    /// The PostgreSQL to use; one is started from the system's binaries where none is named. The tables stay, in a schema
+    /// of their own.
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+}
+
+/// P15.
+pub(crate) fn run(setup: &Setup, arguments: &ClusterArgs) -> anyhow::Result<Vec<Figure>> {
+    let (own, database) = match &arguments.database {
+        Some(url) => (None, url.clone()),
+        None => {
+            let own = Postgres::start(&setup.directory)?;
+            let url = own.url.clone();
+            (Some(own), url)
+        }
+    };
+    let mut cluster = Cluster::start(setup, database)?;
+    let alone = Alone::start(setup)?;
+    let mut figures = creates(setup, &cluster, &alone.running)?;
+    figures.extend(wakes(setup, &cluster, &alone.running)?);
+    figures.push(restarts(setup, &mut cluster, alone)?);
+    figures.extend(deaths(setup, &mut cluster)?);
+    drop((cluster, own));
+    Ok(figures)
+}
+
+/// One node on SQLite.
+struct Alone {
+    arguments: Vec<String>,
+    running: Running,
+    _directory: TempDir,
+}
+
+impl Alone {
+    fn start(setup: &Setup) -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir_in(&setup.directory)?;
+        let mut arguments = Contestant::our_arguments();
+        arguments.push("--data".to_owned());
+        arguments.push(directory.path().display().to_string());
+        let server = Server::start(&setup.ours, &arguments, Core::Server)?;
+        Ok(Self {
+            arguments,
+            running: Contestant::Ours.attach(server),
+            _directory: directory,
+        })
+    }
+}
+
+/// Three nodes. The first one leads at the beginning.
+struct Cluster {
+    setup: Setup,
+    database: String,
+    schema: String,
+    nodes: Vec<Running>,
+}
+
+impl Cluster {
+    fn start(setup: &Setup, database: String) -> anyhow::Result<Self> {
+        let mut cluster = Self {
+            setup: setup.clone(),
+            database,
+            schema: format!("bench_{}", std::process::id()),
+            nodes: Vec::new(),
+        };
+        let made = Command::new(&setup.ours)
+            .args(["cluster", "init"])
+            .args(cluster.place())
+            .output()?;
+        ensure!(
+            made.status.success(),
+            "abide cluster init: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        for number in 0..3 {
+            let node = cluster.node(number)?;
+            cluster.nodes.push(node);
+            cluster.leader()?;
+        }
+        Ok(cluster)
+    }
+
+    /// Which database, as flags.
+    fn place(&self) -> [&str; 4] {
+        ["--database", &self.database, "--schema", &self.schema]
+    }
+
+    /// Starts that node.
+    fn node(&self, number: usize) -> anyhow::Result<Running> {
+        let mut arguments = Contestant::our_arguments();
+        let lease = format!("{}s", LEASE.as_secs());
+        let name = format!("node{number}");
+        // The same key as an operator's, which may read metrics.
+        let key = format!("bench:admin:{KEY}");
+        let own = [
+            "--api-key",
+            &key,
+            "--node",
+            &name,
+            "--cluster-listen",
+            "127.0.0.1:0",
+            "--lease",
+            &lease,
+        ];
+        arguments.extend(own.into_iter().chain(self.place()).map(str::to_owned));
+        let server = Server::start(&self.setup.ours, &arguments, Core::Server)?;
+        Ok(Contestant::Ours.attach(server))
+    }
+
+    /// The number of the node that leads.
+    fn leader(&self) -> anyhow::Result<usize> {
+        let begun = now();
+        while begun.elapsed() < LEADER_WAIT {
+            for (number, node) in self.nodes.iter().enumerate() {
+                if metric(node, "abide_leader")? > 0.0 {
+                    return Ok(number);
+                }
+            }
+            pause(Duration::from_millis(20));
+        }
+        anyhow::bail!("no node leads");
+    }
+
+    /// The node that leads, and one that follows.
+    fn both(&self) -> anyhow::Result<(&Running, &Running)> {
+        let leader = self.leader()?;
+        let follower = (leader + 1) % self.nodes.len();
+        Ok((&self.nodes[leader], &self.nodes[follower]))
+    }
+}
+
+/// What a metric without labels is at.
+fn metric(node: &Running, name: &str) -> anyhow::Result<f64> {
+    let (_, text) = call(node.server.address, &get("/metrics"))?;
+    let text = String::from_utf8(text)?;
+    let mut values = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        rest.strip_prefix("{}").unwrap_or(rest).strip_prefix(' ')
+    });
+    let value = values
+        .next()
+        .with_context(|| format!("there is no metric {name}"))?;
+    Ok(value.parse()?)
+}
+
+fn creates(setup: &Setup, cluster: &Cluster, alone: &Running) -> anyhow::Result<Vec<Figure>> {
+    let (leader, follower) = cluster.both()?;
+    let doors = [
+        ("one node on SQLite", alone, alone),
+        ("the leader", leader, leader),
+        ("a follower", follower, leader),
+    ];
+    let medians = in_turns(setup.rounds, &doors, |(name, door, payer)| {
+        say(&format!("creates through {name}"));
+        create_for(door, &payer.server, CREATORS, setup.length)
+    })?;
+    let sqlite = |n: usize| ("one node on SQLite", medians[0][n]);
+    let through = |door: &str, what: &str| {
+        format!("durable creates, {CREATORS} connections, through {door}{what}")
+    };
+    let mut figures = Vec::new();
+    for (door, [rate, _, p99]) in [("the leader", medians[1]), ("a follower", medians[2])] {
+        let beside = |unit, ours, limit| {
+            Figure::beside("P15", through(door, ""), unit, ours, limit, Aim::Shown)
+        };
+        figures.push(beside("creates/s", rate, sqlite(0)));
+        figures.push(beside("p99 ms", p99, sqlite(2)));
+    }
+    let of_leader = ("one node on SQLite", medians[0][1]);
+    figures.push(Figure::beside(
+        "P15",
+        through("the leader", ": its CPU"),
+        "CPU µs",
+        medians[1][1],
+        of_leader,
+        Aim::Shown,
+    ));
+    figures.push(Figure::beside(
+        "P15",
+        through("a follower", ": the leader's CPU"),
+        "CPU µs",
+        medians[2][1],
+        ("through the leader", medians[1][1]),
+        Aim::AtMost(15.0),
+    ));
+    Ok(figures)
+}
+
+fn wakes(setup: &Setup, cluster: &Cluster, alone: &Running) -> anyhow::Result<Vec<Figure>> {
+    let (leader, follower) = cluster.both()?;
+    let few = setup.sized(1_000, 200);
+    let many = setup.connections(setup.sized(10_000, 1_000));
+    let mut figures = Vec::new();
+    for (count, per_second) in [(few, LONE_ENDS), (many, ENDS)] {
+        let contestants = [(alone, alone), (leader, follower)];
+        let medians = in_turns(setup.rounds, &contestants, |(ended_at, held_at)| {
+            say(&format!("{count} holds, {per_second} ends/s"));
+            let jobs = create_jobs(&ended_at.server, count, r#"{"worker":"external"}"#)?;
+            let appends = || -> anyhow::Result<[f64; 2]> {
+                if std::ptr::eq(*ended_at, alone) {
+                    return Ok([0.0; 2]);
+                }
+                let of = |part| metric(ended_at, &format!("abide_journal_append_seconds_{part}"));
+                Ok([of("sum")?, of("count")?])
+            };
+            let before = appends()?;
+            let [p50, p99] = ends(&Ends {
+                held_at: &held_at.server,
+                ended_at: &ended_at.server,
+                count,
+                per_second,
+                wait: &|n| get(&format!("/v1/jobs/{}?wait=600", jobs[n])),
+                end: &|n| post(&format!("/v1/jobs/{}/cancel", jobs[n]), ""),
+            })?;
+            let after = appends()?;
+            let append_ms = (after[0] - before[0]) * 1e3 / (after[1] - before[1]);
+            Ok([p50, p99, append_ms])
+        })?;
+        let ([alone_p50, alone_p99, _], [p50, p99, append]) = (medians[0], medians[1]);
+        let what =
+            format!("{count} holds on a follower, {per_second} ends/s at the leader: end to wake");
+        for (name, ours, limit) in [("p50", p50, alone_p50), ("p99", p99, alone_p99)] {
+            let limit = ("one node on SQLite", limit);
+            figures.push(Figure::beside(
+                "P15",
+                format!("{what}, {name}"),
+                "ms",
+                ours,
+                limit,
+                Aim::Shown,
+            ));
+        }
+        if per_second == LONE_ENDS {
+            let what = format!("{what}, p50 beyond a commit ({append:.2} ms at the mean)");
+            figures.push(Figure::alone(
+                "P15",
+                what,
+                "ms",
+                p50 - append,
+                Aim::AtMost(1.0),
+            ));
+        }
+    }
+    Ok(figures)
+}
+
+/// How long a follower takes from its start to an answer that shows the newest of many jobs.
+fn restarts(setup: &Setup, cluster: &mut Cluster, alone: Alone) -> anyhow::Result<Figure> {
+    let count = setup.sized(1_000_000, 100_000);
+    let leader = cluster.leader()?;
+    let follower = (leader + 1) % cluster.nodes.len();
+    say(&format!(
+        "making {count} jobs on the nodes, and {count} on SQLite"
+    ));
+    let made = create_jobs(&cluster.nodes[leader].server, count, BODY)?;
+    let made_alone = create_jobs(&alone.running.server, count, BODY)?;
+    say("restarting");
+    cluster.nodes.remove(follower).server.kill()?;
+    let begun = now();
+    let node = cluster.node(follower)?;
+    show_newest(&node.server, &made)?;
+    let took = begun.elapsed();
+    cluster.nodes.insert(follower, node);
+    alone.running.server.kill()?;
+    let begun = now();
+    let again = Server::start(&setup.ours, &alone.arguments, Core::Server)?;
+    show_newest(&again, &made_alone)?;
+    Ok(Figure::beside(
+        "P15",
+        format!(
+            "restart of a killed follower with {count} jobs, to an answer that shows the newest"
+        ),
+        "s",
+        took.as_secs_f64(),
+        ("one node on SQLite", begun.elapsed().as_secs_f64()),
+        Aim::Shown,
+    ))
+}
+
+fn show_newest(server: &Server, made: &[String]) -> anyhow::Result<()> {
+    let newest = made.last().context("a job was made")?;
+    let (status, _) = call(server.address, &get(&format!("/v1/jobs/{newest}")))?;
+    ensure!(status == 200, "the newest job is answered with {status}");
+    Ok(())
+}
+
+/// Creates on a follower, during which the leader is killed.
+struct Creates {
+    request: Vec<u8>,
+    leader: Option<Running>,
+    kill_at: Instant,
+    is_dead: bool,
+    /// The last acknowledgment.
+    last: Instant,
+    /// The longest time between two acknowledgments, of which the later came after the death.
+    longest: Duration,
+}
+
+impl Source for Creates {
+    fn next(&mut self, _: usize, out: &mut Vec<u8>) -> bool {
+        if let Some(leader) = self.leader.take_if(|_| now() >= self.kill_at) {
+            // If it has ended already, the acknowledgments say so.
+            self.is_dead = leader.server.kill().is_ok();
+        }
+        out.extend_from_slice(&self.request);
+        true
+    }
+
+    fn answered(&mut self, _: usize, answer: &Answer<'_>, _: Duration) {
+        if answer.status < 300 {
+            let before = std::mem::replace(&mut self.last, now());
+            if self.is_dead {
+                self.longest = self.longest.max(self.last - before);
+            }
+        }
+    }
+}
+
+/// For how long no create is acknowledged when the leader is killed.
+fn deaths(setup: &Setup, cluster: &mut Cluster) -> anyhow::Result<Vec<Figure>> {
+    let mut pauses = Vec::new();
+    for _ in 0..setup.rounds {
+        let leader = cluster.leader()?;
+        say(&format!("killing the leader, node{leader}"));
+        let dead = cluster.nodes.remove(leader);
+        let begun = now();
+        let mut creates = Creates {
+            request: post("/v1/jobs", BODY),
+            leader: Some(dead),
+            kill_at: begun + Duration::from_secs(1),
+            is_dead: false,
+            last: begun,
+            longest: Duration::ZERO,
+        };
+        let follower = cluster.nodes[0].server.address;
+        drive(follower, CREATORS_AT_DEATH, &mut creates, 4 * LEASE)?;
+        ensure!(
+            creates.last.elapsed() < LEASE,
+            "no create was acknowledged after the leader's death"
+        );
+        pauses.push(creates.longest.as_secs_f64());
+        let node = cluster.node(leader)?;
+        cluster.nodes.insert(leader, node);
+    }
+    let longest = pauses.iter().copied().fold(0.0, f64::max);
+    let what = format!(
+        "no create acknowledged after the leader is killed, lease {} s",
+        LEASE.as_secs()
+    );
+    let aim = Aim::AtMost((LEASE + PAUSE_MARGIN).as_secs_f64());
+    Ok(vec![
+        Figure::alone(
+            "P15",
+            format!("{what}, median of {}", pauses.len()),
+            "s",
+            median(&mut pauses),
+            aim,
+        ),
+        Figure::alone(
+            "P15",
+            format!("{what}, the longest"),
+            "s",
+            longest,
+            Aim::Shown,
+        ),
+    ])
+}
