@@ -33,8 +33,8 @@ pub(super) fn room() -> HeaderMap {
     room
 }
 
-/// Gives the room of a request's headers back, for those of another answer.
-pub(super) fn give_back(mut headers: HeaderMap) {
+/// Gives the room of headers that are done with back, for those of another answer.
+pub(crate) fn give_back(mut headers: HeaderMap) {
     if (HEADERS..=2 * HEADERS).contains(&headers.capacity()) {
         headers.clear();
         ROOM.set(headers);

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::HEAD_BYTES_MAX;
 use super::turn::WRITE_WAIT;
-use crate::http::answer::{Answer, Body, Broken, Later, Pieces};
+use crate::http::answer::{Answer, Body, Broken, Later, Pieces, give_back};
 use crate::http::limits::COUNTED_BYTES_MIN;
 
 /// The most bytes that are read ahead of a request that waits.
@@ -25,6 +25,8 @@ const AHEAD_BYTES_MAX: usize = HEAD_BYTES_MAX;
 const SEND_BYTES: usize = 64 * 1024;
 /// Pieces of this many bytes and more count as in flight, and aren't copied to go out with others.
 const COPIED_BYTES_MAX: usize = COUNTED_BYTES_MIN;
+/// Few heads of answers are longer, in bytes.
+const HEAD_BYTES: usize = 768;
 /// How long the end of a connection that isn't read to its end is waited for.
 const LINGER_WAIT: Duration = Duration::from_secs(2);
 /// The most bytes that are read meanwhile.
@@ -353,7 +355,8 @@ fn write_answer(answer: Answer, asked: Asked, is_stopping: bool) -> Written {
     };
     let keeps =
         asked.keeps && !is_stopping && end != End::Connection && !names(&parts.headers, "close");
-    let mut bytes = Vec::with_capacity(1024);
+    let copied = body.length().unwrap_or(0).min(COPIED_BYTES_MAX);
+    let mut bytes = Vec::with_capacity(HEAD_BYTES + copied);
     let version = if asked.is_http10 { "1.0" } else { "1.1" };
     let reason = parts.status.canonical_reason().unwrap_or("<none>");
     // Writing to memory doesn't fail.
@@ -375,6 +378,7 @@ fn write_answer(answer: Answer, asked: Asked, is_stopping: bool) -> Written {
             bytes.extend_from_slice(b"\r\n");
         }
     }
+    give_back(parts.headers);
     match end {
         End::Length(length) if !has_no_body => {
             let _ = write!(bytes, "content-length: {length}\r\n");
