@@ -105,10 +105,7 @@ impl Exchange {
     ) -> Result<(), ApiError> {
         let counts = row.map_or(Counts::Nothing, |row| row.counts);
         if self.door.is_open() {
-            self.class = Class::Page;
-            self.take(Client::of_address(call.caller.address))?;
-            // Told of where it is refused alone.
-            self.verdict = None;
+            self.limit(counts)?;
         } else {
             near::refuse_strangers(&self.state, call, host)?;
             let pass = match pass {
@@ -133,7 +130,12 @@ impl Exchange {
     }
 
     fn limit(&mut self, counts: Counts) -> Result<(), ApiError> {
-        if self.door.is_limited() {
+        if self.door.is_open() {
+            self.class = Class::Page;
+            self.take(Client::of_address(self.caller.address))?;
+            // Told of where it is refused alone.
+            self.verdict = None;
+        } else if self.door.is_limited() {
             self.counts = counts;
             self.take(self.caller.client)?;
         }

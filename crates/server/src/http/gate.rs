@@ -126,9 +126,10 @@ impl Gate {
     /// Answers a request whose head isn't the last one's.
     fn answer_new(&self, mut head: Parts, body: Body, begun: Duration, now: Timestamp) -> Outcome {
         let keys = self.state.access.changes();
-        let mut text = Text::of(&head);
-        if let Some(meant) = TABLE.meant(&head.uri, &head.headers, self.own.as_deref()) {
-            (head.uri, text) = (meant, None);
+        let meant = TABLE.meant(&head.uri, &head.headers, self.own.as_deref());
+        let is_as_sent = meant.is_none();
+        if let Some(meant) = meant {
+            head.uri = meant;
         }
         let Found {
             route,
@@ -148,8 +149,10 @@ impl Gate {
             }
             _ => None,
         };
-        // A token doesn't stay good.
-        let text = text.filter(|_| token.is_none());
+        // A token doesn't stay good, and what waits is mostly asked once.
+        let is_worth = |row: &&Row| row.asks_to_hold.is_none() || head.uri.query().is_none();
+        let is_kept = is_as_sent && token.is_none() && row.as_ref().is_ok_and(is_worth);
+        let text = is_kept.then(|| Text::of(&head)).flatten();
         let pass = if door.is_open() {
             Ok(Pass::OPEN)
         } else if let Some(pass) = token {
