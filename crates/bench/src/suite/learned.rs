@@ -13,30 +13,30 @@ use crate::machine::usage;
 const KINDS: usize = 200;
 
 /// Has a schedule plan for the n-th job and learn from its end, between whose polls it is enclosed. Returns what each
-/// took, in milliseconds of the processor.
-fn one(schedule: &Learned, n: usize) -> (f64, f64) {
-    let begun = worked();
+/// took by that clock, in milliseconds.
+fn one(schedule: &Learned, n: usize, clock: fn() -> Duration) -> (f64, f64) {
+    let begun = clock();
     let mut cursor = schedule.begin(&Start::new(n as u64));
     let first = cursor.next(&Seen::at(Duration::ZERO)).unwrap_or_default();
-    let planned = worked();
+    let planned = clock();
     let took = length_of(n);
     let ended = Ended::between(first.min(took), took.max(first)).polls(2);
     cursor.finish(&ended);
     let millis = |span: Duration| span.as_secs_f64() * 1e3;
-    (millis(planned - begun), millis(worked() - planned))
+    (millis(planned - begun), millis(clock() - planned))
 }
 
 /// Learns from that many jobs, each before the next is planned.
-pub(crate) fn learn(jobs: usize) -> Vec<(f64, f64)> {
+pub(crate) fn learn(jobs: usize, clock: fn() -> Duration) -> Vec<(f64, f64)> {
     let schedule = Learned::new("translate").history(&History::new());
-    (0..jobs).map(|n| one(&schedule, n)).collect()
+    (0..jobs).map(|n| one(&schedule, n, clock)).collect()
 }
 
 /// P12.
 pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     say("the learned schedule");
     let (mut plan, mut learn): (Vec<f64>, Vec<f64>) =
-        learn(setup.sized(2_000, 300)).into_iter().unzip();
+        learn(setup.sized(2_000, 300), worked).into_iter().unzip();
 
     let directory = tempfile::tempdir_in(&setup.directory)?;
     let own = std::process::id();

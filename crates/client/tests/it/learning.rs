@@ -1,7 +1,7 @@
 //! What the learned schedule spends over real sockets, beside what the simulation says that it spends.
 //!
 //! Time is virtual and passes only while no request is on its way, so that figures are the same on a busy machine.
-//! `cargo test --release -p abide --all-features --test it learning -- --ignored --nocapture` does the same in real
+//! `cargo test -p abide --all-features --test it learning -- --ignored --nocapture` does the same in real
 //! time, which takes six minutes.
 
 use std::io;
