@@ -12,7 +12,9 @@ use std::time::Duration;
 use abide_engine::delivery::endpoints::ENDPOINTS_PER_OWNER_MAX;
 use abide_engine::delivery::{ChangeEndpoint, CreateEndpoint, DeleteEndpoint, ReplayDeliveries};
 use abide_engine::jobs::create::IDEMPOTENCY_KEYS_MAX;
-use abide_engine::{Claim, Command, Create, Engine, Job, Json, Owner, Policy, Report, Work};
+use abide_engine::{
+    Claim, Command, Create, Defaults, Engine, Job, Json, Owner, Policy, Report, Reset, Work,
+};
 use abide_server::board::{Board, Feed};
 use abide_server::clock::Clock;
 use abide_server::http::answer::{Body, Outcome};
@@ -171,6 +173,23 @@ fn each_step_of_a_replay_of_very_many_deliveries_is_short() {
     carry_out(&mut engine, &board, &DeleteEndpoint { owner, endpoint });
     settle(&mut engine, &board);
     assert_eq!(engine.deliveries().iter().len(), 0);
+}
+
+#[test]
+fn a_reset_of_twenty_thousand_jobs_is_short() {
+    let mut engine = Engine::new(Policy::default());
+    let board = Board::new(&engine, Feed::new(1, 0));
+    for n in 0..20_000 {
+        let mut create = external_job();
+        create.idempotency_key = Some(format!("key {n}"));
+        carry_out(&mut engine, &board, &create);
+    }
+    let reset = Reset {
+        defaults: Defaults::default(),
+        seed: None,
+    };
+    carry_out(&mut engine, &board, &reset);
+    assert_eq!((engine.jobs().iter().count(), board.len()), (0, 0));
 }
 
 /// Does what is due at once, a step at a time, each within its time.

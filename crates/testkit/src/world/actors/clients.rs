@@ -23,6 +23,8 @@ pub(super) const JOB_WAIT: Duration = Duration::from_secs(60);
 const WATCH_WAIT: Duration = Duration::from_secs(90);
 /// How long a late follower of the feed goes on.
 const FEED_WAIT: Duration = Duration::from_secs(25);
+/// How soon it shows that a kept connection is one no longer.
+const STALE_MAX: Duration = Duration::from_millis(50);
 /// How long a read is held.
 const HOLD: Duration = Duration::from_secs(10);
 
@@ -314,6 +316,11 @@ impl Actors {
             });
             let shown = match held {
                 Ok(shown) => shown,
+                // A kept connection that the server has just closed: every client asks once more.
+                Err(_) if !half_closes && self.0.history.age() - began < STALE_MAX => {
+                    tokio::time::sleep(STALE_MAX).await;
+                    continue;
+                }
                 Err(why) => {
                     let over = Event::Over {
                         job: job.as_str().to_owned(),

@@ -10,6 +10,8 @@ use crate::world::plan::CLIENTS;
 /// A lease, as its worker knows it.
 struct Known<'a> {
     token: &'a str,
+    /// The revision that the claim made.
+    revision: u64,
     length: Duration,
     /// When the worker had the answer.
     since: Duration,
@@ -35,19 +37,24 @@ impl Judge<'_> {
                     if leases.iter().any(|it| it.token == token) || token.is_empty() {
                         accused.push((at, format!("{job} was claimed twice as {token:?}")));
                     }
-                    if let Some(last) = leases.last().filter(|_| !is_clock_set)
+                    // An answer that was held up tells of a lease that others had after it.
+                    let place = leases.partition_point(|it| it.revision < view.revision);
+                    let is_newest = place == leases.len();
+                    if let Some(last) = leases.last().filter(|_| is_newest && !is_clock_set)
                         && at + LATE_MAX < last.renewed + last.length
                     {
                         let (before, length) = (last.token, last.length);
                         let what = format!("{job} was claimed within {length:?} of {before}");
                         accused.push((at, what));
                     }
-                    leases.push(Known {
+                    let known = Known {
                         token,
+                        revision: view.revision,
                         length: *lease,
                         since: at,
                         renewed: *sent,
-                    });
+                    };
+                    leases.insert(place, known);
                     let attempts_max = self.plan.job_of(view).and_then(|job| job.attempts_max);
                     if attempts_max.is_none_or(|max| leases.len() > max as usize) {
                         let count = leases.len();
