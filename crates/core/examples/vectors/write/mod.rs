@@ -1,6 +1,7 @@
 //! The files of `vectors/`, made by the code that they describe.
 
 mod learned;
+mod player;
 mod recognize;
 mod schedules;
 mod waits;

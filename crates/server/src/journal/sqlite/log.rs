@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
-use super::end;
-use super::end::{End, Mark};
+use super::end::{self, End, Mark};
 use super::place::{
     Identity, Lock, beside, check_place, identity, keep_wal, make_directory, of_sqlite,
     open_to_read, shrink, sync_directory, take_lock,
