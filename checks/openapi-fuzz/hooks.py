@@ -80,6 +80,9 @@ def in_order(match):
 def unnested(law, outer=()):
     """A law without one of its own sort inside, and with its bounds in order, which a description can't say."""
     if isinstance(law, str):
+        # As text, `shifted:BY:LAW`.
+        while "shifted" in outer and law.startswith("shifted:"):
+            law = law.split(":", 2)[2]
         return re.sub(r"uniform:([0-9.]+[a-z]*):([0-9.]+[a-z]*)", in_order, law)
     if not isinstance(law, dict) or len(law) != 1:
         return law
