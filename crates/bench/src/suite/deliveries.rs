@@ -12,7 +12,7 @@ use crate::figures::{Aim, Figure, in_turns, quantile, say};
 use crate::load::{Answer, Receiver, Source, call, drive};
 
 /// How many endpoints there are that nothing happens to.
-const IDLE: usize = 1_000;
+const IDLE: usize = 900;
 /// How many deliveries a second are aimed for.
 const PER_SECOND: f64 = 4_000.0;
 /// How many jobs a second end, where it is looked at how soon each is told of.
