@@ -2,7 +2,8 @@
 # Checks what the project is linked with, by deny.toml: see checks/chain/chain.py.
 #
 # Usage: checks/chain.sh [ADVISORY_DB]
-# Installs from PyPI into target/checks/chain what reads licenses and versions, and Debian's python3-venv where that is missing.
+# Installs from PyPI into target/checks/chain what reads licenses and versions, and Debian's python3-venv where that is
+# missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source checks/common/shell.sh

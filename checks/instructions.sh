@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Counts the instructions of the hot paths of the server, and of the client's learning, and compares them with crates/bench/instructions.tsv.
+# Counts the instructions of the hot paths of the server, and of the client's learning, and compares them with
+# crates/bench/instructions.tsv.
 #
 # Usage: checks/instructions.sh [--release] [--record]
-# Time on a shared machine is noise; instructions are the same every time, but for the seeds of hash tables. Each bit of work is done twice, with
-# different counts, and the difference divided is what one costs, so that starting up counts for nothing. Fails where one costs
-# more than its ceiling. `--record` writes what was counted, with 3 % on top, as the new ceilings. The debug build is counted by
-# default, because the tests have built it already; `--release` counts what is shipped. Installs Debian's valgrind where it is missing.
+# Time on a shared machine is noise; instructions are the same every time, but for the seeds of hash tables. Each bit of
+# work is done twice, with different counts, and the difference divided is what one costs, so that starting up counts
+# for nothing. Fails where one costs more than its ceiling. `--record` writes what was counted, with 3 % on top, as the
+# new ceilings. The debug build is counted by default, because the tests have built it already; `--release` counts what
+# is shipped. Installs Debian's valgrind where it is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source checks/common/shell.sh

@@ -3,8 +3,8 @@
 # installs the wheel as a user does: the READMEs' examples and the vendors' SDKs over poll_until.
 #
 # Usage: checks/python.sh [PYTEST-ARGUMENT…]
-# Installs its tools from PyPI into target/checks/python, and Debian's python3-venv and npm where they are missing. ABIDE names
-# the server's binary to test against; the debug build by default.
+# Installs its tools from PyPI into target/checks/python, and Debian's python3-venv and npm where they are missing.
+# ABIDE names the server's binary to test against; the debug build by default.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source checks/common/shell.sh
@@ -41,7 +41,8 @@ maturin develop --quiet --locked
   pyright --warnings
 ) >"$work/types.txt" 2>&1 &
 types=$!
-# The wheel as a user installs it, with the vendors' SDKs, in an environment that has nothing else. It is of the debug build.
+# The wheel as a user installs it, with the vendors' SDKs, in an environment that has nothing else. It is of the debug
+# build.
 (
   rm -rf "$work/wheels"
   maturin build --quiet --locked --out "$work/wheels"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Builds the package for TypeScript, runs its tests, looks at what would be published, and installs that as a user does: the
-# vendors' SDKs over pollUntil, Express, Vitest, a Worker, a page in Chromium, and every block of README.md and
+# Builds the package for TypeScript, runs its tests, looks at what would be published, and installs that as a user does:
+# the vendors' SDKs over pollUntil, Express, Vitest, a Worker, a page in Chromium, and every block of README.md and
 # docs/typescript.md.
 #
 # Beside the recorded traces the port plays random histories that the core has just played, from SEED on.
 #
 # Usage: checks/typescript.sh
-# Installs its tools from npm into sdks/typescript and target/checks/typescript, and Debian's npm and chromium where they are
-# missing. ABIDE names the server's binary to test against; the debug build by default.
+# Installs its tools from npm into sdks/typescript and target/checks/typescript, and Debian's npm and chromium where
+# they are missing. ABIDE names the server's binary to test against; the debug build by default.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source checks/common/shell.sh

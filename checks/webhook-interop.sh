@@ -3,8 +3,8 @@
 # verify what they sign; rotation of secrets included. The receiver that docs/webhooks.md shows for Python is attacked.
 #
 # Usage: checks/webhook-interop.sh
-# Installs the two libraries from PyPI and npm into target/checks/webhooks, and Debian's python3-pip and npm where they are
-# missing. ABIDE names the binary to try; the debug build by default.
+# Installs the two libraries from PyPI and npm into target/checks/webhooks, and Debian's python3-pip and npm where they
+# are missing. ABIDE names the binary to try; the debug build by default.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source checks/common/shell.sh

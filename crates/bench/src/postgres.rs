@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::machine::{Core, pin};
 
-/// Who runs it where the benchmark is run by root, as whom PostgreSQL refuses to run: `nobody`.
+/// The user `nobody`. PostgreSQL refuses to run as root, so it runs as this one where the benchmark is run by root.
 const NOBODY: u32 = 65_534;
 /// Ports that are tried, each of which was free a moment ago.
 const PORTS_TRIED: usize = 10;

@@ -135,8 +135,8 @@ impl Core {
         })
     }
 
-    /// Claims a job to work on. Ends as [`Ended::Claimed`]. The lease renews itself as the core is turned, for as long as
-    /// a clone of its [`Arc`] is there; turn the core after the last one is dropped.
+    /// Claims a job to work on. Ends as [`Ended::Claimed`]. The lease renews itself as the core is turned, for as long
+    /// as a clone of its [`Arc`] is there; turn the core after the last one is dropped.
     pub fn claim(&mut self, claim: Claim) -> Op {
         self.run(async move { Ok(Ended::Claimed(claim.await?.map(Arc::new))) })
     }

@@ -108,8 +108,8 @@ impl Courier {
         self
     }
 
-    /// Runs until `stop` is canceled or the loop ends; then lets what is under way end, for
-    /// [`LAST_EXCHANGES_MAX`] or [less](Self::draining), and cuts the rest. What was cut is sent again at the next start.
+    /// Runs until `stop` is canceled or the loop ends; then lets what is under way end, for [`LAST_EXCHANGES_MAX`] or
+    /// [less](Self::draining), and cuts the rest. What was cut is sent again at the next start.
     ///
     /// # Cancel safety
     ///

@@ -1,5 +1,5 @@
-//! Three nodes on one PostgreSQL, beside one node on SQLite: creates, wake-ups on another node, a follower's restart and
-//! the pause after the leader's death.
+//! Three nodes on one PostgreSQL, beside one node on SQLite: creates, wake-ups on another node, a follower's restart
+//! and the pause after the leader's death.
 //!
 //! Nodes and database share the server's core, so what several processes do for one request adds up in its time.
 
@@ -38,8 +38,8 @@ const LEADER_WAIT: Duration = Duration::from_secs(30);
 /// On which database.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ClusterArgs {
-    /// The PostgreSQL to use; one is started from the system's binaries where none is named. The tables stay, in a schema
-    /// of their own.
+    /// The PostgreSQL to use; one is started from the system's binaries where none is named. The tables stay, in a
+    /// schema of their own.
     #[arg(long, value_name = "URL")]
     database: Option<String>,
 }

@@ -20,13 +20,13 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Claims and works until `count` is reached or `heard` returns. A second `heard` cancels [`Pool::stop`]. `say` tells a
-    /// person what the loop waits for.
+    /// Claims and works until `count` is reached or `heard` returns. A second `heard` cancels [`Pool::stop`]. `say`
+    /// tells a person what the loop waits for.
     ///
     /// # Errors
     ///
-    /// The first error of a claim or of the work. No more is claimed after it, and it is returned once what is under way
-    /// has ended.
+    /// The first error of a claim or of the work. No more is claimed after it, and it is returned once what is under
+    /// way has ended.
     pub(crate) async fn run<L>(
         &self,
         claim: impl AsyncFn() -> Result<Option<L>, Error>,

@@ -77,8 +77,8 @@ impl<V: Clone + Send> Driver<'_, V> {
     }
 }
 
-/// How long to ask the server to hold, in whole milliseconds, so that the answer is sent when that time is over, or before
-/// if it is long.
+/// How long to ask the server to hold, in whole milliseconds, so that the answer is sent when that time is over, or
+/// before if it is long.
 fn unstretched(within: Duration) -> Duration {
     if within > HOLD_EXACT_MAX {
         return within.div_f64(1.0 + HOLD_SPREAD).max(HOLD_EXACT_MAX);

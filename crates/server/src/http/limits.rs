@@ -28,8 +28,8 @@ const SHARDS: usize = 16;
 /// that isn't enough, all of them.
 const CLIENTS_MAX: usize = 8_192;
 
-/// How many requests that need no key an address may make, wherever anything is limited: more often than probes ask, and
-/// whatever its clients may ask, so that a low limit of theirs doesn't make a server look dead.
+/// How many requests that need no key an address may make, wherever anything is limited: more often than probes ask,
+/// and whatever its clients may ask, so that a low limit of theirs doesn't make a server look dead.
 const PAGES_QUOTA: Quota = Quota {
     requests: NonZeroU32::new(3_000).expect("it isn't 0"),
     window: Duration::from_mins(1),

@@ -5,8 +5,8 @@ pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; char
 /// The content type of [`plain`].
 pub const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The same as text for scrapers that don't ask for OpenMetrics: a counter has the name of its samples, and units and the
-/// end aren't told.
+/// The same as text for scrapers that don't ask for OpenMetrics: a counter has the name of its samples, and units and
+/// the end aren't told.
 #[must_use]
 pub fn plain(openmetrics: &str) -> String {
     let mut plain = String::with_capacity(openmetrics.len());

@@ -300,8 +300,8 @@ fn pole(width: f64) -> f64 {
     (2.0 * v + 1.0 - (4.0 * v + 1.0).sqrt()) / (2.0 * v)
 }
 
-/// M for the lognormals, whose counts are used up, and the levels: their laws become the predictive ones, mixed with the
-/// prior.
+/// M for the lognormals, whose counts are used up, and the levels: their laws become the predictive ones, mixed with
+/// the prior.
 fn parametrics(
     prior: &Prior,
     risk: &Risk,

@@ -13,8 +13,8 @@ use super::ring::{Observation, Place};
 use super::risk::Seen;
 use std::collections::VecDeque;
 
-/// How much of its weight an expert shares out after each job, so that none is ever beyond recall: always, and on top of
-/// that where another expected the job far more than it did.
+/// How much of its weight an expert shares out after each job, so that none is ever beyond recall: always, and on top
+/// of that where another expected the job far more than it did.
 const SHARE_MIN: f64 = 0.0005;
 const SHARE: f64 = 0.05;
 
@@ -244,8 +244,8 @@ impl Model {
         going.map(|job| job.place()).min()
     }
 
-    /// Bayes among the experts. Those who were right keep what they have, so that on a law that stays little is spent on
-    /// the others; after a change much is shared out at once.
+    /// Bayes among the experts. Those who were right keep what they have, so that on a law that stays little is spent
+    /// on the others; after a change much is shared out at once.
     fn reweigh(&mut self, evidence: &Lanes) {
         let best = evidence.iter().copied().fold(0.0, f64::max);
         let sum: f64 = (0..EXPERTS).map(|e| self.weights[e] * evidence[e]).sum();

@@ -44,8 +44,8 @@ pub(crate) type Enclosure = (f64, f64);
 /// any.
 ///
 /// It expects a mean and, on top of that, a share of the latest deviation from it. The share is learned: near 1 where
-/// durations drift, near 0 where each job is drawn anew. Of an enclosure that part counts in which the end was expected:
-/// the middle of one that began long before, as that of a first poll did, would be far from any end.
+/// durations drift, near 0 where each job is drawn anew. Of an enclosure that part counts in which the end was
+/// expected: the middle of one that began long before, as that of a first poll did, would be far from any end.
 pub(crate) fn level(durations: &[Enclosure], pace: f64) -> Option<(f64, Box<Law>)> {
     let ((low, high), rest) = durations.split_first()?;
     let first = (0.5 * (low.exp() + high.exp())).ln();

@@ -198,8 +198,8 @@ pub(super) fn write_parts(
     Ok(checkpoint)
 }
 
-/// The stored parts, as far as they were looked up: between two neighbors there is none, so that a run of new ones takes
-/// a single look.
+/// The stored parts, as far as they were looked up: between two neighbors there is none, so that a run of new ones
+/// takes a single look.
 #[derive(Debug, Default)]
 struct Stored {
     /// The key that was asked for last, and the first one after it that is stored, if any.

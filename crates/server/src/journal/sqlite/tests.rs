@@ -51,7 +51,8 @@ fn a_checkpoint_has_its_parts_in_whatever_order_they_come() {
     let mut checkpoints = journal.checkpoints();
     let mut model = std::collections::BTreeMap::new();
     for round in 0_u64..40 {
-        // Runs of new keys, old ones among them, the same twice, backwards, and removals of what is there and what isn't.
+        // Runs of new keys, old ones among them, the same twice, backwards, and removals of what is there and what
+        // isn't.
         let changes: Vec<_> = (0..50)
             .map(|n| {
                 let place = if round % 3 == 0 { 50 - n } else { n };
