@@ -1,5 +1,6 @@
 //! What a change reaches beyond the half that it changes: deadlines, parts of the checkpoint, and who is told.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use crate::delivery::Notice;
@@ -27,8 +28,9 @@ pub enum Effect {
     Named(Arc<str>, JobKey),
     /// An endpoint or a delivery has changed, or is to be sent.
     Webhook(Notice),
-    /// Nothing is there any more.
-    Reset,
+    /// Nothing is there any more. Carries what was there: millions of records, perhaps, which are best dropped where
+    /// nothing waits.
+    Reset(Arc<dyn Any + Send + Sync>),
 }
 
 impl Effect {

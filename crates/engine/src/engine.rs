@@ -4,6 +4,8 @@
 //! what is due in it. The engine routes between them: an entry to the half it changes, a changed job to the deliveries
 //! that tell of it, a due deadline to the half that knows what it means.
 
+use std::sync::Arc;
+
 use abide_wire::Timestamp;
 
 use crate::delivery::{Deliveries, Fact};
@@ -110,13 +112,12 @@ impl Engine {
             }
             Entry::Webhook(fact) => self.deliveries.apply(fact, &mut touch),
             Entry::Reset => {
-                touch.dirty.extend(self.jobs.part_keys());
-                touch.dirty.extend(self.deliveries.part_keys());
-                *touch.due = DueSet::default();
                 *touch.stored = Stored::default();
-                touch.tell(Effect::Reset);
-                self.jobs.forget_all(&mut touch);
-                self.deliveries.forget_all();
+                let (due, dirty) = (std::mem::take(touch.due), std::mem::take(touch.dirty));
+                let (jobs, deliveries) = (self.jobs.forget_all(), self.deliveries.forget_all());
+                touch.dirty.extend(PartKey::AFTER_RESET);
+                touch.tell(Effect::Reset(Arc::new((due, dirty, jobs, deliveries))));
+                self.jobs.simulator.tell(&mut touch);
             }
             entry => match self.jobs.apply(entry, &mut touch) {
                 // The deliveries of a change are part of it, so there is no outbox to keep in step.

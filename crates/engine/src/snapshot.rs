@@ -21,6 +21,9 @@ use crate::{Delivery, DeliveryKey, Endpoint, EndpointKey, JobKey, Owner, Policy}
 /// The name of a part.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PartKey {
+    /// All parts of checkpoints before this one: they are gone, and the changes beside it are all that there is. It is
+    /// no part, and its name is empty.
+    All,
     /// What the log says of itself. The first by name, so that a level that is too new is met before its forms.
     Meta,
     /// What the server allows.
@@ -53,9 +56,22 @@ pub enum PartKey {
     Kept(JobKey),
 }
 
+impl PartKey {
+    /// What changes with a reset.
+    pub(crate) const AFTER_RESET: [Self; 6] = [
+        Self::All,
+        Self::Meta,
+        Self::Policy,
+        Self::Simulator,
+        Self::Made,
+        Self::WebhookMaster,
+    ];
+}
+
 impl fmt::Display for PartKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::All => Ok(()),
             Self::Meta => f.write_str("_meta"),
             Self::Policy => f.write_str("policy"),
             Self::Simulator => f.write_str("simulator"),
@@ -193,6 +209,7 @@ impl<'a> Stored<'a> {
 
 impl Engine {
     /// The parts that changed since this was last asked, and how they are now; `None` for those that are gone.
+    /// [`PartKey::All`] comes first.
     pub fn take_dirty(&mut self) -> Vec<(PartKey, Option<Part>)> {
         let names = self.take_dirty_names();
         names
@@ -206,7 +223,8 @@ impl Engine {
     /// The names of these parts. With [`Engine::part`] they can be taken bit by bit: one that changes in between is
     /// among the next.
     pub fn take_dirty_names(&mut self) -> impl Iterator<Item = PartKey> + Send + use<> {
-        std::mem::take(&mut self.dirty).into_iter()
+        let all = self.dirty.take(&PartKey::All);
+        all.into_iter().chain(std::mem::take(&mut self.dirty))
     }
 
     /// How many parts have changed since they were last asked for.

@@ -143,12 +143,15 @@ impl Deliveries {
         }
     }
 
-    /// Forgets everything but the secret.
-    pub(crate) fn forget_all(&mut self) {
-        self.endpoints = Endpoints::default();
-        self.queue = Queue::default();
-        self.kept = FastMap::default();
-        self.lanes = self.lanes.emptied();
+    /// Forgets everything but the secret. Returns what was there.
+    pub(crate) fn forget_all(&mut self) -> impl Send + Sync + use<> {
+        let lanes = self.lanes.emptied();
+        (
+            std::mem::take(&mut self.endpoints),
+            std::mem::take(&mut self.queue),
+            std::mem::take(&mut self.kept),
+            std::mem::replace(&mut self.lanes, lanes),
+        )
     }
 
     /// Keeps the record of a job that was removed while deliveries need it. Lets an endpoint that the job brought along

@@ -33,7 +33,7 @@ impl Simulator {
         self.tell(touch);
     }
 
-    fn tell(&self, touch: &mut Touch<'_>) {
+    pub(crate) fn tell(&self, touch: &mut Touch<'_>) {
         touch.dirty(PartKey::Simulator);
         touch.tell(Effect::Settings(self.defaults.clone(), self.rng));
     }

@@ -35,7 +35,7 @@ pub struct Jobs {
     pub(super) leases: Leases,
     pub(super) named: BTreeMap<Arc<str>, Named>,
     pub(super) kinds: Kinds,
-    pub(super) simulator: Simulator,
+    pub(crate) simulator: Simulator,
     pub(super) intern: Interner,
     /// What a restore has gathered; `None` at any other time.
     pub(super) restoring: Option<Box<Restoring>>,
@@ -195,13 +195,13 @@ impl Jobs {
         changed.map(News::Changed)
     }
 
-    /// Forgets everything but the seed, and how many jobs were ever created: no name is given twice.
-    pub(crate) fn forget_all(&mut self, touch: &mut Touch<'_>) {
-        let (made, rng) = (self.made(), self.rng());
-        *self = Self::default();
-        self.creates.made = made;
-        self.simulator.rng = rng;
-        self.simulator.set(&Defaults::default(), touch);
+    /// Forgets everything but the seed, and how many jobs were ever created: no name is given twice. Returns what was
+    /// there.
+    pub(crate) fn forget_all(&mut self) -> Self {
+        let mut fresh = Self::default();
+        fresh.creates.made = self.made();
+        fresh.simulator.rng = self.rng();
+        std::mem::replace(self, fresh)
     }
 
     fn remove(&mut self, key: JobKey, touch: &mut Touch<'_>) -> Option<News> {

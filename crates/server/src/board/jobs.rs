@@ -1,5 +1,6 @@
 //! The jobs, and how the loop's effects are shown.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use abide_engine::{Defaults, Effect, Engine, Job, JobKey, Owner, Rng};
 use abide_wire::{Remaining, Timestamp, Until};
 use bytes::Bytes;
 use parking_lot::RwLock;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::claims::{self, Claims};
@@ -124,7 +126,7 @@ impl Board {
                 Effect::Named(name, key) => {
                     self.named.write().insert(name.clone(), *key);
                 }
-                Effect::Reset => self.reset(&mut rung),
+                Effect::Reset(gone) => self.reset(gone, &mut rung),
             }
         }
         self.feed.add(effects.iter().filter_map(Effect::as_change));
@@ -203,19 +205,23 @@ impl Board {
         self.removed.write().get_or_add(key);
     }
 
-    /// Takes everything down, and rings all who wait.
-    fn reset(&self, rung: &mut Vec<Arc<Bell>>) {
+    /// Takes everything down, and rings all who wait. `gone` is what the engine had.
+    fn reset(&self, gone: &Arc<dyn Any + Send + Sync>, rung: &mut Vec<Arc<Bell>>) {
+        let mut shards = Vec::with_capacity(SHARDS);
         for shard in self.shards.all() {
             let shard = std::mem::take(&mut *shard.write());
             rung.extend(shard.waiters.all());
+            shards.push(shard);
         }
-        self.index.write().clear();
+        let index = std::mem::take(&mut *self.index.write());
+        let removed = std::mem::replace(&mut *self.removed.write(), Recent::new(REMOVED_MAX));
         self.count.store(0, Ordering::Relaxed);
-        self.removed.write().retain(|_| false);
         self.named.write().clear();
         self.kinds.clear();
-        self.webhooks.clear();
+        let webhooks = self.webhooks.clear();
         self.plays_faults.store(false, Ordering::Relaxed);
+        // The engine's last, because it shares the records: the loop has let go of it by then.
+        drop_aside((shards, index, removed, webhooks, gone.clone()));
     }
 
     /// The job with that key, whichever owner's it is.
@@ -449,6 +455,13 @@ impl Board {
     #[must_use]
     pub fn follow(&self) -> watch::Receiver<u64> {
         self.feed.follow()
+    }
+}
+
+/// Drops what takes long to drop where nothing waits for it. In place, if there is no such place.
+fn drop_aside(gone: impl Send + 'static) {
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn_blocking(move || drop(gone));
     }
 }
 

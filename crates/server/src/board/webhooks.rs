@@ -67,9 +67,11 @@ impl WebhookBoard {
         self.changed.notify_waiters();
     }
 
-    pub(super) fn clear(&self) {
-        *self.shown.write() = Shown::default();
+    /// Takes everything down, and returns what was there.
+    pub(super) fn clear(&self) -> impl Send + use<> {
+        let shown = std::mem::take(&mut *self.shown.write());
         self.changed.notify_waiters();
+        shown
     }
 
     /// An endpoint that its owner made.

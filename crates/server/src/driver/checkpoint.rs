@@ -176,6 +176,10 @@ impl Checkpointer {
         let is_urgent = seq.saturating_sub(self.last_seq) >= self.entries * UNDER_LOAD * 2;
         let is_blocking = self.is_blocking;
         let write = move || {
+            // What was gathered before a reset went with it.
+            if let Some(reset) = parts.iter().rposition(|(key, _)| *key == PartKey::All) {
+                parts.drain(..reset);
+            }
             // In order, because neighbors in the file are then written together. Of a part that was taken twice the
             // later one counts.
             parts.reverse();
@@ -273,7 +277,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::{Arc, Mutex};
 
-    use abide_engine::{Cancel, Create, Entry, JobKey, Owner, Policy};
+    use abide_engine::{Cancel, Create, Defaults, Entry, JobKey, Owner, Policy, Reset};
     use abide_wire::{NewJob, Timestamp, Worker};
 
     use super::*;
@@ -295,6 +299,9 @@ mod tests {
         ) -> Result<(), JournalError> {
             let mut kept = self.0.lock().unwrap();
             for (key, body) in changes {
+                if key.is_empty() {
+                    kept.clear();
+                }
                 match body {
                     Some(body) => kept.insert(key, body),
                     None => kept.remove(&key),
@@ -336,6 +343,13 @@ mod tests {
         carry_out(engine, &create).job.key
     }
 
+    fn reset() -> Reset {
+        Reset {
+            defaults: Defaults::default(),
+            seed: None,
+        }
+    }
+
     fn carry_out<C: abide_engine::Command>(engine: &mut Engine, command: &C) -> C::Answer {
         let now = Timestamp::from_millis(1_800_000_000_000);
         let mut entries = Vec::<Entry>::new();
@@ -360,6 +374,38 @@ mod tests {
             assert!(engine.dirty() < 60 * 3, "{} names at {seq}", engine.dirty());
         }
         checkpointer.finish(&mut engine, 1_001).await;
+    }
+
+    #[tokio::test]
+    async fn a_reset_while_parts_are_gathered_leaves_nothing_of_what_was_before() {
+        let mut engine = Engine::new(Policy::default());
+        let kept = Kept::default();
+        let mut checkpointer = Checkpointer {
+            checkpoints: Some(Box::new(kept.clone())),
+            entries: 1,
+            is_blocking: true,
+            last_seq: 0,
+            gathering: None,
+            writing: None,
+        };
+        for seq in 1..=3 {
+            for _ in 0..3 * PARTS_PER_PASS {
+                create(&mut engine);
+            }
+            checkpointer.write_if_due(&mut engine, seq, true).await;
+            assert!(checkpointer.is_gathering());
+            carry_out(&mut engine, &reset());
+            create(&mut engine);
+            while checkpointer.is_gathering() {
+                checkpointer.write_if_due(&mut engine, seq, true).await;
+            }
+            checkpointer.written(&mut engine).await;
+            let parts = engine.all_parts().into_iter();
+            let all: BTreeMap<_, _> = parts
+                .map(|(key, part)| (key.to_string(), part.encode()))
+                .collect();
+            assert_eq!(*kept.0.lock().unwrap(), all);
+        }
     }
 
     #[tokio::test]

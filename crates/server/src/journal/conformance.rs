@@ -167,6 +167,26 @@ fn a_checkpoint_takes_the_place_of_the_entries_before_it() {
 }
 
 #[test]
+fn a_checkpoint_of_a_state_that_began_anew_has_nothing_of_those_before() {
+    for place in Place::all() {
+        let mut journal = place.open();
+        journal.append(&entries(1..=2)).unwrap();
+        let mut checkpoints = journal.checkpoints();
+        let first = [part("a", "1"), part("b", "1"), part("c", "1")];
+        checkpoints.write(1, &mut first.into_iter()).unwrap();
+        let all = (String::new(), None);
+        let gone = ("c".to_owned(), None);
+        let second = [all, part("b", "2"), gone, part("d", "2")];
+        checkpoints.write(2, &mut second.into_iter()).unwrap();
+
+        drop((journal, checkpoints));
+        let state =
+            [("b", "2"), ("d", "2")].map(|(key, body)| (key.to_owned(), body.as_bytes().to_vec()));
+        assert_eq!(loaded(&mut *place.open()), (2, state.to_vec()));
+    }
+}
+
+#[test]
 fn numbering_goes_on_where_everything_was_forgotten() {
     for place in Place::all() {
         let mut journal = place.open();

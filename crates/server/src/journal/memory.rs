@@ -181,6 +181,10 @@ impl Checkpoints for MemoryJournal {
         for (key, body) in changes {
             match body {
                 Some(body) => held.parts.insert(key, body),
+                None if key.is_empty() => {
+                    held.parts.clear();
+                    None
+                }
                 None => held.parts.remove(&key),
             };
         }

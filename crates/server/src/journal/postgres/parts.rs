@@ -283,8 +283,13 @@ async fn write(
     if found.term.max(last) > term || found.seq > seq {
         return Ok(Written::Overtaken(found.term.max(last)));
     }
+    let mut changes = changes.peekable();
+    if changes.next_if(|(key, _)| key.is_empty()).is_some() {
+        writing.execute("DELETE FROM part", &[]).await?;
+        (found.parts, found.total) = (0, 0);
+    }
     loop {
-        let chunk: Vec<_> = std::iter::from_fn(|| changes.next()).take(PARTS).collect();
+        let chunk: Vec<_> = changes.by_ref().take(PARTS).collect();
         if chunk.is_empty() {
             break;
         }

@@ -165,6 +165,11 @@ pub(super) fn write_parts(
     changes: &mut dyn Iterator<Item = PartChange>,
 ) -> rusqlite::Result<Checkpoint> {
     let transaction = state.transaction()?;
+    let mut changes = changes.peekable();
+    if changes.next_if(|(key, _)| key.is_empty()).is_some() {
+        transaction.execute("DELETE FROM part", [])?;
+        (checkpoint.parts, checkpoint.total) = (0, 0);
+    }
     {
         let mut stored = Stored::default();
         let mut upsert = transaction.prepare_cached(
