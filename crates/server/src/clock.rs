@@ -7,6 +7,9 @@
 //! - **scaled**: the system's time at the start, and from then on faster by a factor (`--speed 60`);
 //! - **manual**: stands still until it is advanced (`--clock manual`, `POST /v1/clock/advance`).
 //!
+//! A real clock of a cluster's node is [steered](Clock::steer) by its database's, and the system's says nothing any
+//! more.
+//!
 //! None ever goes back: not where the system's does, which real time follows [forward](Clock::follow) alone, and not
 //! over a restart, which begins at the latest entry of the log at least. Real and scaled time run on tokio's timer, so
 //! a test that pauses tokio has them paused too.
@@ -19,14 +22,17 @@
 use std::fmt;
 use std::future::Future;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use abide_wire::Timestamp;
 use futures_util::future::Either;
+use parking_lot::RwLock;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::course::{Course, Reading};
 
 /// A longest sleep on tokio's timer, about a year: what is due later is slept for in pieces.
 const SLEEP_MAX: Duration = Duration::from_secs(365 * 86_400);
@@ -58,6 +64,8 @@ struct Shared {
     stepped: Notify,
     /// What the clock began with; `None` if that was an instant.
     system: Option<System>,
+    /// How it runs once it is steered.
+    course: OnceLock<RwLock<Course>>,
 }
 
 /// The time of the system, or what a test has in its place.
@@ -127,6 +135,7 @@ impl Clock {
                 shown: AtomicI64::new(start.as_millis()),
                 stepped: Notify::new(),
                 system,
+                course: OnceLock::new(),
             }),
         }
     }
@@ -145,6 +154,9 @@ impl Clock {
     }
 
     fn shown_at(&self, elapsed: Duration) -> Timestamp {
+        if let Some(course) = self.shared.course.get() {
+            return course.read().at(elapsed);
+        }
         let shown = self.shared.shown.load(Ordering::Acquire);
         let run = match self.shared.sort {
             Sort::Manual => 0,
@@ -157,22 +169,26 @@ impl Clock {
         Timestamp::from_millis(shown.saturating_add(run))
     }
 
-    /// The system's time, whatever this clock shows: for what programs outside compare with clocks of their own, as
-    /// they do with the timestamp of a signed webhook. A system's clock may go back, and so may this.
+    /// The system's time, whatever this clock shows, or the database's that steers it: for what programs outside
+    /// compare with clocks of their own, as they do with the timestamp of a signed webhook. Such a clock may go back,
+    /// and so may this.
     #[must_use]
     pub fn system(&self) -> Timestamp {
+        if let Some(course) = self.shared.course.get() {
+            return course.read().database_at(self.elapsed());
+        }
         self.shared
             .system
             .as_ref()
             .map_or_else(wall, |System(now)| now())
     }
 
-    /// What the header `Date` says: on a real clock the system's time, which clients have too, else what the clock
-    /// shows.
+    /// What the header `Date` says: on a real clock the [system's](Self::system) time, which clients have too, else
+    /// what the clock shows.
     #[must_use]
     pub fn date(&self) -> Timestamp {
         match &self.shared.system {
-            Some(System(now)) if self.speed() == Some(1) => now(),
+            Some(_) if self.speed() == Some(1) => self.system(),
             _ => self.now(),
         }
     }
@@ -221,7 +237,11 @@ impl Clock {
             match self.shared.sort {
                 Sort::Manual => stepped.await,
                 Sort::Running { speed } => {
-                    let rest = self.until(due, speed).min(SLEEP_MAX);
+                    let rest = match self.shared.course.get() {
+                        Some(course) => course.read().until(due, self.elapsed()),
+                        None => self.until(due, speed),
+                    };
+                    let rest = rest.min(SLEEP_MAX);
                     tokio::select! {
                         () = stepped => {}
                         () = tokio::time::sleep_until(instant() + rest) => {}
@@ -273,9 +293,38 @@ impl Clock {
 
     /// Shows that much more, and wakes what has slept until then.
     fn step(&self, by: Duration) {
-        let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-        self.shared.shown.fetch_add(millis, Ordering::AcqRel);
+        if let Some(course) = self.shared.course.get() {
+            let mut course = course.write();
+            course.jump(self.elapsed(), by);
+        } else {
+            let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+            self.shared.shown.fetch_add(millis, Ordering::AcqRel);
+        }
         self.shared.stepped.notify_waiters();
+    }
+
+    /// Tells a real clock what the database's clock shows, to within `margin`. The first time it begins anew with that,
+    /// and from then on it follows no other: it runs at most a tenth fast or slow until the next time, which may be
+    /// that much later. Returns by how many milliseconds the database's clock was ahead.
+    pub fn steer(&self, database: Timestamp, margin: Duration, next: Duration) -> i64 {
+        let reading = Reading {
+            database,
+            // It is told in milliseconds.
+            margin: margin + Duration::from_millis(1),
+            suspended: suspended(),
+            next,
+        };
+        let mut ahead = None;
+        let course = self.shared.course.get_or_init(|| {
+            ahead = Some(0);
+            RwLock::new(Course::new(self.elapsed(), reading))
+        });
+        // The lock first: what was read of the old course was read before the moment at which the new one begins.
+        let mut course = course.write();
+        let ahead = ahead.unwrap_or_else(|| course.steer(self.elapsed(), reading));
+        drop(course);
+        self.shared.stepped.notify_waiters();
+        ahead
     }
 
     /// Advances a manual clock and wakes what has slept until then. Returns what it shows.
@@ -311,7 +360,8 @@ impl Clock {
     ///
     /// Dropping it ends the following and nothing else.
     pub async fn follow(&self) {
-        if self.speed() != Some(1) || self.shared.system.is_none() {
+        let is_steered = self.shared.course.get().is_some();
+        if is_steered || self.speed() != Some(1) || self.shared.system.is_none() {
             return std::future::pending().await;
         }
         let mut far = 0;
@@ -357,6 +407,19 @@ impl Clock {
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 fn instant() -> Instant {
     Instant::now()
+}
+
+/// For how long the machine has been suspended since it started, as far as that can be told.
+fn suspended() -> Duration {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::time::{ClockId, clock_gettime};
+        let read = |clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default();
+        let asleep_too = read(ClockId::Boottime);
+        asleep_too.saturating_sub(read(ClockId::Monotonic))
+    }
+    #[cfg(not(target_os = "linux"))]
+    Duration::ZERO
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
@@ -523,9 +586,46 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_steered_clock_follows_its_database_and_no_other() {
+        let system = Arc::new(AtomicI64::new(START.as_millis() - 7_200_000));
+        let read = system.clone();
+        let now = move || Timestamp::from_millis(read.load(Ordering::Relaxed));
+        let clock = Clock::of_system(now, NonZeroU32::MIN);
+        let beat = ms(500);
+        assert_eq!(clock.steer(START, ms(0), beat), 0);
+        assert_eq!(
+            (clock.now(), clock.date(), clock.system()),
+            (START, START, START)
+        );
+        system.fetch_add(86_400_000, Ordering::Relaxed);
+        let follow = tokio::time::timeout(ms(5_000), clock.follow());
+        assert!(follow.await.is_err());
+        assert_eq!(clock.now(), at(5_000));
+        // What falls due while it runs fast falls due sooner, to the millisecond.
+        assert_eq!(clock.steer(at(8_000), ms(0), beat), 3_000);
+        assert_eq!(clock.system(), at(8_000));
+        let before = clock.elapsed();
+        clock.sleep_until(at(5_440)).await;
+        assert_eq!(
+            (clock.now(), clock.elapsed() - before),
+            (at(5_440), ms(400))
+        );
+        clock.sleep_until(at(6_000)).await;
+        assert_eq!(clock.elapsed() - before, ms(950));
+        assert_eq!(clock.raise_to(at(9_000)), ms(3_000));
+        assert_eq!(clock.now(), at(9_000));
+    }
+
     #[test]
     fn a_clock_of_any_sort_is_raised_and_never_lowered() {
-        for clock in [Clock::manual(START), Clock::running(START, speed(60))] {
+        let steered = Clock::running(START, speed(1));
+        steered.steer(START, ms(1), ms(500));
+        for clock in [
+            Clock::manual(START),
+            Clock::running(START, speed(60)),
+            steered,
+        ] {
             assert_eq!(clock.raise_to(START - ms(5)), Duration::ZERO);
             assert!(clock.raise_to(at(86_400_000)) > ms(86_000_000));
             assert!(clock.now() >= at(86_400_000));

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod courier;
+mod course;
 #[cfg(feature = "postgres")]
 pub mod database;
 pub mod driver;

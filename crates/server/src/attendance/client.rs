@@ -5,12 +5,13 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use abide_engine::Owner;
+use serde::{Deserialize, Serialize};
 
 /// The longest name of a client's program that is kept, in bytes.
 const AGENT_BYTES_MAX: usize = 47;
 
 /// A client: a program at an address, or with a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Client {
     /// Whose jobs it sees.
     pub owner: Owner,
@@ -22,7 +23,8 @@ pub struct Client {
 
 /// The name that a client's program gives itself: the first word of `User-Agent`, and its version if that is the
 /// second. Held in place, because every request carries one.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub struct Agent {
     bytes: [u8; AGENT_BYTES_MAX],
     length: u8,
@@ -56,6 +58,18 @@ impl Agent {
     #[must_use]
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    }
+}
+
+impl From<String> for Agent {
+    fn from(text: String) -> Self {
+        Self::new(&text)
+    }
+}
+
+impl From<Agent> for String {
+    fn from(agent: Agent) -> Self {
+        agent.as_str().to_owned()
     }
 }
 
@@ -120,6 +134,7 @@ mod tests {
         ];
         for (sent, kept) in table {
             assert_eq!(Agent::new(sent).as_str(), kept);
+            assert_eq!(Agent::new(kept).as_str(), kept, "as another node reads it");
         }
     }
 }

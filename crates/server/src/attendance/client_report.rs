@@ -6,6 +6,7 @@ use std::time::Duration;
 use abide_engine::hash::FastMap;
 use abide_engine::{JobKey, Owner};
 use abide_wire::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::grade::{self, Grade, PRICE_S};
 use super::{Client, Read};
@@ -94,7 +95,7 @@ pub struct AnsweredCreate {
 }
 
 /// What one client spent, and how late it learned.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClientReport {
     /// The client.
     pub client: Client,
@@ -109,13 +110,15 @@ pub struct ClientReport {
     /// The ends of the last jobs that it waited for.
     waited: VecDeque<Waited>,
     /// Digests of the bodies of its last creates.
+    #[serde(skip)]
     bodies: VecDeque<u64>,
     /// Digests of the bodies of those whose answers were lost.
+    #[serde(skip)]
     lost: VecDeque<u64>,
 }
 
 /// A job that a client waited for to its end.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Waited {
     kind: u64,
     took_s: f64,
@@ -134,7 +137,7 @@ pub struct Cost {
 }
 
 /// The sums of a client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Jobs that it read.
     pub jobs: u64,
@@ -313,6 +316,19 @@ impl ClientReport {
         }
     }
 
+    /// Adds what another node saw of the same client. A job that it read at both counts at each.
+    pub fn merge(&mut self, other: Self) {
+        self.since = self.since.min(other.since);
+        self.last = self.last.max(other.last);
+        self.counts.add(&other.counts);
+        for late_ms in other.late_ms {
+            remember(&mut self.late_ms, late_ms, LATE_MAX);
+        }
+        for waited in other.waited {
+            remember(&mut self.waited, waited, LATE_MAX);
+        }
+    }
+
     /// What waiting cost; `None` if it has waited for no job to its end.
     #[must_use]
     pub fn cost(&self) -> Option<Cost> {
@@ -338,6 +354,43 @@ impl ClientReport {
 }
 
 impl Counts {
+    fn add(&mut self, other: &Self) {
+        let Self {
+            jobs,
+            ended,
+            ended_by_create,
+            requests,
+            failed,
+            wasted,
+            channels,
+            late_ms,
+            advised,
+            obeyed,
+            ignored_refusals,
+            creates,
+            replayed,
+            identical,
+            duplicates,
+        } = self;
+        *jobs += other.jobs;
+        *ended += other.ended;
+        *ended_by_create += other.ended_by_create;
+        *requests += other.requests;
+        *failed += other.failed;
+        *wasted += other.wasted;
+        for (own, other) in channels.iter_mut().zip(other.channels) {
+            *own += other;
+        }
+        *late_ms = late_ms.saturating_add(other.late_ms);
+        *advised += other.advised;
+        *obeyed += other.obeyed;
+        *ignored_refusals += other.ignored_refusals;
+        *creates += other.creates;
+        *replayed += other.replayed;
+        *identical += other.identical;
+        *duplicates += other.duplicates;
+    }
+
     /// Judges whether the client came back when it had been told to. Advice is for polls, a refusal for held requests
     /// too.
     fn judge(&mut self, advice: Option<Advice>, asked_at: Timestamp, is_poll: bool, speed: u32) {

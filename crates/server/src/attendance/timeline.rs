@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use abide_engine::JobKey;
 use abide_wire::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{Client, Read};
 use crate::board::Channel;
@@ -25,7 +26,7 @@ const _: () = assert!(size_of::<TimelineRead>() <= 112);
 pub(super) struct Timelines(Sharded<JobKey, Recent<JobKey, Timeline>>);
 
 /// The reads of one job.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Timeline {
     /// The last reads, the oldest first; at most [`READS_PER_JOB_MAX`].
     pub reads: VecDeque<TimelineRead>,
@@ -34,7 +35,7 @@ pub struct Timeline {
 }
 
 /// One read on a timeline: the part of a [`Read`] that is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimelineRead {
     /// The client that read.
     pub client: Client,
@@ -48,6 +49,27 @@ pub struct TimelineRead {
     pub revision: u64,
     /// Whether that was new to the client.
     pub news: bool,
+}
+
+impl Timeline {
+    /// Adds the reads of the same job at another node. What a client had read at one isn't news at the other.
+    pub fn merge(&mut self, other: Self) {
+        self.dropped += other.dropped;
+        let mut reads: Vec<_> = self.reads.drain(..).chain(other.reads).collect();
+        reads.sort_by_key(|read| read.at);
+        for place in 1..reads.len() {
+            let (before, read) = reads.split_at_mut(place);
+            let read = &mut read[0];
+            let is_known = |older: &TimelineRead| {
+                (older.client, older.channel) == (read.client, read.channel)
+                    && older.revision >= read.revision
+            };
+            read.news &= !before.iter().any(is_known);
+        }
+        let surplus = reads.len().saturating_sub(READS_PER_JOB_MAX);
+        self.dropped += surplus as u64;
+        self.reads = reads.split_off(surplus).into();
+    }
 }
 
 impl Timelines {
@@ -115,6 +137,34 @@ mod tests {
             let last = timelines.of(read.job).reads.back().copied().unwrap();
             assert_eq!(last.news, news, "{reader} has {known:?}, reads {revision}");
         }
+    }
+
+    #[test]
+    fn reads_at_two_nodes_are_in_the_order_of_time_and_what_one_told_is_no_news_at_the_other() {
+        let [a, b] = [Timelines::new(), Timelines::new()];
+        for (node, millis, revision) in [(&a, 10, 1), (&b, 20, 1), (&b, 30, 2), (&a, 40, 2)] {
+            node.read(client(1), &read(millis, revision));
+        }
+        b.read(client(2), &read(50, 2));
+        let job = read(0, 0).job;
+        let mut all = a.of(job);
+        all.merge(b.of(job));
+        let seen: Vec<_> = all
+            .reads
+            .iter()
+            .map(|read| (read.revision, read.news))
+            .collect();
+        assert_eq!(
+            seen,
+            [(1, true), (1, false), (2, true), (2, false), (2, true)]
+        );
+        for _ in 0..3 {
+            for _ in 0..150 {
+                a.read(client(3), &read(60, 3));
+            }
+            all.merge(a.of(job));
+        }
+        assert_eq!(all.reads.len(), READS_PER_JOB_MAX);
     }
 
     #[test]

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use abide_engine::JobKey;
 use abide_wire::{Timestamp, Until};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::Board;
 
 /// How a client waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Channel {
     /// A held request for one job.
     LongPoll,
@@ -41,7 +43,7 @@ impl Channel {
 }
 
 /// A client that waits, as `GET /v1/jobs/{id}/watchers` shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watcher {
     /// How it waits.
     pub channel: Channel,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::frame::Down;
+use super::frame::{Down, Up};
 use super::links::News;
 use super::node::{Next, Node};
 use crate::driver::{DriverError, Request};
@@ -54,6 +54,7 @@ impl Node {
                 }
                 Event::Link(News::Linked(Ok(link))) => {
                     self.errands.linked(&link.up);
+                    self.status.linked(&link.up);
                     self.links.upstream = Some(link);
                 }
                 Event::Link(News::Linked(Err(error))) => {
@@ -115,6 +116,18 @@ impl Node {
                 self.errands.answered(id, answer, at, now);
             }
             Down::Now { id, at } => self.errands.now(id, at),
+            Down::Tell { id, question } => {
+                let (status, link) = (self.status.clone(), self.links.upstream.as_ref());
+                if let Some(up) = link.map(|link| link.up.clone()) {
+                    // Beside the loop: it may be much.
+                    tokio::spawn(async move {
+                        if let Some(told) = status.tell(&question) {
+                            let _broken = up.send(Up::Told { id, told }).await;
+                        }
+                    });
+                }
+            }
+            Down::Gathered { id, told } => self.hub.questions.told(id, told),
         }
         self.arrive();
         Ok(())

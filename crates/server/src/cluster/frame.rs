@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::gather::Told;
 use crate::driver::Failure;
 use crate::journal::{Batch, Position};
 
@@ -28,6 +29,20 @@ pub enum Up {
     Now {
         /// What the answer is told under.
         id: u64,
+    },
+    /// Ask all nodes but this one.
+    Gather {
+        /// What the answers are told under.
+        id: u64,
+        /// What to ask.
+        question: Value,
+    },
+    /// The answer to the leader's question.
+    Told {
+        /// The question's.
+        id: u64,
+        /// The answer.
+        told: Told,
     },
 }
 
@@ -90,5 +105,19 @@ pub enum Down {
         id: u64,
         /// The place; `None` if the leader isn't certain that it still leads.
         at: Option<Position>,
+    },
+    /// Answer that question.
+    Tell {
+        /// What the answer is told under.
+        id: u64,
+        /// The question.
+        question: Value,
+    },
+    /// What the other nodes have answered.
+    Gathered {
+        /// The question's.
+        id: u64,
+        /// Their answers, the leader's among them.
+        told: Vec<Told>,
     },
 }

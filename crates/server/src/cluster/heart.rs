@@ -15,12 +15,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::status::{Role, Status};
 use crate::clock::Clock;
-use crate::journal::{JournalError, Leading, Lease, Member};
+use crate::journal::{Beat, JournalError, Leading, Lease, Member};
 
 /// How long a node may be silent before a leader has it forgotten.
 const FORGET_AFTER: Duration = Duration::from_secs(86_400);
-/// How often a leader looks for such nodes.
-const COUNT_EVERY: Duration = Duration::from_secs(600);
+/// How often a node beats in its lease.
+const BEATS: u32 = 4;
+/// Leases after which a node without a new beat doesn't live, as nodes count each other once in a lease.
+const SILENT_LEASES: u32 = 2;
+
+/// Steers the clock by a beat that began then. Returns by how many milliseconds the database's was ahead.
+pub(super) fn steer(clock: &Clock, beat: &Beat, begun: Duration, lease: Duration) -> i64 {
+    // The database looked at its clock between the question and the answer.
+    let margin = clock.elapsed().saturating_sub(begun) / 2;
+    clock.steer(beat.database_time + margin, margin, lease / BEATS)
+}
 
 /// What a node's heart tells the rest of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +38,7 @@ pub struct Pulse {
     pub leading: Leading,
     /// The term that the last beat found, and when that beat began, by [`Clock::elapsed`].
     pub confirmed: Option<(u64, Duration)>,
-    /// By how many milliseconds the database's clock was ahead of this node's at the last beat.
+    /// By how many milliseconds the database's clock was ahead of what this node shows at the last beat.
     pub clock_offset_ms: i64,
     /// The newest level of stored forms that may be written, as the last beat found it; 0 before it.
     pub level: u32,
@@ -79,11 +88,18 @@ impl Watch {
     }
 }
 
-/// Since when each node's beat hasn't changed, as a leader sees it.
+/// Since when each node's beat hasn't changed, as another one sees it.
 #[derive(Debug, Default)]
 struct Silent(BTreeMap<String, (u64, u64, Duration)>);
 
 impl Silent {
+    /// Those of them whose beat has changed within that time.
+    fn living(&self, length: Duration, now: Duration) -> Vec<String> {
+        let nodes = self.0.iter();
+        let living = nodes.filter(|(_, (.., since))| now.saturating_sub(*since) < length);
+        living.map(|(node, _)| node.clone()).collect()
+    }
+
     /// Those of them whose beat hasn't changed for [`FORGET_AFTER`].
     fn since(&mut self, members: Vec<Member>, now: Duration) -> Vec<Member> {
         let before = std::mem::take(&mut self.0);
@@ -129,7 +145,7 @@ impl Heart {
         let mut looked_at = self.clock.elapsed();
         loop {
             if self.clock.elapsed() >= beat_at {
-                beat_at = self.clock.elapsed() + length / 4;
+                beat_at = self.clock.elapsed() + length / BEATS;
                 if let Err(refused) = self.beat().await {
                     self.pulse.send_modify(|pulse| pulse.is_refused = true);
                     return (self.lease, Some(refused));
@@ -144,10 +160,10 @@ impl Heart {
                 }
             } else {
                 watch = Watch::default();
-                if now >= count_at {
-                    count_at = now + COUNT_EVERY;
-                    self.forget(&mut silent).await;
-                }
+            }
+            if now >= count_at {
+                count_at = now + length;
+                self.count(&mut silent).await;
             }
             looked_at = now;
             tokio::select! {
@@ -167,10 +183,10 @@ impl Heart {
             .await;
         match beaten {
             Some(Ok(beat)) => {
-                let here = self.clock.now().as_millis();
+                let ahead = steer(&self.clock, &beat, begun, self.status.lease);
                 self.pulse.send_modify(|pulse| {
                     pulse.confirmed = Some((beat.term, begun));
-                    pulse.clock_offset_ms = beat.database_time.as_millis() - here;
+                    pulse.clock_offset_ms = ahead;
                     pulse.level = beat.level;
                 });
             }
@@ -214,12 +230,19 @@ impl Heart {
         }
     }
 
-    /// Has the nodes forgotten that have been silent for [`FORGET_AFTER`].
-    async fn forget(&mut self, silent: &mut Silent) {
+    /// Counts the nodes that live. A leader has those forgotten that have been silent for [`FORGET_AFTER`].
+    async fn count(&mut self, silent: &mut Silent) {
         let Some(Ok(members)) = self.call(|lease| lease.members()).await else {
             return;
         };
-        for member in silent.since(members, self.clock.elapsed()) {
+        let now = self.clock.elapsed();
+        let over = silent.since(members, now);
+        let length = self.status.lease * SILENT_LEASES;
+        self.status.set_living(silent.living(length, now));
+        if self.status.role() == Role::Follower {
+            return;
+        }
+        for member in over {
             tracing::info!(
                 node = member.node,
                 "a node that has been silent for a day is forgotten"

@@ -1,27 +1,17 @@
-//! The leader's end: what is durable goes to all links, and what comes up is carried out.
+//! The leader's end of all links: what is durable goes to each.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
 
-use super::frame::{Down, LINK_BYTES_MAX, Pushed, Up};
-use super::network::Inbound;
-use super::status::Status;
-use crate::driver::WeakCommands;
+use super::frame::{Down, LINK_BYTES_MAX, Pushed};
+use super::gather::{Questions, TOLD_WAIT, Told};
 use crate::journal::{
     Batch, Checkpoints, EachEntry, EachPart, Files, Journal, JournalError, PartChange, Position,
     SharedLog,
 };
-
-/// How often a link without batches says how far the log is.
-const COMMITTED_EVERY: Duration = Duration::from_millis(100);
-/// Commands of one link that may be in the loop.
-const CARRIED_OUT_MAX: usize = 4_096;
 
 /// All links of a leader. A follower's has none.
 #[derive(Debug, Default)]
@@ -29,6 +19,8 @@ pub(super) struct Hub {
     links: Mutex<Links>,
     /// What the node has applied: what it has written too.
     pub(super) applied: Arc<Mutex<Position>>,
+    /// What other nodes are asked; a follower asks too.
+    pub(super) questions: Questions,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +48,7 @@ impl Links {
 
 impl Hub {
     /// How far the log is, by this node's own appends.
-    fn committed(&self) -> Position {
+    pub(super) fn committed(&self) -> Position {
         self.links.lock().committed
     }
 
@@ -87,7 +79,7 @@ impl Hub {
     }
 
     /// Begins to send to that link.
-    fn add(&self, link: &mpsc::Sender<Down>) {
+    pub(super) fn add(&self, link: &mpsc::Sender<Down>) {
         let mut links = self.links.lock();
         if link.try_send(links.committed()).is_ok() {
             links.down.push(Link {
@@ -98,13 +90,33 @@ impl Hub {
     }
 
     /// Tells a link how far the log is; `false` if it has been let go.
-    fn tell(&self, link: &mpsc::Sender<Down>) -> bool {
+    pub(super) fn tell(&self, link: &mpsc::Sender<Down>) -> bool {
         let links = self.links.lock();
         let mut all = links.down.iter();
         all.any(|other| other.down.same_channel(link)) && link.try_send(links.committed()).is_ok()
     }
 
-    fn remove(&self, link: &mpsc::Sender<Down>) {
+    /// What the nodes answer that are linked, but for the one at that link.
+    pub(super) async fn gather(
+        &self,
+        question: &Value,
+        but: Option<&mpsc::Sender<Down>>,
+    ) -> Vec<Told> {
+        let ask = |id| {
+            let links = self.links.lock();
+            let others = links.down.iter().map(|link| &link.down);
+            let others = others.filter(|link| but.is_none_or(|but| !link.same_channel(but)));
+            let question = || Down::Tell {
+                id,
+                question: question.clone(),
+            };
+            let asked = others.filter(|link| link.try_send(question()).is_ok());
+            asked.count()
+        };
+        self.questions.ask(TOLD_WAIT, ask).await
+    }
+
+    pub(super) fn remove(&self, link: &mpsc::Sender<Down>) {
         let mut links = self.links.lock();
         links.down.retain(|other| !other.down.same_channel(link));
     }
@@ -112,90 +124,6 @@ impl Hub {
     /// Lets all links go.
     pub(super) fn close(&self) {
         self.links.lock().down.clear();
-    }
-}
-
-/// Serves the links that come, as long as it is polled.
-pub(super) async fn serve(
-    incoming: &mut mpsc::Receiver<Inbound>,
-    hub: &Arc<Hub>,
-    commands: &WeakCommands,
-    status: &Arc<Status>,
-) {
-    let mut links = JoinSet::new();
-    loop {
-        tokio::select! {
-            inbound = incoming.recv() => match inbound {
-                Some(inbound) => {
-                    let (hub, commands) = (hub.clone(), commands.clone());
-                    links.spawn(serve_one(inbound, hub, commands, status.clone()));
-                }
-                None => break,
-            },
-            Some(_ended) = links.join_next() => {}
-        }
-    }
-    while links.join_next().await.is_some() {}
-    std::future::pending::<()>().await;
-}
-
-/// Serves one link, until it breaks or the loop ends.
-async fn serve_one(inbound: Inbound, hub: Arc<Hub>, commands: WeakCommands, status: Arc<Status>) {
-    let Inbound { down, mut up } = inbound;
-    hub.add(&down);
-    carry_out(&down, &mut up, &hub, &commands, &status).await;
-    hub.remove(&down);
-}
-
-async fn carry_out(
-    down: &mpsc::Sender<Down>,
-    up: &mut mpsc::Receiver<Up>,
-    hub: &Hub,
-    commands: &WeakCommands,
-    status: &Arc<Status>,
-) {
-    let mut tick = tokio::time::interval(COMMITTED_EVERY);
-    let (mut answers, mut places) = (FuturesUnordered::new(), FuturesUnordered::new());
-    loop {
-        let sent = tokio::select! {
-            frame = up.recv(), if answers.len() < CARRIED_OUT_MAX => {
-                match frame {
-                    Some(Up::Ask { id, command }) => {
-                        let Some(commands) = commands.upgrade() else {
-                            return;
-                        };
-                        let answer = commands.ask_any(command);
-                        answers.push(async move { (id, answer.await) });
-                    }
-                    Some(Up::Now { id }) => {
-                        let Some(commands) = commands.upgrade() else {
-                            return;
-                        };
-                        let (settled, status) = (commands.catch_up(), status.clone());
-                        places.push(async move {
-                            // Others may read in the log what is being written, and show it.
-                            let is_settled = settled.await.is_ok();
-                            // What is acknowledged after this needn't be seen.
-                            let at = hub.committed();
-                            let is_certain = is_settled && status.leads_for_certain().await;
-                            (id, is_certain.then_some(at))
-                        });
-                    }
-                    None => return,
-                }
-                true
-            }
-            Some((id, answer)) = answers.next() => {
-                // Whatever it did is behind this place, and was pushed before it was answered.
-                let at = hub.committed();
-                down.try_send(Down::Answered { id, answer, at }).is_ok()
-            }
-            Some((id, at)) = places.next() => down.try_send(Down::Now { id, at }).is_ok(),
-            _ = tick.tick() => hub.tell(down),
-        };
-        if !sent {
-            return;
-        }
     }
 }
 

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use super::errands::Errands;
 use super::heart::Pulse;
-use super::hub::serve;
 use super::node::{Beginning, Node, Promoted};
+use super::serve::serve;
 use super::status::{Role, Status};
 use crate::driver::{Driver, DriverError, Led, Request};
 use crate::journal::{Batch, JournalError, Position};

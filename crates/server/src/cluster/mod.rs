@@ -24,10 +24,11 @@
 //! | [`network`] | links between nodes: the seam to sockets, and to what tests have instead |
 //! | [`tcp`] | links over TCP, encrypted |
 //! | [`heart`] | the beat of a node, and when a leader counts as gone |
-//! | `hub` | the leader's end: batches to all links, commands from them |
+//! | `hub`, `serve` | the leader's end: batches to all links, commands from them |
 //! | `links`, `reader` | a follower's link to the leader, and its reads of the log |
 //! | `changed` | which parts a follower must write if it comes to lead |
 //! | `errands` | commands that a follower has sent on, until they are answered |
+//! | `gather` | what every node knows apart, gathered for one answer |
 //! | [`status`] | what the rest of the server may ask: who leads, how far this node is |
 //! | [`node`] | a node and its loop: `follow`, be promoted and `lead` |
 
@@ -42,12 +43,15 @@ pub mod tcp;
 mod changed;
 mod errands;
 mod follow;
+mod gather;
 mod hub;
 mod lead;
 mod links;
 mod reader;
+mod serve;
 
 pub use frame::{Down, Up};
+pub use gather::{Gathered, Told};
 pub use network::{Inbound, Network, NoNetwork, Upstream};
 pub use node::{Membership, Node, Settings};
 

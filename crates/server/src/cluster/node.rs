@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::changed::Changed;
 use super::errands::Errands;
-use super::heart::{Heart, Pulse, Stopped};
+use super::heart::{Heart, Pulse, Stopped, steer};
 use super::hub::{Hub, Pushing};
 use super::links::Links;
 use super::network::{Inbound, Network};
@@ -196,12 +196,15 @@ impl Node {
             beat: 0,
         };
         lease.join(&member)?;
+        // It begins with the time of the others.
+        let begun = clock.elapsed();
+        let beat = lease.beat(&settings.node, settings.run, position.batch)?;
+        steer(&clock, &beat, begun, settings.lease);
         let (pulse_in, pulse) = watch::channel(Pulse::default());
         let identity = (settings.node, settings.run, settings.lease);
         let status = {
             *hub.applied.lock() = position;
-            let applied = hub.applied.clone();
-            Status::new(identity, clock.clone(), applied, pulse.clone())
+            Status::new(identity, clock.clone(), hub.clone(), pulse.clone())
         };
         let heart = Heart {
             lease: Some(lease),

@@ -1,13 +1,18 @@
 //! What the rest of a server may ask of its node.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
 
+use super::frame::Up;
+use super::gather::{GATHERED_WAIT, Gathered, Told};
 use super::heart::Pulse;
+use super::hub::Hub;
 use crate::clock::Clock;
 use crate::driver::{Commands, Failure};
 use crate::journal::Position;
@@ -49,16 +54,33 @@ pub struct Status {
     shown_at: AtomicU64,
     /// For how many milliseconds it has known no leader.
     leaderless: AtomicU64,
+    /// The nodes that live, as their beats say.
+    living: Mutex<Vec<String>>,
+    /// The link to the leader, where one stands.
+    link: Mutex<Option<mpsc::WeakSender<Up>>>,
+    /// Answers other nodes.
+    teller: OnceLock<Teller>,
+    hub: Arc<Hub>,
     pulse: watch::Receiver<Pulse>,
+}
+
+/// Answers a question of another node by what this one knows.
+struct Teller(Box<dyn Fn(&Value) -> Value + Send + Sync>);
+
+impl fmt::Debug for Teller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Teller")
+    }
 }
 
 impl Status {
     pub(super) fn new(
         (node, run, lease): (String, u64, Duration),
         clock: Clock,
-        applied: Arc<Mutex<Position>>,
+        hub: Arc<Hub>,
         pulse: watch::Receiver<Pulse>,
     ) -> Arc<Self> {
+        let applied = hub.applied.clone();
         let heard = applied.lock().batch;
         let status = Self {
             node,
@@ -70,6 +92,10 @@ impl Status {
             heard_at: AtomicU64::new(0),
             shown_at: AtomicU64::new(0),
             leaderless: AtomicU64::new(0),
+            living: Mutex::default(),
+            link: Mutex::default(),
+            teller: OnceLock::new(),
+            hub,
             clock,
             pulse,
         };
@@ -163,6 +189,51 @@ impl Status {
         pulse.confirmed.is_some_and(|(confirmed, begun)| {
             confirmed == term && self.clock.elapsed().saturating_sub(begun) < self.lease * 3 / 4
         })
+    }
+
+    /// Has questions of other nodes answered like that. The first call counts.
+    pub(crate) fn answer_by(&self, tell: impl Fn(&Value) -> Value + Send + Sync + 'static) {
+        let _first = self.teller.set(Teller(Box::new(tell)));
+    }
+
+    /// What this node answers to another one.
+    pub(super) fn tell(&self, question: &Value) -> Option<Told> {
+        let Teller(tell) = self.teller.get()?;
+        Some(Told {
+            node: self.node.clone(),
+            answer: tell(question),
+        })
+    }
+
+    /// What the other nodes answer to a question, within half a second.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the answers.
+    pub(crate) async fn gather(&self, question: Value) -> Gathered {
+        let told = if self.role() == Role::Follower {
+            let link = self.link.lock().as_ref().and_then(|link| link.upgrade());
+            let ask = |id| {
+                let sent = link.map(|link| link.try_send(Up::Gather { id, question }));
+                usize::from(sent.is_some_and(|sent| sent.is_ok()))
+            };
+            self.hub.questions.ask(GATHERED_WAIT, ask).await
+        } else {
+            self.hub.gather(&question, None).await
+        };
+        let mut missing = self.living.lock().clone();
+        missing.retain(|name| *name != self.node && told.iter().all(|one| one.node != *name));
+        Gathered { told, missing }
+    }
+
+    /// A link to the leader stands. It is this node's loop that has it.
+    pub(super) fn linked(&self, link: &mpsc::Sender<Up>) {
+        *self.link.lock() = Some(link.downgrade());
+    }
+
+    /// These nodes live.
+    pub(super) fn set_living(&self, names: Vec<String>) {
+        *self.living.lock() = names;
     }
 
     /// The machine's time, by which everything here is measured.

@@ -33,7 +33,7 @@ use crate::journal::{Batch, Leading};
 /// The protocol; the two ends must have the same.
 const NOISE: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
 /// The form of the frames, in the handshake: nodes of another form don't link, and read the log.
-const FORM: &[u8] = b"abide cluster link 2";
+const FORM: &[u8] = b"abide cluster link 3";
 /// The longest sealed piece, in bytes.
 const PIECE_MAX: usize = 65_535;
 /// What sealing adds to a piece, in bytes.

@@ -37,6 +37,7 @@ mod json;
 pub mod limits;
 mod mount;
 mod near;
+mod nodes;
 mod openapi;
 mod ops;
 mod ordinals;
@@ -55,5 +56,6 @@ mod value;
 mod webhooks;
 
 pub use gate::Gate;
+pub(crate) use nodes::answer_others;
 pub use state::AppState;
 pub use table::{dialects, render_webhook};

@@ -17,7 +17,7 @@ use crate::config::{Config, Dialects};
 use crate::courier::{Carrier, Courier};
 use crate::driver::{Commands, Driver, DriverError};
 use crate::guard::Guard;
-use crate::http::{AppState, dialects, render_webhook};
+use crate::http::{AppState, answer_others, dialects, render_webhook};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 
@@ -74,6 +74,7 @@ impl Assembly {
             fresh.secret,
             driver.status(),
         );
+        answer_others(&state);
         let courier = carrier(&state.guard).map(|carrier| {
             let (courier, sends) = mpsc::unbounded_channel();
             driver.set_courier(courier);

@@ -14,6 +14,7 @@ use crate::http::answer::{Outcome, empty};
 use crate::http::call::Call;
 use crate::http::error::ApiError;
 use crate::http::json;
+use crate::http::nodes::{Question, with_others};
 use crate::http::state::AppState;
 
 /// What a client may take before its verdict is bad. What isn't said isn't judged, but for what is a fault under any
@@ -48,6 +49,10 @@ pub(super) struct Report {
     pass: bool,
     /// The most recently seen first.
     clients: Vec<ClientCard>,
+    /// The nodes of a cluster that didn't answer, so that what clients did there is missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    partial: Vec<String>,
 }
 
 /// What one client spent, and how late it learned.
@@ -126,23 +131,45 @@ struct Verdict {
 /// `GET /v1/report`
 pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let limits: Limits = call.query()?;
-    let (mut cards, jobs) = state.attendance.reports(call.caller.owner);
-    cards.sort_by_key(|card| std::cmp::Reverse(card.last));
-    let since = cards.iter().map(|card| card.since).min();
-    let clients: Vec<_> = cards.iter().map(|card| show(card, &limits)).collect();
-    let report = Report {
-        since: since.unwrap_or_else(|| state.started_at()),
-        jobs,
-        pass: clients.iter().all(|client| client.pass),
-        clients,
-    };
-    json::now(StatusCode::OK, &report)
+    let owner = call.caller.owner;
+    let (mut cards, mut jobs) = state.attendance.reports(owner);
+    let started_at = state.started_at();
+    let question = Question::Report(owner);
+    with_others(
+        state,
+        question,
+        move |others: Vec<(Vec<ClientReport>, usize)>, partial| {
+            for (of_other, read) in others {
+                jobs += read;
+                for card in of_other {
+                    match cards.iter_mut().find(|own| own.client == card.client) {
+                        Some(own) => own.merge(card),
+                        None => cards.push(card),
+                    }
+                }
+            }
+            cards.sort_by_key(|card| std::cmp::Reverse(card.last));
+            let since = cards.iter().map(|card| card.since).min();
+            let clients: Vec<_> = cards.iter().map(|card| show(card, &limits)).collect();
+            let report = Report {
+                since: since.unwrap_or(started_at),
+                jobs,
+                pass: clients.iter().all(|client| client.pass),
+                clients,
+                partial,
+            };
+            json::now(StatusCode::OK, &report)
+        },
+    )
 }
 
 /// `DELETE /v1/report`
 pub(super) fn clear(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    state.attendance.clear_reports(call.caller.owner);
-    Ok(Outcome::Now(empty(StatusCode::NO_CONTENT)))
+    let owner = call.caller.owner;
+    state.attendance.clear_reports(owner);
+    with_others(state, Question::ClearReport(owner), |_: Vec<()>, _| {
+        Ok(Outcome::Now(empty(StatusCode::NO_CONTENT)))
+    })
 }
 
 fn show(card: &ClientReport, limits: &Limits) -> ClientCard {

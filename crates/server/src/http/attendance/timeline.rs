@@ -3,16 +3,19 @@
 use http::StatusCode;
 use serde::Serialize;
 
+use abide_engine::Job;
 use abide_engine::intern::Percent;
 use abide_wire::{Status, Timestamp};
 
 use super::POLL;
+use crate::attendance::Timeline;
 use crate::board::Channel;
 use crate::http::answer::Outcome;
 use crate::http::call::Call;
 use crate::http::error::ApiError;
 use crate::http::find::{find, key_of};
 use crate::http::json;
+use crate::http::nodes::{Question, with_others};
 use crate::http::state::AppState;
 
 /// The log of one job.
@@ -25,6 +28,10 @@ pub(super) struct Log {
     changes: Vec<ChangeSeen>,
     /// How many older looks have been forgotten.
     dropped: u64,
+    /// The nodes of a cluster that didn't answer, at which it may have been looked too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    partial: Vec<String>,
 }
 
 /// One look at a job.
@@ -67,6 +74,17 @@ struct ChangeSeen {
 pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let job = find(state, &call.caller, key_of(&call.param("id")?)?)?;
     let timeline = state.attendance.timeline(job.key);
+    let question = Question::Looks(job.key);
+    with_others(state, question, move |others: Vec<Timeline>, partial| {
+        let mut timeline = timeline;
+        for other in others {
+            timeline.merge(other);
+        }
+        json::now(StatusCode::OK, &show(&job, &timeline, partial))
+    })
+}
+
+fn show(job: &Job, timeline: &Timeline, partial: Vec<String>) -> Log {
     let looks = timeline.reads.iter().map(|read| LookSeen {
         at: read.at,
         channel: read.channel.map_or(POLL, Channel::as_str),
@@ -85,10 +103,10 @@ pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
             stage: change.stage.as_deref().map(str::to_owned),
         })
     });
-    let log = Log {
+    Log {
         looks: looks.collect(),
         changes: changes.collect(),
         dropped: timeline.dropped,
-    };
-    json::now(StatusCode::OK, &log)
+        partial,
+    }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use abide_engine::entry::LEVEL;
 
 use super::held::{Call, Fault, Faults, Held, PLACE, away, fault, lock, lost, superseded};
+use crate::clock::Clock;
 use crate::journal::{
     Batch, Beat, Checkpoints, JournalError, Leading, Lease, Member, PartChange, Position, Tail,
 };
@@ -133,9 +134,10 @@ impl Lease for Handle {
             };
             member.beat += 1;
             member.applied = applied;
+            let clock = held.clock.as_ref();
             Ok(Beat {
                 term: held.leading.term,
-                database_time: held.time,
+                database_time: clock.map(Clock::system).unwrap_or_default(),
                 level: LEVEL,
             })
         })

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use abide_wire::Timestamp;
-
+use crate::clock::Clock;
 use crate::journal::{Batch, JournalError, Leading, Member, Position};
 
 /// What [`JournalError`] calls it.
@@ -47,7 +46,7 @@ pub(super) struct Held {
     pub(super) checkpoint_term: u64,
     pub(super) leading: Leading,
     pub(super) members: BTreeMap<String, Member>,
-    pub(super) time: Timestamp,
+    pub(super) clock: Option<Clock>,
 }
 
 pub(super) fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {

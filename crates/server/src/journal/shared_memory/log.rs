@@ -4,10 +4,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use abide_wire::Timestamp;
-
 use super::doors::Handle;
 use super::held::{Call, Fault, Faults, Held, PLACE, away, fault, lock};
+use crate::clock::Clock;
 use crate::journal::{
     Batch, Checkpoints, EachEntry, EachPart, Journal, JournalError, Lease, Position, SharedLog,
     Tail,
@@ -70,9 +69,9 @@ impl SharedMemoryJournal {
         Self::of(self.held.clone(), Some(Arc::new(faults)))
     }
 
-    /// Sets the database's clock, which [`Lease::beat`] tells.
-    pub fn set_time(&self, time: Timestamp) {
-        self.held().time = time;
+    /// Gives the database a clock: [`Lease::beat`] tells what [`Clock::system`] says. Without one it stands at 1970.
+    pub fn set_clock(&self, clock: Clock) {
+        self.held().clock = Some(clock);
     }
 
     /// All batches that aren't forgotten, for a test's judge.

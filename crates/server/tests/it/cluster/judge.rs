@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use abide_engine::{Effect, Engine, Entry, Job, JobKey, Policy};
 use abide_server::board::Look;
 use abide_server::journal::Batch;
+use abide_wire::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -80,6 +81,7 @@ impl Truth {
     fn of(batches: &[Batch], wrong: &mut Vec<String>) -> Self {
         let mut engine = Engine::new(Policy::default());
         let mut changes = Vec::new();
+        let mut latest = Timestamp::default();
         let (mut made, mut keys, mut ended) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for bytes in batches.iter().flat_map(|batch| &batch.entries) {
             let entry = Entry::decode(bytes).unwrap();
@@ -88,6 +90,10 @@ impl Truth {
                 if !made.insert(created.job) || key.is_some_and(|key| !keys.insert(key)) {
                     wrong.push(format!("I1: {} is in the log twice", created.job));
                 }
+                if created.at < latest {
+                    wrong.push(format!("time goes back to {}", created.at));
+                }
+                latest = latest.max(created.at);
             }
             let mut effects = Vec::new();
             engine.apply(&entry, &mut effects);

@@ -2,10 +2,12 @@
 
 mod broken;
 mod client;
+mod clocks;
 mod judge;
 #[cfg(feature = "postgres")]
 mod links;
 mod nodes;
 mod receiver;
 mod seeds;
+mod together;
 mod world;

@@ -72,9 +72,14 @@ impl Adversary {
                 .store(self.chance.below(400) as u32, Ordering::Relaxed),
             6 => self.world.odd_frames(self.chance.below(300) as u32),
             7 | 8 => self.world.move_to(name),
-            _ => faults
-                .clock_ms
-                .store(self.chance.below(3_600_000), Ordering::Relaxed),
+            _ => {
+                let clock = match some {
+                    true => &self.world.database_ms,
+                    false => &faults.clock_ms,
+                };
+                let off = self.chance.below(7_200_000).cast_signed() - 3_600_000;
+                clock.store(off, Ordering::Relaxed);
+            }
         }
     }
 

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use abide_server::config::{Config, Layers};
 use abide_server::http::AppState;
 use abide_server::journal::{Call, Fault, Journal, Leading, SharedMemoryJournal};
 use abide_server::{Assembly, Fresh, Server, ServerError};
+use abide_wire::Timestamp;
 use abide_wire::webhook::Secret;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -34,6 +36,8 @@ pub struct World {
     runs: u64,
     /// What clients measure by.
     pub clock: Clock,
+    /// By how much the database's clock is wrong, in milliseconds.
+    pub database_ms: Arc<AtomicI64>,
     /// Who gets the webhooks.
     pub receiver: Arc<Receiver>,
     /// What stands between a node and the log; for tests of rules that are broken on purpose.
@@ -63,7 +67,7 @@ pub struct Faults {
     /// In how many of 1,000 appends the answer is lost, and in as many the request.
     pub lost_per_mille: AtomicU32,
     /// By how much its wall clock is wrong, in milliseconds.
-    pub clock_ms: AtomicU64,
+    pub clock_ms: AtomicI64,
     chance: Mutex<Chance>,
 }
 
@@ -211,12 +215,19 @@ impl World {
             chance: Mutex::new(Chance::new(seed)),
             ..Wires::default()
         };
+        let log = SharedMemoryJournal::new(1);
+        let database_ms = Arc::<AtomicI64>::default();
+        log.set_clock(off_by({
+            let off = database_ms.clone();
+            move || off.load(Ordering::Relaxed)
+        }));
         Self {
-            log: SharedMemoryJournal::new(1),
+            log,
+            database_ms,
             wires: Arc::new(wires),
             nodes: BTreeMap::new(),
             runs: 0,
-            clock: Clock::running(START, std::num::NonZeroU32::MIN),
+            clock: Clock::running(START, NonZeroU32::MIN),
             receiver: Arc::new(Receiver::new(seed)),
             wrap: |journal| Box::new(journal),
         }
@@ -255,17 +266,8 @@ impl World {
         let faults = machine.faults.clone();
         let met = faults.clone();
         let journal = (self.wrap)(self.log.open_with(move |call| met.meet(call)));
-        let of_clock = (
-            faults.clone(),
-            Clock::running(START, std::num::NonZeroU32::MIN),
-        );
-        let clock = Clock::of_system(
-            move || {
-                of_clock.1.now()
-                    + Duration::from_millis(of_clock.0.clock_ms.load(Ordering::Relaxed))
-            },
-            std::num::NonZeroU32::MIN,
-        );
+        let off = faults.clone();
+        let clock = off_by(move || off.clock_ms.load(Ordering::Relaxed));
         let (end, incoming) = mpsc::channel(16);
         let membership = Membership {
             settings: Settings {
@@ -404,6 +406,13 @@ impl Drop for World {
             self.kill(name);
         }
     }
+}
+
+/// A clock that is wrong by that many milliseconds, which may change.
+fn off_by(millis: impl Fn() -> i64 + Send + Sync + 'static) -> Clock {
+    let right = Clock::running(START, NonZeroU32::MIN);
+    let wrong = move || Timestamp::from_millis(right.now().as_millis() + millis());
+    Clock::of_system(wrong, NonZeroU32::MIN)
 }
 
 fn config() -> Config {
