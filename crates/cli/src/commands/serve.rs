@@ -56,7 +56,7 @@ pub(crate) fn flag(setting: &Setting, more: &str) -> Arg {
     let arg = Arg::new(setting.name)
         .long(setting.name)
         .value_name(setting.value_name)
-        .help_heading(heading(setting.name))
+        .help_heading(setting.heading)
         .help(format!("{help}{more}"));
     match (setting.is_switch, setting.is_list) {
         (true, _) => arg
@@ -65,24 +65,6 @@ pub(crate) fn flag(setting: &Setting, more: &str) -> Arg {
             .default_missing_value("true"),
         (_, true) => arg.action(ArgAction::Append),
         _ => arg,
-    }
-}
-
-/// The heading under which the help shows a setting.
-fn heading(setting: &str) -> &'static str {
-    match setting {
-        "listen" | "data" | "ephemeral" | "ready-file" | "tls-cert" | "tls-key" | "dialects" => {
-            "Listening and storage"
-        }
-        "database" | "schema" | "node" | "seal-key-file" => "Database",
-        "api-key" | "api-key-file" | "allow-anonymous" | "allow-host" | "cors-origin"
-        | "trusted-proxy" => "Access",
-        "webhook-allow" | "webhook-retry" => "Webhooks",
-        "seed" | "clock" | "speed" | "duration" | "min-delay" | "max-delay" | "error-chance"
-        | "scenario" | "directives" | "requests-kept" => "Simulator and tests",
-        "default-job-start" | "default-job-reset" | "default-job-delay" => "Classic routes",
-        "log" | "log-format" | "drain" => "Logging and stopping",
-        _ => "Limits",
     }
 }
 

@@ -93,7 +93,7 @@ fn jobs() -> Vec<AnyCommand> {
         }
         .into(),
         Configure {
-            policy: Policy::default(),
+            policy: crate::golden::policy(),
             defaults: Defaults::default(),
             seed: None,
             level: LEVEL,

@@ -5,16 +5,38 @@
 use std::time::Duration;
 
 use abide_engine::delivery::{
-    Attempt, Attempted, Disabled, Events, Fact, Next, OldSecret, Reason, Replayed, Scope,
+    Attempt, Attempted, Disabled, Events, Fact, Next, OldSecret, Reason, Replayed, RetryPolicy,
+    Scope,
 };
 use abide_engine::jobs::{Created, Finished, Idempotency, Named};
 use abide_engine::{
-    Defaults, Delivery, DeliveryKey, Endpoint, EndpointKey, Entry, JobKey, Json, Owner, Rng, Token,
+    Defaults, Delivery, DeliveryKey, Endpoint, EndpointKey, Entry, JobKey, Json, Owner, Policy,
+    Rng, Token,
 };
 use abide_wire::webhook::Secret;
 use abide_wire::{
-    Code, Fault, FaultKind, Outcome, Problem, Simulate, Timestamp, WebhookTarget, Worker,
+    Code, Fault, FaultKind, Outcome, Problem, Simulate, Span, Timestamp, WebhookTarget, Worker,
 };
+
+/// One whose stored form doesn't change with a default.
+pub(crate) fn policy() -> Policy {
+    let hours = |hours: u64| Span::new(Duration::from_secs(hours * 3_600));
+    let pauses = [
+        0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400,
+    ];
+    Policy {
+        retention: hours(24),
+        jobs_max: 2_000_000,
+        webhooks: RetryPolicy {
+            pauses: pauses.map(|s| Span::new(Duration::from_secs(s))).to_vec(),
+            jitter: 0.2,
+            disable_after: hours(120),
+            flying_max: 512,
+            open_max: 400_000,
+        },
+        ..Policy::default()
+    }
+}
 
 /// One of each kind.
 pub(crate) fn entries() -> Vec<Entry> {
@@ -113,7 +135,7 @@ pub(crate) fn entries() -> Vec<Entry> {
     .chain(webhook_facts(at, job).map(|fact| Entry::Webhook(Box::new(fact))))
     .chain([
         Entry::Level { level: 3 },
-        Entry::Policy(Box::default()),
+        Entry::Policy(Box::new(policy())),
         Entry::Configured { digest: 14 },
     ])
     .chain([Entry::Reset])

@@ -29,6 +29,8 @@ pub const DEFAULT_JOB: &str = "default";
 pub struct Setting {
     /// The flag without its dashes, and the key of the file.
     pub name: &'static str,
+    /// What it stands under in a help text.
+    pub heading: &'static str,
     /// What stands for the value in a help text.
     pub value_name: &'static str,
     /// The default, as it would be written; empty if there is none.
@@ -65,21 +67,22 @@ macro_rules! default_text {
 }
 
 macro_rules! settings {
-    ($(
+    ($($heading:literal: $(
         $(#[doc = $doc:literal])+
         $name:literal $variable:literal $value_name:literal $field:ident: $ty:ty = $default:tt;
-    )*) => {
+    )+)+) => {
         /// What the server does. Made by [`Layers::resolve`](super::Layers::resolve), or by [`Default`] and changed
         /// field by field in a test.
         #[derive(Clone, Debug, PartialEq)]
         pub struct Config {
-            $($(#[doc = $doc])+ pub $field: $ty,)*
+            $($($(#[doc = $doc])+ pub $field: $ty,)+)+
         }
 
         /// Everything that can be set, in the order in which it is shown.
-        pub const SETTINGS: &[Setting] = &[$(
+        pub const SETTINGS: &[Setting] = &[$($(
             Setting {
                 name: $name,
+                heading: $heading,
                 value_name: $value_name,
                 default: || default_text!($default, $ty),
                 help: concat!($($doc, "\n"),+),
@@ -92,12 +95,12 @@ macro_rules! settings {
                 },
                 show: |config| config.$field.show(),
             },
-        )*];
+        )+)+];
 
         impl Default for Config {
             fn default() -> Self {
                 Self {
-                    $($field: default_value!($default),)*
+                    $($($field: default_value!($default),)+)+
                 }
             }
         }
@@ -105,6 +108,7 @@ macro_rules! settings {
 }
 
 settings! {
+    "Listening and storage":
     /// Where to listen: address and port. Port 0 takes a free one; `:8080` is 127.0.0.1. With `NAME=` before it, that
     /// vendor's interface has the root there (repeatable).
     "listen" "ABIDE_LISTEN" "[NAME=]ADDR:PORT" listen: ListenAddr = "127.0.0.1:8080";
@@ -112,6 +116,18 @@ settings! {
     "data" "ABIDE_DATA" "DIR" data: PathBuf = "abide-data";
     /// Keep everything in memory; nothing is written to disk.
     "ephemeral" "ABIDE_EPHEMERAL" "BOOL" ephemeral: bool = "false";
+    /// Write the server's URL to this file once it listens, and remove it at the end. For scripts that start a server
+    /// on port 0.
+    "ready-file" "ABIDE_READY_FILE" "FILE" ready_file: Option<PathBuf> = "";
+    /// Serve https with the certificate and its chain in this PEM file; read again on SIGHUP.
+    "tls-cert" "ABIDE_TLS_CERT" "FILE" tls_cert: Option<PathBuf> = "";
+    /// The certificate's private key, a PEM file.
+    "tls-key" "ABIDE_TLS_KEY" "FILE" tls_key: Option<PathBuf> = "";
+    /// Which vendors' interfaces are served below `/dialects/`: `all`, `none`, or names (repeatable). All if the server
+    /// listens on loopback alone, else none.
+    "dialects" "ABIDE_DIALECTS" "all|none|NAME" dialects: Dialects = "";
+
+    "Database":
     /// Keep the jobs in this PostgreSQL database instead of a directory, so that the server starts on any machine.
     /// Several hosts may stand in it, with commas between them. `abide cluster init` makes the tables.
     "database" "ABIDE_DATABASE" "URL" database: Option<DatabaseUrl> = "";
@@ -132,15 +148,8 @@ settings! {
     "lead" "ABIDE_LEAD" "auto|never" lead: Lead = "auto";
     /// Encrypt what is written to the database with the key in this file: 32 bytes, or 64 hexadecimal digits.
     "seal-key-file" "ABIDE_SEAL_KEY_FILE" "FILE" seal_key_file: Option<PathBuf> = "";
-    /// Write the server's URL to this file once it listens, and remove it at the end. For scripts that start a server
-    /// on port 0.
-    "ready-file" "ABIDE_READY_FILE" "FILE" ready_file: Option<PathBuf> = "";
 
-    /// Serve https with the certificate and its chain in this PEM file; read again on SIGHUP.
-    "tls-cert" "ABIDE_TLS_CERT" "FILE" tls_cert: Option<PathBuf> = "";
-    /// The certificate's private key, a PEM file.
-    "tls-key" "ABIDE_TLS_KEY" "FILE" tls_key: Option<PathBuf> = "";
-
+    "Access":
     /// An API key (repeatable). With one, requests need `Authorization: Bearer SECRET`, and jobs belong to the name.
     /// The role is `admin`, `user` or `read`; a bare secret is a user's. A secret has 20 to 256 printable ASCII
     /// characters.
@@ -157,12 +166,7 @@ settings! {
     /// A network of reverse proxies whose `X-Forwarded-For`, `-Host` and `-Prefix` are believed (repeatable).
     "trusted-proxy" "ABIDE_TRUSTED_PROXY" "CIDR" trusted_proxy: Vec<IpNet> = "";
 
-    /// Which vendors' interfaces are served below `/dialects/`: `all`, `none`, or names (repeatable). All if the server
-    /// listens on loopback alone, else none.
-    "dialects" "ABIDE_DIALECTS" "all|none|NAME" dialects: Dialects = "";
-    /// Whether a request to a vendor's interface may say how its job is played: `on` or `off`.
-    "directives" "ABIDE_DIRECTIVES" "on|off" directives: Directives = "on";
-
+    "Limits":
     /// How many requests a client may make: `3000/min`, `10/s`, `off`. By API key, else by address.
     "rate-limit" "ABIDE_RATE_LIMIT" "RATE" rate_limit: RateLimit = "3000/min";
     /// The longest time a request is held, 1 s to 10 min; longer requests are capped.
@@ -193,6 +197,7 @@ settings! {
     /// How long the record of a job is kept after its end, 1 s to 366 days.
     "retention" "ABIDE_RETENTION" "DURATION" retention: Span = { Policy::default().retention };
 
+    "Webhooks":
     /// Where webhooks may go although it is a private address: a network, a host name, or `none` to refuse even
     /// loopback (repeatable).
     "webhook-allow" "ABIDE_WEBHOOK_ALLOW" "CIDR|HOST|none" webhook_allow: Vec<WebhookAllow> = "";
@@ -200,6 +205,7 @@ settings! {
     /// fifth.
     "webhook-retry" "ABIDE_WEBHOOK_RETRY" "DURATION,…" webhook_retry: Vec<Span> = { webhook_retry() };
 
+    "Simulator and tests":
     /// What decides every draw of the simulator. The same seed gives the same jobs and the same faults; without one,
     /// each start has its own.
     "seed" "ABIDE_SEED" "N" seed: Option<u64> = "";
@@ -220,6 +226,12 @@ settings! {
     /// Further defaults of the simulator: a TOML file of durations, outcomes, stages and faults, or the name of a
     /// built-in one such as `flaky`.
     "scenario" "ABIDE_SCENARIO" "FILE|NAME" scenario: Option<Scenario> = "";
+    /// Whether a request to a vendor's interface may say how its job is played: `on` or `off`.
+    "directives" "ABIDE_DIRECTIVES" "on|off" directives: Directives = "on";
+    /// How many answered requests `GET /v1/requests` remembers, the last ones; `0` for none.
+    "requests-kept" "ABIDE_REQUESTS_KEPT" "N" requests_kept: usize = "1000";
+
+    "Classic routes":
     /// When the default job of the classic routes starts: `boot` or `first-poll`.
     "default-job-start" "ABIDE_DEFAULT_JOB_START" "boot|first-poll" default_job_start: JobStart = "boot";
     /// How long after its end the default job starts again; `off` for never.
@@ -227,8 +239,7 @@ settings! {
     /// How long the default job runs; like every other simulated job where it isn't said.
     "default-job-delay" "ABIDE_DEFAULT_JOB_DELAY" "LAW" default_job_delay: Option<DurationLaw> = "";
 
-    /// How many answered requests `GET /v1/requests` remembers, the last ones; `0` for none.
-    "requests-kept" "ABIDE_REQUESTS_KEPT" "N" requests_kept: usize = "1000";
+    "Logging and stopping":
     /// How long the server may take to end what is open when it is told to stop, 0 s to 10 min.
     "drain" "ABIDE_DRAIN" "DURATION" drain: Span = "10s";
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or by module, as in `info,abide_server=debug`.

@@ -1,4 +1,4 @@
-//! The driver: the one loop that owns the engine. It decides, journals, applies, tells.
+//! The driver: the one loop that owns the engine. It decides, applies, journals, tells.
 //!
 //! [`Commands`] come in by a channel, deadlines by the clock. A pass takes all that has gathered, turns it into
 //! entries, makes them durable with one append, and only then tells of them: the board, the waiters, the callers. While

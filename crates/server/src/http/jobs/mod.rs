@@ -158,7 +158,7 @@ pub(super) const ROUTES: &[Row] = &[
             Param::header("If-Match", "The ETag that the worker has: the report counts only where the job \
                 is still there.")
                 .example("\"3\""),
-            Param::header("Lease-Token", "The lease of the worker that has claimed the job.").checked("^lease_[0-9a-f]{16}$")
+            Param::header("Lease-Token", "The lease of the worker that has claimed the job.")
                 .checked("^lease_[0-9a-f]{16}$"),
         ])
         .body(Request::json::<report::WorkerReport>())
