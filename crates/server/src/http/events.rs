@@ -17,7 +17,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use abide_engine::fault::Purpose;
 use abide_engine::{Job, JobKey, State as JobState};
 use abide_wire::{EventKind, Until, headers, limits};
 
@@ -29,7 +28,7 @@ use super::error::ApiError;
 use super::find::{find, key_of};
 use super::hold::refusal;
 use super::limits::{Held, TURNS};
-use super::route::{Counts, Meets, Row, Subject};
+use super::route::{Row, Subject};
 use super::state::AppState;
 use crate::attendance::Read;
 use crate::board::{Channel, Waiter, Watcher};
@@ -96,11 +95,8 @@ pub(super) const fn stream_of(text: &'static str) -> Response {
 
 /// The routes.
 pub(super) const ROUTES: &[Row] = &[Row::get("/v1/jobs/{id}/events", stream)
-    .holds(|_| true)
+    .streams(Subject::in_path)
     .with_token()
-    .job(Subject::in_path)
-    .meets(Meets::Job(Purpose::Stream))
-    .counts(Counts::Request)
     .about("Waiting", "streamJob", "Stream the events of a job")
     .text("Server-sent events. `id:` is the revision, `data:` the job. `Last-Event-ID` resumes: each \
         revision exactly once and in order, or one event `reset` with the job as it is. A comment comes \

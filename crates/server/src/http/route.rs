@@ -272,6 +272,26 @@ impl Row {
             .counts(Counts::Create)
     }
 
+    /// Reads that job, and meets and counts as such.
+    pub(super) const fn reads(self, subject: fn(&AppState, &Call) -> Option<Subject>) -> Self {
+        self.job(subject)
+            .meets(Meets::Job(Purpose::Read))
+            .counts(Counts::Read)
+    }
+
+    /// Changes or removes that job, and meets as such.
+    pub(super) const fn writes(self, subject: fn(&AppState, &Call) -> Option<Subject>) -> Self {
+        self.job(subject).meets(Meets::Job(Purpose::Write))
+    }
+
+    /// Streams that job, and is held, meets and counts as such.
+    pub(super) const fn streams(self, subject: fn(&AppState, &Call) -> Option<Subject>) -> Self {
+        self.holds(|_| true)
+            .job(subject)
+            .meets(Meets::Job(Purpose::Stream))
+            .counts(Counts::Request)
+    }
+
     /// May have a form with files for a body.
     pub(super) const fn takes_form(mut self) -> Self {
         self.takes_form = true;

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use abide_engine::delivery::{CreateEndpoint, DeleteEndpoint, RotateSecret};
 use abide_engine::{Endpoint, EndpointKey, Refusal};
-use abide_wire::{Event, EventKind};
+use abide_wire::webhook::seconds_of;
+use abide_wire::{self as wire, EventKind};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::HeaderMap;
 use serde_json::value::RawValue;
 use sha2::Sha256;
 
+use super::thing::Thing;
 use crate::http::answer::{Answer, Outcome};
 use crate::http::base::Base;
 use crate::http::call::Call;
@@ -17,10 +20,17 @@ use crate::http::error::{ApiError, soon};
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
 use crate::http::webhooks::target;
-use crate::telling::Telling;
+use crate::telling::{Telling, put};
 
 /// The most endpoints of an owner's that are looked through.
 const ENDPOINTS_MAX: usize = 1_000;
+
+/// The events of an end.
+pub(super) const ENDS: [EventKind; 3] =
+    [EventKind::Completed, EventKind::Failed, EventKind::Canceled];
+
+/// A vendor's event: its word, of what, and which end.
+pub(super) type Event = (&'static str, &'static Thing, EventKind);
 
 /// What is registered.
 #[derive(Debug)]
@@ -35,6 +45,21 @@ pub(super) struct Registration {
     pub note: String,
     /// What its owner noted on it.
     pub description: Option<String>,
+}
+
+impl Registration {
+    /// An endpoint that is told of those events of a vendor's, and remembers their words.
+    pub(super) fn of(url: &str, wanted: &[&Event], kinds: &'static str) -> Self {
+        let is_wanted = |end: &EventKind| wanted.iter().any(|(_, _, kind)| kind == end);
+        let words: Vec<&str> = wanted.iter().map(|(word, ..)| *word).collect();
+        Self {
+            url: url.to_owned(),
+            events: ENDS.into_iter().filter(is_wanted).collect(),
+            kinds,
+            note: words.join(","),
+            description: None,
+        }
+    }
 }
 
 /// Registers an endpoint of that dialect's.
@@ -53,12 +78,7 @@ pub(super) fn register(
     let command = CreateEndpoint {
         owner: call.caller.owner,
         url: target(state, &new.url, "url")?,
-        events: Some(
-            new.events
-                .iter()
-                .map(|kind| kind.as_str().to_owned())
-                .collect(),
-        ),
+        events: Some(texts(&new.events)),
         secret: None,
         description: new.description,
         ordered: false,
@@ -145,6 +165,16 @@ pub(super) fn rotate(
     soon(async move { Ok(answer(&*state.commands.ask(command).await?)) })
 }
 
+/// The names of those native events.
+pub(super) fn texts(kinds: &[EventKind]) -> Vec<String> {
+    kinds.iter().map(|kind| kind.as_str().to_owned()).collect()
+}
+
+/// The name of that endpoint, 32 digits.
+pub(super) fn id_text(endpoint: EndpointKey) -> String {
+    format!("{:032x}", endpoint.as_u128())
+}
+
 /// What was noted at the registration.
 pub(super) fn note(endpoint: &Endpoint) -> &str {
     let form = endpoint.rendering.as_deref().unwrap_or_default();
@@ -162,11 +192,43 @@ pub(super) fn told<T>(
     telling: &Telling<'_>,
     tell: impl FnOnce(&EventKind, &Seen<'_>, Option<&str>) -> T,
 ) -> Option<T> {
-    let event: Event<Box<RawValue>> = serde_json::from_str(telling.event).ok()?;
+    let event: wire::Event<Box<RawValue>> = serde_json::from_str(telling.event).ok()?;
     let mut words = telling.form.splitn(3, ' ').skip(1);
     let base = Base::new(words.next()?);
     let seen = Seen::new(&event.data, &base, event.timestamp);
     Some(tell(&event.kind, &seen, words.next()))
+}
+
+/// The event of the vendor's that this is, if those words have it: what was noted at the registration, if it is for a
+/// registered endpoint.
+pub(super) fn event(
+    events: &'static [Event],
+    kind: &EventKind,
+    seen: &Seen<'_>,
+    wanted: Option<&str>,
+) -> Option<&'static Event> {
+    let is_it = |(_, of, end): &&Event| of.kind == seen.kind && end == kind;
+    let found @ (word, ..) = events.iter().find(is_it)?;
+    let is_wanted = wanted.is_none_or(|all| all.split(',').any(|one| one == *word));
+    is_wanted.then_some(found)
+}
+
+/// The header of that name with the time and, under that version, the HMAC of the time and the body; none if the job
+/// has no secret.
+pub(super) fn timed_signature(
+    telling: &Telling<'_>,
+    body: &str,
+    name: &'static str,
+    version: &str,
+) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Some(secret) = telling.secrets.first() {
+        let at = seconds_of(telling.at).to_string();
+        let parts = [at.as_bytes(), b".", body.as_bytes()];
+        let signature = hmac_hex(secret.expose().as_bytes(), &parts);
+        put(&mut headers, name, &format!("t={at},{version}={signature}"));
+    }
+    headers
 }
 
 /// HMAC-SHA256 of those parts one after the other, in hexadecimal digits.

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use abide_engine::delivery::NamedSecret;
 use abide_engine::{Cancel, Create, CreateAll, Delete, Job, JobKey, Json};
-use abide_wire::{NewJob, Span, Until, WebhookTarget};
+use abide_wire::{EventKind, NewJob, Span, Until, WebhookTarget};
 use http::header;
 use serde_json::{Map, Value};
 
 use super::directive::Directive;
 use super::files::RESULT;
+use super::hook::texts;
 use super::repeat::Repeat;
 use super::thing::Thing;
 use crate::attendance::{Read, body_digest};
@@ -39,6 +40,18 @@ pub(super) struct Asked {
     pub answer: fn(&[Seen<'_>]) -> Answer,
 }
 
+impl Asked {
+    /// One job, whose create isn't held and has no name.
+    pub(super) fn one(new: New, answer: fn(&[Seen<'_>]) -> Answer) -> Self {
+        Self {
+            jobs: vec![new],
+            repeat: None,
+            hold: None,
+            answer,
+        }
+    }
+}
+
 /// One job of a create.
 #[derive(Debug, Default)]
 pub(super) struct New {
@@ -52,13 +65,29 @@ pub(super) struct New {
     pub deadline: Option<Span>,
 }
 
+impl New {
+    /// The job of that request, of which nothing else is said.
+    pub(super) fn of(input: Value) -> Self {
+        Self {
+            input,
+            ..Self::default()
+        }
+    }
+
+    /// Notes that on the job.
+    pub(super) fn note(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.notes.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
 /// Where to tell of a job, in the vendor's form.
 #[derive(Debug, Default)]
 pub(super) struct Hook {
     /// The URL.
     pub url: String,
     /// The native events that the vendor tells of; those of the end if `None`.
-    pub events: Option<Vec<String>>,
+    pub events: Option<Vec<EventKind>>,
     /// The name of the secret that signs; see [`secret`]. Each job has a secret of its own if `None`.
     pub secret: Option<String>,
 }
@@ -143,7 +172,7 @@ fn command(
             label = hook.secret;
             WebhookTarget {
                 url: hook.url,
-                events: hook.events,
+                events: hook.events.map(|kinds| texts(&kinds)),
                 secret: None,
             }
         }),

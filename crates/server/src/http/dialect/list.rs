@@ -27,8 +27,27 @@ const SKIPPED_MAX: usize = 1_000;
 pub(super) struct Page {
     /// The jobs, each as `each` shows it.
     pub items: Vec<Value>,
-    /// The last job that was looked at if there are more.
-    pub next: Option<JobKey>,
+    /// The id of the last job that was looked at if there are more.
+    pub next: Option<String>,
+}
+
+/// A page of that many of the caller's jobs of that sort, those before the one whose id the parameter of that name is.
+///
+/// # Errors
+///
+/// The parameter is no such id.
+pub(super) fn after_cursor(
+    state: &AppState,
+    call: &Call,
+    thing: &Thing,
+    limit: usize,
+    name: &str,
+    each: fn(&Seen<'_>) -> Value,
+) -> Result<Page, ApiError> {
+    let none = || ApiError::invalid_member("in the query: the cursor is none of ours");
+    let key = |id: String| thing.id.key(&id).ok_or_else(none);
+    let before = parameter(call, name).map(key).transpose()?;
+    Ok(page(state, call, thing, limit, before, each))
 }
 
 /// A page of that many of the caller's jobs of that sort, those before `before`.
@@ -43,6 +62,7 @@ pub(super) fn page(
     let (base, caller) = (Base::of(call), &call.caller);
     let (mut items, mut bytes) = (Vec::new(), 0);
     let mut last = before;
+    let id = |last: Option<JobKey>| last.map(|last| thing.id.text(last));
     for _ in 0..BATCHES_MAX {
         let high = last.map_or(Bound::Unbounded, Bound::Excluded);
         let names = state
@@ -50,7 +70,8 @@ pub(super) fn page(
             .names(caller.owner, Bound::Unbounded, high, BATCH);
         for name in &names {
             if items.len() == limit || bytes >= limits::ANSWER_BYTES_MAX {
-                return Page { items, next: last };
+                let next = id(last);
+                return Page { items, next };
             }
             last = Some(*name);
             let found = find(state, caller, *name).ok();
@@ -63,7 +84,8 @@ pub(super) fn page(
             return Page { items, next: None };
         }
     }
-    Page { items, next: last }
+    let next = id(last);
+    Page { items, next }
 }
 
 /// The value of that parameter of the query, if it is there.
@@ -94,6 +116,16 @@ pub(super) fn limit(
             "in the query: `{name}` must be 1 to {max}, but is {text}"
         ))
     })
+}
+
+/// The number that the parameter of that name is.
+///
+/// # Errors
+///
+/// It is none.
+pub(super) fn number(call: &Call, name: &str, default: usize) -> Result<usize, ApiError> {
+    let number = parameter(call, name).map_or(Ok(default), |text| text.parse());
+    number.map_err(|_| ApiError::invalid_member(format!("in the query: `{name}` is no number")))
 }
 
 /// The jobs of that sort after the first `skip`, at most `limit` of them, and whether there are more: for vendors that

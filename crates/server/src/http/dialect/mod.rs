@@ -50,6 +50,8 @@ use super::id;
 use super::route::Row;
 use crate::telling::{Telling, Told};
 
+use vendor::Vendor;
+
 pub(super) use files::FILES;
 
 /// Another system's interface.
@@ -93,6 +95,31 @@ pub(super) const DIALECTS: &[Dialect] = &[
 ];
 
 impl Dialect {
+    /// A vendor's interface, mounted and described in no part, which has no webhooks.
+    const fn mounted(name: &'static str, rows: &'static [Row], words: &'static Vendor) -> Self {
+        Self {
+            name,
+            rows,
+            words,
+            trees: None,
+            tell: |_| None,
+            proxy: None,
+            tag: None,
+        }
+    }
+
+    /// May be asked for by that header, below its mount and that path.
+    const fn proxied(mut self, path: &'static str, header: &'static str) -> Self {
+        self.proxy = Some((path, header));
+        self
+    }
+
+    /// Tells events so.
+    const fn tells(mut self, tell: fn(&Telling<'_>) -> Option<Told>) -> Self {
+        self.tell = tell;
+        self
+    }
+
     /// Whether it is mounted, rather than at the root.
     pub(super) const fn is_mounted(&self) -> bool {
         self.trees.is_none()

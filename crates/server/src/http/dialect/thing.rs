@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use abide_engine::{Job, JobKey, Refusal};
+use abide_engine::{Job, Refusal};
 use abide_wire::Timestamp;
 use serde_json::Value;
 
@@ -58,9 +58,13 @@ impl Thing {
 
     /// The job that the request is about, for its row.
     pub(super) fn subject(&self, call: &Call) -> Option<Subject> {
-        let job = self.id.key(&call.param("id").ok()?)?;
+        self.subject_of(call, &call.param("id").ok()?)
+    }
+
+    /// The job with that id, for its row.
+    pub(super) fn subject_of(&self, call: &Call, id: &str) -> Option<Subject> {
         let owner = call.caller.owner;
-        Some(Subject { job, owner })
+        self.id.key(id).map(|job| Subject { job, owner })
     }
 
     /// The job as an answer.
@@ -86,16 +90,6 @@ impl Thing {
     pub(super) fn id_of(&self, seen: &Seen<'_>) -> String {
         self.id.text(seen.key())
     }
-
-    /// The job of that id, where a page goes on.
-    ///
-    /// # Errors
-    ///
-    /// It is none of these.
-    pub(super) fn cursor(&self, id: &str) -> Result<JobKey, ApiError> {
-        let key = self.id.key(id);
-        key.ok_or_else(|| ApiError::invalid_member("in the query: the cursor is none of ours"))
-    }
 }
 
 /// What `show` makes of the job.
@@ -113,6 +107,16 @@ pub(super) fn seen<T>(
 /// The text of that member, if it has one.
 pub(super) fn text<'v>(value: &'v Value, member: &str) -> Option<&'v str> {
     value.get(member)?.as_str()
+}
+
+/// The text of that member, which must have one.
+///
+/// # Errors
+///
+/// It has none.
+pub(super) fn required<'v>(value: &'v Value, member: &str) -> Result<&'v str, ApiError> {
+    let missing = || ApiError::invalid_member(format!("`{member}`: it is required"));
+    text(value, member).ok_or_else(missing)
 }
 
 /// That instant in whole seconds, as many vendors write it; `null` for none.

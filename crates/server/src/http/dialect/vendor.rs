@@ -22,6 +22,23 @@ pub(super) struct Vendor {
     pub error: fn(&Problem) -> Answer,
 }
 
+impl Vendor {
+    /// A vendor whose clients send a key in one of those ways, and that says errors so.
+    pub(super) const fn new(keys: &'static [KeyForm], error: fn(&Problem) -> Answer) -> Self {
+        Self {
+            keys,
+            allows_no_key: false,
+            error,
+        }
+    }
+
+    /// Or with no key, as the vendor's SDKs call emulators.
+    pub(super) const fn or_none(mut self) -> Self {
+        self.allows_no_key = true;
+        self
+    }
+}
+
 impl Words for Vendor {
     fn write_limits(&self, _: &Verdict, _: &mut HeaderMap) {}
 

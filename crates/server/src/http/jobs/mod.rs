@@ -12,7 +12,6 @@ mod report;
 mod set;
 mod watchers;
 
-use abide_engine::fault::Purpose;
 use abide_wire::{
     ClaimRequest, Job, JobPage, NewJob, Timestamp, WaitRequest, WaitResponse, limits,
 };
@@ -118,9 +117,7 @@ pub(super) const ROUTES: &[Row] = &[
         ]),
     Row::get("/v1/jobs/{id}", read::read)
         .holds(read::asks_to_hold)
-        .job(Subject::in_path)
-        .meets(Meets::Job(Purpose::Read))
-        .counts(Counts::Read)
+        .reads(Subject::in_path)
         .about("Jobs", "readJob", "Read a job, or wait for it")
         .text("With `wait`, or `Prefer: wait=N`, the request is held: where a revision is named (`after`, \
             or `If-None-Match`) until there is a newer one, else until the end.")
@@ -135,8 +132,7 @@ pub(super) const ROUTES: &[Row] = &[
             Response::empty(304, "The job is as the client has it.").job(),
         ]),
     Row::delete("/v1/jobs/{id}", change::delete)
-        .job(Subject::in_path)
-        .meets(Meets::Job(Purpose::Write))
+        .writes(Subject::in_path)
         .counts(Counts::Refusals)
         .about("Jobs", "deleteJob", "Remove a job's record")
         .text("May be said twice. A job that is not done must be canceled first.")
@@ -146,8 +142,7 @@ pub(super) const ROUTES: &[Row] = &[
             Response::problem(409, "The job is not done."),
         ]),
     Row::patch("/v1/jobs/{id}", report::report)
-        .job(Subject::in_path)
-        .meets(Meets::Job(Purpose::Write))
+        .writes(Subject::in_path)
         .counts(Counts::Refusals)
         .about("Workers", "reportJob", "Report as an external worker")
         .text("Exactly one of `progress`, `result` and `error`. The last two end the job. A worker that has claimed \
@@ -169,8 +164,7 @@ pub(super) const ROUTES: &[Row] = &[
             Response::problem(412, "The job is at another revision."),
         ]),
     Row::post("/v1/jobs/{id}/cancel", change::cancel)
-        .job(Subject::in_path)
-        .meets(Meets::Job(Purpose::Write))
+        .writes(Subject::in_path)
         .about("Jobs", "cancelJob", "Cancel a job")
         .text("A job that is done stays as it is. May be said twice.")
         .params(&[Param::JOB])

@@ -9,27 +9,18 @@ mod upload;
 mod webhooks;
 mod wire;
 
-use abide_engine::fault::Purpose;
-
 use super::Dialect;
 use super::vendor::Vendor;
 use crate::http::access::KeyForm;
-use crate::http::route::{Counts, Meets, Row};
+use crate::http::route::{Counts, Row};
 
 /// All that the rest of the server knows of it.
-pub(super) const DIALECT: Dialect = Dialect {
-    name: "assemblyai",
-    rows: ROUTES,
-    words: &Vendor {
-        keys: &[KeyForm::Raw],
-        allows_no_key: false,
-        error: wire::error,
-    },
-    trees: None,
-    tell: webhooks::tell,
-    proxy: None,
-    tag: None,
-};
+pub(super) const DIALECT: Dialect = Dialect::mounted(
+    "assemblyai",
+    ROUTES,
+    &Vendor::new(&[KeyForm::Raw], wire::error),
+)
+.tells(webhooks::tell);
 
 /// The routes.
 const ROUTES: &[Row] = &[
@@ -37,11 +28,8 @@ const ROUTES: &[Row] = &[
     Row::post("/v2/transcript", transcript::create).creates(),
     Row::get("/v2/transcript", transcript::list).counts(Counts::Refusals),
     Row::get("/v2/transcript/{id}", transcript::read)
-        .job(transcript::subject)
-        .meets(Meets::Job(Purpose::Read))
-        .counts(Counts::Read),
+        .reads(|_, call| transcript::TRANSCRIPT.subject(call)),
     Row::get("/v2/transcript/{id}/{part}", part::read).counts(Counts::Refusals),
     Row::delete("/v2/transcript/{id}", transcript::delete)
-        .job(transcript::subject)
-        .meets(Meets::Job(Purpose::Write)),
+        .writes(|_, call| transcript::TRANSCRIPT.subject(call)),
 ];

@@ -10,11 +10,10 @@ use crate::http::base::Base;
 use crate::http::call::Call;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request};
-use crate::http::dialect::list::{limit, page, parameter};
-use crate::http::dialect::thing::{Thing, seen, text};
+use crate::http::dialect::list::{after_cursor, limit};
+use crate::http::dialect::thing::{Thing, required, seen};
 use crate::http::error::ApiError;
 use crate::http::json;
-use crate::http::route::Subject;
 use crate::http::state::AppState;
 
 const PAGE: usize = 10;
@@ -30,20 +29,12 @@ pub(super) const TRANSCRIPT: Thing = Thing {
 /// `POST /v2/transcript`
 pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let request = request(call)?;
-    if text(&request, "audio_url").is_none() {
-        return Err(ApiError::invalid_member("`audio_url`: it is required"));
-    }
+    required(&request, "audio_url")?;
     let new = New {
         hook: webhooks::hook(&request)?,
-        input: request,
-        ..New::default()
+        ..New::of(request)
     };
-    let asked = Asked {
-        jobs: vec![new],
-        repeat: None,
-        hold: None,
-        answer: |seen| json::answer(StatusCode::OK, &body(&seen[0])),
-    };
+    let asked = Asked::one(new, |seen| json::answer(StatusCode::OK, &body(&seen[0])));
     job::create(state, call, &TRANSCRIPT, asked)
 }
 
@@ -62,14 +53,11 @@ pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 /// `GET /v2/transcript`: the newest first, so that the "previous" page is the one to go on with.
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let limit = limit(call, "limit", PAGE, PAGE_MAX)?;
-    let before = parameter(call, "before_id");
-    let before = before.map(|id| TRANSCRIPT.cursor(&id)).transpose()?;
-    let page = page(state, call, &TRANSCRIPT, limit, before, row);
+    let page = after_cursor(state, call, &TRANSCRIPT, limit, "before_id", row)?;
     let url = format!("{}/v2/transcript", Base::of(call).as_str());
-    let older = page.next.map(|last| {
-        let last = TRANSCRIPT.id.text(last);
-        format!("{url}?limit={limit}&before_id={last}")
-    });
+    let older = page
+        .next
+        .map(|last| format!("{url}?limit={limit}&before_id={last}"));
     let query = call.uri.query().map(|query| format!("?{query}"));
     let list = json!({
         "page_details": {
@@ -82,9 +70,4 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         "transcripts": page.items,
     });
     json::now(StatusCode::OK, &list)
-}
-
-/// The transcript that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    TRANSCRIPT.subject(call)
 }

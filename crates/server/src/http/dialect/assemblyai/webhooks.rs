@@ -1,12 +1,11 @@
 //! Webhooks: id and status, with the header that the create has chosen.
 
-use abide_wire::EventKind;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Value, json};
 
 use super::transcript::TRANSCRIPT;
 use super::wire::WORDS;
-use crate::http::dialect::hook::told;
+use crate::http::dialect::hook::{ENDS, told};
 use crate::http::dialect::job::Hook;
 use crate::http::dialect::thing::text;
 use crate::http::error::ApiError;
@@ -34,10 +33,9 @@ pub(super) fn hook(request: &Value) -> Result<Option<Hook>, ApiError> {
             "`webhook_auth_header_name`: with its value it must be a header that may be sent",
         ));
     }
-    let kinds = [EventKind::Completed, EventKind::Failed, EventKind::Canceled];
     Ok(text(request, "webhook_url").map(|url| Hook {
         url: url.to_owned(),
-        events: Some(kinds.map(|kind| kind.as_str().to_owned()).into()),
+        events: Some(ENDS.into()),
         secret: None,
     }))
 }

@@ -2,7 +2,7 @@
 
 use abide_wire::Status;
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::wire::{VERSION, located, paced, version};
 use crate::http::answer::{Answer, Outcome, empty};
@@ -11,11 +11,10 @@ use crate::http::call::Call;
 use crate::http::dialect::files;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, failure, request};
-use crate::http::dialect::list::{limit, parameter, window};
+use crate::http::dialect::list::{limit, number, window};
 use crate::http::dialect::thing::{Thing, seen};
 use crate::http::error::ApiError;
 use crate::http::json;
-use crate::http::route::Subject;
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
 
@@ -24,7 +23,7 @@ const PATH: &str = "/translator/document/batches";
 const WORDS: [&str; 5] = ["NotStarted", "Running", "Succeeded", "Failed", "Cancelled"];
 
 /// A translation of documents.
-const TRANSLATION: Thing = Thing {
+pub(super) const TRANSLATION: Thing = Thing {
     kind: "azure.document",
     id: Id::Uuid,
     show,
@@ -37,20 +36,11 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     if request["inputs"].as_array().is_none_or(Vec::is_empty) {
         return Err(ApiError::invalid_member("`inputs`: one is required"));
     }
-    let new = New {
-        input: request,
-        notes: Map::from_iter([(VERSION.to_owned(), version.into())]),
-        ..New::default()
-    };
-    let asked = Asked {
-        jobs: vec![new],
-        repeat: None,
-        hold: None,
-        answer: |seen| {
-            let path = format!("{PATH}/{}", TRANSLATION.id_of(&seen[0]));
-            located(empty(StatusCode::ACCEPTED), &seen[0], &path)
-        },
-    };
+    let new = New::of(request).note(VERSION, version);
+    let asked = Asked::one(new, |seen| {
+        let path = format!("{PATH}/{}", TRANSLATION.id_of(&seen[0]));
+        located(empty(StatusCode::ACCEPTED), &seen[0], &path)
+    });
     job::create(state, call, &TRANSLATION, asked)
 }
 
@@ -67,11 +57,7 @@ pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 /// `GET /translator/document/batches`
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let version = version(call)?;
-    let number = |name: &str, default| {
-        let found = parameter(call, name).map_or(Ok(default), |text| text.parse::<usize>());
-        found.map_err(|_| ApiError::invalid_member(format!("in the query: `{name}` is no number")))
-    };
-    let (skip, top) = (number("skip", 0)?, number("top", usize::MAX)?);
+    let (skip, top) = (number(call, "skip", 0)?, number(call, "top", usize::MAX)?);
     let size = limit(call, "maxpagesize", PAGE, PAGE)?.min(top);
     let (translations, has_more) = window(state, call, &TRANSLATION, (skip, size), body)?;
     let mut list = json!({"value": translations});
@@ -95,11 +81,6 @@ pub(super) fn documents(state: &AppState, call: &Call) -> Result<Outcome, ApiErr
     let job = TRANSLATION.in_path(state, call)?;
     let document = seen(state, &Base::of(call), &job, document);
     json::now(StatusCode::OK, &json!({"value": [document]}))
-}
-
-/// The translation that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    TRANSLATION.subject(call)
 }
 
 fn show(seen: &Seen<'_>) -> Answer {

@@ -8,42 +8,32 @@ mod document;
 mod video;
 mod wire;
 
-use abide_engine::fault::Purpose;
-
 use super::Dialect;
 use super::vendor::Vendor;
 use crate::http::access::KeyForm;
-use crate::http::route::{Counts, Meets, Row};
+use crate::http::route::{Counts, Row};
 
 /// All that the rest of the server knows of it.
-pub(super) const DIALECT: Dialect = Dialect {
-    name: "azure",
-    rows: ROUTES,
-    words: &Vendor {
-        keys: &[
+pub(super) const DIALECT: Dialect = Dialect::mounted(
+    "azure",
+    ROUTES,
+    &Vendor::new(
+        &[
             KeyForm::Header("ocp-apim-subscription-key"),
             KeyForm::Bearer,
         ],
-        allows_no_key: false,
-        error: wire::error,
-    },
-    trees: None,
-    tell: |_| None,
-    proxy: None,
-    tag: None,
-};
+        wire::error,
+    ),
+);
 
 /// The routes.
 const ROUTES: &[Row] = &[
     Row::post("/translator/document/batches", document::create).creates(),
     Row::get("/translator/document/batches", document::list).counts(Counts::Refusals),
     Row::get("/translator/document/batches/{id}", document::read)
-        .job(document::subject)
-        .meets(Meets::Job(Purpose::Read))
-        .counts(Counts::Read),
+        .reads(|_, call| document::TRANSLATION.subject(call)),
     Row::delete("/translator/document/batches/{id}", document::cancel)
-        .job(document::subject)
-        .meets(Meets::Job(Purpose::Write)),
+        .writes(|_, call| document::TRANSLATION.subject(call)),
     Row::get(
         "/translator/document/batches/{id}/documents",
         document::documents,
@@ -62,8 +52,5 @@ const ROUTES: &[Row] = &[
         video::read,
     )
     .counts(Counts::Read),
-    Row::get("/videotranslation/operations/{id}", video::operation)
-        .job(video::subject)
-        .meets(Meets::Job(Purpose::Read))
-        .counts(Counts::Read),
+    Row::get("/videotranslation/operations/{id}", video::operation).reads(video::subject),
 ];

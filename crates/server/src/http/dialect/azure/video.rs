@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use abide_engine::{Job, Refusal};
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::wire::{VERSION, located, paced, version};
 use crate::http::answer::{Outcome, empty};
@@ -68,31 +68,24 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     if !iteration.is_empty() {
         named(state, call, &name, "")?;
     }
-    let mut new = New {
-        input: request(call)?,
-        ..New::default()
-    };
+    let input = request(call)?;
     let repeat = (!operation.is_empty()).then(|| Repeat {
         key: format!("azure {name} {iteration} {operation}"),
         may_differ: true,
     });
-    let notes = [
-        (VERSION, &*version),
-        (NAME, &name),
-        (ITERATION, &iteration),
-        (OPERATION, &operation),
-    ];
-    let note = |(name, value): (&str, &str)| (name.to_owned(), Value::from(value));
-    new.notes = Map::from_iter(notes.map(note));
+    let new = New::of(input)
+        .note(VERSION, version)
+        .note(NAME, &*name)
+        .note(ITERATION, &*iteration)
+        .note(OPERATION, operation);
+    let answer = |seen: &[Seen<'_>]| {
+        let seen = &seen[0];
+        let path = format!("/videotranslation/operations/{}", MAKING.id_of(seen));
+        located(json::answer(StatusCode::CREATED, &body(seen)), seen, &path)
+    };
     let asked = Asked {
-        jobs: vec![new],
         repeat,
-        hold: None,
-        answer: |seen| {
-            let seen = &seen[0];
-            let path = format!("/videotranslation/operations/{}", MAKING.id_of(seen));
-            located(json::answer(StatusCode::CREATED, &body(seen)), seen, &path)
-        },
+        ..Asked::one(new, answer)
     };
     job::create(state, call, &MAKING, asked)
 }

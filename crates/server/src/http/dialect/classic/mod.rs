@@ -15,8 +15,6 @@ mod status;
 mod webhooks;
 mod words;
 
-use abide_engine::fault::Purpose;
-
 use super::Dialect;
 use crate::http::described::{Param, Request, Response, inline};
 use crate::http::door::Door;
@@ -60,9 +58,7 @@ const ROUTES: &[Row] = &[
     Row::get("/status", status::read)
         .door(DOOR)
         .holds(status::asks_to_hold)
-        .job(status::subject)
-        .meets(Meets::Job(Purpose::Read))
-        .counts(Counts::Read)
+        .reads(status::subject)
         .about(
             TAG,
             "readClassicStatus",
@@ -73,9 +69,7 @@ const ROUTES: &[Row] = &[
     Row::get("/status/{id}", status::read_named)
         .door(DOOR)
         .holds(status::asks_to_hold)
-        .job(Subject::in_path)
-        .meets(Meets::Job(Purpose::Read))
-        .counts(Counts::Read)
+        .reads(Subject::in_path)
         .about(TAG, "readClassicStatusOf", "Read the status of a job")
         .params(&[Param::JOB])
         .query::<status::ModeQuery>()

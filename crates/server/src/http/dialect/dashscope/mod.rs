@@ -6,27 +6,17 @@
 mod task;
 mod wire;
 
-use abide_engine::fault::Purpose;
-
 use super::Dialect;
 use super::vendor::Vendor;
 use crate::http::access::KeyForm;
-use crate::http::route::{Counts, Meets, Row};
+use crate::http::route::{Counts, Row};
 
 /// All that the rest of the server knows of it.
-pub(super) const DIALECT: Dialect = Dialect {
-    name: "dashscope",
-    rows: ROUTES,
-    words: &Vendor {
-        keys: &[KeyForm::Bearer],
-        allows_no_key: false,
-        error: wire::error,
-    },
-    trees: None,
-    tell: |_| None,
-    proxy: None,
-    tag: None,
-};
+pub(super) const DIALECT: Dialect = Dialect::mounted(
+    "dashscope",
+    ROUTES,
+    &Vendor::new(&[KeyForm::Bearer], wire::error),
+);
 
 const fn create(path: &'static str) -> Row {
     Row::post(path, task::create).creates()
@@ -42,11 +32,7 @@ const ROUTES: &[Row] = &[
     Row::get("/api/v1/tasks", task::list).counts(Counts::Refusals),
     Row::get("/api/v1/tasks/", task::list).counts(Counts::Refusals),
     Row::get("/api/v1/tasks/{id}", task::read)
-        .job(task::subject)
-        .absent(task::absent)
-        .meets(Meets::Job(Purpose::Read))
-        .counts(Counts::Read),
-    Row::post("/api/v1/tasks/{id}/cancel", task::cancel)
-        .job(task::subject)
-        .meets(Meets::Job(Purpose::Write)),
+        .reads(|_, call| task::TASK.subject(call))
+        .absent(task::absent),
+    Row::post("/api/v1/tasks/{id}/cancel", task::cancel).writes(|_, call| task::TASK.subject(call)),
 ];

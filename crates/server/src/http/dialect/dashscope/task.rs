@@ -3,7 +3,7 @@
 use abide_engine::State;
 use abide_wire::Code;
 use http::StatusCode;
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::wire::{SERVICE, made, row, show};
 use crate::http::answer::{Answer, Outcome};
@@ -11,10 +11,9 @@ use crate::http::call::Call;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request};
 use crate::http::dialect::list::{limit, window};
-use crate::http::dialect::thing::Thing;
+use crate::http::dialect::thing::{Thing, required};
 use crate::http::error::ApiError;
 use crate::http::json;
-use crate::http::route::Subject;
 use crate::http::state::AppState;
 
 const ASYNC: &str = "x-dashscope-async";
@@ -38,21 +37,10 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         return Err(error.detail(only));
     }
     let request = request(call)?;
-    if !request["model"].is_string() {
-        return Err(ApiError::invalid_member("`model`: it is required"));
-    }
+    required(&request, "model")?;
     let service = call.uri.path().rsplit('/').next().unwrap_or_default();
-    let new = New {
-        input: request,
-        notes: Map::from_iter([(SERVICE.to_owned(), service.into())]),
-        ..New::default()
-    };
-    let asked = Asked {
-        jobs: vec![new],
-        repeat: None,
-        hold: None,
-        answer: |seen| json::answer(StatusCode::OK, &made(&seen[0])),
-    };
+    let new = New::of(request).note(SERVICE, service);
+    let asked = Asked::one(new, |seen| json::answer(StatusCode::OK, &made(&seen[0])));
     job::create(state, call, &TASK, asked)
 }
 
@@ -105,9 +93,4 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         "total_page": total.div_ceil(size),
     });
     json::now(StatusCode::OK, &list)
-}
-
-/// The task that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    TASK.subject(call)
 }

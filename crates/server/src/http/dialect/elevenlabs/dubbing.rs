@@ -10,11 +10,10 @@ use crate::http::call::Call;
 use crate::http::dialect::files;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request, why};
-use crate::http::dialect::list::{limit, page, parameter};
+use crate::http::dialect::list::{Page, after_cursor, limit};
 use crate::http::dialect::thing::{Thing, text};
 use crate::http::error::ApiError;
 use crate::http::json;
-use crate::http::route::Subject;
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
 
@@ -27,7 +26,7 @@ const PAGE: usize = 100;
 const PAGE_MAX: usize = 200;
 
 /// A dubbing.
-const DUBBING: Thing = Thing {
+pub(super) const DUBBING: Thing = Thing {
     kind: "elevenlabs.dubbing",
     id: Id::Hex(""),
     show,
@@ -41,20 +40,12 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
             "`file` or `source_url`: one is required",
         ));
     }
-    let new = New {
-        input: request,
-        ..New::default()
-    };
-    let asked = Asked {
-        jobs: vec![new],
-        repeat: None,
-        hold: None,
-        answer: |seen| {
-            let id = DUBBING.id_of(&seen[0]);
-            let made = json!({"dubbing_id": id, "expected_duration_sec": EXPECTED_S});
-            json::answer(StatusCode::OK, &made)
-        },
-    };
+    let new = New::of(request);
+    let asked = Asked::one(new, |seen| {
+        let id = DUBBING.id_of(&seen[0]);
+        let made = json!({"dubbing_id": id, "expected_duration_sec": EXPECTED_S});
+        json::answer(StatusCode::OK, &made)
+    });
     job::create(state, call, &DUBBING, asked)
 }
 
@@ -66,11 +57,8 @@ pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
 /// `GET /v1/dubbing`
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let limit = limit(call, "page_size", PAGE, PAGE_MAX)?;
-    let cursor = parameter(call, "cursor");
-    let before = cursor.map(|cursor| DUBBING.cursor(&cursor)).transpose()?;
-    let page = page(state, call, &DUBBING, limit, before, body);
-    let next = page.next.map(|last| DUBBING.id.text(last));
-    let list = json!({"dubs": page.items, "has_more": next.is_some(), "next_cursor": next});
+    let Page { items, next } = after_cursor(state, call, &DUBBING, limit, "cursor", body)?;
+    let list = json!({"dubs": items, "has_more": next.is_some(), "next_cursor": next});
     json::now(StatusCode::OK, &list)
 }
 
@@ -89,11 +77,6 @@ pub(super) fn audio(state: &AppState, call: &Call) -> Result<Outcome, ApiError> 
         return Err(error.detail("the dubbing has not ended yet, or has failed"));
     }
     Ok(Outcome::Now(files::file("mp3")))
-}
-
-/// The dubbing that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    DUBBING.subject(call)
 }
 
 fn show(seen: &Seen<'_>) -> Answer {

@@ -8,7 +8,7 @@ use crate::http::call::Call;
 use crate::http::dialect::files;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request, why};
-use crate::http::dialect::list::{limit, page, parameter};
+use crate::http::dialect::list::{Page, after_cursor, limit};
 use crate::http::dialect::thing::Thing;
 use crate::http::dialect::vendor::pace;
 use crate::http::error::ApiError;
@@ -65,19 +65,11 @@ fn of_path(call: &Call) -> Result<&'static Thing, ApiError> {
 
 /// `POST /v1/flows/{sort}`
 pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    let new = New {
-        input: request(call)?,
-        ..New::default()
-    };
-    let asked = Asked {
-        jobs: vec![new],
-        repeat: None,
-        hold: None,
-        answer: |seen| {
-            let made = json!({"id": id_of(&seen[0]), "status": seen[0].word(&WORDS)});
-            json::answer(StatusCode::OK, &made)
-        },
-    };
+    let new = New::of(request(call)?);
+    let asked = Asked::one(new, |seen| {
+        let made = json!({"id": id_of(&seen[0]), "status": seen[0].word(&WORDS)});
+        json::answer(StatusCode::OK, &made)
+    });
     job::create(state, call, of_path(call)?, asked)
 }
 
@@ -90,20 +82,13 @@ pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let thing = of_path(call)?;
     let limit = limit(call, "page_size", PAGE, PAGE_MAX)?;
-    let cursor = parameter(call, "cursor");
-    let before = cursor.map(|cursor| thing.cursor(&cursor)).transpose()?;
     let each = match thing.kind {
         "elevenlabs.image" => |seen: &Seen<'_>| body(seen, "png"),
         "elevenlabs.speech" => |seen: &Seen<'_>| body(seen, "mp3"),
         _ => |seen: &Seen<'_>| body(seen, "mp4"),
     };
-    let page = page(state, call, thing, limit, before, each);
-    let next = page.next.map(|last| thing.id.text(last));
-    let list = json!({
-        "generations": page.items,
-        "has_more": next.is_some(),
-        "next_cursor": next,
-    });
+    let Page { items, next } = after_cursor(state, call, thing, limit, "cursor", each)?;
+    let list = json!({"generations": items, "has_more": next.is_some(), "next_cursor": next});
     json::now(StatusCode::OK, &list)
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use abide_engine::{Job, Refusal};
 use abide_wire::{Outcome as End, Status};
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::wire::failed;
 use crate::http::answer::{Answer, Outcome, empty};
@@ -17,8 +17,8 @@ use crate::http::call::Call;
 use crate::http::dialect::files;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request};
-use crate::http::dialect::list::{limit, page, parameter};
-use crate::http::dialect::thing::{Thing, seen, text};
+use crate::http::dialect::list::{Page, after_cursor, limit, page};
+use crate::http::dialect::thing::{Thing, required, seen, text};
 use crate::http::error::ApiError;
 use crate::http::json;
 use crate::http::route::Subject;
@@ -36,7 +36,7 @@ const TARGET: &str = "target";
 const PROJECT_ID: &str = "project";
 
 /// A project.
-const PROJECT: Thing = Thing {
+pub(super) const PROJECT: Thing = Thing {
     kind: "elevenlabs.project",
     id: Id::Hex("dproj_"),
     show: |seen| json::answer(StatusCode::OK, &project(seen)),
@@ -61,17 +61,14 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
             "`file` or `source_url`: one is required",
         ));
     }
-    let mut new = New::default();
-    if let Some(target) = text(&request, "target_language") {
-        new.notes.insert(TARGET.to_owned(), target.into());
+    let target = text(&request, "target_language").map(str::to_owned);
+    let mut new = New::of(request);
+    if let Some(target) = target {
+        new = new.note(TARGET, target);
     }
-    new.input = request;
-    let asked = Asked {
-        jobs: vec![new],
-        repeat: None,
-        hold: None,
-        answer: |seen| json::answer(StatusCode::CREATED, &project(&seen[0])),
-    };
+    let asked = Asked::one(new, |seen| {
+        json::answer(StatusCode::CREATED, &project(&seen[0]))
+    });
     job::create(state, call, &PROJECT, asked)
 }
 
@@ -89,13 +86,10 @@ pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 /// `GET /v1/dubbing/project`
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let limit = limit(call, "page_size", PAGE, PAGE_MAX)?;
-    let cursor = parameter(call, "cursor");
-    let before = cursor.map(|cursor| PROJECT.cursor(&cursor)).transpose()?;
-    let page = page(state, call, &PROJECT, limit, before, project);
-    let next = page.next.map(|last| PROJECT.id.text(last));
+    let Page { items, next } = after_cursor(state, call, &PROJECT, limit, "cursor", project)?;
     json::now(
         StatusCode::OK,
-        &json!({"projects": page.items, "next_cursor": next}),
+        &json!({"projects": items, "next_cursor": next}),
     )
 }
 
@@ -103,32 +97,18 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
 pub(super) fn create_language(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let project = PROJECT.in_path(state, call)?;
     let request = request(call)?;
-    let Some(target) = text(&request, "target_language") else {
-        return Err(ApiError::invalid_member(
-            "`target_language`: it is required",
-        ));
-    };
+    let target = required(&request, "target_language")?;
     let mut input = request.clone();
     // It is told of where its project is.
     input["webhook_ids"] = seen(state, &Base::of(call), &project, |seen| {
         seen.input()["webhook_ids"].clone()
     });
-    let notes = [
-        (TARGET, target),
-        (PROJECT_ID, &PROJECT.id.text(project.key)),
-    ];
-    let note = |(name, value): (&str, &str)| (name.to_owned(), Value::from(value));
-    let new = New {
-        input,
-        notes: Map::from_iter(notes.map(note)),
-        ..New::default()
-    };
-    let asked = Asked {
-        jobs: vec![new],
-        repeat: None,
-        hold: None,
-        answer: |seen| json::answer(StatusCode::CREATED, &language(&seen[0])),
-    };
+    let new = New::of(input)
+        .note(TARGET, target)
+        .note(PROJECT_ID, PROJECT.id.text(project.key));
+    let asked = Asked::one(new, |seen| {
+        json::answer(StatusCode::CREATED, &language(&seen[0]))
+    });
     job::create(state, call, &FURTHER, asked)
 }
 
@@ -168,16 +148,9 @@ fn found_language(state: &AppState, call: &Call) -> Result<(&'static Thing, Arc<
     }
 }
 
-/// The project that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    PROJECT.subject(call)
-}
-
 /// The language that a request is about.
 pub(super) fn language_subject(_: &AppState, call: &Call) -> Option<Subject> {
-    let job = FIRST.id.key(&call.param("language").ok()?)?;
-    let owner = call.caller.owner;
-    Some(Subject { job, owner })
+    FIRST.subject_of(call, &call.param("language").ok()?)
 }
 
 /// Whether it is transcribed: its project is ready, and its language goes on.

@@ -2,22 +2,22 @@
 
 use abide_engine::Endpoint;
 use abide_wire::EventKind;
-use abide_wire::webhook::{Secret, seconds_of};
-use http::{HeaderMap, StatusCode};
+use abide_wire::webhook::Secret;
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::flow;
 use super::project::{self, is_failed, is_language, is_project, is_ready};
 use crate::http::answer::Outcome;
 use crate::http::call::Call;
-use crate::http::dialect::hook::{self, Registration, hex, hmac_hex, told};
+use crate::http::dialect::hook::{self, Registration, id_text, timed_signature, told};
 use crate::http::dialect::job::request;
 use crate::http::dialect::thing::{seconds, text};
 use crate::http::error::ApiError;
 use crate::http::json;
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
-use crate::telling::{Telling, Told, put};
+use crate::telling::{Telling, Told};
 
 const NAME: &str = "elevenlabs";
 /// The stage with whose beginning a project is ready.
@@ -44,7 +44,7 @@ pub(super) fn register(state: &AppState, call: &Call) -> Result<Outcome, ApiErro
     };
     hook::register(state, call, NAME, new, |endpoint| {
         let secret = endpoint.secret.as_ref().map(Secret::expose);
-        let made = json!({"webhook_id": id_of(endpoint), "webhook_secret": secret});
+        let made = json!({"webhook_id": id_text(endpoint.key), "webhook_secret": secret});
         json::answer(StatusCode::OK, &made)
     })
 }
@@ -54,7 +54,7 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let endpoints = hook::registered(state, call, NAME);
     let show = |endpoint: &Endpoint| {
         json!({
-            "webhook_id": id_of(endpoint),
+            "webhook_id": id_text(endpoint.key),
             "webhook_url": endpoint.url.as_ref(),
             "name": endpoint.description.as_deref().unwrap_or_default(),
             "auth_type": "hmac",
@@ -74,35 +74,26 @@ pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     hook::remove(state, call, endpoint.key, gone)
 }
 
-fn id_of(endpoint: &Endpoint) -> String {
-    hex(&endpoint.key.as_u128().to_be_bytes())
-}
-
 /// Says an event in the vendor's words; nothing if the create doesn't name the webhook, or the vendor has no words for
 /// it.
 pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
-    let id = hex(&telling.endpoint.as_u128().to_be_bytes());
+    let id = id_text(telling.endpoint);
     told(telling, |kind, seen, _| {
         let event = event(kind, seen).filter(|_| is_named(&seen.input(), &id));
         let Some((word, data)) = event else {
             return Told::default();
         };
         let body = json!({"type": word, "event_timestamp": seconds(Some(seen.now)), "data": data});
-        let (body, at) = (body.to_string(), seconds_of(telling.at).to_string());
-        let mut headers = HeaderMap::new();
-        if let Some(secret) = telling.secrets.first() {
-            let key = secret.expose();
-            let signature = hmac_hex(key.as_bytes(), &[at.as_bytes(), b".", body.as_bytes()]);
-            put(
-                &mut headers,
-                "elevenlabs-signature",
-                &format!("t={at},v0={signature}"),
-            );
-        }
+        let body = body.to_string();
         Told {
             has_titles: false,
+            headers: Some(timed_signature(
+                telling,
+                &body,
+                "elevenlabs-signature",
+                "v0",
+            )),
             body,
-            headers: Some(headers),
         }
     })
 }

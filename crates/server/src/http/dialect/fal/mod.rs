@@ -7,28 +7,20 @@ mod request;
 mod webhooks;
 mod wire;
 
-use abide_engine::fault::Purpose;
-
 use super::Dialect;
 use super::vendor::Vendor;
 use crate::http::access::KeyForm;
 use crate::http::door::Door;
-use crate::http::route::{Counts, Meets, Row};
+use crate::http::route::{Handler, Row};
 
 /// All that the rest of the server knows of it.
-pub(super) const DIALECT: Dialect = Dialect {
-    name: "fal",
-    rows: ROUTES,
-    words: &Vendor {
-        keys: &[KeyForm::Scheme("Key"), KeyForm::Bearer],
-        allows_no_key: false,
-        error: wire::error,
-    },
-    trees: None,
-    tell: webhooks::tell,
-    proxy: Some(("/proxy", request::PROXIED)),
-    tag: None,
-};
+pub(super) const DIALECT: Dialect = Dialect::mounted(
+    "fal",
+    ROUTES,
+    &Vendor::new(&[KeyForm::Scheme("Key"), KeyForm::Bearer], wire::error),
+)
+.tells(webhooks::tell)
+.proxied("/proxy", request::PROXIED);
 
 const fn create(path: &'static str) -> Row {
     Row::post(path, request::create)
@@ -36,31 +28,22 @@ const fn create(path: &'static str) -> Row {
         .creates()
 }
 
-const fn read(row: Row) -> Row {
-    row.job(request::subject)
-        .meets(Meets::Job(Purpose::Read))
-        .counts(Counts::Read)
+const fn read(path: &'static str, handler: Handler) -> Row {
+    Row::get(path, handler).reads(|_, call| request::REQUEST.subject(call))
 }
 
 /// The routes.
 const ROUTES: &[Row] = &[
     create("/{owner}/{alias}"),
     create("/{owner}/{alias}/{*sub}"),
-    read(Row::get("/{owner}/{alias}/requests/{id}", request::result)),
-    read(Row::get(
-        "/{owner}/{alias}/requests/{id}/status",
-        request::status,
-    )),
+    read("/{owner}/{alias}/requests/{id}", request::result),
+    read("/{owner}/{alias}/requests/{id}/status", request::status),
     Row::get(
         "/{owner}/{alias}/requests/{id}/status/stream",
         request::stream,
     )
-    .holds(|_| true)
-    .job(request::subject)
-    .meets(Meets::Job(Purpose::Stream))
-    .counts(Counts::Request),
+    .streams(|_, call| request::REQUEST.subject(call)),
     Row::put("/{owner}/{alias}/requests/{id}/cancel", request::cancel)
-        .job(request::subject)
-        .meets(Meets::Job(Purpose::Write)),
+        .writes(|_, call| request::REQUEST.subject(call)),
     Row::get("/.well-known/jwks.json", webhooks::keys).door(Door::Open),
 ];

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use abide_engine::Cancel;
 use http::StatusCode;
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::webhooks;
 use super::wire::{show_result, show_status, status_body, written};
@@ -17,7 +17,6 @@ use crate::http::dialect::stream;
 use crate::http::dialect::thing::Thing;
 use crate::http::error::{ApiError, soon};
 use crate::http::json;
-use crate::http::route::Subject;
 use crate::http::state::AppState;
 
 /// The header with the URL that a client asks the proxy for.
@@ -41,17 +40,12 @@ const RESULT: Thing = Thing {
 pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let app = format!("{}/{}", call.param("owner")?, call.param("alias")?);
     let new = New {
-        input: job::request(call)?,
-        notes: Map::from_iter([("app".to_owned(), app.into())]),
         hook: parameter(call, "fal_webhook").map(webhooks::hook),
-        ..New::default()
+        ..New::of(job::request(call)?).note("app", app)
     };
-    let mut asked = Asked {
-        jobs: vec![new],
-        repeat: None,
-        hold: None,
-        answer: |seen| json::answer(StatusCode::OK, &status_body(&seen[0])),
-    };
+    let mut asked = Asked::one(new, |seen| {
+        json::answer(StatusCode::OK, &status_body(&seen[0]))
+    });
     if is_direct(call) {
         asked.hold = Some(HOLD);
         asked.answer = |seen| show_result(&seen[0]);
@@ -95,9 +89,4 @@ pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         let status = json!({"status": "CANCELLATION_REQUESTED"});
         Ok(json::answer(StatusCode::ACCEPTED, &status))
     })
-}
-
-/// The request that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    REQUEST.subject(call)
 }

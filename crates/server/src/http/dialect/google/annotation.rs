@@ -8,11 +8,10 @@ use crate::http::answer::Outcome;
 use crate::http::call::Call;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request};
-use crate::http::dialect::list::{limit, page, parameter};
+use crate::http::dialect::list::{after_cursor, limit};
 use crate::http::dialect::thing::Thing;
 use crate::http::error::ApiError;
 use crate::http::json;
-use crate::http::route::Subject;
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
 
@@ -33,16 +32,8 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     if !request["features"].is_array() {
         return Err(ApiError::invalid_member("`features`: it is required"));
     }
-    let new = New {
-        input: request,
-        ..New::default()
-    };
-    let asked = Asked {
-        jobs: vec![new],
-        repeat: None,
-        hold: None,
-        answer: |seen| json::answer(StatusCode::OK, &body(&seen[0])),
-    };
+    let new = New::of(request);
+    let asked = Asked::one(new, |seen| json::answer(StatusCode::OK, &body(&seen[0])));
     job::create(state, call, &ANNOTATION, asked)
 }
 
@@ -76,19 +67,12 @@ pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 /// `GET /v1/projects/…/operations`
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let limit = limit(call, "pageSize", PAGE, PAGE_MAX)?;
-    let token = parameter(call, "pageToken");
-    let before = token.map(|token| ANNOTATION.cursor(&token)).transpose()?;
-    let page = page(state, call, &ANNOTATION, limit, before, body);
+    let page = after_cursor(state, call, &ANNOTATION, limit, "pageToken", body)?;
     let mut list = json!({"operations": page.items});
     if let Some(last) = page.next {
-        list["nextPageToken"] = json!(ANNOTATION.id.text(last));
+        list["nextPageToken"] = json!(last);
     }
     json::now(StatusCode::OK, &list)
-}
-
-/// The annotation that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    ANNOTATION.subject(call)
 }
 
 fn body(seen: &Seen<'_>) -> Value {

@@ -8,34 +8,26 @@ mod annotation;
 mod video;
 mod wire;
 
-use abide_engine::fault::Purpose;
-
 use super::Dialect;
 use super::vendor::Vendor;
 use crate::http::access::KeyForm;
-use crate::http::route::{Counts, Meets, Row};
+use crate::http::route::{Counts, Row};
 
 /// All that the rest of the server knows of it.
-pub(super) const DIALECT: Dialect = Dialect {
-    name: "google",
-    rows: ROUTES,
-    words: &Vendor {
-        keys: &[KeyForm::Bearer, KeyForm::Header("x-goog-api-key")],
-        allows_no_key: true,
-        error: wire::error,
-    },
-    trees: None,
-    tell: |_| None,
-    proxy: None,
-    tag: None,
-};
+pub(super) const DIALECT: Dialect = Dialect::mounted(
+    "google",
+    ROUTES,
+    &Vendor::new(
+        &[KeyForm::Bearer, KeyForm::Header("x-goog-api-key")],
+        wire::error,
+    )
+    .or_none(),
+);
 
 const fn fetch(path: &'static str) -> Row {
     Row::post(path, video::fetch)
         .takes_body()
-        .job(video::subject_in_body)
-        .meets(Meets::Job(Purpose::Read))
-        .counts(Counts::Read)
+        .reads(video::subject_in_body)
 }
 
 /// The routes.
@@ -50,21 +42,17 @@ const ROUTES: &[Row] = &[
         "/v1/projects/{project}/locations/{location}/operations/{id}",
         annotation::read,
     )
-    .job(annotation::subject)
-    .meets(Meets::Job(Purpose::Read))
-    .counts(Counts::Read),
+    .reads(|_, call| annotation::ANNOTATION.subject(call)),
     Row::delete(
         "/v1/projects/{project}/locations/{location}/operations/{id}",
         annotation::delete,
     )
-    .job(annotation::subject)
-    .meets(Meets::Job(Purpose::Write)),
+    .writes(|_, call| annotation::ANNOTATION.subject(call)),
     Row::post(
         "/v1/projects/{project}/locations/{location}/operations/{id}:cancel",
         annotation::cancel,
     )
-    .job(annotation::subject)
-    .meets(Meets::Job(Purpose::Write)),
+    .writes(|_, call| annotation::ANNOTATION.subject(call)),
     Row::post(
         "/v1beta1/publishers/google/models/{model}:predictLongRunning",
         video::create,
@@ -79,7 +67,5 @@ const ROUTES: &[Row] = &[
     ),
     Row::post("/v1beta/models/{model}:predictLongRunning", video::create).creates(),
     Row::get("/v1beta/models/{model}/operations/{id}", video::read)
-        .job(video::subject)
-        .meets(Meets::Job(Purpose::Read))
-        .counts(Counts::Read),
+        .reads(|_, call| video::VIDEO.subject(call)),
 ];

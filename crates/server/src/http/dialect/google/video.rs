@@ -1,7 +1,7 @@
 //! Veo's videos: create and read. Vertex reads an operation by a `POST`, the developer API by its name.
 
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::wire::operation;
 use crate::http::answer::Outcome;
@@ -9,7 +9,7 @@ use crate::http::call::Call;
 use crate::http::dialect::files;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request};
-use crate::http::dialect::thing::{Thing, text};
+use crate::http::dialect::thing::{Thing, required, text};
 use crate::http::error::ApiError;
 use crate::http::json;
 use crate::http::route::Subject;
@@ -37,17 +37,10 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     let path = call.uri.path()[call.mount.base..].trim_start_matches('/');
     let (_, resource) = path.split_once('/').unwrap_or_default();
     let (resource, _) = resource.rsplit_once(':').unwrap_or((resource, ""));
-    let new = New {
-        input: request,
-        notes: Map::from_iter([(MODEL.to_owned(), resource.into())]),
-        ..New::default()
-    };
-    let asked = Asked {
-        jobs: vec![new],
-        repeat: None,
-        hold: None,
-        answer: |seen| json::answer(StatusCode::OK, &json!({"name": name(&seen[0])})),
-    };
+    let new = New::of(request).note(MODEL, resource);
+    let asked = Asked::one(new, |seen| {
+        json::answer(StatusCode::OK, &json!({"name": name(&seen[0])}))
+    });
     job::create(state, call, &VIDEO, asked)
 }
 
@@ -63,24 +56,15 @@ pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     job::read(state, call, &VIDEO)
 }
 
-/// The video that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    VIDEO.subject(call)
-}
-
 /// The video whose operation the body names.
 pub(super) fn subject_in_body(_: &AppState, call: &Call) -> Option<Subject> {
-    let job = VIDEO.id.key(&id_in_body(call).ok()?)?;
-    let owner = call.caller.owner;
-    Some(Subject { job, owner })
+    VIDEO.subject_of(call, &id_in_body(call).ok()?)
 }
 
 fn id_in_body(call: &Call) -> Result<String, ApiError> {
     let request = request(call)?;
-    let name = text(&request, "operationName");
-    let id = name.and_then(|name| name.rsplit('/').next());
-    let id = id.ok_or_else(|| ApiError::invalid_member("`operationName`: it is required"))?;
-    Ok(id.to_owned())
+    let name = required(&request, "operationName")?;
+    Ok(name.rsplit('/').next().unwrap_or(name).to_owned())
 }
 
 fn name(seen: &Seen<'_>) -> String {

@@ -10,55 +10,37 @@ mod video;
 mod webhooks;
 mod wire;
 
-use abide_engine::fault::Purpose;
-
 use super::Dialect;
 use super::vendor::Vendor;
 use crate::http::access::KeyForm;
-use crate::http::route::{Counts, Meets, Row};
+use crate::http::route::{Counts, Row};
 
 /// All that the rest of the server knows of it.
-pub(super) const DIALECT: Dialect = Dialect {
-    name: "heygen",
-    rows: ROUTES,
-    words: &Vendor {
-        keys: &[KeyForm::Header("x-api-key"), KeyForm::Bearer],
-        allows_no_key: false,
-        error: wire::error,
-    },
-    trees: None,
-    tell: webhooks::tell,
-    proxy: None,
-    tag: None,
-};
-
-const fn creates(row: Row) -> Row {
-    row.takes_body().meets(Meets::Create).counts(Counts::Create)
-}
-
-const fn reads(row: Row) -> Row {
-    row.meets(Meets::Job(Purpose::Read)).counts(Counts::Read)
-}
-
-const fn writes(row: Row) -> Row {
-    row.meets(Meets::Job(Purpose::Write))
-}
+pub(super) const DIALECT: Dialect = Dialect::mounted(
+    "heygen",
+    ROUTES,
+    &Vendor::new(
+        &[KeyForm::Header("x-api-key"), KeyForm::Bearer],
+        wire::error,
+    ),
+)
+.tells(webhooks::tell);
 
 /// The routes.
 const ROUTES: &[Row] = &[
-    creates(Row::post("/v3/video-translations", translation::create)),
+    Row::post("/v3/video-translations", translation::create).creates(),
     Row::get("/v3/video-translations", translation::list).counts(Counts::Refusals),
     Row::get("/v3/video-translations/statuses", translation::statuses).counts(Counts::Request),
     Row::get("/v3/video-translations/languages", translation::languages),
-    reads(Row::get("/v3/video-translations/{id}", translation::read).job(translation::subject)),
-    writes(
-        Row::delete("/v3/video-translations/{id}", translation::delete).job(translation::subject),
-    ),
-    creates(Row::post("/v3/videos", video::create)),
+    Row::get("/v3/video-translations/{id}", translation::read)
+        .reads(|_, call| translation::TRANSLATION.subject(call)),
+    Row::delete("/v3/video-translations/{id}", translation::delete)
+        .writes(|_, call| translation::TRANSLATION.subject(call)),
+    Row::post("/v3/videos", video::create).creates(),
     Row::get("/v3/videos", video::list).counts(Counts::Refusals),
     Row::get("/v3/videos/statuses", video::statuses).counts(Counts::Request),
-    reads(Row::get("/v3/videos/{id}", video::read).job(video::subject)),
-    writes(Row::delete("/v3/videos/{id}", video::delete).job(video::subject)),
+    Row::get("/v3/videos/{id}", video::read).reads(|_, call| video::VIDEO.subject(call)),
+    Row::delete("/v3/videos/{id}", video::delete).writes(|_, call| video::VIDEO.subject(call)),
     Row::get("/v3/users/me", wire::account),
     Row::post("/v3/webhooks/endpoints", webhooks::register).takes_body(),
     Row::get("/v3/webhooks/endpoints", webhooks::list),
@@ -69,9 +51,10 @@ const ROUTES: &[Row] = &[
         webhooks::rotate,
     ),
     Row::get("/v3/webhooks/event-types", webhooks::types),
-    creates(Row::post("/v2/video_translate", older::translate)),
-    reads(Row::get("/v2/video_translate/{id}", older::read_translation).job(translation::subject)),
-    creates(Row::post("/v2/video/generate", older::generate)),
-    reads(Row::get("/v1/video_status.get", older::read_video).job(older::subject)),
+    Row::post("/v2/video_translate", older::translate).creates(),
+    Row::get("/v2/video_translate/{id}", older::read_translation)
+        .reads(|_, call| translation::TRANSLATION.subject(call)),
+    Row::post("/v2/video/generate", older::generate).creates(),
+    Row::get("/v1/video_status.get", older::read_video).reads(older::subject),
     Row::get("/v2/user/remaining_quota", older::quota),
 ];

@@ -1,15 +1,15 @@
 //! Versions 1 and 2: the same translations and videos in other words.
 
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::translation::TRANSLATION;
 use super::video::{VIDEO, WORDS};
-use super::wire::callback;
+use super::wire::new;
 use crate::http::answer::{Answer, Outcome};
 use crate::http::call::Call;
 use crate::http::dialect::files;
-use crate::http::dialect::job::{self, Asked, New, failure, request};
+use crate::http::dialect::job::{self, Asked, failure, request};
 use crate::http::dialect::list::parameter;
 use crate::http::dialect::thing::{Thing, seconds, text};
 use crate::http::error::ApiError;
@@ -34,25 +34,11 @@ fn data(data: &Value) -> Answer {
     json::answer(StatusCode::OK, &json!({"error": null, "data": data}))
 }
 
-fn asked(request: Value, notes: Map<String, Value>, answer: fn(&[Seen<'_>]) -> Answer) -> Asked {
-    Asked {
-        jobs: vec![New {
-            hook: callback(&request),
-            input: request,
-            notes,
-            ..New::default()
-        }],
-        repeat: None,
-        hold: None,
-        answer,
-    }
-}
-
 /// `POST /v2/video_translate`
 pub(super) fn translate(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let request = request(call)?;
-    let notes = Map::from_iter([("language".to_owned(), request["output_language"].clone())]);
-    let asked = asked(request, notes, |seen| {
+    let language = request["output_language"].clone();
+    let asked = Asked::one(new(request).note("language", language), |seen| {
         data(&json!({"video_translate_id": TRANSLATION.id_of(&seen[0])}))
     });
     job::create(state, call, &OLD_TRANSLATION, asked)
@@ -76,7 +62,7 @@ fn show_translation(seen: &Seen<'_>) -> Answer {
 
 /// `POST /v2/video/generate`
 pub(super) fn generate(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    let asked = asked(request(call)?, Map::new(), |seen| {
+    let asked = Asked::one(new(request(call)?), |seen| {
         data(&json!({"video_id": VIDEO.id_of(&seen[0])}))
     });
     job::create(state, call, &OLD_VIDEO, asked)
@@ -91,9 +77,7 @@ pub(super) fn read_video(state: &AppState, call: &Call) -> Result<Outcome, ApiEr
 
 /// The video that the query names.
 pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    let job = VIDEO.id.key(&parameter(call, "video_id")?)?;
-    let owner = call.caller.owner;
-    Some(Subject { job, owner })
+    VIDEO.subject_of(call, &parameter(call, "video_id")?)
 }
 
 fn show_video(seen: &Seen<'_>) -> Answer {

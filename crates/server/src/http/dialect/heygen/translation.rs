@@ -1,16 +1,15 @@
 //! Video translations, version 3: create, read, list, bulk statuses, delete.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::wire::{callback, data, repeat};
+use super::wire::{data, new, repeat};
 use crate::http::answer::{Answer, Outcome};
 use crate::http::call::Call;
 use crate::http::dialect::files;
 use crate::http::dialect::id::Id;
-use crate::http::dialect::job::{self, Asked, New, failure, request};
+use crate::http::dialect::job::{self, Asked, failure, request};
 use crate::http::dialect::thing::{Thing, seconds, text};
 use crate::http::error::ApiError;
-use crate::http::route::Subject;
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
 
@@ -51,12 +50,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
             "`video`: it is required, an object with `type`",
         ));
     }
-    let job = |language: &Value| New {
-        input: request.clone(),
-        notes: Map::from_iter([("language".to_owned(), language.clone())]),
-        hook: callback(&request),
-        deadline: None,
-    };
+    let job = |language: &Value| new(request.clone()).note("language", language.clone());
     let asked = Asked {
         jobs: languages.iter().map(job).collect(),
         repeat: repeat(call, "heygen translation")?,
@@ -103,11 +97,6 @@ pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 /// `GET /v3/video-translations/languages`
 pub(super) fn languages(_: &AppState, _: &Call) -> Result<Outcome, ApiError> {
     Ok(Outcome::Now(data(&json!({"languages": LANGUAGES}))))
-}
-
-/// The translation that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    TRANSLATION.subject(call)
 }
 
 fn body(seen: &Seen<'_>) -> Value {

@@ -2,15 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::wire::{callback, data, repeat};
+use super::wire::{data, new, repeat};
 use crate::http::answer::Outcome;
 use crate::http::call::Call;
 use crate::http::dialect::files;
 use crate::http::dialect::id::Id;
-use crate::http::dialect::job::{self, Asked, New, failure, request};
+use crate::http::dialect::job::{self, Asked, failure, request};
 use crate::http::dialect::thing::{Thing, seconds, text};
 use crate::http::error::ApiError;
-use crate::http::route::Subject;
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
 
@@ -32,18 +31,13 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
             "`type`: it is required, such as `avatar`",
         ));
     }
+    let answer = |seen: &[Seen<'_>]| {
+        let (id, status) = (VIDEO.id_of(&seen[0]), seen[0].word(&WORDS));
+        data(&json!({"video_id": id, "status": status}))
+    };
     let asked = Asked {
-        jobs: vec![New {
-            hook: callback(&request),
-            input: request,
-            ..New::default()
-        }],
         repeat: repeat(call, "heygen video")?,
-        hold: None,
-        answer: |seen| {
-            let (id, status) = (VIDEO.id_of(&seen[0]), seen[0].word(&WORDS));
-            data(&json!({"video_id": id, "status": status}))
-        },
+        ..Asked::one(new(request), answer)
     };
     job::create(state, call, &VIDEO, asked)
 }
@@ -67,11 +61,6 @@ pub(super) fn statuses(state: &AppState, call: &Call) -> Result<Outcome, ApiErro
 pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let key = VIDEO.in_path(state, call)?.key;
     job::remove(state, call, key, data(&json!({"id": VIDEO.id.text(key)})))
-}
-
-/// The video that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    VIDEO.subject(call)
 }
 
 fn body(seen: &Seen<'_>) -> Value {

@@ -15,9 +15,9 @@ use super::wire::data;
 use crate::http::answer::{Answer, Outcome};
 use crate::http::call::Call;
 use crate::http::dialect::files;
-use crate::http::dialect::hook::{self, Registration, hex, hmac_hex, note, told};
+use crate::http::dialect::hook::{self, Event, Registration, event, hmac_hex, id_text, note, told};
 use crate::http::dialect::job::{failure, request};
-use crate::http::dialect::thing::{seconds, text};
+use crate::http::dialect::thing::{required, seconds, text};
 use crate::http::error::ApiError;
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
@@ -25,36 +25,22 @@ use crate::telling::{Telling, Told, put};
 
 const NAME: &str = "heygen";
 
-/// An event of the vendor's: its word, of which kind of job, and which end.
-type Event = (&'static str, &'static str, EventKind);
-
 const EVENTS: &[Event] = &[
     (
         "video_translate.success",
-        TRANSLATION.kind,
+        &TRANSLATION,
         EventKind::Completed,
     ),
-    ("video_translate.fail", TRANSLATION.kind, EventKind::Failed),
-    ("avatar_video.success", VIDEO.kind, EventKind::Completed),
-    ("avatar_video.fail", VIDEO.kind, EventKind::Failed),
+    ("video_translate.fail", &TRANSLATION, EventKind::Failed),
+    ("avatar_video.success", &VIDEO, EventKind::Completed),
+    ("avatar_video.fail", &VIDEO, EventKind::Failed),
 ];
 
 /// `POST /v3/webhooks/endpoints`
 pub(super) fn register(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let request = request(call)?;
-    let url = text(&request, "url");
-    let url = url.ok_or_else(|| ApiError::invalid_member("`url`: it is required"))?;
-    let wanted = wanted(&request["events"])?;
-    let is_wanted = |end: &EventKind| wanted.iter().any(|(_, _, kind)| kind == end);
-    let ends = [EventKind::Completed, EventKind::Failed];
-    let words: Vec<&str> = wanted.iter().map(|(word, ..)| *word).collect();
-    let new = Registration {
-        url: url.to_owned(),
-        events: ends.into_iter().filter(is_wanted).collect(),
-        kinds: "heygen.",
-        note: words.join(","),
-        description: None,
-    };
+    let url = required(&request, "url")?;
+    let new = Registration::of(url, &wanted(&request["events"])?, "heygen.");
     hook::register(state, call, NAME, new, with_secret)
 }
 
@@ -86,7 +72,7 @@ pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
 /// `DELETE /v3/webhooks/endpoints/{id}`
 pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let endpoint = hook::in_path(state, call, NAME, "")?;
-    let answer = data(&json!({"endpoint_id": id_of(&endpoint)}));
+    let answer = data(&json!({"endpoint_id": id_text(endpoint.key)}));
     hook::remove(state, call, endpoint.key, answer)
 }
 
@@ -102,13 +88,9 @@ pub(super) fn types(_: &AppState, _: &Call) -> Result<Outcome, ApiError> {
     Ok(Outcome::Now(data(&json!(words))))
 }
 
-fn id_of(endpoint: &Endpoint) -> String {
-    hex(&endpoint.key.as_u128().to_be_bytes())
-}
-
 fn show(endpoint: &Endpoint) -> Value {
     json!({
-        "endpoint_id": id_of(endpoint),
+        "endpoint_id": id_text(endpoint.key),
         "url": endpoint.url.as_ref(),
         "events": note(endpoint).split(',').collect::<Vec<_>>(),
         "status": if endpoint.is_enabled() { "enabled" } else { "disabled" },
@@ -125,11 +107,7 @@ fn with_secret(endpoint: &Endpoint) -> Answer {
 /// Says an end in the vendor's words; nothing if the endpoint doesn't want to hear of it.
 pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
     told(telling, |kind, seen, wanted| {
-        let known = EVENTS
-            .iter()
-            .find(|(_, of, end)| *of == seen.kind && end == kind);
-        let is_wanted = |word: &str| wanted.is_none_or(|all| all.split(',').any(|one| one == word));
-        let Some((word, ..)) = known.filter(|(word, ..)| is_wanted(word)) else {
+        let Some((word, ..)) = event(EVENTS, kind, seen, wanted) else {
             return Told::default();
         };
         let body = json!({

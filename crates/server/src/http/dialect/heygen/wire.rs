@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::http::answer::{Answer, Outcome};
 use crate::http::base::Base;
 use crate::http::call::Call;
-use crate::http::dialect::job::{Hook, failure};
-use crate::http::dialect::list::{limit, page, parameter};
+use crate::http::dialect::job::{Hook, New, failure};
+use crate::http::dialect::list::{Page, after_cursor, limit, parameter};
 use crate::http::dialect::repeat::{KeyRule, Repeat};
 use crate::http::dialect::thing::{Thing, seen, text};
 use crate::http::dialect::vendor::{message, status_of};
@@ -50,12 +50,9 @@ pub(super) fn list(
     thing: &Thing,
     each: fn(&Seen<'_>) -> Value,
 ) -> Result<Outcome, ApiError> {
-    let token = parameter(call, "token");
-    let before = token.map(|token| thing.cursor(&token)).transpose()?;
     let limit = limit(call, "limit", 10, 100)?;
-    let page = page(state, call, thing, limit, before, each);
-    let next = page.next.map(|last| thing.id.text(last));
-    let list = json!({"data": page.items, "has_more": next.is_some(), "next_token": next});
+    let Page { items, next } = after_cursor(state, call, thing, limit, "token", each)?;
+    let list = json!({"data": items, "has_more": next.is_some(), "next_token": next});
     json::now(StatusCode::OK, &list)
 }
 
@@ -89,12 +86,16 @@ pub(super) fn statuses(
     json::now(StatusCode::OK, &list)
 }
 
-/// Where a create wants to be told of its job, unsigned.
-pub(super) fn callback(request: &Value) -> Option<Hook> {
-    text(request, "callback_url").map(|url| Hook {
+/// The job of that request, which is told unsigned where the request says.
+pub(super) fn new(request: Value) -> New {
+    let hook = text(&request, "callback_url").map(|url| Hook {
         url: url.to_owned(),
         ..Hook::default()
-    })
+    });
+    New {
+        hook,
+        ..New::of(request)
+    }
 }
 
 /// The name of a create at that route, if the client gives one.

@@ -1,18 +1,17 @@
 //! Generations: create, read, list, remove.
 
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::wire::{COST, SORT, body, show};
 use crate::http::answer::{Answer, Outcome};
 use crate::http::call::Call;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request};
-use crate::http::dialect::list::{limit, parameter, window};
+use crate::http::dialect::list::{limit, number, window};
 use crate::http::dialect::thing::Thing;
 use crate::http::error::ApiError;
 use crate::http::json;
-use crate::http::route::Subject;
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
 
@@ -50,17 +49,8 @@ fn create_sort(
     sort: &str,
     answer: fn(&[Seen<'_>]) -> Answer,
 ) -> Result<Outcome, ApiError> {
-    let new = New {
-        input: request(call)?,
-        notes: Map::from_iter([(SORT.to_owned(), sort.into())]),
-        ..New::default()
-    };
-    let asked = Asked {
-        jobs: vec![new],
-        repeat: None,
-        hold: None,
-        answer,
-    };
+    let new = New::of(request(call)?).note(SORT, sort);
+    let asked = Asked::one(new, answer);
     job::create(state, call, &GENERATION, asked)
 }
 
@@ -97,10 +87,7 @@ pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 /// `GET /api/rest/v1/generations/user/{user}`: those of the caller's key, whichever user is named.
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let limit = limit(call, "limit", PAGE, PAGE_MAX)?;
-    let offset = parameter(call, "offset").unwrap_or_else(|| "0".to_owned());
-    let offset = offset.parse();
-    let offset =
-        offset.map_err(|_| ApiError::invalid_member("in the query: `offset` is no number"))?;
+    let offset = number(call, "offset", 0)?;
     let (generations, _) = window(state, call, &GENERATION, (offset, limit), body)?;
     json::now(StatusCode::OK, &json!({"generations": generations}))
 }
@@ -117,9 +104,4 @@ pub(super) fn me(_: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         "tokenRenewalDate": null,
     });
     json::now(StatusCode::OK, &json!({"user_details": [details]}))
-}
-
-/// The generation that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    GENERATION.subject(call)
 }

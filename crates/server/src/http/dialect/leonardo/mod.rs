@@ -6,27 +6,17 @@
 mod generation;
 mod wire;
 
-use abide_engine::fault::Purpose;
-
 use super::Dialect;
 use super::vendor::Vendor;
 use crate::http::access::KeyForm;
-use crate::http::route::{Counts, Meets, Row};
+use crate::http::route::{Counts, Row};
 
 /// All that the rest of the server knows of it.
-pub(super) const DIALECT: Dialect = Dialect {
-    name: "leonardo",
-    rows: ROUTES,
-    words: &Vendor {
-        keys: &[KeyForm::Bearer],
-        allows_no_key: false,
-        error: wire::error,
-    },
-    trees: None,
-    tell: |_| None,
-    proxy: None,
-    tag: None,
-};
+pub(super) const DIALECT: Dialect = Dialect::mounted(
+    "leonardo",
+    ROUTES,
+    &Vendor::new(&[KeyForm::Bearer], wire::error),
+);
 
 /// The routes.
 const ROUTES: &[Row] = &[
@@ -48,12 +38,9 @@ const ROUTES: &[Row] = &[
     .creates(),
     Row::get("/api/rest/v1/generations/user/{user}", generation::list).counts(Counts::Refusals),
     Row::get("/api/rest/v1/generations/{id}", generation::read)
-        .job(generation::subject)
-        .absent(generation::absent)
-        .meets(Meets::Job(Purpose::Read))
-        .counts(Counts::Read),
+        .reads(|_, call| generation::GENERATION.subject(call))
+        .absent(generation::absent),
     Row::delete("/api/rest/v1/generations/{id}", generation::delete)
-        .job(generation::subject)
-        .meets(Meets::Job(Purpose::Write)),
+        .writes(|_, call| generation::GENERATION.subject(call)),
     Row::get("/api/rest/v1/me", generation::me),
 ];

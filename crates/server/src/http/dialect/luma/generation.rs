@@ -2,18 +2,17 @@
 
 use abide_wire::EventKind;
 use http::StatusCode;
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::wire::{body, show};
 use crate::http::answer::{Outcome, empty};
 use crate::http::call::Call;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, Hook, New, request};
-use crate::http::dialect::list::{limit, parameter, window};
+use crate::http::dialect::list::{limit, number, window};
 use crate::http::dialect::thing::{Thing, text};
 use crate::http::error::ApiError;
 use crate::http::json;
-use crate::http::route::Subject;
 use crate::http::state::AppState;
 
 const PAGE: usize = 100;
@@ -50,19 +49,14 @@ fn create(state: &AppState, call: &Call, kind: &str) -> Result<Outcome, ApiError
     let new = New {
         hook: text(&request, "callback_url").map(|url| Hook {
             url: url.to_owned(),
-            events: Some(kinds.map(|kind| kind.as_str().to_owned()).into()),
+            events: Some(kinds.into()),
             secret: None,
         }),
-        input: request,
-        notes: Map::from_iter([("type".to_owned(), kind.into())]),
-        ..New::default()
+        ..New::of(request).note("type", kind)
     };
-    let asked = Asked {
-        jobs: vec![new],
-        repeat: None,
-        hold: None,
-        answer: |seen| json::answer(StatusCode::CREATED, &body(&seen[0])),
-    };
+    let asked = Asked::one(new, |seen| {
+        json::answer(StatusCode::CREATED, &body(&seen[0]))
+    });
     job::create(state, call, &GENERATION, asked)
 }
 
@@ -80,9 +74,7 @@ pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 /// `GET /dream-machine/v1/generations`
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let limit = limit(call, "limit", PAGE, PAGE)?;
-    let offset = parameter(call, "offset").map_or(Ok(0), |text| text.parse());
-    let offset =
-        offset.map_err(|_| ApiError::invalid_member("in the query: `offset` is no number"))?;
+    let offset = number(call, "offset", 0)?;
     let (generations, has_more) = window(state, call, &GENERATION, (offset, limit), body)?;
     let list = json!({
         "count": generations.len(),
@@ -92,9 +84,4 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         "offset": offset,
     });
     json::now(StatusCode::OK, &list)
-}
-
-/// The generation that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    GENERATION.subject(call)
 }

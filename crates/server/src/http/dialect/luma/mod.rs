@@ -6,27 +6,18 @@
 mod generation;
 mod wire;
 
-use abide_engine::fault::Purpose;
-
 use super::Dialect;
 use super::vendor::Vendor;
 use crate::http::access::KeyForm;
-use crate::http::route::{Counts, Meets, Row};
+use crate::http::route::{Counts, Row};
 
 /// All that the rest of the server knows of it.
-pub(super) const DIALECT: Dialect = Dialect {
-    name: "luma",
-    rows: ROUTES,
-    words: &Vendor {
-        keys: &[KeyForm::Bearer],
-        allows_no_key: false,
-        error: wire::error,
-    },
-    trees: None,
-    tell: wire::tell,
-    proxy: None,
-    tag: None,
-};
+pub(super) const DIALECT: Dialect = Dialect::mounted(
+    "luma",
+    ROUTES,
+    &Vendor::new(&[KeyForm::Bearer], wire::error),
+)
+.tells(wire::tell);
 
 /// The routes.
 const ROUTES: &[Row] = &[
@@ -68,12 +59,9 @@ const ROUTES: &[Row] = &[
     .creates(),
     Row::get("/dream-machine/v1/generations", generation::list).counts(Counts::Refusals),
     Row::get("/dream-machine/v1/generations/{id}", generation::read)
-        .job(generation::subject)
-        .meets(Meets::Job(Purpose::Read))
-        .counts(Counts::Read),
+        .reads(|_, call| generation::GENERATION.subject(call)),
     Row::delete("/dream-machine/v1/generations/{id}", generation::delete)
-        .job(generation::subject)
-        .meets(Meets::Job(Purpose::Write)),
+        .writes(|_, call| generation::GENERATION.subject(call)),
     Row::get("/dream-machine/v1/credits", wire::credits),
     Row::get("/dream-machine/v1/ping", wire::ping),
 ];

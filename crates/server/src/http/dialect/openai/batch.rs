@@ -8,10 +8,9 @@ use crate::http::answer::{Answer, Outcome};
 use crate::http::call::Call;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, failure, request};
-use crate::http::dialect::thing::{Thing, seconds, text};
+use crate::http::dialect::thing::{Thing, required, seconds};
 use crate::http::error::ApiError;
 use crate::http::json;
-use crate::http::route::Subject;
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
 
@@ -36,21 +35,9 @@ pub(super) const BATCH: Thing = Thing {
 pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let request = request(call)?;
     for member in ["input_file_id", "endpoint", "completion_window"] {
-        if text(&request, member).is_none() {
-            return Err(ApiError::invalid_member(format!(
-                "`{member}`: it is required"
-            )));
-        }
+        required(&request, member)?;
     }
-    let asked = Asked {
-        jobs: vec![New {
-            input: request,
-            ..New::default()
-        }],
-        repeat: None,
-        hold: None,
-        answer: |seen| show(&seen[0]),
-    };
+    let asked = Asked::one(New::of(request), |seen| show(&seen[0]));
     job::create(state, call, &BATCH, asked)
 }
 
@@ -67,11 +54,6 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
 /// `POST /v1/batches/{id}/cancel`
 pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     job::cancel(state, call, &BATCH)
-}
-
-/// The batch that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    BATCH.subject(call)
 }
 
 fn show(seen: &Seen<'_>) -> Answer {

@@ -14,7 +14,6 @@ use crate::http::dialect::list::parameter;
 use crate::http::dialect::thing::{Thing, seconds, text};
 use crate::http::error::ApiError;
 use crate::http::json;
-use crate::http::route::Subject;
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
 
@@ -37,13 +36,8 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     }
     let is_background = request["background"] == true;
     let asked = Asked {
-        jobs: vec![New {
-            input: request,
-            ..New::default()
-        }],
-        repeat: None,
         hold: (!is_background).then_some(HOLD),
-        answer: |seen| show(&seen[0]),
+        ..Asked::one(New::of(request), |seen| show(&seen[0]))
     };
     job::create(state, call, &RESPONSE, asked)
 }
@@ -71,11 +65,6 @@ pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 /// A client that asked for a stream and got an object would read nothing from it, and say nothing.
 fn no_stream() -> ApiError {
     ApiError::invalid_member("`stream`: streams of responses aren't played here")
-}
-
-/// The response that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    RESPONSE.subject(call)
 }
 
 fn show(seen: &Seen<'_>) -> Answer {

@@ -1,7 +1,7 @@
 //! Videos, which the vendor has given up and gateways have kept: create, read, list, content, remix, delete.
 
 use http::{HeaderValue, StatusCode, header};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::wire::deleted;
 use crate::http::answer::{Answer, Outcome};
@@ -12,7 +12,6 @@ use crate::http::dialect::job::{self, Asked, New, failure, request};
 use crate::http::dialect::thing::{Thing, seconds, text};
 use crate::http::error::ApiError;
 use crate::http::json;
-use crate::http::route::Subject;
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
 
@@ -42,32 +41,18 @@ const CONTENT: Thing = Thing {
 
 /// `POST /v1/videos`
 pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    made(state, call, request(call)?, Map::new())
+    made(state, call, New::of(request(call)?))
 }
 
 /// `POST /v1/videos/{id}/remix`
 pub(super) fn remix(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let of = VIDEO.in_path(state, call)?.key;
-    let notes = Map::from_iter([("remix".to_owned(), VIDEO.id.text(of).into())]);
-    made(state, call, request(call)?, notes)
+    let new = New::of(request(call)?).note("remix", VIDEO.id.text(of));
+    made(state, call, new)
 }
 
-fn made(
-    state: &AppState,
-    call: &Call,
-    input: Value,
-    notes: Map<String, Value>,
-) -> Result<Outcome, ApiError> {
-    let asked = Asked {
-        jobs: vec![New {
-            input,
-            notes,
-            ..New::default()
-        }],
-        repeat: None,
-        hold: None,
-        answer: |seen| (VIDEO.show)(&seen[0]),
-    };
+fn made(state: &AppState, call: &Call, new: New) -> Result<Outcome, ApiError> {
+    let asked = Asked::one(new, |seen| (VIDEO.show)(&seen[0]));
     job::create(state, call, &VIDEO, asked)
 }
 
@@ -91,11 +76,6 @@ pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     let key = VIDEO.in_path(state, call)?.key;
     let answer = deleted(&VIDEO.id.text(key), "video.deleted");
     job::remove(state, call, key, answer)
-}
-
-/// The video that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    VIDEO.subject(call)
 }
 
 fn show_content(seen: &Seen<'_>) -> Answer {

@@ -12,9 +12,9 @@ use super::video::VIDEO;
 use super::wire::deleted;
 use crate::http::answer::{Answer, Outcome};
 use crate::http::call::Call;
-use crate::http::dialect::hook::{self, Registration, hex, note, told};
+use crate::http::dialect::hook::{self, Event, Registration, event, id_text, note, told};
 use crate::http::dialect::job::request;
-use crate::http::dialect::thing::{Thing, seconds, text};
+use crate::http::dialect::thing::{required, seconds, text};
 use crate::http::error::ApiError;
 use crate::http::json;
 use crate::http::state::AppState;
@@ -23,8 +23,7 @@ use crate::telling::{Telling, Told};
 const NAME: &str = "openai";
 const PREFIX: &str = "we_";
 
-/// The vendor's events: the word, of what, and which end.
-const EVENTS: &[(&str, &Thing, EventKind)] = &[
+const EVENTS: &[Event] = &[
     ("response.completed", &RESPONSE, EventKind::Completed),
     ("response.failed", &RESPONSE, EventKind::Failed),
     ("response.cancelled", &RESPONSE, EventKind::Canceled),
@@ -38,30 +37,21 @@ const EVENTS: &[(&str, &Thing, EventKind)] = &[
 /// `POST /v1/webhook_endpoints`
 pub(super) fn register(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let request = request(call)?;
-    let url = text(&request, "url");
-    let url = url.ok_or_else(|| ApiError::invalid_member("`url`: it is required"))?;
+    let url = required(&request, "url")?;
     let types = request["event_types"]
         .as_array()
         .cloned()
         .unwrap_or_default();
     let is_wanted = |word: &str| types.iter().any(|wanted| wanted == word);
-    let wanted = || EVENTS.iter().filter(|(word, ..)| is_wanted(word));
-    if types.is_empty() || wanted().count() < types.len() {
+    let wanted: Vec<&Event> = EVENTS.iter().filter(|(word, ..)| is_wanted(word)).collect();
+    if types.is_empty() || wanted.len() < types.len() {
         let known: Vec<_> = EVENTS.iter().map(|(word, ..)| *word).collect();
         let detail = format!("`event_types`: those played here are {}", known.join(", "));
         return Err(ApiError::invalid_member(detail));
     }
-    let ends = [EventKind::Completed, EventKind::Failed, EventKind::Canceled];
-    let is_end = |end: &EventKind| wanted().any(|(_, _, kind)| kind == end);
     let new = Registration {
-        url: url.to_owned(),
-        events: ends.into_iter().filter(is_end).collect(),
-        kinds: "openai.",
-        note: wanted()
-            .map(|(word, ..)| *word)
-            .collect::<Vec<_>>()
-            .join(","),
         description: text(&request, "name").map(str::to_owned),
+        ..Registration::of(url, &wanted, "openai.")
     };
     hook::register(state, call, NAME, new, with_secret)
 }
@@ -102,7 +92,7 @@ pub(super) fn rotate(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 }
 
 fn id_of(endpoint: &Endpoint) -> String {
-    format!("{PREFIX}{}", hex(&endpoint.key.as_u128().to_be_bytes()))
+    format!("{PREFIX}{}", id_text(endpoint.key))
 }
 
 fn show(endpoint: &Endpoint) -> Value {
@@ -126,11 +116,7 @@ fn with_secret(endpoint: &Endpoint) -> Answer {
 /// Says an end; nothing if the endpoint doesn't want to hear of it.
 pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
     told(telling, |kind, seen, wanted| {
-        let known = EVENTS
-            .iter()
-            .find(|(_, of, end)| of.kind == seen.kind && end == kind);
-        let is_wanted = |word: &str| wanted.is_none_or(|all| all.split(',').any(|one| one == word));
-        let Some((word, of, _)) = known.filter(|(word, ..)| is_wanted(word)) else {
+        let Some((word, of, _)) = event(EVENTS, kind, seen, wanted) else {
             return Told::default();
         };
         let body = json!({

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::http::answer::{Answer, Outcome};
 use crate::http::call::Call;
-use crate::http::dialect::list::{limit, page, parameter};
+use crate::http::dialect::list::{after_cursor, limit};
 use crate::http::dialect::thing::Thing;
 use crate::http::dialect::vendor::{message, status_of};
 use crate::http::error::ApiError;
@@ -34,10 +34,8 @@ pub(super) fn list(
     thing: &Thing,
     each: fn(&Seen<'_>) -> Value,
 ) -> Result<Outcome, ApiError> {
-    let after = parameter(call, "after");
-    let before = after.map(|after| thing.cursor(&after)).transpose()?;
     let limit = limit(call, "limit", 20, 100)?;
-    let page = page(state, call, thing, limit, before, each);
+    let page = after_cursor(state, call, thing, limit, "after", each)?;
     let id_of = |item: Option<&Value>| item.map_or(Value::Null, |item| item["id"].clone());
     let list = json!({
         "object": "list",

@@ -8,28 +8,19 @@ mod prediction;
 mod webhooks;
 mod wire;
 
-use abide_engine::fault::Purpose;
-
 use super::Dialect;
 use super::vendor::Vendor;
 use crate::http::access::KeyForm;
 use crate::http::door::Door;
-use crate::http::route::{Counts, Meets, Row};
+use crate::http::route::{Counts, Row};
 
 /// All that the rest of the server knows of it.
-pub(super) const DIALECT: Dialect = Dialect {
-    name: "replicate",
-    rows: ROUTES,
-    words: &Vendor {
-        keys: &[KeyForm::Bearer, KeyForm::Scheme("Token")],
-        allows_no_key: false,
-        error: wire::error,
-    },
-    trees: None,
-    tell: webhooks::tell,
-    proxy: None,
-    tag: None,
-};
+pub(super) const DIALECT: Dialect = Dialect::mounted(
+    "replicate",
+    ROUTES,
+    &Vendor::new(&[KeyForm::Bearer, KeyForm::Scheme("Token")], wire::error),
+)
+.tells(webhooks::tell);
 
 const fn create(path: &'static str) -> Row {
     Row::post(path, prediction::create)
@@ -44,19 +35,13 @@ const ROUTES: &[Row] = &[
     create("/v1/deployments/{owner}/{name}/predictions"),
     Row::get("/v1/predictions", prediction::list).counts(Counts::Refusals),
     Row::get("/v1/predictions/{id}", prediction::read)
-        .job(prediction::subject)
-        .meets(Meets::Job(Purpose::Read))
-        .counts(Counts::Read),
+        .reads(|_, call| prediction::PREDICTION.subject(call)),
     Row::post("/v1/predictions/{id}/cancel", prediction::cancel)
-        .job(prediction::subject)
-        .meets(Meets::Job(Purpose::Write)),
+        .writes(|_, call| prediction::PREDICTION.subject(call)),
     // Clients send no key to the URL of a stream, which the vendor makes hard to guess.
     Row::get("/v1/predictions/{id}/stream", prediction::stream)
         .door(Door::Unlimited)
-        .holds(|_| true)
-        .job(prediction::subject)
-        .meets(Meets::Job(Purpose::Stream))
-        .counts(Counts::Request),
+        .streams(|_, call| prediction::PREDICTION.subject(call)),
     Row::get("/v1/webhooks/default/secret", webhooks::secret),
     Row::get("/v1/models/{owner}/{name}", model::read),
     Row::get(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use abide_wire::Span;
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::webhooks;
 use super::wire::{body, show, written};
@@ -13,12 +13,11 @@ use crate::http::base::Base;
 use crate::http::call::Call;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request};
-use crate::http::dialect::list::{page, parameter};
+use crate::http::dialect::list::after_cursor;
 use crate::http::dialect::stream;
 use crate::http::dialect::thing::{Thing, text};
 use crate::http::error::ApiError;
 use crate::http::json;
-use crate::http::route::Subject;
 use crate::http::state::AppState;
 
 /// How long `Prefer: wait` without a number holds, and at most.
@@ -54,27 +53,25 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         ));
     }
     let (owner, name) = (call.param("owner")?, call.param("name")?);
-    let mut notes = Map::new();
-    if !name.is_empty() {
-        notes.insert("model".to_owned(), format!("{owner}/{name}").into());
-    }
     let deadline = call
         .field("cancel-after")
         .map(str::parse::<Span>)
         .transpose();
-    let new = New {
+    let mut new = New {
         hook: text(&request, "webhook").map(|url| webhooks::hook(call, url, &request)),
-        input: request,
-        notes,
         deadline: deadline.map_err(|error| {
             ApiError::invalid_member(format!("the header `Cancel-After`: {error}"))
         })?,
+        ..New::of(request)
     };
+    if !name.is_empty() {
+        new = new.note("model", format!("{owner}/{name}"));
+    }
     let asked = Asked {
-        jobs: vec![new],
-        repeat: None,
         hold: wanted_hold(call),
-        answer: |seen| json::answer(StatusCode::CREATED, &body(&seen[0])),
+        ..Asked::one(new, |seen| {
+            json::answer(StatusCode::CREATED, &body(&seen[0]))
+        })
     };
     job::create(state, call, &PREDICTION, asked)
 }
@@ -91,16 +88,10 @@ pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 
 /// `GET /v1/predictions`
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    let cursor = parameter(call, "cursor");
-    let before = cursor
-        .map(|cursor| PREDICTION.cursor(&cursor))
-        .transpose()?;
-    let page = page(state, call, &PREDICTION, PAGE, before, body);
+    let page = after_cursor(state, call, &PREDICTION, PAGE, "cursor", body)?;
     let base = Base::of(call);
-    let next = page.next.map(|last| {
-        let cursor = PREDICTION.id.text(last);
-        format!("{}/v1/predictions?cursor={cursor}", base.as_str())
-    });
+    let url = |last| format!("{}/v1/predictions?cursor={last}", base.as_str());
+    let next = page.next.map(url);
     let list = json!({"previous": Value::Null, "next": next, "results": page.items});
     json::now(StatusCode::OK, &list)
 }
@@ -109,9 +100,4 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
 pub(super) fn stream(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let job = PREDICTION.in_path(state, call)?;
     stream::stream(state, call, &job, written)
-}
-
-/// The prediction that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    PREDICTION.subject(call)
 }

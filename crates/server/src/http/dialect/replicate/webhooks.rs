@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::wire::body;
 use crate::http::answer::Outcome;
 use crate::http::call::Call;
-use crate::http::dialect::hook::told;
+use crate::http::dialect::hook::{ENDS, told};
 use crate::http::dialect::job::{self, Hook};
 use crate::http::error::ApiError;
 use crate::http::json;
@@ -19,10 +19,7 @@ const EVENTS: [(&str, &[EventKind]); 4] = [
     ("start", &[EventKind::Started]),
     ("output", &[]),
     ("logs", &[EventKind::Progress]),
-    (
-        "completed",
-        &[EventKind::Completed, EventKind::Failed, EventKind::Canceled],
-    ),
+    ("completed", &ENDS),
 ];
 
 /// Where to tell of the prediction of that request.
@@ -31,9 +28,7 @@ pub(super) fn hook(call: &Call, url: &str, request: &Value) -> Hook {
     let is_wanted =
         |word: &str| filter.is_none_or(|words| words.iter().any(|wanted| wanted == word));
     let wanted = EVENTS.iter().filter(|(word, _)| is_wanted(word));
-    let events = wanted
-        .flat_map(|(_, kinds)| kinds.iter())
-        .map(|kind| kind.as_str().to_owned());
+    let events = wanted.flat_map(|(_, kinds)| kinds.iter().cloned());
     Hook {
         url: url.to_owned(),
         events: Some(events.collect()),

@@ -6,27 +6,17 @@
 mod task;
 mod wire;
 
-use abide_engine::fault::Purpose;
-
 use super::Dialect;
 use super::vendor::Vendor;
 use crate::http::access::KeyForm;
-use crate::http::route::{Counts, Meets, Row};
+use crate::http::route::Row;
 
 /// All that the rest of the server knows of it.
-pub(super) const DIALECT: Dialect = Dialect {
-    name: "runway",
-    rows: ROUTES,
-    words: &Vendor {
-        keys: &[KeyForm::Bearer],
-        allows_no_key: false,
-        error: wire::error,
-    },
-    trees: None,
-    tell: |_| None,
-    proxy: None,
-    tag: None,
-};
+pub(super) const DIALECT: Dialect = Dialect::mounted(
+    "runway",
+    ROUTES,
+    &Vendor::new(&[KeyForm::Bearer], wire::error),
+);
 
 const fn create(path: &'static str) -> Row {
     Row::post(path, task::create).creates()
@@ -50,11 +40,6 @@ const ROUTES: &[Row] = &[
     create("/v1/sound_effect"),
     create("/v1/voice_dubbing"),
     create("/v1/voice_isolation"),
-    Row::get("/v1/tasks/{id}", task::read)
-        .job(task::subject)
-        .meets(Meets::Job(Purpose::Read))
-        .counts(Counts::Read),
-    Row::delete("/v1/tasks/{id}", task::delete)
-        .job(task::subject)
-        .meets(Meets::Job(Purpose::Write)),
+    Row::get("/v1/tasks/{id}", task::read).reads(|_, call| task::TASK.subject(call)),
+    Row::delete("/v1/tasks/{id}", task::delete).writes(|_, call| task::TASK.subject(call)),
 ];

@@ -11,7 +11,6 @@ use crate::http::dialect::job::{self, Asked, New, request};
 use crate::http::dialect::thing::Thing;
 use crate::http::error::ApiError;
 use crate::http::json;
-use crate::http::route::Subject;
 use crate::http::state::AppState;
 
 /// Every request names the version of the interface.
@@ -27,16 +26,10 @@ pub(super) const TASK: Thing = Thing {
 /// `POST /v1/image_to_video` and its like
 pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     check_version(call)?;
-    let new = New {
-        input: request(call)?,
-        ..New::default()
-    };
-    let asked = Asked {
-        jobs: vec![new],
-        repeat: None,
-        hold: None,
-        answer: |seen| json::answer(StatusCode::OK, &json!({"id": TASK.id_of(&seen[0])})),
-    };
+    let new = New::of(request(call)?);
+    let asked = Asked::one(new, |seen| {
+        json::answer(StatusCode::OK, &json!({"id": TASK.id_of(&seen[0])}))
+    });
     job::create(state, call, &TASK, asked)
 }
 
@@ -55,11 +48,6 @@ pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         true => job::remove(state, call, task.key, gone),
         false => job::end(state, call, task.key, gone),
     }
-}
-
-/// The task that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    TASK.subject(call)
 }
 
 fn check_version(call: &Call) -> Result<(), ApiError> {

@@ -14,7 +14,6 @@ use crate::http::dialect::repeat::KeyRule;
 use crate::http::dialect::thing::{Thing, text};
 use crate::http::error::ApiError;
 use crate::http::json;
-use crate::http::route::Subject;
 use crate::http::state::AppState;
 
 const LIST_MAX: usize = 100;
@@ -48,14 +47,13 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     }
     let new = New {
         hook: text(&request, "webhookUrl").map(|url| webhooks::hook(call, url)),
-        input: request,
-        ..New::default()
+        ..New::of(request)
     };
     let asked = Asked {
-        jobs: vec![new],
         repeat: KEYS.read(call)?,
-        hold: None,
-        answer: |seen| json::answer(StatusCode::CREATED, &body(&seen[0])),
+        ..Asked::one(new, |seen| {
+            json::answer(StatusCode::CREATED, &body(&seen[0]))
+        })
     };
     job::create(state, call, &GENERATION, asked)
 }
@@ -86,9 +84,4 @@ pub(super) fn cost(_: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     request(call)?;
     let cost = json!({"estimatedFrameCount": FRAMES, "estimatedGenerationCost": COST});
     json::now(StatusCode::OK, &[cost])
-}
-
-/// The generation that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    GENERATION.subject(call)
 }

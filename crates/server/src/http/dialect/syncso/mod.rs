@@ -7,36 +7,25 @@ mod generation;
 mod webhooks;
 mod wire;
 
-use abide_engine::fault::Purpose;
-
 use super::Dialect;
 use super::vendor::Vendor;
 use crate::http::access::KeyForm;
-use crate::http::route::{Counts, Meets, Row};
+use crate::http::route::{Counts, Row};
 
 /// All that the rest of the server knows of it.
-pub(super) const DIALECT: Dialect = Dialect {
-    name: "syncso",
-    rows: ROUTES,
-    words: &Vendor {
-        keys: &[KeyForm::Header("x-api-key")],
-        allows_no_key: false,
-        error: wire::error,
-    },
-    trees: None,
-    tell: webhooks::tell,
-    proxy: None,
-    tag: None,
-};
+pub(super) const DIALECT: Dialect = Dialect::mounted(
+    "syncso",
+    ROUTES,
+    &Vendor::new(&[KeyForm::Header("x-api-key")], wire::error),
+)
+.tells(webhooks::tell);
 
 /// The routes.
 const ROUTES: &[Row] = &[
     Row::post("/v2/generate", generation::create).creates(),
     Row::get("/v2/generations", generation::list).counts(Counts::Refusals),
     Row::get("/v2/generate/{id}", generation::read)
-        .job(generation::subject)
-        .meets(Meets::Job(Purpose::Read))
-        .counts(Counts::Read),
+        .reads(|_, call| generation::GENERATION.subject(call)),
     Row::post("/v2/analyze/cost", generation::cost).takes_body(),
     // The vendor shows it on its dashboard alone.
     Row::get("/dashboard/webhook-secret", webhooks::secret),

@@ -4,27 +4,17 @@
 
 mod video;
 
-use abide_engine::fault::Purpose;
-
 use super::Dialect;
 use super::vendor::Vendor;
 use crate::http::access::KeyForm;
-use crate::http::route::{Counts, Meets, Row};
+use crate::http::route::Row;
 
 /// All that the rest of the server knows of it.
-pub(super) const DIALECT: Dialect = Dialect {
-    name: "xai",
-    rows: ROUTES,
-    words: &Vendor {
-        keys: &[KeyForm::Bearer],
-        allows_no_key: false,
-        error: video::error,
-    },
-    trees: None,
-    tell: |_| None,
-    proxy: None,
-    tag: None,
-};
+pub(super) const DIALECT: Dialect = Dialect::mounted(
+    "xai",
+    ROUTES,
+    &Vendor::new(&[KeyForm::Bearer], video::error),
+);
 
 const fn create(path: &'static str) -> Row {
     Row::post(path, video::create).creates()
@@ -35,8 +25,5 @@ const ROUTES: &[Row] = &[
     create("/v1/videos/generations"),
     create("/v1/videos/edits"),
     create("/v1/videos/extensions"),
-    Row::get("/v1/videos/{id}", video::read)
-        .job(video::subject)
-        .meets(Meets::Job(Purpose::Read))
-        .counts(Counts::Read),
+    Row::get("/v1/videos/{id}", video::read).reads(|_, call| video::VIDEO.subject(call)),
 ];

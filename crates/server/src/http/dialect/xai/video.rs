@@ -9,11 +9,10 @@ use crate::http::call::Call;
 use crate::http::dialect::files;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request, why};
-use crate::http::dialect::thing::Thing;
+use crate::http::dialect::thing::{Thing, required};
 use crate::http::dialect::vendor::{message, status_of, title};
 use crate::http::error::ApiError;
 use crate::http::json;
-use crate::http::route::Subject;
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
 
@@ -27,7 +26,7 @@ const VIDEO_S: u32 = 6;
 const COST: u64 = 5_000_000_000;
 
 /// A video.
-const VIDEO: Thing = Thing {
+pub(super) const VIDEO: Thing = Thing {
     kind: "xai.video",
     id: Id::Uuid,
     show,
@@ -36,35 +35,20 @@ const VIDEO: Thing = Thing {
 /// `POST /v1/videos/generations` and its like
 pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let request = request(call)?;
-    if !request["prompt"].is_string() {
-        return Err(ApiError::invalid_member("`prompt`: it is required"));
-    }
-    let new = New {
-        input: request,
-        ..New::default()
-    };
-    let asked = Asked {
-        jobs: vec![new],
-        repeat: None,
-        hold: None,
-        answer: |seen| {
-            json::answer(
-                StatusCode::OK,
-                &json!({"request_id": VIDEO.id_of(&seen[0])}),
-            )
-        },
-    };
+    required(&request, "prompt")?;
+    let new = New::of(request);
+    let asked = Asked::one(new, |seen| {
+        json::answer(
+            StatusCode::OK,
+            &json!({"request_id": VIDEO.id_of(&seen[0])}),
+        )
+    });
     job::create(state, call, &VIDEO, asked)
 }
 
 /// `GET /v1/videos/{id}`
 pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     job::read(state, call, &VIDEO)
-}
-
-/// The video that a request is about.
-pub(super) fn subject(_: &AppState, call: &Call) -> Option<Subject> {
-    VIDEO.subject(call)
 }
 
 fn show(seen: &Seen<'_>) -> Answer {
