@@ -142,7 +142,7 @@ pub(super) const ALL: &[Check] = &[
                 let one = field.good();
                 let other = one.clone();
                 let (one, other) = tokio::join!(field.send(one), field.send(other));
-                let seen = format!("{one} and {other}");
+                let seen = format!("the first: {one}; the second: {other}");
                 let takes = |seen: &Seen| matches!(seen, Seen::Status(200..=299));
                 let puts_off = |seen: &Seen| matches!(seen, Seen::Status(409 | 425 | 429 | 503));
                 let grade = match (&one, &other) {

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::attack::{self, AttackArgs};
 use crate::commands::backup::{self, BackupArgs};
@@ -81,7 +82,7 @@ const EXAMPLES: &str = "\
 Examples:
   abide demo                                what each way of waiting costs
   abide serve &                             a server that simulates jobs
-  abide wait \"$(abide create)\"            create a job and wait for it
+  abide wait \"$(abide create)\"              create a job and wait for it
   abide test -- pytest                      your test suite beside a server of its own
 
 `abide COMMAND --help` has the flags and examples of a command.";
@@ -202,6 +203,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     } = match parsed {
         Ok(cli) => cli,
         Err(error) => {
+            let error = with_plain_usage(error, std::env::args().skip(1));
             // Help is data, and a full disk is no success.
             output::written(error.print())?;
             let code = if error.use_stderr() {
@@ -241,6 +243,26 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     }
 }
 
+/// The error with the usage that the command's help shows. That of clap's own making has each flag whose variable is set
+/// in the environment, as if it were needed.
+fn with_plain_usage(mut error: clap::Error, args: impl Iterator<Item = String>) -> clap::Error {
+    if error.get(ContextKind::Usage).is_some() {
+        let mut all = command();
+        all.build();
+        let mut named = &mut all;
+        for arg in args {
+            if named.find_subcommand(&arg).is_some() {
+                named = named.find_subcommand_mut(&arg).expect("found before");
+            }
+        }
+        error.insert(
+            ContextKind::Usage,
+            ContextValue::StyledStr(named.render_usage()),
+        );
+    }
+    error
+}
+
 /// The commands with their flags, each without those that do nothing in it.
 fn command() -> clap::Command {
     let all = Cli::command();
@@ -253,8 +275,26 @@ fn command() -> clap::Command {
         all.mut_subcommand(name, |command| command.args(hidden))
     });
     let groups = grouped(&all);
-    all.mut_subcommands(|command| command.help_template(COMMAND_TEMPLATE))
-        .before_help(groups)
+    let all = all
+        .mut_subcommands(|command| command.help_template(COMMAND_TEMPLATE))
+        .before_help(groups);
+    with_short_help(all)
+}
+
+/// The command and those below it with one form of help, whose flags take a line or two. The manual has what is left out.
+fn with_short_help(command: clap::Command) -> clap::Command {
+    let help = Arg::new("help")
+        .short('h')
+        .long("help")
+        .action(ArgAction::HelpShort)
+        .display_order(999)
+        // Not that of the flags before it.
+        .help_heading(None)
+        .help("Print help");
+    command
+        .disable_help_flag(true)
+        .arg(help)
+        .mut_subcommands(with_short_help)
 }
 
 /// The commands in their groups, a line each.
@@ -287,6 +327,17 @@ mod tests {
             assert_eq!(groups.count(), 1, "{name}");
         }
         all.debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_a_flag_is_one_paragraph() {
+        for command in command().get_subcommands() {
+            for flag in command.get_arguments() {
+                let help = flag.get_help().map(ToString::to_string);
+                let help = help.unwrap_or_else(|| panic!("{} has no help", flag.get_id()));
+                assert!(!help.contains('\n'), "{}: {help}", flag.get_id());
+            }
+        }
     }
 
     #[test]

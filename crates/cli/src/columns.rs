@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use crate::{output, show};
 
+/// The columns of an id of the server's: a prefix, and 32 digits.
+pub(crate) const ID_COLUMNS: usize = 36;
+
 /// How a list is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -21,7 +24,8 @@ pub(crate) enum Format {
 /// The flag of commands that write lists.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Output {
-    /// How to write the list [default: columns, with headers on a terminal]
+    /// How to write the list: as columns with headers, as more of them, or as --json does [default: columns, with
+    /// headers on a terminal]
     #[arg(short = 'o', long = "output", value_enum, value_name = "FORMAT")]
     format: Option<Format>,
 }

@@ -227,10 +227,7 @@ impl Common {
         let code = exit_code(error);
         let advice = match error.status() {
             _ if error.is_unreachable() && error.status().is_none() => {
-                format!(
-                    "is {} the right address, and is the server running?",
-                    self.server
-                )
+                unreachable_advice(&self.server, &said)
             }
             Some(401) => {
                 let key = match self.remote {
@@ -245,6 +242,9 @@ impl Common {
             Some(404) if self.remote.is_some() => "check the id".to_owned(),
             Some(404) if error.job_id().is_some() => {
                 "check the id; a job that belongs to another API key isn't found either".to_owned()
+            }
+            Some(404) if error.problem().is_none() => {
+                format!("is {} the address of an abide server?", self.server)
             }
             _ if error.is_too_large() => match error.job_id() {
                 None => "ask for fewer with --limit".to_owned(),
@@ -266,13 +266,32 @@ impl Common {
                     format!("{said}; is {server} the address of {system}?"),
                 );
             }
-            _ => match error.retry_after() {
-                Some(pause) => format!("it asks to be left alone for {} s", pause.as_secs()),
-                None => return Failure::new(code, said),
+            status => match (error.retry_after(), status) {
+                (Some(pause), _) => format!("it asks to be left alone for {} s", pause.as_secs()),
+                (None, Some(502..=504)) => {
+                    "it may be starting, or too busy: try again later".to_owned()
+                }
+                (None, _) => return Failure::new(code, said),
             },
         };
         Failure::new(code, format!("{said}; {advice}"))
     }
+}
+
+/// What to do where no answer came from that server, for that reason. The words are those of the TLS and HTTP libraries.
+fn unreachable_advice(server: &str, said: &str) -> String {
+    if said.contains("InvalidContentType") {
+        let plain = server.replacen("https://", "http://", 1);
+        return format!("that port speaks no https; try {plain}");
+    }
+    if said.contains("invalid HTTP version parsed") && server.starts_with("http://") {
+        let secure = server.replacen("http://", "https://", 1);
+        return format!("that port may speak https; try {secure}");
+    }
+    if said.contains("invalid peer certificate") {
+        return "if you trust that server, name the certificate of its authority with SSL_CERT_FILE".to_owned();
+    }
+    format!("is {server} the right address, and is the server running?")
 }
 
 /// The exit code that goes with an error of the client's.

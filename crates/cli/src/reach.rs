@@ -1,7 +1,7 @@
 //! Whether the server answers while a command waits for it, for the person who sees nothing happen.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use abide::{Body, BoxFuture, Http, Timestamp, Transport, TransportError, webhook};
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use http::{Request, Response, StatusCode};
 
 use crate::connect::Common;
 use crate::exit::{Failure, UNREACHABLE};
-use crate::show;
+use crate::{show, url};
 
 /// How long a server may be silent before that is said.
 const SILENCE_MIN: Duration = Duration::from_secs(3);
@@ -38,6 +38,10 @@ struct Noted {
     silence: Option<(Timestamp, String)>,
     /// Whether the latest answer was a page.
     is_page: bool,
+    /// Whether the latest answer was that of a limit.
+    is_limit: bool,
+    /// The latest `Date` of an answer, which an abide server tells by its own clock.
+    date: Option<SystemTime>,
 }
 
 impl Reach {
@@ -56,6 +60,28 @@ impl Reach {
     /// Whether the server has answered since the beginning.
     pub(crate) fn has_answered(&self) -> bool {
         self.lock().has_answered
+    }
+
+    /// What the server's clock showed in its latest answer; this machine's time before that.
+    pub(crate) fn server_now(&self) -> Timestamp {
+        let date = self.lock().date;
+        let since = date.and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let millis = since.and_then(|since| i64::try_from(since.as_millis()).ok());
+        millis.map_or_else(webhook::now, Timestamp::from_millis)
+    }
+
+    /// Asks the server whether it is well, and notes if it is.
+    async fn probe(&self, common: &Common) {
+        let Ok(server) = url::read_server(common.first_server()) else {
+            return;
+        };
+        let Ok(request) = Request::get(format!("{server}/healthz")).body(Bytes::new()) else {
+            return;
+        };
+        let answered = tokio::time::timeout(SILENCE_MIN, self.http.send(request)).await;
+        if matches!(answered, Ok(Ok(answer)) if answer.status().is_success() && !is_page(&answer)) {
+            self.note(None);
+        }
     }
 
     fn note(&self, failure: Option<String>) {
@@ -86,6 +112,10 @@ impl Reach {
         let mut told: Option<Timestamp> = None;
         loop {
             tokio::time::sleep(TICK).await;
+            if told.is_some() && common.remote.is_none() && !self.lock().is_limit {
+                // A server that is back holds the next request, and would be called silent for all that time.
+                self.probe(common).await;
+            }
             let noted = self.lock();
             let now = webhook::now();
             match &noted.silence {
@@ -113,10 +143,13 @@ impl Reach {
                         return Failure::new(UNREACHABLE, message);
                     }
                     if told.is_none() && silent >= SILENCE_MIN {
-                        let at = show::time_of_day(*since);
+                        let (at, server) = (show::time_of_day(*since), &common.server);
+                        let what = match noted.is_limit {
+                            true => format!("{server} has put requests off"),
+                            false => format!("no answer from {server}"),
+                        };
                         say(&format!(
-                            "abide: no answer from {} since {at} UTC ({why}); still waiting",
-                            common.server
+                            "abide: {what} since {at} UTC ({why}); still waiting"
                         ));
                         told = Some(*since);
                     }
@@ -141,10 +174,19 @@ impl Transport for Reach {
             let is_page = result.as_ref().is_ok_and(is_page);
             self.note(match &result {
                 Ok(_) if is_page => Some("it answers with a page (text/html)".to_owned()),
-                Ok(answer) => is_gateway(answer.status()).then(|| answer.status().to_string()),
+                Ok(answer) => puts_off(answer.status()).then(|| answer.status().to_string()),
                 Err(error) => Some(error.to_string()),
             });
-            self.lock().is_page = is_page;
+            let mut noted = self.lock();
+            noted.is_page = is_page;
+            noted.is_limit = false;
+            if let Ok(answer) = &result {
+                noted.is_limit = answer.status() == StatusCode::TOO_MANY_REQUESTS;
+                // A server that asks for patience is there.
+                noted.has_answered |= noted.is_limit;
+                noted.date = date(answer);
+            }
+            drop(noted);
             result
         })
     }
@@ -157,12 +199,20 @@ fn is_page(answer: &Response<Body>) -> bool {
     is_html && answer.status().is_success()
 }
 
-/// Whether it is the answer of a proxy whose server is away.
-fn is_gateway(status: StatusCode) -> bool {
+/// Whether it puts the client off: the limit of a server, or a proxy whose server is away.
+fn puts_off(status: StatusCode) -> bool {
     matches!(
         status,
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
     )
+}
+
+fn date(answer: &Response<Body>) -> Option<SystemTime> {
+    let date = answer.headers().get(http::header::DATE)?;
+    httpdate::parse_http_date(date.to_str().ok()?).ok()
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub(crate) const BAD: Style = AnsiColor::Red.on_default();
 const BUSY: Style = AnsiColor::Cyan.on_default();
 /// A canceled job.
 pub(crate) const ENDED: Style = AnsiColor::Yellow.on_default();
+/// The columns of the longest status.
+const STATUS_COLUMNS: usize = 9;
 /// What matters less.
 pub(crate) const DIM: Style = Style::new().dimmed();
 
@@ -53,7 +55,10 @@ pub(crate) fn status(status: &Status) -> String {
         Status::Canceled => ENDED,
         Status::Pending | Status::Running | Status::Other(_) => BUSY,
     };
-    styled(style, format!("{:<9}", plain(status.as_str())))
+    let text = plain(status.as_str());
+    // Beside the style, so that the end of a line can be trimmed.
+    let room = STATUS_COLUMNS.saturating_sub(console::measure_text_width(&text));
+    styled(style, text) + &" ".repeat(room)
 }
 
 /// A job in one line: its id, its status and its progress or error.
@@ -122,7 +127,8 @@ pub(crate) fn duration(length: Duration) -> String {
         ..0.999_5 => format!("{:.0} ms", seconds * 1e3),
         ..59.95 => format!("{seconds:.1} s"),
         ..3_599.5 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3_600, whole % 3_600 / 60),
+        ..172_799.5 => format!("{} h {:02} min", whole / 3_600, whole % 3_600 / 60),
+        _ => format!("{} d {:02} h", whole / 86_400, whole % 86_400 / 3_600),
     }
 }
 
@@ -144,6 +150,8 @@ mod tests {
             (90.0, "1 min 30 s"),
             (3_599.6, "1 h 00 min"),
             (7_500.0, "2 h 05 min"),
+            (172_799.0, "47 h 59 min"),
+            (345_600.0, "4 d 00 h"),
         ];
         for (seconds, said) in table {
             assert_eq!(duration(Duration::from_secs_f64(*seconds)), *said);

@@ -53,6 +53,11 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// The names of those that are built in.
+    pub fn names() -> impl Iterator<Item = &'static str> + Clone {
+        BUILT_IN.iter().map(|(name, _)| *name)
+    }
+
     /// Those that are built in.
     pub fn built_in() -> impl Iterator<Item = Self> {
         BUILT_IN
@@ -77,14 +82,17 @@ impl Scenario {
         }
         let path = Path::new(source);
         let text = read_bounded(path).map_err(|error| {
-            let names = BUILT_IN.iter().map(|(name, _)| *name);
-            let nearest = names
+            let nearest = Self::names()
                 .map(|name| (strsim::jaro_winkler(source, name), name))
                 .filter(|(alike, _)| *alike > 0.8)
                 .max_by(|(a, _), (b, _)| a.total_cmp(b));
-            let hint =
-                nearest.map_or_else(String::new, |(_, name)| format!("; did you mean `{name}`?"));
-            format!("is neither a built-in scenario nor a file that can be read: {error}{hint}")
+            let hint = match nearest {
+                Some((_, name)) => format!("did you mean `{name}`?"),
+                None => format!("built in are {}", Self::names().collect::<Vec<_>>().join(", ")),
+            };
+            format!(
+                "`{source}` is neither a built-in scenario nor a file that can be read: {error}; {hint}"
+            )
         })?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         Self::read(&name, source, &text).map_err(|error| format!("{source}: {error}"))

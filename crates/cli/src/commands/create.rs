@@ -108,7 +108,12 @@ pub(crate) fn run(common: &Common, args: &CreateArgs) -> anyhow::Result<ExitCode
         let job = result.map_err(|error| {
             let mut failure = common.failure(&error);
             if error.is_unreachable() && has_key {
-                failure.message = format!("{}. {}", failure.message, again(&key));
+                let end = if failure.message.ends_with('?') {
+                    ""
+                } else {
+                    "."
+                };
+                failure.message = format!("{}{end} {}", failure.message, again(&key));
             }
             failure
         })?;

@@ -9,7 +9,7 @@ use abide::{Client, Timestamp};
 use abide_wire::headers;
 use clap::Args;
 
-use crate::columns::{Columns, Output};
+use crate::columns::{Columns, ID_COLUMNS, Output};
 use crate::connect::{Common, block_on};
 use crate::exit::{Failure, USAGE};
 use crate::{output, show};
@@ -118,7 +118,7 @@ pub(crate) fn run(common: &Common, args: &DeliveriesArgs) -> anyhow::Result<Exit
 
 /// The columns.
 const COLUMNS: &[(&str, usize)] = &[
-    ("ID", 31),
+    ("ID", ID_COLUMNS),
     ("EVENT", 13),
     ("STATUS", 9),
     ("LAST ANSWER", 16),

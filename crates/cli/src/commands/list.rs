@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use abide::{Job, Status, webhook};
+use abide::{Job, Status, Timestamp};
 use abide_wire::limits::PAGE_JOBS_MAX;
 use clap::Args;
 
 use super::create::pair;
-use crate::columns::{Columns, Output};
+use crate::columns::{Columns, ID_COLUMNS, Output};
 use crate::connect::{Common, block_on};
 use crate::{exit, output, show};
 
@@ -41,23 +41,23 @@ pub(crate) struct ListArgs {
 
 /// The columns; those after the first [`NARROW`] are shown with `-o wide` alone.
 const COLUMNS: &[(&str, usize)] = &[
-    ("ID", 30),
+    ("ID", ID_COLUMNS),
     ("STATUS", 9),
     ("KIND", 17),
-    ("AGE", 8),
+    ("AGE", 11),
     ("PROGRESS", 40),
     ("CREATED", 24),
     ("METADATA", 0),
 ];
 const NARROW: usize = 5;
 
-fn cells(job: &Job) -> Vec<String> {
+fn cells(job: &Job, now: Timestamp) -> Vec<String> {
     let metadata = job.metadata.as_ref().map(|metadata| metadata.get());
     vec![
         show::plain(job.id.as_str()).into_owned(),
         show::status(&job.status),
         show::plain(&job.kind).into_owned(),
-        show::duration(webhook::now().since(job.created_at)),
+        show::duration(now.since(job.created_at)),
         show::remark(job).unwrap_or_default(),
         job.created_at.to_string(),
         show::plain(metadata.unwrap_or_default()).into_owned(),
@@ -69,7 +69,8 @@ pub(crate) fn run(common: &Common, args: &ListArgs) -> anyhow::Result<ExitCode> 
     block_on(async {
         common.check_listening().await?;
         let mut left = args.limit.unwrap_or(usize::MAX);
-        let mut list = common.client()?.list().page_size(left.min(PAGE_JOBS_MAX));
+        let (client, reach) = common.client_with_memory(None)?;
+        let mut list = client.list().page_size(left.min(PAGE_JOBS_MAX));
         for status in &args.status {
             list = list.status(Status::from(status.clone()));
         }
@@ -87,9 +88,11 @@ pub(crate) fn run(common: &Common, args: &ListArgs) -> anyhow::Result<ExitCode> 
                 .await
                 .map_err(|error| common.failure(&error))?
         {
+            // By the server's clock, which may be fast, or stand still.
+            let now = reach.server_now();
             for job in page.into_iter().take(left) {
                 left -= 1;
-                columns.write(&job, || cells(&job))?;
+                columns.write(&job, || cells(&job, now))?;
             }
         }
         columns.end("abide: no job matches");

@@ -1,17 +1,21 @@
 //! `abide serve`
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, FromArgMatches};
 use tokio_util::sync::CancellationToken;
 
 use abide_server::config::{Config, Layers, Resolved, SETTINGS, Setting};
+use abide_server::http::dialects;
+use abide_server::scenario::Scenario;
 use abide_server::{Reload, Server};
 
 use crate::announce;
@@ -48,7 +52,12 @@ impl SettingFlags {
 
 /// A setting as a flag, with its help and what follows it.
 pub(crate) fn flag(setting: &Setting, more: &str) -> Arg {
-    let mut help = setting.help.trim().to_owned();
+    // A paragraph of the settings' documentation, which has its own line ends.
+    let mut help = setting
+        .help
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
     let default = (setting.default)();
     if !default.is_empty() {
         help = format!("{help} [default: {default}]");
@@ -57,6 +66,8 @@ pub(crate) fn flag(setting: &Setting, more: &str) -> Arg {
         .long(setting.name)
         .value_name(setting.value_name)
         .help_heading(setting.heading)
+        .value_parser(Words::of(setting))
+        .hide_possible_values(true)
         .help(format!("{help}{more}"));
     match (setting.is_switch, setting.is_list) {
         (true, _) => arg
@@ -65,6 +76,46 @@ pub(crate) fn flag(setting: &Setting, more: &str) -> Arg {
             .default_missing_value("true"),
         (_, true) => arg.action(ArgAction::Append),
         _ => arg,
+    }
+}
+
+/// The words that a shell completes a setting with. Whether others will do is the server's to say.
+#[derive(Clone, Debug)]
+struct Words(Vec<&'static str>);
+
+impl Words {
+    fn of(setting: &Setting) -> Self {
+        Self(match setting.name {
+            "scenario" => Scenario::names().collect(),
+            "dialects" => ["all", "none"].into_iter().chain(dialects()).collect(),
+            // As help shows them: `real|manual`, while `CIDR` stands for something.
+            _ => {
+                let words = setting.value_name.split('|');
+                let is_word = |word: &&str| {
+                    word.bytes()
+                        .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+                };
+                words.filter(is_word).collect()
+            }
+        })
+    }
+}
+
+impl TypedValueParser for Words {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let words = (!self.0.is_empty()).then_some(&self.0)?;
+        Some(Box::new(words.iter().copied().map(PossibleValue::new)))
     }
 }
 

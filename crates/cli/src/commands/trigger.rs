@@ -114,12 +114,9 @@ pub(crate) fn run(common: &Common, args: &TriggerArgs) -> anyhow::Result<ExitCod
                 &json!({"id": id, "sent": sent, "status": status.as_u16(), "answer": answer}),
             )?;
         } else {
-            output::line(&format!(
-                "{}  {id}  → {}  {}",
-                args.event,
-                status.as_u16(),
-                show::plain(&answer)
-            ))?;
+            let answer = show::plain(&answer);
+            let line = format!("{}  {id}  → {}  {answer}", args.event, status.as_u16());
+            output::line(line.trim_end())?;
         }
         Ok(ExitCode::from(if status.is_success() {
             COMPLETED

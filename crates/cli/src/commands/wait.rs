@@ -54,7 +54,7 @@ pub(crate) struct WaitArgs {
     /// All jobs with this metadata that haven't ended (repeatable, matches all)
     #[arg(long, value_name = "NAME=TEXT", value_parser = pair, conflicts_with = "ids")]
     metadata: Vec<(String, String)>,
-    /// What to wait for
+    /// What to wait for: the jobs' start, or their end
     #[arg(long = "for", value_enum, default_value_t = Until::Done)]
     until: Until,
     #[command(flatten)]
@@ -409,7 +409,7 @@ fn save(client: &Client) {
     // It isn't worth failing for: the next process learns it again.
     if let Err(error) = client.save_history() {
         output::say(&format!(
-            "abide: what was learned of durations could not be kept: {error}"
+            "abide: what was learned of durations could not be kept: {error}; --state-dir names another directory"
         ));
     }
 }

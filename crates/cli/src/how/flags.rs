@@ -34,7 +34,9 @@ pub(crate) struct How {
     /// Give up after this long without an answer from the server [default: never before --timeout]
     #[arg(long, value_name = "DURATION")]
     give_up: Option<Span>,
-    /// How to learn that a job ended [default: auto, or poll where a schedule is named]
+    /// How to learn that a job ended: by requests (poll), by requests that the server holds (long-poll), by a stream of
+    /// events, by a webhook with polls as a safety net, or by the best of these that the server can do (auto)
+    /// [default: auto, or poll where a schedule is named]
     #[arg(long, value_enum)]
     strategy: Option<Way>,
     /// When to poll: learned, fixed, backoff or countdown, or with its numbers, such as backoff:1s:1.5:30s

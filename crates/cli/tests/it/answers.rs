@@ -517,6 +517,11 @@ fn shells_complete_and_the_manual_has_a_page_for_every_command() {
         let ran = bench.run(&["completions", shell]);
         assert_eq!(ran.code, 0, "{ran:?}");
         assert!(ran.out.contains("max-interval"), "{shell}");
+        let has_values = !["elvish", "powershell"].contains(&shell);
+        for word in ["lost-webhooks", "first-poll", "replicate"] {
+            let is_there = ran.out.contains(word);
+            assert!(is_there || !has_values, "{shell} doesn't complete {word}");
+        }
     }
     let ran = bench.run(&["man", "pages"]);
     assert_eq!(ran.code, 0, "{ran:?}");

@@ -70,6 +70,20 @@ fn requests_holds_and_streams_go_over_https() {
         assert_eq!(held.json()[0]["done"], true, "{held:?}");
     }
     let plain = server.url.replace("https", "http");
+    for (url, advice) in [
+        (&plain, "that port may speak https; try https://127.0.0.1:"),
+        (
+            &server.url,
+            "name the certificate of its authority with SSL_CERT_FILE",
+        ),
+    ] {
+        let ran = bench.run(&["list", "--server", url]);
+        assert!(ran.code == 3 && ran.err.contains(advice), "{ran:?}");
+    }
+    let other = bench.serve(&["--ephemeral"]);
+    let ran = bench.run(&["list", "--server", &other.url.replace("http", "https")]);
+    let advice = format!("that port speaks no https; try {}\n", other.url);
+    assert!(ran.code == 3 && ran.err.ends_with(&advice), "{ran:?}");
     let done = Command::new("curl").args(["-sS", &plain]).output().unwrap();
     assert!(!done.status.success());
     assert_eq!(server.terminate(), (0, String::new()));

@@ -34,11 +34,12 @@ fn deployment(listener: &TcpListener, is_back: &AtomicBool) {
     for (n, stream) in listener.incoming().enumerate() {
         let mut stream = stream.expect("a connection");
         let mut head = BufReader::new(&stream).lines().map_while(Result::ok);
-        if head.next().is_none() {
+        let Some(line) = head.next() else {
             continue;
-        }
+        };
         let _rest: Vec<_> = head.take_while(|line| !line.is_empty()).collect();
-        let is_last = is_back.load(Ordering::Acquire);
+        // Whether the server is well is asked beside the wait.
+        let is_last = is_back.load(Ordering::Acquire) && !line.contains("/healthz");
         let (status, body) = match (n, is_last) {
             (_, true) => ("200 OK", job("completed", true)),
             (0, _) => ("200 OK", job("running", false)),

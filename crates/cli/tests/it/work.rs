@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Served};
+use crate::bench::{Bench, Ran, Served};
 
 fn external(bench: &Bench, server: &Served, flags: &[&str]) -> String {
     let args = [&["create", "--external"], flags].concat();
@@ -224,4 +226,205 @@ fn a_server_that_is_gone_for_good_lets_the_running_commands_end() {
     let rest: Vec<_> = said.map_while(Result::ok).collect();
     assert_eq!(worker.wait().unwrap().code(), Some(3), "{rest:?}");
     assert!(bench.join("finished").exists(), "{rest:?}");
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what a test plays blocks, and ends with the test's process"
+)]
+fn beside(work: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(work);
+}
+
+/// The lines of a worker's stderr.
+fn lines_of(worker: &mut Child) -> impl Iterator<Item = String> + use<> {
+    let said: ChildStderr = worker.stderr.take().expect("a pipe");
+    BufReader::new(said).lines().map_while(Result::ok)
+}
+
+#[test]
+fn a_claim_that_is_refused_ends_the_worker_with_what_to_do() {
+    let bench = Bench::new();
+    let keys = "ann:user:of-ann-0123456789012345,bob:read:of-bob-0123456789012345";
+    let server = bench.serve(&["--ephemeral", "--api-key", keys]);
+    let elsewhere = format!("{}/elsewhere", server.url);
+    for (url, key, parts) in [
+        (
+            &server.url,
+            "",
+            ["401", "name a key with --api-key or ABIDE_API_KEY"],
+        ),
+        (
+            &server.url,
+            "of-nobody-0123456789012345",
+            [
+                "401",
+                "the key of --api-key or ABIDE_API_KEY isn't one of the server's",
+            ],
+        ),
+        (
+            &server.url,
+            "of-bob-0123456789012345",
+            ["403", "This key only reads"],
+        ),
+        (
+            &elsewhere,
+            "of-ann-0123456789012345",
+            ["404", "there is nothing at this path"],
+        ),
+    ] {
+        let mut command = bench.command(&["work", "--server", url, "--", "cat"]);
+        if !key.is_empty() {
+            command.env("ABIDE_API_KEY", key);
+        }
+        let ran = Ran::of(&command.output().expect("the binary runs"));
+        assert_eq!(
+            (ran.code, ran.out.as_str(), ran.err.lines().count()),
+            (3, "", 1),
+            "{ran:?}"
+        );
+        for part in parts {
+            assert!(ran.err.contains(part), "{part}: {ran:?}");
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_is_put_off_says_so_and_goes_on() {
+    let bench = Bench::new();
+    let server = bench.serve(&["--ephemeral", "--rate-limit", "1/m"]);
+    // The one hold of this minute.
+    let claim = format!("{}/v1/jobs/claim", server.url);
+    let json = [
+        "-H",
+        "content-type: application/json",
+        "-d",
+        r#"{"wait": 0.1}"#,
+    ];
+    let mut curl = Command::new("curl");
+    let used = curl.args(["-sf", "-X", "POST", &claim]).args(json).status();
+    assert!(used.unwrap().success());
+    let mut command = bench.command(&server.args(&["work", "--", "cat"]));
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut worker = command.spawn().expect("the binary runs");
+    let line = lines_of(&mut worker).next().expect("a line");
+    let expected = format!("abide: {} has put requests off since ", server.url);
+    assert!(line.starts_with(&expected), "{line}");
+    assert!(
+        line.ends_with("(429 Too Many Requests); still waiting"),
+        "{line}"
+    );
+    terminate(&worker);
+    assert!(worker.wait().unwrap().success());
+}
+
+#[test]
+fn a_server_that_is_away_for_too_long_ends_the_worker() {
+    let bench = Bench::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    beside(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let head = BufReader::new(&stream).lines().map_while(Result::ok);
+            let _read: Vec<_> = head.take_while(|line| !line.is_empty()).collect();
+            let answer = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            let _gone = std::io::Write::write_all(&mut &stream, answer.as_bytes());
+        }
+    });
+    let ran = bench.run(&["work", "--server", &url, "--give-up", "1s", "--", "cat"]);
+    assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{ran:?}");
+    assert!(
+        ran.err
+            .contains("503 Service Unavailable; it may be starting"),
+        "{ran:?}"
+    );
+}
+
+/// Stands before a server that is replaced by another: an address that stays.
+struct Front {
+    url: String,
+    /// The address of the server that there is now.
+    server: Arc<Mutex<Option<String>>>,
+}
+
+impl Front {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let server = Arc::new(Mutex::new(None::<String>));
+        let current = server.clone();
+        beside(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let address = current.lock().unwrap().clone();
+                let Some(Ok(server)) = address.map(TcpStream::connect) else {
+                    continue;
+                };
+                for (from, to) in [(&client, &server), (&server, &client)] {
+                    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    beside(move || {
+                        let _cut = std::io::copy(&mut from, &mut to);
+                        let _gone = to.shutdown(Shutdown::Both);
+                    });
+                }
+            }
+        });
+        Self { url, server }
+    }
+
+    fn leads_to(&self, server: Option<&Served>) {
+        let address = server.map(|server| server.url.replace("http://", ""));
+        *self.server.lock().unwrap() = address;
+    }
+}
+
+#[test]
+fn a_server_that_dies_and_comes_back_finds_its_workers_at_work() {
+    let bench = Bench::new();
+    let front = Front::new();
+    let server = bench.serve(&["--data", "data"]);
+    front.leads_to(Some(&server));
+    let ids = [1, 2].map(|_| external(&bench, &server, &["--attempts-max", "3"]));
+    let script = "echo > started-$ABIDE_JOB_ID; while ! [ -e go ]; do sleep 0.05; done; echo 7";
+    let args = [
+        "work",
+        "--at-once",
+        "2",
+        "--count",
+        "2",
+        "--lease",
+        "1s",
+        "--server",
+        &front.url,
+    ];
+    let mut command = bench.command(&[&args[..], &["--", "sh", "-c", script]].concat());
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut worker = command.spawn().expect("the binary runs");
+    for id in &ids {
+        appears(&bench.join(&format!("started-{id}")));
+    }
+    front.leads_to(None);
+    server.kill();
+    let mut said = lines_of(&mut worker);
+    let line = said.next().expect("a line");
+    assert!(
+        line.starts_with(&format!("abide: no answer from {} since ", front.url)),
+        "{line}"
+    );
+    let server = bench.serve(&["--data", "data"]);
+    front.leads_to(Some(&server));
+    let line = said.next().expect("a line");
+    assert!(
+        line.starts_with(&format!("abide: {} answers again, after ", front.url)),
+        "{line}"
+    );
+    fs::write(bench.join("go"), "").unwrap();
+    assert!(worker.wait().unwrap().success());
+    for id in ids {
+        let job = status(&bench, &server, &id);
+        assert_eq!(
+            (&job["result"], &job["attempts"]),
+            (&json!(7), &json!(1)),
+            "{job}"
+        );
+    }
 }

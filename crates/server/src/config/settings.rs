@@ -127,7 +127,7 @@ settings! {
     /// listens on loopback alone, else none.
     "dialects" "ABIDE_DIALECTS" "all|none|NAME" dialects: Dialects = "";
 
-    "Database":
+    "Database and nodes":
     /// Keep the jobs in this PostgreSQL database instead of a directory, so that the server starts on any machine.
     /// Several hosts may stand in it, with commas between them. `abide cluster init` makes the tables.
     "database" "ABIDE_DATABASE" "URL" database: Option<DatabaseUrl> = "";

@@ -48,7 +48,7 @@ pub(crate) struct SimulateArgs {
     /// Round-trip time of a request
     #[arg(long, value_name = "DURATION", default_value = "100ms")]
     rtt: Span,
-    /// What a schedule learns of a job's duration
+    /// What a schedule learns of a job's duration: how long it took, or between which polls it ended
     #[arg(long, value_enum, default_value_t = Observed::Known)]
     observe: Observed,
     /// Begin N jobs together, and the next N once those have ended [default: each after the one before]

@@ -142,7 +142,12 @@ impl History {
     /// learned is lost from memory.
     pub fn save(&self, now: SystemTime) -> io::Result<usize> {
         match &self.shared.directory {
-            Some(directory) => self.save_to(now, |name, lines| append(directory, name, lines)),
+            Some(directory) => self.save_to(now, |name, lines| {
+                let written = append(directory, name, lines);
+                // The system's words name no file.
+                let named = |error: io::Error| format!("{}: {error}", directory.display());
+                written.map_err(|error| io::Error::new(error.kind(), named(error)))
+            }),
             None => Ok(0),
         }
     }
