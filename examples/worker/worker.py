@@ -1,4 +1,4 @@
-"""Works on jobs of the kind `dub` until Ctrl-C: `pip install "abide-client[http]"`, `abide serve`, and this.
+"""Works on jobs of the kind `dub` until Ctrl-C: `pip install "./bindings/python[http]"`, `abide serve`, and this.
 
 Usage: python3 worker.py [COUNT]     ends after that many jobs
 ABIDE_SERVER and ABIDE_API_KEY name the server, http://127.0.0.1:8080 by default, and a key for it.
