@@ -10,8 +10,9 @@
 //! plaintext is a stream of frames, each behind its length in four. A batch has a binary form, the rest is JSON. The
 //! numbers of pieces are the nonces, so none can be left out, repeated or moved.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ const DIAL_MAX: Duration = Duration::from_secs(2);
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Connections that may be shaking hands at the same time, and links that may wait.
 const ACCEPTING_MAX: usize = 64;
+/// How many of those that shake hands may come from one address.
+const ACCEPTING_PER_ADDRESS_MAX: usize = 16;
 /// Frames that one write takes along.
 const AT_ONCE_MAX: usize = 256;
 
@@ -112,32 +115,56 @@ async fn dial(address: &str, key: &[u8; 32]) -> io::Result<Upstream> {
 }
 
 async fn accept(listener: TcpListener, key: [u8; 32], links: mpsc::Sender<Inbound>) {
-    let mut serving = JoinSet::new();
+    let (mut greeting, mut serving) = (JoinSet::new(), JoinSet::new());
+    let mut shaking: BTreeMap<IpAddr, usize> = BTreeMap::new();
+    let mut strangers = 0_u64;
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
-                    serving.spawn(serve(stream, from, key, links.clone()));
+                    let own = shaking.get(&from.ip()).copied().unwrap_or(0);
+                    // What there is no room for is closed, and a node dials again.
+                    if greeting.len() < ACCEPTING_MAX && own < ACCEPTING_PER_ADDRESS_MAX {
+                        shaking.insert(from.ip(), own + 1);
+                        greeting.spawn(async move {
+                            (from, timeout(DIAL_MAX, greet(stream, &key)).await)
+                        });
+                    }
                 }
                 // The system has no room for another connection at the moment.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             },
+            Some(Ok((from, greeted))) = greeting.join_next() => {
+                match shaking.get_mut(&from.ip()) {
+                    Some(own) if *own > 1 => *own -= 1,
+                    _ => _ = shaking.remove(&from.ip()),
+                }
+                match greeted {
+                    Ok(Ok(link)) => _ = serving.spawn(serve(link, from, links.clone())),
+                    Ok(Err(error)) => {
+                        strangers += 1;
+                        // They may come as fast as they like, and must not fill the log.
+                        if strangers.is_power_of_two() {
+                            tracing::warn!(
+                                %from, %error, strangers,
+                                "a connection to the cluster's address is none of this cluster's nodes"
+                            );
+                        }
+                    }
+                    Err(_elapsed) => {}
+                }
+            }
             Some(_ended) = serving.join_next() => {}
             () = links.closed() => return,
         }
     }
 }
 
-async fn serve(stream: TcpStream, from: SocketAddr, key: [u8; 32], links: mpsc::Sender<Inbound>) {
-    let greeted = timeout(DIAL_MAX, greet(stream, &key)).await;
-    let (mut reader, mut writer) = match greeted {
-        Ok(Ok(greeted)) => greeted,
-        Ok(Err(error)) => {
-            tracing::warn!(%from, %error, "a connection to the cluster's address is none of this cluster's nodes");
-            return;
-        }
-        Err(_elapsed) => return,
-    };
+async fn serve(
+    (mut reader, mut writer): (Reader, Writer),
+    from: SocketAddr,
+    links: mpsc::Sender<Inbound>,
+) {
     let (Upstream { up, mut down }, inbound) = pair();
     if links.send(inbound).await.is_err() {
         return;

@@ -6,7 +6,7 @@ use abide_server::cluster::{Down, Network, Up};
 use abide_server::journal::{Batch, Leading, Position};
 use abide_wire::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 async fn listening() -> (TcpListener, Leading) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -131,4 +131,25 @@ async fn a_link_is_refused_to_those_without_the_clusters_key_and_is_never_in_the
         !text.contains("cancel") && !text.contains("owner"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn an_address_that_shakes_no_hands_takes_few_places_and_a_node_links_beside_it() {
+    let (listener, leading) = listening().await;
+    let mut incoming = TcpNetwork::new([7; 32]).accept(listener);
+    let mut strangers = Vec::new();
+    for _ in 0..40 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let address = leading.address.parse().unwrap();
+        strangers.push(socket.connect(address).await.unwrap());
+    }
+    let upstream = TcpNetwork::new([7; 32]).dial(&leading).await;
+    assert!(upstream.is_ok() && incoming.recv().await.is_some());
+    // Whatever was accepted before the node's, those without a place are closed.
+    let mut closed = 0;
+    for stranger in &mut strangers {
+        closed += usize::from(matches!(stranger.try_read(&mut [0]), Ok(0)));
+    }
+    assert!(closed >= 40 - 16, "{closed}");
 }
