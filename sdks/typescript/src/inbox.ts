@@ -7,8 +7,8 @@ import { ReplayGuard, Verifier, type Delivery } from "./webhook.js";
 /** How many jobs without a waiter an inbox remembers. A push may come before the create's answer. */
 const REMEMBERED_MAX = 1024;
 
-/** The largest body of a delivery that is read, in bytes. */
-const BODY_BYTES_MAX: number = 256 * 1024;
+/** The largest body of a delivery that is read, in bytes: the largest event that a server sends. */
+const BODY_BYTES_MAX: number = 528 * 1024;
 
 /** How long a body may take, in ms. */
 const BODY_TIME_MAX = 10_000;
