@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import importlib
 import json
-from collections.abc import Awaitable, Callable
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
-from abide_client import AsyncClient, Client, Garbled, NotFound, Retry, Unreachable, UsageError, poll_until
+from abide_client import AbideError, AsyncClient, Client, Garbled, NotFound, Retry, Unreachable, UsageError, poll_until
 from abide_client.testing import AbideServer
 from fake import job
 
@@ -87,6 +91,56 @@ def test_a_redirect_is_not_followed_and_a_page_is_no_answer() -> None:
         with pytest.raises(Garbled):
             client.job("job_1").status()
     assert seen == ["/v1/jobs/job_1"] * 2
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+def address(listener: socket.socket) -> str:
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_compressed_answer_is_not_asked_for_and_not_read(listener: socket.socket, library: str) -> None:
+    module = pytest.importorskip(library)
+    asked: list[bytes] = []
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            asked.append(connection.recv(65536).lower())
+            body = gzip.compress(bytes(1 << 20))
+            head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+
+    threading.Thread(target=serve, daemon=True).start()
+    with module.Client() as http, Client(address(listener), http=http, retry=Retry.never()) as client:
+        with pytest.raises(Unreachable, match="compressed"):
+            client.job("job_1").status()
+    assert b"accept-encoding: identity\r\n" in asked[0]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_thread_of_a_silent_servers_ends(
+    listener: socket.socket, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = pytest.importorskip(library)
+    monkeypatch.setattr("abide_client._http.SILENCE_MAX", 1.0)
+
+    def exchanges() -> int:
+        return sum(thread.name == "abide-exchange" for thread in threading.enumerate())
+
+    before = exchanges()
+    with module.Client() as http, Client(address(listener), http=http) as client:
+        with pytest.raises(AbideError):
+            client.job("job_1").wait(timeout=1, attempt_timeout=0.2)
+        until = time.monotonic() + 30
+        while exchanges() > before and time.monotonic() < until:
+            time.sleep(0.05)
+        assert exchanges() <= before
 
 
 def test_the_callers_own_transport_sends() -> None:

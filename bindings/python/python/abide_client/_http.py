@@ -15,6 +15,11 @@ from ._errors import UsageError
 
 CONNECT_TIMEOUT = 5.0
 """The most that making a connection may take, in seconds."""
+SILENCE_MAX = 300.0
+"""After so many seconds without a byte a thread gives an answer up: longer than any hold and any stream's heartbeat. What
+waited for it may have gone long before."""
+_PLAIN = ("accept-encoding", "identity")
+"""A compressed answer grows a million times over while it is read, before its size can be looked at."""
 
 Headers = Sequence[tuple[str, str]]
 
@@ -74,12 +79,18 @@ def _library(client: object, name: str) -> str | None:
     return None
 
 
+def _check_plain(headers: Any) -> None:
+    encoding = headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise Broken("lost", f"the answer is compressed ({encoding[:20]!r}), which was not asked for")
+
+
 class _HttpxErrors:
     """Which exceptions of httpx mean what."""
 
     def __init__(self, library: str) -> None:
         self.module: Any = importlib.import_module(library)
-        self.timeout = self.module.Timeout(None, connect=CONNECT_TIMEOUT)
+        self.timeout = self.module.Timeout(SILENCE_MAX, connect=CONNECT_TIMEOUT)
         self.connect = (self.module.ConnectError, self.module.ConnectTimeout, self.module.ProxyError)
         self.final = (self.module.UnsupportedProtocol, self.module.InvalidURL)
 
@@ -118,14 +129,17 @@ class _AsyncHttpx:
             async with self._client.stream(
                 method,
                 url,
-                headers=list(headers),
+                headers=[*headers, _PLAIN],
                 content=body or None,
                 timeout=errors.timeout,
                 follow_redirects=False,
             ) as response:
+                _check_plain(response.headers)
                 answer.head(response.status_code, list(response.headers.multi_items()))
                 async for chunk in response.aiter_bytes():
                     answer.chunk(chunk)
+        except Broken:
+            raise
         except Exception as error:
             raise errors.broken(error, url) from error
 
@@ -141,15 +155,16 @@ class _Httpx:
             with self._client.stream(
                 method,
                 url,
-                headers=list(headers),
+                headers=[*headers, _PLAIN],
                 content=body or None,
                 timeout=errors.timeout,
                 follow_redirects=False,
             ) as response:
+                _check_plain(response.headers)
                 answer.head(response.status_code, list(response.headers.multi_items()))
                 for chunk in response.iter_bytes():
                     answer.chunk(chunk)
-        except _GaveUp:
+        except (_GaveUp, Broken):
             raise
         except Exception as error:
             raise errors.broken(error, url) from error
@@ -167,12 +182,13 @@ class _Aiohttp:
             async with self._session.request(
                 method,
                 self._yarl.URL(url, encoded=True),
-                headers=list(headers),
+                headers=[*headers, _PLAIN],
                 data=body or None,
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
             ) as response:
+                _check_plain(response.headers)
                 answer.head(response.status, list(response.headers.items()))
                 async for chunk in response.content.iter_any():
                     answer.chunk(chunk)

@@ -63,8 +63,8 @@ class Engine:
                     self._exchanges.add(name)
                     sends.append((name, *request))
                 case ("abort", name):
-                    # Its thread sees that at the next part of the answer, and ends with the server's hold at the
-                    # latest.
+                    # Its thread sees that at the next part of the answer, and ends with the server's hold, or after
+                    # `SILENCE_MAX` without a byte.
                     self._exchanges.discard(name)
                 case ("look_abort", _):
                     pass
