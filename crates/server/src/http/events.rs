@@ -129,18 +129,37 @@ fn stream(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         // The client has everything there will ever be. This is what stops a browser from connecting again.
         return Ok(Outcome::Now(empty(StatusCode::NO_CONTENT)));
     }
-    let pace = Pace::new(state, &caller)?;
+    stream_job(state, &caller, job.key, cursor, Box::new(native))
+}
+
+/// Writes what is new of a job after that revision, and moves the revision on; nothing if there is nothing to say.
+pub(super) type Write = Box<dyn Fn(&AppState, &Job, &mut u64) -> Vec<u8> + Send>;
+
+/// Streams that job to its end, from the change after that revision on.
+///
+/// # Errors
+///
+/// As many streams are open as may be.
+pub(super) fn stream_job(
+    state: &AppState,
+    caller: &Caller,
+    key: JobKey,
+    cursor: u64,
+    write: Write,
+) -> Result<Outcome, ApiError> {
+    let pace = Pace::new(state, caller)?;
     let watcher = Watcher {
         channel: Channel::Stream,
         since: state.clock.now(),
         address: caller.address,
     };
     let mut waiter = state.board.waiter(Until::Any, watcher);
-    waiter.register(job.key);
+    waiter.register(key);
     let stream = JobStream {
-        key: job.key,
-        caller,
+        key,
+        caller: *caller,
         cursor,
+        write,
         waiter,
         pace,
         state: state.clone(),
@@ -156,6 +175,7 @@ struct JobStream {
     key: JobKey,
     /// The last revision that was sent.
     cursor: u64,
+    write: Write,
     waiter: Waiter,
     pace: Pace,
 }
@@ -171,9 +191,9 @@ impl JobStream {
                 let turn = self.pace.turn().await;
                 // A job whose record was removed has no more to tell.
                 let job = find(&self.state, &self.caller, self.key).ok()?;
-                let news = self.news(&job);
+                let text = self.news(&job);
                 drop(turn);
-                if let Some(text) = news {
+                if !text.is_empty() {
                     // One for which there is no room ends, and goes on where it was once its client is back.
                     let text = self.pace.with_greeting(text);
                     let text = self.state.inflight.count(self.caller.client, text).ok()?;
@@ -193,27 +213,11 @@ impl JobStream {
     }
 
     /// The next events after the cursor.
-    fn news(&mut self, job: &Job) -> Option<Vec<u8>> {
+    fn news(&mut self, job: &Job) -> Vec<u8> {
         if self.cursor == job.revision {
-            return None;
+            return Vec::new();
         }
-        let mut text = Vec::new();
-        if self.cursor > job.revision || self.cursor + 1 < job.first_revision() {
-            self.cursor = job.revision;
-            write_job(
-                &mut text,
-                "reset",
-                job.revision,
-                &self.state,
-                job,
-                job.revision,
-            );
-        } else {
-            while self.cursor < job.revision && text.len() < EVENTS_BYTES {
-                self.cursor += 1;
-                write_change(&mut text, self.cursor, &self.state, job, self.cursor);
-            }
-        }
+        let text = (self.write)(&self.state, job, &mut self.cursor);
         if job.is_done()
             && self.cursor == job.revision
             && let Some(finished_at) = job.finished_at
@@ -226,8 +230,22 @@ impl JobStream {
             ..Read::of(job, self.state.clock.now())
         };
         self.state.attendance.read(self.caller.counted(), read);
-        Some(text)
+        text
     }
+}
+
+/// Writes the changes after the cursor, or a `reset` if they aren't remembered.
+fn native(state: &AppState, job: &Job, cursor: &mut u64) -> Vec<u8> {
+    let mut text = Vec::new();
+    if *cursor > job.revision || *cursor + 1 < job.first_revision() {
+        *cursor = job.revision;
+        write_job(&mut text, "reset", *cursor, state, job, *cursor);
+    }
+    while *cursor < job.revision && text.len() < EVENTS_BYTES {
+        *cursor += 1;
+        write_change(&mut text, *cursor, state, job, *cursor);
+    }
+    text
 }
 
 /// When a stream speaks although there is no news, and when it ends.

@@ -16,6 +16,7 @@ use super::error::ApiError;
 use super::find::find;
 use super::limits::{Full, Held};
 use super::state::AppState;
+use crate::attendance::Read;
 use crate::board::{Channel, Watcher};
 
 /// Permission to hold one request. It counts until it is dropped.
@@ -120,6 +121,34 @@ pub(super) fn hold(
             }
         }
     }
+}
+
+/// Holds a create until its job has ended, gives the job as it then is, and counts that as a read of it.
+///
+/// # Cancel safety
+///
+/// Dropping it ends the waiting and nothing else.
+pub(super) async fn held_until_end(
+    state: &AppState,
+    caller: &Caller,
+    job: Arc<Job>,
+    granted: &Hold,
+) -> Arc<Job> {
+    if job.is_done() {
+        return job;
+    }
+    let asked_at = state.clock.now();
+    let last = job.clone();
+    // If its record was removed meanwhile, the last that was known of it is the answer.
+    let held = hold(state, caller, job, granted, Until::Done, Job::is_done).await;
+    let job = held.unwrap_or(last);
+    let read = Read {
+        asked_at,
+        channel: Some(granted.channel),
+        ..Read::of(&job, state.clock.now())
+    };
+    state.attendance.read(caller.counted(), read);
+    job
 }
 
 /// Why no room is left, and when to try again: not all clients at the same moment.

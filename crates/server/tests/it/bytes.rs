@@ -11,6 +11,7 @@ use abide_server::attendance::{JOBS_MAX, READS_PER_JOB_MAX};
 use abide_server::board::FEED_CHANGES_MAX;
 use abide_server::http::answer::Body;
 use abide_server::http::limits::COUNTED_BYTES_MIN;
+use futures_util::StreamExt as _;
 use http::Request;
 use serde_json::json;
 
@@ -133,6 +134,39 @@ async fn answers_that_are_not_read_count_until_they_are_gone() {
     drop(answer);
     assert!(house.state.inflight.is_empty());
     assert_eq!(page(&house).await.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_thousand_slow_readers_of_vendors_streams_were_sent_counts() {
+    let house = House::with(&[]).await.with_header("authorization", "Key k");
+    // The model comes back in each URL of a status.
+    let path = format!("/dialects/fal/{}/m", "o".repeat(2_000));
+    let body = json!({"prompt": "abide:duration=10s"});
+    let made = house.post(&path, body).await.json();
+    let id = made["request_id"].as_str().unwrap();
+    let path = format!("{path}/requests/{id}/status/stream");
+    let mut unread = Vec::new();
+    for _ in 0..1_000 {
+        let request = Request::get(&path).body(Body::Empty).unwrap();
+        let mut pieces = house.send(request).await.into_body().into_pieces();
+        unread.push((pieces.next().await.unwrap().unwrap(), pieces));
+    }
+    let sent: usize = unread.iter().map(|(piece, _)| piece.len()).sum();
+    assert!(sent > 6_000_000, "{sent}");
+    assert_eq!(house.state.inflight.len(), sent);
+    drop(unread);
+    assert!(house.state.inflight.is_empty());
+    // How late its end was told is measured as that of any stream.
+    let told = house.get(&path).await.text;
+    assert!(told.contains("COMPLETED"), "{told}");
+    let text = house.get("/metrics").await.text;
+    assert_eq!(
+        metric(
+            &text,
+            r#"abide_end_to_wake_seconds_count{channel="stream"}"#
+        ),
+        1
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,11 +1,11 @@
-//! What a vendor's routes do with jobs: create, read, cancel and remove them.
+//! What a vendor's routes do with jobs: create, read, stream, cancel and remove them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use abide_engine::delivery::NamedSecret;
 use abide_engine::{Cancel, Create, CreateAll, Delete, Job, JobKey, Json};
-use abide_wire::{EventKind, NewJob, Span, Until, WebhookTarget};
+use abide_wire::{EventKind, NewJob, Span, WebhookTarget};
 use http::header;
 use serde_json::{Map, Value};
 
@@ -13,15 +13,15 @@ use super::directive::Directive;
 use super::files::RESULT;
 use super::hook::texts;
 use super::repeat::Repeat;
-use super::thing::Thing;
+use super::thing::{Thing, seen};
 use crate::attendance::{Read, body_digest};
 use crate::board::Channel;
-use crate::http::access::Caller;
 use crate::http::answer::{Answer, Outcome};
 use crate::http::base::Base;
 use crate::http::call::Call;
 use crate::http::error::{ApiError, held, soon};
-use crate::http::hold::{Hold, hold};
+use crate::http::events;
+use crate::http::hold::{Hold, held_until_end};
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
 use crate::http::trace;
@@ -222,29 +222,6 @@ async fn made(
     Ok((made.into_iter().map(|made| made.job).collect(), is_replay))
 }
 
-async fn held_until_end(
-    state: &AppState,
-    caller: &Caller,
-    job: Arc<Job>,
-    granted: &Hold,
-) -> Arc<Job> {
-    if job.is_done() {
-        return job;
-    }
-    let asked_at = state.clock.now();
-    let last = job.clone();
-    // If its record was removed meanwhile, the last that was known of it is the answer.
-    let held = hold(state, caller, job, granted, Until::Done, Job::is_done).await;
-    let job = held.unwrap_or(last);
-    let read = Read {
-        asked_at,
-        channel: Some(Channel::Create),
-        ..Read::of(&job, state.clock.now())
-    };
-    state.attendance.read(caller.counted(), read);
-    job
-}
-
 /// The vendor's request, which must be a JSON object; no body at all is an empty one.
 ///
 /// # Errors
@@ -279,6 +256,26 @@ pub(super) fn counted(state: &AppState, call: &Call, thing: &'static Thing, job:
     };
     state.attendance.read(call.caller.counted(), read);
     answer
+}
+
+/// Streams the job whose id is in the path, from as it is now to its end. Each change is told as `write` says it of the
+/// job as it then is, which may be nothing.
+///
+/// # Errors
+///
+/// There is no such job, or as many streams are open as may be.
+pub(super) fn stream(
+    state: &AppState,
+    call: &Call,
+    thing: &'static Thing,
+    write: fn(&Seen<'_>) -> String,
+) -> Result<Outcome, ApiError> {
+    let (job, base) = (thing.in_path(state, call)?, Base::of(call));
+    let write = move |state: &AppState, job: &Job, cursor: &mut u64| {
+        *cursor = job.revision;
+        seen(state, &base, job, write).into_bytes()
+    };
+    events::stream_job(state, &call.caller, job.key, 0, Box::new(write))
 }
 
 /// Cancels the job whose id is in the path, and shows it as it is then.

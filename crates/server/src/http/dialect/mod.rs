@@ -10,11 +10,10 @@
 //! | part | what it is |
 //! |---|---|
 //! | [`thing`] | a sort of job of a vendor's: its kind, how its ids are written, how it is shown |
-//! | [`job`] | create, read, cancel and remove such a job |
+//! | [`job`] | create, read, stream, cancel and remove such a job |
 //! | [`repeat`] | how a create that was sent before is known, and what it gives |
 //! | [`list`] | its lists, page by page |
-//! | [`stream`] | its event streams |
-//! | [`files`] | the files that its results are |
+//! //! | [`files`] | the files that its results are |
 //! | [`hook`] | endpoints that are registered, and signatures |
 //! | [`id`] | ids in the vendor's form, each of which is a job's name written otherwise |
 //! | [`directive`] | how a request says what shall happen to its job |
@@ -39,7 +38,6 @@ mod openai;
 mod repeat;
 mod replicate;
 mod runway;
-mod stream;
 mod syncso;
 mod thing;
 mod vendor;

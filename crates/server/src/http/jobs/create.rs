@@ -5,16 +5,16 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use abide_engine::{Create, Created, Job, Json};
-use abide_wire::{NewJob, Timestamp, Until, headers};
+use abide_wire::{NewJob, Timestamp, headers};
 
 use super::idempotency;
-use crate::attendance::{Read, body_digest};
+use crate::attendance::body_digest;
 use crate::board::Channel;
 use crate::http::answer::{Answer, Outcome};
 use crate::http::base::Base;
 use crate::http::call::Call;
 use crate::http::error::{ApiError, held, soon};
-use crate::http::hold::{Hold, hold};
+use crate::http::hold::{Hold, held_until_end};
 use crate::http::represent::{add_preference, add_respond_async, show};
 use crate::http::state::AppState;
 use crate::http::trace;
@@ -59,22 +59,8 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         let pending = state.pending_create(&caller, job.key, digest, has_key, replayed);
         wait_for_early_webhook(&state, job.key).await;
         let job = match &granted {
-            Some(granted) if !job.is_done() => {
-                let asked_at = state.clock.now();
-                let last = job.clone();
-                // If its record was removed meanwhile, the last that was known of it is the answer.
-                let job = hold(&state, &caller, job, granted, Until::Done, Job::is_done)
-                    .await
-                    .unwrap_or(last);
-                let read = Read {
-                    asked_at,
-                    channel: Some(Channel::Create),
-                    ..Read::of(&job, state.clock.now())
-                };
-                state.attendance.read(caller.counted(), read);
-                job
-            }
-            _ => job,
+            Some(granted) => held_until_end(&state, &caller, job, granted).await,
+            None => job,
         };
         let mut answer = accepted(&state, &job, &base, state.clock.now())?;
         let out = answer.headers_mut();

@@ -13,7 +13,6 @@ use crate::http::call::Call;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New};
 use crate::http::dialect::list::parameter;
-use crate::http::dialect::stream;
 use crate::http::dialect::thing::Thing;
 use crate::http::error::{ApiError, soon};
 use crate::http::json;
@@ -71,8 +70,7 @@ pub(super) fn result(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 
 /// `GET /{owner}/{alias}/requests/{id}/status/stream`
 pub(super) fn stream(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    let job = REQUEST.in_path(state, call)?;
-    stream::stream(state, call, &job, written)
+    job::stream(state, call, &REQUEST, written)
 }
 
 /// `PUT /{owner}/{alias}/requests/{id}/cancel`

@@ -14,7 +14,6 @@ use crate::http::call::Call;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request};
 use crate::http::dialect::list::after_cursor;
-use crate::http::dialect::stream;
 use crate::http::dialect::thing::{Thing, text};
 use crate::http::error::ApiError;
 use crate::http::json;
@@ -98,6 +97,5 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
 
 /// `GET /v1/predictions/{id}/stream`
 pub(super) fn stream(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    let job = PREDICTION.in_path(state, call)?;
-    stream::stream(state, call, &job, written)
+    job::stream(state, call, &PREDICTION, written)
 }
