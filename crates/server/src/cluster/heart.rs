@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::status::{Role, Status};
 use crate::clock::Clock;
-use crate::journal::{Beat, JournalError, Leading, Lease, Member};
+use crate::journal::{Beat, JournalError, Leading, Lease, Member, may_block};
 
 /// How long a node may be silent before a leader has it forgotten.
 const FORGET_AFTER: Duration = Duration::from_secs(86_400);
@@ -257,17 +257,12 @@ impl Heart {
         call: impl FnOnce(&mut dyn Lease) -> T + Send + 'static,
     ) -> Option<T> {
         let mut lease = self.lease.take()?;
-        let (lease, done) = if self.is_blocking {
-            let call = tokio::task::spawn_blocking(move || {
-                let done = call(lease.as_mut());
-                (lease, done)
-            });
-            // Without the task's lease nothing beats, and another node leads.
-            call.await.ok()?
-        } else {
+        let called = may_block(self.is_blocking, move || {
             let done = call(lease.as_mut());
             (lease, done)
-        };
+        });
+        // Without the task's lease nothing beats, and another node leads.
+        let (lease, done) = called.await.ok()?;
         self.lease = Some(lease);
         Some(done)
     }

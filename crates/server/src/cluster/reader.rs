@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 use tokio::task::JoinError;
 
-use crate::journal::{Batch, JournalError, Position, Tail};
+use crate::journal::{Batch, JournalError, Position, Tail, may_block};
 
 type Read = (Box<dyn Tail>, Result<Vec<Batch>, JournalError>);
 
@@ -37,18 +37,10 @@ impl Reader {
         let Some(mut tail) = self.tail.take() else {
             return;
         };
-        let is_blocking = self.is_blocking;
-        self.reading = Some(Box::pin(async move {
-            let read = move || {
-                let batches = tail.read(after);
-                (tail, batches)
-            };
-            if is_blocking {
-                tokio::task::spawn_blocking(read).await
-            } else {
-                Ok(read())
-            }
-        }));
+        self.reading = Some(Box::pin(may_block(self.is_blocking, move || {
+            let batches = tail.read(after);
+            (tail, batches)
+        })));
     }
 
     /// What was read. Waits for ever if no read is under way.

@@ -25,6 +25,12 @@ const PLACES_AT_FIRST: usize = 8_192;
 #[derive(Clone, Debug)]
 pub struct Commands {
     sender: mpsc::Sender<Request>,
+    shared: Arc<Shared>,
+}
+
+/// What all doors know.
+#[derive(Debug)]
+struct Shared {
     /// Set while the journal can't write.
     failing: Arc<AtomicBool>,
     places: Arc<AtomicUsize>,
@@ -37,7 +43,7 @@ pub(crate) enum Request {
     /// To carry out a command.
     Command(Box<dyn Asked>),
     /// To advance the manual clock.
-    Advance(Duration, oneshot::Sender<Timestamp>),
+    Advance(Duration, oneshot::Sender<Result<Timestamp, Failure>>),
     /// To say when the board shows all that any node had acknowledged before this was asked.
     CatchUp(oneshot::Sender<Result<(), Failure>>),
 }
@@ -126,9 +132,7 @@ impl Asked for AskedElsewhere {
 #[derive(Clone, Debug)]
 pub struct WeakCommands {
     sender: mpsc::WeakSender<Request>,
-    failing: Arc<AtomicBool>,
-    places: Arc<AtomicUsize>,
-    clock: Clock,
+    shared: Arc<Shared>,
 }
 
 impl WeakCommands {
@@ -136,18 +140,14 @@ impl WeakCommands {
     #[must_use]
     pub fn upgrade(&self) -> Option<Commands> {
         let sender = self.sender.upgrade()?;
-        Some(Commands {
-            sender,
-            failing: self.failing.clone(),
-            places: self.places.clone(),
-            clock: self.clock.clone(),
-        })
+        let shared = self.shared.clone();
+        Some(Commands { sender, shared })
     }
 
     /// See [`Commands::places`].
     #[must_use]
     pub fn places(&self) -> Arc<AtomicUsize> {
-        self.places.clone()
+        self.shared.places.clone()
     }
 }
 
@@ -192,13 +192,12 @@ impl Commands {
     /// The door, and the loop's end of it. `failing` is set while the journal can't write.
     pub(super) fn open(failing: Arc<AtomicBool>, clock: Clock) -> (Self, mpsc::Receiver<Request>) {
         let (sender, requests) = mpsc::channel(COMMANDS_MAX);
-        let commands = Self {
-            sender,
+        let shared = Arc::new(Shared {
             failing,
             places: Arc::new(AtomicUsize::new(PLACES_AT_FIRST)),
             clock,
-        };
-        (commands, requests)
+        });
+        (Self { sender, shared }, requests)
     }
 
     /// Runs the command and returns once its entries are durable.
@@ -214,17 +213,15 @@ impl Commands {
         &self,
         command: C,
     ) -> impl Future<Output = Result<C::Answer, Failure>> + marker::Send + use<C> {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.send(Request::Command(Box::new(Ask {
-            command,
-            since: self.clock.elapsed(),
-            answer: Err(Failure::ShuttingDown),
-            reply,
-        })));
-        async move {
-            sent?;
-            answer.await.unwrap_or(Err(Failure::ShuttingDown))
-        }
+        let since = self.shared.clock.elapsed();
+        self.asked(move |reply| {
+            Request::Command(Box::new(Ask {
+                command,
+                since,
+                answer: Err(Failure::ShuttingDown),
+                reply,
+            }))
+        })
     }
 
     /// The same for a command that another process asks for, which is answered with what names the answer.
@@ -232,17 +229,15 @@ impl Commands {
         &self,
         command: AnyCommand,
     ) -> impl Future<Output = Result<Value, Failure>> + marker::Send + use<> {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.send(Request::Command(Box::new(AskedElsewhere {
-            command,
-            since: self.clock.elapsed(),
-            key: Err(Failure::ShuttingDown),
-            reply,
-        })));
-        async move {
-            sent?;
-            answer.await.unwrap_or(Err(Failure::ShuttingDown))
-        }
+        let since = self.shared.clock.elapsed();
+        self.asked(move |reply| {
+            Request::Command(Box::new(AskedElsewhere {
+                command,
+                since,
+                key: Err(Failure::ShuttingDown),
+                reply,
+            }))
+        })
     }
 
     /// Returns once the board shows all that any node of the cluster had acknowledged before this was called.
@@ -253,12 +248,7 @@ impl Commands {
     pub(crate) fn catch_up(
         &self,
     ) -> impl Future<Output = Result<(), Failure>> + marker::Send + use<> {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.send(Request::CatchUp(reply));
-        async move {
-            sent?;
-            answer.await.unwrap_or(Err(Failure::ShuttingDown))
-        }
+        self.asked(Request::CatchUp)
     }
 
     /// A door that doesn't keep the loop from ending.
@@ -266,9 +256,7 @@ impl Commands {
     pub fn downgrade(&self) -> WeakCommands {
         WeakCommands {
             sender: self.sender.downgrade(),
-            failing: self.failing.clone(),
-            places: self.places.clone(),
-            clock: self.clock.clone(),
+            shared: self.shared.clone(),
         }
     }
 
@@ -276,7 +264,7 @@ impl Commands {
     /// sets it by its pace.
     #[must_use]
     pub fn places(&self) -> Arc<AtomicUsize> {
-        self.places.clone()
+        self.shared.places.clone()
     }
 
     /// Advances the manual clock, from deadline to deadline. Returns what it shows once everything that was due on the
@@ -286,9 +274,7 @@ impl Commands {
     ///
     /// The loop has ended or has too much to do.
     pub async fn advance(&self, by: Duration) -> Result<Timestamp, Failure> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Request::Advance(by, reply))?;
-        answer.await.map_err(|_| Failure::ShuttingDown)
+        self.asked(move |reply| Request::Advance(by, reply)).await
     }
 
     /// How many commands wait for the loop.
@@ -302,17 +288,27 @@ impl Commands {
     pub fn failure(&self) -> Option<Failure> {
         if self.sender.is_closed() {
             Some(Failure::ShuttingDown)
-        } else if self.failing.load(Ordering::Relaxed) {
+        } else if self.shared.failing.load(Ordering::Relaxed) {
             Some(Failure::Storage)
         } else {
             None
         }
     }
 
-    fn send(&self, request: Request) -> Result<(), Failure> {
-        self.sender.try_send(request).map_err(|error| match error {
+    /// Sends the request with one end of a channel, at once, and waits for what comes out of the other.
+    fn asked<T, F: FnOnce(oneshot::Sender<Result<T, Failure>>) -> Request>(
+        &self,
+        request: F,
+    ) -> impl Future<Output = Result<T, Failure>> + use<T, F> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.sender.try_send(request(reply));
+        let sent = sent.map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Failure::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Failure::ShuttingDown,
-        })
+        });
+        async move {
+            sent?;
+            answer.await.unwrap_or(Err(Failure::ShuttingDown))
+        }
     }
 }

@@ -15,7 +15,7 @@ use super::restore::load;
 use super::run::{Driver, DriverError};
 use crate::board::Board;
 use crate::clock::Clock;
-use crate::journal::{Batch, Journal, JournalError, Position, SharedLog};
+use crate::journal::{Batch, Journal, JournalError, Position, SharedLog, may_block};
 
 /// Why a node leads no more.
 #[derive(Debug)]
@@ -142,20 +142,20 @@ impl Driver {
         self.checkpointer.give_up(&mut self.engine);
     }
 
-    /// Writes a checkpoint of all that a leader has written.
+    /// Writes a checkpoint of all that has been written.
     pub(crate) async fn checkpoint(&mut self) {
         let seq = self.last_seq();
         self.checkpointer.finish(&mut self.engine, seq).await;
     }
 
-    /// Closes the journal. The last checkpoint stays: another node may lead already.
+    /// Closes the journal, and leaves the last checkpoint: another node may lead already.
     ///
     /// # Errors
     ///
     /// Those of [`Journal::close`].
     pub(crate) async fn close(mut self) -> Result<(), DriverError> {
         if let Some(journal) = self.journal.take() {
-            tokio::task::spawn_blocking(move || journal.close()).await??;
+            may_block(journal.is_blocking(), move || journal.close()).await??;
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use super::commands::{Asked, COMMANDS_MAX, Commands, Failure, Request};
 use super::restore::{Loaded, load, resume};
 use crate::board::Board;
 use crate::clock::Clock;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, may_block};
 use crate::metrics::Metrics;
 
 /// The most commands in one batch.
@@ -87,7 +87,7 @@ struct Pace {
 #[derive(Debug)]
 struct Advancing {
     target: Timestamp,
-    replies: Vec<oneshot::Sender<Timestamp>>,
+    replies: Vec<oneshot::Sender<Result<Timestamp, Failure>>>,
 }
 
 /// What one pass has gathered.
@@ -98,7 +98,7 @@ pub(crate) struct Batch {
     /// Commands, each with what came of it.
     replies: Vec<Box<dyn Asked>>,
     /// The callers that waited for the clock to be where it is now.
-    arrived: Vec<oneshot::Sender<Timestamp>>,
+    arrived: Vec<oneshot::Sender<Result<Timestamp, Failure>>>,
     /// The callers that wait for the board to show what had been acknowledged.
     caught_up: Vec<CaughtUp>,
 }
@@ -216,16 +216,8 @@ impl Driver {
                 self.engine.apply(&entry, &mut Vec::new());
             }
         }
-        let seq = self.last_seq();
-        self.checkpointer.finish(&mut self.engine, seq).await;
-        if let Some(journal) = self.journal.take() {
-            if journal.is_blocking() {
-                tokio::task::spawn_blocking(move || journal.close()).await??;
-            } else {
-                journal.close()?;
-            }
-        }
-        Ok(())
+        self.checkpoint().await;
+        self.close().await
     }
 
     /// The passes of the loop, until there will be no more commands. The first one takes `requests`, and what was
@@ -382,7 +374,7 @@ impl Driver {
             }
         }
         for reply in batch.arrived {
-            let _gone = reply.send(self.clock.now());
+            let _gone = reply.send(Ok(self.clock.now()));
         }
         for reply in batch.caught_up {
             let _gone = reply.send(Ok(()));
@@ -417,17 +409,11 @@ impl Driver {
             .journal
             .take()
             .expect("the journal is back after every call");
-        let done = if journal.is_blocking() {
-            let (back, done) = tokio::task::spawn_blocking(move || {
-                let done = work(journal.as_mut());
-                (journal, done)
-            })
-            .await?;
-            journal = back;
-            done
-        } else {
-            work(journal.as_mut())
-        };
+        let (journal, done) = may_block(journal.is_blocking(), move || {
+            let done = work(journal.as_mut());
+            (journal, done)
+        })
+        .await?;
         self.journal = Some(journal);
         Ok(done)
     }

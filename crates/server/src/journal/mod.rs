@@ -18,6 +18,7 @@
 //! Calls block. Where [`is_blocking`](Journal::is_blocking) says that they wait for a disk, they belong on
 //! `spawn_blocking`; where it says no, they may be made in place, which keeps a simulation on one thread.
 
+mod blocking;
 mod error;
 mod files;
 mod memory;
@@ -31,6 +32,7 @@ mod sums;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use blocking::may_block;
 pub use error::JournalError;
 pub use files::Files;
 pub use memory::MemoryJournal;

@@ -18,7 +18,7 @@ use crate::courier::{Carrier, Courier};
 use crate::driver::{Commands, Driver, DriverError};
 use crate::guard::Guard;
 use crate::http::{AppState, answer_others, dialects, render_webhook};
-use crate::journal::Journal;
+use crate::journal::{Journal, may_block};
 use crate::metrics::Metrics;
 
 /// The parts of a server, running and connected, without a socket.
@@ -57,11 +57,7 @@ impl Assembly {
         };
         let at = clock.clone();
         let open = move || Loop::open(journal, at, beginning, membership);
-        let (driver, commands, board) = if is_blocking {
-            tokio::task::spawn_blocking(open).await??
-        } else {
-            open()?
-        };
+        let (driver, commands, board) = may_block(is_blocking, open).await??;
         let metrics = Arc::new(Metrics::new());
         metrics.started(clock.system());
         let mut driver = driver.counted(metrics.clone());
