@@ -6,19 +6,11 @@
 use std::time::Duration;
 
 use abide_server::config::Layers;
-use abide_server::{Server, ServerError};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-/// A server on a free port, set up by the environment of the system whose place it takes.
-struct Running {
-    address: std::net::SocketAddr,
-    stop: CancellationToken,
-    task: JoinHandle<Result<(), ServerError>>,
-}
+use crate::common::running::Running;
 
 /// An answer, as a client of HTTP/1.1 takes it apart.
 struct Answer {
@@ -28,29 +20,14 @@ struct Answer {
 }
 
 impl Running {
+    /// Set up by the environment of the system whose place it takes.
     async fn with(environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Self {
         let layers = environment
             .iter()
             .fold(Layers::default(), |layers, (name, value)| {
                 layers.variable(*name, *value)
-            })
-            .flag("listen", ":0")
-            .flag("ephemeral", "true")
-            .flag("clock", "manual");
-        let layers = flags
-            .iter()
-            .fold(layers, |layers, (name, value)| layers.flag(*name, *value));
-        let server = Server::start(layers.resolve().unwrap().config, 7)
-            .await
-            .unwrap();
-        let address = server.address();
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(server.run(stop.clone()));
-        Self {
-            address,
-            stop,
-            task,
-        }
+            });
+        Self::ephemeral(layers.flag("clock", "manual"), flags).await
     }
 
     /// Sends those bytes on a connection of their own, `HOST` being where the server is, and reads one answer.
@@ -71,11 +48,6 @@ impl Running {
             ))
             .await;
         assert_eq!(answer.status, 200, "{}", answer.body);
-    }
-
-    async fn end(self) {
-        self.stop.cancel();
-        self.task.await.unwrap().unwrap();
     }
 }
 

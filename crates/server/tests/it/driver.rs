@@ -1,6 +1,7 @@
 //! The loop, the board and the journal together, in process and on virtual time.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use abide_engine::{Create, Job, JobKey, Owner, PlayNamed, Policy, State};
 use abide_server::board::{Board, Channel, Look, Watcher};
 use abide_server::clock::Clock;
 use abide_server::driver::{Commands, Driver, DriverError, Failure};
-use abide_server::journal::{Journal, MemoryJournal, SqliteJournal};
+use abide_server::journal::{Journal, JournalError, MemoryJournal, SqliteJournal};
 use abide_wire::{NewJob, Simulate, Timestamp, Until};
 use tokio::task::JoinHandle;
 
@@ -291,17 +292,28 @@ async fn a_manual_clock_is_advanced_from_deadline_to_deadline() {
 #[tokio::test(start_paused = true)]
 async fn while_the_disk_is_full_nothing_is_acknowledged_and_nothing_is_lost() {
     let clock = Clock::running(START, NonZeroU32::MIN);
-    let journal = Fillable::default();
-    let (commands, board, _running) = start(Box::new(journal.clone()), clock.clone());
+    let full = Arc::new(AtomicBool::new(false));
+    let is_full = full.clone();
+    let journal = Disk {
+        inner: MemoryJournal::new(),
+        is_blocking: false,
+        before_append: move || match is_full.load(Ordering::SeqCst) {
+            true => Err(JournalError::Full {
+                path: "nowhere".into(),
+            }),
+            false => Ok(()),
+        },
+    };
+    let (commands, board, _running) = start(Box::new(journal), clock.clone());
     let first = created(&commands, Duration::from_secs(1), Some("first")).await;
-    journal.fill();
+    full.store(true, Ordering::SeqCst);
     let refused = commands
         .ask(create(Duration::from_secs(1), Some("second")))
         .await;
     assert_eq!(refused.unwrap_err(), Failure::Storage);
     assert_eq!(board.len(), 1, "what isn't durable is not shown");
     assert!(matches!(board.look(first.key), Look::Found(_)));
-    journal.make_room();
+    full.store(false, Ordering::SeqCst);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let second = created(&commands, Duration::from_secs(1), Some("second")).await;
     assert_eq!(
@@ -317,67 +329,4 @@ async fn while_the_disk_is_full_nothing_is_acknowledged_and_nothing_is_lost() {
         2,
         "asked again under the same key, it is the same job"
     );
-}
-
-/// A journal in memory that says it is full when a test wants it to.
-#[derive(Clone, Debug, Default)]
-struct Fillable {
-    inner: Arc<std::sync::Mutex<MemoryJournal>>,
-    full: Arc<std::sync::atomic::AtomicBool>,
-}
-
-impl Fillable {
-    fn fill(&self) {
-        self.full.store(true, std::sync::atomic::Ordering::SeqCst);
-    }
-
-    fn make_room(&self) {
-        self.full.store(false, std::sync::atomic::Ordering::SeqCst);
-    }
-}
-
-impl Journal for Fillable {
-    fn is_blocking(&self) -> bool {
-        false
-    }
-
-    fn life(&self) -> u64 {
-        self.inner.lock().unwrap().life()
-    }
-
-    fn last_seq(&self) -> u64 {
-        self.inner.lock().unwrap().last_seq()
-    }
-
-    fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, abide_server::journal::JournalError> {
-        if self.full.load(std::sync::atomic::Ordering::SeqCst) {
-            return Err(abide_server::journal::JournalError::Full {
-                path: "nowhere".into(),
-            });
-        }
-        self.inner.lock().unwrap().append(entries)
-    }
-
-    fn load(
-        &mut self,
-        each: &mut abide_server::journal::EachPart<'_>,
-    ) -> Result<u64, abide_server::journal::JournalError> {
-        self.inner.lock().unwrap().load(each)
-    }
-
-    fn replay(
-        &mut self,
-        after: u64,
-        each: &mut abide_server::journal::EachEntry<'_>,
-    ) -> Result<(), abide_server::journal::JournalError> {
-        self.inner.lock().unwrap().replay(after, each)
-    }
-
-    fn checkpoints(&self) -> Box<dyn abide_server::journal::Checkpoints> {
-        self.inner.lock().unwrap().checkpoints()
-    }
-
-    fn close(self: Box<Self>) -> Result<(), abide_server::journal::JournalError> {
-        Ok(())
-    }
 }

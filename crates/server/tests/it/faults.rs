@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use abide_server::config::Layers;
-use abide_server::{Server, ServerError};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
+use crate::common::running::Running;
 use crate::common::{Answer, House};
 
 #[expect(clippy::disallowed_methods, reason = "measures paused time")]
@@ -342,45 +340,9 @@ async fn a_muted_stream_stays_open_and_says_nothing_until_the_server_ends() {
 
 // On real sockets: what a client of HTTP/1.1 gets to see.
 
-struct Running {
-    address: std::net::SocketAddr,
-    stop: CancellationToken,
-    task: JoinHandle<Result<(), ServerError>>,
-}
-
 impl Running {
-    async fn start(flags: &[(&str, &str)]) -> Self {
-        let layers = Layers::default()
-            .flag("listen", ":0")
-            .flag("ephemeral", "true")
-            .flag("rate-limit", "off");
-        let layers = flags
-            .iter()
-            .fold(layers, |layers, (name, value)| layers.flag(*name, *value));
-        let server = Server::start(layers.resolve().unwrap().config, 7)
-            .await
-            .unwrap();
-        let address = server.address();
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(server.run(stop.clone()));
-        Self {
-            address,
-            stop,
-            task,
-        }
-    }
-
-    /// Sends a request and reads until the connection ends; `Err` where it was reset.
-    async fn ask(&self, method: &str, path: &str, body: &str) -> Result<String, std::io::Error> {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let length = body.len();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).await?;
-        Ok(String::from_utf8(bytes).unwrap())
+    async fn unlimited(flags: &[(&str, &str)]) -> Self {
+        Self::ephemeral(Layers::default().flag("rate-limit", "off"), flags).await
     }
 
     /// Creates a job with those faults and returns its path.
@@ -388,51 +350,42 @@ impl Running {
         let mut body = two_seconds(&faults);
         body["simulate"]["key"] = json!(key);
         body["simulate"]["duration"] = json!({"fixed": "30s"});
-        let answer = self
-            .ask("POST", "/v1/jobs", &body.to_string())
-            .await
-            .unwrap();
+        let answer = self.ask("POST", "/v1/jobs", &body.to_string()).await;
         let at = answer.find("job_").expect(&answer);
         format!("/v1/jobs/{}", &answer[at..at + 36])
-    }
-
-    async fn end(self) {
-        self.stop.cancel();
-        self.task.await.unwrap().unwrap();
     }
 }
 
 #[tokio::test]
 async fn a_reset_is_a_reset_and_no_byte_comes_before_it() {
-    let server = Running::start(&[("default-job-start", "first-poll")]).await;
+    let server = Running::unlimited(&[("default-job-start", "first-poll")]).await;
     let path = server
         .faulty("a", json!([{"fault": "reset", "first": 1}]))
         .await;
-    let error = server.ask("GET", &path, "").await.unwrap_err();
+    let error = server.try_ask("GET", &path, "").await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     assert!(
         server
             .ask("GET", &path, "")
             .await
-            .unwrap()
             .starts_with("HTTP/1.1 200")
     );
     // A create that is reset has made a job.
     let body = two_seconds(&json!([{"fault": "reset", "on": "create"}])).to_string();
-    let error = server.ask("POST", "/v1/jobs", &body).await.unwrap_err();
+    let error = server.try_ask("POST", "/v1/jobs", &body).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
-    let list = server.ask("GET", "/v1/jobs", "").await.unwrap();
+    let list = server.ask("GET", "/v1/jobs", "").await;
     assert_eq!(list.matches("\"revision\"").count(), 2);
     server.end().await;
 }
 
 #[tokio::test]
 async fn a_truncated_body_is_half_of_what_its_head_promises() {
-    let server = Running::start(&[]).await;
+    let server = Running::unlimited(&[]).await;
     let path = server
         .faulty("a", json!([{"fault": "truncate", "first": 1}]))
         .await;
-    let answer = server.ask("GET", &path, "").await.unwrap();
+    let answer = server.ask("GET", &path, "").await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains("sim-decision: truncate"), "{head}");
     let promised = head
@@ -446,7 +399,7 @@ async fn a_truncated_body_is_half_of_what_its_head_promises() {
 
 #[tokio::test]
 async fn a_stalled_body_has_a_head_at_once() {
-    let server = Running::start(&[]).await;
+    let server = Running::unlimited(&[]).await;
     let path = server
         .faulty("a", json!([{"fault": "stall", "delay": "1h"}]))
         .await;
@@ -470,7 +423,7 @@ async fn a_stalled_body_has_a_head_at_once() {
 
 #[tokio::test]
 async fn a_cut_stream_breaks_off_within_an_event() {
-    let server = Running::start(&[]).await;
+    let server = Running::unlimited(&[]).await;
     let mut places = Vec::new();
     for n in 0..8 {
         let path = server
@@ -485,16 +438,14 @@ async fn a_cut_stream_breaks_off_within_an_event() {
             loop {
                 let watchers = server
                     .ask("GET", &format!("/v1/jobs/{id}/watchers"), "")
-                    .await
-                    .unwrap();
+                    .await;
                 if watchers.contains("stream") || watchers.contains("\"watchers\":[]") {
-                    server.ask("POST", &cancel, "").await.unwrap();
+                    server.ask("POST", &cancel, "").await;
                     return;
                 }
             }
         };
         let (answer, ()) = tokio::join!(cut, end);
-        let answer = answer.unwrap();
         assert!(answer.contains("sim-decision: stream_cut"), "{answer}");
         // Neither is the last chunk there, nor the end of the last event.
         assert!(!answer.ends_with("0\r\n\r\n"), "{answer}");
@@ -513,18 +464,18 @@ async fn a_cut_stream_breaks_off_within_an_event() {
 async fn one_client(server: &Running, n: usize) -> Vec<String> {
     let body = json!({"simulate": {"key": format!("client {n}"), "duration": {"fixed": "1h"}, "faults": [{"fault": "error", "chance": 0.2, "on": "any", "status": 502}]}});
     let mut met = Vec::new();
-    let answer = server.ask("POST", "/v1/jobs", &body.to_string()).await;
+    let answer = server.try_ask("POST", "/v1/jobs", &body.to_string()).await;
     met.push(what_was_met(&answer));
     let path = match answer {
         Ok(answer) if answer.contains("job_") => format!("/v1/jobs/{}", id_of(&answer)),
         _ => return met,
     };
     for _ in 0..30 {
-        met.push(what_was_met(&server.ask("GET", &path, "").await));
+        met.push(what_was_met(&server.try_ask("GET", &path, "").await));
     }
     for _ in 0..2 {
         met.push(what_was_met(
-            &server.ask("POST", &format!("{path}/cancel"), "").await,
+            &server.try_ask("POST", &format!("{path}/cancel"), "").await,
         ));
     }
     met
@@ -552,7 +503,7 @@ async fn the_same_seed_and_the_same_clients_meet_the_same_faults_whatever_the_co
     const CLIENTS: usize = 48;
     let mut runs = Vec::new();
     for (at_once, seed) in [(1, "7"), (4, "7"), (CLIENTS, "7"), (CLIENTS, "8")] {
-        let server = Running::start(&[("seed", seed), ("scenario", "flaky")]).await;
+        let server = Running::unlimited(&[("seed", seed), ("scenario", "flaky")]).await;
         let change = json!({"faults": [
             {"fault": "reset", "chance": 0.1},
             {"fault": "latency", "chance": 0.1, "delay": "1ms"},
@@ -561,8 +512,7 @@ async fn the_same_seed_and_the_same_clients_meet_the_same_faults_whatever_the_co
         ]});
         server
             .ask("PATCH", "/v1/simulator", &change.to_string())
-            .await
-            .unwrap();
+            .await;
         let server = std::sync::Arc::new(server);
         let room = std::sync::Arc::new(tokio::sync::Semaphore::new(at_once));
         let clients = (0..CLIENTS).map(|n| {

@@ -7,21 +7,15 @@ use std::time::Duration;
 use abide_server::clock::Clock;
 use abide_server::config::{Config, JobStart, Layers};
 use abide_server::journal::MemoryJournal;
-use abide_server::{Fresh, Server, ServerError};
+use abide_server::{Fresh, Server};
 use abide_wire::Span;
 use abide_wire::webhook::Secret;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinSet;
 
 use crate::common::journal::Disk;
-
-struct Running {
-    address: std::net::SocketAddr,
-    stop: CancellationToken,
-    task: JoinHandle<Result<(), ServerError>>,
-}
+use crate::common::running::Running;
 
 fn config(data: &std::path::Path) -> Config {
     let layers = Layers::default()
@@ -32,34 +26,7 @@ fn config(data: &std::path::Path) -> Config {
     layers.resolve().unwrap().config
 }
 
-async fn start(config: Config) -> Running {
-    let server = Server::start(config, 7).await.unwrap();
-    let address = server.address();
-    let stop = CancellationToken::new();
-    let task = tokio::spawn(server.run(stop.clone()));
-    Running {
-        address,
-        stop,
-        task,
-    }
-}
-
 impl Running {
-    /// Sends a request and gives the connection.
-    async fn send(&self, method: &str, path: &str, body: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let length = body.len();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream
-    }
-
-    async fn ask(&self, method: &str, path: &str, body: &str) -> String {
-        read(self.send(method, path, body).await).await
-    }
-
     async fn create(&self, seconds: u32) -> String {
         let body = format!(
             r#"{{"simulate":{{"duration":{{"fixed":{seconds}}},"outcome":{{"error_chance":0}},"stages":[]}}}}"#
@@ -67,11 +34,6 @@ impl Running {
         let answer = self.ask("POST", "/v1/jobs", &body).await;
         let at = answer.find("job_").expect("an id");
         answer[at..at + 36].to_owned()
-    }
-
-    async fn end(self) {
-        self.stop.cancel();
-        self.task.await.unwrap().unwrap();
     }
 }
 
@@ -84,7 +46,7 @@ async fn read(mut stream: TcpStream) -> String {
 #[tokio::test]
 async fn a_stop_answers_a_thousand_held_requests_and_streams() {
     let place = tempfile::tempdir().unwrap();
-    let server = start(config(place.path())).await;
+    let server = Running::start(config(place.path())).await;
     let id = server.create(600).await;
     let mut held = JoinSet::new();
     for n in 0..1_000 {
@@ -93,7 +55,7 @@ async fn a_stop_answers_a_thousand_held_requests_and_streams() {
             1 => format!("/v1/jobs/{id}/events"),
             _ => "/v1/events".to_owned(),
         };
-        let stream = server.send("GET", &path, "").await;
+        let stream = server.open("GET", &path, "").await;
         held.spawn(async move { (path, read(stream).await) });
     }
     // Every stream has said its first word, and every wait is on the board.
@@ -157,17 +119,10 @@ async fn a_stop_ends_within_its_time_though_the_disk_hangs() {
         Server::assemble(config, Clock::real(), Box::new(journal), |_| None, fresh).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = Server::new(address, listener, assembly.unwrap());
-    let stop = CancellationToken::new();
-    let task = tokio::spawn(server.run(stop.clone()));
-    let server = Running {
-        address,
-        stop,
-        task,
-    };
+    let server = Running::of(Server::new(address, listener, assembly.unwrap()));
     let kept = server.create(600).await;
     hangs.store(true, Ordering::SeqCst);
-    let mut unanswered = server.send("POST", "/v1/jobs", "{}").await;
+    let mut unanswered = server.open("POST", "/v1/jobs", "{}").await;
     // It has reached the disk when a read comes back that was sent after it.
     let read = server.ask("GET", &format!("/v1/jobs/{kept}"), "").await;
     assert!(read.starts_with("HTTP/1.1 200"), "{read}");
@@ -185,7 +140,7 @@ async fn a_stop_ends_within_its_time_though_the_disk_hangs() {
 #[tokio::test]
 async fn jobs_are_there_after_a_restart_and_end_in_time() {
     let place = tempfile::tempdir().unwrap();
-    let server = start(config(place.path())).await;
+    let server = Running::start(config(place.path())).await;
     let (short, long) = (server.create(1).await, server.create(600).await);
 
     let mut other = config(place.path());
@@ -198,7 +153,7 @@ async fn jobs_are_there_after_a_restart_and_end_in_time() {
     assert!(error.contains("in use by another program"), "{error}");
 
     server.end().await;
-    let server = start(config(place.path())).await;
+    let server = Running::start(config(place.path())).await;
     let answer = server
         .ask("GET", &format!("/v1/jobs/{short}?wait=30"), "")
         .await;
@@ -211,7 +166,7 @@ async fn jobs_are_there_after_a_restart_and_end_in_time() {
 #[tokio::test]
 async fn nobody_notices_a_reader_that_doesnt_read() {
     let place = tempfile::tempdir().unwrap();
-    let server = start(config(place.path())).await;
+    let server = Running::start(config(place.path())).await;
     // Every event carries the whole job.
     let input = "x".repeat(100_000);
     let body = format!(r#"{{"worker":"external","input":"{input}"}}"#);
@@ -224,7 +179,7 @@ async fn nobody_notices_a_reader_that_doesnt_read() {
     let mut stalled = socket.connect(server.address).await.unwrap();
     let head = format!("GET {path}/events HTTP/1.1\r\nhost: localhost\r\n\r\n");
     stalled.write_all(head.as_bytes()).await.unwrap();
-    let reader = server.send("GET", &format!("{path}/events"), "").await;
+    let reader = server.open("GET", &format!("{path}/events"), "").await;
     let reader = tokio::spawn(read(reader));
     // Together they are far more than the sockets between take.
     let stage = "x".repeat(100);
@@ -245,7 +200,7 @@ async fn nobody_notices_a_reader_that_doesnt_read() {
 #[tokio::test]
 async fn what_is_no_request_is_refused_by_a_problem() {
     let place = tempfile::tempdir().unwrap();
-    let server = start(config(place.path())).await;
+    let server = Running::start(config(place.path())).await;
     let large = "x".repeat(9_000);
     let many: String = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
     let table = [
@@ -299,7 +254,7 @@ async fn a_backup_with_the_checkpoint_first_is_whole_and_goes_on() {
         let list = server.ask("GET", "/v1/jobs?limit=1000", "").await;
         list.matches(r#""id":"job_"#).count()
     };
-    let server = start(plain(from.path())).await;
+    let server = Running::start(plain(from.path())).await;
     for _ in 0..5 {
         server.create(600).await;
     }
@@ -314,11 +269,11 @@ async fn a_backup_with_the_checkpoint_first_is_whole_and_goes_on() {
     // By now there is a checkpoint that goes beyond that log.
     back_up(from.path(), wrong.path(), "state.db");
 
-    let server = start(plain(to.path())).await;
+    let server = Running::start(plain(to.path())).await;
     assert_eq!(count(&server).await, 10);
     server.create(600).await;
     server.end().await;
-    let server = start(plain(to.path())).await;
+    let server = Running::start(plain(to.path())).await;
     assert_eq!(count(&server).await, 11, "what is made afterwards is kept");
     server.end().await;
 
@@ -333,7 +288,7 @@ async fn a_backup_with_the_checkpoint_first_is_whole_and_goes_on() {
 #[tokio::test]
 async fn a_body_that_is_too_large_is_refused_in_words() {
     let place = tempfile::tempdir().unwrap();
-    let server = start(config(place.path())).await;
+    let server = Running::start(config(place.path())).await;
     let body = "x".repeat(1_000_000);
     let length = body.len();
     let head =

@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "a module of a test has no public")]
 
 pub mod journal;
+pub mod running;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
