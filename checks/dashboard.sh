@@ -45,7 +45,7 @@ timeout --kill-after=10 420 node "$work/drive.mjs" "$url" "$keyed" "$full" "$ima
 
 if [ -n "${1:-}" ]; then
   mkdir -p "$1"
-  for name in jobs-1600-light job-1600-light job-1600-dark report-1600-light webhooks-1600-light simulator-1600-light jobs-390-dark job-390-light; do
-    cp "$images/dashboard-$name.png" "$1/"
+  for name in job report webhooks simulator; do
+    cp "$images/dashboard-$name-1600-light.png" "$1/"
   done
 fi

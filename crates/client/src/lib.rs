@@ -96,6 +96,8 @@
 //! at `debug`, and never prints; every wait is a span `abide.wait` whose fields are those of its [`Report`]. It sets up
 //! neither a subscriber nor a recorder: that is the program's business.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod answer;
 #[cfg(feature = "blocking")]
 pub mod blocking;

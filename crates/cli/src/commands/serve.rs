@@ -202,11 +202,11 @@ async fn serve(
         .transpose()?;
     let server = Server::start(config, fresh_seed()).await?;
     let config = server.state().config.clone();
-    announce::started(&server);
-    announce::settings(&config, files);
     if let Some(ready) = &ready {
         ready.write(&announce::url(&server))?;
     }
+    announce::started(&server);
+    announce::settings(&config, files);
     let stop = CancellationToken::new();
     tokio::spawn({
         let (stop, config, reload) = (stop.clone(), config.clone(), server.reloader());

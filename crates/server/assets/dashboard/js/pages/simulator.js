@@ -209,7 +209,7 @@ function ClockPanel() {
       toastProblem(problem);
     }
   });
-  const kind = isManual ? 'It stands still until it is moved.' : speed === 1 ? 'It runs as ours does.' : `It runs ${speed} times as fast as ours.`;
+  const kind = isManual ? 'It stands still until it is advanced.' : speed === 1 ? 'Real time.' : `${speed} times as fast as real time.`;
   return html`
     <section class="panel stack" aria-labelledby="panel-clock">
       <header><h2 id="panel-clock">Clock</h2><p class="small soft">${known ? kind : 'This server doesn’t tell its time.'}</p></header>
@@ -237,7 +237,7 @@ function ClockPanel() {
               <button disabled=${isBusy}>Move</button>
             </form>
           `
-        : html`<p class="small soft">Under <code>abide serve --clock manual</code> it is moved from here; <code>--speed 60</code> lives an hour in a minute.</p>`}
+        : html`<p class="small soft">Under <code>abide serve --clock manual</code> it is advanced from here; with <code>--speed 60</code> an hour passes in a minute.</p>`}
     </section>
   `;
 }
