@@ -16,8 +16,8 @@ from ._errors import UsageError
 CONNECT_TIMEOUT = 5.0
 """The most that making a connection may take, in seconds."""
 SILENCE_MAX = 300.0
-"""After so many seconds without a byte a thread gives an answer up: longer than any hold and any stream's heartbeat. What
-waited for it may have gone long before."""
+"""Seconds without a byte after which an answer is given up: longer than any hold and any stream's heartbeat. A thread
+can't be told that nothing waits for it any more."""
 _PLAIN = ("accept-encoding", "identity")
 """A compressed answer grows a million times over while it is read, before its size can be looked at."""
 
