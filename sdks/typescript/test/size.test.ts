@@ -18,9 +18,8 @@ const bytes = async (contents: string): Promise<number> => {
 };
 
 /**
- * A little above what is reached, so that growth is noticed. Half of `pollUntil` is the learned schedule: fourteen experts,
- * an exact planner and jitter that costs nothing; the other half bounds everything by one deadline, retries, budgets and
- * recognizes. Shorter names of members, which a bundler can't choose, would save 5 %.
+ * What is reached, rounded up, so that growth is noticed. With every name of a member shortened, which a bundler can't do
+ * and which would break callers, `pollUntil` would still be 12.6 KB, and the learned schedule in it 7.6.
  */
 const LIMITS: [what: string, kilobytes: number, contents: string][] = [
   [
@@ -31,8 +30,10 @@ const LIMITS: [what: string, kilobytes: number, contents: string][] = [
     export { Plan } from "./schedule/learned/plan.js";
     export { priorOf } from "./schedule/learned/experts.js";`,
   ],
-  ["pollUntil", 13.9, `export { pollUntil } from "./index.js";`],
-  ["everything but the tests' server", 33, `export * from "./index.js";`],
+  ["pollUntil", 13.8, `export { pollUntil } from "./index.js";`],
+  ["the learned schedule", 8.3, `export { learned } from "./index.js";`],
+  ["Abide", 26.3, `export { Abide } from "./index.js";`],
+  ["everything but the tests' server", 32.9, `export * from "./index.js";`],
 ];
 
 for (const [what, kilobytes, contents] of LIMITS) {
