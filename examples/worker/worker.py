@@ -24,7 +24,7 @@ def dub(lease: Lease) -> str:
 
 
 def work(client: Client) -> None:
-    """Claims one job and works on it. The lease renews itself; reports raise where the job is canceled or lost."""
+    """Claims one job and works on it. Reports renew the lease, and raise where the job is canceled or lost."""
     with client.claim("dub") as lease:
         print("claimed", lease.id, flush=True)
         try:

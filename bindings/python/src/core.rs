@@ -123,7 +123,7 @@ impl Lease {
         &self.token
     }
 
-    /// Renews it no more. Turn the core for that to be known.
+    /// Renews it no more. Turn the core for that to be known, unless it was claimed by hand.
     fn close(&self) {
         drop(self.slot().take());
     }
@@ -472,15 +472,19 @@ impl Core {
         Ok(self.lock().poll_until(terms).0)
     }
 
-    #[pyo3(signature = (kinds, *, lease=None, deadline=None))]
+    #[pyo3(signature = (kinds, *, lease=None, deadline=None, by_hand=false))]
     fn claim(
         &self,
         kinds: Vec<String>,
         lease: Option<f64>,
         deadline: Option<f64>,
+        by_hand: bool,
     ) -> PyResult<u64> {
         let mut core = self.lock();
         let mut claim = core.client().claim();
+        if by_hand {
+            claim = claim.by_hand();
+        }
         for kind in kinds {
             claim = claim.kind(kind);
         }
@@ -503,6 +507,7 @@ impl Core {
             "complete" => core.complete(lease, parse(json)?),
             "fail" => core.fail(lease, parse(json)?),
             "release" => core.release(lease),
+            "renew" => core.renew(lease),
             "over" => core.over(lease),
             other => return Err(usage(format!("{other:?} is no report"))),
         };

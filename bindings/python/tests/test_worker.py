@@ -70,17 +70,37 @@ def test_a_worker_claims_reports_and_ends_jobs(live: AbideServer, kind: str) -> 
         with pytest.raises(UsageError, match="JSON"), client.claim(kind) as lease:
             lease.complete(object())
         assert client._turning().is_idle
-        assert not [thread for thread in threading.enumerate() if thread.name == "abide-lease"]
+        assert "abide-lease" not in threads()
 
 
-def test_a_lease_renews_itself_while_its_worker_is_silent(live: AbideServer, kind: str) -> None:
+def test_a_thread_renews_a_lease_while_its_worker_is_silent(live: AbideServer, kind: str) -> None:
     with Client(live.url) as client:
         job = client.create(kind, worker="external")
-        with client.claim(kind, lease=1) as lease:
+        with client.claim(kind, lease=1, renew=True) as lease:
+            assert "abide-lease" in threads()
             time.sleep(2.5)
             assert lease.over is None
             assert lease.complete().outcome == "completed"
         assert job.status().outcome == "completed"
+        assert "abide-lease" not in threads()
+
+
+def test_a_lease_without_a_thread_lives_by_reports_alone(live: AbideServer, kind: str) -> None:
+    with Client(live.url) as client:
+        for _ in range(2):
+            client.create(kind, worker="external")
+        with client.claim(kind, lease=1) as lease:
+            # Nothing runs between two calls: neither a thread nor a held request.
+            until(lambda: not threads() and client._turning().is_idle)
+            for _ in range(5):
+                time.sleep(0.5)
+                assert lease.renew().status == "running"
+            assert lease.complete().outcome == "completed"
+        with client.claim(kind, lease=1) as silent:
+            until(lambda: client.job(silent.id).status().done)
+            with pytest.raises((JobFailed, LeaseLost)) as caught:
+                silent.renew()
+            assert silent.over is caught.value
 
 
 class Gate:
@@ -96,6 +116,11 @@ class Gate:
         self._own.exchange(method, url, headers, body, answer)
 
 
+def threads() -> list[str]:
+    """The names of ours."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("abide-")]
+
+
 def until(something: Callable[[], object]) -> None:
     for _ in range(400):
         if something():
@@ -107,7 +132,7 @@ def until(something: Callable[[], object]) -> None:
 def test_a_worker_hears_of_a_cancel_and_of_a_lost_lease(live: AbideServer, kind: str) -> None:
     with Client(live.url) as client:
         job = client.create(kind, worker="external")
-        with client.claim(kind) as lease:
+        with client.claim(kind, renew=True) as lease:
             job.cancel()
             until(lambda: lease.over)
             assert isinstance(lease.over, JobCanceled) and lease.over.job_id == job.id

@@ -141,6 +141,11 @@ impl Core {
         self.run(async move { Ok(Ended::Claimed(claim.await?.map(Arc::new))) })
     }
 
+    /// Renews a lease that was claimed [by hand](Claim::by_hand). Ends as [`Ended::Job`].
+    pub fn renew(&mut self, lease: Arc<Lease>) -> Op {
+        self.run(async move { Ok(Ended::Job(Box::new(lease.renew().await?))) })
+    }
+
     /// Tells how far a worker has come. Ends as [`Ended::Job`].
     pub fn progress(&mut self, lease: Arc<Lease>, progress: Progress) -> Op {
         self.run(async move { Ok(Ended::Job(Box::new(lease.progress(&progress).await?))) })

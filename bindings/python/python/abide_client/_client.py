@@ -478,24 +478,26 @@ class Client(_Base):
             begin = _page(listing)
             if jobs is None:
                 return
-            yield from map(Job.read, jobs)
+            yield from _readable(jobs)
 
     @overload
-    def claim(self, *kinds: str, lease: Span | None = None, timeout: None = None) -> Lease: ...
+    def claim(self, *kinds: str, lease: Span | None = None, timeout: None = None, renew: bool = False) -> Lease: ...
 
     @overload
-    def claim(self, *kinds: str, lease: Span | None = None, timeout: Span) -> Lease | None: ...
+    def claim(self, *kinds: str, lease: Span | None = None, timeout: Span, renew: bool = False) -> Lease | None: ...
 
-    def claim(self, *kinds: str, lease: Span | None = None, timeout: Span | None = None) -> Lease | None:
+    def claim(
+        self, *kinds: str, lease: Span | None = None, timeout: Span | None = None, renew: bool = False
+    ) -> Lease | None:
         """Claims a job to work on: the oldest pending one with `worker="external"`, of one of these kinds, of any kind
         by default. It waits until there is one; `None` only where a `timeout` was set and no job came until then.
 
         `lease` is how long this worker may be silent before it has lost the job, 1 s to 24 hours; the default is 30 s.
-        The lease renews itself every third of it. A claim whose answer was lost is sent again under its key, and takes
-        no second job.
+        Every report renews it; `renew=True` has a thread renew it every third of its length, whatever your code does.
+        A claim whose answer was lost is sent again under its key, and takes no second job.
         """
-        held = self._run(claiming(kinds, lease, timeout))
-        return None if held is None else Lease(self._turning(), held)
+        held = self._run(claiming(kinds, lease, timeout, by_hand=not renew))
+        return None if held is None else Lease(self._turning(), held, renew=renew)
 
     def stream_token(self, job: str | None = None, *, ttl: Span = 60) -> StreamToken:
         """A token that opens the event stream of a job, or without one all streams of the caller, in place of a key:

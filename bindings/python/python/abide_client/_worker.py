@@ -1,4 +1,4 @@
-"""A worker's side of a job: a lease that renews itself, is reported on, and ends."""
+"""A worker's side of a job: a lease that is renewed, reported on, and ended."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ _ENDS = (JobCanceled, JobFailed, LeaseLost)
 """What a report raises where there is nothing more to do."""
 
 
-def claiming(kinds: tuple[str, ...], lease: Span | None, timeout: Span | None) -> Callable[[Core], int]:
+def claiming(
+    kinds: tuple[str, ...], lease: Span | None, timeout: Span | None, by_hand: bool = False
+) -> Callable[[Core], int]:
     """Claims a job of one of these kinds."""
     return lambda core: core.claim(
         list(kinds),
         lease=None if lease is None else seconds(lease, "lease"),
         deadline=None if timeout is None else seconds(timeout),
+        by_hand=by_hand,
     )
 
 
@@ -97,28 +100,44 @@ def _progress(percent: float, stage: str | None) -> dict[str, Any]:
 class Lease(_Lease):
     """A job that this worker has claimed, and works on: made by `Client.claim`, for use in a `with`.
 
-    A thread renews it until it is ended by `complete` or `fail`, given back by `release`, or let go of by the end of
-    the `with` block. Let go of without an end it is silent, and the server gives the job up when the lease runs out, as
-    its creator chose. Reports raise `JobCanceled`, `JobFailed` or `LeaseLost` where the work should stop; `over` tells
-    that without a request.
+    Every report renews it: `progress`, and `renew` where there is nothing to tell. Send one at least every third of the
+    lease's length, or claim with `renew=True`: then a thread renews it until it is ended by `complete` or `fail`, given
+    back by `release`, or let go of by the end of the `with` block. Let go of without an end it is silent, and the
+    server gives the job up when the lease runs out, as its creator chose. Reports raise `JobCanceled`, `JobFailed` or
+    `LeaseLost` where the work should stop; `over` tells what the last report heard, and what the thread hears.
 
     While the server doesn't answer the lease goes on. If only this worker can't reach it, the job may get another
     worker meanwhile, and this one's result is refused: work that has effects elsewhere should bear being done twice.
     """
 
-    def __init__(self, engine: _sync.Engine, held: _core.Lease) -> None:
+    def __init__(self, engine: _sync.Engine, held: _core.Lease, *, renew: bool) -> None:
         super().__init__(held)
         self._engine = engine
-        self._op, self._queue = engine.start(self._report("over"))
-        self._thread = threading.Thread(target=self._keep, name="abide-lease", daemon=True)
-        self._thread.start()
+        self._stop: Callable[[], object] = lambda: None
+        if renew:
+            self._keep()
 
     def _keep(self) -> None:
-        """Turns the core, until there is nothing more to do or the lease is let go of."""
-        try:
-            self._engine.finish(self._op, self._queue)
-        except AbideError as error:
-            self._refused(error)
+        """Has a thread turn the core, until there is nothing more to do or the lease is let go of."""
+        op, queue = self._engine.start(self._report("over"))
+
+        def turn() -> None:
+            try:
+                self._engine.finish(op, queue)
+            except AbideError as error:
+                self._refused(error)
+
+        def stop() -> None:
+            queue.put(("ended", op, None))
+            thread.join()
+
+        thread = threading.Thread(target=turn, name="abide-lease", daemon=True)
+        thread.start()
+        self._stop = stop
+
+    def renew(self) -> Job:
+        """Renews the lease, as every other report does too."""
+        return self._send("renew", None)
 
     def progress(self, percent: float, stage: str | None = None) -> Job:
         """Tells how far the work has come."""
@@ -155,8 +174,7 @@ class Lease(_Lease):
     def close(self) -> None:
         """Lets go of the job without a word. Renews nothing from now on."""
         self._held.close()
-        self._queue.put(("ended", self._op, None))
-        self._thread.join()
+        self._stop()
 
     def __enter__(self) -> Lease:
         return self

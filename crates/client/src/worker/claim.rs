@@ -46,6 +46,7 @@ impl Client {
             client: self.clone(),
             request: ClaimRequest::default(),
             deadline: None,
+            by_hand: false,
         }
     }
 }
@@ -74,6 +75,7 @@ pub struct Claim {
     client: Client,
     request: ClaimRequest,
     deadline: Option<Duration>,
+    by_hand: bool,
 }
 
 impl Claim {
@@ -93,6 +95,13 @@ impl Claim {
     /// Gives up with `None` if no job came within that time. Default: none, it waits on.
     pub fn deadline(mut self, within: Duration) -> Self {
         self.deadline = Some(within);
+        self
+    }
+
+    /// The lease is renewed by reports alone: for a host that doesn't turn while the work is done.
+    #[cfg(feature = "host")]
+    pub fn by_hand(mut self) -> Self {
+        self.by_hand = true;
         self
     }
 
@@ -161,10 +170,13 @@ impl Claim {
             failure.into_error().token(token)
         })?;
         let length = self.request.lease();
-        Ok(
-            claimed
-                .map(|(job, lease)| Lease::begin(self.client.clone(), job, &lease.token, length)),
-        )
+        Ok(claimed.map(|(job, lease)| {
+            let client = self.client.clone();
+            match self.by_hand {
+                true => Lease::by_hand(client, job, &lease.token, length),
+                false => Lease::begin(client, job, &lease.token, length),
+            }
+        }))
     }
 }
 

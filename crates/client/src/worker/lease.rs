@@ -66,6 +66,9 @@ enum Over {
     Lost(Option<Problem>),
 }
 
+/// A report that says nothing but that the worker lives.
+const RENEWAL: Bytes = Bytes::from_static(b"{}");
+
 /// What a worker says.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -78,17 +81,16 @@ enum Report<'a> {
 
 impl Lease {
     pub(super) fn begin(client: Client, job: Job, token: &str, length: Duration) -> Self {
-        let mut token =
-            HeaderValue::from_str(token).unwrap_or_else(|_| HeaderValue::from_static(""));
-        token.set_sensitive(true);
-        let held = Arc::new(Held {
-            client,
-            job,
-            token,
-            length,
-        });
+        let held = Held::new(client, job, token, length);
         let (tell, over) = watch::channel(None);
         spawn(keep(Arc::clone(&held), tell));
+        Self { held, over }
+    }
+
+    /// A lease without the task that renews it.
+    pub(super) fn by_hand(client: Client, job: Job, token: &str, length: Duration) -> Self {
+        let held = Held::new(client, job, token, length);
+        let (_, over) = watch::channel(None);
         Self { held, over }
     }
 
@@ -143,6 +145,21 @@ impl Lease {
             Either::Left((why, _)) => Err(why),
             Either::Right((done, _)) => Ok(done),
         }
+    }
+
+    /// Renews the lease, as every other report does too.
+    ///
+    /// # Errors
+    ///
+    /// See [`Lease`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped the lease may have been renewed or not.
+    #[cfg(feature = "host")]
+    pub async fn renew(&self) -> Result<Job, Error> {
+        let sent = self.held.send(RENEWAL).await;
+        self.held.settle(sent, |_| false).await
     }
 
     /// Tells how far the work has come.
@@ -224,17 +241,33 @@ impl fmt::Debug for Lease {
 }
 
 impl Held {
-    fn call(&self, body: Vec<u8>) -> Call {
+    fn new(client: Client, job: Job, token: &str, length: Duration) -> Arc<Self> {
+        let mut token =
+            HeaderValue::from_str(token).unwrap_or_else(|_| HeaderValue::from_static(""));
+        token.set_sensitive(true);
+        Arc::new(Self {
+            client,
+            job,
+            token,
+            length,
+        })
+    }
+
+    fn call(&self, body: Bytes) -> Call {
         let url = self.client.core.origin.job_url(&self.job.id);
         Call::new(Purpose::Report, Method::PATCH, url)
-            .json(Bytes::from(body))
+            .json(body)
             .header(headers::LEASE_TOKEN, self.token.clone())
     }
 
-    /// Sends a report until it is answered.
     async fn report(&self, report: &Report<'_>) -> Result<Job, Failure> {
-        let origin = &self.client.core.origin;
         let body = serde_json::to_vec(report).expect("a report is plain data");
+        self.send(Bytes::from(body)).await
+    }
+
+    /// Sends a report until it is answered.
+    async fn send(&self, body: Bytes) -> Result<Job, Failure> {
+        let origin = &self.client.core.origin;
         let make = || (self.call(body.clone()), origin.attempt_timeout);
         persist(origin, make, |reply| self.read(reply)).await
     }
@@ -307,7 +340,7 @@ impl Held {
             };
             sleep_until(after(origin.clock.now(), pause)).await;
             let limit = origin.attempt_timeout.min(self.length);
-            let answer = exchange(origin, &self.call(b"{}".to_vec()), limit).await;
+            let answer = exchange(origin, &self.call(RENEWAL), limit).await;
             failures = match answer {
                 Ok(_) => 0,
                 Err(failure) => match self.meaning(&failure).await {
