@@ -147,6 +147,8 @@ pub(crate) fn error<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, 
     dict.set_item("message", error.to_string())?;
     dict.set_item("timed_out", error.is_timeout())?;
     dict.set_item("status", error.status())?;
+    dict.set_item("body", error.body())?;
+    dict.set_item("may_have_created", error.may_have_created())?;
     dict.set_item("problem", error.problem().map(json).transpose()?)?;
     dict.set_item("job_id", error.job_id().map(|id| id.as_str()))?;
     dict.set_item("job", error.job().map(json).transpose()?)?;

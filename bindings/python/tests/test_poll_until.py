@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from abide_client import Done, History, Look, Retry, Schedule, StillRunning, Unreachable, UsageError, _poll, poll_until
+from abide_client._poll import retry_after
 
 QUICK = Schedule.fixed(0.02)
 
@@ -170,6 +171,28 @@ def test_retry_after_is_heeded() -> None:
     began = time.monotonic()
     poll_until(failing(VendorError(429, {"retry-after": "0.5"})), retry=Retry(initial=0.01))
     assert time.monotonic() - began >= 0.5
+
+
+@pytest.mark.parametrize(
+    ("headers", "span"),
+    [
+        ({"retry-after": "2"}, 2.0),
+        ({"retry-after": " 1.5 "}, 1.5),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"x-ms-retry-after-ms": "20"}, 0.02),
+        ({"retry-after": "Fri, 15 Jan 2027 08:00:20 GMT", "date": "Fri, 15 Jan 2027 08:00:10 GMT"}, 10.0),
+        ({"retry-after": "Fri, 15 Jan 2027 08:00:20 GMT"}, None),
+        ({"retry-after": "Fri, 15 Jan 2027 08:00:20 GMT", "date": "Fri, 15 Jan 2027 09:00:00 GMT"}, 0.0),
+        ({"retry-after": "-1"}, 0.0),
+        *(({"retry-after": hint}, None) for hint in ("soon", "inf", "nan", "1e999", "", "9" * 400)),
+        ({}, None),
+    ],
+)
+def test_retry_after_is_read_however_it_is_written(headers: dict[str, str], span: float | None) -> None:
+    assert retry_after(VendorError(429, headers)) == span
+    error = Exception()
+    error.response = {"ResponseMetadata": {"HTTPHeaders": headers}}  # type: ignore[attr-defined]
+    assert retry_after(error) == span
 
 
 def test_errors_without_end_are_told_with_their_cause() -> None:

@@ -6,7 +6,7 @@
  */
 
 import { type Reply, jsonOf } from "./exchange.js";
-import { garbled } from "./failure.js";
+import { type Failure, garbled } from "./failure.js";
 import type { Origin } from "./origin.js";
 import { type Channel, sinceEnd } from "./report.js";
 import { retryAfter } from "./retry.js";
@@ -17,15 +17,19 @@ import type { Job } from "./wire.js";
 const DATE_DOUBT = 200;
 
 /** Reads the job that an answer holds, and checks that it is the one that was asked for. */
-export const readJob = (reply: Reply, id?: string): Job => check(jsonOf<Job>(reply, "job"), id);
+export const readJob = (reply: Reply, id?: string): Job => check(jsonOf<Job>(reply, "job"), id, reply.status);
 
-/** What contradicts itself or answers another question is not believed. */
-export const check = (job: Job, id?: string): Job => {
-  if (typeof job?.id !== "string" || typeof job.revision !== "number") throw garbled("the answer holds no job");
-  if (id !== undefined && id !== job.id) throw garbled(`the answer is about job ${job.id}`);
-  if (job.done !== (job.outcome !== undefined && job.outcome !== null)) {
-    throw garbled(`the answer says done: ${job.done} with outcome: ${job.outcome}`);
+/** What contradicts itself or answers another question is not believed. `answered` is the HTTP status it came with. */
+export const check = (job: Job, id?: string, answered = 200): Job => {
+  const wrong = (what: string): Failure => garbled(what, { status: answered }),
+    { created_at, done, id: told, kind, outcome = null, revision, status } = job ?? {};
+  const words = [told, kind, status].every((word) => typeof word === "string"),
+    ends = ["completed", "failed", "canceled", null].includes(outcome);
+  if (!words || !ends || !(Number.isSafeInteger(revision) && revision >= 0) || Number.isNaN(Date.parse(created_at))) {
+    throw wrong("the answer holds no job");
   }
+  if (id !== undefined && id !== told) throw wrong(`the answer is about job ${told}`);
+  if (done !== (outcome !== null)) throw wrong(`the answer says done: ${done} with outcome: ${outcome}`);
   return job;
 };
 

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from . import _aio, _sync
 from ._core import Core, Handle, History, Listing, Retry, Schedule
-from ._errors import UsageError, told
+from ._errors import Garbled, UsageError, told
 from ._http import AsyncTransport, Transport, adapt, adapt_async, default, default_async
 from ._runtime import running
 from ._spans import waiting
@@ -31,6 +31,7 @@ from ._types import (
     Terms,
     Webhook,
     features_of,
+    parsed,
     seconds,
 )
 from ._worker import AsyncLease, Lease, claiming
@@ -113,17 +114,32 @@ def _finished(value: tuple[str, dict[str, Any]]) -> Finished:
 
 def _end(item: list[Any]) -> End:
     word, value = item
-    if word == "end":
+    if word != "end":
+        return End(value[0], error=told(value[1]))
+    try:
         return End(value[0], finished=_finished(value[1:]))
-    return End(value[0], error=told(value[1]))
+    except Garbled as error:
+        return End(value[0], error=error)
 
 
 def _change(item: list[Any]) -> Event | Gap:
     word, value = item
     if word == "gap":
         return Gap(value)
-    event = json.loads(value[0])
+    try:
+        event = parsed(value[0])
+    except Garbled:
+        return Gap(value[1])
     return Event(event["type"], Job.read(event["data"]), value[1])
+
+
+def _readable(jobs: Iterable[str]) -> Iterator[Job]:
+    """The jobs of a page. One that can't be read hides no others."""
+    for text in jobs:
+        try:
+            yield Job.read(text)
+        except Garbled:
+            pass
 
 
 def _instant(at: datetime | None) -> str | None:
@@ -814,8 +830,8 @@ class AsyncClient(_Base):
             begin = _page(listing)
             if jobs is None:
                 return
-            for job in jobs:
-                yield Job.read(job)
+            for job in _readable(jobs):
+                yield job
 
     @overload
     async def claim(self, *kinds: str, lease: Span | None = None, timeout: None = None) -> AsyncLease: ...

@@ -25,8 +25,10 @@ class AbideError(Exception):
         report: Report | None = None,
         problem: Problem | None = None,
         status: int | None = None,
+        body: str | None = None,
         retry_after: float | None = None,
         timed_out: bool = False,
+        may_have_created: bool = False,
     ) -> None:
         super().__init__(message)
         self.message: str = message
@@ -45,10 +47,14 @@ class AbideError(Exception):
         """What the server said is wrong."""
         self.status: int | None = status
         """The HTTP status of the last answer."""
+        self.body: str | None = body
+        """What the server answered, as it came, up to 64 KiB."""
         self.retry_after: float | None = retry_after
         """How many seconds the server asked to be left alone."""
         self.timed_out: bool = timed_out
         """Whether time ran out."""
+        self.may_have_created: bool = may_have_created
+        """Whether a create was sent whose answer never came, so that the job may have been made."""
 
     def __str__(self) -> str:
         return self.message
@@ -130,6 +136,8 @@ def told(parts: dict[str, Any]) -> AbideError:
         report=Report(**report) if report else None,
         problem=Problem.read(parts["problem"]),
         status=parts["status"],
+        body=parts["body"],
         retry_after=parts["retry_after"],
         timed_out=parts["timed_out"],
+        may_have_created=parts["may_have_created"],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import inspect
+import math
 import os
 import sys
 import threading
@@ -151,13 +152,33 @@ def http_status(error: BaseException) -> int | None:
 
 
 def retry_after(error: BaseException) -> float | None:
-    """How long the server asked to be left alone, in seconds."""
-    headers = getattr(getattr(error, "response", None), "headers", None) or getattr(error, "headers", None)
+    """How long the server asked to be left alone, in seconds: by their number, by milliseconds, or by a date, which is
+    compared with that of the same answer."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        # botocore's
+        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders")
+    else:
+        headers = getattr(response, "headers", None) or getattr(error, "headers", None)
+
+    def read(name: str) -> str:
+        return str(headers.get(name) or "").strip()
+
     try:
-        value = headers.get("retry-after") if headers is not None else None
-        return max(float(value), 0.0) if value is not None else None
-    except (AttributeError, TypeError, ValueError):
+        for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+            if (hint := read(name)).isdigit():
+                return int(hint) / 1000
+        hint = read("retry-after")
+        try:
+            span = float(hint)
+        except ValueError:
+            # It takes longer to import than all of this package.
+            from email.utils import parsedate_to_datetime
+
+            span = (parsedate_to_datetime(hint) - parsedate_to_datetime(read("date"))).total_seconds()
+    except (AttributeError, OverflowError, TypeError, ValueError):
         return None
+    return max(span, 0.0) if math.isfinite(span) else None
 
 
 class _Wait:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypedDict, TypeVar
 
-from ._errors import JobCanceled, JobFailed, UsageError
+from ._errors import Garbled, JobCanceled, JobFailed, UsageError
 
 if TYPE_CHECKING:
     from ._core import Inbox as Ears
@@ -51,6 +51,14 @@ def seconds(span: Span, name: str = "timeout") -> float:
 def features_of(features: Features) -> list[tuple[str, str | float]]:
     """The features as the core takes them: true and false are words."""
     return [(name, str(value).lower() if isinstance(value, bool) else value) for name, value in features.items()]
+
+
+def parsed(text: str | bytes) -> Any:
+    """What a JSON text says. Some depths and numbers that are JSON can't be read by Python."""
+    try:
+        return json.loads(text)
+    except (RecursionError, ValueError) as error:
+        raise Garbled(f"the answer holds JSON that Python can't read: {error}") from None
 
 
 def instant(text: str | None) -> datetime | None:
@@ -98,7 +106,7 @@ class Problem:
     @classmethod
     def read(cls, text: str | dict[str, Any] | None) -> Problem | None:
         """The problem in a JSON text."""
-        raw = json.loads(text) if isinstance(text, str) else text
+        raw = parsed(text) if isinstance(text, str) else text
         if not isinstance(raw, dict):
             return None
         return cls(
@@ -141,7 +149,7 @@ class Job:
     @classmethod
     def read(cls, text: str | bytes | dict[str, Any]) -> Job:
         """The job in a JSON text."""
-        raw: dict[str, Any] = text if isinstance(text, dict) else json.loads(text)
+        raw: dict[str, Any] = text if isinstance(text, dict) else parsed(text)
         progress, remaining = raw.get("progress"), raw.get("remaining_ms")
         return cls(
             id=raw["id"],

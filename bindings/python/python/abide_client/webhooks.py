@@ -59,7 +59,7 @@ class Delivery:
         try:
             data = self.json()["data"]
             return Job.read(data)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, RecursionError, TypeError, ValueError):
             return None
 
 
@@ -102,7 +102,7 @@ class Verifier:
         try:
             told = json.loads(body)
             kind = told.get("type") if isinstance(told, dict) else None
-        except ValueError:
+        except (RecursionError, ValueError):
             kind = None
         return Delivery(id, kind if isinstance(kind, str) else "", body)
 
@@ -215,7 +215,7 @@ class Inbox:
             return 401, str(error)
         try:
             json.loads(body)
-        except ValueError:
+        except (RecursionError, ValueError):
             return 400, "the body is no JSON"
         with self._lock:
             if self.ears.is_new(delivery.id):
