@@ -3,7 +3,8 @@
 # the vendors' SDKs over pollUntil, Express, Vitest, a Worker, a page in Chromium, and every block of README.md and
 # docs/typescript.md.
 #
-# Beside the recorded traces the port plays random histories that the core has just played, from SEED on.
+# Beside the recorded traces the port plays random histories that the core has just played, and random scenes beside the
+# core as wasm, from SEED on.
 #
 # Usage: checks/typescript.sh
 # Installs its tools from npm into sdks/typescript and target/checks/typescript, and Debian's npm and chromium where
@@ -28,6 +29,13 @@ export ABIDE
 work=$PWD/target/checks/typescript
 package=$PWD/sdks/typescript
 vectors=$(realpath -m "${CARGO_TARGET_DIR:-target}/debug/examples/vectors")
+oracle=$(realpath -m "${CARGO_TARGET_DIR:-target}/wasm32-wasip1/debug/examples/oracle.wasm")
+if rustup target add wasm32-wasip1 2>/dev/null; then
+  cargo build --quiet --locked --package abide-core --example oracle --target wasm32-wasip1
+else
+  echo "skipped: to play beside the core needs rustup's target wasm32-wasip1"
+  rm -f "$oracle"
+fi
 mkdir -p "$work"
 (
   cd "$package"
@@ -61,14 +69,17 @@ used=$!
   npx prettier --check --log-level warn src test
   npx tsc -p test
   timeout --kill-after=10 600 node --test --test-reporter=dot test-build/
+  seed=${SEED:-50000}
   if [ -x "$vectors" ]; then
-    seed=${SEED:-50000}
     rm -rf "$work/traces"
     "$vectors" "$work/traces" "$seed" 100
     echo "the random histories of the seeds from $seed on:"
     TRACES=$work/traces timeout --kill-after=10 120 node --test --test-reporter=dot test-build/traces.test.js
   else
     echo "skipped: random histories need the example \`vectors\`, which cargo test builds"
+  fi
+  if [ -f "$oracle" ]; then
+    ORACLE=$oracle SEED=$seed timeout --kill-after=10 120 node --no-warnings --test test-build/oracle.test.js
   fi
   npx publint --strict
   # The package is of ES modules alone.

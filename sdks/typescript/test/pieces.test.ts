@@ -423,6 +423,22 @@ test("kinds, ids with slashes, other methods, headers and places of results are 
   );
 });
 
+test("a job that is done and tells an error beside has failed", async () => {
+  const world = new World();
+  for (const [error, outcome] of [
+    [{ message: "no audio", code: 3 }, "failed"],
+    [undefined, "completed"],
+    [null, "completed"],
+  ] as const) {
+    const fetch = async (): Promise<Response> =>
+      Response.json({ name: "operations/1", done: true, error, response: {} });
+    const abide = new Abide("https://api.example.test", { remote: remotes.googleVeo, fetch, clock: world });
+    const { job } = await world.run(abide.job("operations/1").wait({ timeout: "1m" }));
+    assert.equal(job.outcome, outcome);
+    assert.equal(job.error?.detail, error?.message);
+  }
+});
+
 test("a description that can't be right is refused", () => {
   const remote = (over: Partial<Remote>): Remote => ({
     name: "r",

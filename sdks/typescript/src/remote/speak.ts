@@ -177,15 +177,16 @@ export class Speech {
       said = at(body, state),
       word = typeof said === "boolean" ? String(said) : (wordOf(said) ?? "");
     if (!word && !this.#isRunning("")) {
-      throw garbled(`the answer has no word for the status at "${state}"`);
+      throw garbled(`the answer has no word for the status at "${state}"`, { status: reply.status });
     }
     const is = (list: readonly string[]): boolean => list.some((known) => known.toLowerCase() === word.toLowerCase());
-    const broke = (at(body, this.#remote.failed_if) ?? null) !== null;
-    const outcome: Outcome | null =
-      is(completed) && !broke ? "completed" : is(failed) ? "failed" : is(canceled) ? "canceled" : null;
+    // A job may be done and tell beside that what went wrong.
+    const good = (at(body, this.#remote.failed_if) ?? null) === null ? "completed" : "failed";
+    const outcome: Outcome | null = is(completed) ? good : is(failed) ? "failed" : is(canceled) ? "canceled" : null;
     const fresh = this.#fresh(id, kind),
       finished = outcome ? instant(at(body, this.#remote.finished_at)) : undefined,
-      percent = (Number(at(body, progress) ?? NaN) / progress_whole) * 100,
+      part = at(body, progress),
+      percent = typeof part === "number" ? (part / progress_whole) * 100 : NaN,
       code = wordOf(at(body, this.#remote.error_code)),
       why = { ...complaintOf(at(body, this.#remote.error)), ...(code !== undefined && { code }) };
     if (!outcome && this.#remote.strict && !this.#isRunning(word)) {
