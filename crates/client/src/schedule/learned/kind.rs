@@ -11,8 +11,7 @@ use super::forecast;
 use super::grid::{Law, STEP, shift};
 use super::model::Model;
 use super::past::{UNDER_WAY_MAX, Whose};
-use super::plan::{Path, Plan, Tick};
-use super::planner::Terms;
+use super::plan::{Demand, Path, Plan, Tick};
 use super::ring::{Observation, Place, RING};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -123,6 +122,8 @@ struct Outlook {
     law: Box<Law>,
     slope: f64,
     ticks: Vec<Tick>,
+    /// The ends that are known, in order.
+    ends: Vec<f64>,
     /// Plans for jobs of the reference size, on different terms.
     plans: Vec<Plan>,
 }
@@ -171,15 +172,24 @@ impl Kind {
     }
 
     /// The best polls for such a job after a look in vain at `from`, at most `greatest` seconds apart.
-    pub(crate) fn plan(&self, terms: Terms, traits: &Traits, from: f64, greatest: f64) -> Planned {
+    pub(crate) fn plan(
+        &self,
+        demand: Demand,
+        traits: &Traits,
+        from: f64,
+        greatest: f64,
+    ) -> Planned {
         let mut state = self.lock();
         let version = self.version();
         let bins = state.bins(traits);
         let outlook = state.outlook();
         let path = if bins == 0.0 {
-            outlook.shared_plan(terms).path(from, greatest)
+            outlook.shared_plan(demand).path(from, greatest)
         } else {
-            Plan::new(&shift(&outlook.law, bins), &[], terms).path(from, greatest)
+            let law = shift(&outlook.law, bins);
+            let longer = (bins * STEP).exp();
+            let ends: Vec<f64> = outlook.ends.iter().map(|end| end * longer).collect();
+            Plan::new(&law, &[], &ends, demand).path(from, greatest)
         };
         Planned { version, path }
     }
@@ -381,6 +391,7 @@ impl State {
                 law,
                 ticks,
                 slope,
+                ends: self.model.ends(),
                 plans: Vec::new(),
             }
         })
@@ -427,13 +438,14 @@ impl State {
 }
 
 impl Outlook {
-    fn shared_plan(&mut self, terms: Terms) -> &Plan {
-        let known = self.plans.iter().position(|plan| plan.terms() == terms);
+    fn shared_plan(&mut self, demand: Demand) -> &Plan {
+        let known = self.plans.iter().position(|plan| plan.demand() == demand);
         let place = known.unwrap_or_else(|| {
             if self.plans.len() == SHARED_PLANS {
                 self.plans.remove(0);
             }
-            self.plans.push(Plan::new(&self.law, &self.ticks, terms));
+            self.plans
+                .push(Plan::new(&self.law, &self.ticks, &self.ends, demand));
             self.plans.len() - 1
         });
         &self.plans[place]

@@ -163,17 +163,23 @@ impl Model {
         (mix(&fitted.laws, &weights), fitted.slope)
     }
 
-    /// Where within their bins ends have fallen together, as far as the experts who expect exactly what was there
-    /// before are believed.
-    pub(crate) fn ticks(&mut self) -> Vec<Tick> {
-        let weights = self.weights;
+    /// The ends that are known, on the axis of u = T / size^slope and in order.
+    pub(crate) fn ends(&mut self) -> Vec<f64> {
         let slope = self.fitted().slope;
         let exact = self.past.ended().iter().filter(|seen| seen.is_exact());
         let mut ends: Vec<f64> = exact
             .map(|seen| f64::from(seen.after) / (slope * f64::from(seen.ln_size)).exp())
-            .filter(|end| *end > EDGES[0])
             .collect();
         ends.sort_by(f64::total_cmp);
+        ends
+    }
+
+    /// Where within their bins ends have fallen together, as far as the experts who expect exactly what was there
+    /// before are believed.
+    pub(crate) fn ticks(&mut self) -> Vec<Tick> {
+        let weights = self.weights;
+        let ends = self.ends();
+        let ends: Vec<f64> = ends.into_iter().filter(|end| *end > EDGES[0]).collect();
         let mut ticks: Vec<Tick> = Vec::new();
         let fitted = self.fitted();
         for ends in ends.chunk_by(|one, other| bin(one.ln()) == bin(other.ln())) {
@@ -328,7 +334,7 @@ mod tests {
             gap: 0.25,
             loss: 1.0,
         };
-        let plan = Plan::new(&law, &[], terms);
+        let plan = Plan::new(&law, &[], &[], terms);
         for (planned, poll) in plan.path(0.0, f64::INFINITY).iter().zip(polls) {
             assert!(
                 (planned.at - poll).abs() < 6e-4,

@@ -2,6 +2,7 @@
 
 use super::grid::{BINS, EDGES, Law};
 use super::planner::{Ladder, Terms, solve};
+use super::punctual::{IN_TIME, Promise, keep};
 
 /// The least pause beyond the grid, in seconds.
 const PAUSE_MIN_BEYOND: f64 = 60.0;
@@ -14,6 +15,9 @@ const GAIN_MIN: f64 = 0.01;
 
 /// In how many parts a bin is cut at most.
 const PARTS_MAX: f64 = 16.0;
+
+/// Of a promise no less than this share counts when bins are made finer.
+const SLACK_MIN: f64 = 0.01;
 
 /// Candidates are not nearer to each other than this, in terms of the least pause.
 const NEAREST: f64 = 0.1;
@@ -39,10 +43,27 @@ pub(crate) struct Tick {
     pub(crate) to: f64,
 }
 
+/// What a plan is made for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Demand {
+    pub(crate) terms: Terms,
+    /// Under it a request is what is spared, and its price what a late end costs beside.
+    pub(crate) promise: Option<Promise>,
+}
+
+impl From<Terms> for Demand {
+    fn from(terms: Terms) -> Self {
+        Self {
+            terms,
+            promise: None,
+        }
+    }
+}
+
 /// The best next poll from every state.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plan {
-    terms: Terms,
+    demand: Demand,
     next: Box<[u16]>,
     states: States,
 }
@@ -59,7 +80,8 @@ struct States {
 impl States {
     /// The bins' upper edges, more of them where polls are worth placing exactly, and fewer where they are nearer to
     /// each other than polls may be.
-    fn new(law: &Law, ticks: &[Tick], terms: Terms) -> Self {
+    fn new(law: &Law, ticks: &[Tick], demand: Demand) -> Self {
+        let terms = demand.terms;
         let mut states = Self {
             instants: Vec::with_capacity(2 * BINS),
             ended: Vec::with_capacity(2 * BINS),
@@ -97,6 +119,10 @@ impl States {
                 let pause = FINENESS * (2.0 * terms.price / rate.max(1e-12)).sqrt();
                 let most = (width / pause).min(even * width / worth).min(PARTS_MAX);
                 parts = most.ceil().max(1.0);
+            }
+            if let Some(promise) = demand.promise.filter(|_| even > GAIN_MIN * SLACK_MIN) {
+                let most = (width / (FINENESS * promise.within)).min(PARTS_MAX);
+                parts = most.ceil().max(parts);
             }
             for part in 1..=parts as u32 {
                 let at = from + width * f64::from(part) / parts;
@@ -171,24 +197,30 @@ struct Look {
 }
 
 impl Plan {
-    /// Plans for a law and the ticks in it, which are in the order of their bins.
-    pub(crate) fn new(law: &Law, ticks: &[Tick], terms: Terms) -> Self {
-        let states = States::new(law, ticks, terms);
+    /// Plans for a law and the ticks in it, which are in the order of their bins; `ends` are those of earlier jobs that
+    /// are known, in order.
+    pub(crate) fn new(law: &Law, ticks: &[Tick], ends: &[f64], demand: impl Into<Demand>) -> Self {
+        let demand = demand.into();
+        let states = States::new(law, ticks, demand);
         let ladder = Ladder {
             instants: &states.instants,
             ended: &states.ended,
             mean: &states.mean,
         };
+        let next = match demand.promise {
+            Some(promise) => keep(ladder, demand.terms, promise, ends),
+            None => solve(ladder, demand.terms).next,
+        };
         Self {
-            next: solve(ladder, terms).next,
-            terms,
+            next,
+            demand,
             states,
         }
     }
 
     /// What it was made for.
-    pub(crate) fn terms(&self) -> Terms {
-        self.terms
+    pub(crate) fn demand(&self) -> Demand {
+        self.demand
     }
 
     /// The polls after a look in vain at `from`, at most `greatest` apart; all in seconds since acceptance.
@@ -199,11 +231,23 @@ impl Plan {
         for poll in &mut path {
             let after = self.after(at).min(at + greatest);
             let room = (at - before).min(after - at);
+            let (earlier, later) = match self.demand.promise {
+                // What follows a longer pause than was promised is as far from it wherever it is, so that moving it to
+                // both sides alike makes no more ends late.
+                Some(promise) => {
+                    let room = (at - before - promise.within).clamp(0.0, 0.5 * promise.within);
+                    (room, room)
+                }
+                None => (
+                    self.give(before, at, after, -room),
+                    self.give(before, at, after, room),
+                ),
+            };
             *poll = Poll {
                 at,
                 pause: at - before,
-                earlier: self.give(before, at, after, -room),
-                later: self.give(before, at, after, room),
+                earlier,
+                later,
             };
             (before, at) = (at, after);
         }
@@ -216,10 +260,13 @@ impl Plan {
         let last = self.next.len() - 1;
         if state >= last {
             // Where all jobs known have ended, the rate of ends is taken to be that of a law without a scale.
-            let pause = (2.0 * self.terms.price * now).sqrt();
+            let pause = (2.0 * self.demand.terms.price * now).sqrt();
             return now + pause.clamp(PAUSE_MIN_BEYOND, EDGES[BINS] - EDGES[BINS - 1]);
         }
-        self.states.instants[usize::from(self.next[state])]
+        match (self.next[state], self.demand.promise) {
+            (IN_TIME, Some(promise)) => now + promise.within,
+            (next, _) => self.states.instants[usize::from(next)],
+        }
     }
 
     /// How much of `room` (negative: to earlier) is left to jitter so that its cost stays small: all of it where the
@@ -245,7 +292,7 @@ impl Plan {
 
     /// The cost of the pause between two looks.
     fn leg(&self, from: Look, to: Look) -> f64 {
-        let Terms { price, loss, .. } = self.terms;
+        let Terms { price, loss, .. } = self.demand.terms;
         let missed = loss * (to.ended - from.ended);
         let late = to.at * missed - loss * (to.mean - from.mean);
         price * (self.total() - to.ended + missed) + late
@@ -293,13 +340,13 @@ mod tests {
     fn a_duration_known_exactly_is_one_poll_at_its_end() {
         let mut law = [0.0; BINS];
         law[530] = 1.0;
-        let plan = Plan::new(&law, &[], PURE);
+        let plan = Plan::new(&law, &[], &[], PURE);
         assert_eq!(plan.after(0.0), EDGES[531]);
     }
 
     #[test]
     fn beyond_the_grid_pauses_grow_with_the_root_of_the_age() {
-        let plan = Plan::new(&student(3.0, 15f64.ln(), 1.0), &[], PURE);
+        let plan = Plan::new(&student(3.0, 15f64.ln(), 1.0), &[], &[], PURE);
         let pause = |now: f64| plan.after(now) - now;
         let end = EDGES[BINS];
         assert!((pause(end) - end.sqrt()).abs() < 1.0);
@@ -310,8 +357,8 @@ mod tests {
     #[test]
     fn trusted_pushes_stretch_the_pauses_by_the_root_of_the_loss() {
         let law = student(3.0, 30f64.ln(), 1.0);
-        let pure = Plan::new(&law, &[], PURE);
-        let pushed = Plan::new(&law, &[], Terms { loss: 0.04, ..PURE });
+        let pure = Plan::new(&law, &[], &[], PURE);
+        let pushed = Plan::new(&law, &[], &[], Terms { loss: 0.04, ..PURE });
         let pause = |plan: &Plan| plan.after(20.0) - 20.0;
         let stretch = pause(&pushed) / pause(&pure);
         assert!((3.0..8.0).contains(&stretch), "{stretch}");
@@ -319,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_path_is_the_plan_step_by_step() {
-        let plan = Plan::new(&student(3.0, 15f64.ln(), 1.0), &[], PURE);
+        let plan = Plan::new(&student(3.0, 15f64.ln(), 1.0), &[], &[], PURE);
         let mut now = 0.0;
         for poll in plan.path(0.0, f64::INFINITY) {
             now = plan.after(now);
@@ -332,14 +379,14 @@ mod tests {
 
     #[test]
     fn jitter_has_room_on_a_smooth_law_and_none_at_an_edge() {
-        let smooth = Plan::new(&student(3.0, 15f64.ln(), 1.0), &[], PURE);
+        let smooth = Plan::new(&student(3.0, 15f64.ln(), 1.0), &[], &[], PURE);
         for pair in smooth.path(0.0, f64::INFINITY).windows(2) {
             let room = pair[0].pause.min(pair[1].pause);
             assert!(pair[0].earlier > 0.7 * room && pair[0].later > 0.7 * room);
         }
         let mut law = [0.0; BINS];
         law[530] = 1.0;
-        let [poll, ..] = Plan::new(&law, &[], PURE).path(0.0, f64::INFINITY);
+        let [poll, ..] = Plan::new(&law, &[], &[], PURE).path(0.0, f64::INFINITY);
         assert!(poll.earlier < 0.1 && poll.later < 1.0, "{poll:?}");
     }
 }

@@ -51,14 +51,14 @@ pub struct Solution {
 
 /// A candidate of the lower hull: the line `height − slope·F`.
 #[derive(Clone, Copy)]
-struct Line {
-    slope: f64,
-    height: f64,
-    state: u16,
+pub(super) struct Line {
+    pub(super) slope: f64,
+    pub(super) height: f64,
+    pub(super) state: u16,
 }
 
 impl Line {
-    fn at(self, abscissa: f64) -> f64 {
+    pub(super) fn at(self, abscissa: f64) -> f64 {
         self.height - self.slope * abscissa
     }
 
@@ -68,6 +68,24 @@ impl Line {
         (newer.height - self.height) * (self.slope - middle.slope)
             <= (middle.height - self.height) * (self.slope - newer.slope)
     }
+}
+
+/// Puts a line of lesser slope than all before onto the hull, of which those before `front` have been passed.
+pub(super) fn push_line(hull: &mut Vec<Line>, front: usize, line: Line) {
+    while let [.., older, newer] = &hull[front..]
+        && older.hides(*newer, line)
+    {
+        hull.pop();
+    }
+    hull.push(line);
+}
+
+/// The line that is lowest at an abscissa not greater than at the last call; none of an empty hull.
+pub(super) fn best_line(hull: &[Line], front: &mut usize, abscissa: f64) -> Option<Line> {
+    while *front + 1 < hull.len() && hull[*front + 1].at(abscissa) <= hull[*front].at(abscissa) {
+        *front += 1;
+    }
+    hull.get(*front).copied()
 }
 
 /// Finds the best schedule, in time linear in the number of states, of which there may be 65,536.
@@ -98,18 +116,14 @@ pub fn solve(ladder: Ladder<'_>, terms: Terms) -> Solution {
                     + price * (1.0 - loss) * rest,
                 state: candidate as u16,
             };
-            while hull.len() >= front + 2 && hull[hull.len() - 2].hides(hull[hull.len() - 1], line)
-            {
-                hull.pop();
-            }
-            hull.push(line);
+            push_line(&mut hull, front, line);
             candidate -= 1;
         }
         let abscissa = loss * ended[i];
-        while front + 1 < hull.len() && hull[front + 1].at(abscissa) <= hull[front].at(abscissa) {
-            front += 1;
-        }
-        let best = hull[front];
+        let Some(best) = best_line(&hull, &mut front, abscissa) else {
+            // The last candidate is on the hull from the first state on.
+            continue;
+        };
         next[i] = best.state;
         value[i] = price * loss * (total - ended[i]) + loss * mean[i] + best.at(abscissa);
     }

@@ -6,11 +6,12 @@ use super::hint::{Heard, Sort};
 use super::history::History;
 use super::kind::{Kind, Planned};
 use super::past::Whose;
-use super::plan::Poll;
+use super::plan::{Demand, Poll};
 use super::planner::Terms;
+use super::punctual::Promise;
 use super::ring::Place;
 use super::schedule::{Dial, Learned};
-use crate::schedule::{Cursor, Ended, Push, Seen, Start};
+use crate::schedule::{Cursor, Ended, PAUSE_MIN, Push, Seen, Start};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::borrow::Cow;
@@ -23,6 +24,9 @@ const ON_TRACK: f64 = 0.1;
 
 /// Floors and round trips above the least interval are rounded up to powers of this, so that plans can be shared.
 const GAP_STEP: f64 = 1.05;
+
+/// In how many steps what a round trip leaves of a promised time is rounded.
+const PROMISE_STEPS: f64 = 256.0;
 
 /// By how much a server's account of a duration may miss what was seen and still count, in seconds.
 const CLOCK_DOUBT: f64 = 0.05;
@@ -56,7 +60,7 @@ pub(crate) struct Walk {
 #[derive(Debug, Clone, Copy)]
 struct Track {
     planned: Planned,
-    terms: Terms,
+    demand: Demand,
     /// Whose plan it is; its polls count from there.
     basis: Basis,
     /// Which of the planned polls is the latest.
@@ -190,7 +194,7 @@ impl Walk {
         }
     }
 
-    fn terms(&self, seen: &Seen) -> Terms {
+    fn demand(&self, seen: &Seen) -> Demand {
         let price = match self.schedule.dial_set() {
             Dial::Budget(_) => self.kind.price(),
             dial => dial.price(),
@@ -216,17 +220,26 @@ impl Walk {
         } else {
             loss.clamp(1e-3, 1.0)
         };
-        Terms { price, gap, loss }
+        let promise = match self.schedule.dial_set() {
+            Dial::Late { within, share } => Some(promise(within, share, seen.rtt, gap)),
+            _ => None,
+        };
+        Demand {
+            terms: Terms { price, gap, loss },
+            promise,
+        }
     }
 
     /// The next planned poll: of the plan at hand if it still holds and was kept, else of a new one.
-    fn advance(&self, terms: Terms, fresh: bool) -> Track {
+    fn advance(&self, demand: Demand, fresh: bool) -> Track {
         // Before the first answer nothing is known to run, however late the wait began.
         let now = self.running.unwrap_or(0.0);
         let mut from = now;
         if let Some(track) = self.track.as_deref().copied()
             && !fresh
-            && track.terms == terms
+            && track.demand == demand
+            // Under a promise each poll counts from where the one before was.
+            && demand.promise.is_none()
             && track.planned.version == self.learner(track.basis).0.version()
             && track.was_kept(now)
         {
@@ -240,8 +253,8 @@ impl Walk {
         let (learner, traits) = self.learner(basis);
         let from = (from - basis.origin()).max(0.0);
         Track {
-            planned: learner.plan(terms, &traits, from, self.schedule.greatest_interval()),
-            terms,
+            planned: learner.plan(demand, &traits, from, self.schedule.greatest_interval()),
+            demand,
             basis,
             index: 0,
             aim: 0.0,
@@ -291,6 +304,24 @@ impl Walk {
     }
 }
 
+/// What a promise leaves between two polls, of which the second takes half a round trip to be known. A floor above it is
+/// the promise that can be kept; and a share that is none is all.
+fn promise(within: Duration, share: f64, rtt: Duration, gap: f64) -> Promise {
+    let within = within.max(PAUSE_MIN).as_secs_f64();
+    let left = (1.0 - 0.5 * rtt.as_secs_f64() / within).max(0.0);
+    // Rounded down, so that plans can be shared.
+    let left = (PROMISE_STEPS * left).floor() / PROMISE_STEPS * within;
+    let slack = 1.0 - share;
+    Promise {
+        within: left.max(gap),
+        slack: if (0.0..=1.0).contains(&slack) {
+            slack
+        } else {
+            0.0
+        },
+    }
+}
+
 /// Which job a wait is for.
 fn whose(start: &Start) -> Whose {
     let since = start
@@ -326,9 +357,9 @@ impl Cursor for Walk {
             }
         }
         let fresh = self.hear(seen, now);
-        let terms = self.terms(seen);
+        let demand = self.demand(seen);
 
-        let mut track = self.advance(terms, fresh);
+        let mut track = self.advance(demand, fresh);
         let poll = track.poll();
         // Spread evenly over the room there is, which need not be the same on both sides.
         let share = self.schedule.jitter_share();
