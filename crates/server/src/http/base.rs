@@ -21,14 +21,14 @@ impl Base {
         let prefix = prefix(call).unwrap_or_default();
         let mount = &call.uri.path()[..call.mount.base];
         let Some(host) = host else {
-            return Self(format!("{prefix}{mount}").into());
+            return Self([prefix, mount].concat().into());
         };
         let scheme = match call.field("x-forwarded-proto") {
             Some("https") => "https",
             None if call.is_tls => "https",
             _ => "http",
         };
-        Self(format!("{scheme}://{host}{prefix}{mount}").into())
+        Self([scheme, "://", host, prefix, mount].concat().into())
     }
 
     /// The one with that text, as it is [shown](Self::as_str).

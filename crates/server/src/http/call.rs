@@ -103,9 +103,15 @@ impl Call {
         let Some(query) = self.uri.query() else {
             return Ok(T::default());
         };
-        let pairs = url::form_urlencoded::parse(query.as_bytes());
-        serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs))
-            .map_err(|error| ApiError::invalid_member(format!("in the query: {error}")))
+        let pairs = || {
+            let pairs = url::form_urlencoded::parse(query.as_bytes());
+            serde_urlencoded::Deserializer::new(pairs)
+        };
+        // A query with nothing wrong needs no name for it; see `json::read`.
+        T::deserialize(pairs()).or_else(|_| {
+            serde_path_to_error::deserialize(pairs())
+                .map_err(|error| ApiError::invalid_member(format!("in the query: {error}")))
+        })
     }
 
     /// The body, which must be JSON.

@@ -19,6 +19,15 @@ pub(super) enum Id {
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const LETTERS: usize = 26;
+/// The value of each letter of the [`ALPHABET`]; 32 for what is none.
+const VALUES: [u8; 256] = {
+    let (mut values, mut value) = ([32; 256], 0);
+    while value < 32 {
+        values[ALPHABET[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
 
 impl Id {
     /// The job's name in this form.
@@ -37,16 +46,29 @@ impl Id {
     /// The name that has that text in this form, if one does.
     pub(super) fn key(self, text: &str) -> Option<JobKey> {
         let number = match self {
-            Self::Hex(prefix) => u128::from_str_radix(text.strip_prefix(prefix)?, 16).ok()?,
-            Self::Uuid => Uuid::parse_str(text).ok()?.as_u128(),
-            Self::Letters => text.bytes().try_fold(0_u128, |number, byte| {
-                let digit = ALPHABET.iter().position(|letter| *letter == byte)?;
-                number.checked_mul(32)?.checked_add(digit as u128)
-            })?,
+            // One name, one spelling.
+            Self::Hex(prefix) => {
+                let digits = text.strip_prefix(prefix)?;
+                let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+                let is_one = digits.len() == 32 && digits.bytes().all(is_digit);
+                u128::from_str_radix(digits, 16).ok().filter(|_| is_one)?
+            }
+            Self::Uuid => {
+                let id = Uuid::parse_str(text).ok()?;
+                let mut spelling = Uuid::encode_buffer();
+                let is_one = *id.as_hyphenated().encode_lower(&mut spelling) == *text;
+                Some(id.as_u128()).filter(|_| is_one)?
+            }
+            Self::Letters if text.len() == LETTERS => {
+                text.bytes().try_fold(0_u128, |number, byte| {
+                    let digit = VALUES[usize::from(byte)];
+                    let number = number.checked_mul(32)?.checked_add(digit.into());
+                    number.filter(|_| digit < 32)
+                })?
+            }
+            Self::Letters => return None,
         };
-        // One name, one spelling.
-        let key = JobKey::from_u128(number);
-        (self.text(key) == text).then_some(key)
+        Some(JobKey::from_u128(number))
     }
 }
 

@@ -34,6 +34,7 @@ mod id;
 mod instant;
 mod jobs;
 mod json;
+mod kept;
 pub mod limits;
 mod mount;
 mod near;

@@ -178,11 +178,13 @@ fn is_ours(state: &AppState, host: &str) -> bool {
 
 /// The origin of the page that asks, if it is one of `--cors-origin`.
 pub(super) fn allowed_origin(state: &AppState, headers: &HeaderMap) -> Option<HeaderValue> {
+    let allowed = &state.config.cors_origin;
+    if allowed.is_empty() {
+        return None;
+    }
     let origin = headers.get(header::ORIGIN)?;
-    let mut allowed = state.config.cors_origin.iter();
-    allowed
-        .any(|allowed| allowed == "*" || origin == allowed.as_str())
-        .then(|| origin.clone())
+    let is_it = |allowed: &String| allowed == "*" || origin == allowed.as_str();
+    allowed.iter().any(is_it).then(|| origin.clone())
 }
 
 /// The answer to a browser that asks what a page may do; `None` if it isn't that, or if the page may do nothing.

@@ -11,7 +11,7 @@ use abide_wire::{Remaining, Timestamp, headers};
 use super::answer::{Answer, Body, empty, room};
 use super::error::ApiError;
 use super::state::AppState;
-use super::value::{tag_of_revision, value};
+use super::value::{number, tag_of_revision, value};
 
 /// The longest pause that is recommended between two reads.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
@@ -53,12 +53,7 @@ pub(super) fn show(
         None
     } else {
         let seconds = retry_after(remaining, state.clock.speed().unwrap_or(1));
-        out.insert(
-            header::RETRY_AFTER,
-            value(|text| {
-                text.number(seconds);
-            }),
-        );
+        out.insert(header::RETRY_AFTER, number(seconds.into()));
         Some(seconds)
     };
     Ok(Shown {

@@ -4,6 +4,7 @@
 //! fault has it, or in a webhook, where only the native event is left of it.
 
 use std::borrow::Borrow;
+use std::cell::Cell;
 
 use abide_engine::{Job, JobKey};
 use abide_wire::{Outcome, Problem, Progress, Remaining, Status, Timestamp};
@@ -32,22 +33,23 @@ pub(super) struct Seen<'a> {
     pub result: Option<&'a RawValue>,
     /// Why it failed.
     pub error: Option<&'a Problem>,
-    /// How much time it has left, as it is estimated.
-    pub remaining: Option<Remaining>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When work began.
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
-    /// The share of its time in the queue that is left, 0 to 1; 0 if it has begun.
-    pub queue_left: f64,
-    /// What time it is.
-    pub now: Timestamp,
+    /// When it changed last.
+    pub updated_at: Timestamp,
     /// Where the client reaches the dialect.
     pub base: &'a Base,
     input: Option<&'a RawValue>,
     metadata: Option<&'a RawValue>,
+    remaining: Option<Remaining>,
+    queue_left: f64,
+    now: Timestamp,
+    /// Whether anything was asked that changes although the job doesn't.
+    is_momentary: Cell<bool>,
 }
 
 /// How an answer shows a job; goes along with the answer, so that a fault can show the job otherwise.
@@ -79,15 +81,17 @@ impl<'a> Seen<'a> {
             progress: job.progress.as_ref(),
             result: job.result.as_ref().map(Borrow::borrow),
             error: job.error.as_ref(),
-            remaining: job.remaining_ms,
             created_at: job.created_at,
             started_at: job.started_at,
             finished_at: job.finished_at,
-            queue_left: 0.0,
-            now,
+            updated_at: job.updated_at,
             base,
             input: job.input.as_ref().map(Borrow::borrow),
             metadata: job.metadata.as_ref().map(Borrow::borrow),
+            remaining: job.remaining_ms,
+            queue_left: 0.0,
+            now,
+            is_momentary: Cell::new(false),
         }
     }
 
@@ -99,6 +103,29 @@ impl<'a> Seen<'a> {
             self.queue_left = (1.0 - waited / queue_ms as f64).clamp(0.0, 1.0);
         }
         self
+    }
+
+    /// How much time it has left, as it is estimated.
+    pub(super) fn remaining(&self) -> Option<Remaining> {
+        self.is_momentary.set(true);
+        self.remaining
+    }
+
+    /// The share of its time in the queue that is left, 0 to 1; 0 if it has begun.
+    pub(super) fn queue_left(&self) -> f64 {
+        self.is_momentary.set(true);
+        self.queue_left
+    }
+
+    /// What time it is.
+    pub(super) fn now(&self) -> Timestamp {
+        self.is_momentary.set(true);
+        self.now
+    }
+
+    /// Whether what was made of it is true for the moment alone, and not until the job changes.
+    pub(super) fn is_momentary(&self) -> bool {
+        self.is_momentary.get()
     }
 
     /// The job's name.

@@ -13,6 +13,7 @@ use abide_wire::webhook::Secret;
 
 use super::access::{Access, Caller};
 use super::call::RequestId;
+use super::kept::KeptAnswers;
 use super::limits::{Holds, Rates};
 use super::ordinals::Ordinals;
 use crate::attendance::{Attendance, PendingCreate};
@@ -71,6 +72,8 @@ pub struct Shared {
     pub changes: Arc<Holds>,
     /// The limits in bytes.
     pub byte_limits: ByteLimits,
+    /// Answers in other systems' words.
+    pub(super) kept: KeptAnswers,
     /// Which occasion of a job for faults this is.
     pub(super) ordinals: Ordinals,
     /// Whether the default job has been asked for since the start.
@@ -116,6 +119,7 @@ impl AppState {
             inflight: Holds::new(byte_limits.inflight_per_owner, byte_limits.inflight),
             changes,
             byte_limits,
+            kept: KeptAnswers::new(),
             ordinals: Ordinals::default(),
             default_job_asked: AtomicBool::new(config.default_job_start == JobStart::Boot),
             spread: AtomicU64::new(0),

@@ -23,11 +23,36 @@ pub(super) fn value(write: impl FnOnce(&mut Text<'_>)) -> HeaderValue {
     })
 }
 
+/// Small numbers as entity tags have them: most revisions and pauses are small, and their values need no room.
+const TAGS: [&str; 32] = [
+    "\"0\"", "\"1\"", "\"2\"", "\"3\"", "\"4\"", "\"5\"", "\"6\"", "\"7\"", "\"8\"", "\"9\"",
+    "\"10\"", "\"11\"", "\"12\"", "\"13\"", "\"14\"", "\"15\"", "\"16\"", "\"17\"", "\"18\"",
+    "\"19\"", "\"20\"", "\"21\"", "\"22\"", "\"23\"", "\"24\"", "\"25\"", "\"26\"", "\"27\"",
+    "\"28\"", "\"29\"", "\"30\"", "\"31\"",
+];
+
+/// A number as a value.
+pub(super) fn number(number: u64) -> HeaderValue {
+    match small(number) {
+        Some(tag) => HeaderValue::from_static(&tag[1..tag.len() - 1]),
+        None => value(|text| {
+            text.number(number);
+        }),
+    }
+}
+
 /// The entity tag of a revision.
 pub(super) fn tag_of_revision(revision: u64) -> HeaderValue {
-    value(|text| {
-        text.str("\"").number(revision).str("\"");
-    })
+    match small(revision) {
+        Some(tag) => HeaderValue::from_static(tag),
+        None => value(|text| {
+            text.str("\"").number(revision).str("\"");
+        }),
+    }
+}
+
+fn small(number: u64) -> Option<&'static str> {
+    TAGS.get(usize::try_from(number).ok()?).copied()
 }
 
 impl Text<'_> {
@@ -73,6 +98,9 @@ mod tests {
         });
         assert_eq!(made, "n=0;h=abc01230");
         assert_eq!(value(|_| ()), "");
-        assert_eq!(tag_of_revision(7), "\"7\"");
+        for n in 0..40 {
+            assert_eq!(number(n), n.to_string());
+            assert_eq!(tag_of_revision(n), format!("\"{n}\""));
+        }
     }
 }

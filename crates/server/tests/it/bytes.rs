@@ -372,6 +372,11 @@ fn kept(memory: usize) -> Vec<(&'static str, &'static str, usize)> {
             64 * 128 * 4_096,
         ),
         (
+            "answers in other systems' words that are kept",
+            "server/http/kept ANSWERS_MAX, server/http/kept BYTES_MAX",
+            16 * 64 * 8_192,
+        ),
+        (
             "clients whose rates are kept",
             "server/http/limits CLIENTS_MAX",
             2 * 16 * 8_192 * 128,

@@ -13,6 +13,7 @@ mod faults;
 mod heads;
 mod house;
 mod jobs;
+mod kept;
 mod limits;
 mod nth;
 mod openapi;

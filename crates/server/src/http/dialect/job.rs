@@ -247,7 +247,12 @@ pub(super) fn read(
 }
 
 /// The job as an answer to a read, which is counted.
-pub(super) fn counted(state: &AppState, call: &Call, thing: &'static Thing, job: &Job) -> Answer {
+pub(super) fn counted(
+    state: &AppState,
+    call: &Call,
+    thing: &'static Thing,
+    job: &Arc<Job>,
+) -> Answer {
     let answer = thing.shown(state, call, job);
     let pause = answer.headers().get(header::RETRY_AFTER);
     let read = Read {

@@ -12,6 +12,7 @@ use crate::http::base::Base;
 use crate::http::call::Call;
 use crate::http::error::ApiError;
 use crate::http::find::find;
+use crate::http::kept::Show;
 use crate::http::route::Subject;
 use crate::http::seen::{Seen, Shown};
 use crate::http::state::AppState;
@@ -24,7 +25,7 @@ pub(super) struct Thing {
     /// How ids are written.
     pub id: Id,
     /// A read's answer.
-    pub show: fn(&Seen<'_>) -> Answer,
+    pub show: Show,
 }
 
 impl Thing {
@@ -68,13 +69,18 @@ impl Thing {
     }
 
     /// The job as an answer.
-    pub(super) fn shown(&self, state: &AppState, call: &Call, job: &Job) -> Answer {
+    pub(super) fn shown(&self, state: &AppState, call: &Call, job: &Arc<Job>) -> Answer {
         self.shown_at(state, &Base::of(call), job)
     }
 
     /// The same, to a client that reaches the dialect there.
-    pub(super) fn shown_at(&self, state: &AppState, base: &Base, job: &Job) -> Answer {
-        let mut answer = seen(state, base, job, self.show);
+    pub(super) fn shown_at(&self, state: &AppState, base: &Base, job: &Arc<Job>) -> Answer {
+        let mut answer = state.kept.find_or(job, self.show, base, || {
+            seen(state, base, job, |seen| {
+                let answer = (self.show)(seen);
+                (answer, !seen.is_momentary())
+            })
+        });
         if state.board.plays_faults() {
             answer.extensions_mut().insert(Shown {
                 job: job.key,

@@ -88,7 +88,7 @@ pub(super) fn message(problem: &Problem) -> &str {
 /// Says when to read the job again, as a native read does, for a vendor whose reads say so.
 pub(super) fn pace(seen: &Seen<'_>, out: &mut HeaderMap) {
     if seen.outcome.is_none() {
-        let seconds = retry_after(seen.remaining, 1);
+        let seconds = retry_after(seen.remaining(), 1);
         out.insert(header::RETRY_AFTER, seconds.into());
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     soon(async move {
         let Created { job, .. } = state.commands.ask(create).await?;
         let pending = state.pending_create(&caller, job.key, digest, has_key, false);
-        let mut answer = show(&job);
+        let mut answer = show(&state, &job);
         let out = answer.headers_mut();
         add_age(out, &job, state.clock.now());
         let path = HeaderValue::try_from(format!("/status/{}", job.key));

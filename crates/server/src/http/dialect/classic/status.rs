@@ -134,7 +134,7 @@ fn answer(
 fn shown(
     state: &AppState,
     caller: &Caller,
-    job: &Job,
+    job: &Arc<Job>,
     mode: Mode,
     asked_at: Timestamp,
     now: Timestamp,
@@ -148,7 +148,7 @@ fn shown(
         ..Read::of(job, now)
     };
     state.attendance.read(caller.counted(), read);
-    let mut answer = words::show(job);
+    let mut answer = words::show(state, job);
     if state.board.plays_faults() {
         answer.extensions_mut().insert(words::shown(job));
     }

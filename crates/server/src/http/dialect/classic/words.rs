@@ -1,5 +1,7 @@
 //! The words of these systems: a job's status, and what is left of a client's limits.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Serialize;
@@ -12,11 +14,16 @@ use crate::http::base::Base;
 use crate::http::door::Words;
 use crate::http::limits::Verdict;
 use crate::http::represent::of_json;
-use crate::http::seen::Shown;
-use crate::http::value::{tag_of_revision, value};
+use crate::http::seen::{Seen, Shown};
+use crate::http::state::AppState;
+use crate::http::value::{number, tag_of_revision};
 
 /// About as long is the body of an answer, in bytes.
 const BODY_BYTES: usize = 128;
+
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// How these systems say what every route may have to say.
 #[derive(Debug)]
@@ -35,17 +42,9 @@ pub(super) struct ClassicJob<'a> {
 
 impl Words for Classic {
     fn write_limits(&self, verdict: &Verdict, out: &mut HeaderMap) {
-        let mut number = |name, number: u64| {
-            out.insert(
-                HeaderName::from_static(name),
-                value(|text| {
-                    text.number(number);
-                }),
-            );
-        };
-        number("x-ratelimit-limit", verdict.requests().into());
-        number("x-ratelimit-remaining", verdict.remaining.into());
-        number("x-ratelimit-reset", verdict.wait_s());
+        out.insert(LIMIT, number(verdict.requests().into()));
+        out.insert(REMAINING, number(verdict.remaining.into()));
+        out.insert(RESET, number(verdict.wait_s()));
     }
 
     fn limits(&self) -> &'static [(&'static str, bool, &'static str)] {
@@ -75,21 +74,26 @@ pub(super) const fn word(state: JobState) -> &'static str {
 }
 
 /// The job as it is.
-pub(super) fn show(job: &Job) -> Answer {
-    show_as(job.key.to_id().as_str(), word(job.state), job.revision)
+pub(super) fn show(state: &AppState, job: &Arc<Job>) -> Answer {
+    state.kept.find_or(job, show_seen, &Base::default(), || {
+        let answer = show_as(job.key.to_id().as_str(), word(job.state), job.revision);
+        (answer, true)
+    })
 }
 
 /// How the job can be shown otherwise.
 pub(super) fn shown(job: &Job) -> Shown {
     Shown {
         job: job.key,
-        show: |seen| {
-            let word = seen.word(&["pending", "pending", "completed", "error", "error"]);
-            show_as(seen.id, word, seen.revision)
-        },
+        show: show_seen,
         base: Base::default(),
         has_result: false,
     }
+}
+
+fn show_seen(seen: &Seen<'_>) -> Answer {
+    let word = seen.word(&["pending", "pending", "completed", "error", "error"]);
+    show_as(seen.id, word, seen.revision)
 }
 
 /// The job with that word for its status.

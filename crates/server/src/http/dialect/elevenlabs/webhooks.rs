@@ -83,7 +83,8 @@ pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
         let Some((word, data)) = event else {
             return Told::default();
         };
-        let body = json!({"type": word, "event_timestamp": seconds(Some(seen.now)), "data": data});
+        let body =
+            json!({"type": word, "event_timestamp": seconds(Some(seen.now())), "data": data});
         let body = body.to_string();
         Told {
             has_titles: false,

@@ -59,7 +59,7 @@ pub(super) fn status_body(seen: &Seen<'_>) -> Value {
         }),
     });
     if *seen.status == Status::Pending {
-        status["queue_position"] = json!((POSITIONS * seen.queue_left).ceil() as u32);
+        status["queue_position"] = json!((POSITIONS * seen.queue_left()).ceil() as u32);
     }
     if let Some((kind, message)) = why(seen) {
         status["error"] = json!(message);
@@ -70,7 +70,8 @@ pub(super) fn status_body(seen: &Seen<'_>) -> Value {
 
 fn logs(seen: &Seen<'_>) -> Vec<Value> {
     let stage = seen.progress.and_then(|progress| progress.stage.as_deref());
-    let line = stage.map(|stage| json!({"message": stage, "level": "INFO", "timestamp": seen.now}));
+    let line =
+        stage.map(|stage| json!({"message": stage, "level": "INFO", "timestamp": seen.updated_at}));
     line.into_iter().collect()
 }
 

@@ -83,7 +83,7 @@ fn body(seen: &Seen<'_>) -> Value {
         "inputUri": request["inputUri"],
         "progressPercent": (seen.share() * 100.0).round() as u8,
         "startTime": seen.started_at.unwrap_or(seen.created_at),
-        "updateTime": seen.finished_at.unwrap_or(seen.now),
+        "updateTime": seen.finished_at.unwrap_or(seen.updated_at),
     });
     let metadata = json!({
         "@type": format!("{TYPES}AnnotateVideoProgress"),

@@ -114,7 +114,7 @@ pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
             "event_id": telling.id,
             "event_type": word,
             "event_data": data_of(seen),
-            "created_at": seconds(Some(seen.now)),
+            "created_at": seconds(Some(seen.now())),
         });
         let body = body.to_string();
         let mut headers = HeaderMap::new();

@@ -122,7 +122,7 @@ pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
         let body = json!({
             "id": telling.id.replacen("msg_", "evt_", 1),
             "object": "event",
-            "created_at": seconds(Some(seen.now)),
+            "created_at": seconds(Some(seen.now())),
             "type": word,
             "data": {"id": of.id_of(seen)},
         });
