@@ -33,7 +33,7 @@ use crate::{exit, output};
 
 /// The flags for all commands that do nothing in some of them, where they aren't shown.
 const HIDDEN: &[(&str, &[&str])] = &[
-    ("serve", &["server", "json"]),
+    ("serve", &["server"]),
     ("test", &["server", "api-key", "json"]),
     ("config", &["server"]),
     ("demo", &["server", "api-key"]),
@@ -215,7 +215,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         }
     };
     match given {
-        Command::Serve(flags) => serve::run(&flags),
+        Command::Serve(flags) => serve::run(&flags, common.json),
         Command::Test(args) => test::run(&args),
         Command::Demo(args) => demo::run(&args, common.json),
         Command::Create(args) => create::run(&common, &args),

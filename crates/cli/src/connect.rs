@@ -225,6 +225,14 @@ impl Common {
     pub(crate) fn failure(&self, error: &Error) -> Failure {
         let said = error.to_string();
         let code = exit_code(error);
+        if let (Some(404), Some(id), None) = (error.status(), error.job_id(), &self.remote) {
+            let detail = error
+                .problem()
+                .and_then(|problem| problem.detail.as_deref());
+            let what = detail.unwrap_or("the server answered 404 Not Found");
+            let advice = "check the id; a job that belongs to another API key isn't found either";
+            return Failure::new(code, format!("job {id}: {what}; {advice}"));
+        }
         let advice = match error.status() {
             _ if error.is_unreachable() && error.status().is_none() => {
                 unreachable_advice(&self.server, &said)
@@ -240,9 +248,6 @@ impl Common {
                 }
             }
             Some(404) if self.remote.is_some() => "check the id".to_owned(),
-            Some(404) if error.job_id().is_some() => {
-                "check the id; a job that belongs to another API key isn't found either".to_owned()
-            }
             Some(404) if error.problem().is_none() => {
                 format!("is {} the address of an abide server?", self.server)
             }

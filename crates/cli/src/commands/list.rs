@@ -20,11 +20,14 @@ Examples:
   abide list --metadata user=42 --json | jq -r .id
   abide wait $(abide list --status running --json | jq -r .id)";
 
+/// The words for how a job stands.
+const STATUSES: [&str; 5] = ["pending", "running", "completed", "failed", "canceled"];
+
 /// What `abide list` takes.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Filter by status (repeatable, matches any)
-    #[arg(long, value_name = "STATUS")]
+    #[arg(long, value_name = "STATUS", value_parser = STATUSES, ignore_case = true)]
     status: Vec<String>,
     /// Filter by kind
     #[arg(long, value_name = "KIND")]
@@ -72,7 +75,7 @@ pub(crate) fn run(common: &Common, args: &ListArgs) -> anyhow::Result<ExitCode> 
         let (client, reach) = common.client_with_memory(None)?;
         let mut list = client.list().page_size(left.min(PAGE_JOBS_MAX));
         for status in &args.status {
-            list = list.status(Status::from(status.clone()));
+            list = list.status(Status::from(status.to_lowercase()));
         }
         if let Some(kind) = &args.kind {
             list = list.kind(kind.as_str());

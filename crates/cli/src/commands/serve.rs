@@ -30,6 +30,9 @@ Examples:
   abide serve --ephemeral --listen :0 --speed 60   keep nothing; any free port; a minute a second
   abide serve --clock manual --seed 7              time stands still until you advance it";
 
+/// The setting that `--json` stands for.
+const LOG_FORMAT: &str = "log-format";
+
 /// The settings that were given as flags. Made from the server's own table, so that there is one list of them.
 #[derive(Clone, Debug)]
 pub(crate) struct SettingFlags {
@@ -172,8 +175,12 @@ impl FromArgMatches for SettingFlags {
     }
 }
 
-/// Runs the server until it is told to stop.
-pub(crate) fn run(flags: &SettingFlags) -> anyhow::Result<ExitCode> {
+/// Runs the server until it is told to stop. `json` asks for its log as JSON, unless a flag says otherwise.
+pub(crate) fn run(flags: &SettingFlags, json: bool) -> anyhow::Result<ExitCode> {
+    let mut flags = flags.clone();
+    if json && !flags.flags.iter().any(|(name, _)| name == LOG_FORMAT) {
+        flags.flags.push((LOG_FORMAT.to_owned(), "json".to_owned()));
+    }
     let resolved = flags.resolve()?;
     let files = resolved.files();
     let config = resolved.config;
@@ -182,7 +189,7 @@ pub(crate) fn run(flags: &SettingFlags) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let ended = runtime.block_on(serve(config, &files, flags.clone()));
+    let ended = runtime.block_on(serve(config, &files, flags));
     // Where a disk hangs, a call to it is still under way and would be waited for.
     runtime.shutdown_background();
     ended

@@ -39,7 +39,7 @@ ABIDE_LEASE_TOKEN. If its job is canceled it gets SIGTERM, and SIGKILL after --g
 SIGTERM lets the running commands finish; a second one ends them and gives their jobs back. A server
 that is away is waited for, and one that refuses a claim lets the running commands finish too.
 
-Exit codes: 0 ended as asked, 3 refused or unreachable.";
+Exit codes: 0 ended as asked, 2 the command can't be started, 3 refused or unreachable.";
 
 /// How long the output of a command that has ended may take: what it left running may keep it open.
 const OUTPUT_WAIT: Duration = Duration::from_secs(1);

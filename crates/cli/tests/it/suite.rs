@@ -124,18 +124,22 @@ fn a_start_says_version_address_pages_data_and_keys() {
 
 #[test]
 fn where_the_log_is_json_every_line_is() {
+    for json in [&["--log-format", "json"][..], &["--json"]] {
+        every_line_is_json(json);
+    }
+}
+
+fn every_line_is_json(json: &[&str]) {
     let bench = Bench::new();
+    let flags = [
+        "--ephemeral",
+        "--listen",
+        "127.0.0.1:0",
+        "--ready-file",
+        "url",
+    ];
     let mut server = bench
-        .command(&[
-            "serve",
-            "--ephemeral",
-            "--listen",
-            "127.0.0.1:0",
-            "--log-format",
-            "json",
-            "--ready-file",
-            "url",
-        ])
+        .command(&[&["serve"], &flags[..], json].concat())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();

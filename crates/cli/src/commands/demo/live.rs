@@ -82,7 +82,9 @@ impl Live {
                 move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
                     let late = mean(late_ms.load(Ordering::Relaxed), state.pos());
                     // Drawing on a terminal that is gone is nothing to fail for.
-                    let _gone = write!(out, "{:>3} requests{late}", meter.requests());
+                    let requests = meter.requests();
+                    let end = if requests == 1 { "" } else { "s" };
+                    let _gone = write!(out, "{requests:>3} request{end}{late}");
                 },
             )
     }
