@@ -193,22 +193,10 @@ impl Failure {
         }
     }
 
-    pub(crate) fn timed_out(limit: Duration) -> Self {
+    /// A failure of that kind, of which no more is known; the request may have had an effect.
+    fn new(kind: FailureKind, what: impl Into<String>) -> Self {
         Self {
-            kind: FailureKind::TimedOut,
-            status: None,
-            harmless: false,
-            hint: None,
-            problem: None,
-            body: None,
-            source: None,
-            what: format!("no answer within {:.3} s", limit.as_secs_f64()),
-        }
-    }
-
-    pub(crate) fn garbled(what: impl Into<String>) -> Self {
-        Self {
-            kind: FailureKind::Garbled,
+            kind,
             status: None,
             harmless: false,
             hint: None,
@@ -219,12 +207,18 @@ impl Failure {
         }
     }
 
+    pub(crate) fn timed_out(limit: Duration) -> Self {
+        let what = format!("no answer within {:.3} s", limit.as_secs_f64());
+        Self::new(FailureKind::TimedOut, what)
+    }
+
+    pub(crate) fn garbled(what: impl Into<String>) -> Self {
+        Self::new(FailureKind::Garbled, what)
+    }
+
     /// What is said of a job, and can't be read.
     pub(crate) fn unreadable(what: impl Into<String>) -> Self {
-        Self {
-            kind: FailureKind::Unreadable,
-            ..Self::garbled(what)
-        }
+        Self::new(FailureKind::Unreadable, what)
     }
 
     pub(crate) fn because(mut self, source: impl Into<Source>) -> Self {
@@ -275,28 +269,20 @@ impl Failure {
     /// A look that a caller's closure couldn't take.
     pub(crate) fn of_look(error: impl Into<Source>, is_final: bool) -> Self {
         let error = error.into();
-        Self {
-            kind: if is_final {
-                FailureKind::Refused
-            } else {
-                FailureKind::NotNow
-            },
-            what: format!("the look failed: {error}"),
-            ..Self::garbled("")
-        }
-        .because(error)
+        let kind = if is_final {
+            FailureKind::Refused
+        } else {
+            FailureKind::NotNow
+        };
+        Self::new(kind, format!("the look failed: {error}")).because(error)
     }
 
     pub(crate) fn refused(problem: Problem) -> Self {
         Self {
-            kind: FailureKind::Refused,
             status: StatusCode::from_u16(problem.status).ok(),
             harmless: true,
-            hint: None,
             problem: Some(Box::new(problem)),
-            body: None,
-            source: None,
-            what: "the server refused".to_owned(),
+            ..Self::new(FailureKind::Refused, "the server refused")
         }
     }
 
@@ -340,20 +326,16 @@ impl Failure {
 
 impl From<TransportError> for Failure {
     fn from(error: TransportError) -> Self {
+        let kind = match () {
+            () if error.is_final() => FailureKind::Unsendable,
+            () if error.is_too_large() => FailureKind::TooLarge,
+            () => FailureKind::NotNow,
+        };
         Self {
-            kind: match () {
-                () if error.is_final() => FailureKind::Unsendable,
-                () if error.is_too_large() => FailureKind::TooLarge,
-                () => FailureKind::NotNow,
-            },
-            status: None,
             harmless: error.is_connect(),
-            hint: None,
-            problem: None,
-            body: None,
-            what: error.to_string(),
-            source: Some(Arc::new(error)),
+            ..Self::new(kind, error.to_string())
         }
+        .because(error)
     }
 }
 
@@ -455,14 +437,11 @@ fn classify(status: StatusCode, headers: &HeaderMap, problem: Option<Problem>) -
         );
     }
     Failure {
-        kind,
         status: Some(status),
         harmless: status == StatusCode::TOO_MANY_REQUESTS,
         hint: retry_after(headers),
         problem: problem.map(Box::new),
-        body: None,
-        source: None,
-        what,
+        ..Failure::new(kind, what)
     }
 }
 

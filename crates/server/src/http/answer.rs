@@ -225,6 +225,12 @@ impl std::fmt::Debug for Body {
     }
 }
 
+impl From<Answer> for Outcome {
+    fn from(answer: Answer) -> Self {
+        Self::Now(answer)
+    }
+}
+
 impl std::fmt::Debug for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

@@ -5,27 +5,32 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::agreed::{self, Odd};
-use super::answer::{Answer, Outcome, room};
+use super::answer::{Answer, Body, room};
 use super::error::ApiError;
 use super::strict::Strict;
 
 /// How deep brackets may go in a body; most JSON parsers stand as much.
 const DEPTH_MAX: usize = 120;
 
-/// An answer of that status whose body is that value.
-pub(super) fn answer(status: StatusCode, value: &impl Serialize) -> Answer {
-    let body = serde_json::to_vec(value).expect("what is answered has only text keys");
+/// A `200` whose body is that JSON.
+pub(super) fn written(body: impl Into<Body>) -> Answer {
     let mut answer = Answer::new(body.into());
-    *answer.status_mut() = status;
     *answer.headers_mut() = room();
     let json = HeaderValue::from_static("application/json");
     answer.headers_mut().insert(header::CONTENT_TYPE, json);
     answer
 }
 
-/// The same, known at once.
-pub(super) fn now(status: StatusCode, value: &impl Serialize) -> Result<Outcome, ApiError> {
-    Ok(Outcome::Now(answer(status, value)))
+/// A `200` whose body is that value.
+pub(super) fn ok(value: &impl Serialize) -> Answer {
+    written(serde_json::to_vec(value).expect("what is answered has only text keys"))
+}
+
+/// The same with another status.
+pub(super) fn answer(status: StatusCode, value: &impl Serialize) -> Answer {
+    let mut answer = ok(value);
+    *answer.status_mut() = status;
+    answer
 }
 
 /// Reads JSON, and names the member that is wrong.

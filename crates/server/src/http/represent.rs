@@ -8,8 +8,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use abide_engine::{Claimed, Job};
 use abide_wire::{Remaining, Timestamp, headers};
 
-use super::answer::{Answer, Body, empty, room};
+use super::answer::{Answer, Body, empty};
 use super::error::ApiError;
+use super::json;
 use super::state::AppState;
 use super::value::{number, tag_of_revision, value};
 
@@ -43,7 +44,7 @@ pub(super) fn show(
         empty(StatusCode::NOT_MODIFIED)
     } else {
         let body = body(state, job, remaining).map_err(|error| ApiError::internal(&error))?;
-        of_json(body)
+        json::written(body)
     };
     let out = answer.headers_mut();
     out.insert(header::ETAG, tag_of_revision(job.revision));
@@ -81,16 +82,6 @@ pub(super) fn show_lease(
         *answer.body_mut() = Body::Bytes(body.into());
     }
     Ok(answer)
-}
-
-/// A `200` with that body of JSON.
-pub(super) fn of_json(body: Bytes) -> Answer {
-    let mut answer = Answer::new(Body::Bytes(body));
-    let mut headers = room();
-    let json = HeaderValue::from_static("application/json");
-    headers.insert(header::CONTENT_TYPE, json);
-    *answer.headers_mut() = headers;
-    answer
 }
 
 /// Says how long the request was allowed to be held.

@@ -1,7 +1,6 @@
 //! What clients asked and were answered, for tests.
 
 use abide_wire::Timestamp;
-use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Outcome;
@@ -116,5 +115,5 @@ fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         last: found.last().map_or(wanted.after, |asked| asked.n),
         requests: found.into_iter().map(RequestShown::from).collect(),
     };
-    json::now(StatusCode::OK, &shown)
+    Ok(json::ok(&shown).into())
 }

@@ -155,7 +155,7 @@ pub(super) const ROUTES: &[Row] = &[
 
 /// `GET /v1/simulator`
 fn read(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
-    json::now(StatusCode::OK, &settings(state))
+    Ok(json::ok(&settings(state)).into())
 }
 
 /// `PATCH /v1/simulator`
@@ -183,7 +183,7 @@ fn change(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         if let Some(seed) = change.seed {
             state.commands.ask(SetSeed(seed)).await?;
         }
-        Ok(json::answer(StatusCode::OK, &settings(&state)))
+        Ok(json::ok(&settings(&state)))
     })
 }
 
@@ -205,12 +205,12 @@ fn scenarios(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
     let scenarios = Scenarios {
         scenarios: scenarios.collect(),
     };
-    json::now(StatusCode::OK, &scenarios)
+    Ok(json::ok(&scenarios).into())
 }
 
 /// `GET /v1/clock`
 fn clock(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
-    json::now(StatusCode::OK, &show_clock(state))
+    Ok(json::ok(&show_clock(state)).into())
 }
 
 /// `POST /v1/clock/advance`
@@ -226,7 +226,7 @@ fn advance(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let state = state.clone();
     soon(async move {
         state.commands.advance(by).await?;
-        Ok(json::answer(StatusCode::OK, &show_clock(&state)))
+        Ok(json::ok(&show_clock(&state)))
     })
 }
 

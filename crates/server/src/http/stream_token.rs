@@ -85,7 +85,7 @@ fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         token: claims.sign(&state.stream_secret),
         expires_at: state.clock.system() + ttl,
     };
-    json::now(StatusCode::CREATED, &token)
+    Ok(json::answer(StatusCode::CREATED, &token).into())
 }
 
 /// What the token in the query opens; `None` if there is none.

@@ -21,11 +21,12 @@ struct Inside<V>(V);
 struct Struct<V>(V);
 
 macro_rules! forward {
-    ($($name:ident)*) => {$(
-        fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-            self.0.$name(Inside(visitor))
+    ($($name:ident($($arg:ident: $ty:ty),*) => $visitor:ident)*) => {$(
+        fn $name<V: Visitor<'de>>(self, $($arg: $ty,)* visitor: V) -> Result<V::Value, D::Error> {
+            self.0.$name($($arg,)* $visitor(visitor))
         }
     )*};
+    ($($name:ident)*) => { forward! { $($name() => Inside)* } };
 }
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
@@ -39,55 +40,13 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
         deserialize_map deserialize_identifier deserialize_ignored_any
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_unit_struct(name, Inside(visitor))
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_newtype_struct(name, Inside(visitor))
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(
-        self,
-        len: usize,
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_tuple(len, Inside(visitor))
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        len: usize,
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_tuple_struct(name, len, Inside(visitor))
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_struct(name, fields, Struct(visitor))
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_enum(name, variants, Inside(visitor))
+    forward! {
+        deserialize_unit_struct(name: &'static str) => Inside
+        deserialize_newtype_struct(name: &'static str) => Inside
+        deserialize_tuple(len: usize) => Inside
+        deserialize_tuple_struct(name: &'static str, len: usize) => Inside
+        deserialize_struct(name: &'static str, fields: &'static [&'static str]) => Struct
+        deserialize_enum(name: &'static str, variants: &'static [&'static str]) => Inside
     }
 
     fn is_human_readable(&self) -> bool {

@@ -4,14 +4,15 @@ use std::sync::{LazyLock, OnceLock};
 
 use abide_wire::Code;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
-use super::answer::{Answer, Outcome};
+use super::answer::Outcome;
 use super::call::{Call, Params};
 use super::described::{Response, inline};
 use super::dialect::{self, DIALECTS, Dialect};
 use super::door::Door;
 use super::error::ApiError;
+use super::json;
 use super::mount::Mount;
 use super::route::{Row, Verb};
 use super::state::AppState;
@@ -248,13 +249,10 @@ fn description(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
         let json = serde_json::to_vec(&openapi::describe(rows(), tags(), !is_open));
         json.expect("a description has only text keys").into()
     });
-    let mut answer = Answer::new(text.clone().into());
-    *answer.status_mut() = StatusCode::OK;
+    let mut answer = json::written(text.clone());
     let out = answer.headers_mut();
-    let json = HeaderValue::from_static("application/json");
-    out.insert(header::CONTENT_TYPE, json);
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    Ok(Outcome::Now(answer))
+    Ok(answer.into())
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod blocking;
 mod error;
 mod files;
 mod memory;
+mod packed;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod shared;

@@ -158,7 +158,7 @@ pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
                 clients,
                 partial,
             };
-            json::now(StatusCode::OK, &report)
+            Ok(json::ok(&report).into())
         },
     )
 }

@@ -1,6 +1,5 @@
 //! Who looked at a job, and what each look was good for.
 
-use http::StatusCode;
 use serde::Serialize;
 
 use abide_engine::Job;
@@ -80,7 +79,7 @@ pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         for other in others {
             timeline.merge(other);
         }
-        json::now(StatusCode::OK, &show(&job, &timeline, partial))
+        Ok(json::ok(&show(&job, &timeline, partial)).into())
     })
 }
 

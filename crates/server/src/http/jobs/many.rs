@@ -10,10 +10,10 @@ use abide_engine::Job;
 use abide_wire::{Timestamp, limits};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use http::{HeaderValue, header};
 
 use crate::http::answer::{Answer, Body};
 use crate::http::error::ApiError;
+use crate::http::json;
 use crate::http::limits::{Client, Held};
 use crate::http::state::AppState;
 
@@ -72,10 +72,7 @@ impl Many {
                 Body::stream(stream::iter([Ok(first)]).chain(rest))
             }
         };
-        let mut answer = Answer::new(body);
-        let json = HeaderValue::from_static("application/json");
-        answer.headers_mut().insert(header::CONTENT_TYPE, json);
-        Ok(answer)
+        Ok(json::written(body))
     }
 }
 

@@ -1,6 +1,5 @@
 //! `GET /v1/jobs/{id}/watchers`
 
-use http::StatusCode;
 use serde::Serialize;
 
 use abide_wire::{Timestamp, limits};
@@ -58,7 +57,7 @@ pub(super) fn watchers(state: &AppState, call: &Call) -> Result<Outcome, ApiErro
                 .collect();
             watchers.sort_by_key(|watcher| watcher.since);
             watchers.truncate(limits::PAGE_JOBS_MAX);
-            json::now(StatusCode::OK, &Watchers { watchers, partial })
+            Ok(json::ok(&Watchers { watchers, partial }).into())
         },
     )
 }

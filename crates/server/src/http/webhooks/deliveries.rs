@@ -92,7 +92,7 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
             .map(|delivery| show(delivery, &endpoint, ANSWER_IN_LISTS_MAX))
             .collect(),
     };
-    json::now(StatusCode::OK, &page)
+    Ok(json::ok(&page).into())
 }
 
 /// `GET /v1/jobs/{id}/deliveries`
@@ -106,13 +106,13 @@ pub(super) fn of_job(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
             .collect(),
         next_page_token: None,
     };
-    json::now(StatusCode::OK, &page)
+    Ok(json::ok(&page).into())
 }
 
 /// `GET /v1/deliveries/{id}`
 pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let key = key_of(&call.param("id")?)?;
-    json::now(StatusCode::OK, &find_shown(state, &call.caller, key)?)
+    Ok(json::ok(&find_shown(state, &call.caller, key)?).into())
 }
 
 /// `POST /v1/deliveries/{id}/retry`

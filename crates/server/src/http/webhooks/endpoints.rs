@@ -93,13 +93,13 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
             .map(|(endpoint, breaker)| show(state, endpoint, *breaker))
             .collect(),
     };
-    json::now(StatusCode::OK, &page)
+    Ok(json::ok(&page).into())
 }
 
 /// `GET /v1/webhooks/{id}`
 pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let (endpoint, breaker) = find(state, &call.caller, &call.param("id")?)?;
-    json::now(StatusCode::OK, &show(state, &endpoint, breaker))
+    Ok(json::ok(&show(state, &endpoint, breaker)).into())
 }
 
 /// `PATCH /v1/webhooks/{id}`
@@ -120,10 +120,7 @@ pub(super) fn change(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     let state = state.clone();
     soon(async move {
         let endpoint = state.commands.ask(command).await?;
-        Ok(json::answer(
-            StatusCode::OK,
-            &show(&state, &endpoint, breaker),
-        ))
+        Ok(json::ok(&show(&state, &endpoint, breaker)))
     })
 }
 

@@ -3,6 +3,7 @@
 use tokio_postgres::Row;
 
 use super::database::Database;
+use crate::journal::packed::{pack, unpack};
 use crate::journal::{Batch, JournalError, Position, sums};
 
 /// What a query of batches selects, in the order that [`Stored::of`] reads.
@@ -36,6 +37,7 @@ impl Stored {
         nonce: u64,
         entries: &[Vec<u8>],
     ) -> Self {
+        let (lengths, bodies) = pack(entries);
         let mut row = Self {
             number: at.batch.cast_signed() + 1,
             term: term.cast_signed(),
@@ -45,7 +47,7 @@ impl Stored {
             count: i32::try_from(entries.len()).expect("a batch has some thousands of entries"),
             sealed: database.is_sealed(),
             sum: 0,
-            body: lz4_flex::block::compress_prepend_size(&pack(entries)),
+            body: lz4_flex::block::compress_prepend_size(&[lengths, bodies].concat()),
         };
         if let Some(key) = &database.seal {
             let body = std::mem::take(&mut row.body);
@@ -90,13 +92,18 @@ impl Stored {
         })?;
         let bytes = lz4_flex::block::decompress_size_prepended(&opened).map_err(|_| damaged())?;
         let count = usize::try_from(self.count).map_err(|_| damaged())?;
+        let parts = count
+            .checked_mul(4)
+            .and_then(|at| bytes.split_at_checked(at));
+        let entries = parts.and_then(|(lengths, bodies)| unpack(lengths, bodies));
+        let entries = entries.ok_or_else(damaged)?;
         Ok(Batch {
             number: self.number.cast_unsigned(),
             term: self.term.cast_unsigned(),
             nonce: self.nonce.cast_unsigned(),
             before: self.before.cast_unsigned(),
             first: self.first.cast_unsigned(),
-            entries: unpack(count, &bytes).ok_or_else(damaged)?,
+            entries: entries.into_iter().map(<[u8]>::to_vec).collect(),
         })
     }
 
@@ -140,36 +147,4 @@ pub(super) fn open(
         what: what(),
         detail: "it is sealed with another key than that of --seal-key-file".to_owned(),
     })
-}
-
-/// The length of each entry in four bytes, then the entries: what they hold is not ours to separate them by.
-fn pack(entries: &[Vec<u8>]) -> Vec<u8> {
-    let lengths = entries.iter().flat_map(|entry| {
-        u32::try_from(entry.len())
-            .expect("a request has a limit far below four gigabytes")
-            .to_le_bytes()
-    });
-    let mut bytes: Vec<u8> = lengths.collect();
-    bytes.reserve(entries.iter().map(Vec::len).sum());
-    for entry in entries {
-        bytes.extend_from_slice(entry);
-    }
-    bytes
-}
-
-/// That many entries; `None` if the lengths don't fit.
-fn unpack(count: usize, bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let (lengths, mut left) = bytes.split_at_checked(count.checked_mul(4)?)?;
-    let entries: Option<Vec<_>> = lengths
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|length| {
-            let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-            let (entry, after) = left.split_at_checked(length)?;
-            left = after;
-            Some(entry.to_vec())
-        })
-        .collect();
-    entries.filter(|_| left.is_empty())
 }

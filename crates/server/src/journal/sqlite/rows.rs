@@ -6,6 +6,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::place::{of_sqlite, open_to_write};
+use crate::journal::packed::{pack, unpack};
 use crate::journal::{JournalError, sums};
 
 /// The file's name.
@@ -219,33 +220,6 @@ fn entries_of_a_row(entries: &[Vec<u8>]) -> usize {
         bytes <= ROW_BYTES
     });
     fit.count().max(1)
-}
-
-/// The entries one after the other, and the length of each in four bytes: what they hold is not ours to separate them
-/// by.
-fn pack(entries: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
-    let lengths = entries.iter().flat_map(|entry| {
-        u32::try_from(entry.len())
-            .expect("a request has a limit far below four gigabytes")
-            .to_le_bytes()
-    });
-    (lengths.collect(), entries.concat())
-}
-
-/// The entries of a row; `None` if the lengths don't fit.
-fn unpack<'a>(lengths: &[u8], bodies: &'a [u8]) -> Option<Vec<&'a [u8]>> {
-    let (lengths, rest) = lengths.as_chunks::<4>();
-    let mut left = bodies;
-    let entries: Option<Vec<_>> = lengths
-        .iter()
-        .map(|length| {
-            let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-            let (entry, after) = left.split_at_checked(length)?;
-            left = after;
-            Some(entry)
-        })
-        .collect();
-    entries.filter(|_| rest.is_empty() && left.is_empty())
 }
 
 /// Text is stored as text, so that `sqlite3` shows it to a person and its JSON functions take it.

@@ -2,7 +2,6 @@
 
 use abide_engine::State;
 use abide_wire::Code;
-use http::StatusCode;
 use serde_json::json;
 
 use super::transcript::TRANSCRIPT;
@@ -32,7 +31,7 @@ pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
                 "audio_duration": end / 1_000,
                 &*part: [one],
             });
-            json::now(StatusCode::OK, &all)?
+            json::ok(&all).into()
         }
         "srt" => {
             let end = cue.replace("{}", ",");

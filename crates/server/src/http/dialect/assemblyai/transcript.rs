@@ -1,6 +1,5 @@
 //! Transcripts: create, read, list, remove.
 
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::webhooks;
@@ -34,7 +33,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         hook: webhooks::hook(&request)?,
         ..New::of(request)
     };
-    let asked = Asked::one(new, |seen| json::answer(StatusCode::OK, &body(&seen[0])));
+    let asked = Asked::one(new, |seen| json::ok(&body(&seen[0])));
     job::create(state, call, &TRANSCRIPT, asked)
 }
 
@@ -69,5 +68,5 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         },
         "transcripts": page.items,
     });
-    json::now(StatusCode::OK, &list)
+    Ok(json::ok(&list).into())
 }

@@ -2,7 +2,6 @@
 //! back in its URL.
 
 use abide_engine::rng::digest;
-use http::StatusCode;
 use serde_json::json;
 
 use crate::http::answer::Outcome;
@@ -21,5 +20,5 @@ pub(super) fn upload(_: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         "https://cdn.assemblyai.com/upload/{id:016x}{}",
         said.unwrap_or_default()
     );
-    json::now(StatusCode::OK, &json!({"upload_url": url}))
+    Ok(json::ok(&json!({"upload_url": url})).into())
 }

@@ -31,7 +31,7 @@ pub(super) fn error(problem: &Problem) -> Answer {
 
 /// A transcript as a read shows it.
 pub(super) fn show(seen: &Seen<'_>) -> Answer {
-    json::answer(StatusCode::OK, &body(seen))
+    json::ok(&body(seen))
 }
 
 /// A transcript: what it was asked for, and what is known of it.
@@ -80,5 +80,5 @@ pub(super) fn deleted(seen: &Seen<'_>) -> Answer {
     body["audio_url"] = json!("http://deleted_by_user");
     body["text"] = json!("Deleted by user.");
     body["words"] = Value::Null;
-    json::answer(StatusCode::OK, &body)
+    json::ok(&body)
 }

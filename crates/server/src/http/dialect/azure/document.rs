@@ -73,18 +73,18 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
             skip + size
         ));
     }
-    json::now(StatusCode::OK, &list)
+    Ok(json::ok(&list).into())
 }
 
 /// `GET /translator/document/batches/{id}/documents`: there is one.
 pub(super) fn documents(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let job = TRANSLATION.in_path(state, call)?;
     let document = seen(state, &Base::of(call), &job, document);
-    json::now(StatusCode::OK, &json!({"value": [document]}))
+    Ok(json::ok(&json!({"value": [document]})).into())
 }
 
 fn show(seen: &Seen<'_>) -> Answer {
-    paced(json::answer(StatusCode::OK, &body(seen)), seen)
+    paced(json::ok(&body(seen)), seen)
 }
 
 fn body(seen: &Seen<'_>) -> Value {

@@ -38,13 +38,13 @@ const MAKING: Thing = Thing {
         if let Some((code, message)) = why(seen) {
             shown["error"] = json!({"code": code, "message": message});
         }
-        paced(json::answer(StatusCode::OK, &shown), seen)
+        paced(json::ok(&shown), seen)
     },
 };
 
 /// The translation or the iteration itself.
 const MADE: Thing = Thing {
-    show: |seen| json::answer(StatusCode::OK, &body(seen)),
+    show: |seen| json::ok(&body(seen)),
     ..MAKING
 };
 

@@ -63,7 +63,7 @@ pub(super) const UNREGISTRATION: Request = Request {
 pub(super) fn register_result(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     match url_of(state, call) {
         Ok(url) => carry_out(state, subscribe(RESULT, url), registered),
-        Err(error) => json::now(StatusCode::BAD_REQUEST, &Complaint { error }),
+        Err(error) => Ok(json::answer(StatusCode::BAD_REQUEST, &Complaint { error }).into()),
     }
 }
 
@@ -71,7 +71,7 @@ pub(super) fn register_result(state: &AppState, call: &Call) -> Result<Outcome, 
 pub(super) fn unregister(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let Ok(Unregistration { url }) = serde_json::from_slice(&call.body) else {
         let error = "the body must be JSON with a member `url`".to_owned();
-        return json::now(StatusCode::BAD_REQUEST, &Complaint { error });
+        return Ok(json::answer(StatusCode::BAD_REQUEST, &Complaint { error }).into());
     };
     // As it was written when it was registered. What can't have been registered needs no unregistering.
     match Target::parse(&url, &state.guard) {
@@ -122,12 +122,12 @@ fn carry_out(
 
 fn registered() -> Answer {
     let message = "Webhook registered";
-    json::answer(StatusCode::OK, &Message { message })
+    json::ok(&Message { message })
 }
 
 fn unregistered() -> Answer {
     let message = "Webhook unregistered";
-    json::answer(StatusCode::OK, &Message { message })
+    json::ok(&Message { message })
 }
 
 /// The URL that is registered, or why it can't be.

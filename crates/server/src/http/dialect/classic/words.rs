@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Serialize;
 
@@ -12,8 +11,8 @@ use abide_engine::State as JobState;
 use crate::http::answer::Answer;
 use crate::http::base::Base;
 use crate::http::door::Words;
+use crate::http::json;
 use crate::http::limits::Verdict;
-use crate::http::represent::of_json;
 use crate::http::seen::{Seen, Shown};
 use crate::http::state::AppState;
 use crate::http::value::{number, tag_of_revision};
@@ -105,7 +104,7 @@ fn show_as(id: &str, word: &str, revision: u64) -> Answer {
         result: word,
     };
     serde_json::to_writer(&mut body, &shown).expect("three words are JSON");
-    let mut answer = of_json(Bytes::from(body));
+    let mut answer = json::written(body);
     let out = answer.headers_mut();
     out.insert(header::ETAG, tag_of_revision(revision));
     let never = HeaderValue::from_static("no-store");

@@ -2,7 +2,6 @@
 
 use abide_engine::State;
 use abide_wire::Code;
-use http::StatusCode;
 use serde_json::json;
 
 use super::wire::{SERVICE, made, row, show};
@@ -40,7 +39,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     required(&request, "model")?;
     let service = call.uri.path().rsplit('/').next().unwrap_or_default();
     let new = New::of(request).note(SERVICE, service);
-    let asked = Asked::one(new, |seen| json::answer(StatusCode::OK, &made(&seen[0])));
+    let asked = Asked::one(new, |seen| json::ok(&made(&seen[0])));
     job::create(state, call, &TASK, asked)
 }
 
@@ -56,7 +55,7 @@ pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
 pub(super) fn absent(call: &Call) -> Answer {
     let id = call.param("id").unwrap_or_default();
     let output = json!({"task_id": id, "task_status": "UNKNOWN"});
-    json::answer(StatusCode::OK, &json!({"request_id": id, "output": output}))
+    json::ok(&json!({"request_id": id, "output": output}))
 }
 
 /// `POST /api/v1/tasks/{id}/cancel`
@@ -70,10 +69,7 @@ pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         );
         return Err(error.detail("failed to cancel the task, only a PENDING one can be canceled"));
     }
-    let answer = json::answer(
-        StatusCode::OK,
-        &json!({"request_id": TASK.id.text(task.key)}),
-    );
+    let answer = json::ok(&json!({"request_id": TASK.id.text(task.key)}));
     job::end(state, call, task.key, answer)
 }
 
@@ -92,5 +88,5 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         "total": total,
         "total_page": total.div_ceil(size),
     });
-    json::now(StatusCode::OK, &list)
+    Ok(json::ok(&list).into())
 }

@@ -1,7 +1,6 @@
 //! How `DashScope` writes a task and an error.
 
 use abide_wire::{Problem, Timestamp};
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::task::TASK;
@@ -61,7 +60,7 @@ pub(super) fn show(seen: &Seen<'_>) -> Answer {
         output["message"] = json!(message);
     }
     task["output"] = output;
-    json::answer(StatusCode::OK, &task)
+    json::ok(&task)
 }
 
 /// What a task of that sort of service has made: the member of the output, and its value.

@@ -2,7 +2,6 @@
 
 use abide_engine::State;
 use abide_wire::Code;
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::http::answer::{Answer, Outcome};
@@ -44,7 +43,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     let asked = Asked::one(new, |seen| {
         let id = DUBBING.id_of(&seen[0]);
         let made = json!({"dubbing_id": id, "expected_duration_sec": EXPECTED_S});
-        json::answer(StatusCode::OK, &made)
+        json::ok(&made)
     });
     job::create(state, call, &DUBBING, asked)
 }
@@ -59,13 +58,13 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let limit = limit(call, "page_size", PAGE, PAGE_MAX)?;
     let Page { items, next } = after_cursor(state, call, &DUBBING, limit, "cursor", body)?;
     let list = json!({"dubs": items, "has_more": next.is_some(), "next_cursor": next});
-    json::now(StatusCode::OK, &list)
+    Ok(json::ok(&list).into())
 }
 
 /// `DELETE /v1/dubbing/{id}`
 pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let job = DUBBING.in_path(state, call)?;
-    let gone = json::answer(StatusCode::OK, &json!({"status": "ok"}));
+    let gone = json::ok(&json!({"status": "ok"}));
     job::remove(state, call, job.key, gone)
 }
 
@@ -80,7 +79,7 @@ pub(super) fn audio(state: &AppState, call: &Call) -> Result<Outcome, ApiError> 
 }
 
 fn show(seen: &Seen<'_>) -> Answer {
-    json::answer(StatusCode::OK, &body(seen))
+    json::ok(&body(seen))
 }
 
 fn body(seen: &Seen<'_>) -> Value {

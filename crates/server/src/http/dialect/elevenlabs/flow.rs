@@ -1,6 +1,5 @@
 //! Generations of flows: create, read, list.
 
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::http::answer::{Answer, Outcome};
@@ -68,7 +67,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     let new = New::of(request(call)?);
     let asked = Asked::one(new, |seen| {
         let made = json!({"id": id_of(&seen[0]), "status": seen[0].word(&WORDS)});
-        json::answer(StatusCode::OK, &made)
+        json::ok(&made)
     });
     job::create(state, call, of_path(call)?, asked)
 }
@@ -89,7 +88,7 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     };
     let Page { items, next } = after_cursor(state, call, thing, limit, "cursor", each)?;
     let list = json!({"generations": items, "has_more": next.is_some(), "next_cursor": next});
-    json::now(StatusCode::OK, &list)
+    Ok(json::ok(&list).into())
 }
 
 /// The generation that a request is about.
@@ -102,7 +101,7 @@ fn id_of(seen: &Seen<'_>) -> String {
 }
 
 fn show(seen: &Seen<'_>, ending: &str) -> Answer {
-    let mut answer = json::answer(StatusCode::OK, &body(seen, ending));
+    let mut answer = json::ok(&body(seen, ending));
     pace(seen, answer.headers_mut());
     answer
 }

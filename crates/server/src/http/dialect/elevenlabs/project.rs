@@ -39,7 +39,7 @@ const PROJECT_ID: &str = "project";
 pub(super) const PROJECT: Thing = Thing {
     kind: "elevenlabs.project",
     id: Id::Hex("dproj_"),
-    show: |seen| json::answer(StatusCode::OK, &project(seen)),
+    show: |seen| json::ok(&project(seen)),
 };
 /// Its first language.
 const FIRST: Thing = Thing {
@@ -87,10 +87,7 @@ pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let limit = limit(call, "page_size", PAGE, PAGE_MAX)?;
     let Page { items, next } = after_cursor(state, call, &PROJECT, limit, "cursor", project)?;
-    json::now(
-        StatusCode::OK,
-        &json!({"projects": items, "next_cursor": next}),
-    )
+    Ok(json::ok(&json!({"projects": items, "next_cursor": next})).into())
 }
 
 /// `POST /v1/dubbing/project/{id}/language`
@@ -123,10 +120,7 @@ pub(super) fn languages(state: &AppState, call: &Call) -> Result<Outcome, ApiErr
         languages.push(first);
     }
     languages.reverse();
-    json::now(
-        StatusCode::OK,
-        &json!({"languages": languages, "next_cursor": null}),
-    )
+    Ok(json::ok(&json!({"languages": languages, "next_cursor": null})).into())
 }
 
 /// `GET /v1/dubbing/project/{id}/language/{language}`
@@ -244,5 +238,5 @@ fn both(seen: &Seen<'_>) -> Value {
 }
 
 fn show_language(seen: &Seen<'_>) -> Answer {
-    json::answer(StatusCode::OK, &language(seen))
+    json::ok(&language(seen))
 }

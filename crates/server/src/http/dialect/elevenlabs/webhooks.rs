@@ -3,7 +3,6 @@
 use abide_engine::Endpoint;
 use abide_wire::EventKind;
 use abide_wire::webhook::Secret;
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::flow;
@@ -45,7 +44,7 @@ pub(super) fn register(state: &AppState, call: &Call) -> Result<Outcome, ApiErro
     hook::register(state, call, NAME, new, |endpoint| {
         let secret = endpoint.secret.as_ref().map(Secret::expose);
         let made = json!({"webhook_id": id_text(endpoint.key), "webhook_secret": secret});
-        json::answer(StatusCode::OK, &made)
+        json::ok(&made)
     })
 }
 
@@ -64,13 +63,13 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         })
     };
     let webhooks: Vec<Value> = endpoints.iter().map(|endpoint| show(endpoint)).collect();
-    json::now(StatusCode::OK, &json!({"webhooks": webhooks}))
+    Ok(json::ok(&json!({"webhooks": webhooks})).into())
 }
 
 /// `DELETE /v1/workspace/webhooks/{id}`
 pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let endpoint = hook::in_path(state, call, NAME, "")?;
-    let gone = json::answer(StatusCode::OK, &json!({"status": "ok"}));
+    let gone = json::ok(&json!({"status": "ok"}));
     hook::remove(state, call, endpoint.key, gone)
 }
 

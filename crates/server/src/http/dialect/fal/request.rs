@@ -42,9 +42,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         hook: parameter(call, "fal_webhook").map(webhooks::hook),
         ..New::of(job::request(call)?).note("app", app)
     };
-    let mut asked = Asked::one(new, |seen| {
-        json::answer(StatusCode::OK, &status_body(&seen[0]))
-    });
+    let mut asked = Asked::one(new, |seen| json::ok(&status_body(&seen[0])));
     if is_direct(call) {
         asked.hold = Some(HOLD);
         asked.answer = |seen| show_result(&seen[0]);
@@ -78,7 +76,7 @@ pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     let found = REQUEST.in_path(state, call)?;
     if found.is_done() {
         let status = json!({"status": "ALREADY_COMPLETED"});
-        return json::now(StatusCode::BAD_REQUEST, &status);
+        return Ok(json::answer(StatusCode::BAD_REQUEST, &status).into());
     }
     let (owner, job) = (call.caller.owner, found.key);
     let state = state.clone();

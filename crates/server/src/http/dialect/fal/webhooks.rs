@@ -4,7 +4,7 @@ use abide_wire::Outcome as End;
 use abide_wire::webhook::{Secret, seconds_of};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -38,7 +38,7 @@ pub(super) fn keys(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
     job::secret(state, KEY.to_owned(), |secret| {
         let x = key(secret).map(|key| BASE64_URL_SAFE_NO_PAD.encode(key.public_key()));
         let key = x.map(|x| json!({"kty": "OKP", "crv": "Ed25519", "x": x}));
-        json::answer(StatusCode::OK, &json!({"keys": Vec::from_iter(key)}))
+        json::ok(&json!({"keys": Vec::from_iter(key)}))
     })
 }
 

@@ -90,7 +90,7 @@ fn why(seen: &Seen<'_>) -> Option<(String, String)> {
 pub(super) fn show_result(seen: &Seen<'_>) -> Answer {
     let Some((kind, message)) = why(seen) else {
         return match payload(seen) {
-            Some(payload) => json::answer(StatusCode::OK, &payload),
+            Some(payload) => json::ok(&payload),
             // Clients compare this text.
             None => json::answer(
                 StatusCode::BAD_REQUEST,

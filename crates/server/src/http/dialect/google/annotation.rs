@@ -1,6 +1,5 @@
 //! Annotations of videos: create; and their operations: read, list, cancel, remove.
 
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::wire::operation;
@@ -23,7 +22,7 @@ const TYPES: &str = "type.googleapis.com/google.cloud.videointelligence.v1.";
 pub(super) const ANNOTATION: Thing = Thing {
     kind: "google.annotation",
     id: Id::Hex(""),
-    show: |seen| json::answer(StatusCode::OK, &body(seen)),
+    show: |seen| json::ok(&body(seen)),
 };
 
 /// `POST /v1/videos:annotate`
@@ -33,7 +32,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         return Err(ApiError::invalid_member("`features`: it is required"));
     }
     let new = New::of(request);
-    let asked = Asked::one(new, |seen| json::answer(StatusCode::OK, &body(&seen[0])));
+    let asked = Asked::one(new, |seen| json::ok(&body(&seen[0])));
     job::create(state, call, &ANNOTATION, asked)
 }
 
@@ -45,23 +44,13 @@ pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
 /// `POST /v1/projects/…/operations/{id}:cancel`
 pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let job = ANNOTATION.in_path(state, call)?;
-    job::end(
-        state,
-        call,
-        job.key,
-        json::answer(StatusCode::OK, &json!({})),
-    )
+    job::end(state, call, job.key, json::ok(&json!({})))
 }
 
 /// `DELETE /v1/projects/…/operations/{id}`
 pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let job = ANNOTATION.in_path(state, call)?;
-    job::remove(
-        state,
-        call,
-        job.key,
-        json::answer(StatusCode::OK, &json!({})),
-    )
+    job::remove(state, call, job.key, json::ok(&json!({})))
 }
 
 /// `GET /v1/projects/…/operations`
@@ -72,7 +61,7 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     if let Some(last) = page.next {
         list["nextPageToken"] = json!(last);
     }
-    json::now(StatusCode::OK, &list)
+    Ok(json::ok(&list).into())
 }
 
 fn body(seen: &Seen<'_>) -> Value {

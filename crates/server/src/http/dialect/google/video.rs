@@ -1,6 +1,5 @@
 //! Veo's videos: create and read. Vertex reads an operation by a `POST`, the developer API by its name.
 
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::wire::operation;
@@ -25,7 +24,7 @@ const DEVELOPERS: &str = "models/";
 pub(super) const VIDEO: Thing = Thing {
     kind: "google.video",
     id: Id::Uuid,
-    show: |seen| json::answer(StatusCode::OK, &body(seen)),
+    show: |seen| json::ok(&body(seen)),
 };
 
 /// `POST /v1beta1/…:predictLongRunning`
@@ -38,9 +37,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     let (_, resource) = path.split_once('/').unwrap_or_default();
     let (resource, _) = resource.rsplit_once(':').unwrap_or((resource, ""));
     let new = New::of(request).note(MODEL, resource);
-    let asked = Asked::one(new, |seen| {
-        json::answer(StatusCode::OK, &json!({"name": name(&seen[0])}))
-    });
+    let asked = Asked::one(new, |seen| json::ok(&json!({"name": name(&seen[0])})));
     job::create(state, call, &VIDEO, asked)
 }
 

@@ -1,6 +1,5 @@
 //! Versions 1 and 2: the same translations and videos in other words.
 
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::translation::TRANSLATION;
@@ -31,7 +30,7 @@ const OLD_VIDEO: Thing = Thing {
 
 /// `{error: null, data}`.
 fn data(data: &Value) -> Answer {
-    json::answer(StatusCode::OK, &json!({"error": null, "data": data}))
+    json::ok(&json!({"error": null, "data": data}))
 }
 
 /// `POST /v2/video_translate`
@@ -93,7 +92,7 @@ fn show_video(seen: &Seen<'_>) -> Answer {
         "error": error,
     });
     let answer = json!({"code": 100, "message": "Success", "data": video});
-    json::answer(StatusCode::OK, &answer)
+    json::ok(&answer)
 }
 
 /// `GET /v2/user/remaining_quota`

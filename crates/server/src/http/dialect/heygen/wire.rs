@@ -1,7 +1,6 @@
 //! How HeyGen writes an error, a page, bulk statuses and the account.
 
 use abide_wire::Problem;
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::http::answer::{Answer, Outcome};
@@ -40,7 +39,7 @@ pub(super) fn error(problem: &Problem) -> Answer {
 
 /// `{data}`.
 pub(super) fn data(data: &Value) -> Answer {
-    json::answer(StatusCode::OK, &json!({"data": data}))
+    json::ok(&json!({"data": data}))
 }
 
 /// `{data, has_more, next_token}`.
@@ -53,7 +52,7 @@ pub(super) fn list(
     let limit = limit(call, "limit", 10, 100)?;
     let Page { items, next } = after_cursor(state, call, thing, limit, "token", each)?;
     let list = json!({"data": items, "has_more": next.is_some(), "next_token": next});
-    json::now(StatusCode::OK, &list)
+    Ok(json::ok(&list).into())
 }
 
 /// The statuses of the jobs that the query names; an id that names none has one too.
@@ -83,7 +82,7 @@ pub(super) fn statuses(
     };
     let rows: Vec<Value> = ids.into_iter().map(row).collect();
     let list = json!({"data": rows, "has_more": false, "next_token": null});
-    json::now(StatusCode::OK, &list)
+    Ok(json::ok(&list).into())
 }
 
 /// The job of that request, which is told unsigned where the request says.

@@ -1,6 +1,5 @@
 //! Generations: create, read, list, remove.
 
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::wire::{COST, SORT, body, show};
@@ -56,7 +55,7 @@ fn create_sort(
 
 fn made(seen: &Seen<'_>, name: &str) -> Answer {
     let job = json!({"generationId": GENERATION.id_of(seen), "apiCreditCost": COST});
-    json::answer(StatusCode::OK, &json!({name: job}))
+    json::ok(&json!({name: job}))
 }
 
 /// `GET /api/rest/v1/generations/{id}`
@@ -69,12 +68,12 @@ pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
 
 /// A generation that isn't there.
 pub(super) fn absent(_: &Call) -> Answer {
-    json::answer(StatusCode::OK, &json!({"generations_by_pk": Value::Null}))
+    json::ok(&json!({"generations_by_pk": Value::Null}))
 }
 
 /// `DELETE /api/rest/v1/generations/{id}`
 pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    let gone = |id: Value| json::answer(StatusCode::OK, &json!({"delete_generations_by_pk": id}));
+    let gone = |id: Value| json::ok(&json!({"delete_generations_by_pk": id}));
     match GENERATION.in_path(state, call) {
         Ok(job) => {
             let id = GENERATION.id.text(job.key);
@@ -89,7 +88,7 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let limit = limit(call, "limit", PAGE, PAGE_MAX)?;
     let offset = number(call, "offset", 0)?;
     let (generations, _) = window(state, call, &GENERATION, (offset, limit), body)?;
-    json::now(StatusCode::OK, &json!({"generations": generations}))
+    Ok(json::ok(&json!({"generations": generations})).into())
 }
 
 /// `GET /api/rest/v1/me`
@@ -103,5 +102,5 @@ pub(super) fn me(_: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         "apiSubscriptionTokens": 10_000,
         "tokenRenewalDate": null,
     });
-    json::now(StatusCode::OK, &json!({"user_details": [details]}))
+    Ok(json::ok(&json!({"user_details": [details]})).into())
 }

@@ -1,7 +1,6 @@
 //! How Leonardo writes a generation and an error.
 
 use abide_wire::Problem;
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::generation::GENERATION;
@@ -34,7 +33,7 @@ pub(super) fn error(problem: &Problem) -> Answer {
 
 /// A generation as a read shows it.
 pub(super) fn show(seen: &Seen<'_>) -> Answer {
-    json::answer(StatusCode::OK, &json!({"generations_by_pk": body(seen)}))
+    json::ok(&json!({"generations_by_pk": body(seen)}))
 }
 
 /// A generation.

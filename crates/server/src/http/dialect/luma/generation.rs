@@ -83,5 +83,5 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         "limit": limit,
         "offset": offset,
     });
-    json::now(StatusCode::OK, &list)
+    Ok(json::ok(&list).into())
 }

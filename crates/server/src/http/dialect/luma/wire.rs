@@ -1,7 +1,7 @@
 //! How Luma writes a generation, an error and a callback.
 
 use abide_wire::Problem;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::generation::GENERATION;
@@ -32,7 +32,7 @@ pub(super) fn error(problem: &Problem) -> Answer {
 
 /// A generation as a read shows it.
 pub(super) fn show(seen: &Seen<'_>) -> Answer {
-    json::answer(StatusCode::OK, &body(seen))
+    json::ok(&body(seen))
 }
 
 /// A generation.
@@ -65,10 +65,10 @@ pub(super) fn tell(telling: &Telling<'_>) -> Option<Told> {
 
 /// `GET /dream-machine/v1/credits`
 pub(super) fn credits(_: &AppState, _: &Call) -> Result<Outcome, ApiError> {
-    json::now(StatusCode::OK, &json!({"credit_balance": CREDITS}))
+    Ok(json::ok(&json!({"credit_balance": CREDITS})).into())
 }
 
 /// `GET /dream-machine/v1/ping`
 pub(super) fn ping(_: &AppState, _: &Call) -> Result<Outcome, ApiError> {
-    json::now(StatusCode::OK, &json!({"message": "pong"}))
+    Ok(json::ok(&json!({"message": "pong"})).into())
 }

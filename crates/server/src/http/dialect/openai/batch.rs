@@ -1,7 +1,6 @@
 //! Batches: create, read, list, cancel.
 
 use abide_wire::Outcome as End;
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::http::answer::{Answer, Outcome};
@@ -57,7 +56,7 @@ pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 }
 
 fn show(seen: &Seen<'_>) -> Answer {
-    json::answer(StatusCode::OK, &body(seen))
+    json::ok(&body(seen))
 }
 
 fn body(seen: &Seen<'_>) -> Value {

@@ -2,7 +2,6 @@
 
 use abide_engine::JobKey;
 use abide_engine::rng::digest;
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::batch::BATCH;
@@ -27,7 +26,7 @@ pub(super) fn upload(_: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let id = FILE.text(JobKey::from_u128(digest(&[&call.body, &at]).into()));
     let purpose = text(&form, "purpose").unwrap_or("batch");
     let name = text(file, "filename").unwrap_or("file");
-    json::now(StatusCode::OK, &show(call, &id, (name, purpose), bytes))
+    Ok(json::ok(&show(call, &id, (name, purpose), bytes)).into())
 }
 
 /// `GET /v1/files/{id}`
@@ -36,7 +35,7 @@ pub(super) fn read(_: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let unknown = || ApiError::not_found("there is no such file");
     FILE.key(&id).ok_or_else(unknown)?;
     let named = ("output.jsonl", "batch_output");
-    json::now(StatusCode::OK, &show(call, &id, named, 0))
+    Ok(json::ok(&show(call, &id, named, 0)).into())
 }
 
 /// `GET /v1/files/{id}/content`: what a batch has made.

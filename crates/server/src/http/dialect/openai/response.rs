@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::wire::deleted;
@@ -68,7 +67,7 @@ fn no_stream() -> ApiError {
 }
 
 fn show(seen: &Seen<'_>) -> Answer {
-    json::answer(StatusCode::OK, &body(seen))
+    json::ok(&body(seen))
 }
 
 fn body(seen: &Seen<'_>) -> Value {

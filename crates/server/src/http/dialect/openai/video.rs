@@ -1,6 +1,6 @@
 //! Videos, which the vendor has given up and gateways have kept: create, read, list, content, remix, delete.
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use serde_json::{Value, json};
 
 use super::wire::deleted;
@@ -24,7 +24,7 @@ pub(super) const VIDEO: Thing = Thing {
     kind: "openai.video",
     id: Id::Hex("video_"),
     show: |seen| {
-        let mut answer = json::answer(StatusCode::OK, &body(seen));
+        let mut answer = json::ok(&body(seen));
         if seen.outcome.is_none() {
             let pause = HeaderValue::from_static(POLL_AFTER_MS);
             answer.headers_mut().insert("openai-poll-after-ms", pause);

@@ -3,7 +3,6 @@
 use abide_engine::Endpoint;
 use abide_wire::EventKind;
 use abide_wire::webhook::Secret;
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::batch::BATCH;
@@ -68,13 +67,13 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         "has_more": false,
         "data": data,
     });
-    json::now(StatusCode::OK, &list)
+    Ok(json::ok(&list).into())
 }
 
 /// `GET /v1/webhook_endpoints/{id}`
 pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let endpoint = hook::in_path(state, call, NAME, PREFIX)?;
-    json::now(StatusCode::OK, &show(&endpoint))
+    Ok(json::ok(&show(&endpoint)).into())
 }
 
 /// `DELETE /v1/webhook_endpoints/{id}`
@@ -110,7 +109,7 @@ fn show(endpoint: &Endpoint) -> Value {
 fn with_secret(endpoint: &Endpoint) -> Answer {
     let mut shown = show(endpoint);
     shown["signing_secret"] = json!(endpoint.secret.as_ref().map(Secret::expose));
-    json::answer(StatusCode::OK, &shown)
+    json::ok(&shown)
 }
 
 /// Says an end; nothing if the endpoint doesn't want to hear of it.

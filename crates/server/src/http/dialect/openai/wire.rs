@@ -1,7 +1,6 @@
 //! How OpenAI writes an error and a list.
 
 use abide_wire::{Code, Problem};
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::http::answer::{Answer, Outcome};
@@ -44,11 +43,11 @@ pub(super) fn list(
         "has_more": page.next.is_some(),
         "data": page.items,
     });
-    json::now(StatusCode::OK, &list)
+    Ok(json::ok(&list).into())
 }
 
 /// That the thing of that id is gone.
 pub(super) fn deleted(id: &str, object: &str) -> Answer {
     let deleted = json!({"id": id, "object": object, "deleted": true});
-    json::answer(StatusCode::OK, &deleted)
+    json::ok(&deleted)
 }

@@ -33,13 +33,13 @@ pub(super) fn read(_: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         "default_example": null,
         "latest_version": shown(call, LATEST),
     });
-    json::now(StatusCode::OK, &model)
+    Ok(json::ok(&model).into())
 }
 
 /// `GET /v1/models/{owner}/{name}/versions/{version}`: so is every version. `run()` of the SDK for Python asks for it,
 /// to know whether the output comes piece by piece.
 pub(super) fn version(_: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    json::now(StatusCode::OK, &shown(call, &call.param("version")?))
+    Ok(json::ok(&shown(call, &call.param("version")?)).into())
 }
 
 fn shown(call: &Call, version: &str) -> Value {
@@ -73,5 +73,5 @@ pub(super) fn upload(_: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         "expires_at": null,
         "urls": {"get": url},
     });
-    json::now(StatusCode::CREATED, &file)
+    Ok(json::answer(StatusCode::CREATED, &file).into())
 }

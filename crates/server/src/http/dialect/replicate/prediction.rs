@@ -92,7 +92,7 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let url = |last| format!("{}/v1/predictions?cursor={last}", base.as_str());
     let next = page.next.map(url);
     let list = json!({"previous": Value::Null, "next": next, "results": page.items});
-    json::now(StatusCode::OK, &list)
+    Ok(json::ok(&list).into())
 }
 
 /// `GET /v1/predictions/{id}/stream`

@@ -1,7 +1,6 @@
 //! Webhooks: the prediction, signed by the account's one secret.
 
 use abide_wire::EventKind;
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::wire::body;
@@ -39,7 +38,7 @@ pub(super) fn hook(call: &Call, url: &str, request: &Value) -> Hook {
 /// `GET /v1/webhooks/default/secret`
 pub(super) fn secret(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     job::secret(state, label(call), |secret| {
-        json::answer(StatusCode::OK, &json!({"key": secret.expose()}))
+        json::ok(&json!({"key": secret.expose()}))
     })
 }
 

@@ -1,7 +1,6 @@
 //! How Replicate writes a prediction, an error and an event.
 
 use abide_wire::{Code, Outcome, Problem};
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::prediction::PREDICTION;
@@ -28,7 +27,7 @@ pub(super) fn error(problem: &Problem) -> Answer {
 
 /// A prediction as a read shows it.
 pub(super) fn show(seen: &Seen<'_>) -> Answer {
-    json::answer(StatusCode::OK, &body(seen))
+    json::ok(&body(seen))
 }
 
 /// A prediction.

@@ -27,9 +27,7 @@ pub(super) const TASK: Thing = Thing {
 pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     check_version(call)?;
     let new = New::of(request(call)?);
-    let asked = Asked::one(new, |seen| {
-        json::answer(StatusCode::OK, &json!({"id": TASK.id_of(&seen[0])}))
-    });
+    let asked = Asked::one(new, |seen| json::ok(&json!({"id": TASK.id_of(&seen[0])})));
     job::create(state, call, &TASK, asked)
 }
 

@@ -1,7 +1,6 @@
 //! How Runway writes a task and an error.
 
 use abide_wire::{Outcome, Problem, Status};
-use http::StatusCode;
 use serde_json::json;
 
 use super::task::TASK;
@@ -44,5 +43,5 @@ pub(super) fn show(seen: &Seen<'_>) -> Answer {
         task["failure"] = json!(message);
         task["failureCode"] = json!(code);
     }
-    json::answer(StatusCode::OK, &task)
+    json::ok(&task)
 }

@@ -76,12 +76,12 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
             |shown: &Value| text(shown, member).is_some_and(|value| wanted.contains(&value));
         generations.retain(|shown| wanted.is_empty() || is_wanted(shown));
     }
-    json::now(StatusCode::OK, &generations)
+    Ok(json::ok(&generations).into())
 }
 
 /// `POST /v2/analyze/cost`: every generation costs the same.
 pub(super) fn cost(_: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     request(call)?;
     let cost = json!({"estimatedFrameCount": FRAMES, "estimatedGenerationCost": COST});
-    json::now(StatusCode::OK, &[cost])
+    Ok(json::ok(&[cost]).into())
 }

@@ -1,6 +1,5 @@
 //! Webhooks: the generation at its end, signed by the account's one secret.
 
-use http::StatusCode;
 use serde_json::json;
 
 use super::wire::body;
@@ -25,7 +24,7 @@ pub(super) fn hook(call: &Call, url: &str) -> Hook {
 /// `GET /dashboard/webhook-secret`
 pub(super) fn secret(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     job::secret(state, label(call), |secret| {
-        json::answer(StatusCode::OK, &json!({"secret": secret.expose()}))
+        json::ok(&json!({"secret": secret.expose()}))
     })
 }
 

@@ -32,7 +32,7 @@ pub(super) fn error(problem: &Problem) -> Answer {
 
 /// A generation as a read shows it.
 pub(super) fn show(seen: &Seen<'_>) -> Answer {
-    json::answer(StatusCode::OK, &body(seen))
+    json::ok(&body(seen))
 }
 
 /// A generation.

@@ -38,10 +38,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     required(&request, "prompt")?;
     let new = New::of(request);
     let asked = Asked::one(new, |seen| {
-        json::answer(
-            StatusCode::OK,
-            &json!({"request_id": VIDEO.id_of(&seen[0])}),
-        )
+        json::ok(&json!({"request_id": VIDEO.id_of(&seen[0])}))
     });
     job::create(state, call, &VIDEO, asked)
 }
@@ -71,7 +68,7 @@ fn show(seen: &Seen<'_>) -> Answer {
         }
         shown["error"] = json!({"code": code, "message": message});
     }
-    json::answer(StatusCode::OK, &shown)
+    json::ok(&shown)
 }
 
 /// `{code, error}`; a wrong request is a `400`.
