@@ -455,40 +455,35 @@ fn event(job: &str, kind: &str, status: &str, is_done: bool, revision: u64) -> S
     .to_string()
 }
 
-fn accepted(seen: &Seen) -> (Grade, String) {
+/// The grade of what was taken, of what was refused in so many words, and of all else.
+fn graded(seen: &Seen, [taken, refused, other]: [Grade; 3]) -> (Grade, String) {
     let grade = match seen {
-        Seen::Status(200..=299) => Grade::Pass,
-        _ => Grade::Fail,
+        Seen::Status(200..=299) => taken,
+        Seen::Status(400..=499) => refused,
+        _ => other,
     };
     (grade, seen.to_string())
+}
+
+fn accepted(seen: &Seen) -> (Grade, String) {
+    graded(seen, [Grade::Pass, Grade::Fail, Grade::Fail])
 }
 
 /// A refusal is meant only where it is a 4xx: a receiver that crashes, redirects or hangs up has noticed nothing.
 fn refused(seen: &Seen) -> (Grade, String) {
-    let grade = match seen {
-        Seen::Status(400..=499) => Grade::Pass,
-        Seen::Status(200..=299) | Seen::Timeout(_) => Grade::Fail,
+    let other = match seen {
+        Seen::Timeout(_) => Grade::Fail,
         Seen::Status(_) | Seen::Broken(_) => Grade::Warn,
     };
-    (grade, seen.to_string())
+    graded(seen, [Grade::Fail, Grade::Pass, other])
 }
 
 /// For what is signed and odd: to take it is careless, to fall over it is wrong.
 fn refused_or_shrugged(seen: &Seen) -> (Grade, String) {
-    let grade = match seen {
-        Seen::Status(400..=499) => Grade::Pass,
-        Seen::Status(200..=299) => Grade::Warn,
-        _ => Grade::Fail,
-    };
-    (grade, seen.to_string())
+    graded(seen, [Grade::Warn, Grade::Pass, Grade::Fail])
 }
 
 /// For what is signed and of no use: to refuse it has it repeated for days, to fall over it is wrong.
 fn acknowledged(seen: &Seen) -> (Grade, String) {
-    let grade = match seen {
-        Seen::Status(200..=299) => Grade::Pass,
-        Seen::Status(400..=499) => Grade::Warn,
-        _ => Grade::Fail,
-    };
-    (grade, seen.to_string())
+    graded(seen, [Grade::Pass, Grade::Warn, Grade::Fail])
 }

@@ -251,15 +251,6 @@ impl Clock {
         }
     }
 
-    /// Waits that long by the clock: [`sleep_until`](Self::sleep_until) that much later than now.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping it changes nothing.
-    pub async fn sleep(&self, length: Duration) {
-        self.sleep_until(self.now() + length).await;
-    }
-
     /// Bounds how long a connection is kept waiting: that long by the machine's time, whatever the clock's speed, or
     /// until a manual clock has been advanced by as much.
     ///

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Job, Json, Status, Timestamp};
+use crate::{Job, Json, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// What happened to a job.
@@ -47,17 +47,6 @@ impl EventKind {
             Self::Failed => "job.failed",
             Self::Canceled => "job.canceled",
             Self::Other(word) => word,
-        }
-    }
-
-    /// The event that leaves a job in that status, for a status that ends it.
-    #[must_use]
-    pub fn of_end(status: &Status) -> Option<Self> {
-        match status {
-            Status::Completed => Some(Self::Completed),
-            Status::Failed => Some(Self::Failed),
-            Status::Canceled => Some(Self::Canceled),
-            Status::Pending | Status::Running | Status::Other(_) => None,
         }
     }
 }

@@ -137,59 +137,44 @@ pub(crate) struct Plan {
     pub(crate) webhook: Option<(Place, Inbox)>,
 }
 
-impl Plan {
-    /// A wait for that job.
-    pub(crate) fn wait(&self, job: &JobHandle) -> Wait {
-        let mut wait = job
-            .wait()
-            .strategy(self.strategy.clone())
-            .retry(self.retry.clone());
-        if let Some(schedule) = &self.schedule {
+/// That wait or watch, with all that a plan says of it.
+macro_rules! planned {
+    ($plan:expr, $wait:expr) => {{
+        let (plan, mut wait) = ($plan, $wait);
+        wait = wait
+            .strategy(plan.strategy.clone())
+            .retry(plan.retry.clone());
+        if let Some(schedule) = &plan.schedule {
             wait = wait.schedule(schedule.clone());
         }
-        if let Some(dial) = self.dial {
+        if let Some(dial) = plan.dial {
             wait = wait.dial(dial);
         }
-        if let Some(interval) = self.max_interval {
+        if let Some(interval) = plan.max_interval {
             wait = wait.max_interval(interval);
         }
-        if let Some(timeout) = self.timeout {
+        if let Some(timeout) = plan.timeout {
             wait = wait.deadline(timeout);
         }
-        for Trait { name, value } in &self.features {
+        for Trait { name, value } in &plan.features {
             wait = match value {
                 Some(value) => wait.feature(name, value.clone()),
                 None => wait.metadata_feature(name),
             };
         }
         wait
+    }};
+}
+
+impl Plan {
+    /// A wait for that job.
+    pub(crate) fn wait(&self, job: &JobHandle) -> Wait {
+        planned!(self, job.wait())
     }
 
     /// A watch of that job.
     pub(crate) fn watch(&self, job: &JobHandle) -> Watch {
-        let mut watch = job
-            .watch()
-            .strategy(self.strategy.clone())
-            .retry(self.retry.clone());
-        if let Some(schedule) = &self.schedule {
-            watch = watch.schedule(schedule.clone());
-        }
-        if let Some(dial) = self.dial {
-            watch = watch.dial(dial);
-        }
-        if let Some(interval) = self.max_interval {
-            watch = watch.max_interval(interval);
-        }
-        if let Some(timeout) = self.timeout {
-            watch = watch.deadline(timeout);
-        }
-        for Trait { name, value } in &self.features {
-            watch = match value {
-                Some(value) => watch.feature(name, value.clone()),
-                None => watch.metadata_feature(name),
-            };
-        }
-        watch
+        planned!(self, job.watch())
     }
 }
 

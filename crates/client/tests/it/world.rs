@@ -590,8 +590,12 @@ impl World {
                         let job = world.look(&id)?;
                         if job.revision.0 > last {
                             last = job.revision.0;
-                            let kind =
-                                EventKind::of_end(&job.status).unwrap_or(EventKind::Progress);
+                            let kind = match job.status {
+                                Status::Completed => EventKind::Completed,
+                                Status::Failed => EventKind::Failed,
+                                Status::Canceled => EventKind::Canceled,
+                                _ => EventKind::Progress,
+                            };
                             let event = Event {
                                 kind: kind.clone(),
                                 timestamp: job.updated_at,

@@ -52,7 +52,7 @@ mod serve;
 
 pub use frame::{Down, Up};
 pub use gather::{Gathered, Told};
-pub use network::{Inbound, Network, NoNetwork, Upstream};
+pub use network::{Inbound, Network, Upstream};
 pub use node::{Membership, Node, Settings};
 
 pub use status::{Role, Status};

@@ -54,13 +54,3 @@ pub fn pair() -> (Upstream, Inbound) {
     let upstream = Upstream { up, down: down_end };
     (upstream, Inbound { down, up: up_end })
 }
-
-/// No links: a node that follows by reading the log alone, and can't send commands on.
-#[derive(Clone, Copy, Debug)]
-pub struct NoNetwork;
-
-impl Network for NoNetwork {
-    fn dial(&self, _: &Leading) -> BoxFuture<'static, io::Result<Upstream>> {
-        Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
-    }
-}

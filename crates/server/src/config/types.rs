@@ -112,7 +112,7 @@ pub struct Quota {
 pub enum ByteLimit {
     /// The share.
     Auto,
-    /// The number of requests.
+    /// The number of bytes.
     Bytes(u64),
 }
 

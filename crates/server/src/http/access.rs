@@ -101,15 +101,10 @@ impl Access {
         }
     }
 
-    /// Takes these keys for the ones before. `false` if that would let every client in or none: then nothing has
-    /// changed.
-    pub fn reload(&self, keys: &[ApiKey]) -> bool {
-        let is_kept = keys.is_empty() == self.is_open;
-        if is_kept {
-            *self.keys.write() = Keys::new(keys);
-            self.changes.fetch_add(1, Ordering::Release);
-        }
-        is_kept
+    /// Takes these keys for the ones before. Whether any is needed stays as it was.
+    pub fn reload(&self, keys: &[ApiKey]) {
+        *self.keys.write() = Keys::new(keys);
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     /// How many times the keys have changed: what a key opened stays true for as long as this does.

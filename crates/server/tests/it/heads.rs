@@ -95,6 +95,6 @@ async fn a_head_that_comes_again_counts_against_limits_and_needs_a_key_that_is_g
     assert_eq!(ask(&gate, "GET", "/v1/jobs", &[]).await.status, 200);
     let layers = Layers::default().flag("api-key", "other-other-other-other");
     let keys = layers.resolve().unwrap().config.api_keys;
-    assert!(house.state.access.reload(&keys));
+    house.state.access.reload(&keys);
     assert_eq!(ask(&gate, "GET", "/v1/jobs", &[]).await.status, 401);
 }

@@ -310,8 +310,8 @@ fn not_found() -> Answer {
 }
 
 fn find(state: &AppState, subject: Subject) -> Option<Arc<Job>> {
-    match state.board.look(subject.job) {
-        Look::Found(job) if job.owner == subject.owner => Some(job),
-        _ => None,
+    match state.board.look_as(subject.owner, subject.job) {
+        Look::Found(job) => Some(job),
+        Look::Gone | Look::Unknown => None,
     }
 }

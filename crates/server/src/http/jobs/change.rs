@@ -36,7 +36,7 @@ pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 }
 
 /// Has the command carried out, and shows the job as it is then.
-pub(super) async fn job_after(
+async fn job_after(
     state: AppState,
     command: impl Command<Answer = Arc<Job>>,
 ) -> Result<Answer, ApiError> {
