@@ -1,6 +1,6 @@
 //! Who is measured: us and the limits, behind the same few questions.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -78,14 +78,10 @@ impl Contestant {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
         let server = match self {
             Self::Ours => {
-                let mut arguments = Self::our_arguments();
-                match data {
-                    Some(data) => {
-                        arguments.push("--data".to_owned());
-                        arguments.push(data.display().to_string());
-                    }
-                    None => arguments.push("--ephemeral".to_owned()),
-                }
+                let arguments = match data {
+                    Some(data) => Self::arguments_at(data),
+                    None => [Self::our_arguments(), words(&["--ephemeral"])].concat(),
+                };
                 Server::start(&setup.ours, &arguments, Core::Server)?
             }
             Self::Limit(sort, store) => {
@@ -125,6 +121,14 @@ impl Contestant {
             jobs: Vec::new(),
             _directory: None,
         }
+    }
+
+    /// How our server is set up that has its data in that directory.
+    pub(crate) fn arguments_at(directory: &Path) -> Vec<String> {
+        let mut arguments = Self::our_arguments();
+        arguments.push("--data".to_owned());
+        arguments.push(directory.display().to_string());
+        arguments
     }
 
     /// How our server is set up: nothing is off, and no limit is so low that a benchmark meets it.

@@ -69,6 +69,21 @@ impl Figure {
         Self::new(goal, what, unit, ours, limit_is, Some(limit), aim)
     }
 
+    /// A figure of no goal's, which is only shown.
+    pub(crate) fn shown(what: impl Into<String>, unit: &'static str, ours: f64) -> Self {
+        Self::alone("", what, unit, ours, Aim::Shown)
+    }
+
+    /// The same beside a limit's.
+    pub(crate) fn shown_beside(
+        what: impl Into<String>,
+        unit: &'static str,
+        ours: f64,
+        limit: (&'static str, f64),
+    ) -> Self {
+        Self::beside("", what, unit, ours, limit, Aim::Shown)
+    }
+
     fn new(
         goal: &'static str,
         what: impl Into<String>,

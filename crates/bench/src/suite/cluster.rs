@@ -74,9 +74,7 @@ struct Alone {
 impl Alone {
     fn start(setup: &Setup) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir_in(&setup.directory)?;
-        let mut arguments = Contestant::our_arguments();
-        arguments.push("--data".to_owned());
-        arguments.push(directory.path().display().to_string());
+        let arguments = Contestant::arguments_at(directory.path());
         let server = Server::start(&setup.ours, &arguments, Core::Server)?;
         Ok(Self {
             arguments,

@@ -69,14 +69,7 @@ fn loaded(setup: &Setup, connections: usize) -> anyhow::Result<Vec<Figure>> {
             (on_sqlite, sqlite[0]),
             Aim::TimesAtLeast(0.8),
         ),
-        Figure::beside(
-            "",
-            &what,
-            "creates/s",
-            ours[0],
-            (on_log, log[0]),
-            Aim::Shown,
-        ),
+        Figure::shown_beside(&what, "creates/s", ours[0], (on_log, log[0])),
         Figure::beside(
             "P7",
             &what,
@@ -85,14 +78,7 @@ fn loaded(setup: &Setup, connections: usize) -> anyhow::Result<Vec<Figure>> {
             (on_sqlite, sqlite[1]),
             Aim::TimesAtMost(1.5),
         ),
-        Figure::beside(
-            "",
-            &what,
-            "p99 ms",
-            ours[2],
-            (on_sqlite, sqlite[2]),
-            Aim::Shown,
-        ),
+        Figure::shown_beside(&what, "p99 ms", ours[2], (on_sqlite, sqlite[2])),
     ])
 }
 
@@ -117,29 +103,23 @@ fn alone(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     })?;
     let (ours, hyper) = (medians[0], medians[1]);
     Ok(vec![
-        Figure::beside(
-            "",
+        Figure::shown_beside(
             "a lone create, p50",
             "ms",
             ours[0],
             ("bare hyper, SQLite", hyper[0]),
-            Aim::Shown,
         ),
-        Figure::beside(
-            "",
+        Figure::shown_beside(
             "a lone create, p99",
             "ms",
             ours[1],
             ("bare hyper, SQLite", hyper[1]),
-            Aim::Shown,
         ),
-        Figure::beside(
-            "",
+        Figure::shown_beside(
             "a lone create, p50",
             "ms",
             ours[0],
             ("one SQLite commit", ours[2]),
-            Aim::Shown,
         ),
         Figure::alone(
             "P8",

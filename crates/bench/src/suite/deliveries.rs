@@ -116,7 +116,7 @@ fn end_to_push(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let what = |what: &str| format!("end to push beside {IDLE} idle endpoints, {what}");
     Ok(vec![
         Figure::alone("P11", what("p50"), "ms", p50, Aim::AtMost(10.0)),
-        Figure::alone("", what("p99"), "ms", p99, Aim::Shown),
+        Figure::shown(what("p99"), "ms", p99),
     ])
 }
 
@@ -174,8 +174,8 @@ fn sustained(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
             behind,
             Aim::AtMost(1_000.0),
         ),
-        Figure::alone("", what("end to push, p50"), "ms", p50, Aim::Shown),
-        Figure::alone("", what("end to push, p99"), "ms", p99, Aim::Shown),
+        Figure::shown(what("end to push, p50"), "ms", p50),
+        Figure::shown(what("end to push, p99"), "ms", p99),
         Figure::alone(
             "P11",
             what("each delivery"),
@@ -183,13 +183,7 @@ fn sustained(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
             each,
             Aim::AtMost(120.0),
         ),
-        Figure::alone(
-            "",
-            what("each job, delivery included"),
-            "CPU µs",
-            whole,
-            Aim::Shown,
-        ),
+        Figure::shown(what("each job, delivery included"), "CPU µs", whole),
     ])
 }
 

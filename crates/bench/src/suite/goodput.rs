@@ -148,12 +148,10 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
 fn figures(alone: &Seen, seen: &[Seen]) -> Vec<Figure> {
     let create_us = alone.cpu_us / alone.made;
     let most = seen.iter().map(|seen| seen.made).fold(alone.made, f64::max);
-    let mut figures = vec![Figure::alone(
-        "",
+    let mut figures = vec![Figure::shown(
         "goodput: the most that is acknowledged",
         "creates/s",
         most,
-        Aim::Shown,
     )];
     for (load, seen) in LOADS.iter().zip(seen) {
         let what = |what: &str| format!("goodput at {load} × the load: {what}");

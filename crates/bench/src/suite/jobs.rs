@@ -21,9 +21,7 @@ const GIVEN: usize = 177;
 pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let count = setup.sized(1_000_000, 100_000);
     let directory = tempfile::tempdir_in(&setup.directory)?;
-    let mut arguments = Contestant::our_arguments();
-    arguments.push("--data".to_owned());
-    arguments.push(directory.path().display().to_string());
+    let arguments = Contestant::arguments_at(directory.path());
     let start = || Server::start(&setup.ours, &arguments, Core::Server);
 
     let running = Contestant::Ours.attach(start()?);
@@ -90,13 +88,7 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
             bare_memory as f64 / bare as f64,
             Aim::AtMost(600.0),
         ),
-        Figure::alone(
-            "",
-            of("memory each after a restart"),
-            "B",
-            restarted,
-            Aim::Shown,
-        ),
+        Figure::shown(of("memory each after a restart"), "B", restarted),
         Figure::alone(
             "P9",
             of("restart to ready after a crash"),
@@ -126,14 +118,12 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
             ("with a single job", middle(2)),
             Aim::TimesAtMost(1.1),
         ),
-        Figure::beside(
-            "",
+        Figure::shown_beside(
             of(&format!("reads over {READ} of them")),
             "CPU µs",
             middle(0),
             ("with a single job", middle(2)),
-            Aim::Shown,
         ),
-        Figure::alone("", of("made at"), "creates/s", rate, Aim::Shown),
+        Figure::shown(of("made at"), "creates/s", rate),
     ])
 }

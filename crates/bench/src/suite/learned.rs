@@ -65,12 +65,10 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
             quantile(&mut learn, 0.5),
             Aim::AtMost(0.2),
         ),
-        Figure::alone(
-            "",
+        Figure::shown(
             "learn from a finished job, p99",
             "CPU ms",
             quantile(&mut learn, 0.99),
-            Aim::Shown,
         ),
         Figure::alone(
             "P12",
@@ -79,12 +77,10 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
             quantile(&mut plan, 0.5),
             Aim::AtMost(0.04),
         ),
-        Figure::alone(
-            "",
+        Figure::shown(
             "plan the next job, right after learning, p99",
             "CPU ms",
             quantile(&mut plan, 0.99),
-            Aim::Shown,
         ),
         Figure::alone(
             "P12",
@@ -93,7 +89,7 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
             stored,
             Aim::AtMost(4_096.0),
         ),
-        Figure::alone("", "memory for each kind", "B", memory, Aim::Shown),
+        Figure::shown("memory for each kind", "B", memory),
     ])
 }
 

@@ -109,9 +109,7 @@ impl Source for Flat {
 pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let length = Duration::from_secs(if setup.quick { 5 } else { 60 });
     let directory = tempfile::tempdir_in(&setup.directory)?;
-    let mut arguments = Contestant::our_arguments();
-    arguments.push("--data".to_owned());
-    arguments.push(directory.path().display().to_string());
+    let arguments = Contestant::arguments_at(directory.path());
     let server = Server::start(&setup.ours, &arguments, Core::Server)?;
     let address = server.address;
     let body = r#"{"worker":"external","input":{"video_url":"https://videos.example/a.mp4"}}"#;
@@ -225,7 +223,7 @@ fn figures(offered: &mut Offered, seen: &Seen) -> Vec<Figure> {
     let each = seen.after.saturating_sub(seen.before) as f64 / seen.acknowledged.max(1) as f64;
     let wished = offered.creates_per_second * seen.length.as_secs_f64();
     let what = |what: &str| format!("twice its load for {} s: {what}", seen.length.as_secs());
-    let shown = |name: &str, unit, value| Figure::alone("", what(name), unit, value, Aim::Shown);
+    let shown = |name: &str, unit, value| Figure::shown(what(name), unit, value);
     let bounded = |name: &str, unit, value, most| {
         Figure::alone("", what(name), unit, value, Aim::AtMost(most))
     };

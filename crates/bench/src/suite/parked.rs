@@ -83,13 +83,11 @@ fn broadcast(setup: &Setup, held: Held, count: usize) -> anyhow::Result<Vec<Figu
             ("bare task", task[0]),
             Aim::AtMost(memory),
         ),
-        Figure::beside(
-            "",
+        Figure::shown_beside(
             of("memory each"),
             "KiB",
             ours[0],
             ("bare hyper handler", hyper[0]),
-            Aim::Shown,
         ),
         Figure::beside(
             goals[1],
@@ -99,40 +97,32 @@ fn broadcast(setup: &Setup, held: Held, count: usize) -> anyhow::Result<Vec<Figu
             ("bare task", task[1]),
             wake,
         ),
-        Figure::beside(
-            "",
+        Figure::shown_beside(
             of("broadcast wake"),
             "CPU µs",
             ours[1],
             ("bare hyper handler", hyper[1]),
-            Aim::Shown,
         ),
-        Figure::beside(
-            "",
+        Figure::shown_beside(
             of("last one answered"),
             "ms",
             ours[2],
             ("bare task", task[2]),
-            Aim::Shown,
         ),
     ];
     if let Some(epoll) = medians.get(3) {
         let limit = |n: usize| ("raw epoll", epoll[n]);
-        figures.push(Figure::beside(
-            "",
+        figures.push(Figure::shown_beside(
             of("memory each"),
             "KiB",
             ours[0],
             limit(0),
-            Aim::Shown,
         ));
-        figures.push(Figure::beside(
-            "",
+        figures.push(Figure::shown_beside(
             of("broadcast wake"),
             "CPU µs",
             ours[1],
             limit(1),
-            Aim::Shown,
         ));
     }
     Ok(figures)
@@ -189,21 +179,17 @@ fn one_by_one(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let (ours, task) = (medians[0], medians[1]);
     let what = format!("one of {count} parked ends, 1,000/s: end to answer");
     Ok(vec![
-        Figure::beside(
-            "",
+        Figure::shown_beside(
             format!("{what}, p50"),
             "ms",
             ours[0],
             ("bare task, no disk", task[0]),
-            Aim::Shown,
         ),
-        Figure::beside(
-            "",
+        Figure::shown_beside(
             format!("{what}, p99"),
             "ms",
             ours[1],
             ("bare task, no disk", task[1]),
-            Aim::Shown,
         ),
         Figure::alone(
             "P6",

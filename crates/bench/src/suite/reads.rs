@@ -143,38 +143,15 @@ fn alone(
             ("bare hyper handler", hyper[0]),
             aim,
         ),
-        Figure::beside(
-            "",
-            &what,
-            "CPU µs",
-            ours[0],
-            ("bare task", task[0]),
-            Aim::Shown,
-        ),
-        Figure::beside(
-            "",
-            &what,
-            "CPU µs",
-            ours[0],
-            ("raw epoll", epoll[0]),
-            Aim::Shown,
-        ),
-        Figure::beside(
-            "",
+        Figure::shown_beside(&what, "CPU µs", ours[0], ("bare task", task[0])),
+        Figure::shown_beside(&what, "CPU µs", ours[0], ("raw epoll", epoll[0])),
+        Figure::shown_beside(
             &what,
             "requests/s",
             ours[1],
             ("bare hyper handler", hyper[1]),
-            Aim::Shown,
         ),
-        Figure::beside(
-            "",
-            &what,
-            "p99 ms",
-            ours[2],
-            ("bare hyper handler", hyper[2]),
-            Aim::Shown,
-        ),
+        Figure::shown_beside(&what, "p99 ms", ours[2], ("bare hyper handler", hyper[2])),
     ])
 }
 
@@ -210,13 +187,11 @@ fn beside_other_work(setup: &Setup, body_bytes: usize) -> anyhow::Result<Vec<Fig
             ("bare hyper handler without them", hyper[0]),
             Aim::TimesAtMost(1.3),
         ),
-        Figure::beside(
-            "",
+        Figure::shown_beside(
             &what,
             "p99 ms",
             ours[2],
             ("bare hyper handler without them", hyper[2]),
-            Aim::Shown,
         ),
     ])
 }

@@ -2,7 +2,7 @@
 
 use crate::child::Server;
 use crate::contestant::{Contestant, Setup};
-use crate::figures::{Aim, Figure, say};
+use crate::figures::{Figure, say};
 use crate::machine::Core;
 
 use super::reads::some_jobs;
@@ -19,9 +19,7 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     for &count in sizes {
         say(&format!("restart with {count} jobs"));
         let directory = tempfile::tempdir_in(&setup.directory)?;
-        let mut arguments = Contestant::our_arguments();
-        arguments.push("--data".to_owned());
-        arguments.push(directory.path().display().to_string());
+        let arguments = Contestant::arguments_at(directory.path());
         let start = || Server::start(&setup.ours, &arguments, Core::Server);
         let running = Contestant::Ours.attach(start()?);
         some_jobs(&running, count)?;
@@ -31,20 +29,8 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
         crashed.stop()?;
         let orderly = start()?.ready_after.as_secs_f64() * 1e3;
         let of = |what: &str| format!("restart with {count} jobs, {what}");
-        figures.push(Figure::alone(
-            "",
-            of("after a crash"),
-            "ms",
-            after_crash,
-            Aim::Shown,
-        ));
-        figures.push(Figure::alone(
-            "",
-            of("after an orderly end"),
-            "ms",
-            orderly,
-            Aim::Shown,
-        ));
+        figures.push(Figure::shown(of("after a crash"), "ms", after_crash));
+        figures.push(Figure::shown(of("after an orderly end"), "ms", orderly));
     }
     Ok(figures)
 }

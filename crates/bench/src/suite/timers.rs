@@ -107,7 +107,7 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let what = format!("{count} deadlines over {} s", spread.as_secs());
     let (p50, p99) = (quantile(&mut late, 0.5), quantile(&mut late, 0.99));
     Ok(vec![
-        Figure::alone("", format!("{what}: late, p50"), "ms", p50, Aim::Shown),
+        Figure::shown(format!("{what}: late, p50"), "ms", p50),
         Figure::alone(
             "P10",
             format!("{what}: late, p99, beyond one commit ({commit:.2} ms)"),
@@ -115,12 +115,10 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
             p99 - commit,
             Aim::AtMost(5.0),
         ),
-        Figure::alone(
-            "",
+        Figure::shown(
             format!("{what}: late, worst"),
             "ms",
             quantile(&mut late, 1.0),
-            Aim::Shown,
         ),
         Figure::alone(
             "P10",
@@ -129,6 +127,6 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
             (after.cpu - before.cpu).as_secs_f64() / took.as_secs_f64(),
             Aim::AtMost(0.5),
         ),
-        Figure::alone("", format!("{what}: each"), "CPU µs", per_end, Aim::Shown),
+        Figure::shown(format!("{what}: each"), "CPU µs", per_end),
     ])
 }
