@@ -231,7 +231,7 @@ settings! {
     /// How many answered requests `GET /v1/requests` remembers, the last ones; `0` for none.
     "requests-kept" "ABIDE_REQUESTS_KEPT" "N" requests_kept: usize = "1000";
 
-    "Classic routes":
+    "Default job":
     /// When the default job of the classic routes starts: `boot` or `first-poll`.
     "default-job-start" "ABIDE_DEFAULT_JOB_START" "boot|first-poll" default_job_start: JobStart = "boot";
     /// How long after its end the default job starts again; `off` for never.
