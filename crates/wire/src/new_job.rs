@@ -10,9 +10,12 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, bound(deserialize = "J: Deserialize<'de>"))]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewJob<J = Json> {
-    /// What sort of work it is, `video_translation` by default; at most 100 characters.
+    /// What sort of work it is, `video_translation` by default; at most 100 characters, none of them NUL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(min_length = 1, max_length = 100, pattern = "^[^\\u0000]*$")
+    )]
     pub kind: Option<String>,
     /// What it is given; passed through as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -165,7 +165,10 @@ impl Worker<'_> {
         };
         let told = match ended {
             Ended::Itself(status, output) if status.success() => match result(&output.result) {
-                Ok(result) => lease.complete(&result).await,
+                Ok(result) => match lease.complete(&result).await {
+                    Err(error) if is_about_the_result(&error) => lease.fail(&refused(&error)).await,
+                    told => told,
+                },
                 Err(problem) => lease.fail(&problem).await,
             },
             Ended::Itself(status, output) => lease.fail(&failure(status, &output.errors)).await,
@@ -350,6 +353,20 @@ fn result(written: &[u8]) -> Result<Json, Box<Problem>> {
             Err(_) => Json::from(serde_json::Value::from(text)),
         },
     })
+}
+
+/// Whether the server refuses what the command wrote: it is too large once it is written as JSON, too deep, or has in it
+/// what JSON can't say everywhere. Another worker's would be refused as well.
+fn is_about_the_result(error: &Error) -> bool {
+    matches!(error.status(), Some(400 | 413 | 422))
+}
+
+/// Why a job failed whose result the server refused.
+fn refused(error: &Error) -> Problem {
+    let title = "The server refused the command's result";
+    let problem = Problem::new(500, Code::new("result_refused"), title);
+    let said = error.problem().and_then(|said| said.detail.clone());
+    problem.detail(said.unwrap_or_else(|| error.to_string()))
 }
 
 /// Why a command's job failed: how it ended, and the last line that it complained with.

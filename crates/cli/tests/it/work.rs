@@ -95,6 +95,30 @@ fn a_command_completes_or_fails_its_job() {
 }
 
 #[test]
+fn a_result_that_the_server_refuses_fails_its_job_and_not_the_worker() {
+    let bench = Bench::new();
+    let server = bench.serve(&["--ephemeral"]);
+    let ids = ["deep", "double", "half", "large", "escaped", "good"]
+        .map(|kind| external(&bench, &server, &["--kind", kind]));
+    let script = r#"case $ABIDE_JOB_KIND in
+        deep) for n in $(seq 200); do printf '['; done; for n in $(seq 200); do printf ']'; done ;;
+        double) echo 1e400 ;;
+        half) printf '"\\ud800"' ;;
+        large) printf '"'; head -c 262142 /dev/zero | tr '\0' x; printf '"' ;;
+        escaped) head -c 100000 /dev/zero | tr '\0' '\1' ;;
+        good) echo 1 ;;
+    esac"#;
+    let args = ["work", "--count", "6", "--", "sh", "-c", script];
+    let ran = bench.run(&server.args(&args));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let [refused @ .., good] = ids.map(|id| status(&bench, &server, &id));
+    assert_eq!(good["result"], json!(1));
+    for job in refused {
+        assert_eq!(job["error"]["code"], "result_refused", "{job}");
+    }
+}
+
+#[test]
 fn a_command_may_report_under_its_lease_and_outlives_its_length() {
     let bench = Bench::new();
     let server = bench.serve(&["--ephemeral"]);

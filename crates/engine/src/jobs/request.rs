@@ -82,6 +82,11 @@ pub(super) fn validate(new: &NewJob<Json>) -> Result<(), Refusal> {
             kind.chars().count()
         )));
     }
+    // It becomes a key of PostgreSQL and a variable of a worker's command, and neither can hold one.
+    if new.kind.as_ref().is_some_and(|kind| kind.contains('\0')) {
+        let what = "`kind` must not have the character NUL (U+0000) in it";
+        return Err(Refusal::Invalid(what.to_owned()));
+    }
     if let Some(metadata) = &new.metadata {
         let length = metadata.get().len();
         if length > limits::METADATA_BYTES_MAX {

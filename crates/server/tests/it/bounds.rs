@@ -50,6 +50,13 @@ async fn every_bound_of_a_body_is_told_by_its_member_and_its_number() {
             json!({"kind": wide(101)}),
             ["`kind`", "100"],
         ),
+        // Neither a key of PostgreSQL nor a variable of a worker's command can hold one.
+        (
+            "/v1/jobs",
+            json!({"kind": "a\u{1}b"}),
+            json!({"kind": "a\0b"}),
+            ["`kind`", "NUL"],
+        ),
         (
             "/v1/jobs",
             json!({"metadata": members(50)}),
