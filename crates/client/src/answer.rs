@@ -11,7 +11,7 @@ use url::Url;
 
 use abide_wire::{Job, JobId, Json, Revision, headers};
 
-use crate::exchange::{Failure, Reply};
+use crate::exchange::{Failure, Reply, object};
 use crate::origin::Origin;
 use crate::report::{Channel, since_end};
 use crate::retry::retry_after;
@@ -65,7 +65,7 @@ impl<V> Answer<V> {
 
 /// Reads the job that an answer holds, and checks that it is the one that was asked for.
 pub(crate) fn read_job(reply: &Reply, id: Option<&JobId>) -> Result<Job, Failure> {
-    let job: Job = serde_json::from_slice(&reply.body).map_err(|error| {
+    let job: Job = object(&reply.body).map_err(|error| {
         if looks_like_a_job(&reply.body) {
             return reply
                 .unreadable("the job in the answer can't be read")

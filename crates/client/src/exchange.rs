@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use serde::de::DeserializeOwned;
 use url::Url;
 
 use abide_wire::{Problem, headers};
@@ -339,6 +340,15 @@ impl From<TransportError> for Failure {
     }
 }
 
+/// Reads an answer that is to be an object. An array would be read as one, by the order of the members: `[[]]` as a page
+/// without jobs.
+pub(crate) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+    match body.trim_ascii_start().first() {
+        Some(b'{') => serde_json::from_slice(body),
+        _ => Err(serde::de::Error::custom("it is no object")),
+    }
+}
+
 /// How long a server may hold in truth: it may let go a little later, so that not all are let go together.
 pub(crate) fn stretched(hold: Duration) -> Duration {
     hold.saturating_add(hold / 8)
@@ -448,6 +458,25 @@ fn classify(status: StatusCode, headers: &HeaderMap, problem: Option<Problem>) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_that_is_no_object_is_none_however_its_elements_fit() {
+        #[derive(serde::Deserialize)]
+        struct Page {
+            jobs: Vec<u32>,
+        }
+        for (body, jobs) in [
+            (r#"{"jobs": [1]}"#, Some(1)),
+            (" \n{\"jobs\": []}", Some(0)),
+            ("[[]]", None),
+            ("[[1]]", None),
+            ("null", None),
+            ("", None),
+        ] {
+            let page = object::<Page>(body.as_bytes()).ok();
+            assert_eq!(page.map(|page| page.jobs.len()), jobs, "{body}");
+        }
+    }
 
     #[test]
     fn what_may_pass_is_transient_and_what_will_not_is_final() {

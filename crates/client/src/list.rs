@@ -10,7 +10,7 @@ use crate::answer::parse_job;
 use crate::call::call;
 use crate::client::Client;
 use crate::error::Error;
-use crate::exchange::{Call, JOBS_BYTES_MAX};
+use crate::exchange::{Call, JOBS_BYTES_MAX, object};
 use crate::resume::ResumeToken;
 use crate::telemetry::Purpose;
 
@@ -150,7 +150,7 @@ impl List {
         let request = Call::get(Purpose::List, url).limit(JOBS_BYTES_MAX);
         let token = ResumeToken::of_nothing(origin.server());
         let page = call(origin, &request, &token, |reply| {
-            serde_json::from_slice::<Page>(&reply.body).map_err(|error| {
+            object::<Page>(&reply.body).map_err(|error| {
                 reply
                     .garbled("the answer holds no page of jobs")
                     .because(error)

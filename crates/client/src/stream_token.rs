@@ -12,7 +12,7 @@ use abide_wire::{JobId, Span, Timestamp};
 use crate::call::call;
 use crate::client::Client;
 use crate::error::Error;
-use crate::exchange::Call;
+use crate::exchange::{Call, object};
 use crate::resume::ResumeToken;
 use crate::telemetry::Purpose;
 
@@ -52,7 +52,7 @@ impl Client {
         let request = Call::new(Purpose::Stream, Method::POST, url).json(Bytes::from(body));
         let token = ResumeToken::of_nothing(origin.server());
         call(origin, &request, &token, |reply| {
-            serde_json::from_slice(&reply.body)
+            object(&reply.body)
                 .map_err(|error| reply.garbled("the answer holds no token").because(error))
         })
         .await

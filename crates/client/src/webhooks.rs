@@ -35,7 +35,7 @@ pub use abide_wire::endpoint::{
 use crate::call::call;
 use crate::client::Client;
 use crate::error::Error;
-use crate::exchange::{Call, Failure, JOBS_BYTES_MAX, Reply};
+use crate::exchange::{Call, Failure, JOBS_BYTES_MAX, Reply, object};
 use crate::resume::ResumeToken;
 use crate::telemetry::Purpose;
 
@@ -238,7 +238,7 @@ impl Webhooks {
             request = request.json(Bytes::from(body));
         }
         let read = |reply: &Reply| {
-            serde_json::from_slice(&reply.body).map_err(|error| {
+            object(&reply.body).map_err(|error| {
                 reply
                     .garbled("the answer is not what was asked for")
                     .because(error)

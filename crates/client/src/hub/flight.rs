@@ -12,7 +12,7 @@ use abide_wire::{Job, JobId, Json, Span, WaitFailure, WaitRequest};
 
 use super::state::{Batch, Want};
 use crate::answer::parse_job;
-use crate::exchange::{Call, Failure, FailureKind, JOBS_BYTES_MAX, exchange, stretched};
+use crate::exchange::{Call, Failure, FailureKind, JOBS_BYTES_MAX, exchange, object, stretched};
 use crate::origin::Origin;
 use crate::telemetry::Purpose;
 
@@ -111,7 +111,7 @@ async fn send(
     let reply = exchange(origin, &call, limit).await?;
     origin.note_date(&reply);
     let granted = reply.was_held();
-    let answer = serde_json::from_slice(&reply.body)
+    let answer = object(&reply.body)
         .map_err(|error| reply.garbled("the answer holds no jobs").because(error))?;
     Ok((Brought::new(answer), granted))
 }
