@@ -7,6 +7,7 @@ import gzip
 import importlib
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -141,6 +142,28 @@ def test_a_thread_of_a_silent_servers_ends(
         while exchanges() > before and time.monotonic() < until:
             time.sleep(0.05)
         assert exchanges() <= before
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("library", ["httpx2", "httpx", "aiohttp"])
+def test_this_machine_is_not_looked_for_behind_a_proxy(
+    live: AbideServer, library: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(library)
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    for other in ["httpx2", "httpx"]:
+        if other != library:
+            monkeypatch.setitem(sys.modules, other, None)
+    if library != "aiohttp":
+        assert Client(live.url).create("render", simulate=LASTING).wait(timeout=30).ok
+        with pytest.raises(Unreachable, match="the proxy http://127.0.0.1:9"):
+            Client("http://abide.invalid", retry=Retry.never()).job("job_1").status()
+
+    async def main() -> None:
+        async with AsyncClient(live.url) as client:
+            assert (await (await client.create("render", simulate=LASTING)).wait(timeout=30)).ok
+
+    asyncio.run(main())
 
 
 def test_the_callers_own_transport_sends() -> None:

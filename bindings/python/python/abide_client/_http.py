@@ -107,7 +107,8 @@ def _way(url: str) -> str:
     from urllib import request
 
     to = urllib.parse.urlsplit(url)
-    proxy = request.getproxies().get(to.scheme)
+    proxies = request.getproxies()
+    proxy = proxies.get(to.scheme) or proxies.get("all")
     if not proxy or request.proxy_bypass(to.hostname or ""):
         return _place(to)
     proxy = proxy if "://" in proxy else f"http://{proxy}"
@@ -171,17 +172,20 @@ class _Httpx:
 
 
 class _Aiohttp:
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, direct: Any = None) -> None:
         self._session = session
+        self._direct = direct or session
         self._aiohttp: Any = importlib.import_module("aiohttp")
         self._yarl: Any = importlib.import_module("yarl")
 
     async def exchange(self, method: str, url: str, headers: Headers, body: bytes, answer: Answer) -> None:
         aiohttp = self._aiohttp
+        to = self._yarl.URL(url, encoded=True)
+        session = self._direct if to.host in _THIS_MACHINE else self._session
         try:
-            async with self._session.request(
+            async with session.request(
                 method,
-                self._yarl.URL(url, encoded=True),
+                to,
                 headers=[*headers, _PLAIN],
                 data=body or None,
                 allow_redirects=False,
@@ -233,6 +237,9 @@ def adapt(http: Any) -> Transport:
     )
 
 
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+"""Never looked for behind the proxy that the environment names."""
+_DIRECT: dict[str, Any] = {f"all://{f'[{host}]' if ':' in host else host}": None for host in _THIS_MACHINE}
 _NONE = 'no HTTP client is installed: pip install "abide-client[http]", or give one by http='
 
 
@@ -244,14 +251,24 @@ def default_async() -> tuple[AsyncTransport, Callable[[], Any]]:
         except ImportError:
             continue
         # The core bounds the requests: where nothing waits for a connection, nothing leaks one when it is cancelled.
-        client = module.AsyncClient(limits=module.Limits(max_connections=None, max_keepalive_connections=32))
+        limits = module.Limits(max_connections=None, max_keepalive_connections=32)
+        client = module.AsyncClient(limits=limits, mounts=_DIRECT)
         return _AsyncHttpx(client, library), client.aclose
     try:
         aiohttp: Any = importlib.import_module("aiohttp")
     except ImportError:
         raise UsageError(_NONE) from None
-    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trust_env=True)
-    return _Aiohttp(session), session.close
+
+    def session(uses_proxies: bool) -> Any:
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trust_env=uses_proxies)
+
+    any_, direct = session(True), session(False)
+
+    async def close() -> None:
+        await any_.close()
+        await direct.close()
+
+    return _Aiohttp(any_, direct), close
 
 
 def default() -> tuple[Transport, Callable[[], Any]]:
@@ -261,6 +278,7 @@ def default() -> tuple[Transport, Callable[[], Any]]:
             module: Any = importlib.import_module(library)
         except ImportError:
             continue
-        client = module.Client(limits=module.Limits(max_connections=None, max_keepalive_connections=32))
+        limits = module.Limits(max_connections=None, max_keepalive_connections=32)
+        client = module.Client(limits=limits, mounts=_DIRECT)
         return _Httpx(client, library), client.close
     raise UsageError(_NONE)
