@@ -35,16 +35,23 @@ export class Decoder {
   /** Takes in the next part; returns what was decoded. */
   push(part: Uint8Array): Item[] {
     const items: Item[] = [];
-    const text = this.#decoder.decode(part, { stream: true });
-    this.#rest += this.#returned ? text.replace(/^\n/, "") : text;
-    if (text) this.#returned = false;
-    for (let end; (end = /\r\n|\n|\r/.exec(this.#rest));) {
-      const line = this.#rest.slice(0, end.index);
-      this.#rest = this.#rest.slice(end.index + end[0].length);
-      this.#returned = end[0] === "\r" && !this.#rest;
+    let text = this.#decoder.decode(part, { stream: true });
+    if (this.#returned && text) {
+      this.#returned = false;
+      text = text.replace(/^\n/, "");
+    }
+    // What came before has no end of a line, and isn't looked through again.
+    const ends = /\r\n|\n|\r/g;
+    let begin = 0;
+    for (let end; (end = ends.exec(text));) {
+      const line = this.#rest + text.slice(begin, end.index);
+      this.#rest = "";
+      begin = ends.lastIndex;
+      this.#returned = end[0] === "\r" && begin === text.length;
       if (line) this.#line(line);
       else items.push(...this.#dispatch());
     }
+    this.#rest += text.slice(begin);
     if (this.#size + this.#rest.length > JOB_BYTES_MAX) {
       throw new Failure(Garbled, `an event has more than ${JOB_BYTES_MAX} bytes`);
     }
@@ -58,7 +65,7 @@ export class Decoder {
     else if (field === "retry" && /^\d+$/.test(value)) this.retry = Math.min(Math.max(+value, RETRY_MIN), RETRY_MAX);
     else if (field === "data") {
       this.#data.push(value);
-      this.#size += value.length;
+      this.#size += value.length + 1;
     }
   }
 

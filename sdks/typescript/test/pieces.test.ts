@@ -133,6 +133,18 @@ test("streams are decoded however they are cut", () => {
   const endless = new Decoder(),
     part = new TextEncoder().encode(`data: ${"x".repeat(1 << 20)}\n`);
   assert.throws(() => Array.from({ length: 5 }, () => endless.push(part)));
+  const empty = new Decoder(),
+    lines = new TextEncoder().encode("data\n".repeat(1 << 20));
+  assert.throws(() => Array.from({ length: 5 }, () => empty.push(lines)));
+});
+
+test("a line that comes in very many pieces is looked through once", () => {
+  const decoder = new Decoder(),
+    piece = new TextEncoder().encode("x".repeat(64)),
+    begun = process.cpuUsage().user;
+  for (let n = 0; n < 40_000; n++) decoder.push(piece);
+  const took = (process.cpuUsage().user - begun) / 1e6;
+  assert.ok(took < 3, `${took} s`);
 });
 
 test("tokens are those of the Rust client", () => {
