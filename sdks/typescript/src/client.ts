@@ -85,9 +85,14 @@ export class Abide {
     if (!/^[!-~]+$/.test(key ?? "none")) throw new UsageError("an API key must be visible ASCII characters");
     const own = speech ? speech.headers(key) : key === undefined ? {} : { authorization: `Bearer ${key}` },
       headers: Record<string, string> = { ...options.headers, ...own };
+    try {
+      new Headers(headers);
+    } catch (cause) {
+      throw new UsageError(`a header can't be sent: ${(cause as Error).message}`, { cause });
+    }
     const memory = new Memory(),
       origin: Origin = {
-        server: addressOf(server),
+        server: addressOf(String(server)),
         headers,
         // Looked up at each request, for those who replace it later.
         fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),

@@ -2,7 +2,7 @@
 
 import { problemOf } from "./complaint.js";
 import { Garbled, Refused, Unreachable } from "./error.js";
-import { Failure, garbled, tooSlow } from "./failure.js";
+import { Failure, garbled, tooSlow, unsendable } from "./failure.js";
 import type { Origin } from "./origin.js";
 import { retryAfter } from "./retry.js";
 import { AWAKE, LATE, before } from "./rt/clock.js";
@@ -95,7 +95,11 @@ export const send = async (origin: Origin, call: Call, signal: AbortSignal): Pro
   const init: RequestInit = { method, headers, signal, cache: "no-store", redirect: "manual" };
   if (call.body !== undefined) {
     headers["content-type"] = "application/json";
-    init.body = JSON.stringify(call.body);
+    try {
+      init.body = JSON.stringify(call.body);
+    } catch (cause) {
+      throw unsendable(`this can't be written as JSON: ${(cause as Error).message}`, cause);
+    }
   }
   let answer: Response;
   try {

@@ -47,8 +47,8 @@ export class JobHandle {
 
   /** @internal Use `abide.create`, `abide.job` or `abide.resume`. */
   constructor(core: Core, id: string, known: Known) {
-    if (!/^(?!\.{0,2}$)/.test(id) || id.length > ID_CHARS_MAX) {
-      throw new UsageError(`${JSON.stringify(id.slice(0, 50))} is not the id of a job`);
+    if (typeof id !== "string" || !/^(?!\.{0,2}$)/.test(id) || id.length > ID_CHARS_MAX) {
+      throw new UsageError(`${JSON.stringify(String(id).slice(0, 50))} is not the id of a job`);
     }
     this.core = core;
     this.id = id;

@@ -153,6 +153,10 @@ test("what a program passes on that is none is a mistake of usage, before anythi
   serving(told(ended()), async (url, heads) => {
     const wrong: (() => unknown)[] = [
       () => new Abide("localhost:8080"),
+      () => new Abide(undefined as never),
+      () => new Abide(url, { headers: { a: "b\r\nc: d" } }),
+      () => new Abide(url).job(5 as never),
+      () => new Abide(url).create("k", { input: 5n }),
       () => new Abide(""),
       () => new Abide(url, { timeout: "soon" }),
       () => new Abide(url).job("job_1").wait({ timeout: -1 }),

@@ -288,6 +288,10 @@ test("a throwing `done` or a span of time that is none is told as it is", async 
   assert.ok((await error(wait(world, () => 1, { timeout: -1 }))) instanceof UsageError);
 });
 
+test("a kind that is no text leaves later waits alone", async () => {
+  for (const kind of [5 as never, "text"]) assert.ok((await pollUntil(() => ({ status: "done" }), { kind })).value);
+});
+
 test("a schedule whose attempts are used up ends as still running", async () => {
   const failure = await error(wait(new World(), script({ status: "running" }), { schedule: intervals(["1s", "1s"]) }));
   assert.ok(failure instanceof StillRunning && !failure.timedOut);

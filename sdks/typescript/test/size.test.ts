@@ -32,8 +32,8 @@ const LIMITS: [what: string, kilobytes: number, contents: string][] = [
   ],
   ["pollUntil", 13.8, `export { pollUntil } from "./index.js";`],
   ["the learned schedule", 8.3, `export { learned } from "./index.js";`],
-  ["Abide", 26.4, `export { Abide } from "./index.js";`],
-  ["everything but the tests' server", 33, `export * from "./index.js";`],
+  ["Abide", 26.5, `export { Abide } from "./index.js";`],
+  ["everything but the tests' server", 33.1, `export * from "./index.js";`],
 ];
 
 for (const [what, kilobytes, contents] of LIMITS) {

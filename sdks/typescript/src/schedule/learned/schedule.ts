@@ -79,7 +79,8 @@ export class Learned implements Schedule {
     const wanted = millis(typeof price === "string" && price in PRICES ? PRICES[price as "eager"] : price) / 1000;
     this.#history = options.history;
     this.settings = {
-      kind,
+      // What isn't a text, in a program without types, must not get among the names of a history.
+      kind: String(kind),
       price: options.budget ? undefined : clamp(wanted, PRICE_MIN, PRICE_MAX),
       // A budget below one poll can't be kept: the poll that sees the end is one.
       budget: clamp(options.budget ?? 1, 1, 1e6),
