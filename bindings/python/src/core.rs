@@ -13,21 +13,18 @@ use abide::{
 use abide_core::{Broken, Core as RustCore, Ended, ExchangeId, LookError, LookId, Op, PollTerms};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use serde::de::DeserializeOwned;
 
 use crate::convert::{effect, json};
-use crate::schedule::{History, Retry, Schedule, maybe_seconds, seconds};
+use crate::schedule::{History, Retry, Schedule, count, maybe_seconds, seconds};
+use crate::usage;
 use crate::webhook::Inbox;
 
 /// Names cores, so that a handle finds back to the one it is of.
 static CORES: AtomicU64 = AtomicU64::new(1);
-
-fn usage(error: impl std::fmt::Display) -> PyErr {
-    PyValueError::new_err(error.to_string())
-}
 
 fn parse<T: DeserializeOwned>(text: &str) -> PyResult<T> {
     serde_json::from_str(text).map_err(usage)
@@ -415,7 +412,7 @@ impl Core {
         metadata: Option<Vec<(String, String)>>,
         created_after: Option<&str>,
         created_before: Option<&str>,
-        page_size: Option<usize>,
+        page_size: Option<i64>,
     ) -> PyResult<Listing> {
         let mut list = self.lock().client().list();
         for status in statuses.unwrap_or_default() {
@@ -435,7 +432,7 @@ impl Core {
             list = list.created_before(instant(before)?);
         }
         if let Some(jobs) = page_size {
-            list = list.page_size(jobs);
+            list = list.page_size(count(jobs)?);
         }
         Ok(Listing::new(list))
     }

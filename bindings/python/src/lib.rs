@@ -23,6 +23,13 @@ mod _core {
     use super::webhook::{Inbox, Verifier, secret, sign};
 }
 
+pyo3::import_exception!(abide_client._errors, UsageError);
+
+/// The call itself was wrong.
+fn usage(error: impl std::fmt::Display) -> PyErr {
+    UsageError::new_err(error.to_string())
+}
+
 /// The version of the extension, to be compared with the package's.
 #[pyfunction]
 fn version() -> &'static str {

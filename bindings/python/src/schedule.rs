@@ -6,12 +6,22 @@ use std::time::{Duration, SystemTime};
 
 use abide::RetryPolicy;
 use abide::schedule::{self, Backoff, Countdown, Dial, Fixed, Learned, Start};
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+
+use crate::usage;
 
 /// Seconds as a duration.
 pub(crate) fn seconds(seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
+        usage(format!(
+            "{seconds} is no span of time: give seconds from 0 on"
+        ))
+    })
+}
+
+/// A number of things.
+pub(crate) fn count<T: TryFrom<i64>>(number: i64) -> PyResult<T> {
+    T::try_from(number).map_err(|_| usage(format!("{number} is no count: give a number from 0 on")))
 }
 
 pub(crate) fn maybe_seconds(some: Option<f64>) -> PyResult<Option<Duration>> {
@@ -48,7 +58,7 @@ impl History {
             (None, None) => schedule::History::new(),
             (Some(_), Some(_)) => {
                 let what = "a history is kept in a directory or in a store, not in both";
-                return Err(PyValueError::new_err(what));
+                return Err(usage(what));
             }
         };
         Ok(Self { history, store })
@@ -130,13 +140,13 @@ impl Schedule {
 
     #[staticmethod]
     #[pyo3(signature = (interval, *, first=None, attempts=None))]
-    fn fixed(interval: f64, first: Option<f64>, attempts: Option<u32>) -> PyResult<Self> {
+    fn fixed(interval: f64, first: Option<f64>, attempts: Option<i64>) -> PyResult<Self> {
         let mut fixed = Fixed::new(seconds(interval)?);
         if let Some(first) = first {
             fixed = fixed.first(seconds(first)?);
         }
         if let Some(attempts) = attempts {
-            fixed = fixed.attempts(attempts);
+            fixed = fixed.attempts(count(attempts)?);
         }
         Ok(Self(Arc::new(fixed)))
     }
@@ -147,7 +157,7 @@ impl Schedule {
         initial: f64,
         factor: Option<f64>,
         max: Option<f64>,
-        attempts: Option<u32>,
+        attempts: Option<i64>,
     ) -> PyResult<Self> {
         let mut backoff = Backoff::new(seconds(initial)?);
         if let Some(factor) = factor {
@@ -157,16 +167,16 @@ impl Schedule {
             backoff = backoff.max(seconds(max)?);
         }
         if let Some(attempts) = attempts {
-            backoff = backoff.attempts(attempts);
+            backoff = backoff.attempts(count(attempts)?);
         }
         Ok(Self(Arc::new(backoff)))
     }
 
     #[staticmethod]
-    fn countdown(steps: Vec<(u32, f64)>) -> PyResult<Self> {
+    fn countdown(steps: Vec<(i64, f64)>) -> PyResult<Self> {
         let steps: PyResult<Vec<(u32, Duration)>> = steps
             .into_iter()
-            .map(|(attempts, pause)| Ok((attempts, seconds(pause)?)))
+            .map(|(attempts, pause)| Ok((count(attempts)?, seconds(pause)?)))
             .collect();
         Ok(Self(Arc::new(Countdown::new(steps?))))
     }
@@ -199,7 +209,7 @@ impl Retry {
         initial: Option<f64>,
         factor: Option<f64>,
         max: Option<f64>,
-        attempts: Option<u32>,
+        attempts: Option<i64>,
         patience: Option<f64>,
         hint_max: Option<f64>,
     ) -> PyResult<Self> {
@@ -214,7 +224,7 @@ impl Retry {
             retry = retry.max(seconds(max)?);
         }
         if let Some(attempts) = attempts {
-            retry = retry.attempts(attempts);
+            retry = retry.attempts(count(attempts)?);
         }
         if let Some(patience) = patience {
             retry = retry.patience(seconds(patience)?);

@@ -8,6 +8,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::schedule::seconds;
+use crate::usage;
 
 fn wrong(error: impl std::fmt::Display) -> PyErr {
     PyValueError::new_err(error.to_string())
@@ -16,7 +17,7 @@ fn wrong(error: impl std::fmt::Display) -> PyErr {
 fn secrets(texts: Vec<String>) -> PyResult<Vec<Secret>> {
     texts
         .iter()
-        .map(|text| text.parse().map_err(wrong))
+        .map(|text| text.parse().map_err(usage))
         .collect()
 }
 

@@ -13,7 +13,6 @@ from typing import Any
 import httpx
 import pytest
 
-import abide_client
 from abide_client import (
     AbideError,
     AsyncClient,
@@ -27,9 +26,12 @@ from abide_client import (
     NotFound,
     Refused,
     Report,
+    Retry,
+    Schedule,
     StillRunning,
     Unreachable,
     UsageError,
+    Verifier,
     _poll,
     poll_until,
 )
@@ -141,7 +143,7 @@ def test_a_create_is_one_job_however_often_it_is_sent(live: AbideServer) -> None
 
 
 def test_a_server_that_is_not_there_is_unreachable_and_the_create_can_be_sent_again() -> None:
-    with Client("http://127.0.0.1:1", retry=abide_client.Retry.never()) as client, pytest.raises(Unreachable) as caught:
+    with Client("http://127.0.0.1:1", retry=Retry.never()) as client, pytest.raises(Unreachable) as caught:
         client.create("render")
     assert isinstance(caught.value, ConnectionError)
     assert caught.value.token and caught.value.idempotency_key
@@ -159,13 +161,20 @@ def test_a_server_that_is_not_there_is_unreachable_and_the_create_can_be_sent_ag
         lambda: Client("http://example.com").job("x").wait(timeout="soon"),
         lambda: Client("http://example.com").job("x").wait(strategy="hope"),  # type: ignore[arg-type]
         lambda: Client("http://example.com").create("x", input=object()),
+        lambda: Client("http://example.com").create("x", input=float("nan")),
         lambda: Client("http://example.com").resume("not a token"),
+        lambda: list(Client("http://example.com").list(page_size=-1)),
+        lambda: Schedule.fixed(-1),
+        lambda: Schedule.backoff(1, attempts=-1),
+        lambda: Retry(initial=float("nan")),
+        lambda: Verifier("whsec_!"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_sent(wrong: Any) -> None:
     with pytest.raises(UsageError) as caught:
         wrong()
     assert isinstance(caught.value, ValueError)
+    assert type(pickle.loads(pickle.dumps(caught.value))) is UsageError
 
 
 def test_errors_and_values_survive_pickling_and_clients_say_why_they_do_not(live: AbideServer) -> None:
@@ -279,7 +288,7 @@ def test_remote_apis_are_spoken_by_description(live: AbideServer) -> None:
         "create": "/v1/jobs",
         "id": "/id",
     }
-    with Client(live.url, remote=description, schedule=abide_client.Schedule.fixed(0.1)) as client:
+    with Client(live.url, remote=description, schedule=Schedule.fixed(0.1)) as client:
         job = client.create(input={"simulate": lasting(0.3)})
         assert job.wait(timeout=30).ok
 
@@ -331,7 +340,7 @@ class Lost:
 
 def test_a_create_whose_answer_was_lost_is_sent_again_under_its_key() -> None:
     lost = Lost(4)
-    client = Client("http://fake.invalid", http=lost, retry=abide_client.Retry(initial=0.01))
+    client = Client("http://fake.invalid", http=lost, retry=Retry(initial=0.01))
     with pytest.raises(Unreachable) as caught:
         client.create("render")
     job = client.create("render", resume=caught.value.token)

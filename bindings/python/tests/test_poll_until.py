@@ -88,6 +88,34 @@ def test_done_decides_where_it_is_given() -> None:
     assert with_hints.value == 1
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"timeout": "soon"},
+        {"price": "cheap"},
+        {"price": -1},
+        {"price": float("nan")},
+        {"schedule": "2s"},
+        {"retry": 3},
+        {"features": 5},
+        {"features": {"model": []}},
+        {"size": "big"},
+        {"history": "directory"},
+        {"budget": "9"},
+        {"done": "ready"},
+        {"final": "never"},
+        {"on_look": 5},
+        {"look_timeout": "x"},
+    ],
+)
+def test_a_mistake_is_told_before_the_first_look(wrong: dict[str, Any]) -> None:
+    def look() -> None:
+        pytest.fail("it looked")
+
+    with pytest.raises(UsageError):
+        poll_until(look, **wrong)
+
+
 def test_a_value_without_a_status_is_a_mistake() -> None:
     with pytest.raises(UsageError, match="done="):
         poll_until(lambda: 3.5)
@@ -330,7 +358,7 @@ def test_what_else_is_known_of_a_job_is_learned_from() -> None:
         wait("a", 0.01)
     assert history.jobs("render") == 3
     odd: Any = {"model": object()}
-    with pytest.raises(TypeError):
+    with pytest.raises(UsageError, match="model"):
         poll_until(lambda: {"status": "done"}, features=odd)
 
 

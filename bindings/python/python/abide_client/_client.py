@@ -92,8 +92,9 @@ def _new_job(
         "attempts_max": attempts_max,
     }
     try:
-        return json.dumps({name: value for name, value in job.items() if value is not None}, default=_plain)
-    except (TypeError, ValueError) as error:
+        told = {name: value for name, value in job.items() if value is not None}
+        return json.dumps(told, default=_plain, allow_nan=False)
+    except (RecursionError, TypeError, ValueError) as error:
         raise UsageError(f"the job can't be written as JSON: {error}") from error
 
 
@@ -187,7 +188,7 @@ class _Base:
         described = remote if remote is None or isinstance(remote, str) else json.dumps(dict(remote))
         options: dict[str, Any] = {
             "api_key": api_key,
-            "headers": list((headers or {}).items()),
+            "headers": list(dict(headers or {}).items()),
             "remote": described,
             "budget": budget,
             "history": self._history,
@@ -199,15 +200,9 @@ class _Base:
             "seed": seed,
         }
 
-        def make(wall: float) -> Core:
-            try:
-                return Core(url, wall, **options)
-            except ValueError as error:
-                raise UsageError(str(error)) from None
-
-        self._make = make
+        self._make: Callable[[float], Core] = lambda wall: Core(url, wall, **options)
         # Mistakes are told here, not by the first call. It makes handles, too: they are of no loop.
-        self._desk = make(0.0)
+        self._desk = self._make(0.0)
 
     @property
     def server(self) -> str:
@@ -218,12 +213,6 @@ class _Base:
     def history(self) -> History:
         """What was learned of how long jobs take."""
         return self._history
-
-    def _handle(self, token: str) -> Handle:
-        try:
-            return self._desk.resume(token)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
 
     def _tell(self, id: str, report: Report | None) -> None:
         if self._on_report is not None and report is not None:
@@ -404,14 +393,14 @@ class Client(_Base):
         from ._errors import AbideError
 
         try:
-            return self._turning().run(_usage(begin), news=news)
+            return self._turning().run(begin, news=news)
         except AbideError as error:
             if id is not None:
                 self._tell(id, error.report)
             raise
 
     def _stream(self, begin: Callable[[Core], int]) -> Generator[Any, None, None]:
-        return self._turning().stream(_usage(begin))
+        return self._turning().stream(begin)
 
     def _hearing(self, strategy: Strategy | None) -> Any:
         return _hearing(strategy, lambda: self._turning().poke)
@@ -447,7 +436,7 @@ class Client(_Base):
 
     def resume(self, token: str) -> JobHandle:
         """The job of a token. Nothing is sent."""
-        return JobHandle(self, self._handle(token))
+        return JobHandle(self, self._desk.resume(token))
 
     def as_completed(
         self,
@@ -735,7 +724,7 @@ class AsyncClient(_Base):
 
         engine = self._turning()
         try:
-            return await engine.run(_usage(begin)(engine.core), news=news)
+            return await engine.run(begin(engine.core), news=news)
         except AbideError as error:
             if id is not None:
                 self._tell(id, error.report)
@@ -743,7 +732,7 @@ class AsyncClient(_Base):
 
     def _stream(self, begin: Callable[[Core], int]) -> AsyncGenerator[Any, None]:
         engine = self._turning()
-        return engine.stream(_usage(begin)(engine.core))
+        return engine.stream(begin(engine.core))
 
     def _hearing(self, strategy: Strategy | None) -> Any:
         return _hearing(strategy, lambda: self._turning().poke)
@@ -781,7 +770,7 @@ class AsyncClient(_Base):
 
     def resume(self, token: str) -> AsyncJobHandle:
         """The job of a token. Nothing is sent."""
-        return AsyncJobHandle(self, self._handle(token))
+        return AsyncJobHandle(self, self._desk.resume(token))
 
     async def as_completed(
         self,
@@ -882,18 +871,6 @@ class AsyncClient(_Base):
 
     def __repr__(self) -> str:
         return f"AsyncClient({self.server!r})"
-
-
-def _usage(begin: Callable[[Core], int]) -> Callable[[Core], int]:
-    """What the core refuses before anything is sent is a mistake of usage."""
-
-    def checked(core: Core) -> int:
-        try:
-            return begin(core)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-
-    return checked
 
 
 class _hearing:

@@ -20,7 +20,7 @@ from ._http import AsyncTransport, Transport
 from ._recognize import Look, recognize
 from ._runtime import running
 from ._spans import waiting
-from ._types import Done, Features, Report, Span, features_of, seconds
+from ._types import Done, Features, Report, Span, expect, features_of, seconds
 
 T = TypeVar("T")
 
@@ -340,6 +340,13 @@ def poll_until(
     that the environment variable `ABIDE_STATE` names. All waits on one event loop, or of all threads, look at most
     `budget` times a second together. `on_look` is called with what each look has shown.
     """
+    # Before the first look: a look may cost something.
+    expect(Callable, look=look, done=done, on_look=on_look)
+    expect(Schedule, schedule=schedule)
+    expect(Retry, retry=retry)
+    expect(History, history=history)
+    expect((int, float), size=size, budget=budget)
+    expect((type, tuple, Callable), final=final)
     if kind is None:
         frame = sys._getframe(1)
         kind = f"{frame.f_globals.get('__name__', '')}.{frame.f_code.co_name}"

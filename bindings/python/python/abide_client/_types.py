@@ -48,8 +48,18 @@ def seconds(span: Span, name: str = "timeout") -> float:
     return min(value, 1e9)
 
 
+def expect(kind: Any, **given: object) -> None:
+    """Refuses what is given and isn't of that kind, or one of those."""
+    for name, value in given.items():
+        if value is not None and not isinstance(value, kind):
+            kinds = kind if isinstance(kind, tuple) else (kind,)
+            raise UsageError(f"{name}={value!r} is no {' or '.join(kind.__name__ for kind in kinds)}")
+
+
 def features_of(features: Features) -> list[tuple[str, str | float]]:
     """The features as the core takes them: true and false are words."""
+    expect(Mapping, features=features)
+    expect((str, int, float), **{f"features[{name!r}]": value for name, value in features.items()})
     return [(name, str(value).lower() if isinstance(value, bool) else value) for name, value in features.items()]
 
 

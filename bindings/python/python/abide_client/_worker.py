@@ -60,18 +60,10 @@ class _Lease:
 
     def _report(self, word: str, body: Any = None) -> Callable[[Core], int]:
         try:
-            text = json.dumps(body)
-        except (TypeError, ValueError) as error:
+            text = json.dumps(body, allow_nan=False)
+        except (RecursionError, TypeError, ValueError) as error:
             raise UsageError(f"this can't be written as JSON: {error}") from error
-
-        def begin(core: Core) -> int:
-            try:
-                return core.report(self._held, word, text)
-            except ValueError as error:
-                # It was let go.
-                raise UsageError(str(error)) from None
-
-        return begin
+        return lambda core: core.report(self._held, word, text)
 
     def _refused(self, error: AbideError) -> None:
         if isinstance(error, _ENDS):
