@@ -18,8 +18,8 @@ use crate::effect::Effect;
 use crate::engine::Engine;
 use crate::entry::Entries;
 use crate::jobs::{
-    Cancel, ChangeDefaults, Claim, Create, CreateAll, Delete, PlayNamed, Report, Reset,
-    SetDefaults, SetSeed, Work,
+    Cancel, ChangeDefaults, Claim, Create, CreateAll, CreateDigested, Delete, PlayNamed, Report,
+    Reset, SetDefaults, SetSeed, Work,
 };
 use crate::meta::Configure;
 
@@ -79,7 +79,7 @@ macro_rules! commands {
 }
 
 commands! {
-    Create: |create| create.idempotency_key.is_some(),
+    CreateDigested: |asked| asked.create.idempotency_key.is_some(),
     CreateAll: |create| create.idempotency_key.is_some(),
     Cancel: |_| true,
     Delete: |_| true,
@@ -103,6 +103,13 @@ commands! {
     ReportAttempt: |_| true,
     Subscribe: |_| true,
     Unsubscribe: |_| true,
+}
+
+impl From<Create> for AnyCommand {
+    /// The digest is computed here, because the process that carries commands out does so for all others.
+    fn from(create: Create) -> Self {
+        CreateDigested::from(create).into()
+    }
 }
 
 fn named<C: Command>(

@@ -50,6 +50,23 @@ pub struct Create {
     pub traceparent: Option<String>,
 }
 
+/// Creates a job for another process, which has computed the digest of what it says about the job itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CreateDigested {
+    /// What is asked for.
+    pub(crate) create: Create,
+    body_digest: u64,
+}
+
+impl From<Create> for CreateDigested {
+    fn from(create: Create) -> Self {
+        Self {
+            body_digest: body_digest(&create.new),
+            create,
+        }
+    }
+}
+
 /// Creates several jobs, all or none.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CreateAll {
@@ -206,11 +223,15 @@ impl Command for Create {
     type Answer = command::Created;
 
     fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
-        let before = entries.len();
-        let (jobs, policy) = (&engine.jobs, &engine.policy);
-        let answer = jobs.decide_create(self, now, policy, entries)?;
-        engine.check_creates(self.owner, before, entries)?;
-        Ok(answer)
+        engine.decide_create(self, body_digest(&self.new), now, entries)
+    }
+}
+
+impl Command for CreateDigested {
+    type Answer = command::Created;
+
+    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
+        engine.decide_create(&self.create, self.body_digest, now, entries)
     }
 }
 
@@ -222,9 +243,14 @@ impl Command for CreateAll {
         let Some(first) = self.jobs.first() else {
             return Ok(Vec::new());
         };
+        let digests: Vec<_> = self
+            .jobs
+            .iter()
+            .map(|create| body_digest(&create.new))
+            .collect();
         let asked = |(n, create): (usize, &Create)| {
             let key = self.key_of(n)?;
-            Some(Idempotency::new(create, &key, now))
+            Some(Idempotency::new(create, digests[n], &key, now))
         };
         let asked: Vec<_> = self.jobs.iter().enumerate().map(asked).collect();
         let before_now = self.made_before(first.owner, jobs, now, &asked)?;
@@ -232,9 +258,10 @@ impl Command for CreateAll {
             return Ok(before_now);
         }
         let before = entries.len();
-        let creates = self.jobs.iter().zip(asked);
-        let made = creates.map(|(create, asked)| {
+        let creates = self.jobs.iter().zip(digests).zip(asked);
+        let made = creates.map(|((create, digest), asked)| {
             validate(&create.new)?;
+            let create = (create, digest);
             let job = jobs.make(create, asked, now, policy, (&mut *entries, before))?;
             Ok((job, false))
         });
@@ -284,6 +311,20 @@ impl CreateAll {
 }
 
 impl Engine {
+    fn decide_create(
+        &self,
+        create: &Create,
+        body_digest: u64,
+        now: Timestamp,
+        entries: &mut Entries,
+    ) -> Decided<Create> {
+        let before = entries.len();
+        let asked = (create, body_digest);
+        let answer = self.jobs.decide_create(asked, now, &self.policy, entries)?;
+        self.check_creates(create.owner, before, entries)?;
+        Ok(answer)
+    }
+
     /// Whether what those entries create has room. If not, they are taken back.
     fn check_creates(
         &self,
@@ -304,12 +345,12 @@ impl Engine {
 }
 
 impl Idempotency {
-    fn new(create: &Create, key: &str, now: Timestamp) -> Self {
+    fn new(create: &Create, body_digest: u64, key: &str, now: Timestamp) -> Self {
         let new = &create.new;
         Self {
             owner: create.owner,
             key: key_digest(create.owner, key),
-            request: request_digest(new),
+            request: request_digest(new, body_digest),
             until: now + limits::IDEMPOTENCY_KEPT,
         }
     }
@@ -338,14 +379,14 @@ impl Created {
 impl Jobs {
     pub(super) fn decide_create(
         &self,
-        create: &Create,
+        (create, body_digest): (&Create, u64),
         now: Timestamp,
         policy: &Policy,
         entries: &mut Entries,
     ) -> Result<(JobKey, bool), Refusal> {
         validate(&create.new)?;
         let key = create.idempotency_key.as_ref();
-        let asked = key.map(|key| Idempotency::new(create, key, now));
+        let asked = key.map(|key| Idempotency::new(create, body_digest, key, now));
         if let Some(asked) = &asked
             && let Some((job, before)) = self.creates.under(asked.key, now)
         {
@@ -356,6 +397,7 @@ impl Jobs {
             return Ok((job, true));
         }
         let from = entries.len();
+        let create = (create, body_digest);
         let job = self.make(create, asked, now, policy, (entries, from))?;
         Ok((job, false))
     }
@@ -363,7 +405,7 @@ impl Jobs {
     /// Makes the job. The entries after the first `from` are decided and not yet applied.
     fn make(
         &self,
-        create: &Create,
+        (create, body_digest): (&Create, u64),
         idempotency: Option<Idempotency>,
         now: Timestamp,
         policy: &Policy,
@@ -371,7 +413,6 @@ impl Jobs {
     ) -> Result<JobKey, Refusal> {
         self.make_room(policy, (&mut *entries, from))?;
         let new = &create.new;
-        let body_digest = body_digest(new);
         let decided = entries[from..].iter();
         let made_now = decided.filter_map(|entry| match entry {
             Entry::Created(created) => Some(created.body_digest),

@@ -34,7 +34,7 @@ pub mod snapshot;
 pub mod table;
 
 pub use change::{Cancel, Delete, Finished, Report, Work};
-pub use create::{Create, CreateAll, Created, Idempotency};
+pub use create::{Create, CreateAll, CreateDigested, Created, Idempotency};
 pub use job::{ByKey, Change, Extra, Job, Rare, State};
 pub use learn::{Cohort, Curve, Step};
 pub use lease::{Claim, Claimed, Lease, Token};

@@ -13,6 +13,7 @@ use abide_wire::{NewJob, Simulate, Timestamp};
 
 use super::create::Create;
 use super::job::Job;
+use super::request::body_digest;
 use super::table::Jobs;
 use crate::command::{Command, Decided, Refusal};
 use crate::due::Due;
@@ -104,7 +105,8 @@ impl Jobs {
             rendering: None,
             traceparent: None,
         };
-        let (job, _) = self.decide_create(&create, at, policy, entries)?;
+        let digest = body_digest(&create.new);
+        let (job, _) = self.decide_create((&create, digest), at, policy, entries)?;
         entries.push(Entry::Named(Box::new(Named {
             name,
             job,

@@ -34,9 +34,9 @@ pub(super) fn body_digest(new: &NewJob<Json>) -> u64 {
     rapidhash_v3(&bytes)
 }
 
-/// A digest of the whole create; never 0.
-pub(super) fn request_digest(new: &NewJob<Json>) -> u64 {
-    let mut bytes = body_digest(new).to_le_bytes().to_vec();
+/// A digest of the whole create, of which `body_digest` is the [digest](body_digest) of what is about the job; never 0.
+pub(super) fn request_digest(new: &NewJob<Json>, body_digest: u64) -> u64 {
+    let mut bytes = body_digest.to_le_bytes().to_vec();
     let _ = serde_json::to_writer(&mut bytes, &(&new.webhook, &new.deadline_s));
     // Without these it is what it was before they came: keys are remembered across versions.
     if new.on_worker_lost.is_some() || new.attempts_max.is_some() {

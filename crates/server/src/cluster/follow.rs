@@ -111,9 +111,11 @@ impl Node {
                 self.changed
                     .covered(checkpoint, applied, || driver.take_changed());
             }
-            Down::Answered { id, answer, at } => {
+            Down::Answered { answers, at } => {
                 let now = self.status.now();
-                self.errands.answered(id, answer, at, now);
+                for (id, answer) in answers {
+                    self.errands.answered(id, answer, at, now);
+                }
             }
             Down::Now { id, at } => self.errands.now(id, at),
             Down::Tell { id, question } => {

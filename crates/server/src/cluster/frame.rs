@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::gather::Told;
-use crate::driver::Failure;
+use crate::driver::AnsweredElsewhere;
 use crate::journal::{Batch, Position};
 
 /// The most bytes of batches that a link has on their way to a slow follower.
@@ -90,13 +90,11 @@ pub enum Down {
         /// The last entry that a checkpoint of this leader covers; 0 if it has written none.
         checkpoint: u64,
     },
-    /// What came of a command.
+    /// What came of commands.
     Answered {
-        /// The command's.
-        id: u64,
-        /// What names the answer, or why there is none.
-        answer: Result<Value, Failure>,
-        /// The answer can be read from a state that has come at least this far.
+        /// What names each answer, or why there is none, under the command's number.
+        answers: Vec<AnsweredElsewhere>,
+        /// The answers can be read from a state that has come at least this far.
         at: Position,
     },
     /// Everything that had been acknowledged when it was asked is up to here.

@@ -59,47 +59,51 @@ async fn carry_out(
     status: &Arc<Status>,
 ) {
     let mut tick = tokio::time::interval(COMMITTED_EVERY);
-    let (mut answers, mut places) = (FuturesUnordered::new(), FuturesUnordered::new());
-    let mut gathered = FuturesUnordered::new();
+    let (answer, mut answered) = mpsc::unbounded_channel();
+    // Commands in the loop, and those of them that are answered and not told yet.
+    let (mut asked, mut answers) = (0, Vec::new());
+    let (mut places, mut gathered) = (FuturesUnordered::new(), FuturesUnordered::new());
+    let mut frames = Vec::new();
     loop {
+        let room = CARRIED_OUT_MAX.saturating_sub(asked);
         let sent = tokio::select! {
-            frame = up.recv(), if answers.len() < CARRIED_OUT_MAX => {
-                match frame {
-                    Some(Up::Ask { id, command }) => {
-                        let Some(commands) = commands.upgrade() else {
-                            return;
-                        };
-                        let answer = commands.ask_any(command);
-                        answers.push(async move { (id, answer.await) });
+            count = up.recv_many(&mut frames, room), if room > 0 => {
+                let door = commands.upgrade().filter(|_| count > 0);
+                let Some(commands) = door else {
+                    return;
+                };
+                for frame in frames.drain(..) {
+                    match frame {
+                        Up::Ask { id, command } => {
+                            commands.ask_elsewhere(id, command, &answer);
+                            asked += 1;
+                        }
+                        Up::Now { id } => {
+                            let (settled, status) = (commands.catch_up(), status.clone());
+                            places.push(async move {
+                                // Others may read in the log what is being written, and show it.
+                                let is_settled = settled.await.is_ok();
+                                // What is acknowledged after this needn't be seen.
+                                let at = hub.committed();
+                                let is_certain = is_settled && status.leads_for_certain().await;
+                                (id, is_certain.then_some(at))
+                            });
+                        }
+                        Up::Gather { id, question } => gathered.push(async move {
+                            let mut told = hub.gather(&question, Some(down)).await;
+                            told.extend(status.tell(&question));
+                            (id, told)
+                        }),
+                        Up::Told { id, told } => hub.questions.told(id, vec![told]),
                     }
-                    Some(Up::Now { id }) => {
-                        let Some(commands) = commands.upgrade() else {
-                            return;
-                        };
-                        let (settled, status) = (commands.catch_up(), status.clone());
-                        places.push(async move {
-                            // Others may read in the log what is being written, and show it.
-                            let is_settled = settled.await.is_ok();
-                            // What is acknowledged after this needn't be seen.
-                            let at = hub.committed();
-                            let is_certain = is_settled && status.leads_for_certain().await;
-                            (id, is_certain.then_some(at))
-                        });
-                    }
-                    Some(Up::Gather { id, question }) => gathered.push(async move {
-                        let mut told = hub.gather(&question, Some(down)).await;
-                        told.extend(status.tell(&question));
-                        (id, told)
-                    }),
-                    Some(Up::Told { id, told }) => hub.questions.told(id, vec![told]),
-                    None => return,
                 }
                 true
             }
-            Some((id, answer)) = answers.next() => {
-                // Whatever it did is behind this place, and was pushed before it was answered.
-                let at = hub.committed();
-                down.try_send(Down::Answered { id, answer, at }).is_ok()
+            count = answered.recv_many(&mut answers, CARRIED_OUT_MAX) => {
+                asked -= count;
+                // Whatever they did is behind this place, and was pushed before it was answered.
+                let (at, answers) = (hub.committed(), std::mem::take(&mut answers));
+                down.try_send(Down::Answered { answers, at }).is_ok()
             }
             Some((id, told)) = gathered.next() => {
                 down.try_send(Down::Gathered { id, told }).is_ok()

@@ -20,7 +20,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use snow::{Builder, HandshakeState, StatelessTransportState};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -50,6 +50,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 const ACCEPTING_MAX: usize = 64;
 /// How many of those that shake hands may come from one address.
 const ACCEPTING_PER_ADDRESS_MAX: usize = 16;
+/// Bytes that one read takes along: many small pieces.
+const READ_BYTES: usize = 64 * 1024;
 /// Frames that one write takes along.
 const AT_ONCE_MAX: usize = 256;
 
@@ -220,11 +222,14 @@ fn prefix(length: usize) -> [u8; 2] {
 
 /// What comes, opened.
 struct Reader {
-    half: OwnedReadHalf,
+    half: BufReader<OwnedReadHalf>,
     keys: Arc<StatelessTransportState>,
     pieces: u64,
-    /// What has been opened and not yet taken.
+    /// The piece that was read last.
+    sealed: Vec<u8>,
+    /// What has been opened, of which the frames before `taken` have been taken.
     opened: Vec<u8>,
+    taken: usize,
 }
 
 /// What goes, sealed.
@@ -232,21 +237,26 @@ struct Writer {
     half: OwnedWriteHalf,
     keys: Arc<StatelessTransportState>,
     pieces: u64,
+    /// What is written next.
+    sealed: Vec<u8>,
 }
 
 fn sealed(stream: TcpStream, hands: HandshakeState) -> io::Result<(Reader, Writer)> {
     let keys = Arc::new(hands.into_stateless_transport_mode().map_err(noise)?);
     let (read, write) = stream.into_split();
     let reader = Reader {
-        half: read,
+        half: BufReader::with_capacity(READ_BYTES, read),
         keys: keys.clone(),
         pieces: 0,
+        sealed: Vec::new(),
         opened: Vec::new(),
+        taken: 0,
     };
     let writer = Writer {
         half: write,
         keys,
         pieces: 0,
+        sealed: Vec::new(),
     };
     Ok((reader, writer))
 }
@@ -254,15 +264,20 @@ fn sealed(stream: TcpStream, hands: HandshakeState) -> io::Result<(Reader, Write
 impl Reader {
     /// Opens the next piece.
     async fn piece(&mut self) -> io::Result<()> {
+        self.opened.drain(..self.taken);
+        self.taken = 0;
         let mut length = [0; 2];
         self.half.read_exact(&mut length).await?;
-        let mut piece = vec![0; usize::from(u16::from_be_bytes(length))];
-        self.half.read_exact(&mut piece).await?;
+        let length = usize::from(u16::from_be_bytes(length));
+        // Only what is new of it is cleared.
+        self.sealed.resize(length.max(self.sealed.len()), 0);
+        let sealed = &mut self.sealed[..length];
+        self.half.read_exact(sealed).await?;
         let end = self.opened.len();
-        self.opened.resize(end + piece.len(), 0);
+        self.opened.resize(end + length, 0);
         let opened = self
             .keys
-            .read_message(self.pieces, &piece, &mut self.opened[end..])
+            .read_message(self.pieces, sealed, &mut self.opened[end..])
             .map_err(noise)?;
         self.opened.truncate(end + opened);
         self.pieces += 1;
@@ -270,17 +285,18 @@ impl Reader {
     }
 
     /// The next frame. Dropping the future breaks the link.
-    async fn frame(&mut self) -> io::Result<Vec<u8>> {
+    async fn frame(&mut self) -> io::Result<&[u8]> {
         loop {
-            if let Some(length) = self.opened.first_chunk::<4>() {
+            let left = &self.opened[self.taken..];
+            if let Some(length) = left.first_chunk::<4>() {
                 let length = u32::from_be_bytes(*length) as usize;
                 if length > FRAME_MAX {
                     return Err(odd("a frame is too long"));
                 }
-                if self.opened.len() >= 4 + length {
-                    let frame = self.opened[4..4 + length].to_vec();
-                    self.opened.drain(..4 + length);
-                    return Ok(frame);
+                if left.len() >= 4 + length {
+                    let begin = self.taken + 4;
+                    self.taken = begin + length;
+                    return Ok(&self.opened[begin..self.taken]);
                 }
             }
             self.piece().await?;
@@ -291,23 +307,25 @@ impl Reader {
 impl Writer {
     /// Seals bytes and writes them; nothing is a piece too.
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut out = Vec::with_capacity(bytes.len() + 64);
         let mut rest = bytes;
+        let mut end = 0;
         loop {
             let (piece, more) = rest.split_at(rest.len().min(PIECE_MAX - TAG));
-            let start = out.len() + 2;
-            out.extend(prefix(piece.len() + TAG));
-            out.resize(start + piece.len() + TAG, 0);
+            let (start, sealed) = (end + 2, end + 2 + piece.len() + TAG);
+            self.sealed.resize(sealed.max(self.sealed.len()), 0);
+            self.sealed[end..start].copy_from_slice(&prefix(piece.len() + TAG));
             self.keys
-                .write_message(self.pieces, piece, &mut out[start..])
+                .write_message(self.pieces, piece, &mut self.sealed[start..sealed])
                 .map_err(noise)?;
-            self.pieces += 1;
-            rest = more;
+            (self.pieces, end, rest) = (self.pieces + 1, sealed, more);
             if rest.is_empty() {
                 break;
             }
         }
-        let written = timeout(SILENCE_MAX, self.half.write_all(&out)).await;
+        let written = timeout(SILENCE_MAX, self.half.write_all(&self.sealed[..end])).await;
+        // A large batch leaves no large buffer behind.
+        self.sealed.truncate(PIECE_MAX);
+        self.sealed.shrink_to(PIECE_MAX);
         written.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -327,7 +345,7 @@ async fn bring<T>(
             None => reader.frame().await?,
         };
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
-        to.send(read(&frame)?).await.map_err(|_| gone())?;
+        to.send(read(frame)?).await.map_err(|_| gone())?;
     }
 }
 
@@ -337,9 +355,16 @@ async fn take<T>(
     from: &mut mpsc::Receiver<T>,
     write: fn(&T, &mut Vec<u8>) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut frames = Vec::new();
+    let (mut frames, mut bytes) = (Vec::new(), Vec::new());
     while from.recv_many(&mut frames, AT_ONCE_MAX).await > 0 {
-        let mut bytes = Vec::new();
+        // What is under way at the same time goes with one write.
+        tokio::task::yield_now().await;
+        while frames.len() < AT_ONCE_MAX
+            && let Ok(frame) = from.try_recv()
+        {
+            frames.push(frame);
+        }
+        bytes.clear();
         for frame in frames.drain(..) {
             let start = bytes.len();
             bytes.extend([0; 4]);
@@ -355,6 +380,7 @@ async fn take<T>(
         if !bytes.is_empty() {
             writer.write(&bytes).await?;
         }
+        bytes.shrink_to(PIECE_MAX);
     }
     Ok(())
 }

@@ -98,11 +98,16 @@ impl<C: Command> Asked for Ask<C> {
 /// A command that another process asks for. It is answered with what names the answer.
 #[derive(Debug)]
 struct AskedElsewhere {
+    id: u64,
     command: AnyCommand,
     since: Duration,
     key: Result<Value, Failure>,
-    reply: oneshot::Sender<Result<Value, Failure>>,
+    reply: mpsc::UnboundedSender<AnsweredElsewhere>,
 }
+
+/// What names the answer of a command that another process asks for, or why there is none, under that process's number
+/// of it.
+pub(crate) type AnsweredElsewhere = (u64, Result<Value, Failure>);
 
 impl Asked for AskedElsewhere {
     fn since(&self) -> Duration {
@@ -124,7 +129,7 @@ impl Asked for AskedElsewhere {
     }
 
     fn reply(self: Box<Self>, failure: Option<Failure>) {
-        let _gone = self.reply.send(failure.map_or(self.key, Err));
+        let _gone = self.reply.send((self.id, failure.map_or(self.key, Err)));
     }
 }
 
@@ -224,20 +229,24 @@ impl Commands {
         })
     }
 
-    /// The same for a command that another process asks for, which is answered with what names the answer.
-    pub(crate) fn ask_any(
+    /// The same for a command that another process asks for. Its answer goes to that channel, with many others'; none
+    /// comes if the loop ends before.
+    pub(crate) fn ask_elsewhere(
         &self,
+        id: u64,
         command: AnyCommand,
-    ) -> impl Future<Output = Result<Value, Failure>> + marker::Send + use<> {
-        let since = self.shared.clock.elapsed();
-        self.asked(move |reply| {
-            Request::Command(Box::new(AskedElsewhere {
-                command,
-                since,
-                key: Err(Failure::ShuttingDown),
-                reply,
-            }))
-        })
+        answers: &mpsc::UnboundedSender<AnsweredElsewhere>,
+    ) {
+        let asked = AskedElsewhere {
+            id,
+            command,
+            since: self.shared.clock.elapsed(),
+            key: Err(Failure::ShuttingDown),
+            reply: answers.clone(),
+        };
+        if let Err(failure) = self.send(Request::Command(Box::new(asked))) {
+            let _gone = answers.send((id, Err(failure)));
+        }
     }
 
     /// Returns once the board shows all that any node of the cluster had acknowledged before this was called.

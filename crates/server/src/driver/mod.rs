@@ -26,6 +26,6 @@ pub use commands::{Commands, Failure, WeakCommands};
 pub(crate) use restore::load;
 pub use run::{Driver, DriverError};
 
-pub(crate) use commands::{Asked, Request};
+pub(crate) use commands::{AnsweredElsewhere, Asked, Request};
 pub(crate) use follow::Led;
 pub(crate) use run::adapt;

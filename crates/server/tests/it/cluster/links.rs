@@ -3,6 +3,7 @@
 use abide_engine::{AnyCommand, Cancel, JobKey, Owner};
 use abide_server::cluster::tcp::TcpNetwork;
 use abide_server::cluster::{Down, Network, Up};
+use abide_server::driver::Failure;
 use abide_server::journal::{Batch, Leading, Position};
 use abide_wire::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -58,12 +59,18 @@ async fn frames_of_every_sort_and_size_come_as_they_went() {
         first: 6,
         entries: vec![vec![b'x'; 300_000], vec![], vec![0, 0xff]],
     };
-    let answer = Ok(serde_json::json!("key"));
+    let answers = vec![
+        (1, Ok(serde_json::json!("key"))),
+        (7, Err(Failure::Overloaded)),
+    ];
     let pushed = Down::Batch(batch.clone().into());
     inbound.down.send(pushed).await.unwrap();
     inbound
         .down
-        .send(Down::Answered { id: 1, answer, at })
+        .send(Down::Answered {
+            answers: answers.clone(),
+            at,
+        })
         .await
         .unwrap();
     let Some(Down::Batch(came)) = upstream.down.recv().await else {
@@ -71,14 +78,13 @@ async fn frames_of_every_sort_and_size_come_as_they_went() {
     };
     assert_eq!(*came.batch, batch);
     let Some(Down::Answered {
-        id: 1,
-        answer,
+        answers: came,
         at: place,
     }) = upstream.down.recv().await
     else {
-        panic!("an answer")
+        panic!("answers")
     };
-    assert_eq!((answer.unwrap(), place), (serde_json::json!("key"), at));
+    assert_eq!((came, place), (answers, at));
     // One end goes, and the other hears of it.
     drop(upstream);
     assert!(inbound.up.recv().await.is_none());
