@@ -47,7 +47,7 @@ def levels(postgres, expect, url, wrong):
     level = int(in_jobs("SELECT level FROM abide.cluster"))
     serve = ("serve", "--listen", "127.0.0.1:0", "--node", "n7")
     in_jobs(f"UPDATE abide.cluster SET level = {level + 1}")
-    expect(url, f"the node n7 can't start: the schema abide of jobs on localhost has forms of level {level + 1}", *serve)
+    expect(url, f"the node n7 can't start: the schema abide of jobs on localhost:{postgres.port} has forms of level {level + 1}", *serve)
     in_jobs(f"UPDATE abide.cluster SET level = {level - 1}")
     expect(url, "run `abide cluster upgrade`", *serve)
     # A node of the older version lives.

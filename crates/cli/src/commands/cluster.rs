@@ -1,5 +1,6 @@
 //! `abide cluster`
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -29,7 +30,8 @@ Examples:
   abide cluster import --data jobs
   abide cluster export --data jobs
 
-Exit codes: 0 done, 1 the log is damaged, 2 usage, 3 the database can't be reached or refuses.";
+Exit codes: 0 done, 1 the log is damaged or no other node can lead, 2 usage, 3 the database can't be
+reached or refuses.";
 
 /// What `abide cluster` takes.
 #[derive(Debug, Args)]
@@ -135,12 +137,13 @@ impl FromArgMatches for DatabaseFlags {
 /// Does what the command says.
 pub(crate) fn run(args: &ClusterArgs, json: bool) -> anyhow::Result<ExitCode> {
     let config = args.database.resolve()?;
+    of_config(&config).map_err(|error| Failure::new(USAGE, error.to_string()))?;
     let admin = || Ok::<_, anyhow::Error>(Admin::new(of_config(&config)?));
     match &args.command {
         ClusterCommand::Init => make(&config, json)?,
         ClusterCommand::Status => status(&mut admin()?, json)?,
-        ClusterCommand::Move { to } => move_to(&config, to.as_deref())?,
-        ClusterCommand::Set { settings } => set(&mut admin()?, settings)?,
+        ClusterCommand::Move { to } => move_to(&config, to.as_deref(), json)?,
+        ClusterCommand::Set { settings } => set(&mut admin()?, settings, json)?,
         ClusterCommand::Log { after } => log(&config, *after)?,
         ClusterCommand::Check => return check(&config, json),
         ClusterCommand::Import { data } => {
@@ -163,6 +166,10 @@ pub(crate) fn run(args: &ClusterArgs, json: bool) -> anyhow::Result<ExitCode> {
         ClusterCommand::AcceptLoss => {
             // Below 2^63, as the database keeps it.
             let lost = admin()?.accept_loss(fresh_seed() >> 1)?;
+            if json {
+                output::json(&json!({"lost": lost}))?;
+                return Ok(ExitCode::SUCCESS);
+            }
             output::line(&lost.map_or_else(
                 || "nothing was lost, as far as a node has noticed".to_owned(),
                 |lost| format!("continuing without what was lost: {lost}"),
@@ -201,7 +208,7 @@ fn make(config: &Config, json: bool) -> anyhow::Result<()> {
     clippy::disallowed_methods,
     reason = "the command is one blocking call of the database after another, and has no clock"
 )]
-fn move_to(config: &Config, to: Option<&str>) -> anyhow::Result<()> {
+fn move_to(config: &Config, to: Option<&str>, json: bool) -> anyhow::Result<()> {
     let mut journal = PostgresJournal::open(of_config(config)?, fresh_seed())?;
     let shared = journal.shared();
     let mut lease = shared
@@ -235,11 +242,12 @@ fn move_to(config: &Config, to: Option<&str>) -> anyhow::Result<()> {
         )
         .into());
     }
-    output::line(&format!(
-        "{} leads now, term {}",
-        next.node,
-        leading.term + 1
-    ))?;
+    let (node, term) = (next.node, leading.term + 1);
+    if json {
+        output::json(&json!({"node": node, "term": term}))?;
+    } else {
+        output::line(&format!("{node} leads now, term {term}"))?;
+    }
     Ok(())
 }
 
@@ -327,7 +335,7 @@ fn status(admin: &mut Admin, json: bool) -> anyhow::Result<()> {
             "nodes": nodes,
             "log": {"batch": batch, "term": term, "entry": seq, "oldest_batch": oldest_batch},
             "checkpoint": {"batch": checkpoint_batch, "entry": checkpoint_seq, "parts": parts},
-            "settings": settings.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+            "settings": settings.into_iter().collect::<BTreeMap<_, _>>(),
             "database": {
                 "version": health.version, "fsync": health.fsync, "full_page_writes": health.full_page_writes,
                 "synchronous_standby_names": health.synchronous_standby_names,
@@ -373,7 +381,7 @@ fn status(admin: &mut Admin, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn set(admin: &mut Admin, settings: &[String]) -> anyhow::Result<()> {
+fn set(admin: &mut Admin, settings: &[String], json: bool) -> anyhow::Result<()> {
     let mut checked = Config::default();
     let mut pairs = Vec::new();
     for setting in settings {
@@ -381,8 +389,10 @@ fn set(admin: &mut Admin, settings: &[String]) -> anyhow::Result<()> {
         let (name, value) = setting
             .split_once('=')
             .ok_or_else(|| usage(format!("{setting:?} is not KEY=VALUE")))?;
-        if value.is_empty() && !SHARED_SETTINGS.contains(&name) {
-            return Err(usage(format!("{name} is no setting that nodes share")).into());
+        if !SHARED_SETTINGS.contains(&name) {
+            let all = SHARED_SETTINGS.join(", ");
+            let text = format!("{name:?} is no setting that nodes share; those are {all}");
+            return Err(usage(text).into());
         }
         if !value.is_empty() {
             let refused = |detail| usage(format!("{name}: {detail}"));
@@ -392,6 +402,16 @@ fn set(admin: &mut Admin, settings: &[String]) -> anyhow::Result<()> {
     }
     for (name, value) in pairs {
         admin.set(name, Some(value).filter(|value| !value.is_empty()))?;
+        if !json {
+            output::line(&match value {
+                "" => format!("{name}: each node has its own, from its next start on"),
+                value => format!("{name} = {value} on all nodes, each from its next start on"),
+            })?;
+        }
+    }
+    if json {
+        let all: BTreeMap<_, _> = admin.settings()?.into_iter().collect();
+        output::json(&json!({"settings": all}))?;
     }
     Ok(())
 }

@@ -310,14 +310,17 @@ impl Commands {
         request: F,
     ) -> impl Future<Output = Result<T, Failure>> + use<T, F> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.sender.try_send(request(reply));
-        let sent = sent.map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Failure::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => Failure::ShuttingDown,
-        });
+        let sent = self.send(request(reply));
         async move {
             sent?;
             answer.await.unwrap_or(Err(Failure::ShuttingDown))
         }
+    }
+
+    fn send(&self, request: Request) -> Result<(), Failure> {
+        self.sender.try_send(request).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Failure::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Failure::ShuttingDown,
+        })
     }
 }

@@ -137,7 +137,7 @@ impl Database {
             config.get_options().unwrap_or_default()
         );
         config.options(options.trim());
-        let hosts: Vec<_> = config.get_hosts().iter().map(host_name).collect();
+        let hosts: Vec<_> = places(&config).collect();
         let name = config
             .get_dbname()
             .or(config.get_user())
@@ -275,12 +275,21 @@ fn advice(error: &tokio_postgres::Error, text: &str) -> &'static str {
     }
 }
 
-fn host_name(host: &Host) -> String {
-    match host {
-        Host::Tcp(name) => name.clone(),
-        #[cfg(unix)]
-        Host::Unix(path) => path.display().to_string(),
-    }
+/// The hosts, each with its port unless that is PostgreSQL's.
+fn places(config: &tokio_postgres::Config) -> impl Iterator<Item = String> {
+    let ports = config.get_ports();
+    config.get_hosts().iter().enumerate().map(|(n, host)| {
+        let name = match host {
+            Host::Tcp(name) => name.clone(),
+            #[cfg(unix)]
+            Host::Unix(path) => path.display().to_string(),
+        };
+        // One port is that of all hosts.
+        match ports.get(n).or(ports.first()) {
+            None | Some(5432) => name,
+            Some(port) => format!("{name}:{port}"),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -293,7 +302,7 @@ mod tests {
             Database::new("postgres://ann:hush@a.example,b.example:5433/jobs", "abide").unwrap();
         assert_eq!(
             database.place(),
-            "the schema abide of jobs on a.example, b.example"
+            "the schema abide of jobs on a.example, b.example:5433"
         );
         assert!(!format!("{database:?}").contains("hush"));
     }
