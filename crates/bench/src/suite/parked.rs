@@ -12,6 +12,8 @@ use crate::load::{Parked, call};
 
 /// How many ends a second come, one by one.
 const ENDS_PER_SECOND: f64 = 1_000.0;
+/// Over how many connections they come.
+pub(super) const DOORS: usize = 32;
 
 /// How waits are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,11 +168,12 @@ fn one_by_one(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
         let mut running = contestant.start(setup, 900, true)?;
         running.make_topics(count)?;
         let [commit_p50, commit_p99] = lone_commits(setup)?;
-        let [p50, p99] = ends(&Ends {
+        let [p50, p99, _] = ends(&Ends {
             held_at: &running.server,
             ended_at: &running.server,
             count,
             per_second: ENDS_PER_SECOND,
+            doors: DOORS,
             wait: &|n| running.wait(n),
             end: &|n| running.end(n),
         })?;
@@ -218,6 +221,8 @@ pub(crate) struct Ends<'a> {
     pub(crate) count: usize,
     /// How many end in a second.
     pub(crate) per_second: f64,
+    /// Over how many connections they are ended in turn.
+    pub(crate) doors: usize,
     /// The wait for that topic.
     pub(crate) wait: &'a dyn Fn(usize) -> Vec<u8>,
     /// The end of that topic.
@@ -225,13 +230,14 @@ pub(crate) struct Ends<'a> {
 }
 
 /// Ends the topics at an even pace, and says how long after each its wait was answered: the 50th and 99th of 100, in
-/// milliseconds.
-pub(crate) fn ends(topics: &Ends<'_>) -> anyhow::Result<[f64; 2]> {
+/// milliseconds. The third is the 50th of how long after the answer to the end that was, of the first end of each door:
+/// below zero where the wait was answered first.
+pub(crate) fn ends(topics: &Ends<'_>) -> anyhow::Result<[f64; 3]> {
     let (count, ended_at) = (topics.count, topics.ended_at.address);
     let mut parked = Parked::open(topics.held_at.address, count, None, topics.wait)?;
     topics.held_at.settle()?;
     let mut ender = Parked::open(ended_at, 0, None, |_| Vec::new())?;
-    let doors = 32;
+    let doors = topics.doors;
     for n in 0..doors {
         ender.add(ended_at, n)?;
     }
@@ -256,7 +262,20 @@ pub(crate) fn ends(topics: &Ends<'_>) -> anyhow::Result<[f64; 2]> {
         .enumerate()
         .filter_map(|(n, ended)| Some((parked.answered_at(n)? - *ended).as_secs_f64() * 1e3))
         .collect();
-    Ok([quantile(&mut took, 0.5), quantile(&mut took, 0.99)])
+    let mut beyond: Vec<f64> = (0..doors.min(count))
+        .filter_map(|n| {
+            let (woken, told) = (
+                parked.answered_at(n)? - begun,
+                ender.answered_at(n)? - begun,
+            );
+            Some((woken.as_secs_f64() - told.as_secs_f64()) * 1e3)
+        })
+        .collect();
+    Ok([
+        quantile(&mut took, 0.5),
+        quantile(&mut took, 0.99),
+        quantile(&mut beyond, 0.5),
+    ])
 }
 
 /// What one record alone takes to become durable in SQLite, the 50th and the 99th of 100, in milliseconds.
