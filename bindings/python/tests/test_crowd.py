@@ -75,8 +75,8 @@ def test_ten_thousand_waits_cost_little(record_property: Callable[[str, object],
     assert requests <= 110
     # The debug build, with a reserve for a busy machine.
     assert cpu < 0.3e-3, f"{cpu * 1e3:.2f} ms a wait"
-    # Futures of the debug build are larger than those of the release build.
-    assert held < 13 * 1024, f"{held:.0f} bytes a wait"
+    # 9.8 KiB of the release build, whose futures are smaller.
+    assert held < 11.5 * 1024, f"{held:.0f} bytes a wait"
 
 
 def test_ten_thousand_waits_for_a_thousand_jobs_of_a_server_are_few_requests(live: AbideServer) -> None:

@@ -155,9 +155,11 @@ def test_this_machine_is_not_looked_for_behind_a_proxy(
         if other != library:
             monkeypatch.setitem(sys.modules, other, None)
     if library != "aiohttp":
-        assert Client(live.url).create("render", simulate=LASTING).wait(timeout=30).ok
-        with pytest.raises(Unreachable, match="the proxy http://127.0.0.1:9"):
-            Client("http://abide.invalid", retry=Retry.never()).job("job_1").status()
+        with Client(live.url) as client:
+            assert client.create("render", simulate=LASTING).wait(timeout=30).ok
+        with Client("http://abide.invalid", retry=Retry.never()) as away:
+            with pytest.raises(Unreachable, match="the proxy http://127.0.0.1:9"):
+                away.job("job_1").status()
 
     async def main() -> None:
         async with AsyncClient(live.url) as client:

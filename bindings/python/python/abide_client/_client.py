@@ -876,6 +876,8 @@ class AsyncClient(_Base):
 class _hearing:
     """Turns a client when its inbox is told something, while a wait listens."""
 
+    __slots__ = ("_inbox", "_poke")
+
     def __init__(self, strategy: Strategy | None, poke: Callable[[], Callable[[], None]]) -> None:
         self._inbox = strategy.inbox if isinstance(strategy, Webhook) else None
         self._poke = poke() if self._inbox is not None else None

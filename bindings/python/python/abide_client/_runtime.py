@@ -66,7 +66,8 @@ class _AsyncioBox(Generic[T]):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._items: deque[T] = deque()
+        # A deque has room for 64 from the start, and there may be ten thousand waits.
+        self._items: list[T] = []
         self._waiter: asyncio.Future[None] | None = None
 
     def put(self, item: T) -> None:
@@ -82,7 +83,7 @@ class _AsyncioBox(Generic[T]):
                 await self._waiter
             finally:
                 self._waiter = None
-        return self._items.popleft()
+        return self._items.pop(0)
 
     def rest(self) -> Collection[T]:
         return self._items
