@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use tokio_postgres::{Client, GenericClient, IsolationLevel};
 
 use super::database::Database;
@@ -11,14 +12,16 @@ use super::link::{ANSWER_MUCH, Link, Session};
 use super::rows;
 use crate::journal::{Checkpoints, EachPart, JournalError, PartChange, Position, sums};
 
-/// Parts that one statement reads or writes.
+/// Parts that one statement writes at most.
 const PARTS: usize = 1_000;
+/// Bytes of parts after which a statement takes no further one: a job's may have half a megabyte.
+const PARTS_BYTES: usize = 4 * 1024 * 1024;
 /// Batches that one statement forgets.
 const SWEEP: i64 = 1_000;
 /// Statements of that sort after one checkpoint; what is left is for the next one.
 const SWEEPS_MAX: u32 = 1_000;
 
-const PAGE: &str = "SELECT key, sum, sealed, body FROM part WHERE key > $1 ORDER BY key LIMIT $2";
+const ALL: &str = "SELECT key, sum, sealed, body FROM part ORDER BY key";
 const COUNT: &str = "SELECT count(*), coalesce(sum(sum), 0)::bigint FROM part WHERE key = ANY($1)";
 const UPSERT: &str = "\
     INSERT INTO part (key, sum, sealed, body) SELECT * FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::bytea[]) \
@@ -150,33 +153,27 @@ pub(super) fn load(link: &mut Link, each: &mut EachPart<'_>) -> Result<u64, Jour
             .start()
             .await?;
         let found = Found::read(&reading).await?;
-        let page = reading.prepare(PAGE).await?;
-        let (mut after, mut parts, mut total) = (String::new(), 0_i64, 0_i64);
-        // No key is empty.
-        loop {
-            let limit = i64::try_from(PARTS).unwrap_or(i64::MAX);
-            let rows = reading.query(&page, &[&after, &limit]).await?;
-            for row in &rows {
-                let part = Part {
-                    key: row.try_get(0)?,
-                    sum: row.try_get(1)?,
-                    sealed: row.try_get(2)?,
-                    body: row.try_get(3)?,
-                };
-                parts += 1;
-                total = total.wrapping_add(part.sum);
-                let read = part.read(&database);
-                if let Err(error) = read.and_then(|body| each(&part.key, &body)) {
-                    stopped = Some(error);
-                    return Ok((found, 0, 0));
-                }
-                after = part.key;
-            }
-            if rows.len() < PARTS {
-                reading.commit().await?;
-                return Ok((found, parts, total));
+        let (mut parts, mut total) = (0_i64, 0_i64);
+        // They come as they are read, so that they never lie in memory together.
+        let rows = reading.query_raw(ALL, std::iter::empty::<i64>()).await?;
+        let mut rows = std::pin::pin!(rows);
+        while let Some(row) = rows.try_next().await? {
+            let part = Part {
+                key: row.try_get(0)?,
+                sum: row.try_get(1)?,
+                sealed: row.try_get(2)?,
+                body: row.try_get(3)?,
+            };
+            parts += 1;
+            total = total.wrapping_add(part.sum);
+            let read = part.read(&database);
+            if let Err(error) = read.and_then(|body| each(&part.key, &body)) {
+                stopped = Some(error);
+                return Ok((found, 0, 0));
             }
         }
+        reading.commit().await?;
+        Ok((found, parts, total))
     });
     let (found, parts, total) = loaded.map_err(|trouble| database.away(trouble))?;
     if let Some(error) = stopped {
@@ -289,7 +286,13 @@ async fn write(
         (found.parts, found.total) = (0, 0);
     }
     loop {
-        let chunk: Vec<_> = changes.by_ref().take(PARTS).collect();
+        let mut bytes = 0;
+        let chunk = std::iter::from_fn(|| {
+            let (key, body) = (bytes < PARTS_BYTES).then(|| changes.next()).flatten()?;
+            bytes += body.as_ref().map_or(0, Vec::len);
+            Some((key, body))
+        });
+        let chunk: Vec<_> = chunk.take(PARTS).collect();
         if chunk.is_empty() {
             break;
         }
