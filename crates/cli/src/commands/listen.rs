@@ -7,12 +7,12 @@ use std::time::Duration;
 use ::url::Url;
 use abide::webhook::{self, Delivery, Secret, seconds_of, sign};
 use abide::webhooks::NewEndpoint;
-use abide::{Http, Receiver, Transport as _};
+use abide::{Http, Json, Receiver, Transport as _};
 use abide_wire::{Span, headers};
 use clap::Args;
 use http::{Request, header};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::connect::{Common, block_on};
@@ -186,6 +186,17 @@ async fn receive(
     Ok(())
 }
 
+/// A delivery in a line.
+#[derive(Serialize)]
+struct Line<'a> {
+    body: Json,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forwarded: Option<&'a Forwarded>,
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+}
+
 /// What came of forwarding a delivery.
 #[derive(Debug, Serialize)]
 struct Forwarded {
@@ -209,14 +220,15 @@ fn write(
     forwarded: Option<&Forwarded>,
 ) -> anyhow::Result<()> {
     if common.json {
-        let body: Value = serde_json::from_slice(&delivery.body).unwrap_or_else(|_| {
-            Value::String(String::from_utf8_lossy(&delivery.body).into_owned())
-        });
-        let mut line = json!({"id": delivery.id, "type": delivery.kind, "body": body});
-        if let Some(forwarded) = forwarded {
-            line["forwarded"] = serde_json::to_value(forwarded)?;
-        }
-        output::json(&line)?;
+        // As it came: its numbers keep their digits.
+        let body = serde_json::from_slice(&delivery.body)
+            .unwrap_or_else(|_| Json::from(Value::from(String::from_utf8_lossy(&delivery.body))));
+        output::json(&Line {
+            body,
+            forwarded,
+            id: &delivery.id,
+            kind: &delivery.kind,
+        })?;
         return Ok(());
     }
     let what = delivery.job().map_or_else(

@@ -150,6 +150,27 @@ fn an_interrupted_listener_ends_well_unless_more_was_wanted() {
 }
 
 #[test]
+fn a_delivery_is_told_in_a_line_and_its_numbers_keep_their_digits() {
+    const NUMBER: &str = "123456789012345678901234567890.12345678901234567890123";
+    let bench = Bench::new();
+    let args = [
+        "listen",
+        "--no-register",
+        "--secret",
+        SECRET,
+        "--count",
+        "1",
+    ];
+    let listening = Listening::start(&bench, &[&args[..], &["--json"]].concat());
+    let body = format!("{{\"type\": \"an.event\",\n\"n\": {NUMBER}}}");
+    let status = post(&listening.url, &SECRET.parse().unwrap(), "msg_1", &body);
+    assert_eq!(status, 204);
+    let ran = listening.ended();
+    assert_eq!((ran.code, ran.json().len()), (0, 1), "{ran:?}");
+    assert!(ran.out.contains(NUMBER), "{ran:?}");
+}
+
+#[test]
 fn what_another_secret_has_signed_is_neither_taken_nor_shown() {
     let bench = Bench::new();
     let args = [
