@@ -46,7 +46,7 @@ count() { # WORK TIMES
 failed=0
 counted=()
 printf '%-10s %12s %12s\n' work instructions ceiling
-for name in read classic unchanged ordinary create wake stream timer learn; do
+for name in read classic dialect unchanged ordinary create wake stream timer learn; do
   count "$name" "$few" >"$work/few" &
   count "$name" "$many" >"$work/many" &
   wait %1 && wait %2

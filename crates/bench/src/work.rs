@@ -51,6 +51,8 @@ pub(crate) enum Sort {
     Read,
     /// Classic reads of it.
     Classic,
+    /// Reads of it in a vendor's words.
+    Dialect,
     /// Reads of a client that has it already.
     Unchanged,
     /// A request that goes the ordinary way and does nothing there.
@@ -82,6 +84,13 @@ async fn work(sort: Sort, count: usize) -> anyhow::Result<()> {
     match sort {
         Sort::Read => house.ask(&get(&path), count).await,
         Sort::Classic => house.ask(&get(&format!("/status/{job}")), count).await,
+        Sort::Dialect => {
+            let body = r#"{"kind":"openai.video","worker":"external"}"#;
+            // Its id there has another prefix.
+            let id = house.create(body).await?.replace("job_", "video_");
+            let path = format!("/dialects/openai/v1/videos/{id}");
+            house.ask(&get(&path), count).await;
+        }
         Sort::Unchanged => {
             let request = String::from_utf8(get(&path))?;
             let request = request.replacen("\r\n", "\r\nif-none-match: \"1\"\r\n", 1);
