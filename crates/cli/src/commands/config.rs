@@ -10,7 +10,7 @@ use crate::output;
 /// Examples, below the flags.
 pub(crate) const HELP: &str = "\
 Examples:
-  abide config                          a TOML file that says the same
+  abide config                          a TOML file that says the same, but for secrets
   abide config --speed 60 --json
   abide config > abide.toml && abide serve --config abide.toml";
 

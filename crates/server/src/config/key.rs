@@ -9,6 +9,8 @@ use super::value::Value;
 const SECRET_CHARS_MIN: usize = 20;
 const SECRET_CHARS_MAX: usize = 256;
 const NAME_CHARS_MAX: usize = 64;
+/// What is shown in place of a secret.
+const REDACTED: &str = "[redacted]";
 
 /// What a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +65,11 @@ impl Value for ApiKey {
         let is_decent = |text: &str, min: usize, max: usize| {
             (min..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
         };
+        if secret == REDACTED {
+            return Err(format!(
+                "`{REDACTED}` is what `abide config` shows in place of a secret; write the secret itself"
+            ));
+        }
         if !is_decent(secret, SECRET_CHARS_MIN, SECRET_CHARS_MAX) {
             return Err(format!(
                 "a key must be {SECRET_CHARS_MIN} to {SECRET_CHARS_MAX} printable ASCII characters without spaces"
@@ -87,7 +94,7 @@ impl Value for ApiKey {
     fn show(&self) -> String {
         let digest = || format!("{:016x}", self.owner().0);
         let name = self.name.clone().unwrap_or_else(digest);
-        format!("{name}:{}:[redacted]", self.role.show())
+        format!("{name}:{}:{REDACTED}", self.role.show())
     }
 }
 
@@ -140,6 +147,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_shown_of_a_key_is_none_and_says_so() {
+        let shown = ApiKey::parse(&format!("ann:admin:{SECRET}"))
+            .unwrap()
+            .show();
+        let error = ApiKey::parse(&shown).unwrap_err();
+        assert!(error.contains("write the secret itself"), "{error}");
+    }
+
+    #[test]
     fn the_owner_is_the_name_and_a_key_without_one_has_the_name_that_is_shown() {
         let owner = |text: &str| ApiKey::parse(text).unwrap().owner();
         let ann = owner(&format!("ann:user:{SECRET}"));
@@ -147,7 +163,7 @@ mod tests {
         assert_ne!(ann, owner(&format!("bob:user:{SECRET}")));
         assert_eq!(owner(SECRET), Owner::of_api_key(SECRET));
         let shown = ApiKey::parse(SECRET).unwrap().show();
-        let renewed = shown.replace("[redacted]", &format!("another-{SECRET}"));
+        let renewed = shown.replace(REDACTED, &format!("another-{SECRET}"));
         assert_eq!(owner(&renewed), owner(SECRET));
     }
 }
