@@ -1,12 +1,14 @@
 //! `abide listen`
 
+use std::cell::RefCell;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use ::url::Url;
 use abide::webhook::{self, Delivery, Secret, seconds_of, sign};
-use abide::webhooks::NewEndpoint;
+use abide::webhooks::{NewEndpoint, Webhooks};
 use abide::{Http, Json, Receiver, Transport as _};
 use abide_wire::{Span, headers};
 use clap::Args;
@@ -18,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::connect::{Common, block_on};
 use crate::exit::{self, Failure, UNREACHABLE};
 use crate::interrupt::Signals;
+use crate::reach::Reach;
 use crate::{output, show, url};
 
 /// How long the server, and the handler that deliveries are forwarded to, may take to answer.
@@ -25,6 +28,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// The most characters of a handler's answer that are shown, and the most bytes that are read of it.
 const ANSWER_CHARS_MAX: usize = 200;
 const ANSWER_BYTES_MAX: usize = 16 << 10;
+/// How often a listener makes sure that the server knows it.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// How long the last answers may take to leave.
 const CLOSING_MAX: Duration = Duration::from_secs(2);
 /// The most deliveries that wait to be written or forwarded; the sender repeats what finds no place.
@@ -101,13 +106,11 @@ pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode
         }
         let url = public_url.map_or_else(|| receiver.url(), String::from);
         let http = Http::new(ANSWER_MAX);
-        let client = common.client()?;
+        let (client, reach) = common.client_with_memory(None)?;
         let registered = if args.no_register {
             None
         } else {
             common.check_listening().await?;
-            // It finds what is wrong with the key.
-            common.client()?;
             let new = NewEndpoint {
                 url: url.clone(),
                 events: Some(args.events.clone()),
@@ -117,10 +120,17 @@ pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode
                 ordered: Some(true),
             };
             let made = client.webhooks().create(&new).await;
-            Some(made.map_err(|error| common.failure(&error))?.id)
+            let id = made.map_err(|error| common.failure(&error))?.id;
+            Some(Registered {
+                webhooks: client.webhooks(),
+                new,
+                id: RefCell::new(id),
+            })
         };
         let ends = match &registered {
-            Some(id) => format!(", registered as {id}; Ctrl-C ends both"),
+            Some(registered) => {
+                format!(", registered as {}; Ctrl-C ends both", registered.id())
+            }
             None => String::new(),
         };
         output::say(&format!("abide: listening at {url}{ends}"));
@@ -128,16 +138,65 @@ pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode
         let result = tokio::select! {
             result = receive(common, args.count, forward_to.as_ref(), &http, receiver.secret(), &mut arrived) => result.map(|()| exit::COMPLETED),
             () = signals.heard() => Ok(if args.count.is_some() { exit::INTERRUPTED } else { exit::COMPLETED }),
+            never = stay(registered.as_ref(), common, &reach) => match never {},
             () = over(args.timeout) => Ok(if args.count.is_some() { exit::STILL_RUNNING } else { exit::COMPLETED }),
         };
         // What else has come is refused, and what was taken is answered; no sender is kept waiting for the rest.
         drop(arrived);
         let _late = tokio::time::timeout(CLOSING_MAX, receiver.close()).await;
-        if let Some(id) = registered {
-            common.unregister(&client, &id).await;
+        if let Some(registered) = registered {
+            common.unregister(&client, &registered.id()).await;
         }
         Ok(ExitCode::from(result?))
     })
+}
+
+/// A listener that the server tells of events.
+struct Registered {
+    webhooks: Webhooks,
+    new: NewEndpoint,
+    /// The endpoint's.
+    id: RefCell<String>,
+}
+
+impl Registered {
+    fn id(&self) -> String {
+        self.id.borrow().clone()
+    }
+
+    /// Registers again if the server has forgotten the listener, as one that keeps nothing does over a restart.
+    async fn renew(&self) {
+        let known = self.webhooks.read(&self.id()).await;
+        if !known.is_err_and(|error| error.is_not_found()) {
+            return;
+        }
+        // What is wrong with a create that fails is told by the next one that doesn't, or by the silence.
+        if let Ok(made) = self.webhooks.create(&self.new).await {
+            output::say(&format!(
+                "abide: the server had forgotten this listener; registered again as {}",
+                made.id
+            ));
+            self.id.replace(made.id);
+        }
+    }
+}
+
+/// Keeps a listener registered, and says when the server falls silent and when it is back.
+async fn stay(registered: Option<&Registered>, common: &Common, reach: &Reach) -> Infallible {
+    let Some(registered) = registered else {
+        return std::future::pending().await;
+    };
+    let renew = async {
+        loop {
+            tokio::time::sleep(CHECK_EVERY).await;
+            registered.renew().await;
+        }
+    };
+    tokio::select! {
+        never = renew => never,
+        // Patient, it never ends.
+        _ = reach.tell(common, true, output::say) => std::future::pending().await,
+    }
 }
 
 async fn open(args: &ListenArgs, arrivals: mpsc::Sender<Arrived>) -> anyhow::Result<Receiver> {

@@ -9,6 +9,7 @@ mod docs;
 mod edges;
 mod figures;
 mod files;
+mod front;
 #[cfg(feature = "otel")]
 mod otel;
 mod pipes;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::bench::{Bench, Ran, Served};
+use crate::front::Front;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -129,6 +130,40 @@ fn listening_shows_a_jobs_events_in_order_and_leaves_no_registration_behind() {
     // Its last answer left before it ended, so nothing is brought again.
     let told = curl(&[&format!("{}/v1/jobs/{id}/deliveries", server.url)]);
     assert_eq!(told["deliveries"], json!([]), "they went with the endpoint");
+}
+
+#[test]
+fn a_listener_that_a_restarted_server_has_forgotten_registers_again() {
+    let bench = Bench::new();
+    let front = Front::new();
+    let first = server(&bench);
+    front.leads_to(Some(&first));
+    let args = [
+        "listen",
+        "--count",
+        "1",
+        "--events",
+        "job.completed",
+        "--server",
+        &front.url,
+        "--timeout",
+        "120s",
+    ];
+    let mut listening = Listening::start(&bench, &args);
+    front.leads_to(None);
+    first.kill();
+    let second = server(&bench);
+    front.leads_to(Some(&second));
+    let mut line = String::new();
+    while !line.contains("the server had forgotten this listener; registered again as wh_") {
+        line.clear();
+        let read = listening.said.read_line(&mut line).expect("a line");
+        assert_ne!(read, 0, "it ended");
+    }
+    let id = second.create(&bench, "10ms", "0");
+    let ran = listening.ended();
+    assert!(ran.code == 0 && ran.out.contains(&id), "{ran:?}");
+    assert_eq!(registered(&second), 0);
 }
 
 #[test]

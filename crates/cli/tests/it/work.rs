@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Ran, Served};
+use crate::front::{Front, beside};
 
 fn external(bench: &Bench, server: &Served, flags: &[&str]) -> String {
     let args = [&["create", "--external"], flags].concat();
@@ -252,14 +252,6 @@ fn a_server_that_is_gone_for_good_lets_the_running_commands_end() {
     assert!(bench.join("finished").exists(), "{rest:?}");
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "what a test plays blocks, and ends with the test's process"
-)]
-fn beside(work: impl FnOnce() + Send + 'static) {
-    std::thread::spawn(work);
-}
-
 /// The lines of a worker's stderr.
 fn lines_of(worker: &mut Child) -> impl Iterator<Item = String> + use<> {
     let said: ChildStderr = worker.stderr.take().expect("a pipe");
@@ -362,43 +354,6 @@ fn a_server_that_is_away_for_too_long_ends_the_worker() {
             .contains("503 Service Unavailable; it may be starting"),
         "{ran:?}"
     );
-}
-
-/// Stands before a server that is replaced by another: an address that stays.
-struct Front {
-    url: String,
-    /// The address of the server that there is now.
-    server: Arc<Mutex<Option<String>>>,
-}
-
-impl Front {
-    fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let server = Arc::new(Mutex::new(None::<String>));
-        let current = server.clone();
-        beside(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let address = current.lock().unwrap().clone();
-                let Some(Ok(server)) = address.map(TcpStream::connect) else {
-                    continue;
-                };
-                for (from, to) in [(&client, &server), (&server, &client)] {
-                    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                    beside(move || {
-                        let _cut = std::io::copy(&mut from, &mut to);
-                        let _gone = to.shutdown(Shutdown::Both);
-                    });
-                }
-            }
-        });
-        Self { url, server }
-    }
-
-    fn leads_to(&self, server: Option<&Served>) {
-        let address = server.map(|server| server.url.replace("http://", ""));
-        *self.server.lock().unwrap() = address;
-    }
 }
 
 #[test]
