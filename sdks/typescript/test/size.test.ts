@@ -19,21 +19,21 @@ const bytes = async (contents: string): Promise<number> => {
 
 /**
  * What is reached, rounded up, so that growth is noticed. With every name of a member shortened, which a bundler can't do
- * and which would break callers, `pollUntil` would still be 12.6 KB, and the learned schedule in it 7.6.
+ * and which would break callers, `pollUntil` would still be about 13 KB, and the learned schedule in it about 8.
  */
 const LIMITS: [what: string, kilobytes: number, contents: string][] = [
   [
     "the learned mathematics",
-    4.4,
+    5,
     `
     export { Model } from "./schedule/learned/model.js";
     export { Plan } from "./schedule/learned/plan.js";
     export { priorOf } from "./schedule/learned/experts.js";`,
   ],
-  ["pollUntil", 13.8, `export { pollUntil } from "./index.js";`],
-  ["the learned schedule", 8.3, `export { learned } from "./index.js";`],
-  ["Abide", 26.5, `export { Abide } from "./index.js";`],
-  ["everything but the tests' server", 33.1, `export * from "./index.js";`],
+  ["pollUntil", 14.4, `export { pollUntil } from "./index.js";`],
+  ["the learned schedule", 8.8, `export { learned } from "./index.js";`],
+  ["Abide", 27.1, `export { Abide } from "./index.js";`],
+  ["everything but the tests' server", 33.9, `export * from "./index.js";`],
 ];
 
 for (const [what, kilobytes, contents] of LIMITS) {

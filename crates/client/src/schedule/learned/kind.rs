@@ -122,6 +122,8 @@ struct Outlook {
     law: Box<Law>,
     slope: f64,
     ticks: Vec<Tick>,
+    /// Whether some jobs must be asked about before ticks, too, lest what is believed of them is never refuted.
+    must_probe: bool,
     /// The ends that are known, in order.
     ends: Vec<f64>,
     /// Plans for jobs of the reference size, on different terms.
@@ -171,25 +173,28 @@ impl Kind {
         self.version.load(Ordering::Acquire)
     }
 
-    /// The best polls for such a job after a look in vain at `from`, at most `greatest` seconds apart.
+    /// The best polls for such a job after a look in vain at `from`, at most `greatest` seconds apart. A `scout` looks
+    /// before ticks as well, where only that tells whether there are any.
     pub(crate) fn plan(
         &self,
         demand: Demand,
         traits: &Traits,
         from: f64,
         greatest: f64,
+        scout: bool,
     ) -> Planned {
         let mut state = self.lock();
         let version = self.version();
         let bins = state.bins(traits);
         let outlook = state.outlook();
         let path = if bins == 0.0 {
-            outlook.shared_plan(demand).path(from, greatest)
+            let probe = scout && outlook.must_probe;
+            outlook.shared_plan(demand).path(from, greatest, probe)
         } else {
             let law = shift(&outlook.law, bins);
             let longer = (bins * STEP).exp();
             let ends: Vec<f64> = outlook.ends.iter().map(|end| end * longer).collect();
-            Plan::new(&law, &[], &ends, demand).path(from, greatest)
+            Plan::new(&law, &[], &ends, demand).path(from, greatest, false)
         };
         Planned { version, path }
     }
@@ -385,12 +390,12 @@ impl Kind {
 impl State {
     fn outlook(&mut self) -> &mut Outlook {
         self.outlook.get_or_insert_with(|| {
-            let ticks = self.model.ticks();
-            let (law, slope) = self.model.predict();
+            let (law, ticks, slope) = self.model.predict();
             Outlook {
                 law,
                 ticks,
                 slope,
+                must_probe: self.model.must_probe(),
                 ends: self.model.ends(),
                 plans: Vec::new(),
             }

@@ -8,8 +8,8 @@
 //! enclosed between two polls where it doesn't, or bounded below where a wait was given up), a [fair sample](past) even
 //! of jobs that run at once: those under way are evidence, too. [Experts](experts) turn them into laws by the [rate of
 //! ends](risk) at each age, and a [mixture](model) trusts those that have predicted best lately and notices when
-//! everything has changed. A prior always keeps a share, so that a history of five untypical jobs can't mislead for
-//! long.
+//! everything has changed. Durations that are [multiples of a period](lattice) are recognized. A prior always keeps a
+//! share, so that a history of five untypical jobs can't mislead for long.
 //!
 //! # What was tried and lost
 //!
@@ -25,6 +25,9 @@
 //!   own polls alone, durations that drift cost 1.19 times the least, and AR(1) 1.11, instead of 1.10 and 1.07.
 //! - The same share of every expert's weight for the others after each job: each wide expert then keeps enough for
 //!   polls against its own tails, which are dear where jobs are long.
+//! - Multiples of a period whose enclosures share a bin: the likeliest law has all its ends in what is shared, and ticks
+//!   of 10 s cost 1.6 times the least instead of 1.07.
+//! - A fiftieth of the ends expected between ticks: it is worth polls of its own (ticks of 60 s: 1.23 instead of 1.06).
 //! - A prior that is worth less with every job in the short memory, too: bimodal jobs cost 2 % more while five are known.
 //!
 //! # What is used beside durations
@@ -48,6 +51,7 @@ mod grid;
 mod hint;
 mod history;
 mod kind;
+mod lattice;
 mod model;
 mod parametric;
 mod past;

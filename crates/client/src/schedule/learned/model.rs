@@ -7,6 +7,7 @@ use super::experts::{
     EXACT, EXPERTS, Evidence, FIRST_WEIGHTS, Lanes, Opinions, Prior, TWINS, evidence, fit, mix,
 };
 use super::grid::{EDGES, Law, bin};
+use super::lattice;
 use super::past::{Past, Whose};
 use super::plan::Tick;
 use super::ring::{Observation, Place};
@@ -50,6 +51,8 @@ pub(crate) struct Model {
 #[derive(Debug, Clone)]
 struct Fitted {
     slope: f64,
+    /// The period that durations are multiples of; the laws are of what is rounded to one.
+    period: Option<f64>,
     laws: Box<Opinions>,
 }
 
@@ -141,7 +144,8 @@ impl Model {
 
     fn learn(&mut self, seen: Observation) {
         let fitted = self.fitted();
-        let evidence = evidence(&fitted.laws, seen.span(fitted.slope));
+        let span = unrounded(seen, fitted.period).span(fitted.slope);
+        let evidence = evidence(&fitted.laws, span);
         self.reweigh(&evidence);
         self.past.remember(seen);
         self.forget_after_a_change();
@@ -156,11 +160,24 @@ impl Model {
         self.fitted();
     }
 
-    /// The law of u = T / size^slope for the next job, and the slope.
-    pub(crate) fn predict(&mut self) -> (Box<Law>, f64) {
+    /// The law of u = T / size^slope for the next job, where within bins ends fall together, and the slope.
+    pub(crate) fn predict(&mut self) -> (Box<Law>, Vec<Tick>, f64) {
         let weights = self.weights;
         let fitted = self.fitted();
-        (mix(&fitted.laws, &weights), fitted.slope)
+        let (law, slope) = (mix(&fitted.laws, &weights), fitted.slope);
+        match fitted.period {
+            Some(period) => {
+                let (law, ticks) = lattice::rounded(&law, period);
+                (law, ticks, slope)
+            }
+            None => (law, self.ticks(), slope),
+        }
+    }
+
+    /// Whether polls alone tell of the period that durations are taken to be multiples of.
+    pub(crate) fn must_probe(&mut self) -> bool {
+        let told = self.past.ended().iter().any(|seen| seen.is_exact());
+        self.fitted().period.is_some() && !told
     }
 
     /// The ends that are known, on the axis of u = T / size^slope and in order.
@@ -176,7 +193,7 @@ impl Model {
 
     /// Where within their bins ends have fallen together, as far as the experts who expect exactly what was there
     /// before are believed.
-    pub(crate) fn ticks(&mut self) -> Vec<Tick> {
+    fn ticks(&mut self) -> Vec<Tick> {
         let weights = self.weights;
         let ends = self.ends();
         let ends: Vec<f64> = ends.into_iter().filter(|end| *end > EDGES[0]).collect();
@@ -204,17 +221,28 @@ impl Model {
     fn fitted(&mut self) -> &Fitted {
         if self.fitted.is_none() {
             let slope = self.fixed_slope.unwrap_or_else(|| slope(self.past.ended()));
+            let period = match self.fixed_slope {
+                None => lattice::period(self.past.ended()),
+                Some(_) => None,
+            };
             let (spare, before) = (self.spare.take(), self.before.as_deref());
-            let laws = fit(&self.prior, &self.evidence(slope), before, spare);
-            self.fitted = Some(Fitted { slope, laws });
+            let laws = fit(&self.prior, &self.evidence(slope, period), before, spare);
+            self.fitted = Some(Fitted {
+                slope,
+                period,
+                laws,
+            });
         }
         self.fitted.as_ref().expect("it was made just above")
     }
 
-    fn evidence(&self, slope: f64) -> Evidence {
+    fn evidence(&self, slope: f64, period: Option<f64>) -> Evidence {
         let mut jobs: Vec<Observation> = self.past.ended().iter().copied().collect();
         jobs.extend(self.past.under_way());
         jobs.sort_by_key(|job| job.place());
+        for job in &mut jobs {
+            *job = unrounded(*job, period);
+        }
         let seen = jobs.iter().map(|job| Seen {
             span: job.span(slope),
             ended: !job.is_censored(),
@@ -284,6 +312,10 @@ impl Model {
     }
 }
 
+fn unrounded(seen: Observation, period: Option<f64>) -> Observation {
+    period.map_or(seen, |period| lattice::unrounded(seen, period))
+}
+
 /// The exponent b of the size in T = u·size^b: a ridge slope of ln T on ln size, drawn towards 1.
 fn slope(ended: &VecDeque<Observation>) -> f64 {
     let points: Vec<(f64, f64)> = ended
@@ -328,14 +360,14 @@ mod tests {
 
     /// The first eight polls, unjittered, at the balanced price.
     fn check(seen: Vec<(f64, f64)>, polls: [f64; 8]) {
-        let (law, _) = model(seen).predict();
+        let (law, ..) = model(seen).predict();
         let terms = Terms {
             price: 0.5,
             gap: 0.25,
             loss: 1.0,
         };
         let plan = Plan::new(&law, &[], &[], terms);
-        for (planned, poll) in plan.path(0.0, f64::INFINITY).iter().zip(polls) {
+        for (planned, poll) in plan.path(0.0, f64::INFINITY, false).iter().zip(polls) {
             assert!(
                 (planned.at - poll).abs() < 6e-4,
                 "{planned:?} is not {poll}"
@@ -384,7 +416,7 @@ mod tests {
             (7200.0, 1e300),
         ];
         let mut model = model(absurd.into_iter().cycle().take(300));
-        let (law, slope) = model.predict();
+        let (law, _, slope) = model.predict();
         let sum: f64 = law.iter().sum();
         assert!((sum - 1.0).abs() < 1e-9 && law.iter().all(|mass| *mass > 0.0));
         assert!(slope.is_finite());
@@ -396,7 +428,7 @@ mod tests {
         let steady = (0..100).map(|i| 20.0 + f64::from(i % 7));
         let same = |t: f64| (t, t);
         assert_eq!(model(steady.clone().map(same)).past().ended().len(), 100);
-        let (law, _) = model(steady.chain([200.0; 20]).map(same)).predict();
+        let (law, ..) = model(steady.chain([200.0; 20]).map(same)).predict();
         let median = forecast::quantile(&law, 0.5, 0.0);
         assert!((150.0..250.0).contains(&median), "{median}");
     }
@@ -410,7 +442,7 @@ mod tests {
                 let t = 10.0 * size.powf(truth);
                 model.observe(Whose::default(), t, t, size.ln());
             }
-            let (_, slope) = model.predict();
+            let (_, _, slope) = model.predict();
             assert!((slope - truth).abs() < 0.05, "{slope} is not {truth}");
         }
     }

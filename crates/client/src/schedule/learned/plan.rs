@@ -223,12 +223,23 @@ impl Plan {
         self.demand
     }
 
-    /// The polls after a look in vain at `from`, at most `greatest` apart; all in seconds since acceptance.
-    pub(crate) fn path(&self, from: f64, greatest: f64) -> Path {
+    /// The polls after a look in vain at `from`, at most `greatest` apart; all in seconds since acceptance. With `probe`
+    /// each is preceded by one as shortly before as may be.
+    pub(crate) fn path(&self, from: f64, greatest: f64, probe: bool) -> Path {
         let mut path = [Poll::default(); AHEAD];
         let mut before = from;
         let mut at = self.after(before).min(before + greatest);
         for poll in &mut path {
+            let probed = at - self.demand.terms.gap;
+            if probe && probed > before + self.demand.terms.gap {
+                *poll = Poll {
+                    at: probed,
+                    pause: probed - before,
+                    ..Poll::default()
+                };
+                before = probed;
+                continue;
+            }
             let after = self.after(at).min(at + greatest);
             let room = (at - before).min(after - at);
             let (earlier, later) = match self.demand.promise {
@@ -368,11 +379,11 @@ mod tests {
     fn a_path_is_the_plan_step_by_step() {
         let plan = Plan::new(&student(3.0, 15f64.ln(), 1.0), &[], &[], PURE);
         let mut now = 0.0;
-        for poll in plan.path(0.0, f64::INFINITY) {
+        for poll in plan.path(0.0, f64::INFINITY, false) {
             now = plan.after(now);
             assert_eq!(poll.at, now);
         }
-        for poll in plan.path(3.0, 2.0) {
+        for poll in plan.path(3.0, 2.0, false) {
             assert!(poll.pause <= 2.0);
         }
     }
@@ -380,13 +391,13 @@ mod tests {
     #[test]
     fn jitter_has_room_on_a_smooth_law_and_none_at_an_edge() {
         let smooth = Plan::new(&student(3.0, 15f64.ln(), 1.0), &[], &[], PURE);
-        for pair in smooth.path(0.0, f64::INFINITY).windows(2) {
+        for pair in smooth.path(0.0, f64::INFINITY, false).windows(2) {
             let room = pair[0].pause.min(pair[1].pause);
             assert!(pair[0].earlier > 0.7 * room && pair[0].later > 0.7 * room);
         }
         let mut law = [0.0; BINS];
         law[530] = 1.0;
-        let [poll, ..] = Plan::new(&law, &[], &[], PURE).path(0.0, f64::INFINITY);
+        let [poll, ..] = Plan::new(&law, &[], &[], PURE).path(0.0, f64::INFINITY, false);
         assert!(poll.earlier < 0.1 && poll.later < 1.0, "{poll:?}");
     }
 }

@@ -25,6 +25,9 @@ const ON_TRACK: f64 = 0.1;
 /// Floors and round trips above the least interval are rounded up to powers of this, so that plans can be shared.
 const GAP_STEP: f64 = 1.05;
 
+/// The jobs of a greater phase, of which phases are even from -1 to 1, are scouts: one in eight.
+const SCOUT_PHASE: f64 = 0.75;
+
 /// In how many steps what a round trip leaves of a promised time is rounded.
 const PROMISE_STEPS: f64 = 256.0;
 
@@ -253,7 +256,13 @@ impl Walk {
         let (learner, traits) = self.learner(basis);
         let from = (from - basis.origin()).max(0.0);
         Track {
-            planned: learner.plan(demand, &traits, from, self.schedule.greatest_interval()),
+            planned: learner.plan(
+                demand,
+                &traits,
+                from,
+                self.schedule.greatest_interval(),
+                self.phase > SCOUT_PHASE,
+            ),
             demand,
             basis,
             index: 0,

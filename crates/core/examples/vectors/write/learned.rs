@@ -94,6 +94,7 @@ pub(super) fn cases() -> Vec<Value> {
         })
     };
     let spread = || shares(80).map(|share| 5.0 * (1.0 - share).recip().min(60.0));
+    let ticks = || shares(60).map(|share| 10.0 * (5.0 + 10.0 * share).round());
     let given_up = || {
         let mut past = known(shares(20).map(|share| 20.0 + 10.0 * share));
         past.extend(shares(10).map(|share| Past {
@@ -174,6 +175,12 @@ pub(super) fn cases() -> Vec<Value> {
             TERMS,
         ),
         case("durations of every length", &known(spread()), TERMS),
+        case("a server that works in ticks", &known(ticks()), TERMS),
+        case(
+            "a server that works in ticks, seen by polls alone",
+            &enclosed(ticks(), 6.7),
+            TERMS,
+        ),
         case("some waits were given up", &given_up(), TERMS),
         case(
             "a small job",

@@ -7,7 +7,7 @@ import { endedBy } from "./forecast.js";
 import { type Law, STEP, clamp, shift } from "./grid.js";
 import { Model } from "./model.js";
 import type { Whose } from "./past.js";
-import { type Path, Plan } from "./plan.js";
+import { type Path, Plan, type Tick } from "./plan.js";
 import type { Terms } from "./planner.js";
 import { type Observation, RING } from "./ring.js";
 
@@ -68,6 +68,14 @@ export interface Planned {
   path: Path;
 }
 
+/** What is expected, and the plans for it. */
+interface Outlook {
+  law: Law;
+  ticks: Tick[];
+  slope: number;
+  plans: Plan[];
+}
+
 /** The learner of one kind of job, or of one kind of hint about such jobs. */
 export class Kind {
   readonly model: Model;
@@ -83,7 +91,7 @@ export class Kind {
   others: readonly string[] = [];
   noise: number | undefined;
   /** Made from the model when first needed. */
-  #outlook: { law: Law; slope: number; plans: Plan[] } | undefined;
+  #outlook: Outlook | undefined;
 
   constructor(model: Model, memory: Memory) {
     this.model = model;
@@ -100,22 +108,25 @@ export class Kind {
     return new Kind(new Model(priorOf(reference, scale), 1), { ...noMemory(), reference });
   }
 
-  /** The best polls for such a job after a look in vain at `from`, at most `greatest` seconds apart. */
-  plan(terms: Terms, traits: Traits, from: number, greatest: number): Planned {
+  /**
+   * The best polls for such a job after a look in vain at `from`, at most `greatest` seconds apart. A `scout` looks
+   * before ticks as well, where only that tells whether there are any.
+   */
+  plan(terms: Terms, traits: Traits, from: number, greatest: number, scout: boolean): Planned {
     const { version } = this,
       bins = this.#bins(this.#lnSize(traits)),
-      { law, plans } = this.#look();
+      { law, plans, ticks } = this.#look();
     let plan = bins
       ? new Plan(shift(law, bins), [], terms)
       : plans.find(
           ({ terms: { price, gap, loss } }) => price === terms.price && gap === terms.gap && loss === terms.loss,
         );
     if (!plan) {
-      plan = new Plan(law, this.model.ticks(), terms);
+      plan = new Plan(law, ticks, terms);
       plans.splice(0, plans.length - SHARED_PLANS + 1);
       plans.push(plan);
     }
-    return { version, path: plan.path(from, greatest) };
+    return { version, path: plan.path(from, greatest, scout && !bins && this.model.mustProbe()) };
   }
 
   /** The law of such a job. */
@@ -211,10 +222,10 @@ export class Kind {
     this.version++;
   }
 
-  #look(): { law: Law; slope: number; plans: Plan[] } {
+  #look(): Outlook {
     if (!this.#outlook) {
-      const [law, slope] = this.model.predict();
-      this.#outlook = { law, slope, plans: [] };
+      const [law, ticks, slope] = this.model.predict();
+      this.#outlook = { law, ticks, slope, plans: [] };
     }
     return this.#outlook;
   }

@@ -7,6 +7,7 @@
 import { FIRST_WEIGHTS, LOGNORMAL_LANES, type Prior, fit, massOf, mix, mixed, priorOf } from "./experts.js";
 import { EDGES, type Law, bin, clamp, sum } from "./grid.js";
 import { Past, type Whose, enclose } from "./past.js";
+import { periodOf, rounded, unrounded } from "./lattice.js";
 import type { Enclosure } from "./parametric.js";
 import type { Tick } from "./plan.js";
 import { type Observation, inOrder, isCensored, isExact, middle, spanOf } from "./ring.js";
@@ -38,6 +39,8 @@ const OVERDUE_BY = 6,
 /** The experts' laws, and the exponent of the size that they are for. */
 interface Fitted {
   slope: number;
+  /** The period that durations are multiples of; the laws are of what is rounded to one. */
+  period: number | undefined;
   laws: Law[];
 }
 
@@ -84,8 +87,8 @@ export class Model {
   }
 
   #learn(seen: Observation): Observation {
-    const { laws, slope } = this.#fit();
-    const span = spanOf(seen, slope);
+    const { laws, period, slope } = this.#fit();
+    const span = spanOf(unrounded(seen, period), slope);
     // Bayes among the experts, of which those who were right share out little.
     const evidence = laws.map((law) => massOf(law, span)),
       best = Math.max(...evidence),
@@ -108,17 +111,23 @@ export class Model {
     this.#fit();
   }
 
-  /** The law of u = T / size^slope for the next job, and the slope. */
-  predict(): [Law, number] {
-    const { laws, slope } = this.#fit();
-    return [mix(laws, this.weights), slope];
+  /** The law of u = T / size^slope for the next job, where within bins ends fall together, and the slope. */
+  predict(): [Law, Tick[], number] {
+    const { laws, period, slope } = this.#fit();
+    const law = mix(laws, this.weights);
+    return period ? [...rounded(law, period), slope] : [law, this.#ticks(), slope];
+  }
+
+  /** Whether polls alone tell of the period that durations are taken to be multiples of. */
+  mustProbe(): boolean {
+    return !!this.#fit().period && !this.past.ended.some(isExact);
   }
 
   /**
    * Where within their bins ends have fallen together, as far as the experts who expect exactly what was there before
    * are believed.
    */
-  ticks(): Tick[] {
+  #ticks(): Tick[] {
     const { laws, slope } = this.#fit();
     const ends = this.past.ended.filter(isExact).map((seen) => seen.after / Math.exp(slope * seen.lnSize));
     const byBin = new Map<number, number[]>();
@@ -140,22 +149,24 @@ export class Model {
   #fit(): Fitted {
     if (!this.#fitted) {
       const slope = this.fixedSlope ?? slopeOf(this.past.ended);
+      const period = this.fixedSlope === undefined ? periodOf(this.past.ended) : undefined;
       const jobs = [...this.past.ended, ...this.past.underWay].sort(inOrder);
       // Of jobs begun together the first to end are the shortest: no level to follow.
       const oldest = this.#oldestUnderWay(slope);
       const until = oldest ? jobs.indexOf(oldest) : jobs.length;
+      const all = jobs.map((job) => unrounded(job, period));
       const evidence = {
-        seen: jobs.map((job) => ({ span: spanOf(job, slope), ended: !isCensored(job) })),
-        durations: jobs
+        seen: all.map((job) => ({ span: spanOf(job, slope), ended: !isCensored(job) })),
+        durations: all
           .slice(0, until)
           .filter(middle)
           .map((job): Enclosure => {
             const shift = slope * job.lnSize;
             return [Math.log(job.after) - shift, Math.log(job.atMost) - shift];
           }),
-        exact: jobs.every((job) => isExact(job) || isCensored(job)),
+        exact: all.every((job) => isExact(job) || isCensored(job)),
       };
-      this.#fitted = { slope, laws: fit(this.prior, evidence, this.#before) };
+      this.#fitted = { slope, period, laws: fit(this.prior, evidence, this.#before) };
     }
     return this.#fitted;
   }

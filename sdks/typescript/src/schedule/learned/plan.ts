@@ -127,11 +127,20 @@ export class Plan {
     this.#next = solve(this.#states, terms);
   }
 
-  /** The polls after a look in vain at `from`, at most `greatest` apart; all in seconds since acceptance. */
-  path(from: number, greatest: number): Path {
+  /**
+   * The polls after a look in vain at `from`, at most `greatest` apart; all in seconds since acceptance. With `probe`
+   * each is preceded by one as shortly before as may be.
+   */
+  path(from: number, greatest: number, probe?: boolean): Path {
     let before = from,
       at = Math.min(this.after(from), from + greatest);
+    const { gap } = this.terms;
     return Array.from({ length: AHEAD }, () => {
+      if (probe && at - gap > before + gap) {
+        const pause = at - gap - before;
+        before = at - gap;
+        return { at: before, pause, earlier: 0, later: 0 };
+      }
       const after = Math.min(this.after(at), at + greatest),
         room = Math.min(at - before, after - at);
       const poll = {
