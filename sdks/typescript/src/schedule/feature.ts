@@ -24,7 +24,7 @@ export class Features {
 
   /** @internal What a kind has learned of features. A bundle that names no features doesn't have it. */
   of(kind: Kind): Effects {
-    return (kind.effects ??= new Effects(kind.others, kind.noise));
+    return (kind.effects ??= new Effects(kind.others, kind.model.past, kind.noise));
   }
 }
 

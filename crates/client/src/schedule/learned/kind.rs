@@ -154,7 +154,8 @@ impl Kind {
         Self::from_parts(model, memory, Effects::default())
     }
 
-    pub(crate) fn from_parts(model: Model, memory: Memory, effects: Effects) -> Self {
+    pub(crate) fn from_parts(model: Model, memory: Memory, mut effects: Effects) -> Self {
+        effects.judge(model.past().ended());
         Self {
             version: AtomicU64::new(0),
             saved: AtomicU64::new(0),
@@ -435,6 +436,7 @@ impl State {
         let Some(seen) = seen else { return };
         let ln_size = self.own_ln_size(traits);
         if self.effects.learn(&traits.features, ln_size, seen) {
+            self.effects.judge(self.model.past().ended());
             self.model
                 .past_mut()
                 .resize(|place| self.effects.resize(place));

@@ -35,6 +35,15 @@ const SURPRISE_MAX = 3;
 /** How many times its variance the square of an effect must exceed to be believed at all. */
 const DOUBT = 2;
 
+/** By how much all effects together must have told ends better than one mean of all jobs, in nats. */
+const TRUSTED = 3;
+
+/** A variance of ln T that matters to no plan. */
+const FINE = 2.5e-5;
+
+/** How often the mean of all jobs is moved to where it is outside of the fewest enclosures. */
+const ROUNDS = 8;
+
 /** The greatest width of an enclosure in ln T that counts, and the greatest sum of effects: a factor of a thousand. */
 const WIDTH_MAX = 2,
   SUM_MAX = 7;
@@ -63,6 +72,8 @@ interface Label {
 
 const fround = Math.fround;
 
+const isSame = (label: Label, job: Observation): boolean => label.second === job.second && label.key === job.key;
+
 /** What of the mean is no chance. */
 const believed = ({ mean, variance }: Effect): number =>
   mean && mean * Math.max(1 - (DOUBT * variance) / (mean * mean), 0);
@@ -76,9 +87,11 @@ export class Effects {
   #table: Effect[] = [];
   #noise: number;
   #labels: Label[] = [];
+  /** Whether they have told ends better than one mean of all jobs. */
+  #trusted = false;
 
   /** What lines of a record say: effects `[key, center, mean, variance]`, labels `[second, key, lnSize, features]`. */
-  constructor(lines: readonly string[], noise: number = NOISE) {
+  constructor(lines: readonly string[], past: Past, noise: number = NOISE) {
     this.#noise = noise;
     const small = (number: unknown): boolean => typeof number === "number" && Math.abs(number) < 1e3;
     for (const line of lines) {
@@ -93,6 +106,7 @@ export class Effects {
     }
     this.#table = this.#table.slice(-EFFECTS_MAX);
     this.#labels = this.#labels.slice(-LABELS_MAX);
+    this.#judge(past);
   }
 
   /** The variance of ln T that no feature explains; none where nothing was learned. */
@@ -102,6 +116,11 @@ export class Effects {
 
   /** By how much a job of these features takes longer than others, in ln T. */
   sum(features: readonly Feature[]): number {
+    return this.#trusted ? this.#all(features) : 0;
+  }
+
+  /** The same, trusted or not. */
+  #all(features: readonly Feature[]): number {
     const effects = features.map((feature) => {
       const effect = this.#table.find(({ key }) => key === feature.key);
       return effect ? believed(effect) * amount(effect, feature) : 0;
@@ -117,17 +136,40 @@ export class Effects {
     this.#update(features, Math.log(at) - lnSize, (width * width) / 12);
     this.#labels.push({ second: seen.second, key: seen.key, lnSize: fround(lnSize), features });
     this.#labels = this.#labels.slice(-LABELS_MAX);
+    this.#judge(past);
     for (const job of past.ended) {
-      const label = this.#labels.find((label) => label.second === job.second && label.key === job.key);
+      const label = this.#labels.find((label) => isSame(label, job));
       if (label) job.lnSize = fround(label.lnSize + fround(this.sum(label.features)));
     }
   }
 
+  /**
+   * Finds out whether effects have told the ends that are remembered better than one mean of all jobs. An end seen by
+   * polls alone is told by whatever lies in its enclosure, so polls that straddle one instant speak for no effect.
+   */
+  #judge({ ended }: Past): void {
+    const told = this.#labels.flatMap((label) => {
+      const seen = ended.find((seen) => isSame(label, seen));
+      if (!seen) return [];
+      const high = Math.log(seen.atMost) - label.lnSize;
+      return [
+        [Math.max(Math.log(seen.after) - label.lnSize, high - WIDTH_MAX), high, this.#all(label.features)] as const,
+      ];
+    });
+    const mean = (numbers: number[]): number => sum(numbers) / told.length;
+    // What is left of the variance around the best mean, with or without effects.
+    const left = (share: number): number => {
+      const ends = told.map(([low, high, effect]) => [low - share * effect, high - share * effect] as const);
+      let middle = mean(ends.map(([low, high]) => 0.5 * (low + high)));
+      for (let round = ROUNDS; round--;) middle = mean(ends.map(([low, high]) => clamp(middle, low, high)));
+      return mean(ends.map(([low, high]) => (clamp(middle, low, high) - middle) ** 2)) + FINE;
+    };
+    this.#trusted = 0.5 * told.length * Math.log(left(0) / left(1)) > TRUSTED;
+  }
+
   /** What to add to a record about these jobs. */
   lines(jobs: readonly Observation[]): string[] {
-    const labels = this.#labels.filter((label) =>
-        jobs.some((job) => job.second === label.second && job.key === label.key),
-      ),
+    const labels = this.#labels.filter((label) => jobs.some((job) => isSame(label, job))),
       keys = new Set(labels.flatMap(({ features }) => features.map(({ key }) => key)));
     if (labels.length) keys.add(COMMON);
     const effects = this.#table.filter(({ key }) => keys.has(key));
