@@ -26,7 +26,7 @@ impl Ends {
         let receiver = receiver.map_err(|error| Failure::new(UNREACHABLE, error.to_string()))?;
         let new = NewEndpoint {
             url: place.public_url.clone().unwrap_or_else(|| receiver.url()),
-            secret: Some(receiver.secret().expose()),
+            secret: Some(receiver.secret().expose().into()),
             description: Some("abide wait".to_owned()),
             ..NewEndpoint::default()
         };

@@ -9,7 +9,7 @@
 //!     .create(&NewEndpoint { url: "https://example.com/hook".to_owned(), ..NewEndpoint::default() })
 //!     .await?;
 //! // Shown once: what the receiver verifies with.
-//! println!("{:?}", made.secret);
+//! println!("{:?}", made.secret.as_deref());
 //! for delivery in webhooks.deliveries(&made.id, None).await?.deliveries {
 //!     println!("{} {}: {}", delivery.id, delivery.kind, delivery.status);
 //! }

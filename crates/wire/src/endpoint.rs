@@ -1,13 +1,11 @@
 //! Webhook endpoints and deliveries, as the interface shows them.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use crate::{JobId, Revision, Timestamp};
+use crate::{Hidden, JobId, Revision, Timestamp};
 
 /// The body of `POST /v1/webhooks`.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewEndpoint {
@@ -25,9 +23,9 @@ pub struct NewEndpoint {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "openapi",
-        schema(pattern = "^whsec_([A-Za-z0-9+/]{4}){8,21}$")
+        schema(value_type = Option<String>, pattern = "^whsec_([A-Za-z0-9+/]{4}){8,21}$")
     )]
-    pub secret: Option<String>,
+    pub secret: Option<Hidden>,
     /// What to note on it, at most 500 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_length = 500))]
@@ -35,19 +33,6 @@ pub struct NewEndpoint {
     /// Whether a job's next event waits until the one before has been taken or given up. Other jobs don't wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ordered: Option<bool>,
-}
-
-// The secret is left out: whatever is debugged ends up in a log.
-impl fmt::Debug for NewEndpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NewEndpoint")
-            .field("url", &self.url)
-            .field("events", &self.events)
-            .field("secret", &self.secret.as_ref().map(|_| "…"))
-            .field("description", &self.description)
-            .field("ordered", &self.ordered)
-            .finish()
-    }
 }
 
 /// The body of `PATCH /v1/webhooks/{id}`. What isn't said stays.
@@ -79,7 +64,7 @@ pub struct EndpointChange {
 }
 
 /// The body of `POST /v1/webhooks/{id}/rotate`. No body at all is the same as `{}`.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Rotation {
@@ -87,22 +72,13 @@ pub struct Rotation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "openapi",
-        schema(pattern = "^whsec_([A-Za-z0-9+/]{4}){8,21}$")
+        schema(value_type = Option<String>, pattern = "^whsec_([A-Za-z0-9+/]{4}){8,21}$")
     )]
-    pub secret: Option<String>,
-}
-
-// The secret is left out: whatever is debugged ends up in a log.
-impl fmt::Debug for Rotation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rotation")
-            .field("secret", &self.secret.as_ref().map(|_| "…"))
-            .finish()
-    }
+    pub secret: Option<Hidden>,
 }
 
 /// A receiver of webhooks.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Endpoint {
     /// Its name, `wh_…`.
@@ -133,7 +109,8 @@ pub struct Endpoint {
     pub dropped: u64,
     /// The secret; shown when it is made and never again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub secret: Option<Hidden>,
     /// Until when the secret before this one signs too; `null` where it doesn't.
     #[serde(default)]
     pub old_secret_until: Option<Timestamp>,
@@ -141,28 +118,6 @@ pub struct Endpoint {
     pub created_at: Timestamp,
     /// When its owner last changed it.
     pub updated_at: Timestamp,
-}
-
-// The secret is left out: whatever is debugged ends up in a log.
-impl fmt::Debug for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint")
-            .field("id", &self.id)
-            .field("url", &self.url)
-            .field("events", &self.events)
-            .field("description", &self.description)
-            .field("ordered", &self.ordered)
-            .field("enabled", &self.enabled)
-            .field("disabled", &self.disabled)
-            .field("failing_since", &self.failing_since)
-            .field("breaker", &self.breaker)
-            .field("dropped", &self.dropped)
-            .field("secret", &self.secret.as_ref().map(|_| "…"))
-            .field("old_secret_until", &self.old_secret_until)
-            .field("created_at", &self.created_at)
-            .field("updated_at", &self.updated_at)
-            .finish()
-    }
 }
 
 /// That an endpoint isn't called.

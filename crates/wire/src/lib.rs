@@ -20,12 +20,14 @@
 //! | [`problem`] | errors, as RFC 9457 has them |
 //! | [`time`] | instants and spans as they are written |
 //! | [`headers`], [`limits`] | names and bounds |
+//! | [`hidden`] | a text that stays out of logs |
 
 pub mod claim;
 pub mod endpoint;
 pub mod event;
 pub mod fault;
 pub mod headers;
+pub mod hidden;
 pub mod job;
 pub mod json;
 pub mod law;
@@ -40,6 +42,7 @@ pub mod webhook;
 pub use claim::{ClaimRequest, Lease};
 pub use event::{Event, EventKind};
 pub use fault::{Fault, FaultKind, FaultTarget};
+pub use hidden::Hidden;
 pub use job::{Job, JobId, Links, Outcome, Progress, Remaining, Revision, Status};
 pub use json::Json;
 pub use law::DurationLaw;

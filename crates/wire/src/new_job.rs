@@ -1,8 +1,6 @@
 //! What a create may say.
 
-use std::fmt;
-
-use crate::{DurationLaw, Fault, Json, Problem, ProblemInput, Span, limits};
+use crate::{DurationLaw, Fault, Hidden, Json, Problem, ProblemInput, Span, limits};
 use serde::{Deserialize, Serialize};
 
 /// The body of `POST /v1/jobs`. Every member is optional; no body at all is the same as `{}`.
@@ -140,7 +138,7 @@ pub enum OnWorkerLost {
 }
 
 /// A webhook for one job.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WebhookTarget {
@@ -158,20 +156,9 @@ pub struct WebhookTarget {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "openapi",
-        schema(pattern = "^whsec_([A-Za-z0-9+/]{4}){8,21}$")
+        schema(value_type = Option<String>, pattern = "^whsec_([A-Za-z0-9+/]{4}){8,21}$")
     )]
-    pub secret: Option<String>,
-}
-
-// The secret is left out: whatever is debugged ends up in a log.
-impl fmt::Debug for WebhookTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebhookTarget")
-            .field("url", &self.url)
-            .field("events", &self.events)
-            .field("secret", &self.secret.as_ref().map(|_| "…"))
-            .finish()
-    }
+    pub secret: Option<Hidden>,
 }
 
 /// How the simulator plays a job. What isn't said is taken from the server's defaults.

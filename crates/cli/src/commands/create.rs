@@ -171,7 +171,7 @@ impl CreateArgs {
             Ok::<_, Failure>(WebhookTarget {
                 url: url::read("--webhook", text)?.into(),
                 events: None,
-                secret: self.webhook_secret.clone(),
+                secret: self.webhook_secret.clone().map(Into::into),
             })
         });
         let mut new = NewJob {

@@ -114,7 +114,7 @@ pub(crate) fn run(common: &Common, args: &ListenArgs) -> anyhow::Result<ExitCode
             let new = NewEndpoint {
                 url: url.clone(),
                 events: Some(args.events.clone()),
-                secret: Some(receiver.secret().expose()),
+                secret: Some(receiver.secret().expose().into()),
                 description: Some("abide listen".to_owned()),
                 // For a reader, a job's events come in the order in which they happened.
                 ordered: Some(true),

@@ -134,7 +134,7 @@ impl Receiver {
         WebhookTarget {
             url: self.url(),
             events: None,
-            secret: Some(self.secret.expose()),
+            secret: Some(self.secret.expose().into()),
         }
     }
 

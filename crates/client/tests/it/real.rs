@@ -265,7 +265,7 @@ async fn webhook_endpoints_are_made_shown_changed_tried_and_removed() {
     let receiver = Receiver::bind("127.0.0.1:0").await.unwrap();
     let new = NewEndpoint {
         url: receiver.url(),
-        secret: Some(receiver.secret().expose()),
+        secret: Some(receiver.secret().expose().into()),
         ..NewEndpoint::default()
     };
     let made = webhooks.create(&new).await.unwrap();

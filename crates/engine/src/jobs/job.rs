@@ -226,7 +226,7 @@ pub(super) fn problem_bytes(problem: &Problem) -> usize {
 }
 
 fn webhook_bytes(webhook: &WebhookTarget) -> usize {
-    let secret = webhook.secret.as_ref().map_or(0, String::len);
+    let secret = webhook.secret.as_ref().map_or(0, |secret| secret.len());
     let events = webhook.events.iter().flatten().map(String::len);
     size_of::<WebhookTarget>() + webhook.url.len() + secret + events.sum::<usize>()
 }

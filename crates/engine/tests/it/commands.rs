@@ -36,7 +36,11 @@ fn create() -> Create {
             webhook: Some(WebhookTarget {
                 url: "http://127.0.0.1:9/hook".to_owned(),
                 events: None,
-                secret: Some("whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=".to_owned()),
+                secret: Some(
+                    "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="
+                        .to_owned()
+                        .into(),
+                ),
             }),
             ..NewJob::new("video_translation")
         },

@@ -203,7 +203,7 @@ async fn made(
     for (mut create, label) in creates {
         if let (Some(label), Some(webhook)) = (label, &mut create.new.webhook) {
             let secret = state.commands.ask(NamedSecret(label)).await?;
-            webhook.secret = Some(secret.expose());
+            webhook.secret = Some(secret.expose().into());
         }
         jobs.push(create);
     }

@@ -192,7 +192,10 @@ fn with_secret(
     breaker: Breaker,
 ) -> Answer {
     let mut shown = show(state, endpoint, breaker);
-    shown.secret = endpoint.secret.as_ref().map(Secret::expose);
+    shown.secret = endpoint
+        .secret
+        .as_ref()
+        .map(|secret| secret.expose().into());
     let mut answer = json::answer(status, &shown);
     let never = HeaderValue::from_static("no-store");
     answer.headers_mut().insert(header::CACHE_CONTROL, never);

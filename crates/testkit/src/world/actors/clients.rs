@@ -136,7 +136,7 @@ impl Actors {
             new = new.webhook(WebhookTarget {
                 url: url(owner, "job"),
                 events: None,
-                secret: Some(secret().expose()),
+                secret: Some(secret().expose().into()),
             });
         }
         let again = self.0.draw.named("again").of(step as u64).one_in(3);

@@ -19,7 +19,7 @@ impl Actors {
         let new = NewEndpoint {
             url: url(owner, "all"),
             events: Some(vec!["job.*".to_owned()]),
-            secret: Some(secret().expose()),
+            secret: Some(secret().expose().into()),
             ordered: Some(is_ordered),
             ..NewEndpoint::default()
         };
