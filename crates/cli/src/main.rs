@@ -12,6 +12,7 @@ mod interrupt;
 mod output;
 mod progress;
 mod reach;
+mod secret;
 mod show;
 mod table;
 mod telemetry;

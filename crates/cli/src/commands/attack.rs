@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use abide::webhook::Secret;
 use abide_attack::{Attack, AttackError, Grade, Verdict};
 use abide_wire::Span;
 use clap::Args;
@@ -12,7 +11,7 @@ use serde::Serialize;
 use crate::connect::{Common, block_on};
 use crate::exit::{self, Failure, UNREACHABLE, USAGE};
 use crate::interrupt::unless_interrupted;
-use crate::{output, show, url};
+use crate::{output, secret, show, url};
 
 /// Examples, below the flags.
 pub(crate) const HELP: &str = "\
@@ -69,11 +68,7 @@ struct Summary {
 
 /// Attacks a receiver and says how it stood each check.
 pub(crate) fn run(common: &Common, args: &AttackArgs) -> anyhow::Result<ExitCode> {
-    let secret: Secret = args
-        .secret
-        .trim()
-        .parse()
-        .map_err(|error| Failure::new(USAGE, format!("--secret: {error}")))?;
+    let secret = secret::read(&args.secret)?;
     let mut attack = Attack::new(url::read("URL", &args.url)?.as_str(), secret)
         .map_err(|error| failure(&error))?
         .timeout(at_least_a_moment(args.timeout))

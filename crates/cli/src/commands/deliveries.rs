@@ -12,7 +12,7 @@ use clap::Args;
 use crate::columns::{Columns, ID_COLUMNS, Output};
 use crate::connect::{Common, block_on};
 use crate::exit::{Failure, USAGE};
-use crate::{output, show};
+use crate::{output, secret, show};
 
 /// What the id of an endpoint begins with.
 const ENDPOINT_PREFIX: &str = "wh_";
@@ -165,13 +165,7 @@ fn answered(attempt: &Attempt) -> String {
 
 /// Shows a delivery, or sends it again.
 pub(crate) fn one(common: &Common, args: &DeliveryArgs) -> anyhow::Result<ExitCode> {
-    let secret = args
-        .secret
-        .as_deref()
-        .map(|text| text.trim().parse::<Secret>());
-    let secret = secret
-        .transpose()
-        .map_err(|error| Failure::new(USAGE, format!("--secret: {error}")))?;
+    let secret = args.secret.as_deref().map(secret::read).transpose()?;
     let delivery = block_on(async {
         common.check_listening().await?;
         let webhooks = common.client()?.webhooks();

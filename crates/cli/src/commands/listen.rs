@@ -21,7 +21,7 @@ use crate::connect::{Common, block_on};
 use crate::exit::{self, Failure, UNREACHABLE};
 use crate::interrupt::Signals;
 use crate::reach::Reach;
-use crate::{output, show, url};
+use crate::{output, secret, show, url};
 
 /// How long the server, and the handler that deliveries are forwarded to, may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -209,11 +209,7 @@ async fn open(args: &ListenArgs, arrivals: mpsc::Sender<Arrived>) -> anyhow::Res
         }
     });
     if let Some(secret) = &args.secret {
-        let secret: Secret = secret
-            .trim()
-            .parse()
-            .map_err(|error| Failure::new(exit::USAGE, format!("--secret: {error}")))?;
-        builder = builder.secret(secret);
+        builder = builder.secret(secret::read(secret)?);
     }
     let receiver = builder.bind(args.listen).await;
     Ok(receiver.map_err(|error| Failure::new(UNREACHABLE, error.to_string()))?)

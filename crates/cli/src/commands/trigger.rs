@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use abide::webhook::{self, Secret, seconds_of, sign};
+use abide::webhook::{self, seconds_of, sign};
 use abide::{Http, Timestamp, Transport as _};
 use abide_wire::{Span, headers};
 use anyhow::Context as _;
@@ -13,8 +13,8 @@ use http::{Request, header};
 use serde_json::{Value, json};
 
 use crate::connect::{Common, block_on};
-use crate::exit::{COMPLETED, FAILED, Failure, UNREACHABLE, USAGE};
-use crate::{output, show, url};
+use crate::exit::{COMPLETED, FAILED, Failure, UNREACHABLE};
+use crate::{output, secret, show, url};
 
 /// The events of a job, each with the status, the progress and the revision that a job has then.
 const EVENTS: [(&str, &str, Option<f64>, u64); 6] = [
@@ -67,13 +67,7 @@ pub(crate) struct TriggerArgs {
 /// Sends a receiver a signed event of a job that is nowhere.
 pub(crate) fn run(common: &Common, args: &TriggerArgs) -> anyhow::Result<ExitCode> {
     let to = url::read("--to", &args.to)?;
-    let secret = args
-        .secret
-        .as_deref()
-        .map(|text| text.trim().parse::<Secret>());
-    let secret = secret
-        .transpose()
-        .map_err(|error| Failure::new(USAGE, format!("--secret: {error}")))?;
+    let secret = args.secret.as_deref().map(secret::read).transpose()?;
     let now = webhook::now();
     let word = format!("{:016x}", super::serve::fresh_seed());
     let id = format!("msg_trigger{word}");
