@@ -17,8 +17,8 @@ use crate::http::state::AppState;
 
 /// How many keys are taken off the board at once.
 const BATCH: usize = 500;
-/// How often they are for one page, whose jobs may lie far apart; then the page is short, and has a next one.
-const BATCHES_MAX: usize = 10;
+/// Keys that are looked at for one page, whose jobs may lie far apart; then the page is short, and has a next one.
+const LOOKED_MAX: usize = 5_000;
 /// How many jobs may come before a page that is counted from the newest job.
 const SKIPPED_MAX: usize = 1_000;
 
@@ -59,33 +59,45 @@ pub(super) fn page(
     before: Option<JobKey>,
     each: fn(&Seen<'_>) -> Value,
 ) -> Page {
-    let (base, caller) = (Base::of(call), &call.caller);
-    let (mut items, mut bytes) = (Vec::new(), 0);
+    let base = Base::of(call);
+    let (mut items, mut bytes, mut looked) = (Vec::new(), 0, 0);
     let mut last = before;
-    let id = |last: Option<JobKey>| last.map(|last| thing.id.text(last));
-    for _ in 0..BATCHES_MAX {
-        let high = last.map_or(Bound::Unbounded, Bound::Excluded);
-        let names = state
-            .board
-            .names(caller.owner, Bound::Unbounded, high, BATCH);
-        for name in &names {
-            if items.len() == limit || bytes >= limits::ANSWER_BYTES_MAX {
-                let next = id(last);
-                return Page { items, next };
-            }
-            last = Some(*name);
-            let found = find(state, caller, *name).ok();
-            if let Some(job) = found.filter(|job| *job.kind == *thing.kind) {
-                bytes += job.bytes();
-                items.push(seen(state, &base, &job, each));
-            }
+    for name in names(state, call, before) {
+        if items.len() == limit || bytes >= limits::ANSWER_BYTES_MAX {
+            looked = LOOKED_MAX;
+            break;
         }
-        if names.len() < BATCH {
-            return Page { items, next: None };
+        (last, looked) = (Some(name), looked + 1);
+        if let Some(job) = of_thing(state, call, thing, name) {
+            bytes += job.bytes();
+            items.push(seen(state, &base, &job, each));
         }
     }
-    let next = id(last);
+    let next = last.filter(|_| looked == LOOKED_MAX);
+    let next = next.map(|last| thing.id.text(last));
     Page { items, next }
+}
+
+/// The names of the caller's jobs before that one, the newest first, as many as are looked at for a page.
+fn names(
+    state: &AppState,
+    call: &Call,
+    mut before: Option<JobKey>,
+) -> impl Iterator<Item = JobKey> {
+    let batches = std::iter::from_fn(move || {
+        let high = before.map_or(Bound::Unbounded, Bound::Excluded);
+        let owner = call.caller.owner;
+        let names = state.board.names(owner, Bound::Unbounded, high, BATCH);
+        before = Some(*names.last()?);
+        Some(names)
+    });
+    batches.flatten().take(LOOKED_MAX)
+}
+
+/// The caller's job of that name, if it is one of that sort.
+fn of_thing(state: &AppState, call: &Call, thing: &Thing, name: JobKey) -> Option<Arc<Job>> {
+    let found = find(state, &call.caller, name).ok();
+    found.filter(|job| *job.kind == *thing.kind)
 }
 
 /// The value of that parameter of the query, if it is there.
@@ -159,22 +171,8 @@ pub(super) fn first(
     thing: &Thing,
     is_it: impl Fn(&Seen<'_>) -> bool,
 ) -> Option<Arc<Job>> {
-    let (base, caller) = (Base::of(call), &call.caller);
-    let mut last = None;
-    for _ in 0..BATCHES_MAX {
-        let high = last.map_or(Bound::Unbounded, Bound::Excluded);
-        let names = state
-            .board
-            .names(caller.owner, Bound::Unbounded, high, BATCH);
-        let jobs = names
-            .iter()
-            .filter_map(|name| find(state, caller, *name).ok());
-        let mut of_thing = jobs.filter(|job| *job.kind == *thing.kind);
-        let found = of_thing.find(|job| seen(state, &base, job, &is_it));
-        if found.is_some() {
-            return found;
-        }
-        last = Some(*names.last()?);
-    }
-    None
+    let base = Base::of(call);
+    names(state, call, None)
+        .filter_map(|name| of_thing(state, call, thing, name))
+        .find(|job| seen(state, &base, job, &is_it))
 }
