@@ -79,7 +79,7 @@ used=$!
     echo "skipped: random histories need the example \`vectors\`, which cargo test builds"
   fi
   if [ -f "$oracle" ]; then
-    ORACLE=$oracle SEED=$seed timeout --kill-after=10 120 node --no-warnings --test test-build/oracle.test.js
+    ORACLE=$oracle SEED=$seed timeout --kill-after=10 300 node --no-warnings --test test-build/oracle.test.js
   fi
   npx publint --strict
   # The package is of ES modules alone.
