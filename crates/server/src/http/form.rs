@@ -2,11 +2,16 @@
 //!
 //! A form is read as it comes: its texts are kept and its files are only counted, so that a film takes no memory. To
 //! handlers it is the JSON object of its members: a text, or an array of texts if the name came several times; a file
-//! is `{"filename", "bytes"}`.
+//! is `{"filename", "bytes"}`. What is kept of all parts together, and what waits to be parsed, is bounded by the limit
+//! of a body.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, ready};
 
 use abide_wire::limits::BODY_BYTES_MAX;
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, header};
 use multer::{Constraints, Multipart, SizeLimit};
 use serde_json::{Map, Value, json};
@@ -16,6 +21,9 @@ use super::error::ApiError;
 
 /// How much of a file that is a body of its own is kept, in bytes.
 pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// What a part counts beside its name and text, in bytes: its member of the object. It bounds the number of parts.
+const PART_BYTES: usize = 256;
 
 /// Whether the headers announce a form with files.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
@@ -44,21 +52,47 @@ pub(super) async fn read(
     let boundary = boundary(headers).unwrap_or_default();
     let limit = SizeLimit::new().whole_stream(bytes_max as u64);
     let constraints = Constraints::new().size_limit(limit);
-    let mut form = Multipart::with_constraints(body.into_pieces(), boundary, constraints);
+    // The parser keeps what comes until a part's head is whole, however long that is. It reads until nothing is there;
+    // so it gets a piece and then nothing, and what it has parsed is taken before the next.
+    let unparsed = Arc::new(AtomicUsize::new(0));
+    let counted = unparsed.clone();
+    let (mut pieces, mut has_given) = (body.into_pieces(), false);
+    let pieces = stream::poll_fn(move |cx| {
+        if std::mem::take(&mut has_given) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let piece = ready!(pieces.poll_next_unpin(cx));
+        has_given = true;
+        Poll::Ready(piece.map(|piece| {
+            let piece = piece.map_err(|error| error.to_string())?;
+            match counted.fetch_add(piece.len(), Ordering::Relaxed) > BODY_BYTES_MAX {
+                true => Err("a part's head is too long".to_owned()),
+                false => Ok(piece),
+            }
+        }))
+    });
+    let mut form = Multipart::with_constraints(pieces, boundary, constraints);
     let (mut members, mut kept) = (Map::new(), 0);
+    let mut keep = |bytes: usize| {
+        kept += bytes;
+        match kept > BODY_BYTES_MAX {
+            true => Err(ApiError::too_large(BODY_BYTES_MAX)),
+            false => Ok(()),
+        }
+    };
     let said = |error: multer::Error| said(&error, bytes_max);
     while let Some(mut field) = form.next_field().await.map_err(said)? {
+        unparsed.store(0, Ordering::Relaxed);
         let name = field.name().unwrap_or_default().to_owned();
-        kept += name.len();
         let filename = field.file_name().map(str::to_owned);
+        keep(PART_BYTES + name.len() + filename.as_ref().map_or(0, String::len))?;
         let (mut text, mut length) = (Vec::new(), 0);
         while let Some(piece) = field.chunk().await.map_err(said)? {
+            unparsed.store(0, Ordering::Relaxed);
             length += piece.len();
             if filename.is_none() {
-                kept += piece.len();
-                if kept > BODY_BYTES_MAX {
-                    return Err(ApiError::too_large(BODY_BYTES_MAX));
-                }
+                keep(piece.len())?;
                 text.extend_from_slice(&piece);
             }
         }
@@ -115,15 +149,16 @@ fn said(error: &multer::Error, bytes_max: usize) -> ApiError {
 mod tests {
     use super::*;
 
-    async fn form(body: &'static str, bytes_max: usize) -> Result<Value, u16> {
+    async fn form(body: &str, bytes_max: usize) -> Result<Value, u16> {
         let mut headers = HeaderMap::new();
         let kind = HeaderValue::from_static("multipart/form-data; boundary=\"-x\"");
         headers.insert(header::CONTENT_TYPE, kind);
         assert!(is_form(&headers));
-        let pieces = body
-            .as_bytes()
-            .chunks(7)
-            .map(|piece| Ok(Bytes::from_static(piece)));
+        let size = if body.len() > 1_000 { 16_384 } else { 7 };
+        let pieces = body.as_bytes().chunks(size);
+        let pieces: Vec<_> = pieces
+            .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+            .collect();
         let body = Body::stream(futures_util::stream::iter(pieces));
         let read = read(&mut headers, body, bytes_max).await;
         let read = read.map_err(|error| error.problem().status)?;
@@ -159,6 +194,37 @@ mod tests {
     async fn a_form_that_is_too_large_or_ends_early_is_refused() {
         assert_eq!(form(FORM, 300).await, Err(413));
         assert_eq!(form(&FORM[..200], 1_000).await, Err(422));
-        assert_eq!(form("---x--\r\n", 1_000).await, Ok(json!({})));
+        for empty in ["---x--\r\n", "---x--", "odd\r\n---x--"] {
+            assert_eq!(form(empty, 1_000).await, Ok(json!({})), "{empty}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_of_all_parts_together_is_bounded() {
+        let part =
+            |head: &str| format!("---x\r\ncontent-disposition: form-data; {head}\r\n\r\n\r\n");
+        let many = BODY_BYTES_MAX / PART_BYTES + 1;
+        let long = "n".repeat(BODY_BYTES_MAX / 8);
+        let bodies = [
+            (part("name=\"x\"; filename=\"\"").repeat(many), 413),
+            (part("name=\"x\"").repeat(many), 413),
+            (part(&format!("name=\"{long}\"")).repeat(8), 413),
+            (
+                part(&format!("name=\"x\"; filename=\"{long}\"")).repeat(8),
+                413,
+            ),
+            // Neither a head nor what comes before the first part ends.
+            (part(&format!("name=\"x\"\r\nx: {}", long.repeat(20))), 422),
+            (long.repeat(20), 422),
+        ];
+        for (body, status) in bodies {
+            let body = body + "---x--\r\n";
+            assert_eq!(form(&body, usize::MAX).await, Err(status), "{body:.80}");
+        }
+        let film = "m".repeat(4 * BODY_BYTES_MAX);
+        let film =
+            part("name=\"x\"; filename=\"f\"").replacen("\r\n\r\n", &format!("\r\n\r\n{film}"), 1);
+        let read = form(&(film + "---x--\r\n"), usize::MAX).await.unwrap();
+        assert_eq!(read["x"]["bytes"], json!(4 * BODY_BYTES_MAX));
     }
 }
