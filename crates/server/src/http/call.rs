@@ -94,19 +94,21 @@ impl Call {
         text.map_err(|_| ApiError::not_found(format!("Invalid URL: Invalid UTF-8 in `{name}`")))
     }
 
+    /// The parameters of the query, decoded, in the order in which they were sent.
+    pub(super) fn pairs(&self) -> url::form_urlencoded::Parse<'_> {
+        url::form_urlencoded::parse(self.uri.query().unwrap_or_default().as_bytes())
+    }
+
     /// The query, of which every parameter is known.
     ///
     /// # Errors
     ///
     /// A parameter is unknown or has a value it can't have.
     pub(super) fn query<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
-        let Some(query) = self.uri.query() else {
+        if self.uri.query().is_none() {
             return Ok(T::default());
-        };
-        let pairs = || {
-            let pairs = url::form_urlencoded::parse(query.as_bytes());
-            serde_urlencoded::Deserializer::new(pairs)
-        };
+        }
+        let pairs = || serde_urlencoded::Deserializer::new(self.pairs());
         // A query with nothing wrong needs no name for it; see `json::read`.
         T::deserialize(pairs()).or_else(|_| {
             serde_path_to_error::deserialize(pairs())

@@ -58,9 +58,9 @@ fn wants_no_cache(call: &Call) -> bool {
 
 /// Rule 2.
 fn names_newer(state: &AppState, call: &Call) -> bool {
-    let query = call.uri.query().unwrap_or_default();
-    let in_query = url::form_urlencoded::parse(query.as_bytes());
-    let in_query = in_query.filter(|(name, _)| matches!(&**name, "after" | "last_event_id"));
+    let in_query = call
+        .pairs()
+        .filter(|(name, _)| matches!(&**name, "after" | "last_event_id"));
     let in_query = in_query.map(|(_, value)| value.into_owned());
     let in_head = call.field(headers::LAST_EVENT_ID).map(str::to_owned);
     let mut texts = in_query.chain(in_head).peekable();

@@ -59,23 +59,56 @@ pub(super) fn page(
     before: Option<JobKey>,
     each: fn(&Seen<'_>) -> Value,
 ) -> Page {
+    page_after(state, call, thing, (0, limit), before, each).0
+}
+
+/// Why a page has no further job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It has as many as were asked for.
+    Limit,
+    /// It has [`limits::ANSWER_BYTES_MAX`].
+    Bytes,
+    /// There are no more, or as many were looked at as may be.
+    Jobs,
+}
+
+/// The same after the first `skip`, which aren't shown, and why it ends.
+fn page_after(
+    state: &AppState,
+    call: &Call,
+    thing: &Thing,
+    (skip, limit): (usize, usize),
+    before: Option<JobKey>,
+    each: fn(&Seen<'_>) -> Value,
+) -> (Page, End) {
     let base = Base::of(call);
-    let (mut items, mut bytes, mut looked) = (Vec::new(), 0, 0);
-    let mut last = before;
+    let (mut items, mut bytes, mut skipped, mut looked) = (Vec::new(), 0, 0, 0);
+    let (mut last, mut end) = (before, End::Jobs);
     for name in names(state, call, before) {
-        if items.len() == limit || bytes >= limits::ANSWER_BYTES_MAX {
-            looked = LOOKED_MAX;
+        if items.len() == limit {
+            end = End::Limit;
+            break;
+        }
+        if bytes >= limits::ANSWER_BYTES_MAX {
+            end = End::Bytes;
             break;
         }
         (last, looked) = (Some(name), looked + 1);
-        if let Some(job) = of_thing(state, call, thing, name) {
-            bytes += job.bytes();
-            items.push(seen(state, &base, &job, each));
+        let Some(job) = of_thing(state, call, thing, name) else {
+            continue;
+        };
+        if skipped < skip {
+            skipped += 1;
+            continue;
         }
+        let item = seen(state, &base, &job, each);
+        bytes += item.to_string().len();
+        items.push(item);
     }
-    let next = last.filter(|_| looked == LOOKED_MAX);
+    let next = last.filter(|_| end != End::Jobs || looked == LOOKED_MAX);
     let next = next.map(|last| thing.id.text(last));
-    Page { items, next }
+    (Page { items, next }, end)
 }
 
 /// The names of the caller's jobs before that one, the newest first, as many as are looked at for a page.
@@ -102,9 +135,7 @@ fn of_thing(state: &AppState, call: &Call, thing: &Thing, name: JobKey) -> Optio
 
 /// The value of that parameter of the query, if it is there.
 pub(super) fn parameter(call: &Call, name: &str) -> Option<String> {
-    let query = call.uri.query().unwrap_or_default();
-    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-    let (_, value) = pairs.find(|(found, _)| found == name)?;
+    let (_, value) = call.pairs().find(|(found, _)| found == name)?;
     Some(value.into_owned()).filter(|value| !value.is_empty())
 }
 
@@ -141,11 +172,12 @@ pub(super) fn number(call: &Call, name: &str, default: usize) -> Result<usize, A
 }
 
 /// The jobs of that sort after the first `skip`, at most `limit` of them, and whether there are more: for vendors that
-/// count pages.
+/// count pages. What lies beyond the keys that are looked at for one page isn't there for such a list.
 ///
 /// # Errors
 ///
-/// More than [`SKIPPED_MAX`] are to be skipped.
+/// More than [`SKIPPED_MAX`] are to be skipped, or the page has no room for as many as are wanted: the next page would
+/// begin after what this one left out.
 pub(super) fn window(
     state: &AppState,
     call: &Call,
@@ -158,21 +190,32 @@ pub(super) fn window(
             format!("in the query: a list goes {SKIPPED_MAX} back, but {skip} were asked for");
         return Err(ApiError::invalid_member(why));
     }
-    let mut page = page(state, call, thing, skip + limit, None, each);
-    let items = page.items.split_off(skip.min(page.items.len()));
-    Ok((items, page.next.is_some()))
+    let (page, end) = page_after(state, call, thing, (skip, limit), None, each);
+    if end == End::Bytes {
+        return Err(ApiError::invalid_member(format!(
+            "in the query: an answer has at most {} bytes of jobs, so ask for {} at a time here",
+            limits::ANSWER_BYTES_MAX,
+            page.items.len()
+        )));
+    }
+    Ok((page.items, end == End::Limit))
 }
 
 /// The newest of the caller's jobs of that sort that is the one, among as many as are looked at for a page: for vendors
-/// whose clients name their jobs.
+/// whose clients name their jobs. `name` stands in its notes as it is; no other job's are read.
 pub(super) fn first(
     state: &AppState,
     call: &Call,
     thing: &Thing,
+    name: &str,
     is_it: impl Fn(&Seen<'_>) -> bool,
 ) -> Option<Arc<Job>> {
-    let base = Base::of(call);
+    let (base, noted) = (Base::of(call), memchr::memmem::Finder::new(name));
     names(state, call, None)
         .filter_map(|name| of_thing(state, call, thing, name))
+        .filter(|job| {
+            let notes = job.metadata().map_or("", |notes| notes.get());
+            noted.find(notes.as_bytes()).is_some()
+        })
         .find(|job| seen(state, &base, job, &is_it))
 }

@@ -1,6 +1,7 @@
 //! Translations of videos and their iterations: create, read, remove, and the operations of both.
 //!
-//! The client names them, and the operation that makes one. All three names are notes on the job.
+//! The client names them, and the operation that makes one. All three names are notes on the job, and are found among
+//! the owner's newest 5,000 jobs; an operation is also found by the id that `Operation-Location` has.
 
 use std::sync::Arc;
 
@@ -118,13 +119,13 @@ pub(super) fn subject(state: &AppState, call: &Call) -> Option<Subject> {
 fn making(state: &AppState, call: &Call) -> Result<Arc<Job>, ApiError> {
     let id = call.param("id")?;
     MAKING.find(state, call, &id).or_else(|_| {
-        let found = first(state, call, &MAKING, |seen| operation_of(seen) == *id);
+        let found = first(state, call, &MAKING, &id, |seen| operation_of(seen) == *id);
         found.ok_or_else(|| Refusal::NotFound.into())
     })
 }
 
 fn named(state: &AppState, call: &Call, name: &str, iteration: &str) -> Result<Arc<Job>, ApiError> {
-    let found = first(state, call, &MADE, |seen| {
+    let found = first(state, call, &MADE, name, |seen| {
         let notes = seen.notes();
         text(&notes, NAME) == Some(name) && text(&notes, ITERATION) == Some(iteration)
     });

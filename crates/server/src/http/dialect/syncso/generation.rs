@@ -1,17 +1,20 @@
 //! Generations: create, read, list.
 
+use std::cmp::Reverse;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::webhooks;
 use super::wire::{body, show};
 use crate::http::answer::Outcome;
+use crate::http::base::Base;
 use crate::http::call::Call;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request};
 use crate::http::dialect::list::page;
 use crate::http::dialect::repeat::KeyRule;
-use crate::http::dialect::thing::{Thing, text};
+use crate::http::dialect::thing::{Thing, seen, text};
 use crate::http::error::ApiError;
 use crate::http::json;
 use crate::http::state::AppState;
@@ -63,19 +66,36 @@ pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     job::read(state, call, &GENERATION)
 }
 
-/// `GET /v2/generations`: the newest ones, those of the statuses and ids that are asked for.
+/// `GET /v2/generations`: the newest ones, or those of the ids that are asked for; of the statuses that are.
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    let query = call.uri.query().unwrap_or_default();
-    let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).collect();
-    let mut generations = page(state, call, &GENERATION, LIST_MAX, None, body).items;
-    for member in ["status", "id"] {
-        let name = if member == "id" { "ids" } else { member };
-        let wanted = pairs.iter().filter(|(found, _)| found == name);
-        let wanted: Vec<&str> = wanted.flat_map(|(_, values)| values.split(',')).collect();
-        let is_wanted =
-            |shown: &Value| text(shown, member).is_some_and(|value| wanted.contains(&value));
-        generations.retain(|shown| wanted.is_empty() || is_wanted(shown));
-    }
+    let wanted = |name: &str| -> Vec<String> {
+        let values = call.pairs().filter(|(found, _)| found == name);
+        let values = values.map(|(_, values)| values.into_owned());
+        values
+            .flat_map(|values| values.split(',').map(str::to_owned).collect::<Vec<_>>())
+            .collect()
+    };
+    let (ids, statuses) = (wanted("ids"), wanted("status"));
+    let mut generations = match ids.is_empty() {
+        true => page(state, call, &GENERATION, LIST_MAX, None, body).items,
+        false => {
+            let found = ids
+                .iter()
+                .filter_map(|id| GENERATION.find(state, call, id).ok());
+            let mut jobs: Vec<_> = found.take(LIST_MAX).collect();
+            jobs.sort_unstable_by_key(|job| Reverse(job.key));
+            jobs.dedup_by_key(|job| job.key);
+            let base = Base::of(call);
+            jobs.iter()
+                .map(|job| seen(state, &base, job, body))
+                .collect()
+        }
+    };
+    let is_wanted = |shown: &Value| {
+        let status = text(shown, "status").unwrap_or_default();
+        statuses.is_empty() || statuses.iter().any(|wanted| wanted == status)
+    };
+    generations.retain(is_wanted);
     Ok(json::ok(&generations).into())
 }
 
