@@ -163,7 +163,8 @@ settings! {
     "allow-host" "ABIDE_ALLOW_HOST" "NAME" allow_host: Vec<String> = "";
     /// A page's origin, such as `https://example.com`, whose scripts may ask and read; `*` for all (repeatable).
     "cors-origin" "ABIDE_CORS_ORIGIN" "ORIGIN|*" cors_origin: Vec<String> = "";
-    /// A network of reverse proxies whose `X-Forwarded-For`, `-Host` and `-Prefix` are believed (repeatable).
+    /// A network of reverse proxies whose `X-Forwarded-For`, `-Host`, `-Proto` and `-Prefix` are believed
+    /// (repeatable).
     "trusted-proxy" "ABIDE_TRUSTED_PROXY" "CIDR" trusted_proxy: Vec<IpNet> = "";
 
     "Limits":
@@ -389,6 +390,10 @@ pub(super) fn seconds_span(seconds: u64) -> Span {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::strategy::Union;
+    use proptest::string::string_regex;
+
     use super::*;
 
     #[test]
@@ -401,6 +406,53 @@ mod tests {
             assert_eq!(again, config, "{}", setting.name);
             assert!(setting.variable.starts_with("ABIDE_"), "{}", setting.name);
             assert!(setting.help.len() > 20, "{}", setting.name);
+        }
+    }
+
+    /// Texts as people may write them, for settings of every sort; each setting takes those that it understands.
+    fn texts() -> impl Strategy<Value = String> {
+        let number = r"[0-9]{1,7}(\.[0-9]{1,9})?";
+        let span = format!("{number} ?(ns|us|ms|s|m|h|d|)");
+        let laws = "(fixed|exponential|uniform|lognormal|weibull|pareto|empirical|shifted)";
+        let law = format!("{laws}:{span}(:{span}){{0,2}}");
+        let address = r"(|localhost|0\.0\.0\.0|127\.0\.0\.1|\[::1\]):[0-9]{1,5}";
+        let words =
+            "auto|off|none|all|on|never|true|no|real|manual|boot|first-poll|text|json|flaky|stuck";
+        let patterns = [
+            number.to_owned(),
+            span.clone(),
+            format!("{span}(,{span}){{1,3}}"),
+            format!("[0-9]{{1,5}}/({span}|s|min|hour|d)"),
+            law.clone(),
+            format!(r"mixture:{number}:{law}\+{number}:{span}"),
+            format!("{address}(,[a-z]{{2,5}}={address}){{0,2}}"),
+            "[0-9]{1,9} ?(KiB|MiB|GiB|B)?".to_owned(),
+            r"[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?".to_owned(),
+            "[a-f0-9:]{2,12}(/[0-9]{1,3})?".to_owned(),
+            words.to_owned(),
+            "[ -~]{0,20}".to_owned(),
+            ".{0,8}".to_owned(),
+        ];
+        let texts = patterns.map(|pattern| string_regex(&pattern).unwrap());
+        Union::new(texts)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn whatever_a_setting_takes_is_read_back_from_what_it_shows(text in texts()) {
+            for setting in SETTINGS.iter().filter(|setting| setting.name != "api-key") {
+                let mut config = Config::default();
+                if (setting.set)(&mut config, &text).is_err() {
+                    continue;
+                }
+                let shown = (setting.show)(&config);
+                let mut again = Config::default();
+                let read = (setting.set)(&mut again, &shown);
+                prop_assert_eq!(read, Ok(()), "{} of {:?}: {:?}", setting.name, &text, &shown);
+                prop_assert_eq!(&again, &config, "{} of {:?}: {:?}", setting.name, &text, shown);
+            }
         }
     }
 

@@ -124,10 +124,11 @@ impl Value for RateLimit {
             "d" | "day" => Duration::from_secs(86_400),
             other => other.parse::<Span>().map_err(|_| wrong())?.get(),
         };
+        // Clients are told of it in whole seconds.
         let day = Duration::from_secs(86_400);
-        if window < Duration::from_secs(1) || window > day {
+        if window < Duration::from_secs(1) || window > day || window.subsec_nanos() > 0 {
             return Err(format!(
-                "the window of a limit must be 1 s to 1 day, but is {window:?}"
+                "the window of a limit must be 1 s to 1 day in whole seconds, but is {window:?}"
             ));
         }
         Ok(Self(Some(Quota { requests, window })))
@@ -456,6 +457,7 @@ mod tests {
             ("5", "such as"),
             ("5/fortnight", "such as"),
             ("5/0s", "1 s to 1 day"),
+            ("100/1500ms", "whole seconds"),
         ]);
         refuse::<ByteLimit>(&[
             ("0", "such as 512MiB"),

@@ -11,19 +11,20 @@ use super::value::value;
 pub(super) struct Base(Box<str>);
 
 impl Base {
-    /// That of the request: scheme, host and, if a [mount](super::mount) was asked, the mount's path.
+    /// That of the request: scheme, host and, if a [mount](super::mount) was asked, the mount's path. Of what a proxy
+    /// says, the word of a trusted one alone is taken.
     pub(super) fn of(call: &Call) -> Self {
         // HTTP/2 has the host in the URI.
         let authority = call.uri.authority().map(Authority::as_str);
-        let forwarded = call.field("x-forwarded-host");
-        let forwarded = forwarded.filter(|_| call.is_proxied);
-        let host = forwarded.or(authority).or_else(|| call.field(header::HOST));
+        let forwarded = |name: &'static str| call.field(name).filter(|_| call.is_proxied);
+        let host = forwarded("x-forwarded-host");
+        let host = host.or(authority).or_else(|| call.field(header::HOST));
         let prefix = prefix(call).unwrap_or_default();
         let mount = &call.uri.path()[..call.mount.base];
         let Some(host) = host else {
             return Self([prefix, mount].concat().into());
         };
-        let scheme = match call.field("x-forwarded-proto") {
+        let scheme = match forwarded("x-forwarded-proto") {
             Some("https") => "https",
             None if call.is_tls => "https",
             _ => "http",
