@@ -18,8 +18,8 @@ use crate::effect::Effect;
 use crate::engine::Engine;
 use crate::entry::Entries;
 use crate::jobs::{
-    Cancel, ChangeDefaults, Claim, Create, CreateAll, CreateDigested, Delete, PlayNamed, Report,
-    Reset, SetDefaults, SetSeed, Work,
+    Cancel, ChangeSimulator, Claim, Create, CreateAll, CreateDigested, Delete, PlayNamed, Report,
+    Reset, SetSeed, Work,
 };
 use crate::meta::Configure;
 
@@ -86,8 +86,7 @@ commands! {
     Claim: |claim| claim.token.is_some(),
     Report: |report| report.if_match.is_some() || report.work == Work::Heartbeat,
     PlayNamed: |play| !play.is_new,
-    ChangeDefaults: |_| true,
-    SetDefaults: |_| true,
+    ChangeSimulator: |change| change.seed.is_none(),
     SetSeed: ,
     Reset: ,
     Configure: |_| true,

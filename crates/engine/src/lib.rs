@@ -51,9 +51,8 @@ pub use effect::Effect;
 pub use engine::Engine;
 pub use entry::Entry;
 pub use jobs::{
-    Cancel, Change, ChangeDefaults, Claim, Claimed, Cohort, Create, CreateAll, CreateDigested,
-    Curve, Defaults, Delete, Job, Lease, PlayNamed, Report, Reset, SetDefaults, SetSeed, State,
-    Token, Work,
+    Cancel, Change, ChangeSimulator, Claim, Claimed, Cohort, Create, CreateAll, CreateDigested,
+    Curve, Defaults, Delete, Job, Lease, PlayNamed, Report, Reset, SetSeed, State, Token, Work,
 };
 pub use key::{DeliveryKey, EndpointKey, JobKey, Owner};
 pub use meta::Configure;

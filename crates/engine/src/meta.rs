@@ -7,7 +7,7 @@ use abide_wire::Timestamp;
 use crate::command::{Command, Decided};
 use crate::engine::Engine;
 use crate::entry::{Entries, Entry, LEVEL};
-use crate::jobs::{Defaults, SetDefaults};
+use crate::jobs::{self, Defaults};
 use crate::policy::Policy;
 use crate::rng::digest;
 
@@ -71,7 +71,7 @@ impl Configure {
 impl Command for Configure {
     type Answer = ();
 
-    fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
+    fn decide(&self, engine: &Engine, _: Timestamp, entries: &mut Entries) -> Decided<Self> {
         let (configured, digest) = (engine.meta.configured, self.digest());
         let mut fresh = Entries::new();
         let level = self.level.min(LEVEL);
@@ -82,7 +82,7 @@ impl Command for Configure {
             fresh.push(Entry::Policy(Box::new(self.policy.clone())));
         }
         if configured != Some(digest) {
-            SetDefaults(self.defaults.clone()).decide(engine, now, &mut fresh)?;
+            jobs::set(&self.defaults, engine, &mut fresh)?;
             let seed = self.seed.filter(|seed| *seed != engine.jobs.rng().seed());
             fresh.extend(seed.map(|seed| Entry::Seeded { seed }));
             fresh.push(Entry::Configured { digest });

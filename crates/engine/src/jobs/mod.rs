@@ -40,7 +40,8 @@ pub use learn::{Cohort, Curve, Step};
 pub use lease::{Claim, Claimed, Lease, Token};
 pub use named::{Named, PlayNamed};
 pub use plan::{Defaults, Plan};
-pub use simulator::{ChangeDefaults, Reset, SetDefaults, SetSeed};
+pub(crate) use simulator::set;
+pub use simulator::{ChangeSimulator, Reset, SetSeed};
 pub use table::{Jobs, REMOVED_MAX};
 
 pub(crate) use table::News;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use abide_wire::{Simulate, Timestamp};
 
+use super::named::PlayNamed;
 use super::plan::Defaults;
 use crate::command::{Command, Decided, Refusal};
 use crate::effect::{Effect, Touch};
@@ -39,13 +40,18 @@ impl Simulator {
     }
 }
 
-/// Changes those of the simulator's defaults that are given.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ChangeDefaults(pub Simulate);
-
-/// Replaces all of the simulator's defaults.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SetDefaults(pub Defaults);
+/// Changes the simulator, whole or not at all.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ChangeSimulator {
+    /// Replaces all defaults, before those are changed that are given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<Defaults>,
+    /// The defaults that are given.
+    pub change: Simulate,
+    /// Begins all random draws anew with that seed, as [`SetSeed`] does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
 
 /// Begins all random draws anew with this seed, even if it is the same as before.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -58,45 +64,59 @@ pub struct Reset {
     pub defaults: Defaults,
     /// The seed of all draws from then on; the same as before if `None`.
     pub seed: Option<u64>,
+    /// The job that is there from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_job: Option<PlayNamed>,
 }
 
 impl Command for Reset {
     type Answer = ();
 
-    fn decide(&self, engine: &Engine, _: Timestamp, entries: &mut Entries) -> Decided<Self> {
-        self.defaults
-            .to_wire()
-            .validate()
-            .map_err(Refusal::Invalid)?;
-        entries.push(Entry::Reset);
-        let seed = self.seed.filter(|seed| *seed != engine.jobs.rng().seed());
-        entries.extend(seed.map(|seed| Entry::Seeded { seed }));
-        if self.defaults != Defaults::default() {
-            entries.push(Entry::Settings(Box::new(self.defaults.clone())));
-        }
-        Ok(())
-    }
-}
-
-impl Command for ChangeDefaults {
-    type Answer = ();
-
     fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
-        self.0.validate().map_err(Refusal::Invalid)?;
-        SetDefaults(engine.jobs.defaults().with(&self.0)).decide(engine, now, entries)
+        // What the state will be, for the job's decision.
+        let mut after = Engine::new(engine.policy.clone());
+        after.jobs = engine.jobs.forgotten();
+        let seed = self.seed.filter(|seed| *seed != engine.jobs.rng().seed());
+        let mut fresh: Entries = seed
+            .map(|seed| Entry::Seeded { seed })
+            .into_iter()
+            .collect();
+        set(&self.defaults, &after, &mut fresh)?;
+        if let Some(play) = &self.default_job {
+            for entry in &fresh {
+                after.apply(entry, &mut Vec::new());
+            }
+            play.decide(&after, now, &mut fresh)?;
+        }
+        entries.push(Entry::Reset);
+        entries.append(&mut fresh);
+        Ok(())
     }
 }
 
-impl Command for SetDefaults {
+impl Command for ChangeSimulator {
     type Answer = ();
 
     fn decide(&self, engine: &Engine, _: Timestamp, entries: &mut Entries) -> Decided<Self> {
-        self.0.to_wire().validate().map_err(Refusal::Invalid)?;
-        if self.0 != **engine.jobs.defaults() {
-            entries.push(Entry::Settings(Box::new(self.0.clone())));
-        }
+        self.change.validate().map_err(Refusal::Invalid)?;
+        let before = self.scenario.as_ref().unwrap_or(engine.jobs.defaults());
+        set(&before.with(&self.change), engine, entries)?;
+        entries.extend(self.seed.map(|seed| Entry::Seeded { seed }));
         Ok(())
     }
+}
+
+/// Replaces the defaults, if they are others.
+pub(crate) fn set(
+    defaults: &Defaults,
+    engine: &Engine,
+    entries: &mut Entries,
+) -> Result<(), Refusal> {
+    defaults.to_wire().validate().map_err(Refusal::Invalid)?;
+    if *defaults != **engine.jobs.defaults() {
+        entries.push(Entry::Settings(Box::new(defaults.clone())));
+    }
+    Ok(())
 }
 
 impl Command for SetSeed {

@@ -195,12 +195,18 @@ impl Jobs {
         changed.map(News::Changed)
     }
 
-    /// Forgets everything but the seed, and how many jobs were ever created: no name is given twice. Returns what was
-    /// there.
-    pub(crate) fn forget_all(&mut self) -> Self {
+    /// What is left when everything is forgotten but the seed, and how many jobs were ever created: no name is given
+    /// twice.
+    pub(crate) fn forgotten(&self) -> Self {
         let mut fresh = Self::default();
         fresh.creates.made = self.made();
         fresh.simulator.rng = self.rng();
+        fresh
+    }
+
+    /// Leaves what is [left](Self::forgotten). Returns what was there.
+    pub(crate) fn forget_all(&mut self) -> Self {
+        let fresh = self.forgotten();
         std::mem::replace(self, fresh)
     }
 

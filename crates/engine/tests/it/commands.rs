@@ -9,9 +9,9 @@ use abide_engine::delivery::{
 };
 use abide_engine::entry::LEVEL;
 use abide_engine::{
-    AnyCommand, Cancel, ChangeDefaults, Claim, Command, Configure, Create, CreateAll, Defaults,
+    AnyCommand, Cancel, ChangeSimulator, Claim, Command, Configure, Create, CreateAll, Defaults,
     Delete, DeliveryKey, EndpointKey, Engine, JobKey, Json, Owner, PlayNamed, Policy, Report,
-    Reset, SetDefaults, SetSeed, Token, Work, any,
+    Reset, SetSeed, Token, Work, any,
 };
 use abide_wire::webhook::Secret;
 use abide_wire::{
@@ -88,12 +88,22 @@ fn jobs() -> Vec<AnyCommand> {
             is_new: true,
         }
         .into(),
-        ChangeDefaults(Simulate::fixed(Duration::from_secs(5))).into(),
-        SetDefaults(Defaults::default()).into(),
+        ChangeSimulator {
+            change: Simulate::fixed(Duration::from_secs(5)),
+            ..ChangeSimulator::default()
+        }
+        .into(),
+        ChangeSimulator {
+            scenario: Some(Defaults::default()),
+            change: Simulate::default(),
+            seed: Some(9),
+        }
+        .into(),
         SetSeed(u64::MAX).into(),
         Reset {
             defaults: Defaults::default(),
             seed: Some(5),
+            default_job: None,
         }
         .into(),
         Configure {

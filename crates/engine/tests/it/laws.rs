@@ -9,8 +9,9 @@ use abide_engine::jobs::Idempotency;
 use abide_engine::jobs::create::IDEMPOTENCY_KEYS_MAX;
 use abide_engine::snapshot::PartKey;
 use abide_engine::{
-    Cancel, ChangeDefaults, Claim, Command, Create, CreateAll, Created, Defaults, Delete, Effect,
-    Engine, Entry, JobKey, Json, Owner, Policy, Refusal, Report, Reset, Rng, State, Work,
+    Cancel, ChangeSimulator, Claim, Command, Create, CreateAll, Created, Defaults, Delete, Effect,
+    Engine, Entry, JobKey, Json, Owner, PlayNamed, Policy, Refusal, Report, Reset, Rng, State,
+    Work,
 };
 use abide_wire::{
     DurationLaw, NewJob, OnWorkerLost, OutcomePlan, Problem, Progress, Simulate, Span, Timestamp,
@@ -163,14 +164,23 @@ fn step(n: u64, known: &[JobKey], engine: &Engine, rng: &mut impl rand::Rng) -> 
         7 if rng.random_ratio(1, 4) => Box::new(Reset {
             defaults: Defaults::default(),
             seed: Some(n),
-        }),
-        7 => Box::new(ChangeDefaults(Simulate {
-            outcome: Some(OutcomePlan {
-                error_chance: Some(rng.random()),
-                error: None,
+            default_job: rng.random::<bool>().then(|| PlayNamed {
+                name: "default".into(),
+                simulate: Simulate::default(),
+                reset_after: None,
+                is_new: true,
             }),
-            ..Simulate::default()
-        })),
+        }),
+        7 => Box::new(ChangeSimulator {
+            change: Simulate {
+                outcome: Some(OutcomePlan {
+                    error_chance: Some(rng.random()),
+                    error: None,
+                }),
+                ..Simulate::default()
+            },
+            ..ChangeSimulator::default()
+        }),
         _ => return Step::Pass(rng.random_range(0..8_000)),
     };
     Step::Ask(command)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use abide_engine::entry::LEVEL;
 use abide_engine::{
-    ChangeDefaults, Command, Configure, Create, Defaults, Engine, Entry, Owner, Policy, SetSeed,
+    ChangeSimulator, Command, Configure, Create, Defaults, Engine, Entry, Owner, Policy,
 };
 use abide_wire::{NewJob, OutcomePlan, Simulate, Timestamp};
 
@@ -50,8 +50,15 @@ fn a_configuration_is_written_down_when_it_has_changed_and_never_over_what_was_s
     assert_eq!(names(&first), all);
     assert!(ask(&mut engine, &configure(0.5, Some(3)), START).is_empty());
 
-    ask(&mut engine, &ChangeDefaults(failing(0.9)), START);
-    ask(&mut engine, &SetSeed(4), START);
+    let change = ChangeSimulator {
+        change: failing(0.9),
+        seed: Some(4),
+        scenario: None,
+    };
+    assert_eq!(
+        names(&ask(&mut engine, &change, START)),
+        ["settings", "seeded"]
+    );
     assert!(ask(&mut engine, &configure(0.5, Some(3)), START).is_empty());
     assert_eq!(engine.jobs().defaults().error_chance, 0.9);
     assert_eq!(engine.jobs().rng().seed(), 4);

@@ -347,6 +347,7 @@ mod tests {
         Reset {
             defaults: Defaults::default(),
             seed: None,
+            default_job: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use abide_engine::{ChangeDefaults, Defaults, Reset, SetDefaults, SetSeed};
+use abide_engine::{ChangeSimulator, Defaults, Reset};
 use abide_wire::{Code, DurationLaw, Fault, OutcomePlan, Simulate, Span, Stage, Timestamp};
 
 use super::answer::{Outcome, empty};
@@ -169,20 +169,15 @@ fn change(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         faults: change.faults,
         key: None,
     };
-    // Checked before anything is changed, so that a request is carried out whole or not at all.
-    own.validate().map_err(ApiError::invalid_member)?;
     let scenario = change.scenario.map(|name| scenario(state, name.as_deref()));
-    let defaults = scenario.transpose()?.map(|defaults| defaults.with(&own));
+    let change = ChangeSimulator {
+        scenario: scenario.transpose()?,
+        change: own,
+        seed: change.seed,
+    };
     let state = state.clone();
     soon(async move {
-        if let Some(defaults) = defaults {
-            state.commands.ask(SetDefaults(defaults)).await?;
-        } else if own != Simulate::default() {
-            state.commands.ask(ChangeDefaults(own)).await?;
-        }
-        if let Some(seed) = change.seed {
-            state.commands.ask(SetSeed(seed)).await?;
-        }
+        state.commands.ask(change).await?;
         Ok(json::ok(&settings(&state)))
     })
 }
@@ -242,15 +237,13 @@ fn reset(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
     let reset = Reset {
         defaults: state.config.defaults(),
         seed: state.config.seed,
+        default_job: (state.config.default_job_start == JobStart::Boot)
+            .then(|| state.config.default_job(true)),
     };
     let state = state.clone();
     soon(async move {
         state.commands.ask(reset).await?;
         state.forget_clients();
-        if state.config.default_job_start == JobStart::Boot {
-            let default_job = state.config.default_job(true);
-            state.commands.ask(default_job).await?;
-        }
         Ok(empty(StatusCode::NO_CONTENT))
     })
 }

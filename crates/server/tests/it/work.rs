@@ -208,6 +208,7 @@ fn time_of_a_reset() -> Duration {
     let reset = Reset {
         defaults: Defaults::default(),
         seed: None,
+        default_job: None,
     };
     let (mut entries, mut effects) = (Vec::new(), Vec::new());
     let begun = worked();
