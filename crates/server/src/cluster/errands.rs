@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use abide_engine::{AnyCommand, Engine};
+use abide_engine::{AnyCommand, Engine, Refusal};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
@@ -15,7 +15,7 @@ use crate::driver::{Asked, Failure, Request, adapt};
 use crate::journal::Position;
 use crate::metrics::{Forwarded, Metrics};
 
-/// The most commands that may be under way.
+/// The most commands that may be under way, those included whose answer can't be read yet.
 const ERRANDS_MAX: usize = 8_192;
 
 /// What waits for the leader.
@@ -76,7 +76,7 @@ impl Errands {
 
     /// Whether another may be added.
     pub(super) fn has_room(&self) -> bool {
-        self.waiting.len() < ERRANDS_MAX
+        self.waiting.len() + self.answered.len() < ERRANDS_MAX
     }
 
     /// Sends a request on, over that link if it stands, else over the next one.
@@ -87,8 +87,12 @@ impl Errands {
                 (What::Command(asked, command), since)
             }
             Request::CatchUp(reply) => (What::CatchUp(reply), now),
-            // A cluster's clock runs by itself, and its route refuses this. The reply is dropped.
-            Request::Advance(..) => return,
+            // Its route refuses this already.
+            Request::Advance(_, reply) => {
+                let runs = "a cluster's clock runs by itself".to_owned();
+                let _gone = reply.send(Err(Refusal::Invalid(runs).into()));
+                return;
+            }
         };
         let mut errand = Errand {
             what,
@@ -289,5 +293,33 @@ impl What {
                 let _gone = reply.send(Err(failure));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use abide_engine::{Policy, SetSeed};
+
+    use super::*;
+
+    #[test]
+    fn answers_that_cannot_be_read_yet_take_room_until_they_can() {
+        let mut errands = Errands::new(Arc::default(), Arc::default());
+        let at = Position {
+            batch: 1,
+            ..Position::default()
+        };
+        for id in 0..ERRANDS_MAX as u64 {
+            assert!(errands.has_room(), "{id}");
+            errands.add(
+                Request::of(SetSeed(id), Duration::ZERO),
+                Duration::ZERO,
+                None,
+            );
+            errands.answered(id, Ok(Value::Null), at, Duration::ZERO);
+        }
+        assert!(!errands.has_room());
+        errands.arrive(&Engine::new(Policy::default()), at);
+        assert!(errands.has_room());
     }
 }

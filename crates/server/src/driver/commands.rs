@@ -281,7 +281,7 @@ impl Commands {
     ///
     /// # Errors
     ///
-    /// The loop has ended or has too much to do.
+    /// The loop has ended, has too much to do, or can't write at the moment.
     pub async fn advance(&self, by: Duration) -> Result<Timestamp, Failure> {
         self.asked(move |reply| Request::Advance(by, reply)).await
     }

@@ -236,7 +236,7 @@ impl Driver {
     pub(super) async fn pass(&mut self, requests: &mut Vec<Request>) -> Result<(), DriverError> {
         let is_idle = std::mem::take(&mut self.waited) >= IDLE_WAIT;
         let batch = self.decide(requests);
-        self.write_and_tell(batch).await?;
+        self.write_and_tell(batch, requests).await?;
         self.step_clock();
         let seq = self.last_seq();
         let due = self
@@ -333,8 +333,13 @@ impl Driver {
         }
     }
 
-    /// Makes the batch durable, then tells of it.
-    async fn write_and_tell(&mut self, mut batch: Batch) -> Result<(), DriverError> {
+    /// Makes the batch durable, then tells of it. If that fails, `requests` don't wait either: they are those that the
+    /// batch had no room for.
+    async fn write_and_tell(
+        &mut self,
+        mut batch: Batch,
+        requests: &mut Vec<Request>,
+    ) -> Result<(), DriverError> {
         let bytes = Arc::new(encode(&batch.entries));
         let count = bytes.len() as u64;
         loop {
@@ -354,6 +359,9 @@ impl Driver {
                     self.metrics.append_failed(&error);
                     for asked in batch.replies.drain(..) {
                         asked.reply(Some(Failure::Storage));
+                    }
+                    for request in requests.drain(..) {
+                        refuse(request, &mut batch.caught_up);
                     }
                     if !self.refuse_for_a_while(&mut batch.caught_up).await {
                         return Err(error.into());
@@ -427,10 +435,7 @@ impl Driver {
             tokio::select! {
                 () = &mut pause => return true,
                 request = self.requests.recv() => match request {
-                    Some(Request::Command(asked)) => asked.reply(Some(Failure::Storage)),
-                    Some(Request::Advance(..)) => {}
-                    // What couldn't be told of may be in the log, and others may show it.
-                    Some(Request::CatchUp(reply)) => caught_up.push(reply),
+                    Some(request) => refuse(request, caught_up),
                     None => return false,
                 },
             }
@@ -477,6 +482,18 @@ pub(crate) fn adapt(places: &AtomicUsize, carried_out: usize, took: Duration) {
         let wanted = (carried_out as f64 / took * WAIT_MAX.as_secs_f64()) as usize;
         let wanted = wanted.clamp(PLACES_MIN, COMMANDS_MAX);
         places.store((now * 7 + wanted).div_ceil(8), Ordering::Relaxed);
+    }
+}
+
+/// Refuses what can't be written. What asks for all that is acknowledged waits on: what couldn't be told of may be in
+/// the log, and others may show it.
+fn refuse(request: Request, caught_up: &mut Vec<CaughtUp>) {
+    match request {
+        Request::Command(asked) => asked.reply(Some(Failure::Storage)),
+        Request::Advance(_, reply) => {
+            let _gone = reply.send(Err(Failure::Storage));
+        }
+        Request::CatchUp(reply) => caught_up.push(reply),
     }
 }
 

@@ -289,22 +289,26 @@ async fn a_manual_clock_is_advanced_from_deadline_to_deadline() {
     assert!(matches!(board.look(job.key), Look::Found(job) if job.is_done()));
 }
 
-#[tokio::test(start_paused = true)]
-async fn while_the_disk_is_full_nothing_is_acknowledged_and_nothing_is_lost() {
-    let clock = Clock::running(START, NonZeroU32::MIN);
-    let full = Arc::new(AtomicBool::new(false));
-    let is_full = full.clone();
-    let journal = Disk {
+/// A journal in memory that is full while that is set.
+fn tight(full: &Arc<AtomicBool>) -> Box<dyn Journal> {
+    let full = full.clone();
+    Box::new(Disk {
         inner: MemoryJournal::new(),
         is_blocking: false,
-        before_append: move || match is_full.load(Ordering::SeqCst) {
+        before_append: move || match full.load(Ordering::SeqCst) {
             true => Err(JournalError::Full {
                 path: "nowhere".into(),
             }),
             false => Ok(()),
         },
-    };
-    let (commands, board, _running) = start(Box::new(journal), clock.clone());
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_disk_is_full_nothing_is_acknowledged_and_nothing_is_lost() {
+    let clock = Clock::running(START, NonZeroU32::MIN);
+    let full = Arc::new(AtomicBool::new(false));
+    let (commands, board, _running) = start(tight(&full), clock.clone());
     let first = created(&commands, Duration::from_secs(1), Some("first")).await;
     full.store(true, Ordering::SeqCst);
     let refused = commands
@@ -329,4 +333,33 @@ async fn while_the_disk_is_full_nothing_is_acknowledged_and_nothing_is_lost() {
         2,
         "asked again under the same key, it is the same job"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_disk_is_full_every_caller_is_told_so() {
+    let clock = Clock::manual(START);
+    let full = Arc::new(AtomicBool::new(false));
+    let (commands, _board, _running) = start(tight(&full), clock);
+    created(&commands, Duration::from_secs(9), None).await;
+    full.store(true, Ordering::SeqCst);
+    // More than one batch takes, so that some wait for the next one.
+    let creates: Vec<_> = (0..3_000)
+        .map(|_| commands.ask(create(Duration::from_secs(1), None)))
+        .collect();
+    let (advanced, refused) = tokio::join!(
+        async {
+            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            commands.advance(Duration::from_secs(1)).await
+        },
+        futures_util::future::join_all(creates),
+    );
+    assert_eq!(advanced, Err(Failure::Storage));
+    for refused in refused {
+        assert_eq!(refused.unwrap_err(), Failure::Storage);
+    }
+    full.store(false, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let advanced = commands.advance(Duration::from_secs(1)).await;
+    assert_eq!(advanced, Ok(START + Duration::from_secs(1)));
 }
