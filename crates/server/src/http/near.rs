@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use abide_wire::Code;
 use http::uri::Authority;
@@ -15,19 +16,25 @@ use url::{Host, Url};
 use super::answer::{Answer, empty};
 use super::call::Call;
 use super::error::ApiError;
+use super::route::Verb;
 use super::state::AppState;
 
-/// What a page may send.
+/// What a page may send that doesn't ask for anything by name. What it does ask for it may send: SDKs of vendors have
+/// many fields of their own, keys among them, and which pages may ask at all is said by `--cors-origin`.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, content-type, idempotency-key, prefer, if-none-match, if-match, cache-control, last-event-id, \
      lease-token, traceparent",
 );
-/// What a page may read.
+/// What a page may read: everything. Browsers that don't know the star know the names.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "etag, date, location, retry-after, preference-applied, server-timing, idempotent-replayed, link, ratelimit, \
-     ratelimit-policy, x-request-id",
+    "etag, date, location, operation-location, retry-after, preference-applied, server-timing, idempotent-replayed, \
+     link, ratelimit, ratelimit-policy, x-request-id, *",
 );
-const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PATCH, DELETE");
+/// By which methods a page may ask: all that a row can have.
+static ALLOWED_METHODS: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let methods = Verb::ALL.map(Verb::allowed).join(", ");
+    HeaderValue::try_from(methods).expect("methods are a header value")
+});
 /// How long a browser may remember what a preflight said, in seconds.
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -189,18 +196,18 @@ pub(super) fn allowed_origin(state: &AppState, headers: &HeaderMap) -> Option<He
 
 /// The answer to a browser that asks what a page may do; `None` if it isn't that, or if the page may do nothing.
 pub(super) fn preflight(state: &AppState, call: &Call) -> Option<Answer> {
-    let is_preflight = call.method == Method::OPTIONS
-        && call
-            .headers
-            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    if !is_preflight {
+    let asked = |name| call.headers.get(name);
+    if call.method != Method::OPTIONS || asked(header::ACCESS_CONTROL_REQUEST_METHOD).is_none() {
         return None;
     }
     allowed_origin(state, &call.headers)?;
+    let fields = asked(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let fields = fields.unwrap_or(ALLOWED_HEADERS);
     let mut answer = empty(http::StatusCode::NO_CONTENT);
     let out = answer.headers_mut();
-    out.insert(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS);
-    out.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
+    let methods = ALLOWED_METHODS.clone();
+    out.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    out.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, fields);
     out.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE);
     Some(answer)
 }

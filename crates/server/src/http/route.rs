@@ -319,6 +319,9 @@ impl Row {
 }
 
 impl Verb {
+    /// Every one.
+    pub(super) const ALL: [Self; 5] = [Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete];
+
     /// The method that this is, if routes may have it.
     pub(super) fn of(method: &Method) -> Option<Self> {
         Some(match *method {

@@ -457,6 +457,20 @@ async fn a_page_that_is_allowed_asks_first_without_a_key_and_may_read_the_answer
             .header("access-control-allow-headers")
             .contains("authorization")
     );
+    // So does the page of a vendor's SDK, with the vendor's methods and fields.
+    let sdk = of("https://app.example").with_header(
+        "access-control-request-headers",
+        "ocp-apim-subscription-key,operation-id,x-sdk-version",
+    );
+    let path = "/dialects/azure/videotranslation/translations/a";
+    let answer = sdk.ask("OPTIONS", path, None).await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(
+        answer.header("access-control-allow-headers"),
+        "ocp-apim-subscription-key,operation-id,x-sdk-version"
+    );
+    let methods = answer.header("access-control-allow-methods");
+    assert_eq!(methods, "GET,HEAD, POST, PUT, PATCH, DELETE");
     let other = of("https://other.example")
         .ask("OPTIONS", "/v1/jobs", None)
         .await;
