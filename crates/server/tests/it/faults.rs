@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use abide_server::config::Layers;
+use abide_server::http::answer::Body;
+use http::Request;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -234,7 +236,11 @@ async fn a_set_meets_what_meets_any_of_its_jobs() {
         .await;
     let bad = bad.rsplit('/').next().unwrap();
     let wait = json!({"jobs": [{"id": good}, {"id": bad}, {"id": "nope"}], "wait": 0});
-    let answer = house.post("/v1/jobs/wait", wait.clone()).await;
+    // It is read as the handler reads it.
+    let marked = Request::post("/v1/jobs/wait")
+        .header("content-type", "application/json")
+        .body(Body::from(format!("\u{feff}{wait}")));
+    let answer = Answer::read(house.send(marked.unwrap()).await).await;
     assert_eq!((answer.status, decision(&answer)), (503, "error"));
     let answer = house.post("/v1/jobs/wait", wait).await;
     assert_eq!((answer.status, decision(&answer)), (200, "unknown_status"));

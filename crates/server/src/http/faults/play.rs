@@ -271,8 +271,9 @@ impl Play {
 /// A set meets what meets any of its jobs. The faults of every job count once for the whole set, by the oldest of its
 /// jobs.
 fn of_set(state: &AppState, call: &Call) -> What {
-    let wanted = serde_json::from_slice::<WaitRequest>(&call.body);
-    let items = wanted.map_or_else(|_| Vec::new(), |wanted| wanted.jobs);
+    // What isn't read here is refused by the handler, which reads it in the same way.
+    let items = call.json::<WaitRequest>();
+    let items = items.map_or_else(|_| Vec::new(), |wanted| wanted.jobs);
     let mut keys: Vec<JobKey> = items
         .iter()
         .filter_map(|item| item.id.as_str().parse().ok())
