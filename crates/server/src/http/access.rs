@@ -124,6 +124,26 @@ impl Access {
         self.keys.read().has_admin
     }
 
+    /// The key in these headers, sent in the native form.
+    pub(super) fn key(&self, headers: &HeaderMap) -> Option<Secret> {
+        let sent = key_in(headers, &[KeyForm::Bearer]).ok()?;
+        let keys = self.keys.read();
+        keys.pass(sent).map(|_| Secret::new(sent))
+    }
+
+    /// Whether any key of that owner is it. A server without keys has an empty one, which is everybody's.
+    pub(super) fn any_key(&self, owner: Owner, is_it: &dyn Fn(&str) -> bool) -> bool {
+        if self.is_open() {
+            return is_it("");
+        }
+        let keys = self.keys.read();
+        let mut own = keys
+            .by_digest
+            .values()
+            .filter(|(_, pass)| pass.owner == owner);
+        own.any(|(key, _)| is_it(key.reveal()))
+    }
+
     /// What the key in these headers opens, sent in one of those forms. `is_needed` wants one also if every client may
     /// ask. `now` is the machine's time.
     ///

@@ -60,7 +60,7 @@ pub struct Shared {
     pub attendance: Arc<Attendance>,
     /// The last requests, for tests.
     pub requests: RequestLog,
-    /// What tokens for event streams are signed with. Each process has its own.
+    /// What tokens for event streams are signed with. All nodes of a cluster have the same, any other server its own.
     pub(super) stream_secret: Secret,
     /// The requests that are held.
     pub waits: Arc<Holds>,

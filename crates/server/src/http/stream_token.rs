@@ -1,7 +1,8 @@
 //! Short-lived tokens for event streams: what a page's `EventSource` puts into the URL, since it can send no header.
 //!
-//! A token says whose streams it opens, until when, and of which job. It is signed with a secret of this process, so it
-//! ends with it; nothing is stored. It opens streams and nothing else.
+//! A token says whose streams it opens, until when, and of which job. It opens streams and nothing else. It is signed
+//! with the API key that made it, and so ends with that key, and with a secret that all nodes of a cluster have; a
+//! server alone makes another at each start. Nothing is stored.
 
 use std::time::Duration;
 
@@ -38,7 +39,8 @@ pub(super) const PARAMETER: &str = "token";
 /// The routes.
 pub(super) const ROUTES: &[Row] = &[Row::post("/v1/stream-tokens", create)
     .about("Jobs", "createStreamToken", "Make a token for an event stream")
-    .text("For pages: `EventSource` can send no key, so it sends `?token=`. The token only opens event streams.")
+    .text("For pages: `EventSource` can send no key, so it sends `?token=`. The token only opens event streams, and ends \
+        with the key that made it.")
     .body(Request::optional_json::<NewToken>())
     .answers(&[
         Response::json::<Token>(201, "The token."),
@@ -78,12 +80,14 @@ fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     }
     let claims = Claims {
         owner: call.caller.owner,
-        until: state.clock.elapsed() + ttl,
+        until: state.clock.system() + ttl,
         job,
     };
+    let key = state.access.key(&call.headers);
+    let key = key.as_ref().map_or("", |key| key.reveal());
     let token = Token {
-        token: claims.sign(&state.stream_secret),
-        expires_at: state.clock.system() + ttl,
+        token: claims.sign(&state.stream_secret, key),
+        expires_at: claims.until,
     };
     Ok(json::answer(StatusCode::CREATED, &token).into())
 }
@@ -100,8 +104,10 @@ pub(super) fn pass(
 ) -> Option<Result<Pass, ApiError>> {
     let mut pairs = url::form_urlencoded::parse(query?.as_bytes());
     let (_, token) = pairs.find(|(name, _)| name == PARAMETER)?;
-    let claims = Claims::read(&token, &state.stream_secret);
-    let now = state.clock.elapsed();
+    let claims = Claims::read(&token, &state.stream_secret, |owner, is_signed| {
+        state.access.any_key(owner, is_signed)
+    });
+    let now = state.clock.system();
     Some(match claims {
         Some(claims) if claims.until <= now => Err(ApiError::unauthorized("the token is expired")),
         Some(claims) if claims.opens(job) => Ok(Pass {
@@ -115,7 +121,10 @@ pub(super) fn pass(
 
 /// The query without its token, for what is kept of a request.
 pub(super) fn without_token(query: &str) -> String {
-    let is_kept = |pair: &&str| pair.split('=').next() != Some(PARAMETER);
+    let is_kept = |pair: &&str| {
+        let mut read = url::form_urlencoded::parse(pair.as_bytes());
+        read.next().is_none_or(|(name, _)| name != PARAMETER)
+    };
     query
         .split('&')
         .filter(is_kept)
@@ -127,8 +136,8 @@ pub(super) fn without_token(query: &str) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Claims {
     owner: Owner,
-    /// By the machine's time since the server started.
-    until: Duration,
+    /// By the system's time, which all nodes have.
+    until: Timestamp,
     job: Option<JobKey>,
 }
 
@@ -144,39 +153,42 @@ impl Claims {
         format!("{:x}.{}.{job}", self.owner.0, self.until.as_millis())
     }
 
-    fn sign(&self, secret: &Secret) -> String {
+    fn sign(&self, secret: &Secret, key: &str) -> String {
         let text = self.text();
-        let signed = BASE64_URL_SAFE_NO_PAD.encode(signature(&text, secret));
+        let signed = BASE64_URL_SAFE_NO_PAD.encode(signature(&text, secret, key));
         format!("{}.{signed}", BASE64_URL_SAFE_NO_PAD.encode(text))
     }
 
-    fn read(token: &str, secret: &Secret) -> Option<Self> {
+    /// What the token says, if `any_key` of the owner's signed it.
+    fn read(
+        token: &str,
+        secret: &Secret,
+        any_key: impl FnOnce(Owner, &dyn Fn(&str) -> bool) -> bool,
+    ) -> Option<Self> {
         let (text, signed) = token.split_once('.')?;
         let decode = |text: &str| BASE64_URL_SAFE_NO_PAD.decode(text).ok();
-        let text = String::from_utf8(decode(text)?).ok()?;
-        let is_ours: bool = decode(signed)?
-            .ct_eq(signature(&text, secret).as_bytes())
-            .into();
-        if !is_ours {
+        let (text, signed) = (String::from_utf8(decode(text)?).ok()?, decode(signed)?);
+        let mut parts = text.split('.');
+        let owner = Owner(u64::from_str_radix(parts.next()?, 16).ok()?);
+        let is_signed = |key: &str| -> bool {
+            let wanted = signature(&text, secret, key);
+            signed.ct_eq(wanted.as_bytes()).into()
+        };
+        if !any_key(owner, &is_signed) {
             return None;
         }
-        let mut parts = text.split('.');
-        let owner = u64::from_str_radix(parts.next()?, 16).ok()?;
-        let until = Duration::from_millis(parts.next()?.parse().ok()?);
+        let until = Timestamp::from_millis(parts.next()?.parse().ok()?);
         let job = match parts.next()? {
             "" => None,
             job => Some(job.parse().ok()?),
         };
-        Some(Self {
-            owner: Owner(owner),
-            until,
-            job,
-        })
+        Some(Self { owner, until, job })
     }
 }
 
 /// The HMAC that also signs webhooks, over a purpose that no webhook has.
-fn signature(text: &str, secret: &Secret) -> String {
+fn signature(text: &str, secret: &Secret, key: &str) -> String {
+    let text = format!("{text}\n{key}");
     sign(
         [secret],
         PURPOSE,
@@ -194,33 +206,30 @@ mod tests {
         let secret = Secret::generate([7; 32]);
         let claims = Claims {
             owner: Owner(0xabc),
-            until: Duration::from_millis(61_000),
+            until: Timestamp::from_millis(61_000),
             job: Some(JobKey::from_u128(5)),
         };
-        let token = claims.sign(&secret);
-        assert_eq!(Claims::read(&token, &secret), Some(claims));
-        assert_eq!(Claims::read(&token, &Secret::generate([8; 32])), None);
+        let token = claims.sign(&secret, "key");
+        let read_by = |token: &str, secret: &Secret, keys: &[&str]| {
+            Claims::read(token, secret, |owner, is_signed| {
+                owner == claims.owner && keys.iter().any(|key| is_signed(key))
+            })
+        };
+        let read = |token: &str| read_by(token, &secret, &["other", "key"]);
+        assert_eq!(read(&token), Some(claims));
+        assert_eq!(read_by(&token, &secret, &["other"]), None);
+        assert_eq!(read_by(&token, &Secret::generate([8; 32]), &["key"]), None);
         for n in 0..token.len() {
             let mut bytes = token.clone().into_bytes();
             bytes[n] ^= 1;
             let altered = String::from_utf8_lossy(&bytes).into_owned();
-            assert_ne!(
-                Claims::read(&altered, &secret),
-                Some(Claims {
-                    owner: Owner(1),
-                    ..claims
-                })
-            );
-            assert!(
-                Claims::read(&altered, &secret).is_none_or(|read| read == claims),
-                "{n}"
-            );
+            assert!(read(&altered).is_none_or(|read| read == claims), "{n}");
         }
         let job = JobKey::from_u128(5).to_string();
         assert!(claims.opens(Some(&job)) && !claims.opens(None));
         assert!(!claims.opens(Some(&JobKey::from_u128(6).to_string())));
         assert_eq!(
-            without_token("after=1&token=x&tokens=2"),
+            without_token("after=1&token=x&%74oke%6E=x&token&tokens=2"),
             "after=1&tokens=2"
         );
     }

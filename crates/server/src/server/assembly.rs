@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -43,7 +44,7 @@ impl Assembly {
     pub(super) async fn put_together(
         config: Config,
         clock: Clock,
-        journal: Box<dyn Journal>,
+        mut journal: Box<dyn Journal>,
         carrier: impl FnOnce(&Arc<Guard>) -> Option<Arc<dyn Carrier>>,
         fresh: Fresh,
         membership: Option<Membership>,
@@ -56,8 +57,18 @@ impl Assembly {
             configure: config.configure(),
         };
         let at = clock.clone();
-        let open = move || Loop::open(journal, at, beginning, membership);
-        let (driver, commands, board) = may_block(is_blocking, open).await??;
+        let open = move || {
+            let lease = journal.shared().map(|shared| shared.lease());
+            let key = lease.map(|mut lease| lease.peer_key()).transpose()?;
+            let opened = Loop::open(journal, at, beginning, membership)?;
+            Ok::<_, DriverError>((opened, key))
+        };
+        let ((driver, commands, board), cluster_key) = may_block(is_blocking, open).await??;
+        // Every node knows the tokens of the others.
+        let stream_secret = cluster_key.map_or(fresh.secret, |key| {
+            let digest = Sha256::new_with_prefix("stream-tokens").chain_update(key);
+            Secret::generate(digest.finalize().into())
+        });
         let metrics = Arc::new(Metrics::new());
         metrics.started(clock.system());
         let mut driver = driver.counted(metrics.clone());
@@ -67,7 +78,7 @@ impl Assembly {
             clock,
             config,
             metrics,
-            fresh.secret,
+            stream_secret,
             driver.status(),
         );
         answer_others(&state);

@@ -1,14 +1,61 @@
 //! Tokens for event streams, and what a trusted proxy says of the path.
 
+use std::num::NonZeroU32;
+
+use abide_server::clock::Clock;
+use abide_server::config::Layers;
+use abide_server::journal::MemoryJournal;
 use serde_json::json;
 
-use crate::common::House;
+use crate::common::{House, START};
 
 const KEYS: &str = "ann:user:a-secret-of-20-chars,bob:read:a-secret-of-21-chars!";
 
+/// A server whose system has the paused time too.
+async fn house() -> House {
+    let time = Clock::running(START, NonZeroU32::MIN);
+    let clock = Clock::of_system(move || time.now(), NonZeroU32::MIN);
+    let journal = Box::new(MemoryJournal::new());
+    House::open(&[("api-key", KEYS)], clock, journal).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_ends_with_the_key_that_made_it() {
+    let house = house().await;
+    let reload = |keys: &str| {
+        let layers = Layers::default().flag("api-key", keys);
+        let config = layers.resolve().unwrap().config;
+        house.state.access.reload(&config.api_keys);
+    };
+    let ann = house.with_header("authorization", "Bearer a-secret-of-20-chars");
+    let made = ann.post("/v1/stream-tokens", json!({"ttl": "10m"})).await;
+    let path = format!(
+        "/v1/events?token={}",
+        made.json()["token"].as_str().unwrap()
+    );
+    reload(&format!("ann:user:another-secret-of-ann,{KEYS}"));
+    house.events(&path).await;
+    reload("ann:user:another-secret-of-ann");
+    assert_eq!(house.get(&path).await.status, 401);
+    reload("eve:user:a-secret-of-20-chars");
+    assert_eq!(house.get(&path).await.status, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_token_no_request_log_has_more_than_that_it_was_there() {
+    let house = House::with(&[]).await;
+    let made = house.post("/v1/stream-tokens", json!({})).await.json();
+    let token = made["token"].as_str().unwrap();
+    house.events(&format!("/v1/events?%74oken={token}")).await;
+    house.get(&format!("/v1/jobs?t%6Fken={token}")).await;
+    let seen = house.get("/v1/requests").await;
+    assert!(seen.text.contains("/v1/jobs"), "{}", seen.text);
+    assert!(!seen.text.contains(token), "{}", seen.text);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_opens_the_streams_of_its_owner_and_nothing_else() {
-    let house = House::with(&[("api-key", KEYS)]).await;
+    let house = house().await;
     let ann = house.with_header("authorization", "Bearer a-secret-of-20-chars");
     let id = ann.job(60_000).await;
     let other = ann.job(60_000).await;
@@ -113,6 +160,6 @@ async fn a_trusted_proxys_host_and_prefix_are_in_locations() {
     assert!(made.header("location").starts_with("/v1/jobs/"));
     assert!(
         made.header("operation-location")
-            .starts_with("https://localhost/v1/jobs/")
+            .starts_with("http://localhost/v1/jobs/")
     );
 }

@@ -66,6 +66,17 @@ async fn a_follower_has_commands_carried_out_and_shows_their_client_what_they_di
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_for_streams_is_known_to_every_node() {
+    let world = World::of(&["a", "b"]).await;
+    let made = world.house("a").post("/v1/stream-tokens", json!({})).await;
+    let token = made.json()["token"].as_str().unwrap().to_owned();
+    let path = format!("/v1/events?token={token}");
+    world.house("b").events(&path).await;
+    let odd = world.house("b").get(&format!("{path}x")).await;
+    assert_eq!(odd.status, 401);
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_the_leader_dies_the_other_goes_on_within_the_lease_and_nothing_is_lost() {
     let mut world = World::of(&["a", "b"]).await;
     let mut ids = Vec::new();

@@ -286,7 +286,7 @@ impl World {
         let receiver = self.receiver.clone();
         let fresh = Fresh {
             seed: 7,
-            secret: Secret::generate([7; 32]),
+            secret: Secret::generate([run.to_le_bytes()[0]; 32]),
         };
         let assembly = Server::assemble_node(
             config(),
