@@ -17,7 +17,7 @@ use crate::remote::Remote;
 use crate::report::Report;
 use crate::resume::ResumeToken;
 use crate::rt::unblock;
-use crate::schedule::{History, Learned, Schedule};
+use crate::schedule::{History, Learned, Schedule, Start};
 
 /// A client of one server.
 ///
@@ -125,14 +125,9 @@ impl Core {
 
     /// Reads what is known of a kind, if a wait with these options will want to know it.
     pub(crate) async fn read_kind(&self, options: &Options, kind: &str) {
-        if options.schedule.is_some() || self.options.schedule.is_some() {
-            return;
-        }
-        let name = self.learned_as(kind);
-        if !self.history.is_read(&name) {
-            let history = self.history.clone();
-            // A runtime that goes down ends the task; nothing is learned then.
-            let _ = unblock(move || history.read(&name)).await;
+        let start = Start::new(0).history(&self.history);
+        if let Some(work) = self.schedule(options, kind).reading(&start) {
+            unblock(work).await;
         }
     }
 

@@ -35,6 +35,14 @@ use super::{Ended, Seen, Start};
 pub trait Schedule: fmt::Debug + Send + Sync + 'static {
     /// Begins the schedule for one job.
     fn begin(&self, start: &Start) -> Box<dyn Cursor>;
+
+    /// What is to be read from a disk before the schedule begins, as work that blocks; `None` if nothing is. It begins
+    /// with what is known if that isn't done.
+    #[doc(hidden)]
+    fn reading(&self, start: &Start) -> Option<Box<dyn FnOnce() + Send>> {
+        let _ = start;
+        None
+    }
 }
 
 /// One job's walk along its [`Schedule`].
@@ -77,10 +85,18 @@ impl Schedule for Arc<dyn Schedule> {
     fn begin(&self, start: &Start) -> Box<dyn Cursor> {
         (**self).begin(start)
     }
+
+    fn reading(&self, start: &Start) -> Option<Box<dyn FnOnce() + Send>> {
+        (**self).reading(start)
+    }
 }
 
 impl Schedule for Box<dyn Schedule> {
     fn begin(&self, start: &Start) -> Box<dyn Cursor> {
         (**self).begin(start)
+    }
+
+    fn reading(&self, start: &Start) -> Option<Box<dyn FnOnce() + Send>> {
+        (**self).reading(start)
     }
 }

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::options::{Options, settings};
 use crate::origin::Origin;
 use crate::report::Report;
-use crate::rt::after;
+use crate::rt::{after, unblock};
 use crate::schedule::{History, Learned, Start};
 use crate::strategy::{Begin, Poll, Strategy};
 use crate::target::{Closure, Look};
@@ -152,6 +152,9 @@ where
         }
         let schedule = options.schedule;
         let schedule = schedule.unwrap_or_else(|| Arc::new(Learned::new("")));
+        if let Some(work) = schedule.reading(&start) {
+            unblock(work).await;
+        }
         let now = origin.clock.now();
         let strategy = Poll::new();
         let terms = Terms {

@@ -56,6 +56,16 @@ pub(crate) struct Estimate {
 impl Sort {
     pub(crate) const ALL: [Self; 2] = [Self::Remaining, Self::Progress];
 
+    /// The names under which a history keeps a kind and the estimates about it.
+    pub(crate) fn names(kind: &str) -> impl Iterator<Item = String> {
+        let estimates = Self::ALL.map(|sort| sort.name(kind));
+        std::iter::once(kind.to_owned()).chain(estimates)
+    }
+
+    fn name(self, kind: &str) -> String {
+        format!("{kind}{MARK}{}", self.label())
+    }
+
     fn label(self) -> &'static str {
         match self {
             Self::Remaining => "remaining",
@@ -89,8 +99,7 @@ impl Sort {
 
     /// The learner of this sort of hint for a kind.
     pub(crate) fn learner(self, history: &History, kind: &str, first: Estimate) -> Arc<Kind> {
-        let name = format!("{kind}{MARK}{}", self.label());
-        history.estimates(&name, || {
+        history.estimates(&self.name(kind), || {
             Kind::of_estimates(REFERENCE, first.scale.unwrap_or(PRIOR_SCALE))
         })
     }

@@ -1,6 +1,7 @@
 //! What a process has learned, one learner per kind, and the directory that keeps it.
 
 use super::file::Record;
+use super::hint::Sort;
 use super::kind::Kind;
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -13,6 +14,10 @@ use std::{fmt, process};
 
 /// How many kinds a history holds in memory; the one that was used longest ago makes room, once it is on disk.
 const KINDS_MAX: usize = 1024;
+
+/// How many kinds it holds at most where they can't be saved; then the one that was used longest ago makes room, and
+/// what was learned of it is lost.
+const UNSAVED_MAX: usize = 4 * KINDS_MAX;
 
 /// How many kinds are read when a directory is opened, the latest first; others are when they are first used.
 const OPENED_MAX: usize = 128;
@@ -48,7 +53,8 @@ const PRIOR_MEDIAN: f64 = 15.0;
 /// a directory lose nothing of each other. What can't be read or understood is ignored, and a kind that nothing was
 /// learned of for 90 days is deleted. Reading ([`open`](Self::open)) and writing ([`save`](Self::save)) block for a
 /// file system access per kind: in asynchronous code, call them through `spawn_blocking`. The file of a kind that is
-/// first used later is read then.
+/// first used later is read then, off the threads that turn futures. A wait doesn't wait long for that: it goes on with
+/// nothing learned.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -196,6 +202,7 @@ impl History {
     /// How many jobs a kind remembers; 0 for a kind that was never seen.
     #[must_use]
     pub fn jobs(&self, kind: &str) -> usize {
+        self.read(kind);
         self.find(&mut self.lock(), kind)
             .map_or(0, |kind| kind.jobs())
     }
@@ -205,6 +212,7 @@ impl History {
     #[doc(hidden)]
     #[must_use]
     pub fn state_bytes(&self, kind: &str) -> usize {
+        self.read(kind);
         self.find(&mut self.lock(), kind)
             .map_or(0, |kind| kind.state_bytes())
     }
@@ -238,38 +246,42 @@ impl History {
         self.shared.directory.is_none() || self.lock().contains_key(name)
     }
 
-    /// Reads what the directory has of a kind. It blocks for a file system access.
+    /// Reads what the directory has of a kind and of estimates about it, unless it is in memory. It blocks for the file
+    /// system.
     pub(crate) fn read(&self, name: &str) {
         let Some(directory) = &self.shared.directory else {
             return;
         };
-        // The lock is not held while reading: waits go on looking up their kinds.
-        let record = read(&directory.join(file_name(name)));
-        let Some(record) = record.filter(|record| record.kind() == name) else {
+        if self.is_read(name) {
             return;
-        };
-        let mut kinds = self.lock();
-        if !kinds.contains_key(name) {
-            self.insert(&mut kinds, name, record.into_kind(self.shared.opened));
+        }
+        for name in Sort::names(name) {
+            // The lock is not held while reading: waits go on looking up their kinds.
+            let record = read(&directory.join(file_name(&name)));
+            let Some(record) = record.filter(|record| record.kind() == name) else {
+                continue;
+            };
+            let mut kinds = self.lock();
+            // A wait that didn't wait for this began with nothing.
+            if kinds.get(&name).is_none_or(|entry| entry.kind.jobs() == 0) {
+                self.insert(&mut kinds, &name, record.into_kind(self.shared.opened));
+            }
         }
     }
 
-    /// A kind that is in memory, or on disk.
+    /// A kind that is in memory.
     fn find(&self, kinds: &mut HashMap<String, Entry>, name: &str) -> Option<Arc<Kind>> {
-        if let Some(entry) = kinds.get_mut(name) {
-            entry.used = self.shared.uses.fetch_add(1, Ordering::Relaxed);
-            return Some(entry.kind.clone());
-        }
-        let path = self.shared.directory.as_ref()?.join(file_name(name));
-        let record = read(&path).filter(|record| record.kind() == name)?;
-        Some(self.insert(kinds, name, record.into_kind(self.shared.opened)))
+        let entry = kinds.get_mut(name)?;
+        entry.used = self.shared.uses.fetch_add(1, Ordering::Relaxed);
+        Some(entry.kind.clone())
     }
 
     fn insert(&self, kinds: &mut HashMap<String, Entry>, name: &str, kind: Kind) -> Arc<Kind> {
         if kinds.len() >= KINDS_MAX {
             // What isn't on disk yet stays until it is.
             let kept = |entry: &Entry| !(self.shared.is_kept && entry.kind.is_unsaved());
-            let idle = kinds.iter().filter(|(_, entry)| kept(entry));
+            let is_full = kinds.len() >= UNSAVED_MAX;
+            let idle = kinds.iter().filter(|(_, entry)| is_full || kept(entry));
             let oldest = idle.min_by_key(|(_, entry)| entry.used);
             if let Some(name) = oldest.map(|(name, _)| name.clone()) {
                 kinds.remove(&name);
@@ -587,6 +599,39 @@ mod tests {
         }
         assert_eq!(history.lock().len(), KINDS_MAX);
         assert!(history.lock().contains_key("unsaved"));
+    }
+
+    #[test]
+    fn the_number_of_kinds_is_bounded_although_none_is_saved() {
+        let directory = tempfile::tempdir().unwrap();
+        let history = History::open(directory.path(), day(0));
+        for i in 0..UNSAVED_MAX + 5 {
+            let kind = history.durations(&format!("kind {i}"), Some(20.0));
+            kind.count_sizes_from(2.0);
+            assert!(kind.is_unsaved());
+        }
+        let kinds = history.lock();
+        assert_eq!(kinds.len(), UNSAVED_MAX);
+        assert!(!kinds.contains_key("kind 4") && kinds.contains_key("kind 5"));
+    }
+
+    #[test]
+    fn what_is_read_late_counts_from_then_on_and_estimates_are_read_with_their_kind() {
+        let directory = tempfile::tempdir().unwrap();
+        let [kind, estimates] = ["k".to_owned(), Sort::names("k").nth(1).unwrap()];
+        let history = History::open(directory.path(), day(0));
+        learn(&history, &kind, [20.0]);
+        learn(&history, &estimates, [20.0]);
+        history.save(day(0)).unwrap();
+
+        let elsewhere = tempfile::tempdir().unwrap();
+        let late = History::open(elsewhere.path().join("d"), day(0));
+        fs::rename(directory.path(), elsewhere.path().join("d")).unwrap();
+        // A wait begins, and nothing is read for it.
+        assert_eq!(late.durations(&estimates, None).jobs(), 0);
+        late.read(&kind);
+        assert_eq!(late.durations(&kind, None).jobs(), 1);
+        assert_eq!(late.durations(&estimates, None).jobs(), 1);
     }
 
     #[test]

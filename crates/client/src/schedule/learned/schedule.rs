@@ -219,10 +219,9 @@ impl Learned {
     /// assert!(polls[0] < polls[1] && polls[1] < polls[2]);
     /// ```
     pub fn preview(&self, start: &Start, rtt: Duration) -> impl Iterator<Item = Duration> + use<> {
-        look_ahead(
-            Walk::preview(self.clone(), self.history_for(start), start),
-            rtt,
-        )
+        let history = self.history_for(start);
+        history.read(&self.kind);
+        look_ahead(Walk::preview(self.clone(), history, start), rtt)
     }
 
     /// The same with a given jitter, from -1 to 1 of the most there may be.
@@ -233,7 +232,9 @@ impl Learned {
         start: &Start,
         rtt: Duration,
     ) -> impl Iterator<Item = Duration> + use<> {
-        let walk = Walk::preview(self.clone(), self.history_for(start), start);
+        let history = self.history_for(start);
+        history.read(&self.kind);
+        let walk = Walk::preview(self.clone(), history, start);
         look_ahead(walk.at_phase(phase), rtt)
     }
 
@@ -292,6 +293,12 @@ impl Learned {
 }
 
 impl Schedule for Learned {
+    fn reading(&self, start: &Start) -> Option<Box<dyn FnOnce() + Send>> {
+        let (history, kind) = (self.history_for(start), self.kind.clone());
+        let is_read = history.is_read(&kind);
+        (!is_read).then(|| Box::new(move || history.read(&kind)) as _)
+    }
+
     fn begin(&self, start: &Start) -> Box<dyn Cursor> {
         Box::new(Walk::begin(self.clone(), self.history_for(start), start))
     }

@@ -6,6 +6,9 @@ import { Kind } from "./kind.js";
 /** How many kinds a history holds; the one that was used longest ago makes room. */
 const KINDS_MAX = 1024;
 
+/** The same where none may make room, because what was learned of them can't be saved. */
+const UNSAVED_MAX = 4 * KINDS_MAX;
+
 /** The prior's median where nothing at all is known, in seconds. */
 const PRIOR_MEDIAN = 15;
 
@@ -35,7 +38,7 @@ export class History {
     this.kinds.delete(name);
     if (this.kinds.size >= KINDS_MAX) {
       for (const [name, kind] of this.kinds) {
-        if (!this.mayForget(kind)) continue;
+        if (this.kinds.size < UNSAVED_MAX && !this.mayForget(kind)) continue;
         this.kinds.delete(name);
         break;
       }
