@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import json
 from datetime import datetime, timezone
 from pathlib import Path
@@ -89,6 +90,14 @@ def test_an_unknown_word_means_running_and_is_told_once() -> None:
     assert not recognize({"status": "marinating"}).done
 
 
+def test_of_words_that_never_come_again_few_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("abide_client._recognize._warned", set())
+    with pytest.warns(UnknownStateWarning) as told:
+        for letters in itertools.product("xyz", repeat=3):
+            assert not recognize({"status": "".join(letters)}).done
+    assert len(told) == 16
+
+
 def test_a_method_is_never_called() -> None:
     class Operation:
         status = "running"
@@ -144,4 +153,8 @@ def test_the_words_are_those_that_all_languages_share() -> None:
             with pytest.raises(UsageError):
                 recognize(case["value"])
         else:
-            assert recognize(case["value"]).done is case["done"], case
+            shown = recognize(case["value"])
+            assert shown.done is case["done"], case
+            for name in ("progress", "remaining", "took"):
+                if name in case:
+                    assert getattr(shown, name) == case[name], (name, case)

@@ -80,7 +80,8 @@ def test_a_thread_renews_a_lease_while_its_worker_is_silent(live: AbideServer, k
             assert "abide-lease" in threads()
             time.sleep(2.5)
             assert lease.over is None
-            assert lease.complete().outcome == "completed"
+            ended = lease.complete()
+            assert (ended.outcome, ended.attempts) == ("completed", 1)
         assert job.status().outcome == "completed"
         assert "abide-lease" not in threads()
 

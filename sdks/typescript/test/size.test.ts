@@ -30,10 +30,10 @@ const LIMITS: [what: string, kilobytes: number, contents: string][] = [
     export { Plan } from "./schedule/learned/plan.js";
     export { priorOf } from "./schedule/learned/experts.js";`,
   ],
-  ["pollUntil", 14.4, `export { pollUntil } from "./index.js";`],
-  ["the learned schedule", 8.8, `export { learned } from "./index.js";`],
+  ["pollUntil", 14.5, `export { pollUntil } from "./index.js";`],
+  ["the learned schedule", 8.9, `export { learned } from "./index.js";`],
   ["Abide", 27.1, `export { Abide } from "./index.js";`],
-  ["everything but the tests' server", 33.9, `export * from "./index.js";`],
+  ["everything but the tests' server", 34, `export * from "./index.js";`],
 ];
 
 for (const [what, kilobytes, contents] of LIMITS) {

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { History, backoff, countdown, features, fixed, learned } from "../dist/index.js";
 import type { Schedule } from "../dist/index.js";
 import { Verifier } from "../dist/webhooks.js";
+import type { Looked } from "../dist/target/closure.js";
 import { ENDED, RUNNING, recognize } from "../dist/wait/recognize.js";
 
 const read = async (name: string): Promise<any> =>
@@ -74,11 +75,14 @@ test("the words of vendors are the same everywhere", async () => {
   const { cases, ended, running } = await read("recognize");
   assert.deepEqual(ENDED.split(" "), ended);
   assert.deepEqual(RUNNING.split(" "), running);
-  for (const { done, value } of cases) {
+  for (const { done, value, ...told } of cases) {
     const warnings: string[] = [];
-    const found = (): boolean => recognize(value, (warning) => warnings.push(warning)).done;
+    const found = (): Looked => recognize(value, (warning) => warnings.push(warning));
     if (done === null) assert.throws(found, JSON.stringify(value));
-    else assert.equal(found(), done, JSON.stringify(value));
+    else assert.equal(found().done, done, JSON.stringify(value));
+    if ("progress" in told) assert.equal(found().progress, told.progress ?? undefined, JSON.stringify(value));
+    if ("remaining" in told) assert.equal(found().remaining, ms(told.remaining), JSON.stringify(value));
+    if ("took" in told) assert.equal(found().took, ms(told.took), JSON.stringify(value));
     assert.deepEqual(warnings, []);
   }
 });

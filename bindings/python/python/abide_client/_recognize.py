@@ -37,6 +37,10 @@ _NESTED = ("data", "output", "job", "task", "metadata")
 _CLASSES = {"Queued": False, "InProgress": False, "Completed": True}
 """What the status of fal's SDK is: a class without a word."""
 
+_WARNED_MAX = 16
+"""The most words that are warned of: an answer may say another each time."""
+_NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%?\s*")
+
 _warned: set[str] = set()
 
 
@@ -105,7 +109,7 @@ def _done(value: object) -> bool | None:
 def _ended(word: str) -> bool:
     if word in ENDED:
         return True
-    if word not in RUNNING and word not in _warned:
+    if word not in RUNNING and word not in _warned and len(_warned) < _WARNED_MAX:
         _warned.add(word)
         warnings.warn(
             f"{word!r} is no known word for a state, so the job is taken to run; say what is done by done=",
@@ -142,10 +146,8 @@ def _has(value: object, name: str) -> bool:
 
 def _number(value: object) -> float | None:
     if isinstance(value, str):
-        try:
-            return float(value.rstrip("% "))
-        except ValueError:
-            return None
+        number = _NUMBER.fullmatch(value)
+        return float(number[1]) if number else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value)

@@ -153,6 +153,8 @@ class Job:
     finished_at: datetime | None = None
     expires_at: datetime | None = None
     remaining: Remaining | None = None
+    attempts: int | None = None
+    """How often workers have claimed it; `None` if none has."""
     raw: dict[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
     """All of it, as JSON."""
 
@@ -179,6 +181,7 @@ class Job:
             finished_at=instant(raw.get("finished_at")),
             expires_at=instant(raw.get("expires_at")),
             remaining=Remaining(*(remaining[name] / 1000 for name in ("p10", "p50", "p90"))) if remaining else None,
+            attempts=raw.get("attempts"),
             raw=raw,
         )
 

@@ -26,6 +26,9 @@ import { Trouble } from "./trouble.js";
 /** A wait that was given up sooner than this before its deadline hasn't used the time that it was given, in ms. */
 const PROMPT = 50;
 
+/** The most warnings of a wait: a server may say another word each time. */
+const WARNINGS_MAX = 16;
+
 /** How a wait is made. */
 export interface Terms<V> {
   target: Target<V>;
@@ -141,7 +144,7 @@ export class Driver<V> {
 
   /** Notes what was not understood, once. */
   warn(warning: string): void {
-    if (!this.warnings.includes(warning)) this.warnings.push(warning);
+    if (this.warnings.length < WARNINGS_MAX && !this.warnings.includes(warning)) this.warnings.push(warning);
   }
 
   now(): number {

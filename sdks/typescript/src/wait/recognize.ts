@@ -20,6 +20,8 @@ export const RUNNING: string =
 /** Where answers have the word, and in which parts of them. */
 const PLACES = ["status", "state", "task_status", "job_status"];
 const PARTS = ["data", "output", "job", "task", "metadata"];
+/** Where they have how many seconds remain. */
+const ETAS = ["eta", "eta_seconds", "estimated_time", "remaining_seconds"];
 
 type Shape = Record<string, unknown>;
 
@@ -56,17 +58,25 @@ export const recognize = (value: unknown, warn: (warning: string) => void): Look
       warn(`"${said}" is no known word for a state, so the job is taken to run: say by \`done\` when it is done`);
     }
   }
-  const { eta, progress } = shape,
-    percent = isShape(progress) ? Number(progress.percent) : Number(progress ?? NaN),
-    [begun, ended] = [shape.created_at, shape.completed_at ?? shape.finished_at ?? shape.ended_at].map(timeOf);
+  const { progress } = shape,
+    isPercent = isShape(progress),
+    share = numberOf(isPercent ? progress.percent : progress),
+    scale = isPercent || share > 1 || /%/.test(progress as string) ? 100 : 1,
+    eta = ETAS.map((name) => numberOf(shape[name])).find((eta) => eta < 1e6),
+    [begun, ended] = [shape.created_at, shape.completed_at ?? shape.finished_at ?? shape.ended_at].map(timeOf),
+    took = ended! - begun!;
   return {
     done: !!done,
     // One of a hundred and all of it look the same.
-    progress: percent > 1 || isShape(progress) ? percent / 100 : percent < 1 ? percent : undefined,
-    remaining: typeof eta === "number" && eta >= 0 ? eta * 1000 : undefined,
-    took: done && ended! > begun! ? ended! - begun! : undefined,
+    progress: share < 1 || (share <= 100 && scale > 1) ? share / scale : undefined,
+    remaining: eta && eta * 1000,
+    took: done && took > 0 && took < 1e10 ? took : undefined,
   };
 };
+
+/** A number that isn't negative, or the text of one, which may be followed by a percent sign; else none. */
+const numberOf = (value: unknown): number =>
+  /^\s*\d+(\.\d+)?\s*%?\s*$/.test(value as string) ? parseFloat(value as string) : NaN;
 
 /** Milliseconds since 1970, of seconds or milliseconds, told apart by their size, a text or a date. */
 const timeOf = (value: unknown): number =>

@@ -18,7 +18,8 @@ pub(super) fn words() -> Value {
     json!({"running": list(RUNNING), "ended": list(ENDED), "cases": cases()})
 }
 
-/// Answers, and whether they show an end; null where they show nothing.
+/// Answers, and whether they show an end; null where they show nothing. Some also say what they show of the progress, a
+/// share, and of what remains and what it took, in seconds; null where that is nothing.
 fn cases() -> Vec<Value> {
     let cases = [
         (
@@ -53,7 +54,75 @@ fn cases() -> Vec<Value> {
         (json!({"status": 200}), Value::Null),
     ];
     let cases = cases.into_iter();
-    cases
-        .map(|(value, done)| json!({"value": value, "done": done}))
-        .collect()
+    let ends = cases.map(|(value, done)| json!({"value": value, "done": done}));
+    ends.chain(figures()).collect()
+}
+
+/// Answers with a figure, and what it means.
+fn figures() -> impl Iterator<Item = Value> {
+    let progress = [
+        (json!(0), json!(0.0)),
+        (json!(33), json!(0.33)),
+        (json!(0.5), json!(0.5)),
+        (json!("45%"), json!(0.45)),
+        (json!(" 45 % "), json!(0.45)),
+        (json!("0.5%"), json!(0.005)),
+        (json!("45"), json!(0.45)),
+        (json!({"percent": 20}), json!(0.2)),
+        (json!({"percent": 1}), json!(0.01)),
+        // All of it, or one of a hundred?
+        (json!(1), Value::Null),
+        (json!(170), Value::Null),
+        (json!(-3), Value::Null),
+        (json!("soon"), Value::Null),
+        (json!("1e1"), Value::Null),
+        (json!(""), Value::Null),
+        (json!(true), Value::Null),
+        (json!({"percent": 170}), Value::Null),
+        (json!([50]), Value::Null),
+        (Value::Null, Value::Null),
+    ];
+    let progress = progress.map(|(told, share)| {
+        let value = json!({"status": "running", "progress": told});
+        json!({"value": value, "done": false, "progress": share})
+    });
+    let remaining = [
+        (json!({"eta": 12.5}), json!(12.5)),
+        (json!({"eta": 0}), json!(0.0)),
+        (json!({"eta": "90"}), json!(90.0)),
+        (json!({"eta_seconds": 8}), json!(8.0)),
+        (json!({"estimated_time": 9}), json!(9.0)),
+        (json!({"remaining_seconds": 10}), json!(10.0)),
+        (json!({"eta": "soon", "remaining_seconds": 10}), json!(10.0)),
+        (json!({"eta": -1}), Value::Null),
+        (json!({"eta": 1e6}), Value::Null),
+        (json!({"eta": true}), Value::Null),
+        (json!({"eta": "2027-01-01T00:00:00Z"}), Value::Null),
+    ];
+    let remaining = remaining.map(|(mut value, seconds)| {
+        value["status"] = json!("queued");
+        json!({"value": value, "done": false, "remaining": seconds})
+    });
+    let took = [
+        (json!(1_795_305_600), json!(1_795_305_660), json!(60.0)),
+        (
+            json!(1_795_305_600_000_u64),
+            json!(1_795_305_660_000_u64),
+            json!(60.0),
+        ),
+        (
+            json!("2026-11-22T00:00:00Z"),
+            json!("2026-11-22T00:01:00.000Z"),
+            json!(60.0),
+        ),
+        (json!(1_795_305_660), json!(1_795_305_600), Value::Null),
+        (json!(5), json!(1_795_305_600), Value::Null),
+        (json!("then"), json!("now"), Value::Null),
+        (Value::Null, json!(1_795_305_600), Value::Null),
+    ];
+    let took = took.map(|(created, ended, seconds)| {
+        let value = json!({"status": "done", "created_at": created, "completed_at": ended});
+        json!({"value": value, "done": true, "took": seconds})
+    });
+    progress.into_iter().chain(remaining).chain(took)
 }
