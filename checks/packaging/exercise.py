@@ -19,7 +19,7 @@ ENTRIES = 50_000
 # The most that a job may have, so that each makes as many entries.
 STAGES = 50
 # Seconds for anything: ten times what a busy machine takes.
-PATIENCE = 60
+PATIENCE = 240
 STAGE_LIST = [{"name": f"stage {n}", "share": 1} for n in range(STAGES)]
 BODY = json.dumps({"simulate": {"duration": {"fixed": 0}, "outcome": {"error_chance": 0}, "stages": STAGE_LIST}}).encode()
 
