@@ -76,9 +76,9 @@ def test_a_worker_claims_reports_and_ends_jobs(live: AbideServer, kind: str) -> 
 def test_a_thread_renews_a_lease_while_its_worker_is_silent(live: AbideServer, kind: str) -> None:
     with Client(live.url) as client:
         job = client.create(kind, worker="external")
-        with client.claim(kind, lease=1, renew=True) as lease:
+        with client.claim(kind, lease=4, renew=True) as lease:
             assert "abide-lease" in threads()
-            time.sleep(2.5)
+            time.sleep(5)
             assert lease.over is None
             ended = lease.complete()
             assert (ended.outcome, ended.attempts) == ("completed", 1)
@@ -90,11 +90,11 @@ def test_a_lease_without_a_thread_lives_by_reports_alone(live: AbideServer, kind
     with Client(live.url) as client:
         for _ in range(2):
             client.create(kind, worker="external")
-        with client.claim(kind, lease=1) as lease:
+        with client.claim(kind, lease=4) as lease:
             # Nothing runs between two calls: neither a thread nor a held request.
             until(lambda: not threads() and client._turning().is_idle)
             for _ in range(5):
-                time.sleep(0.5)
+                time.sleep(1)
                 assert lease.renew().status == "running"
             assert lease.complete().outcome == "completed"
         with client.claim(kind, lease=1) as silent:
@@ -199,7 +199,7 @@ def test_the_block_of_a_lease_is_cancelled_where_its_work_is_in_vain(run: Run, l
                     await sleep(30)
             await client.create(kind, worker="external")
             async with await client.claim(kind, lease=1) as lease:
-                await sleep(2.5)
+                await sleep(5)
                 await lease.progress(50)
                 assert (await lease.complete([1])).result == [1]
                 # Its own end is none that cancels.
