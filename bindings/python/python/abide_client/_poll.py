@@ -155,6 +155,7 @@ def retry_after(error: BaseException) -> float | None:
     """How long the server asked to be left alone, in seconds: by their number, by milliseconds, or by a date, which is
     compared with that of the same answer."""
     response = getattr(error, "response", None)
+    headers: Any
     if isinstance(response, dict):
         # botocore's
         headers = response.get("ResponseMetadata", {}).get("HTTPHeaders")
