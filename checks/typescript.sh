@@ -79,8 +79,8 @@ used=$!
     echo "skipped: random histories need the example \`vectors\`, which cargo test builds"
   fi
   if [ -f "$oracle" ]; then
-    # Scenes of the learned schedule are played too with LEARN=1: in one of 20 (seed 24645) the two plan a poll of a job of
-    # hours 0.07 % apart, and why isn't known yet.
+    # With LEARN=1 scenes of the learned schedule are played too. In one of 20 (seed 24645) the two plan a poll of a job
+    # of hours 0.07 % apart; the cause isn't known.
     scenes='^calls'
     [ -z "${LEARN:-}" ] || scenes=.
     ORACLE=$oracle SEED=$seed timeout --kill-after=10 120 \

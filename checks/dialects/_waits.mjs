@@ -1,5 +1,5 @@
-// `pollUntil` over fetch, for _waits.py: each line of standard input has jobs by the URLs of their status, and the headers to ask with.
-// A line is answered once they have ended.
+// `pollUntil` over fetch, for _waits.py: each line of standard input has jobs by the URLs of their status, and the
+// headers to ask with. A line is answered once they have ended.
 import { createInterface } from 'node:readline';
 import { pollUntil } from '../../sdks/typescript/dist/index.js';
 

@@ -243,16 +243,15 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The error with the usage that the command's help shows. That of clap's own making has each flag whose variable is set
-/// in the environment, as if it were needed.
+/// The error with the usage that the command's help shows. clap's own usage lists each flag whose variable is set in the
+/// environment as required.
 fn with_plain_usage(mut error: clap::Error, args: impl Iterator<Item = String>) -> clap::Error {
     if error.get(ContextKind::Usage).is_some() {
-        let mut all = command();
-        all.build();
-        let mut named = &mut all;
+        let mut named = command();
+        named.build();
         for arg in args {
-            if named.find_subcommand(&arg).is_some() {
-                named = named.find_subcommand_mut(&arg).expect("found before");
+            if let Some(subcommand) = named.find_subcommand(&arg) {
+                named = subcommand.clone();
             }
         }
         error.insert(
@@ -281,7 +280,8 @@ fn command() -> clap::Command {
     with_short_help(all)
 }
 
-/// The command and those below it with one form of help, whose flags take a line or two. The manual has what is left out.
+/// The command and those below it with one form of help, whose flags take a line or two. The manual has what is left
+/// out.
 fn with_short_help(command: clap::Command) -> clap::Command {
     let help = Arg::new("help")
         .short('h')

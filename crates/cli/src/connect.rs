@@ -283,7 +283,8 @@ impl Common {
     }
 }
 
-/// What to do where no answer came from that server, for that reason. The words are those of the TLS and HTTP libraries.
+/// What to do where no answer came from that server, for that reason. The words are those of the TLS and HTTP
+/// libraries.
 fn unreachable_advice(server: &str, said: &str) -> String {
     if said.contains("InvalidContentType") {
         let plain = server.replacen("https://", "http://", 1);

@@ -340,8 +340,8 @@ impl From<TransportError> for Failure {
     }
 }
 
-/// Reads an answer that is to be an object. An array would be read as one, by the order of the members: `[[]]` as a page
-/// without jobs.
+/// Reads an answer that is to be an object. An array would be read as one, by the order of the members: `[[]]` as a
+/// page without jobs.
 pub(crate) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     match body.trim_ascii_start().first() {
         Some(b'{') => serde_json::from_slice(body),

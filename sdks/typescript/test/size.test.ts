@@ -18,8 +18,8 @@ const bytes = async (contents: string): Promise<number> => {
 };
 
 /**
- * What is reached, rounded up, so that growth is noticed. With every name of a member shortened, which a bundler can't do
- * and which would break callers, `pollUntil` would still be about 13 KB, and the learned schedule in it about 8.
+ * What is reached, rounded up, so that growth is noticed. With every name of a member shortened, which a bundler can't
+ * do and which would break callers, `pollUntil` would still be about 13 KB, and the learned schedule in it about 8.
  */
 const LIMITS: [what: string, kilobytes: number, contents: string][] = [
   [

@@ -92,7 +92,7 @@ def _progress(percent: float, stage: str | None) -> dict[str, Any]:
 class Lease(_Lease):
     """A job that this worker has claimed, and works on: made by `Client.claim`, for use in a `with`.
 
-    Every report renews it: `progress`, and `renew` where there is nothing to tell. Send one at least every third of the
+    Every report renews it: `progress`, or `renew` without progress. Send one at least every third of the
     lease's length, or claim with `renew=True`: then a thread renews it until it is ended by `complete` or `fail`, given
     back by `release`, or let go of by the end of the `with` block. Let go of without an end it is silent, and the
     server gives the job up when the lease runs out, as its creator chose. Reports raise `JobCanceled`, `JobFailed` or

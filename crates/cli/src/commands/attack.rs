@@ -41,7 +41,8 @@ pub(crate) struct AttackArgs {
     #[arg(long, value_name = "CHECK", value_parser = clap::builder::PossibleValuesParser::new(Attack::checks()))]
     only: Vec<String>,
     /// Skip this check, one of the same (repeatable)
-    #[arg(long, value_name = "CHECK", hide_possible_values = true, value_parser = clap::builder::PossibleValuesParser::new(Attack::checks()))]
+    #[arg(long, value_name = "CHECK", hide_possible_values = true)]
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(Attack::checks()))]
     skip: Vec<String>,
     /// Response timeout
     #[arg(long, value_name = "DURATION", default_value = "15s")]

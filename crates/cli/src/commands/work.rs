@@ -355,8 +355,8 @@ fn result(written: &[u8]) -> Result<Json, Box<Problem>> {
     })
 }
 
-/// Whether the server refuses what the command wrote: it is too large once it is written as JSON, too deep, or has in it
-/// what JSON can't say everywhere. Another worker's would be refused as well.
+/// Whether the server refuses what the command wrote: it is too large once it is written as JSON, too deep, or has in
+/// it what JSON can't say everywhere. Another worker's would be refused as well.
 fn is_about_the_result(error: &Error) -> bool {
     matches!(error.status(), Some(400 | 413 | 422))
 }

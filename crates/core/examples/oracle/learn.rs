@@ -78,8 +78,8 @@ struct Sight {
     progress: Option<f64>,
 }
 
-/// How a job ends: for how long it was known to run after it was last seen, and how much later it may have ended at most,
-/// and did. It was given up where nothing is known of that.
+/// How a job ends: for how long it was known to run after it was last seen, and how much later it may have ended at
+/// most, and did. It was given up where nothing is known of that.
 #[derive(Deserialize)]
 struct End {
     more: f64,

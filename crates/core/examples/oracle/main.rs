@@ -1,5 +1,5 @@
-//! Plays scenes that another language's client plays too, for a differential test: a scene a line as JSON on stdin, what
-//! the client did a line on stdout. It runs as a program of this machine's and as one of `wasm32-wasip1`.
+//! Plays scenes that another language's client plays too, for a differential test: a scene a line as JSON on stdin,
+//! what the client did a line on stdout. It runs as a program of this machine's and as one of `wasm32-wasip1`.
 
 mod call;
 mod learn;

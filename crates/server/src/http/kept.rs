@@ -46,8 +46,8 @@ impl KeptAnswers {
         Self(Sharded::new(SHARDS, || Recent::new(ANSWERS_MAX)))
     }
 
-    /// What `show` makes of that job for a client that reaches the server there. Unless it is kept it is made by `make`,
-    /// which says whether it stays true until the job changes.
+    /// What `show` makes of that job for a client that reaches the server there. Unless it is kept it is made by
+    /// `make`, which says whether it stays true until the job changes.
     pub(super) fn find_or(
         &self,
         job: &Arc<Job>,

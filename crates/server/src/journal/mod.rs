@@ -47,8 +47,8 @@ pub use sqlite::{SqliteJournal, View, backup, check};
 pub type EachEntry<'a> = dyn FnMut(u64, &[u8]) -> Result<(), JournalError> + 'a;
 /// What [`Journal::load`] calls with each part: its key and its bytes.
 pub type EachPart<'a> = dyn FnMut(&str, &[u8]) -> Result<(), JournalError> + 'a;
-/// A change of one part since the last checkpoint: its key, and its bytes or `None` where it is no more. Where the first
-/// one's key is empty, all parts are no more, and what follows is all.
+/// A change of one part since the last checkpoint: its key, and its bytes or `None` where it is no more. Where the
+/// first one's key is empty, all parts are no more, and what follows is all.
 pub type PartChange = (String, Option<Vec<u8>>);
 
 /// The log: a durable list of entries.

@@ -17,8 +17,8 @@
 //! - A kind per value: as good where values are few and jobs many, 3 to 9 % dearer where the feature foretells nothing.
 //! - Leaving sizes as they were when their jobs ended: twice as dear where each value has a duration of its own.
 //! - Effects at their mean: 30 % dearer for constant durations that the feature has nothing to do with, seen by polls
-//!   alone, since polls that straddle an end look like an effect. Effects that exceed their uncertainty, but need not have
-//!   told ends any better: 20 %, instead of 6 %.
+//!   alone, since polls that straddle an end look like an effect. Effects that exceed their uncertainty, but need not
+//!   have told ends any better: 20 %, instead of 6 %.
 
 use super::ring::{Observation, Place};
 use crate::schedule::Feature;

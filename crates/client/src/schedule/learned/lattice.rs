@@ -4,8 +4,8 @@
 //! enclosure of what was rounded, the experts learn that, and what they expect is rounded again.
 //!
 //! Enclosures by polls alone tell a period, too: each must hold a multiple, and one that is shorter than the period may
-//! well not. What speaks for a period is the likelihood of all ends under it, in terms of that without. It must hold for
-//! several multiples: of jobs that all take about as long, every enclosure holds the same one.
+//! well not. What speaks for a period is the likelihood of all ends under it, in terms of that without. It must hold
+//! for several multiples: of jobs that all take about as long, every enclosure holds the same one.
 
 use super::grid::{BINS, EDGES, Law, STEP, bin};
 use super::plan::Tick;

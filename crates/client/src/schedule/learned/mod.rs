@@ -25,8 +25,8 @@
 //!   own polls alone, durations that drift cost 1.19 times the least, and AR(1) 1.11, instead of 1.10 and 1.07.
 //! - The same share of every expert's weight for the others after each job: each wide expert then keeps enough for
 //!   polls against its own tails, which are dear where jobs are long.
-//! - Multiples of a period whose enclosures share a bin: the likeliest law has all its ends in what is shared, and ticks
-//!   of 10 s cost 1.6 times the least instead of 1.07.
+//! - Multiples of a period whose enclosures share a bin: the likeliest law has all its ends in what is shared, and
+//!   ticks of 10 s cost 1.6 times the least instead of 1.07.
 //! - A fiftieth of the ends expected between ticks: it is worth polls of its own (ticks of 60 s: 1.23 instead of 1.06).
 //! - A prior that is worth less with every job in the short memory, too: bimodal jobs cost 2 % more while five are known.
 //!

@@ -223,8 +223,8 @@ impl Plan {
         self.demand
     }
 
-    /// The polls after a look in vain at `from`, at most `greatest` apart; all in seconds since acceptance. With `probe`
-    /// each is preceded by one as shortly before as may be.
+    /// The polls after a look in vain at `from`, at most `greatest` apart; all in seconds since acceptance. With
+    /// `probe` each is preceded by one as shortly before as may be.
     pub(crate) fn path(&self, from: f64, greatest: f64, probe: bool) -> Path {
         let mut path = [Poll::default(); AHEAD];
         let mut before = from;

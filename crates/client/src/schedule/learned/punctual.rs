@@ -116,7 +116,8 @@ impl<'a> Problem<'a> {
 
     /// The share of ends that are late, as expected; or less, as far as fewer earlier ones would have been.
     ///
-    /// What is expected is wider than what happens, by all that isn't known yet. It is the tails that a promise is about.
+    /// The expectation is wider than the durations themselves while little is known, most of all in the tails, which a
+    /// promise is about.
     fn share_late(&self, way: &Way, ends: &[f64]) -> f64 {
         let (mut at, mut polls, mut late) = (0.0, 0, 0.0);
         for end in ends {

@@ -13,8 +13,8 @@ const EAGER: f64 = 0.1;
 const BALANCED: f64 = 0.5;
 const FRUGAL: f64 = 2.0;
 
-/// The price of a request under a promise, in terms of the promised time. From 2 to 10 it makes hardly a difference: what
-/// is promised decides.
+/// The price of a request under a promise, in terms of the promised time. From 2 to 10 it makes hardly a difference:
+/// what is promised decides.
 const LATE: f64 = 4.0;
 
 /// The least price: below it, polls would follow each other at the least interval anyway.

@@ -313,8 +313,8 @@ impl Walk {
     }
 }
 
-/// What a promise leaves between two polls, of which the second takes half a round trip to be known. A floor above it is
-/// the promise that can be kept; and a share that is none is all.
+/// What a promise leaves between two polls, of which the second takes half a round trip to be known. A floor above it
+/// is the promise that can be kept; and a share that is none is all.
 fn promise(within: Duration, share: f64, rtt: Duration, gap: f64) -> Promise {
     let within = within.max(PAUSE_MIN).as_secs_f64();
     let left = (1.0 - 0.5 * rtt.as_secs_f64() / within).max(0.0);
