@@ -60,8 +60,22 @@ pub(super) fn resume(
     }
 }
 
+/// How often a start begins again because the leader has forgotten what it was about to read.
+const LOADS_MAX: u32 = 10;
+
 /// Restores the engine from the last checkpoint and the entries after it. `policy` is in force where the log has none.
 pub(crate) fn load(journal: &mut dyn Journal, policy: Policy) -> Result<Loaded, JournalError> {
+    for _ in 1..LOADS_MAX {
+        match load_once(journal, policy.clone()) {
+            // Another node has written the next checkpoint between the two, and forgotten the entries before it.
+            Err(JournalError::Missing { .. }) if journal.shared().is_some() => {}
+            loaded => return loaded,
+        }
+    }
+    load_once(journal, policy)
+}
+
+fn load_once(journal: &mut dyn Journal, policy: Policy) -> Result<Loaded, JournalError> {
     let mut engine = Engine::new(policy);
     let checkpointed = journal.load(&mut |name, bytes| {
         engine
@@ -84,4 +98,88 @@ pub(crate) fn load(journal: &mut dyn Journal, policy: Policy) -> Result<Loaded, 
         feed,
         checkpointed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::journal::{Checkpoints, EachEntry, EachPart, Files, SharedLog, SharedMemoryJournal};
+
+    /// A handle of a log whose leader writes a checkpoint right after the next loads.
+    #[derive(Debug)]
+    struct Overtaken {
+        log: SharedMemoryJournal,
+        leader: SharedMemoryJournal,
+        times: u32,
+    }
+
+    impl Journal for Overtaken {
+        fn is_blocking(&self) -> bool {
+            false
+        }
+
+        fn life(&self) -> u64 {
+            self.log.life()
+        }
+
+        fn last_seq(&self) -> u64 {
+            self.log.last_seq()
+        }
+
+        fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, JournalError> {
+            self.log.append(entries)
+        }
+
+        fn load(&mut self, each: &mut EachPart<'_>) -> Result<u64, JournalError> {
+            let loaded = self.log.load(each)?;
+            if let Some(left) = self.times.checked_sub(1) {
+                self.times = left;
+                let entry = Entry::Seeded { seed: 7 }.encode();
+                let seq = self.leader.append(&[entry.clone(), entry.clone()])?;
+                self.leader.append(&[entry])?;
+                let mut parts = std::iter::empty();
+                self.leader.checkpoints().write(seq, &mut parts)?;
+            }
+            Ok(loaded)
+        }
+
+        fn replay(&mut self, after: u64, each: &mut EachEntry<'_>) -> Result<(), JournalError> {
+            self.log.replay(after, each)
+        }
+
+        fn checkpoints(&self) -> Box<dyn Checkpoints> {
+            self.log.checkpoints()
+        }
+
+        fn shared(&mut self) -> Option<&mut dyn SharedLog> {
+            self.log.shared()
+        }
+
+        fn files(&self) -> Arc<Files> {
+            self.log.files()
+        }
+
+        fn close(self: Box<Self>) -> Result<(), JournalError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_start_that_a_checkpoint_overtakes_begins_again() {
+        let leader = SharedMemoryJournal::new(1);
+        let load = |times| -> Result<_, JournalError> {
+            let mut log = Overtaken {
+                log: leader.open(),
+                leader: leader.open(),
+                times,
+            };
+            let loaded = load(&mut log, Policy::default())?;
+            Ok((loaded.checkpointed, log.last_seq()))
+        };
+        assert_eq!(load(3).unwrap(), (8, 9));
+        // A log whose checkpoint never reaches what it forgets is missing something.
+        assert!(matches!(load(LOADS_MAX), Err(JournalError::Missing { .. })));
+    }
 }
