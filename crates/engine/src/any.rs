@@ -5,9 +5,10 @@
 //! JSON is between the nodes of one cluster alone; a golden file holds it, because nodes of two versions may meet.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use abide_wire::Timestamp;
+
+use crate::Json;
 
 use crate::command::{Answer, Command, Refusal};
 use crate::delivery::{
@@ -54,7 +55,7 @@ macro_rules! commands {
                 now: Timestamp,
                 entries: &mut Entries,
                 effects: &mut Vec<Effect>,
-            ) -> Result<Value, Refusal> {
+            ) -> Result<Json, Refusal> {
                 match self {
                     $(Self::$command(command) => {
                         named(engine, command.as_ref(), now, entries, effects)
@@ -117,9 +118,10 @@ fn named<C: Command>(
     now: Timestamp,
     entries: &mut Entries,
     effects: &mut Vec<Effect>,
-) -> Result<Value, Refusal> {
+) -> Result<Json, Refusal> {
     let key = engine.decide_and_apply(command, now, entries, effects)?;
-    Ok(serde_json::to_value(key).expect("a key is plain data"))
+    let key = serde_json::value::to_raw_value(&key).expect("a key is plain data");
+    Ok(key.into())
 }
 
 /// Reads the answer of a command that another process carried out.
@@ -127,8 +129,9 @@ fn named<C: Command>(
 /// # Errors
 ///
 /// A [`Refusal`] if it isn't there any more, or if the key is none of such an answer.
-pub fn read<C: Command>(engine: &Engine, key: Value) -> Result<C::Answer, Refusal> {
-    let key = serde_json::from_value(key)
+pub fn read<C: Command>(engine: &Engine, key: &Json) -> Result<C::Answer, Refusal> {
+    let key = key
+        .parse()
         .map_err(|error| Refusal::Invalid(format!("the leader answered oddly: {error}")))?;
     C::Answer::read(engine, key)
 }

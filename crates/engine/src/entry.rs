@@ -159,9 +159,14 @@ impl Entry {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(ENTRY_BYTES);
-        serde_json::to_writer(&mut bytes, self)
-            .expect("an entry has no map with keys that are not text");
+        self.encode_to(&mut bytes);
         bytes
+    }
+
+    /// Appends the stored form.
+    pub fn encode_to(&self, bytes: &mut Vec<u8>) {
+        serde_json::to_writer(bytes, self)
+            .expect("an entry has no map with keys that are not text");
     }
 
     /// Reads the stored form.

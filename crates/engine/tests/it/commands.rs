@@ -272,7 +272,7 @@ fn a_command_that_was_sent_decides_what_it_decides_at_home() {
     for entry in &entries {
         other.apply(entry, &mut effects);
     }
-    let read = any::read::<Create>(&other, key).unwrap();
+    let read = any::read::<Create>(&other, &key).unwrap();
     assert_eq!(read.job, at_home.job);
     assert!(!read.replayed && sent.may_repeat());
     let keyless = Create {

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use abide_engine::{AnyCommand, Engine, Refusal};
-use serde_json::Value;
+use abide_engine::{Engine, Json, Refusal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::frame::Up;
 use super::status::LEADER_WAIT;
-use crate::driver::{Asked, Failure, Request, adapt};
+use crate::driver::{Asked, CommandText, Failure, Request, adapt};
 use crate::journal::Position;
 use crate::metrics::{Forwarded, Metrics};
 
@@ -41,8 +40,8 @@ struct Errand {
 
 #[derive(Debug)]
 enum What {
-    /// A command, also in the form in which it is sent.
-    Command(Box<dyn Asked>, AnyCommand),
+    /// A command, also in the form in which it is sent, and whether it may be sent again.
+    Command(Box<dyn Asked>, CommandText, bool),
     /// How far the log is.
     CatchUp(oneshot::Sender<Result<(), Failure>>),
 }
@@ -57,7 +56,7 @@ struct Known {
 
 #[derive(Debug)]
 enum Reply {
-    Command(Box<dyn Asked>, Value),
+    Command(Box<dyn Asked>, Json),
     CatchUp(oneshot::Sender<Result<(), Failure>>),
 }
 
@@ -83,8 +82,8 @@ impl Errands {
     pub(super) fn add(&mut self, request: Request, now: Duration, link: Option<&mpsc::Sender<Up>>) {
         let (what, since) = match request {
             Request::Command(asked) => {
-                let (command, since) = (asked.any(), asked.since());
-                (What::Command(asked, command), since)
+                let ((text, may_repeat), since) = (asked.text(), asked.since());
+                (What::Command(asked, text, may_repeat), since)
             }
             Request::CatchUp(reply) => (What::CatchUp(reply), now),
             // Its route refuses this already.
@@ -130,7 +129,7 @@ impl Errands {
     pub(super) fn answered(
         &mut self,
         id: u64,
-        answer: Result<Value, Failure>,
+        answer: Result<Json, Failure>,
         at: Position,
         now: Duration,
     ) {
@@ -154,7 +153,7 @@ impl Errands {
             _ => {}
         }
         match (what, answer) {
-            (What::Command(asked, _), Ok(key)) => {
+            (What::Command(asked, ..), Ok(key)) => {
                 self.answered.push(Known {
                     at,
                     since,
@@ -247,7 +246,7 @@ impl Errands {
         let waiting = std::mem::take(&mut self.waiting).into_values();
         waiting
             .map(|errand| match errand.what {
-                What::Command(asked, _) => Request::Command(asked),
+                What::Command(asked, ..) => Request::Command(asked),
                 What::CatchUp(reply) => Request::CatchUp(reply),
             })
             .collect()
@@ -257,9 +256,9 @@ impl Errands {
 impl Errand {
     fn send(&mut self, id: u64, link: &mpsc::Sender<Up>) {
         let up = match &self.what {
-            What::Command(_, command) => Up::Ask {
+            What::Command(_, text, _) => Up::Ask {
                 id,
-                command: command.clone(),
+                command: text.clone(),
             },
             What::CatchUp(_) => Up::Now { id },
         };
@@ -281,14 +280,14 @@ impl Errand {
 impl What {
     fn may_repeat(&self) -> bool {
         match self {
-            Self::Command(_, command) => command.may_repeat(),
+            Self::Command(_, _, may_repeat) => *may_repeat,
             Self::CatchUp(_) => true,
         }
     }
 
     fn fail(self, failure: Failure) {
         match self {
-            Self::Command(asked, _) => asked.reply(Some(failure)),
+            Self::Command(asked, ..) => asked.reply(Some(failure)),
             Self::CatchUp(reply) => {
                 let _gone = reply.send(Err(failure));
             }
@@ -316,7 +315,12 @@ mod tests {
                 Duration::ZERO,
                 None,
             );
-            errands.answered(id, Ok(Value::Null), at, Duration::ZERO);
+            errands.answered(
+                id,
+                Ok(Json::from(serde_json::json!(null))),
+                at,
+                Duration::ZERO,
+            );
         }
         assert!(!errands.has_room());
         errands.arrive(&Engine::new(Policy::default()), at);

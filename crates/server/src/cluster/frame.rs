@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use abide_engine::AnyCommand;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::gather::Told;
-use crate::driver::AnsweredElsewhere;
+use crate::driver::{AnsweredElsewhere, CommandText};
 use crate::journal::{Batch, Position};
 
 /// The most bytes of batches that a link has on their way to a slow follower.
@@ -18,12 +17,13 @@ pub(super) const LINK_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Up {
-    /// Carry out that command.
+    /// Carry out that command. It has a form of its own, because the command is JSON already.
+    #[serde(skip)]
     Ask {
         /// What the answer is told under.
         id: u64,
         /// The command.
-        command: AnyCommand,
+        command: CommandText,
     },
     /// How far is the log?
     Now {
@@ -49,20 +49,33 @@ pub enum Up {
 /// A batch on its way. It takes room in its link until it has gone out.
 #[derive(Clone, Debug)]
 pub struct Pushed {
-    /// The batch.
+    /// The batch; without its entries where they are packed.
     pub batch: Arc<Batch>,
+    /// How many entries, and these as the log has them.
+    pub(super) packed: Option<(usize, Arc<[u8]>)>,
     _room: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Pushed {
-    /// That batch, in a link that has this room; `None` if it has too little.
-    pub(super) fn within(room: &Arc<Semaphore>, batch: &Arc<Batch>) -> Option<Self> {
-        let bytes = batch.entries.iter().map(Vec::len).sum::<usize>();
+    /// That batch, whose entries are packed.
+    pub(super) fn packed(batch: Batch, count: usize, entries: Arc<[u8]>) -> Self {
+        Self {
+            packed: Some((count, entries)),
+            ..batch.into()
+        }
+    }
+
+    /// The same in a link that has this room; `None` if it has too little.
+    pub(super) fn within(&self, room: &Arc<Semaphore>) -> Option<Self> {
+        let bytes = match &self.packed {
+            Some((_, entries)) => entries.len(),
+            None => self.batch.entries.iter().map(Vec::len).sum::<usize>(),
+        };
         let bytes = u32::try_from(bytes.min(LINK_BYTES_MAX)).ok()?;
         let room = room.clone().try_acquire_many_owned(bytes).ok()?;
         Some(Self {
-            batch: batch.clone(),
             _room: Some(Arc::new(room)),
+            ..self.clone()
         })
     }
 }
@@ -71,6 +84,7 @@ impl From<Batch> for Pushed {
     fn from(batch: Batch) -> Self {
         Self {
             batch: Arc::new(batch),
+            packed: None,
             _room: None,
         }
     }

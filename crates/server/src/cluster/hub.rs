@@ -54,16 +54,16 @@ impl Hub {
 
     /// Says that the log is that far, and sends what was written to every link. A link without room is let go: its
     /// follower reads the log, and links again.
-    pub(super) fn push(&self, at: Position, batch: impl FnOnce() -> Batch) {
+    pub(super) fn push(&self, at: Position, batch: impl FnOnce() -> Pushed) {
         let mut links = self.links.lock();
         links.committed = at;
         *self.applied.lock() = at;
         if links.down.is_empty() {
             return;
         }
-        let batch = Arc::new(batch());
+        let batch = batch();
         links.down.retain(|link| {
-            let pushed = Pushed::within(&link.room, &batch);
+            let pushed = batch.within(&link.room);
             pushed.is_some_and(|pushed| link.down.try_send(Down::Batch(pushed)).is_ok())
         });
     }
@@ -135,9 +135,8 @@ pub(super) struct Pushing {
 }
 
 impl Pushing {
-    fn position(&mut self) -> (Position, u64) {
-        let shared = self.journal.shared().expect("a node's log is shared");
-        (shared.position(), shared.term())
+    fn log(&mut self) -> &mut dyn SharedLog {
+        self.journal.shared().expect("a node's log is shared")
     }
 }
 
@@ -155,17 +154,28 @@ impl Journal for Pushing {
     }
 
     fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, JournalError> {
-        let (before, _) = self.position();
+        let before = self.log().position();
         let seq = self.journal.append(entries)?;
-        let (after, term) = self.position();
+        let hub = self.hub.clone();
+        let log = self.log();
+        let after = log.position();
         if after != before {
-            self.hub.push(after, || Batch {
-                number: after.batch,
-                term,
-                nonce: after.nonce,
-                before: before.nonce,
-                first: before.seq + 1,
-                entries: entries.to_vec(),
+            hub.push(after, || {
+                let packed = log.packed();
+                let batch = Batch {
+                    number: after.batch,
+                    term: log.term(),
+                    nonce: after.nonce,
+                    before: before.nonce,
+                    first: before.seq + 1,
+                    entries: packed
+                        .as_ref()
+                        .map_or_else(|| entries.to_vec(), |_| Vec::new()),
+                };
+                match packed {
+                    Some(packed) => Pushed::packed(batch, entries.len(), packed),
+                    None => batch.into(),
+                }
             });
         }
         Ok(seq)
@@ -236,13 +246,16 @@ mod tests {
                 batch: number,
                 ..Position::default()
             };
-            hub.push(at, || Batch {
-                number,
-                term: 1,
-                nonce: number,
-                before: number - 1,
-                first: number,
-                entries: vec![vec![0; LINK_BYTES_MAX / 2]],
+            hub.push(at, || {
+                let batch = Batch {
+                    number,
+                    term: 1,
+                    nonce: number,
+                    before: number - 1,
+                    first: number,
+                    entries: vec![vec![0; LINK_BYTES_MAX / 2]],
+                };
+                batch.into()
             });
         };
         push(1);

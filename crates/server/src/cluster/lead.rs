@@ -80,13 +80,16 @@ impl Node {
 
     fn begin(&mut self, term: u64, after: Position) {
         let before = self.position;
-        self.hub.push(after, || Batch {
-            number: after.batch,
-            term,
-            nonce: after.nonce,
-            before: before.nonce,
-            first: before.seq + 1,
-            entries: Vec::new(),
+        self.hub.push(after, || {
+            let mark = Batch {
+                number: after.batch,
+                term,
+                nonce: after.nonce,
+                before: before.nonce,
+                first: before.seq + 1,
+                entries: Vec::new(),
+            };
+            mark.into()
         });
         (self.position, self.term) = (after, term);
         self.driver.put_changed(self.changed.take());

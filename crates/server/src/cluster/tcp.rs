@@ -16,6 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,12 +30,13 @@ use tokio::time::timeout;
 
 use super::frame::{Down, Up};
 use super::network::{Inbound, Network, Upstream, pair};
-use crate::journal::{Batch, Leading};
+use crate::driver::CommandText;
+use crate::journal::{Batch, Leading, unpacked};
 
 /// The protocol; the two ends must have the same.
 const NOISE: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
 /// The form of the frames, in the handshake: nodes of another form don't link, and read the log.
-const FORM: &[u8] = b"abide cluster link 3";
+const FORM: &[u8] = b"abide cluster link 4";
 /// The longest sealed piece, in bytes.
 const PIECE_MAX: usize = 65_535;
 /// What sealing adds to a piece, in bytes.
@@ -172,7 +174,7 @@ async fn serve(
         return;
     }
     let ended = tokio::select! {
-        ended = bring(&mut reader, &up, read_json, None) => ended,
+        ended = bring(&mut reader, &up, read_up, None) => ended,
         ended = take(&mut writer, &mut down, write_down) => ended,
     };
     tracing::debug!(%from, ?ended, "a follower's link is broken");
@@ -286,21 +288,34 @@ impl Reader {
 
     /// The next frame. Dropping the future breaks the link.
     async fn frame(&mut self) -> io::Result<&[u8]> {
-        loop {
-            let left = &self.opened[self.taken..];
-            if let Some(length) = left.first_chunk::<4>() {
-                let length = u32::from_be_bytes(*length) as usize;
-                if length > FRAME_MAX {
-                    return Err(odd("a frame is too long"));
-                }
-                if left.len() >= 4 + length {
-                    let begin = self.taken + 4;
-                    self.taken = begin + length;
-                    return Ok(&self.opened[begin..self.taken]);
-                }
-            }
+        while self.whole()?.is_none() {
             self.piece().await?;
         }
+        let frame = self.taken()?;
+        Ok(frame.expect("a frame is whole"))
+    }
+
+    /// The next frame, if it has come.
+    fn taken(&mut self) -> io::Result<Option<&[u8]>> {
+        let Some(length) = self.whole()? else {
+            return Ok(None);
+        };
+        let begin = self.taken + 4;
+        self.taken = begin + length;
+        Ok(Some(&self.opened[begin..self.taken]))
+    }
+
+    /// The length of the next frame, if it has come.
+    fn whole(&self) -> io::Result<Option<usize>> {
+        let left = &self.opened[self.taken..];
+        let Some(length) = left.first_chunk::<4>() else {
+            return Ok(None);
+        };
+        let length = u32::from_be_bytes(*length) as usize;
+        if length > FRAME_MAX {
+            return Err(odd("a frame is too long"));
+        }
+        Ok((left.len() >= 4 + length).then_some(length))
     }
 }
 
@@ -337,6 +352,7 @@ async fn bring<T>(
     read: fn(&[u8]) -> io::Result<T>,
     silence: Option<Duration>,
 ) -> io::Result<()> {
+    let mut come = Vec::new();
     loop {
         let frame = match silence {
             Some(silence) => timeout(silence, reader.frame())
@@ -344,8 +360,18 @@ async fn bring<T>(
                 .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))?,
             None => reader.frame().await?,
         };
-        let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
-        to.send(read(frame)?).await.map_err(|_| gone())?;
+        come.push(read(frame)?);
+        // What has come at the same time goes on together.
+        while come.len() < AT_ONCE_MAX
+            && let Some(frame) = reader.taken()?
+        {
+            come.push(read(frame)?);
+        }
+        let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        let places = to.reserve_many(come.len()).await.map_err(gone)?;
+        places
+            .zip(come.drain(..))
+            .for_each(|(place, frame)| place.send(frame));
     }
 }
 
@@ -385,19 +411,44 @@ async fn take<T>(
     Ok(())
 }
 
+/// The first byte of a command; no JSON begins with it.
+const OF_COMMAND: u8 = 0;
+
 fn write_up(up: &Up, out: &mut Vec<u8>) -> io::Result<()> {
-    write_json(up, out)
+    let Up::Ask { id, command } = up else {
+        return write_json(up, out);
+    };
+    out.push(OF_COMMAND);
+    out.extend(id.to_be_bytes());
+    out.extend_from_slice(&command.0);
+    Ok(())
 }
 
-/// The first byte of a batch; no JSON begins with it.
+fn read_up(frame: &[u8]) -> io::Result<Up> {
+    let Some((&OF_COMMAND, rest)) = frame.split_first() else {
+        return read_json(frame);
+    };
+    let numbered = rest.split_first_chunk::<8>();
+    let (id, text) = numbered.ok_or_else(|| odd("a command has no number"))?;
+    Ok(Up::Ask {
+        id: u64::from_be_bytes(*id),
+        command: CommandText(Bytes::copy_from_slice(text)),
+    })
+}
+
+/// The first byte of a batch, and of one whose entries are packed; no JSON begins with them.
 const OF_BATCH: u8 = 0;
+const OF_PACKED: u8 = 1;
 
 fn write_down(down: &Down, out: &mut Vec<u8>) -> io::Result<()> {
     let Down::Batch(pushed) = down else {
         return write_json(down, out);
     };
     let batch = &pushed.batch;
-    out.push(OF_BATCH);
+    out.push(match pushed.packed {
+        Some(_) => OF_PACKED,
+        None => OF_BATCH,
+    });
     for number in [
         batch.number,
         batch.term,
@@ -406,6 +457,10 @@ fn write_down(down: &Down, out: &mut Vec<u8>) -> io::Result<()> {
         batch.first,
     ] {
         out.extend(number.to_be_bytes());
+    }
+    if let Some((count, entries)) = &pushed.packed {
+        out.extend((*count as u64).to_be_bytes());
+        out.extend_from_slice(entries);
     }
     for entry in &batch.entries {
         let length = u32::try_from(entry.len()).map_err(|_| odd("an entry is too long"))?;
@@ -416,9 +471,9 @@ fn write_down(down: &Down, out: &mut Vec<u8>) -> io::Result<()> {
 }
 
 fn read_down(frame: &[u8]) -> io::Result<Down> {
-    if frame.first() != Some(&OF_BATCH) {
+    let Some(form @ (OF_BATCH | OF_PACKED)) = frame.first().copied() else {
         return read_json(frame);
-    }
+    };
     let short = || odd("a batch ends too early");
     let mut rest = &frame[1..];
     let mut number = || {
@@ -434,6 +489,11 @@ fn read_down(frame: &[u8]) -> io::Result<Down> {
         first: number()?,
         entries: Vec::new(),
     };
+    if form == OF_PACKED {
+        let count = usize::try_from(number()?).map_err(|_| short())?;
+        batch.entries = unpacked(count, rest).ok_or_else(short)?;
+        rest = &[];
+    }
     while !rest.is_empty() {
         let (length, more) = rest.split_first_chunk::<4>().ok_or_else(short)?;
         let length = u32::from_be_bytes(*length) as usize;
@@ -454,4 +514,37 @@ fn read_json<T: DeserializeOwned>(frame: &[u8]) -> io::Result<T> {
 
 fn odd(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::frame::Pushed;
+    use crate::journal::packed;
+
+    #[test]
+    fn a_packed_batch_comes_out_as_it_was_and_a_part_of_one_is_none() {
+        let entries = vec![vec![b'x'; 3_000], vec![], vec![0, 0xff]];
+        let mut batch = Batch {
+            number: 2,
+            term: 3,
+            nonce: u64::MAX,
+            before: 5,
+            first: 6,
+            entries: Vec::new(),
+        };
+        let packed = packed(&entries).into();
+        let pushed = Pushed::packed(batch.clone(), entries.len(), packed);
+        let mut frame = Vec::new();
+        write_down(&Down::Batch(pushed), &mut frame).unwrap();
+        assert!(frame.len() < 200, "{}", frame.len());
+        let Ok(Down::Batch(came)) = read_down(&frame) else {
+            panic!("a batch")
+        };
+        batch.entries = entries;
+        assert_eq!(*came.batch, batch);
+        for end in 1..frame.len() {
+            assert!(read_down(&frame[..end]).is_err(), "{end}");
+        }
+    }
 }

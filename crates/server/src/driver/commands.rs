@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use abide_engine::{AnyCommand, Command, Engine, Refusal, any};
+use abide_engine::{AnyCommand, Command, Engine, Json, Refusal, any};
 use abide_wire::Timestamp;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::run::Batch;
 use crate::clock::Clock;
@@ -54,10 +54,10 @@ pub(crate) trait Asked: fmt::Debug + marker::Send {
     fn since(&self) -> Duration;
     /// Decides and applies it. The answer is kept for [`Asked::reply`].
     fn carry_out(&mut self, engine: &mut Engine, now: Timestamp, batch: &mut Batch);
-    /// The command, for another process to carry it out.
-    fn any(&self) -> AnyCommand;
+    /// The command, for another process to carry it out, and whether it may be sent again where its outcome is unknown.
+    fn text(&self) -> (CommandText, bool);
     /// Takes what another process answered. The answer is kept for [`Asked::reply`].
-    fn carried_out(&mut self, engine: &Engine, key: Value);
+    fn carried_out(&mut self, engine: &Engine, key: Json);
     /// Tells the caller what came of it, or that failure.
     fn reply(self: Box<Self>, failure: Option<Failure>);
 }
@@ -81,12 +81,13 @@ impl<C: Command> Asked for Ask<C> {
         self.answer = answer.map_err(Failure::from);
     }
 
-    fn any(&self) -> AnyCommand {
-        self.command.clone().into()
+    fn text(&self) -> (CommandText, bool) {
+        let command: AnyCommand = self.command.clone().into();
+        (CommandText::from(&command), command.may_repeat())
     }
 
-    fn carried_out(&mut self, engine: &Engine, key: Value) {
-        self.answer = any::read::<C>(engine, key).map_err(Failure::from);
+    fn carried_out(&mut self, engine: &Engine, key: Json) {
+        self.answer = any::read::<C>(engine, &key).map_err(Failure::from);
     }
 
     fn reply(self: Box<Self>, failure: Option<Failure>) {
@@ -95,19 +96,49 @@ impl<C: Command> Asked for Ask<C> {
     }
 }
 
+/// A command as one process sends it to another: the JSON of an [`AnyCommand`], which is read when it is carried out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CommandText(pub(crate) Bytes);
+
+impl From<&AnyCommand> for CommandText {
+    fn from(command: &AnyCommand) -> Self {
+        let text = serde_json::to_vec(command).expect("a command is plain data");
+        Self(text.into())
+    }
+}
+
+impl CommandText {
+    /// The command.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Invalid`] if this program knows no such command: a newer one may have sent it.
+    pub fn read(&self) -> Result<AnyCommand, Refusal> {
+        let unknown = |error| format!("the leader doesn't know this command: {error}");
+        serde_json::from_slice(&self.0).map_err(|error| Refusal::Invalid(unknown(error)))
+    }
+}
+
+impl fmt::Debug for CommandText {
+    // It may have secrets in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CommandText({} bytes)", self.0.len())
+    }
+}
+
 /// A command that another process asks for. It is answered with what names the answer.
 #[derive(Debug)]
 struct AskedElsewhere {
     id: u64,
-    command: AnyCommand,
+    command: CommandText,
     since: Duration,
-    key: Result<Value, Failure>,
+    key: Result<Json, Failure>,
     reply: mpsc::UnboundedSender<AnsweredElsewhere>,
 }
 
 /// What names the answer of a command that another process asks for, or why there is none, under that process's number
 /// of it.
-pub(crate) type AnsweredElsewhere = (u64, Result<Value, Failure>);
+pub(crate) type AnsweredElsewhere = (u64, Result<Json, Failure>);
 
 impl Asked for AskedElsewhere {
     fn since(&self) -> Duration {
@@ -116,15 +147,21 @@ impl Asked for AskedElsewhere {
 
     fn carry_out(&mut self, engine: &mut Engine, now: Timestamp, batch: &mut Batch) {
         let (entries, effects) = (&mut batch.entries, &mut batch.effects);
-        let key = self.command.carry_out(engine, now, entries, effects);
+        // It is let go of before the next one is read.
+        let key = self.command.read();
+        let key = key.and_then(|command| command.carry_out(engine, now, entries, effects));
         self.key = key.map_err(Failure::from);
     }
 
-    fn any(&self) -> AnyCommand {
-        self.command.clone()
+    fn text(&self) -> (CommandText, bool) {
+        let may_repeat = self
+            .command
+            .read()
+            .is_ok_and(|command| command.may_repeat());
+        (self.command.clone(), may_repeat)
     }
 
-    fn carried_out(&mut self, _: &Engine, key: Value) {
+    fn carried_out(&mut self, _: &Engine, key: Json) {
         self.key = Ok(key);
     }
 
@@ -234,7 +271,7 @@ impl Commands {
     pub(crate) fn ask_elsewhere(
         &self,
         id: u64,
-        command: AnyCommand,
+        command: CommandText,
         answers: &mpsc::UnboundedSender<AnsweredElsewhere>,
     ) {
         let asked = AskedElsewhere {

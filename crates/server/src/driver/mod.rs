@@ -21,7 +21,7 @@ mod follow;
 mod restore;
 mod run;
 
-pub use commands::{Commands, Failure, WeakCommands};
+pub use commands::{CommandText, Commands, Failure, WeakCommands};
 #[cfg(feature = "postgres")]
 pub(crate) use restore::load;
 pub use run::{Driver, DriverError};

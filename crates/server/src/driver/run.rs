@@ -497,8 +497,15 @@ fn refuse(request: Request, caught_up: &mut Vec<CaughtUp>) {
     }
 }
 
+/// Their stored forms, none longer than it must be: a batch of them lies in memory until it is written.
 pub(super) fn encode(entries: &[Entry]) -> Vec<Vec<u8>> {
-    entries.iter().map(Entry::encode).collect()
+    let mut bytes = Vec::new();
+    let encoded = entries.iter().map(|entry| {
+        bytes.clear();
+        entry.encode_to(&mut bytes);
+        bytes.as_slice().to_vec()
+    });
+    encoded.collect()
 }
 
 #[cfg(test)]

@@ -37,6 +37,10 @@ pub(crate) use blocking::may_block;
 pub use error::JournalError;
 pub use files::Files;
 pub use memory::MemoryJournal;
+#[cfg(all(test, feature = "postgres"))]
+pub(crate) use postgres::packed;
+#[cfg(feature = "postgres")]
+pub(crate) use postgres::unpacked;
 #[cfg(feature = "postgres")]
 pub use postgres::{Admin, Database, DatabaseError, Health, PostgresJournal, SealKey, Standing};
 pub use shared::{Batch, Beat, Leading, Lease, Member, Position, SharedLog, Tail};

@@ -18,6 +18,7 @@
 //! [`Lease`] holds what a cluster knows of its nodes. It decides when a node tries to lead, never whether it may write.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use abide_wire::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,12 @@ pub trait SharedLog: Debug {
     /// Those of [`Journal::append`]. After [`JournalError::Superseded`] the caller reads the batches that came in
     /// between and may try again. After [`JournalError::Unknown`] the same call decides.
     fn mark(&mut self, term: u64) -> Result<Position, JournalError>;
+
+    /// The entries of the batch that this handle wrote last, packed once for the log and for followers; `None` where
+    /// the log has them as they are.
+    fn packed(&self) -> Option<Arc<[u8]>> {
+        None
+    }
 
     /// Reads the log, on a connection of its own.
     fn tail(&self) -> Box<dyn Tail>;

@@ -9,7 +9,7 @@ use super::database::Database;
 use super::lease::PostgresLease;
 use super::link::{ANSWER, ANSWER_MUCH, Link, Session, Trouble};
 use super::parts::{self, Found, PostgresCheckpoints};
-use super::rows::{Stored, columns};
+use super::rows::{Stored, columns, packed};
 use super::tail::PostgresTail;
 use crate::journal::{
     Checkpoints, EachEntry, EachPart, Journal, JournalError, Lease, Position, SharedLog, Tail,
@@ -67,9 +67,18 @@ pub struct PostgresJournal {
     /// This process, as nonces begin with it and as the lease knows it.
     run: u64,
     nonces: u64,
-    /// An append whose answer is missing, with its row.
-    unknown: Option<(Vec<Vec<u8>>, Stored)>,
+    /// The entries that were written last, packed.
+    packed: Option<Arc<[u8]>>,
+    unknown: Option<Unknown>,
     pub(super) rule: Rule,
+}
+
+/// An append whose answer is missing.
+#[derive(Debug)]
+struct Unknown {
+    entries: Vec<Vec<u8>>,
+    packed: Arc<[u8]>,
+    row: Stored,
 }
 
 /// What an append met.
@@ -141,6 +150,7 @@ impl PostgresJournal {
             // Room to count up, below 2^63 as the database keeps it.
             run: run >> 2,
             nonces: 0,
+            packed: None,
             unknown: None,
             rule: Rule::default(),
         })
@@ -221,20 +231,24 @@ impl PostgresJournal {
         let tried = self.unknown.take();
         #[cfg(test)]
         if self.rule == Rule::FailedIsNext
-            && let Some((_, row)) = &tried
+            && let Some(tried) = &tried
         {
-            self.position.batch = row.number.cast_unsigned();
+            self.position.batch = tried.row.number.cast_unsigned();
         }
-        let row = match tried {
-            Some((of, row))
-                if of == entries && row.term == term.cast_signed() && self.rule == Rule::Fenced =>
+        let (packed, row) = match tried {
+            Some(tried)
+                if tried.entries == entries
+                    && tried.row.term == term.cast_signed()
+                    && self.rule == Rule::Fenced =>
             {
-                row
+                (tried.packed, tried.row)
             }
             _ => {
                 self.nonces += 1;
-                let nonce = self.run + self.nonces;
-                Stored::new(&self.database, self.position, term, nonce, entries)
+                let by = (term, self.run + self.nonces);
+                let packed: Arc<[u8]> = packed(entries).into();
+                let row = Stored::new(&self.database, self.position, by, (entries.len(), &packed));
+                (packed, row)
             }
         };
         let mebibytes = u32::try_from(row.body.len() >> 20).unwrap_or(u32::MAX);
@@ -252,6 +266,7 @@ impl PostgresJournal {
         match met {
             Ok(Met::Written) => {
                 self.position = row.position();
+                self.packed = Some(packed);
                 self.term.store(term, Ordering::Release);
                 Ok(self.position)
             }
@@ -273,7 +288,11 @@ impl PostgresJournal {
                 let is_sent = matches!(trouble, Trouble::Lost(_));
                 let error = self.database.away(trouble);
                 // Also where it was refused: the same row under the same number is right in any case.
-                self.unknown = Some((entries.to_vec(), row));
+                self.unknown = Some(Unknown {
+                    entries: entries.to_vec(),
+                    packed,
+                    row,
+                });
                 Err(match error {
                     JournalError::Away { place, source } if is_sent => {
                         JournalError::Unknown { place, source }
@@ -459,6 +478,10 @@ impl SharedLog for PostgresJournal {
 
     fn mark(&mut self, term: u64) -> Result<Position, JournalError> {
         self.write(term, &[])
+    }
+
+    fn packed(&self) -> Option<Arc<[u8]>> {
+        self.packed.clone()
     }
 
     fn tail(&self) -> Box<dyn Tail> {

@@ -30,6 +30,9 @@ mod tls;
 pub use admin::{Admin, Health, Standing};
 pub use database::{Database, DatabaseError};
 pub use log::PostgresJournal;
+#[cfg(test)]
+pub(crate) use rows::packed;
+pub(crate) use rows::unpacked;
 pub use seal::SealKey;
 
 #[cfg(test)]

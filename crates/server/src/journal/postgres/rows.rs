@@ -29,25 +29,23 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// The row of a batch of these entries after that position.
+    /// The row of a batch of `count` entries, packed, after that position.
     pub(super) fn new(
         database: &Database,
         at: Position,
-        term: u64,
-        nonce: u64,
-        entries: &[Vec<u8>],
+        (term, nonce): (u64, u64),
+        (count, packed): (usize, &[u8]),
     ) -> Self {
-        let (lengths, bodies) = pack(entries);
         let mut row = Self {
             number: at.batch.cast_signed() + 1,
             term: term.cast_signed(),
             nonce: nonce.cast_signed(),
             before: at.nonce.cast_signed(),
             first: at.seq.cast_signed() + 1,
-            count: i32::try_from(entries.len()).expect("a batch has some thousands of entries"),
+            count: i32::try_from(count).expect("a batch has some thousands of entries"),
             sealed: database.is_sealed(),
             sum: 0,
-            body: lz4_flex::block::compress_prepend_size(&[lengths, bodies].concat()),
+            body: packed.to_vec(),
         };
         if let Some(key) = &database.seal {
             let body = std::mem::take(&mut row.body);
@@ -90,20 +88,15 @@ impl Stored {
         let opened = open(database, self.sealed, &self.identity(), &self.body, || {
             format!("batch {}", self.number)
         })?;
-        let bytes = lz4_flex::block::decompress_size_prepended(&opened).map_err(|_| damaged())?;
         let count = usize::try_from(self.count).map_err(|_| damaged())?;
-        let parts = count
-            .checked_mul(4)
-            .and_then(|at| bytes.split_at_checked(at));
-        let entries = parts.and_then(|(lengths, bodies)| unpack(lengths, bodies));
-        let entries = entries.ok_or_else(damaged)?;
+        let entries = unpacked(count, &opened).ok_or_else(damaged)?;
         Ok(Batch {
             number: self.number.cast_unsigned(),
             term: self.term.cast_unsigned(),
             nonce: self.nonce.cast_unsigned(),
             before: self.before.cast_unsigned(),
             first: self.first.cast_unsigned(),
-            entries: entries.into_iter().map(<[u8]>::to_vec).collect(),
+            entries,
         })
     }
 
@@ -123,6 +116,21 @@ impl Stored {
         ];
         sums::of_batch(numbers, &self.body).into()
     }
+}
+
+/// Entries as a row has them, but for its seal: a quarter of their bytes.
+pub(crate) fn packed(entries: &[Vec<u8>]) -> Vec<u8> {
+    let (mut bytes, bodies) = pack(entries);
+    bytes.extend(bodies);
+    lz4_flex::block::compress_prepend_size(&bytes)
+}
+
+/// So many entries that were [`packed`]; `None` if they are something else.
+pub(crate) fn unpacked(count: usize, packed: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let bytes = lz4_flex::block::decompress_size_prepended(packed).ok()?;
+    let (lengths, bodies) = bytes.split_at_checked(count.checked_mul(4)?)?;
+    let entries = unpack(lengths, bodies)?;
+    Some(entries.into_iter().map(<[u8]>::to_vec).collect())
 }
 
 /// A stored body without its seal.

@@ -1,9 +1,9 @@
 //! Links over real sockets.
 
-use abide_engine::{AnyCommand, Cancel, JobKey, Owner};
+use abide_engine::{AnyCommand, Cancel, JobKey, Json, Owner};
 use abide_server::cluster::tcp::TcpNetwork;
 use abide_server::cluster::{Down, Network, Up};
-use abide_server::driver::Failure;
+use abide_server::driver::{CommandText, Failure};
 use abide_server::journal::{Batch, Leading, Position};
 use abide_wire::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -19,12 +19,13 @@ async fn listening() -> (TcpListener, Leading) {
     (listener, leading)
 }
 
-fn cancel() -> AnyCommand {
+fn cancel() -> CommandText {
     let job = JobKey::new(Timestamp::from_millis(1), [7; 10]);
-    AnyCommand::from(Cancel {
+    let cancel = AnyCommand::from(Cancel {
         owner: Owner(3),
         job,
-    })
+    });
+    CommandText::from(&cancel)
 }
 
 #[tokio::test]
@@ -43,7 +44,7 @@ async fn frames_of_every_sort_and_size_come_as_they_went() {
         let Some(Up::Ask { id, command }) = inbound.up.recv().await else {
             panic!("a command")
         };
-        assert_eq!((id, format!("{command:?}")), (n, format!("{:?}", cancel())));
+        assert_eq!((id, command), (n, cancel()));
     }
     let at = Position {
         batch: 1,
@@ -60,7 +61,7 @@ async fn frames_of_every_sort_and_size_come_as_they_went() {
         entries: vec![vec![b'x'; 300_000], vec![], vec![0, 0xff]],
     };
     let answers = vec![
-        (1, Ok(serde_json::json!("key"))),
+        (1, Ok(Json::from(serde_json::json!("key")))),
         (7, Err(Failure::Overloaded)),
     ];
     let pushed = Down::Batch(batch.clone().into());
