@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-from load import Load, Server, environment_of, judge, log_of
+from load import Load, NotStarted, Server, environment_of, judge, log_of
 from pair import NOBODY, Pair
 
 NAMES = ["a", "b", "c"]
@@ -56,7 +56,12 @@ class Cluster:
             if node.process.poll() is not None:
                 if "panicked" in node.text():
                     sys.exit(f"WRONG: {name} panicked:\n{node.text()}")
-                self.start(name)
+                try:
+                    self.start(name)
+                except NotStarted as refused:
+                    # While no primary answers there is nothing to start on: it is tried again, as a supervisor does.
+                    if "can't be used at the moment" not in str(refused):
+                        raise
                 self.load.addresses = self.addresses()
 
     def lost(self):

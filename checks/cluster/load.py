@@ -28,6 +28,10 @@ def environment_of(database, **more):
     return environment
 
 
+class NotStarted(SystemExit):
+    """A process of `abide serve` has ended at once, or says no address."""
+
+
 class Server:
     """A process of `abide serve`."""
 
@@ -43,7 +47,7 @@ class Server:
         deadline = time.monotonic() + START_MAX
         while not (found := re.search(r"listening on http://(127\.0\.0\.1:\d+)", self.text())):
             if self.process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"the server {node} didn't start:\n{self.text()}")
+                raise NotStarted(f"the server {node} didn't start:\n{self.text()}")
             time.sleep(0.02)
         self.address = found.group(1)
 
