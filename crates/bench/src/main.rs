@@ -89,7 +89,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
 
 /// What was measured, and why suites failed, if any did.
 fn measure(suite: &Suite, setup: &Setup) -> (Vec<Figure>, Vec<String>) {
-    let of = |suite: &Suite| match suite {
+    let of = |suite: &Suite, figures: &mut Vec<Figure>| match suite {
         Suite::Reads => suite::reads::run(setup),
         Suite::Dialects => suite::dialects::run(setup),
         Suite::Parked => suite::parked::run(setup),
@@ -102,7 +102,9 @@ fn measure(suite: &Suite, setup: &Setup) -> (Vec<Figure>, Vec<String>) {
         Suite::Learned => suite::learned::run(setup),
         Suite::Overload => suite::overload::run(setup),
         Suite::Goodput => suite::goodput::run(setup),
-        Suite::Cluster(arguments) => suite::cluster::run(setup, arguments),
+        Suite::Cluster(arguments) => {
+            suite::cluster::run(setup, arguments, figures).map(|()| Vec::new())
+        }
         Suite::All | Suite::Limit(_) | Suite::Work(_) | Suite::Probe(_) => Ok(Vec::new()),
     };
     let all = [
@@ -125,7 +127,7 @@ fn measure(suite: &Suite, setup: &Setup) -> (Vec<Figure>, Vec<String>) {
     };
     let (mut figures, mut failed) = (Vec::new(), Vec::new());
     for suite in suites {
-        match of(suite) {
+        match of(suite, &mut figures) {
             Ok(some) => figures.extend(some),
             Err(error) => failed.push(format!("{error:#}")),
         }

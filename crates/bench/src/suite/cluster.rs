@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tempfile::TempDir;
 
 use super::creates::{BODY, create_for};
@@ -42,10 +42,27 @@ pub(crate) struct ClusterArgs {
     /// schema of their own.
     #[arg(long, value_name = "URL")]
     database: Option<String>,
+    /// What to measure; all by default.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
 }
 
-/// P15.
-pub(crate) fn run(setup: &Setup, arguments: &ClusterArgs) -> anyhow::Result<Vec<Figure>> {
+/// What is measured of the nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Creates,
+    Wakes,
+    Restart,
+    Deaths,
+}
+
+/// P15. What was measured before an error stays in `figures`.
+pub(crate) fn run(
+    setup: &Setup,
+    arguments: &ClusterArgs,
+    figures: &mut Vec<Figure>,
+) -> anyhow::Result<()> {
+    let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     let (own, database) = match &arguments.database {
         Some(url) => (None, url.clone()),
         None => {
@@ -56,12 +73,20 @@ pub(crate) fn run(setup: &Setup, arguments: &ClusterArgs) -> anyhow::Result<Vec<
     };
     let mut cluster = Cluster::start(setup, database)?;
     let alone = Alone::start(setup)?;
-    let mut figures = creates(setup, &cluster, &alone.running)?;
-    figures.extend(wakes(setup, &cluster, &alone.running)?);
-    figures.push(restarts(setup, &mut cluster, alone)?);
-    figures.extend(deaths(setup, &mut cluster)?);
+    if wanted(Part::Creates) {
+        figures.extend(creates(setup, &cluster, &alone.running)?);
+    }
+    if wanted(Part::Wakes) {
+        figures.extend(wakes(setup, &cluster, &alone.running)?);
+    }
+    if wanted(Part::Restart) {
+        figures.push(restarts(setup, &mut cluster, alone)?);
+    }
+    if wanted(Part::Deaths) {
+        figures.extend(deaths(setup, &mut cluster)?);
+    }
     drop((cluster, own));
-    Ok(figures)
+    Ok(())
 }
 
 /// One node on SQLite.
