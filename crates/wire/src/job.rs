@@ -215,16 +215,26 @@ pub struct Links {
 }
 
 impl Links {
+    /// Every link but the job's own: its name, and what it has after the job's path.
+    #[doc(hidden)]
+    pub const RESTS: [(&str, &str); 4] = [
+        ("events", "/events"),
+        ("cancel", "/cancel"),
+        ("watchers", "/watchers"),
+        ("deliveries", "/deliveries"),
+    ];
+
     /// The links of the job with that id.
     #[must_use]
     pub fn of(id: &str) -> Self {
         let link = |rest: &str| ["/v1/jobs/", id, rest].concat();
+        let [events, cancel, watchers, deliveries] = Self::RESTS.map(|(_, rest)| link(rest));
         Self {
             this: link(""),
-            events: link("/events"),
-            cancel: link("/cancel"),
-            watchers: link("/watchers"),
-            deliveries: link("/deliveries"),
+            events,
+            cancel,
+            watchers,
+            deliveries,
         }
     }
 }

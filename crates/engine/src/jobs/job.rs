@@ -5,12 +5,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
-use abide_wire::{
-    Fault, Links, Outcome, Problem, Progress, Remaining, Revision, Stage, Status, Timestamp,
-    WebhookTarget, Worker,
-};
+use abide_wire::{Fault, Outcome, Problem, Stage, Status, Timestamp, WebhookTarget, Worker};
 
 use super::plan::Plan;
 use crate::intern::{Percent, Word, read_kind, read_stages};
@@ -353,87 +349,5 @@ impl Job {
     #[must_use]
     pub fn traceparent(&self) -> Option<&str> {
         self.rare().and_then(|rare| rare.traceparent.as_deref())
-    }
-
-    /// The job as clients see it now.
-    #[must_use]
-    pub fn to_wire(&self, remaining: Option<Remaining>) -> abide_wire::Job<&RawValue> {
-        self.seen_at(self.revision, self.changes.last(), remaining)
-    }
-
-    /// The job as clients saw it at that revision, if it is remembered.
-    #[must_use]
-    pub fn as_of(&self, revision: u64) -> Option<abide_wire::Job<&RawValue>> {
-        self.change(revision)
-            .map(|change| self.seen_at(revision, Some(change), None))
-    }
-
-    /// When the work began that was under way at that revision: a job that is retried begins anew.
-    fn started_at_of(&self, revision: u64) -> Option<Timestamp> {
-        let count = (revision + 1).checked_sub(self.first_revision())?;
-        let past = self.changes.get(..usize::try_from(count).ok()?)?;
-        match past.iter().rposition(|it| it.state == State::Pending) {
-            Some(pending) => {
-                let begun = past.get(pending + 1)?;
-                (begun.state == State::Running).then_some(begun.at)
-            }
-            // That change isn't remembered any more, and there was none after it.
-            None => self
-                .started_at
-                .filter(|at| past.last().is_some_and(|last| *at <= last.at)),
-        }
-    }
-
-    /// The job as clients saw it at that revision, which that change made.
-    pub(crate) fn seen_at(
-        &self,
-        revision: u64,
-        change: Option<&Change>,
-        remaining: Option<Remaining>,
-    ) -> abide_wire::Job<&RawValue> {
-        let state = change.map_or(self.state, |change| change.state);
-        let outcome = state.outcome();
-        let done = outcome.is_some();
-        let extra = self.extra.as_deref();
-        let id = self.key.to_id();
-        let links = Links::of(id.as_str());
-        abide_wire::Job {
-            id,
-            kind: self.kind.as_ref().to_owned(),
-            status: state.into(),
-            done,
-            outcome,
-            revision: Revision(revision),
-            progress: change.and_then(|change| {
-                change.percent.map(|percent| Progress {
-                    percent: f64::from(percent.get()),
-                    stage: change.stage.as_deref().map(str::to_owned),
-                })
-            }),
-            input: extra.and_then(|extra| extra.input.as_ref()).map(Json::raw),
-            result: extra
-                .filter(|_| done)
-                .and_then(|extra| extra.result.as_ref())
-                .map(Json::raw),
-            error: extra
-                .filter(|_| done)
-                .and_then(|extra| extra.error.as_deref().cloned()),
-            metadata: extra
-                .and_then(|extra| extra.metadata.as_ref())
-                .map(Json::raw)
-                .or_else(|| serde_json::from_str("{}").ok()),
-            created_at: self.created_at,
-            started_at: match revision == self.revision {
-                true => self.started_at.filter(|_| state != State::Pending),
-                false => self.started_at_of(revision),
-            },
-            updated_at: change.map_or(self.created_at, |change| change.at),
-            finished_at: self.finished_at.filter(|_| done),
-            expires_at: self.expires_at.filter(|_| done),
-            remaining_ms: remaining.filter(|_| !done),
-            attempts: Some(self.attempts()).filter(|n| *n > 0 && revision == self.revision),
-            lease: None,
-            links,
-        }
     }
 }

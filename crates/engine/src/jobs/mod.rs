@@ -8,6 +8,7 @@
 //! | module | what it is about |
 //! |---|---|
 //! | [`job`] | the record of one job |
+//! | `seen` | a job as clients see it, and its JSON |
 //! | [`table`] | the state, and which entry changes it how |
 //! | [`create`] | from a request to a job, once per idempotency key |
 //! | `request` | what the request of a create must be, and its digests |
@@ -29,6 +30,7 @@ pub mod lease;
 pub mod named;
 pub mod plan;
 mod request;
+mod seen;
 pub mod simulator;
 pub mod snapshot;
 pub mod table;

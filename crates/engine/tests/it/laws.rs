@@ -10,12 +10,12 @@ use abide_engine::jobs::create::IDEMPOTENCY_KEYS_MAX;
 use abide_engine::snapshot::PartKey;
 use abide_engine::{
     Cancel, ChangeSimulator, Claim, Command, Create, CreateAll, Created, Defaults, Delete, Effect,
-    Engine, Entry, JobKey, Json, Owner, PlayNamed, Policy, Refusal, Report, Reset, Rng, State,
+    Engine, Entry, Job, JobKey, Json, Owner, PlayNamed, Policy, Refusal, Report, Reset, Rng, State,
     Work,
 };
 use abide_wire::{
-    DurationLaw, NewJob, OnWorkerLost, OutcomePlan, Problem, Progress, Simulate, Span, Timestamp,
-    WebhookTarget, Worker,
+    DurationLaw, NewJob, OnWorkerLost, OutcomePlan, Problem, Progress, Remaining, Simulate, Span,
+    Timestamp, WebhookTarget, Worker,
 };
 use rand::RngExt as _;
 
@@ -253,6 +253,45 @@ fn create(owner: Owner, rng: &mut impl rand::Rng) -> Create {
         rendering: None,
         traceparent: None,
     }
+}
+
+#[test]
+fn the_json_of_a_job_is_that_of_its_value_at_every_revision() {
+    const REMAINING: Remaining = Remaining {
+        p10: 1,
+        p50: 20,
+        p90: 300,
+    };
+    for_each_seed(|seed| {
+        let mut effects = Vec::new();
+        let mut engine = Engine::new(policy());
+        for entry in play(seed).log {
+            engine.apply(&entry, &mut effects);
+        }
+        let jobs = effects.iter().filter_map(Effect::as_change);
+        for (n, (job, _)) in jobs.enumerate() {
+            let mut job = Job::clone(job);
+            if n % 2 == 1 {
+                job.kind = "\"caf\u{e9}\"\n\\".into();
+            }
+            for revision in 0..=job.revision + 1 {
+                let remaining = [None, Some(REMAINING)][n / 2 % 2];
+                let seen = match revision == job.revision {
+                    true => Some(job.to_wire(remaining)),
+                    false => job.as_of(revision),
+                };
+                let remaining = remaining.filter(|_| revision == job.revision);
+                let mut json = b"[".to_vec();
+                let place = job.write_json(revision, remaining, &mut json);
+                let value = seen.map(|seen| serde_json::to_string(&seen).unwrap());
+                let text = std::str::from_utf8(&json[1..]).unwrap();
+                assert_eq!(text, value.as_deref().unwrap_or_default());
+                let shown = place.map(|place| serde_json::from_slice(&json[place]).unwrap());
+                let expected = remaining.filter(|_| !job.is_done());
+                assert_eq!(shown, value.map(|_| expected));
+            }
+        }
+    });
 }
 
 /// The state in its stored form.

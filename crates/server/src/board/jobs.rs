@@ -249,33 +249,26 @@ impl Board {
     /// The JSON of that job, with that estimate of what remains. Made once for each revision, and shared by all who
     /// read it.
     ///
-    /// # Errors
+    /// # Panics
     ///
-    /// The job has something in it that isn't JSON, which would be a fault of the server.
-    pub fn json(
-        &self,
-        job: &Job,
-        remaining: Option<Remaining>,
-    ) -> Result<Bytes, serde_json::Error> {
-        let json = self.with_text(job, job.revision, |text| text.with(remaining))?;
+    /// Never: a job is known as it is.
+    #[must_use]
+    pub fn json(&self, job: &Job, remaining: Option<Remaining>) -> Bytes {
+        let json = self.with_text(job, job.revision, |text| text.with(remaining));
         json.expect("a job is as it is")
     }
 
     /// Appends the JSON of that job as clients saw it at that revision, in one line, if that is remembered. Says
     /// whether it is.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Board::json`].
     pub fn write_line(
         &self,
         job: &Job,
         revision: u64,
         remaining: Option<Remaining>,
         out: &mut Vec<u8>,
-    ) -> Result<bool, serde_json::Error> {
-        let written = self.with_text(job, revision, |text| text.write_line(remaining, out))?;
-        written.transpose().map(|written| written.is_some())
+    ) -> bool {
+        self.with_text(job, revision, |text| text.write_line(remaining, out))
+            .is_some()
     }
 
     /// Reads the JSON of that job at that revision, which is kept for the next one to read it.
@@ -284,21 +277,19 @@ impl Board {
         job: &Job,
         revision: u64,
         read: impl FnOnce(&JobText) -> T,
-    ) -> Result<Option<T>, serde_json::Error> {
+    ) -> Option<T> {
         let shard = self.shards.read(&job.key);
         let texts = shard.texts.get(&job.key);
         if let Some(text) = texts.and_then(|texts| texts.get(job, revision)) {
-            return Ok(Some(read(text)));
+            return Some(read(text));
         }
         drop(shard);
-        let Some(text) = JobText::new(job, revision)? else {
-            return Ok(None);
-        };
+        let text = JobText::new(job, revision)?;
         let done = read(&text);
         if text.is_short() {
             self.keep(job, text);
         }
-        Ok(Some(done))
+        Some(done)
     }
 
     fn keep(&self, job: &Job, text: JobText) {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use abide_engine::{Claimed, Job};
@@ -14,6 +13,8 @@ use super::json;
 use super::state::AppState;
 use super::value::{number, tag_of_revision, value};
 
+/// Most jobs' JSON is shorter, in bytes.
+const JSON_BYTES: usize = 1_024;
 /// The longest pause that is recommended between two reads.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static(headers::PREFERENCE_APPLIED);
@@ -29,23 +30,32 @@ pub(super) struct Shown {
 }
 
 /// The job as it is; a `304` without a body if the client has it already.
-///
-/// # Errors
-///
-/// The job has something in it that isn't JSON, which would be a fault of ours.
-pub(super) fn show(
-    state: &AppState,
-    job: &Job,
-    is_known: bool,
-    now: Timestamp,
-) -> Result<Shown, ApiError> {
+pub(super) fn show(state: &AppState, job: &Job, is_known: bool, now: Timestamp) -> Shown {
     let remaining = state.board.remaining(job, now);
-    let mut answer = if is_known {
+    let answer = if is_known {
         empty(StatusCode::NOT_MODIFIED)
     } else {
-        let body = body(state, job, remaining).map_err(|error| ApiError::internal(&error))?;
-        json::written(body)
+        json::written(state.board.json(job, remaining))
     };
+    with_job(state, job, answer, remaining, now)
+}
+
+/// A job as it is when it has been made. Its JSON isn't kept: most jobs have changed before they are read.
+pub(super) fn show_new(state: &AppState, job: &Job, now: Timestamp) -> Answer {
+    let remaining = state.board.remaining(job, now);
+    let mut json = Vec::with_capacity(JSON_BYTES);
+    job.write_json(job.revision, remaining, &mut json);
+    with_job(state, job, json::written(json), remaining, now).answer
+}
+
+/// Puts the headers on an answer that go with a job.
+fn with_job(
+    state: &AppState,
+    job: &Job,
+    mut answer: Answer,
+    remaining: Option<Remaining>,
+    now: Timestamp,
+) -> Shown {
     let out = answer.headers_mut();
     out.insert(header::ETAG, tag_of_revision(job.revision));
     let kept = HeaderValue::from_static("private, no-cache");
@@ -57,24 +67,24 @@ pub(super) fn show(
         out.insert(header::RETRY_AFTER, number(seconds.into()));
         Some(seconds)
     };
-    Ok(Shown {
+    Shown {
         answer,
         retry_after,
-    })
+    }
 }
 
 /// The job as it is, with the lease that the worker holds which asks.
 ///
 /// # Errors
 ///
-/// As for [`show`].
+/// The job has something in it that isn't JSON, which would be a fault of ours.
 pub(super) fn show_lease(
     state: &AppState,
     claimed: &Claimed,
     now: Timestamp,
 ) -> Result<Answer, ApiError> {
     let Claimed { job, lease } = claimed;
-    let mut answer = show(state, job, false, now)?.answer;
+    let mut answer = show(state, job, false, now).answer;
     if let Some(lease) = lease {
         let mut shown = job.to_wire(state.board.remaining(job, now));
         shown.lease = Some((*lease).into());
@@ -123,13 +133,4 @@ pub(super) fn retry_after(remaining: Option<Remaining>, speed: u32) -> u32 {
     let soon = remaining.map_or(1, |remaining| remaining.p10 / 1_000 / u64::from(speed));
     let seconds = soon.clamp(1, RETRY_AFTER_MAX.as_secs());
     u32::try_from(seconds).unwrap_or(u32::MAX)
-}
-
-/// The job's JSON. Made once for each revision, and shared by all clients that read it.
-fn body(
-    state: &AppState,
-    job: &Job,
-    remaining: Option<Remaining>,
-) -> Result<Bytes, serde_json::Error> {
-    state.board.json(job, remaining)
 }

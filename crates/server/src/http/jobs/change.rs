@@ -41,5 +41,5 @@ async fn job_after(
     command: impl Command<Answer = Arc<Job>>,
 ) -> Result<Answer, ApiError> {
     let job = state.commands.ask(command).await?;
-    Ok(show(&state, &job, false, state.clock.now())?.answer)
+    Ok(show(&state, &job, false, state.clock.now()).answer)
 }

@@ -15,7 +15,7 @@ use crate::http::base::Base;
 use crate::http::call::Call;
 use crate::http::error::{ApiError, held, soon};
 use crate::http::hold::{Hold, held_until_end};
-use crate::http::represent::{add_preference, add_respond_async, show};
+use crate::http::represent::{add_preference, add_respond_async, show_new};
 use crate::http::state::AppState;
 use crate::http::trace;
 use crate::http::webhooks::{check_webhook_of, show_secret_of_job, wait_for_early_webhook};
@@ -62,7 +62,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
             Some(granted) => held_until_end(&state, &caller, job, granted).await,
             None => job,
         };
-        let mut answer = accepted(&state, &job, &base, state.clock.now())?;
+        let mut answer = accepted(&state, &job, &base, state.clock.now());
         let out = answer.headers_mut();
         if replayed {
             let replayed = HeaderValue::from_static("true");
@@ -80,16 +80,16 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 }
 
 /// The job, and where it is: a `200` if it has ended already, else a `202`.
-fn accepted(state: &AppState, job: &Job, base: &Base, now: Timestamp) -> Result<Answer, ApiError> {
-    let mut answer = show(state, job, false, now)?.answer;
+fn accepted(state: &AppState, job: &Job, base: &Base, now: Timestamp) -> Answer {
+    let mut answer = show_new(state, job, now);
     if !job.is_done() {
         *answer.status_mut() = StatusCode::ACCEPTED;
     }
     let out = answer.headers_mut();
     let path = format!("/v1/jobs/{}", job.key);
     out.insert(OPERATION_LOCATION, base.url(&path));
-    let path = HeaderValue::try_from(path).map_err(|error| ApiError::internal(&error))?;
+    let path = HeaderValue::try_from(path).expect("an id is letters and digits");
     out.insert(header::LOCATION, path);
     show_secret_of_job(state, job, out);
-    Ok(answer)
+    answer
 }

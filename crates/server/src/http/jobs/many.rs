@@ -97,8 +97,7 @@ impl Writer {
                 return text.into();
             };
             let remaining = self.state.board.remaining(&job, self.now);
-            serde_json::to_writer(&mut text, &job.to_wire(remaining))
-                .expect("a job has only text keys");
+            job.write_json(job.revision, remaining, &mut text);
             if self.jobs.len() > 0 {
                 text.push(b',');
             }

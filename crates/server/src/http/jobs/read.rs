@@ -62,18 +62,13 @@ pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
             let state = state.clone();
             held(async move {
                 let job = ask.hold(&state, &caller, job, &granted).await?;
-                ask.answer(
-                    &state,
-                    &caller,
-                    &job,
-                    Some(granted.length()),
-                    state.clock.now(),
-                )
+                let length = Some(granted.length());
+                Ok(ask.answer(&state, &caller, &job, length, state.clock.now()))
             })
         }
         granted => {
             let length = granted.as_ref().map(Hold::length);
-            let answer = ask.answer(state, &caller, &job, length, call.now)?;
+            let answer = ask.answer(state, &caller, &job, length, call.now);
             Ok(Outcome::Now(answer))
         }
     }
@@ -143,9 +138,9 @@ impl Ask {
         job: &Job,
         length: Option<Duration>,
         now: Timestamp,
-    ) -> Result<Answer, ApiError> {
+    ) -> Answer {
         let is_known = self.tags.matches(job.revision);
-        let mut shown = show(state, job, is_known, now)?;
+        let mut shown = show(state, job, is_known, now);
         let read = Read {
             asked_at: self.asked_at,
             channel: length.map(|_| Channel::LongPoll),
@@ -157,6 +152,6 @@ impl Ask {
         if let Some(length) = length {
             add_preference(shown.answer.headers_mut(), length);
         }
-        Ok(shown.answer)
+        shown.answer
     }
 }
