@@ -4,7 +4,7 @@
 //! can hold; parsers drop them, replace them or refuse the whole (RFC 8259, 6 and 8.2). Free-form members are passed on
 //! as they came, so one of these would make an answer unreadable to many who read it, and is refused instead.
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2, memchr2_iter};
 
 /// What parsers don't agree on, and where it is.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,8 +17,14 @@ pub(super) struct Odd<'t> {
     pub(super) text: &'t str,
 }
 
+/// A number of so many digits is within a double, whatever they are.
+const DIGITS_FEW: usize = 300;
+
 /// The first of what parsers don't agree on in that JSON.
 pub(super) fn odd(json: &str) -> Option<Odd<'_>> {
+    if !may_be_odd(json.as_bytes()) {
+        return None;
+    }
     let mut walk = Walk {
         bytes: json.as_bytes(),
         at: 0,
@@ -29,6 +35,21 @@ pub(super) fn odd(json: &str) -> Option<Odd<'_>> {
         offset,
         text: &json[offset..end],
     })
+}
+
+/// Whether anything may be odd in that JSON, from what is found quickly: most bodies have no escape, no exponent and no
+/// long number, and needn't be walked through.
+fn may_be_odd(json: &[u8]) -> bool {
+    let is_digit = |at: usize| json.get(at).is_some_and(u8::is_ascii_digit);
+    let is_signed = |at: usize| matches!(json.get(at), Some(b'+' | b'-'));
+    let is_exponent =
+        |at: usize| at > 0 && is_digit(at - 1) && (is_digit(at + 1) || is_signed(at + 1));
+    // A long number covers two places in a row of those that are half as far apart.
+    let mut places = (0..json.len()).step_by(DIGITS_FEW / 2);
+    let mut is_before = false;
+    memchr(b'\\', json).is_some()
+        || memchr2_iter(b'e', b'E', json).any(is_exponent)
+        || places.any(|at| std::mem::replace(&mut is_before, is_digit(at)) && is_before)
 }
 
 /// A walk over the tokens of a JSON text.
@@ -97,7 +118,7 @@ impl Walk<'_> {
 
 fn is_beyond_double(number: &[u8]) -> bool {
     // A number with few digits and no exponent needn't be read.
-    let is_short = number.len() <= 300 && memchr2(b'e', b'E', number).is_none();
+    let is_short = number.len() <= DIGITS_FEW && memchr2(b'e', b'E', number).is_none();
     let text = std::str::from_utf8(number).unwrap_or_default();
     !is_short && text.parse::<f64>().is_ok_and(f64::is_infinite)
 }

@@ -161,16 +161,16 @@ impl Body {
             Self::Empty => Bytes::new(),
             Self::Bytes(bytes) => bytes,
             Self::Stream(mut pieces) => {
-                let mut whole = match pieces.next().await {
-                    Some(first) => Vec::from(first?),
-                    None => Vec::new(),
-                };
+                // Most bodies are one piece, which isn't copied.
+                let mut whole = pieces.next().await.transpose()?.unwrap_or_default();
                 while whole.len() <= bytes_max
                     && let Some(piece) = pieces.next().await
                 {
-                    whole.extend_from_slice(&piece?);
+                    let mut longer = Vec::from(whole);
+                    longer.extend_from_slice(&piece?);
+                    whole = longer.into();
                 }
-                whole.into()
+                whole
             }
         };
         if bytes.len() > bytes_max {

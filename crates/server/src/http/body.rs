@@ -1,8 +1,10 @@
 //! The body of a request, within its limits of size and time.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::poll_immediate;
 use http::{HeaderMap, header};
 
 use super::answer::{Body, CollectError};
@@ -30,7 +32,13 @@ pub(super) async fn read(
     if announced(headers).is_some_and(|length| length > bytes_max) {
         return Err(ApiError::too_large(bytes_max));
     }
-    match tokio::time::timeout(BODY_TIME_MAX, body.collect(bytes_max)).await {
+    let mut collected = pin!(body.collect(bytes_max));
+    // Most bodies have come with their head, and need no timer.
+    let collected = match poll_immediate(&mut collected).await {
+        Some(collected) => Ok(collected),
+        None => tokio::time::timeout(BODY_TIME_MAX, collected).await,
+    };
+    match collected {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(CollectError::TooLarge)) => Err(ApiError::too_large(bytes_max)),
         // The client is gone and won't read this; it only ends the request.
