@@ -11,7 +11,7 @@ use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, header};
 
 use super::access::{Caller, Pass};
-use super::answer::{Answer, Body, Later, Outcome};
+use super::answer::{Answer, Body, Outcome};
 use super::attendance;
 use super::base;
 use super::call::{Call, REQUEST_ID, RequestId};
@@ -191,11 +191,18 @@ impl Exchange {
     }
 
     /// The outcome of a request that is answered soon, or turns out to be held.
-    pub(super) fn soon(mut self, path: Box<str>, later: Later<Outcome>) -> Outcome {
+    pub(super) fn soon(
+        mut self,
+        path: Box<str>,
+        later: impl Future<Output = Outcome> + Send + 'static,
+    ) -> Outcome {
         Outcome::Soon(Box::pin(AssertUnwindSafe(later).catch_unwind().map(
             move |outcome| match outcome {
                 Ok(Outcome::Now(answer)) => Outcome::Now(self.finish(&path, answer)),
-                Ok(outcome) => self.later(path, true, outcome.answer()),
+                Ok(outcome) => {
+                    let is_hold = matches!(outcome, Outcome::Held(_));
+                    self.later(path, is_hold, outcome.answer())
+                }
                 Err(panic) => {
                     let error = ApiError::panicked(&*panic);
                     Outcome::Now(self.finish(&path, error.into()))

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use abide_wire::Timestamp;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::Request;
 use http::request::Parts;
 
@@ -269,9 +270,11 @@ impl Gate {
         let gate = self.clone();
         Outcome::Soon(Box::pin(async move {
             let read = match is_form || row.takes_file {
+                // In a box, because most bodies have no need of its room.
                 true => {
                     let bytes_max = gate.state.config.upload_bytes_max();
-                    body::read_upload(&mut call.headers, body, is_form, bytes_max).await
+                    let headers = &mut call.headers;
+                    Box::pin(body::read_upload(headers, body, is_form, bytes_max)).await
                 }
                 false => body::read(&call.headers, body, bytes_max).await,
             };
@@ -287,8 +290,11 @@ impl Gate {
 
     /// Has the request answered, by its handler and by the faults that meet it.
     fn carry_out(&self, row: &'static Row, call: Call, mut exchange: Exchange) -> Outcome {
-        let play = Play::of(&self.state, row, &call, self.reset.as_ref());
-        let outcome = match (play, &self.state.cluster) {
+        let is_hold = exchange.class == Class::Hold;
+        let play = Play::of(&self.state, row, &call, is_hold, self.reset.as_ref());
+        let creates = row.meets == Meets::Create;
+        let cluster = self.state.cluster.as_ref().filter(|_| !creates);
+        let outcome = match (play, cluster) {
             (None, None) => row.answer(&self.state, &call),
             (None, Some(cluster)) => match fresh::at_once(&self.state, row, &call) {
                 Some(outcome) => outcome,
@@ -296,11 +302,10 @@ impl Gate {
                     exchange.find_subject(row, &call);
                     let path = call.uri.path().into();
                     let later = fresh::later(self.state.clone(), cluster.clone(), row, call);
-                    return exchange.soon(path, Box::pin(later));
+                    return exchange.soon(path, later);
                 }
             },
             (Some(play), _) => {
-                let is_hold = exchange.class == Class::Hold;
                 exchange.find_subject(row, &call);
                 return exchange.later(call.uri.path().into(), is_hold, play.answer(row, call));
             }
@@ -313,16 +318,28 @@ impl Gate {
         exchange.find_subject(row, &call);
         let path = call.uri.path().into();
         // The request's buffers are given back: the handler has taken along what it needs.
-        drop(call);
+        give_back(call.headers);
         match outcome {
             Outcome::Held(later) => {
                 // A create that is held has its body until the job is made; no other request has.
-                if row.meets != Meets::Create {
+                if !creates {
                     exchange.body = None;
                 }
                 exchange.later(path, true, later)
             }
             Outcome::Now(answer) => Outcome::Now(answer),
+            Outcome::Soon(later) if creates => {
+                let (state, caller) = (self.state.clone(), call.caller);
+                let reset = self.reset.clone();
+                let later = later.map(move |outcome| match outcome {
+                    Outcome::Now(answer) => match Play::of_created(&state, caller, reset) {
+                        None => Outcome::Now(answer),
+                        Some(play) => Outcome::Soon(Box::pin(play.after(answer).map(Outcome::Now))),
+                    },
+                    outcome => outcome,
+                });
+                exchange.soon(path, later)
+            }
             Outcome::Soon(later) => exchange.soon(path, later),
         }
     }

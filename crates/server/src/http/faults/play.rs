@@ -48,15 +48,18 @@ enum What {
 }
 
 impl Play {
-    /// The faults that meet that request, if there may be any. This is asked of every request, so it is cheap.
+    /// The faults that meet that request, if there may be any. This is asked of every request, so it is cheap. `is_hold`
+    /// says whether it asks to be held.
     pub(in crate::http) fn of(
         state: &AppState,
         row: &Row,
         call: &Call,
+        is_hold: bool,
         reset: Option<&Reset>,
     ) -> Option<Self> {
-        // A create may bring the first fault there is.
-        if row.meets != Meets::Create && !state.board.plays_faults() {
+        // A create may bring the first fault there is. One that isn't held is looked at once it is answered.
+        let may_bring = row.meets == Meets::Create && is_hold;
+        if !may_bring && !state.board.plays_faults() {
             return None;
         }
         let what = match row.meets {
@@ -82,6 +85,32 @@ impl Play {
         })
     }
 
+    /// The faults that the job brings along which a create has made, if there may be any by now.
+    pub(in crate::http) fn of_created(
+        state: &AppState,
+        caller: Caller,
+        reset: Option<Reset>,
+    ) -> Option<Self> {
+        let state = state.board.plays_faults().then(|| state.clone())?;
+        Some(Self {
+            state,
+            caller,
+            reset,
+            what: What::Create,
+        })
+    }
+
+    /// Plays them on the create's answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`answer`](Self::answer).
+    pub(in crate::http) async fn after(self, answer: Answer) -> Answer {
+        let mut decisions = Decisions::default();
+        let answer = self.after_create(answer, &mut decisions).await;
+        decisions.tell(answer)
+    }
+
     /// Has the request answered, and plays what meets it.
     ///
     /// # Cancel safety
@@ -93,8 +122,7 @@ impl Play {
             What::Create => {
                 let outcome = row.answer(&self.state, &call);
                 drop(call);
-                let answer = outcome.answer().await;
-                self.after_create(answer, &mut decisions).await
+                return self.after(outcome.answer().await).await;
             }
             What::Stream(met) => {
                 let answer = row.answer(&self.state, &call).answer().await;

@@ -52,14 +52,18 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     let has_key = create.idempotency_key.is_some();
     let is_async = call.prefer.respond_async;
     let base = Base::of(call);
+    let created = state.commands.ask(create);
     let state = state.clone();
     let is_hold = granted.is_some();
     let answer = async move {
-        let Created { job, replayed } = state.commands.ask(create).await?;
+        let Created { job, replayed } = created.await?;
         let pending = state.pending_create(&caller, job.key, digest, has_key, replayed);
-        wait_for_early_webhook(&state, job.key).await;
+        // In boxes, because most creates have no need of their room.
+        if state.board.plays_faults() {
+            Box::pin(wait_for_early_webhook(&state, job.key)).await;
+        }
         let job = match &granted {
-            Some(granted) => held_until_end(&state, &caller, job, granted).await,
+            Some(granted) => Box::pin(held_until_end(&state, &caller, job, granted)).await,
             None => job,
         };
         let mut answer = accepted(&state, &job, &base, state.clock.now());
