@@ -6,7 +6,8 @@
 //! What is due waits in the engine, which hands out only what may be sent at once: a bounded number of exchanges with
 //! one receiver and in all, and none while a receiver's breaker is open. What was handed out begins exchange by
 //! exchange, and owners take turns: an event with a thousand endpoints would otherwise have the processor to itself
-//! until the last of them was called.
+//! until the last of them was called. Of receivers that are not proven few are called at once, and then one a
+//! millisecond: each costs a connection and mostly a failure, and hundreds at once would delay those that do answer.
 
 pub mod answers;
 pub mod connect;
@@ -39,6 +40,10 @@ pub use send::{Answered, Carrier, HttpCarrier, Post, SendError};
 const REPORT_RETRY: Duration = Duration::from_millis(100);
 /// How long to wait before a delivery is tried again that the server lacked a descriptor, a port or memory for.
 const OWN_RETRY: Duration = Duration::from_secs(1);
+/// How many exchanges with receivers that are not [proven](abide_engine::delivery::Send::is_proven) may begin at once.
+pub const UNPROVEN_AT_ONCE: u32 = 16;
+/// After which time one more of them may begin.
+pub const UNPROVEN_PAUSE: Duration = Duration::from_millis(1);
 /// How long exchanges that are under way may still take when the server goes down, at most: they end before the journal
 /// is closed, so half of the drain time is theirs.
 pub const LAST_EXCHANGES_MAX: Duration = Duration::from_secs(5);
@@ -121,7 +126,8 @@ impl Courier {
             while let Ok(send) = self.sends.try_recv() {
                 waiting.add(send);
             }
-            if let Some(send) = waiting.next() {
+            let now = self.round.clock.elapsed();
+            if let Some(send) = waiting.next(now) {
                 exchanges.spawn(self.round.clone().carry(send));
                 // What has begun goes on first.
                 tokio::task::yield_now().await;
@@ -129,6 +135,7 @@ impl Courier {
             }
             let send = tokio::select! {
                 send = self.sends.recv() => send,
+                () = tokio::time::sleep(waiting.pause(now)), if waiting.has_unproven() => continue,
                 () = stop.cancelled() => None,
             };
             match send {
@@ -148,14 +155,53 @@ impl Courier {
     }
 }
 
-/// What was handed out and hasn't begun: a queue for each owner, of which each has its turn.
+/// What was handed out and hasn't begun.
 #[derive(Debug, Default)]
 struct Waiting {
+    proven: Turns,
+    unproven: Turns,
+    /// When as many of `unproven` may begin at once again as ever.
+    rested_at: Duration,
+}
+
+impl Waiting {
+    fn add(&mut self, send: Send) {
+        match send.is_proven {
+            true => self.proven.add(send),
+            false => self.unproven.add(send),
+        }
+    }
+
+    fn has_unproven(&self) -> bool {
+        !self.unproven.turns.is_empty()
+    }
+
+    /// How long it is until one of `unproven` may begin.
+    fn pause(&self, now: Duration) -> Duration {
+        let begins_at = now + UNPROVEN_PAUSE * (UNPROVEN_AT_ONCE - 1);
+        self.rested_at.saturating_sub(begins_at)
+    }
+
+    /// What begins now. Neither sort keeps the other waiting, because of those that are unproven few may begin.
+    fn next(&mut self, now: Duration) -> Option<Send> {
+        if self.pause(now).is_zero()
+            && let Some(send) = self.unproven.next()
+        {
+            self.rested_at = self.rested_at.max(now) + UNPROVEN_PAUSE;
+            return Some(send);
+        }
+        self.proven.next()
+    }
+}
+
+/// A queue for each owner, of which each has its turn.
+#[derive(Debug, Default)]
+struct Turns {
     queues: FastMap<Owner, VecDeque<Send>>,
     turns: VecDeque<Owner>,
 }
 
-impl Waiting {
+impl Turns {
     fn add(&mut self, send: Send) {
         let owner = send.endpoint.owner;
         let queue = self.queues.entry(owner).or_default();

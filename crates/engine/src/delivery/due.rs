@@ -27,6 +27,8 @@ pub struct Send {
     pub endpoint: Arc<Endpoint>,
     /// Which attempt this is, counted from 1; the report of it must say so too.
     pub attempt: u32,
+    /// Whether its receiver took the last delivery, and quickly.
+    pub is_proven: bool,
     /// By the clock that drives the schedule.
     pub at: Timestamp,
 }
@@ -71,6 +73,7 @@ impl Deliveries {
                     job: delivery.job.and_then(|job| self.record(job, jobs)).cloned(),
                     endpoint: endpoint.clone(),
                     attempt: delivery.made + 1,
+                    is_proven: self.lanes.is_proven(key),
                     at: now,
                 })
             });

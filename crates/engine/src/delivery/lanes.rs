@@ -189,6 +189,14 @@ impl Lanes {
             .map_or_else(Breaker::default, |lane| lane.breaker)
     }
 
+    /// Whether the receiver of a delivery that is under way took the last one, and quickly.
+    #[must_use]
+    pub fn is_proven(&self, delivery: DeliveryKey) -> bool {
+        let flying = self.flying.get(&delivery);
+        let lane = flying.and_then(|(lane, _)| self.lanes.get(lane));
+        lane.is_some_and(|lane| lane.trust == Trust::Proven && lane.breaker.failures == 0)
+    }
+
     /// Puts a delivery that is due into its lane. One that is under way already isn't put in again.
     pub fn ready(&mut self, lane: LaneKey, due_at: Timestamp, delivery: DeliveryKey) {
         if self.flying.contains_key(&delivery) {
@@ -506,6 +514,34 @@ mod tests {
         assert!(drain(&mut lanes, NOW + Duration::from_secs(59)).is_empty());
         lanes.enqueue(1);
         assert!(!drain(&mut lanes, NOW + Duration::from_secs(60)).is_empty());
+    }
+
+    #[test]
+    fn a_receiver_is_proven_once_it_has_taken_a_delivery_and_until_one_fails() {
+        let mut lanes = lanes(100);
+        assert!(!lanes.is_proven(delivery(1_000)), "nothing is under way");
+        let slowly = Landing::Taken(2 * QUICK);
+        let table = [
+            (QUICKLY, true),
+            (REFUSED, false),
+            (QUICKLY, true),
+            (slowly, false),
+            (QUICKLY, true),
+            (Landing::Skipped, true),
+            (TIMED_OUT, false),
+        ];
+        let mut expected = false;
+        for (landing, then) in table {
+            fill(&mut lanes, 1, 1);
+            assert_eq!(drain(&mut lanes, NOW), [1_000]);
+            let is_proven = lanes.is_proven(delivery(1_000));
+            assert_eq!(is_proven, expected, "before {landing:?}");
+            lanes.landed(delivery(1_000), landing, NOW);
+            expected = then;
+        }
+        fill(&mut lanes, 1, 1);
+        assert_eq!(drain(&mut lanes, NOW), [1_000]);
+        assert!(!lanes.is_proven(delivery(1_000)));
     }
 
     #[test]

@@ -193,6 +193,7 @@ impl World {
                 .cloned(),
             endpoint: Arc::new(self.record(delivery.endpoint).clone()),
             attempt: 1,
+            is_proven: false,
             at: self.now,
         };
         serde_json::from_str(&send.event().unwrap()).unwrap()

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use abide_server::courier::UNPROVEN_PAUSE;
 use abide_wire::Timestamp;
 use serde_json::json;
 
@@ -118,6 +119,64 @@ async fn owners_take_turns_however_many_deliveries_one_has() {
     let got = receivers.wait_for(ENDPOINTS + 1).await;
     let place = got.iter().position(|got| got.post.url.ends_with("few"));
     assert!(place.is_some_and(|place| place < 5), "{place:?}");
+}
+
+/// An owner whose receivers all hang, and another whose receiver takes what it gets, at one instant.
+#[tokio::test(start_paused = true)]
+async fn of_unproven_receivers_few_are_called_at_once_and_others_need_not_wait() {
+    const HANGING: usize = 200;
+    let clock = clock();
+    let receivers = Receivers::new(&clock, |got, _| match got.post.url.ends_with("good") {
+        true => Reply::Status(204),
+        false => Reply::TimesOut,
+    });
+    let flags = [
+        ("rate-limit", "off"),
+        ("api-key", "bad:user:0123456789-0123456789-bad"),
+        ("api-key", "good:user:0123456789-0123456789-good"),
+        ("api-key", "new:user:0123456789-0123456789-new"),
+        ("webhook-allow", "127.0.0.0/8"),
+    ];
+    let house = house(&clock, &receivers, &flags).await;
+    let of = |name| {
+        let bearer = format!("Bearer 0123456789-0123456789-{name}");
+        house.with_header("authorization", &bearer)
+    };
+    let (bad, good, new) = (of("bad"), of("good"), of("new"));
+    for n in 0..HANGING {
+        let url = format!("http://127.0.0.1:9/{n}");
+        endpoint(&bad, json!({ "url": url })).await;
+    }
+    endpoint(&good, json!({"url": "http://127.0.0.1:9/good"})).await;
+    endpoint(&new, json!({"url": "http://127.0.0.1:9/new"})).await;
+    good.job(0).await;
+    receivers.wait_for(1).await;
+    house.pass(1_000).await;
+    for owner in [&bad, &new, &good] {
+        owner.job(1_000).await;
+    }
+    let end = clock.now() + Duration::from_secs(1);
+    house.pass(3_000).await;
+
+    let (mut late, mut hanging) = (Vec::new(), Vec::new());
+    for got in receivers.got().into_iter().skip(1) {
+        let after = got.at.since(end);
+        match got.post.url.rsplit('/').next() {
+            Some("good" | "new") => late.push(after),
+            _ => hanging.push(after),
+        }
+    }
+    assert_eq!((late.len(), hanging.len()), (2, HANGING));
+    // Owners have turns, so one whose receiver isn't known yet waits for no more than one of another's.
+    assert!(
+        late.iter().all(|late| *late <= 2 * UNPROVEN_PAUSE),
+        "{late:?}"
+    );
+    let early = hanging.iter().filter(|after| **after < 10 * UNPROVEN_PAUSE);
+    // 16 begin at once, and one more a pause.
+    assert!(early.count() <= 16 + 10, "{hanging:?}");
+    let longest = UNPROVEN_PAUSE * 2 * HANGING as u32;
+    assert!(hanging[HANGING - 1] <= longest, "{hanging:?}");
 }
 
 #[tokio::test(start_paused = true)]
