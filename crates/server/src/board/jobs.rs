@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use super::claims::{self, Claims};
 use super::feed::{Feed, FeedChange, Place};
 use super::kinds::Kinds;
+use super::names::{Names, NamesOf};
 use super::text::{JobText, JobTexts};
 use super::waiters::{Bell, Waiter, Waiters, Watcher, ring};
 use super::webhooks::WebhookBoard;
@@ -41,6 +42,7 @@ pub struct Board {
     settings: RwLock<(Arc<Defaults>, Rng)>,
     webhooks: WebhookBoard,
     named: RwLock<BTreeMap<Arc<str>, JobKey>>,
+    client_names: Names,
     /// Whether any job, or the defaults, have had a fault since the start. Most servers have none, and needn't look for
     /// them.
     plays_faults: AtomicBool,
@@ -88,6 +90,7 @@ impl Board {
             settings: RwLock::new((engine.jobs().defaults().clone(), engine.jobs().rng())),
             webhooks: WebhookBoard::new(engine.deliveries()),
             named: RwLock::new(names.map(|named| (named.name.clone(), named.job)).collect()),
+            client_names: Names::default(),
             plays_faults: AtomicBool::new(!engine.jobs().defaults().faults.is_empty()),
             stored_bytes: AtomicUsize::new(engine.stored().all()),
             claims: Claims::default(),
@@ -164,6 +167,7 @@ impl Board {
 
     fn put(&self, job: Arc<Job>) {
         self.note_faults(&job);
+        self.client_names.add(&job);
         let mut index = self.index.write();
         index.entry(job.owner).or_default().insert(job.key);
         drop(index);
@@ -193,6 +197,7 @@ impl Board {
         shard.texts.remove(&key);
         shard.waiters.changed(key, true, rung);
         drop(shard);
+        self.client_names.remove(&job);
         self.count.fetch_sub(1, Ordering::Relaxed);
         let mut index = self.index.write();
         if let Some(own) = index.get_mut(&job.owner) {
@@ -217,11 +222,12 @@ impl Board {
         let removed = std::mem::replace(&mut *self.removed.write(), Recent::new(REMOVED_MAX));
         self.count.store(0, Ordering::Relaxed);
         self.named.write().clear();
+        let client_names = self.client_names.clear();
         self.kinds.clear();
         let webhooks = self.webhooks.clear();
         self.plays_faults.store(false, Ordering::Relaxed);
         // The engine's last, because it shares the records: the loop has let go of it by then.
-        drop_aside((shards, index, removed, webhooks, gone.clone()));
+        drop_aside((shards, index, removed, client_names, webhooks, gone.clone()));
     }
 
     /// The job with that key, whichever owner's it is.
@@ -376,6 +382,23 @@ impl Board {
     #[must_use]
     pub fn named(&self, name: &str) -> Option<JobKey> {
         self.named.read().get(name).copied()
+    }
+
+    /// Finds jobs by names that their clients gave them, from now on and those that are there. Called once, before
+    /// anything changes.
+    pub fn find_by(&self, names_of: NamesOf) {
+        self.client_names.learn(names_of);
+        for shard in self.shards.all() {
+            for ByKey(job) in &shard.read().jobs {
+                self.client_names.add(job);
+            }
+        }
+    }
+
+    /// The newest job of that owner that has that name, as [`Board::find_by`] was told.
+    #[must_use]
+    pub fn found_by(&self, owner: Owner, name: u64) -> Option<JobKey> {
+        self.client_names.newest(owner, name)
     }
 
     /// Whether there may be a fault to play. If not, no job has any.

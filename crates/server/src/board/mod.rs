@@ -16,6 +16,7 @@ mod claims;
 mod feed;
 mod jobs;
 mod kinds;
+mod names;
 mod text;
 mod waiters;
 mod webhooks;
@@ -23,6 +24,7 @@ mod webhooks;
 pub use claims::CLAIM_KIND_BYTES;
 pub use feed::{FEED_CHANGES_MAX, Feed, FeedChange, NoPlace, Place};
 pub use jobs::{Board, Look};
+pub use names::{NAMES_MAX, NamesOf};
 pub use waiters::{Channel, Waiter, Watcher};
 pub use webhooks::{WebhookBoard, WebhookCounts};
 

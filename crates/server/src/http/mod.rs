@@ -59,4 +59,4 @@ mod webhooks;
 pub use gate::Gate;
 pub(crate) use nodes::answer_others;
 pub use state::AppState;
-pub use table::{dialects, render_webhook};
+pub use table::{dialects, names_of, render_webhook};

@@ -2,6 +2,7 @@
 
 use std::sync::{LazyLock, OnceLock};
 
+use abide_engine::Job;
 use abide_wire::Code;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
@@ -97,6 +98,16 @@ pub fn render_webhook(telling: &Telling<'_>) -> Option<Told> {
     let name = telling.form.split(['/', ' ']).next()?;
     let dialect = DIALECTS.iter().find(|dialect| dialect.name == name)?;
     (dialect.tell)(telling)
+}
+
+/// The names by which a dialect finds a job, as digests. A dialect's jobs are of kinds that begin with its name.
+#[must_use]
+pub fn names_of(job: &Job) -> Vec<u64> {
+    let dialect = job.kind.split_once('.').and_then(|(name, _)| {
+        let mut all = DIALECTS.iter();
+        all.find(|dialect| dialect.name == name)
+    });
+    dialect.map_or_else(Vec::new, |dialect| (dialect.names)(job))
 }
 
 /// The parts of the interface that dialects add.

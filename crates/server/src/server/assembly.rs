@@ -18,7 +18,7 @@ use crate::config::{Config, Dialects};
 use crate::courier::{Carrier, Courier};
 use crate::driver::{Commands, Driver, DriverError};
 use crate::guard::Guard;
-use crate::http::{AppState, answer_others, dialects, render_webhook};
+use crate::http::{AppState, answer_others, dialects, names_of, render_webhook};
 use crate::journal::{Journal, may_block};
 use crate::metrics::Metrics;
 
@@ -69,6 +69,7 @@ impl Assembly {
             let digest = Sha256::new_with_prefix("stream-tokens").chain_update(key);
             Secret::generate(digest.finalize().into())
         });
+        board.find_by(names_of);
         let metrics = Arc::new(Metrics::new());
         metrics.started(clock.system());
         let mut driver = driver.counted(metrics.clone());

@@ -8,7 +8,7 @@ use abide_engine::jobs::create::BODIES_MAX;
 use abide_engine::jobs::learn::FOLLOWED_MAX;
 use abide_server::Config;
 use abide_server::attendance::{JOBS_MAX, READS_PER_JOB_MAX};
-use abide_server::board::FEED_CHANGES_MAX;
+use abide_server::board::{FEED_CHANGES_MAX, NAMES_MAX};
 use abide_server::http::answer::Body;
 use abide_server::http::limits::COUNTED_BYTES_MIN;
 use futures_util::StreamExt as _;
@@ -284,6 +284,11 @@ fn kept(memory: usize) -> Vec<(&'static str, &'static str, usize)> {
              server/http/faults/body TRUNCATED_BYTES_MAX, server/http/faults/job ANSWER_BYTES_MAX, \
              server/net/park COPIED_BYTES_MAX, server/net/http2 SEND_BYTES_MAX, server/net/http2 PIECE_BYTES_MAX",
             memory / 16,
+        ),
+        (
+            "names of vendors' clients for their jobs, beside records of 1 KiB and more",
+            "server/board/names NAMES_MAX",
+            memory / 4 / 1_024 * NAMES_MAX * 48,
         ),
         // Bounded in number. docs/performance.md has what a connection takes while hyper has it, and while it is held.
         (

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use abide_server::clock::Clock;
 use abide_server::http::answer::Body;
-use abide_server::journal::MemoryJournal;
+use abide_server::journal::{MemoryJournal, SqliteJournal};
 use abide_wire::Span;
 use http::{HeaderMap, Request};
 use serde_json::{Value, json};
@@ -381,4 +381,66 @@ async fn a_list_that_counts_pages_leaves_no_job_out_however_large_they_are() {
         }
     }
     assert_eq!(seen.len(), 30);
+}
+
+/// Also after a start; and of several jobs of one name it is the newest.
+#[tokio::test]
+async fn a_job_is_found_by_the_name_that_its_client_gave_it_however_many_come_after() {
+    const LANGUAGES: usize = 100;
+    const CREATES: usize = 60;
+    let open = async |folder: &Path| {
+        let journal = Box::new(SqliteJournal::open(folder, &[], 1).unwrap());
+        let house = House::open(&[("rate-limit", "off")], Clock::real(), journal).await;
+        house.with_header("authorization", "Bearer key")
+    };
+    let path =
+        |rest: &str| format!("/dialects/azure/videotranslation/{rest}?api-version=2025-05-20");
+    let put = async |house: &House, rest: &str, operation: &str| {
+        let body = json!({"input": {"note": operation}});
+        let house = house.with_header("operation-id", operation);
+        let path = path(&format!("translations/{rest}"));
+        let made = house.ask("PUT", &path, Some(body)).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+    };
+    let note = async |house: &House| {
+        let read = house.get(&path("translations/talk")).await.json();
+        read["input"]["note"].clone()
+    };
+    let names = [
+        "translations/talk",
+        "translations/talk/iterations/1",
+        "operations/first",
+        "operations/second",
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let house = open(folder.path()).await;
+    put(&house, "talk", "first").await;
+    put(&house, "talk/iterations/1", "second").await;
+    let languages = vec!["Klingon"; LANGUAGES];
+    let others = json!({"video": {"type": "url"}, "output_languages": languages});
+    for _ in 0..CREATES {
+        let path = "/dialects/heygen/v3/video-translations";
+        let made = house.post(path, others.clone()).await;
+        assert_eq!(made.status, 200, "{}", made.text);
+    }
+    for name in names {
+        assert_eq!(house.get(&path(name)).await.status, 200, "{name}");
+    }
+
+    let copy = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    let house = open(copy.path()).await;
+    for name in names {
+        let read = house.get(&path(name)).await;
+        assert_eq!(read.status, 200, "{name} after a start");
+    }
+    put(&house, "talk", "third").await;
+    assert_eq!(note(&house).await, "third", "the newest of that name");
+    let deleted = house.ask("DELETE", &path(names[0]), None).await;
+    assert_eq!(deleted.status, 204);
+    assert_eq!(note(&house).await, "first");
+    assert_eq!(house.get(&path("operations/third")).await.status, 404);
 }

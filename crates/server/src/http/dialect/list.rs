@@ -201,21 +201,8 @@ pub(super) fn window(
     Ok((page.items, end == End::Limit))
 }
 
-/// The newest of the caller's jobs of that sort that is the one, among as many as are looked at for a page: for vendors
-/// whose clients name their jobs. `name` stands in its notes as it is; no other job's are read.
-pub(super) fn first(
-    state: &AppState,
-    call: &Call,
-    thing: &Thing,
-    name: &str,
-    is_it: impl Fn(&Seen<'_>) -> bool,
-) -> Option<Arc<Job>> {
-    let (base, noted) = (Base::of(call), memchr::memmem::Finder::new(name));
-    names(state, call, None)
-        .filter_map(|name| of_thing(state, call, thing, name))
-        .filter(|job| {
-            let notes = job.metadata().map_or("", |notes| notes.get());
-            noted.find(notes.as_bytes()).is_some()
-        })
-        .find(|job| seen(state, &base, job, &is_it))
+/// The newest of the caller's jobs of that sort that its client gave that name.
+pub(super) fn named(state: &AppState, call: &Call, thing: &Thing, name: u64) -> Option<Arc<Job>> {
+    let key = state.board.found_by(call.caller.owner, name)?;
+    of_thing(state, call, thing, key)
 }

@@ -13,7 +13,7 @@
 //! | [`job`] | create, read, stream, cancel and remove such a job |
 //! | [`repeat`] | how a create that was sent before is known, and what it gives |
 //! | [`list`] | its lists, page by page |
-//! //! | [`files`] | the files that its results are |
+//! | [`files`] | the files that its results are |
 //! | [`hook`] | endpoints that are registered, and signatures |
 //! | [`id`] | ids in the vendor's form, each of which is a job's name written otherwise |
 //! | [`directive`] | how a request says what shall happen to its job |
@@ -43,6 +43,8 @@ mod thing;
 mod vendor;
 mod xai;
 
+use abide_engine::Job;
+
 use super::door::Words;
 use super::id;
 use super::route::Row;
@@ -66,6 +68,8 @@ pub(super) struct Dialect {
     /// How it tells a native webhook event, for an endpoint that was registered with that form: its name, and after `/`
     /// or a space what it likes; `None` if it doesn't know the form, or has no words for the event.
     pub tell: fn(&Telling<'_>) -> Option<Told>,
+    /// The names by which one of its jobs is found, as digests; see [`Board::find_by`](crate::board::Board::find_by).
+    pub names: fn(&Job) -> Vec<u64>,
     /// The path below its mount and the header by which a client says what it asks for there, as it would ask the
     /// vendor; `None` if its clients can be given a base URL.
     pub proxy: Option<(&'static str, &'static str)>,
@@ -101,6 +105,7 @@ impl Dialect {
             words,
             trees: None,
             tell: |_| None,
+            names: |_| Vec::new(),
             proxy: None,
             tag: None,
         }
@@ -115,6 +120,12 @@ impl Dialect {
     /// Tells events so.
     const fn tells(mut self, tell: fn(&Telling<'_>) -> Option<Told>) -> Self {
         self.tell = tell;
+        self
+    }
+
+    /// Finds its jobs by those names.
+    const fn finds(mut self, names: fn(&Job) -> Vec<u64>) -> Self {
+        self.names = names;
         self
     }
 

@@ -2,7 +2,7 @@
 //! `https://NAME.cognitiveservices.azure.com`.
 //!
 //! A create says in `Operation-Location` where its operation is read; a read says in `Retry-After` when to read again.
-//! Videos are named by the client, so theirs are found by looking through its jobs. There are no webhooks.
+//! Videos are named by the client, and found by those names. There are no webhooks.
 
 mod document;
 mod video;
@@ -24,7 +24,8 @@ pub(super) const DIALECT: Dialect = Dialect::mounted(
         ],
         wire::error,
     ),
-);
+)
+.finds(video::names);
 
 /// The routes.
 const ROUTES: &[Row] = &[

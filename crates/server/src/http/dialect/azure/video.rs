@@ -1,10 +1,11 @@
 //! Translations of videos and their iterations: create, read, remove, and the operations of both.
 //!
-//! The client names them, and the operation that makes one. All three names are notes on the job, and are found among
-//! the owner's newest 5,000 jobs; an operation is also found by the id that `Operation-Location` has.
+//! The client names them, and the operation that makes one. All three names are notes on the job, by which the board
+//! finds it; an operation is also found by the id that `Operation-Location` has.
 
 use std::sync::Arc;
 
+use abide_engine::rng::digest;
 use abide_engine::{Job, Refusal};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use crate::http::call::Call;
 use crate::http::dialect::files;
 use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New, request, why};
-use crate::http::dialect::list::first;
+use crate::http::dialect::list::named as found_by;
 use crate::http::dialect::repeat::Repeat;
 use crate::http::dialect::thing::{Thing, text};
 use crate::http::error::ApiError;
@@ -119,17 +120,34 @@ pub(super) fn subject(state: &AppState, call: &Call) -> Option<Subject> {
 fn making(state: &AppState, call: &Call) -> Result<Arc<Job>, ApiError> {
     let id = call.param("id")?;
     MAKING.find(state, call, &id).or_else(|_| {
-        let found = first(state, call, &MAKING, &id, |seen| operation_of(seen) == *id);
+        let found = found_by(state, call, &MAKING, operation_name(&id));
         found.ok_or_else(|| Refusal::NotFound.into())
     })
 }
 
 fn named(state: &AppState, call: &Call, name: &str, iteration: &str) -> Result<Arc<Job>, ApiError> {
-    let found = first(state, call, &MADE, name, |seen| {
-        let notes = seen.notes();
-        text(&notes, NAME) == Some(name) && text(&notes, ITERATION) == Some(iteration)
-    });
+    let found = found_by(state, call, &MADE, made_name(name, iteration));
     found.ok_or_else(|| Refusal::NotFound.into())
+}
+
+/// The names by which that job is found: its own, and its operation's if the client chose one.
+pub(super) fn names(job: &Job) -> Vec<u64> {
+    let notes = job.metadata().map_or("{}", |notes| notes.get());
+    let notes: Value = serde_json::from_str(notes).unwrap_or_default();
+    let made = text(&notes, NAME).zip(text(&notes, ITERATION));
+    let made = made.map(|(name, iteration)| made_name(name, iteration));
+    let operation = text(&notes, OPERATION).filter(|id| !id.is_empty());
+    made.into_iter()
+        .chain(operation.map(operation_name))
+        .collect()
+}
+
+fn made_name(name: &str, iteration: &str) -> u64 {
+    digest(&[b"made", name.as_bytes(), iteration.as_bytes()])
+}
+
+fn operation_name(id: &str) -> u64 {
+    digest(&[OPERATION.as_bytes(), id.as_bytes()])
 }
 
 fn operation_of(seen: &Seen<'_>) -> String {

@@ -33,6 +33,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     words: &words::Classic,
     trees: Some(&["/webhooks", "/status/"]),
     tell: webhooks::tell,
+    names: |_| Vec::new(),
     proxy: None,
     tag: Some((
         TAG,
