@@ -60,7 +60,8 @@ pub struct View {
     pub is_pending: bool,
     /// The code of its failure.
     pub code: Option<String>,
-    /// Whose it is, and by which key it was made, as its metadata says.
+    /// Whose it is, and by which key it was made, as its metadata says. Of one of several it is said by the language
+    /// that was asked for, the only word there that is free.
     pub owner: String,
     /// The key.
     pub key: String,
@@ -117,6 +118,15 @@ pub enum Event {
         bytes: usize,
         /// Whether the answer said that the job had been made before.
         is_replayed: bool,
+    },
+    /// A create of several jobs was acknowledged.
+    AcceptedAll {
+        /// Whose they are.
+        owner: &'static str,
+        /// The key.
+        key: u64,
+        /// The jobs, in order.
+        jobs: Vec<String>,
     },
     /// Something was refused or failed.
     Failed {
@@ -332,6 +342,9 @@ impl History {
         if let Some(view) = event.told() {
             log.known.insert(view.job.clone());
         }
+        if let Event::AcceptedAll { jobs, .. } = &event {
+            log.known.extend(jobs.iter().cloned());
+        }
         if log.moments.len() < MOMENTS_MAX {
             log.moments.push(Moment {
                 at,
@@ -412,6 +425,11 @@ impl View {
                 .and_then(|it| it[name].as_str().map(str::to_owned));
             note.unwrap_or_default()
         };
+        let language = note("language");
+        let (owner, key) = match language.split_once(' ') {
+            Some((owner, key)) => (owner.to_owned(), key.to_owned()),
+            None => (note("owner"), note("key")),
+        };
         Self {
             job: job.id.as_str().to_owned(),
             revision: job.revision.0,
@@ -426,8 +444,8 @@ impl View {
                 .error
                 .as_ref()
                 .map(|error| error.code.as_str().to_owned()),
-            owner: note("owner"),
-            key: note("key"),
+            owner,
+            key,
         }
     }
 }

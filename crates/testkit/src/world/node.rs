@@ -85,7 +85,7 @@ fn config(sabotage: Sabotage) -> Config {
         ("hold-max", "20s"),
         ("drain", "2s"),
         ("requests-kept", "0"),
-        ("dialects", "none"),
+        ("dialects", "heygen"),
         ("webhook-retry", "0,1s,2s,3s,5s,8s,13s,21s,34s,55s"),
         ("stored-bytes-max", &stored.to_string()),
         ("stored-bytes-per-owner", &stored.to_string()),

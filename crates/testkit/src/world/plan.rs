@@ -7,6 +7,8 @@ use super::history::View;
 
 /// How long steps begin.
 const LENGTH_MS: u64 = 40_000;
+/// What the name of each job of a create of several begins with.
+pub(super) const SEVERAL: &str = "several-";
 /// How many clients there are; the last one is another owner's.
 pub(super) const CLIENTS: u64 = 3;
 
@@ -73,7 +75,14 @@ pub enum Act {
         /// How to wait, and until when.
         wait: Option<(How, Option<Duration>)>,
     },
-    /// A client watches the job of that step.
+    /// A client makes several jobs by one request of a vendor's interface, all or none.
+    CreateAll {
+        /// Which client.
+        client: u64,
+        /// The key; steps with the same one make the same jobs.
+        key: u64,
+    },
+    /// A client watches the job of that step, the first if there are several.
     Watch {
         /// Which client.
         client: u64,
@@ -261,6 +270,15 @@ pub(super) struct JobPlan {
     pub(super) has_webhook: bool,
 }
 
+/// What the jobs of one create are made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Several {
+    /// How many there are.
+    pub(super) count: u64,
+    /// How long the simulator works on each.
+    pub(super) length: Duration,
+}
+
 impl JobPlan {
     /// Whether it ends, whatever becomes of those who made it.
     pub(super) const fn ends(&self) -> bool {
@@ -299,15 +317,20 @@ impl Plan {
         let mut steps = Vec::new();
         for n in 0..creates {
             let draw = draw.named("create").of(n);
-            let act = Act::Create {
-                client: draw.named("client").below(CLIENTS),
+            let client = draw.named("client").below(CLIENTS);
+            let several = draw.named("several").one_in(5).then(|| Act::CreateAll {
+                client,
+                key: draw.named("key").below(3),
+            });
+            let act = several.unwrap_or_else(|| Act::Create {
+                client,
                 key: draw.named("key").below(creates * 2),
                 wait: draw.named("waits").below(4).checked_sub(1).map(|_| {
                     let deadline = draw.named("deadline").span(500, 60_000);
                     let has_one = draw.named("bounded").one_in(2);
                     (how(draw), has_one.then_some(deadline))
                 }),
-            };
+            });
             steps.push((draw.named("at").below(LENGTH_MS), act));
         }
         for n in 0..others {
@@ -349,8 +372,33 @@ impl Plan {
 
     /// What the job of that view is made of, if it is one of this world's.
     pub(super) fn job_of(&self, view: &View) -> Option<JobPlan> {
+        if let Some((key, _)) = self.part_of(view) {
+            return Some(JobPlan {
+                length: Some(self.several(key).length),
+                attempts_max: None,
+                deadline: None,
+                stages: 0,
+                input_bytes: 0,
+                has_webhook: false,
+            });
+        }
         let key = view.key.strip_prefix("key-")?;
         Some(self.job(key.parse().ok()?))
+    }
+
+    /// The jobs that a create of several with that key makes.
+    pub(super) fn several(&self, key: u64) -> Several {
+        let draw = Draw::new(self.seed).named("several").of(key);
+        Several {
+            count: draw.named("count").between(2, 5),
+            length: draw.named("length").span(30, 20_000),
+        }
+    }
+
+    /// The key of the create of several that made the job of that view, and which of them it is.
+    pub(super) fn part_of(&self, view: &View) -> Option<(u64, u64)> {
+        let (key, part) = view.key.strip_prefix(SEVERAL)?.split_once('-')?;
+        Some((key.parse().ok()?, part.parse().ok()?))
     }
 
     /// By how much the clock of the server's machine is set, each time, in milliseconds.

@@ -15,6 +15,7 @@ use http::{HeaderName, Method, Request, Response, Uri, header};
 use http_body_util::{BodyDataStream, BodyExt as _, Full};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tower_service::Service;
 
@@ -122,6 +123,30 @@ impl Way {
         let request = self.request(Method::POST, "/v1/jobs");
         let request = request.header(headers::IDEMPOTENCY_KEY, key);
         self.exchange(request, Some(body), Duration::ZERO).await
+    }
+
+    /// Creates several jobs of that length under that key, once, by the interface of a vendor that makes one for each
+    /// language.
+    ///
+    /// # Errors
+    ///
+    /// There was no answer.
+    pub(super) async fn create_all(
+        &self,
+        key: &str,
+        length: Duration,
+        languages: &[String],
+    ) -> Result<Answer, TransportError> {
+        let path = "/dialects/heygen/v3/video-translations";
+        let directive = format!("duration={}ms,queue=0s", length.as_millis());
+        let request = self.request(Method::POST, path);
+        let request = request
+            .header(headers::IDEMPOTENCY_KEY, key)
+            .header("abide-simulate", directive);
+        let video = json!({"type": "url", "url": "https://receiver.test/video"});
+        let body = json!({"video": video, "output_languages": languages});
+        self.exchange(request, Some(body.to_string()), Duration::ZERO)
+            .await
     }
 
     fn request(&self, method: Method, path: &str) -> http::request::Builder {

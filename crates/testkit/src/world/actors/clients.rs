@@ -6,6 +6,7 @@ use std::time::Duration;
 use abide::schedule::Fixed;
 use abide::strategy::{Auto, LongPoll, Poll, Strategy, Stream, Webhook};
 use abide::{Error, Job, JobHandle, JobId, NewJob, Simulate, Wait};
+use abide_engine::JobKey;
 use abide_wire::{Span, Stage, WebhookTarget};
 use http::Method;
 use serde_json::json;
@@ -14,7 +15,7 @@ use super::cast::{Actors, owner_of};
 use super::workers::CLAIMED;
 use crate::world::history::{End, Event, View, Way as By};
 use crate::world::node::OWNERS;
-use crate::world::plan::{Act, How};
+use crate::world::plan::{Act, How, SEVERAL};
 use crate::world::receivers::{secret, url};
 
 /// How long an actor waits for the job of another step.
@@ -33,6 +34,7 @@ impl Actors {
     pub(in crate::world) async fn act(&self, step: usize, act: Act) {
         match act {
             Act::Create { client, key, wait } => self.create(step, client, key, wait).await,
+            Act::CreateAll { client, key } => self.create_all(step, client, key).await,
             Act::Break(_) => {}
             Act::List { client } => self.list(client).await,
             Act::Feed { client } => self.follow_late(step, client).await,
@@ -80,7 +82,7 @@ impl Actors {
     fn is_owner(&self, client: u64, of: usize) -> bool {
         let mut steps = self.0.plan.steps.iter();
         let made = steps.find_map(|step| match (&step.act, step.number == of) {
-            (Act::Create { client, .. }, true) => Some(*client),
+            (Act::Create { client, .. } | Act::CreateAll { client, .. }, true) => Some(*client),
             _ => None,
         });
         made.is_some_and(|made| owner_of(made) == owner_of(client))
@@ -171,6 +173,33 @@ impl Actors {
         }
         if let Some((how, deadline)) = wait {
             self.wait(step, client, &handle, how, deadline).await;
+        }
+    }
+
+    /// Makes several jobs by one request, and maybe asks once more for other ones under the same key.
+    async fn create_all(&self, step: usize, client: u64, key: u64) {
+        let (owner, several) = (OWNERS[owner_of(client)], self.0.plan.several(key));
+        let mut languages: Vec<_> = (0..several.count)
+            .map(|part| format!("{owner} {SEVERAL}{key}-{part}"))
+            .collect();
+        let (_, way) = self.client(client);
+        let name = format!("{SEVERAL}{key}");
+        let asks_again = self.0.draw.named("again").of(step as u64).one_in(3);
+        for _ in 0..1 + u8::from(asks_again) {
+            let asked = way.create_all(&name, several.length, &languages).await;
+            let jobs = match asked {
+                Ok(answer) if answer.status < 300 => ids_of(&answer.body),
+                Ok(answer) => Err(format!("status {}", answer.status)),
+                Err(error) => Err(error.to_string()),
+            };
+            let jobs = match jobs {
+                Ok(jobs) => jobs,
+                Err(why) => return self.note(who(client), Event::Failed { step, why }),
+            };
+            let first = jobs.first().map(|id| JobId::new(id.as_str()));
+            self.note(who(client), Event::AcceptedAll { owner, key, jobs });
+            self.slot(step).send_replace(first);
+            languages = vec![format!("{owner} {SEVERAL}{key}-{}", several.count)];
         }
     }
 
@@ -412,6 +441,18 @@ fn spelled_otherwise(new: &NewJob) -> String {
         .map(|(name, value)| format!("{name:?} : {value:#}"))
         .collect();
     format!("{{ {} }}", members.join(" , "))
+}
+
+/// The ids of the jobs in the answer to a create of several, as everyone else spells them.
+fn ids_of(body: &[u8]) -> Result<Vec<String>, String> {
+    let answer: serde_json::Value = serde_json::from_slice(body).map_err(|it| it.to_string())?;
+    let ids = answer["data"]["video_translation_ids"].as_array();
+    let id = |id: &serde_json::Value| {
+        let number = u128::from_str_radix(id.as_str()?, 16).ok()?;
+        Some(JobKey::from_u128(number).to_string())
+    };
+    let ids = ids.and_then(|ids| ids.iter().map(id).collect());
+    ids.ok_or_else(|| format!("no ids in {answer}"))
 }
 
 fn who(client: u64) -> String {

@@ -79,6 +79,7 @@ pub fn check(plan: &Plan, moments: &[Moment]) -> Vec<Violation> {
     judge.clocks();
     judge.order();
     judge.idempotency();
+    judge.all_or_none();
     judge.isolation();
     judge.limits();
     judge.leases();

@@ -99,6 +99,11 @@ impl Judge<'_> {
                 Event::Accepted { view, .. } => {
                     accepted.entry(&view.job).or_insert(moment.at);
                 }
+                Event::AcceptedAll { jobs, .. } => {
+                    for job in jobs {
+                        accepted.entry(job).or_insert(moment.at);
+                    }
+                }
                 Event::Subscribed {
                     url,
                     owner,

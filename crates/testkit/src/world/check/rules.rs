@@ -35,6 +35,41 @@ impl Judge<'_> {
         }
     }
 
+    /// A create of several jobs makes all or none, and each under the same key is answered by the same ones.
+    pub(super) fn all_or_none(&mut self) {
+        let mut answered: BTreeMap<(&str, u64), &[String]> = BTreeMap::new();
+        let mut made: BTreeMap<(&str, u64), BTreeMap<u64, &str>> = BTreeMap::new();
+        let mut accused = Vec::new();
+        for moment in self.moments {
+            if let Event::AcceptedAll { owner, key, jobs } = &moment.event {
+                let first = *answered.entry((owner, *key)).or_insert(jobs);
+                let is_whole = jobs.len() as u64 == self.plan.several(*key).count;
+                if first != jobs || !is_whole {
+                    let what = format!("several {key} of {owner} are {jobs:?} after {first:?}");
+                    accused.push((Promise::Idempotency, moment.at, what));
+                }
+            }
+            if let Some(view) = told(moment)
+                && let Some((key, part)) = self.plan.part_of(view)
+            {
+                let parts = made.entry((&view.owner, key)).or_default();
+                parts.insert(part, &view.job);
+            }
+        }
+        let end = self.moments.last().map_or(Duration::ZERO, |last| last.at);
+        for ((owner, key), parts) in made {
+            let count = self.plan.several(key).count;
+            let is_deleted = parts.values().any(|job| self.deleted.contains_key(job));
+            if !parts.keys().copied().eq(0..count) && !is_deleted {
+                let what = format!("of several {key} of {owner} there are {parts:?} of {count}");
+                accused.push((Promise::Kept, end, what));
+            }
+        }
+        for (promise, at, what) in accused {
+            self.accuse(promise, at, what);
+        }
+    }
+
     pub(super) fn isolation(&mut self) {
         for moment in self.moments {
             let viewer = match moment.who.split_once(' ') {

@@ -18,6 +18,13 @@ impl Judge<'_> {
                 let revision = known.entry(&view.job).or_default();
                 *revision = view.revision.max(*revision);
             }
+            if let Event::AcceptedAll { owner, jobs, .. } = &moment.event {
+                for job in jobs {
+                    owners.insert(job, owner);
+                    let revision = known.entry(job).or_default();
+                    *revision = 1.max(*revision);
+                }
+            }
             if let Event::Missing { job, host } = &moment.event
                 && !self.deleted.contains_key(job.as_str())
                 && owners.get(job.as_str()) == Some(&OWNERS[owner_of(*host)])
