@@ -4,6 +4,10 @@ usage: soak.py ABIDE [--seconds N] [--svg FILE]
 
 Clients create, hold, stream, list, cancel and delete jobs, and a receiver takes webhooks. Each second is measured. The first
 third warms up; over the rest a line is laid through each figure (the median of all slopes), and its rise is judged.
+
+A server remembers some things up to a number: the last 100,000 names of removed jobs, 65,536 changes for followers, 65,536
+bodies of creates. It takes hours until clients like these have filled that, and meanwhile memory rises without growing for
+good. So a long soak begins by filling it.
 """
 
 import argparse
@@ -13,6 +17,7 @@ import pathlib
 import random
 import shutil
 import signal
+import socket
 import statistics
 import tempfile
 import threading
@@ -20,6 +25,9 @@ import time
 
 from served import Client, Server
 
+# A soak of this length and more begins with what fills all that the server remembers up to a number.
+FILLED_FROM_S = 600
+REMEMBERED_MAX = 100_000
 # Records go after this time, so that what is kept stays the same.
 RETENTION_S = 10
 FLAGS = ["--retention", f"{RETENTION_S}s", "--webhook-allow", "127.0.0.1/32", "--stored-bytes-max", "64MiB"]
@@ -33,6 +41,27 @@ FIGURES = {
     "read p50": ("ms", 1.00, 100.0),
     "late p50": ("ms", 1.00, 100.0),
 }
+
+
+def fill(port):
+    """Makes as many jobs as the server remembers at most, each with another body. They end at once and are removed soon."""
+    connection, at_once = socket.create_connection(("127.0.0.1", port)), 100
+    answers = connection.makefile("rb")
+    for begin in range(0, REMEMBERED_MAX, at_once):
+        requests = b""
+        for n in range(begin, begin + at_once):
+            simulate = {"duration": "0s", "outcome": {"error_chance": 0}, "stages": []}
+            body = json.dumps({"kind": f"kind-{n % 20}", "input": n, "simulate": simulate}).encode()
+            head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            requests += b"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\n" + head.encode() + body
+        connection.sendall(requests)
+        for _ in range(at_once):
+            head = iter(lambda: answers.readline().strip().lower(), b"")
+            status, *fields = head
+            assert b" 202 " in status, status
+            length = next(int(field.split(b":")[1]) for field in fields if field.startswith(b"content-length:"))
+            answers.read(length)
+    connection.close()
 
 
 class Load:
@@ -161,6 +190,9 @@ def main():
     server = Server(arguments.abide, room, flags=FLAGS)
     try:
         assert server.port, (room / "log").read_text()
+        if arguments.seconds >= FILLED_FROM_S:
+            fill(server.port)
+            time.sleep(2 * RETENTION_S)
         load, samples, begun = Load(server, f"http://127.0.0.1:{receiver.server_port}/"), [], time.monotonic()
         while (at := time.monotonic() - begun) < arguments.seconds and server.process.poll() is None:
             samples.append((at, {**measure(server, room / "data"), **load.look()}))
