@@ -35,6 +35,9 @@ use crate::board::{Channel, Waiter, Watcher};
 
 /// Bytes of events that are sent at once, about; the next are made when these are gone.
 pub(super) const EVENTS_BYTES: usize = 64 * 1024;
+/// The most bytes of events that are written in a turn. Others' tasks wait meanwhile, and a socket whose peer doesn't
+/// read may take megabytes at once.
+const PART_BYTES: usize = 32 * 1024;
 /// How long a client is told to wait before it connects again, at least and at most.
 const RETRY_MS: (u16, u16) = (500, 1_500);
 
@@ -187,6 +190,9 @@ impl JobStream {
     )]
     fn next(mut self) -> impl Future<Output = Option<(Bytes, Self)>> + Send {
         async move {
+            if let Some(part) = self.pace.rest().await {
+                return Some((part, self));
+            }
             loop {
                 let turn = self.pace.turn().await;
                 // A job whose record was removed has no more to tell.
@@ -194,10 +200,8 @@ impl JobStream {
                 let text = self.news(&job);
                 drop(turn);
                 if !text.is_empty() {
-                    // One for which there is no room ends, and goes on where it was once its client is back.
-                    let text = self.pace.with_greeting(text);
-                    let text = self.state.inflight.count(self.caller.client, text).ok()?;
-                    return Some((text, self));
+                    let part = self.pace.begin(&self.state, &self.caller, text)?;
+                    return Some((part, self));
                 }
                 if job.is_done() {
                     return None;
@@ -257,6 +261,8 @@ pub(super) struct Pace {
     /// After how many milliseconds a client that was cut off should connect again; said before anything else, and
     /// then gone.
     retry_ms: Option<u16>,
+    /// What is still to be written of the last events.
+    unsent: Bytes,
     /// When the stream ends because the server does, by the machine's time.
     ends_at: Option<Duration>,
 }
@@ -288,6 +294,7 @@ impl Pace {
             turns: held.turns(),
             _held: held,
             retry_ms: Some(retry_ms),
+            unsent: Bytes::new(),
             ends_at: None,
         })
     }
@@ -305,8 +312,34 @@ impl Pace {
         turn
     }
 
+    /// The first part of what is to be written; [`rest`](Self::rest) has the others. `None` if there is no room for
+    /// that text: the stream ends, and goes on where it was once its client is back.
+    pub(super) fn begin(
+        &mut self,
+        state: &AppState,
+        caller: &Caller,
+        text: Vec<u8>,
+    ) -> Option<Bytes> {
+        let text = self.with_greeting(text);
+        self.unsent = state.inflight.count(caller.client, text).ok()?;
+        Some(self.part())
+    }
+
+    /// The next part, in a turn of its own, of what is still to be written.
+    pub(super) async fn rest(&mut self) -> Option<Bytes> {
+        if self.unsent.is_empty() {
+            return None;
+        }
+        let _turn = self.turn().await;
+        Some(self.part())
+    }
+
+    fn part(&mut self) -> Bytes {
+        self.unsent.split_to(self.unsent.len().min(PART_BYTES))
+    }
+
     /// The text, after the greeting where that hasn't been said.
-    pub(super) fn with_greeting(&mut self, text: impl Into<Vec<u8>>) -> Bytes {
+    fn with_greeting(&mut self, text: impl Into<Vec<u8>>) -> Bytes {
         let text = text.into();
         match self.retry_ms.take() {
             Some(retry_ms) => [format!("retry: {retry_ms}\n\n").as_bytes(), &text]

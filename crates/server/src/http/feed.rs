@@ -99,6 +99,9 @@ struct Feed {
 
 impl Feed {
     async fn next(mut self) -> Option<(Bytes, Self)> {
+        if let Some(part) = self.pace.rest().await {
+            return Some((part, self));
+        }
         loop {
             let turn = self.pace.turn().await;
             // Marked as seen before looking, so that a change in between rings.
@@ -106,10 +109,8 @@ impl Feed {
             let text = self.news();
             drop(turn);
             if !text.is_empty() {
-                // One for which there is no room ends, and goes on where it was once its client is back.
-                let text = self.pace.with_greeting(text);
-                let text = self.state.inflight.count(self.caller.client, text).ok()?;
-                return Some((text, self));
+                let part = self.pace.begin(&self.state, &self.caller, text)?;
+                return Some((part, self));
             }
             if self.cursor < newest {
                 // Others' changes. The next ones may be ours, but everybody gets a turn.

@@ -9,7 +9,7 @@ use abide_server::http::answer::Body;
 use abide_server::journal::{Journal as _, MemoryJournal};
 use abide_wire::Timestamp;
 use futures_util::StreamExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::common::{Event, House, START};
@@ -236,6 +236,33 @@ async fn however_many_streams_have_news_at_once_others_have_their_turn() {
             (before, rounds) = (now, rounds + 1);
             assert!(rounds < 10_000, "{path}: {now} of {STREAMS}");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_event_goes_out_in_parts_so_that_others_have_their_turn_in_between() {
+    let house = House::with(&[]).await;
+    let input = "x".repeat(200_000);
+    let new = json!({"worker": "external", "input": input});
+    let feed = http::Request::get("/v1/events").body(Body::Empty).unwrap();
+    let feed = house.send(feed).await;
+    let made = house.post("/v1/jobs", new).await.json();
+    let job = format!("/v1/jobs/{}/events", made["id"].as_str().unwrap());
+    let job = http::Request::get(job).body(Body::Empty).unwrap();
+    let job = house.send(job).await;
+    for stream in [feed, job] {
+        let mut pieces = stream.into_body().into_pieces();
+        let mut text = Vec::new();
+        while !text.ends_with(b"\n\n") || text.len() < input.len() {
+            let piece = pieces.next().await.unwrap().unwrap();
+            assert!(piece.len() <= 32 * 1024, "{}", piece.len());
+            text.extend_from_slice(&piece);
+        }
+        let text = String::from_utf8(text).unwrap();
+        let event = text.split_once("event: ").unwrap().1;
+        let data = event.split_once("data: ").unwrap().1;
+        let job: Value = serde_json::from_str(data).unwrap();
+        assert_eq!(job["input"], input);
     }
 }
 
