@@ -6,8 +6,8 @@ Clients create, hold, stream, list, cancel and delete jobs, and a receiver takes
 third warms up; over the rest a line is laid through each figure (the median of all slopes), and its rise is judged.
 
 A server remembers some things up to a number: the last 100,000 names of removed jobs, 65,536 changes for followers, 65,536
-bodies of creates. It takes hours until clients like these have filled that, and meanwhile memory rises without growing for
-good. So a long soak begins by filling it.
+bodies of creates, and what has changed in up to 400,000 entries since the last checkpoint. It takes hours until clients like
+these have filled that, and meanwhile memory rises without growing for good. So a long soak begins by filling it.
 """
 
 import argparse
