@@ -295,7 +295,8 @@ impl Lanes {
         lane.breaker.land(landing, first, now);
         let open_until = lane.breaker.open_until;
         let is_idle = lane.flying == 0 && lane.ready.is_empty();
-        if is_idle && (lane.breaker == Breaker::default() || self.lanes.len() > IDLE_LANES_MAX) {
+        let is_unknown = lane.breaker == Breaker::default() && lane.trust == Trust::default();
+        if is_idle && (is_unknown || self.lanes.len() > IDLE_LANES_MAX) {
             self.lanes.remove(&key);
         } else {
             self.enqueue(key);
