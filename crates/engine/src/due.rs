@@ -1,10 +1,9 @@
 //! The deadline set: what is due when. One sorted set and one sleeper; no task per timer.
 
-use std::collections::BTreeSet;
-
 use abide_wire::Timestamp;
 
 use crate::delivery::lanes::LaneKey;
+use crate::sorted::SortedSet;
 use crate::{DeliveryKey, EndpointKey, JobKey};
 
 /// What can be due.
@@ -33,7 +32,7 @@ pub enum Due {
 /// What is due when.
 #[derive(Clone, Debug, Default)]
 pub struct DueSet {
-    set: BTreeSet<(Timestamp, Due)>,
+    set: SortedSet<(Timestamp, Due)>,
 }
 
 impl DueSet {
@@ -44,7 +43,7 @@ impl DueSet {
 
     /// Adds many at once, which is quicker than one by one and packs them closely.
     pub(crate) fn add_all(&mut self, deadlines: Vec<(Timestamp, Due)>) {
-        self.set.append(&mut BTreeSet::from_iter(deadlines));
+        self.set.extend(deadlines);
     }
 
     /// Takes a deadline back.

@@ -22,7 +22,7 @@
 //! | [`fault`] | whether a fault meets the n-th occasion |
 //! | [`rng`] | every random draw, by a hash of what it is for |
 //! | `same` | when two JSON texts say the same |
-//! | [`key`], [`intern`], [`hash`] | names, shared texts, quick maps |
+//! | [`key`], [`intern`], [`hash`], [`sorted`] | names, shared texts, quick maps, small sorted sets |
 
 pub mod any;
 pub mod command;
@@ -41,6 +41,7 @@ pub mod policy;
 pub mod rng;
 mod same;
 pub mod snapshot;
+pub mod sorted;
 pub mod stored;
 
 pub use abide_wire::Json;

@@ -10,7 +10,7 @@ use abide_wire::{NewJob, Timestamp, WebhookTarget, Worker, limits};
 
 use super::job::{CHANGE_BYTES, Change, Extra, JOB_BYTES, Job, Rare, State};
 use super::learn::Step;
-use super::plan::Plan;
+use super::plan::{Plan, Planned};
 use super::request::{attempts_max, body_digest, request_digest, validate};
 use super::table::Jobs;
 use crate::command::{self, Command, Decided, Refusal};
@@ -518,7 +518,7 @@ impl Jobs {
             started_at: None,
             finished_at: None,
             expires_at: None,
-            plan: plan.map(Arc::new),
+            plan: plan.map(Planned::from),
             stages,
             stages_begun: 0,
             extra: (extra != Extra::default()).then(|| Arc::new(extra)),

@@ -32,14 +32,14 @@ pub(super) fn of_job(job: &Job) -> impl Iterator<Item = (Timestamp, Due)> {
 fn next_step(job: &Job) -> Option<Timestamp> {
     let plan = job.plan.as_ref()?;
     let Some(started_at) = job.started_at else {
-        return Some(job.created_at + Duration::from_millis(plan.queue_ms));
+        return Some(job.created_at + Duration::from_millis(plan.queue_ms()));
     };
     let stages = job.stages.as_deref().unwrap_or_default();
     if let Some(begin) = begin_of(stages, usize::from(job.stages_begun)) {
-        let after = (plan.duration_ms as f64 * begin).round() as u64;
-        return Some(started_at + Duration::from_millis(after.min(plan.duration_ms)));
+        let after = (plan.duration_ms() as f64 * begin).round() as u64;
+        return Some(started_at + Duration::from_millis(after.min(plan.duration_ms())));
     }
-    (!plan.stuck).then(|| started_at + Duration::from_millis(plan.duration_ms))
+    (!plan.is_stuck()).then(|| started_at + Duration::from_millis(plan.duration_ms()))
 }
 
 impl Jobs {
@@ -85,12 +85,12 @@ fn step(job: &Job, at: Timestamp, policy: &Policy) -> Option<Entry> {
             stage: Some(stage.name.clone()),
         });
     }
-    if plan.canceled {
+    if plan.is_canceled() {
         let finished = Finished::new(job, at, Outcome::Canceled, policy);
         return Some(Entry::Finished(Box::new(finished)));
     }
-    Some(match &plan.error {
-        Some(error) => Finished::failed(job, at, error.as_ref().clone(), policy),
+    Some(match plan.error() {
+        Some(error) => Finished::failed(job, at, error.clone(), policy),
         None => {
             let url = format!("https://results.invalid/{}.mp4", job.key);
             let result = Json::from(&serde_json::json!({ "video_url": url }));

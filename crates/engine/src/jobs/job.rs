@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use abide_wire::{Fault, Outcome, Problem, Stage, Status, Timestamp, WebhookTarget, Worker};
 
-use super::plan::Plan;
+use super::plan::Planned;
 use crate::intern::{Percent, Word, read_kind, read_stages};
 use crate::rng::digest;
 use crate::{JobKey, Json, Owner};
@@ -139,7 +139,7 @@ pub struct Job {
     pub expires_at: Option<Timestamp>,
     /// What the simulator has decided about it; `None` if a worker of its own is at work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plan: Option<Arc<Plan>>,
+    pub plan: Option<Planned>,
     /// The stages that it goes through. Shared between jobs that have the same.
     #[serde(
         default,
@@ -256,7 +256,7 @@ impl Job {
     /// each change.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let plan = self.plan.as_ref().map_or(0, |plan| plan.bytes());
+        let plan = self.plan.as_ref().map_or(0, Planned::bytes);
         let extra = self.extra.as_ref().map_or(0, |extra| extra.bytes());
         JOB_BYTES + CHANGE_BYTES * self.changes.len() + plan + extra
     }
@@ -297,14 +297,14 @@ impl Job {
     pub fn seed(&self) -> u64 {
         self.plan.as_ref().map_or_else(
             || digest(&[&self.key.as_u128().to_le_bytes()]),
-            |plan| plan.seed,
+            Planned::seed,
         )
     }
 
     /// What goes wrong with it, beside what goes wrong with every job.
     #[must_use]
     pub fn faults(&self) -> &[Fault] {
-        self.plan.as_ref().map_or(&[], |plan| &plan.faults)
+        self.plan.as_ref().map_or(&[], Planned::faults)
     }
 
     /// The webhook that it brought along.

@@ -11,6 +11,7 @@
 //! A lease is a record of its own and no change of the job, so a heartbeat costs no revision and wakes no client.
 
 use std::collections::BTreeSet;
+use std::collections::btree_map::{self, BTreeMap};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::entry::{Entries, Entry};
 use crate::hash::FastMap;
 use crate::policy::Policy;
 use crate::snapshot::PartKey;
+use crate::sorted::SortedSet;
 use crate::{JobKey, Owner};
 
 /// What a lease takes, in bytes: its record, its deadline and its part of a checkpoint's names.
@@ -126,27 +128,30 @@ pub(super) struct Leases {
     /// The jobs of the leases, by what names each; two jobs with the same name are two claims under one key.
     by_token: BTreeSet<(Owner, Token, JobKey)>,
     /// Pending external jobs by owner, the oldest first, so that a claim takes as long with a million of them.
-    open: BTreeSet<(Owner, JobKey)>,
+    open: BTreeMap<Owner, SortedSet<JobKey>>,
     /// The same by kind.
-    open_by_kind: BTreeSet<(Owner, Arc<str>, JobKey)>,
+    open_by_kind: BTreeMap<(Owner, Arc<str>), SortedSet<JobKey>>,
 }
 
 impl Leases {
     /// Notes that the job may be claimed, if so.
     pub(super) fn open(&mut self, job: &Job) {
         if job.is_claimable() {
-            self.open.insert((job.owner, job.key));
-            let kind = job.kind.clone();
-            self.open_by_kind.insert((job.owner, kind, job.key));
+            let of_kind = (job.owner, job.kind.clone());
+            self.open.entry(job.owner).or_default().insert(job.key);
+            self.open_by_kind
+                .entry(of_kind)
+                .or_default()
+                .insert(job.key);
         }
     }
 
     /// Takes that back.
     pub(super) fn close(&mut self, job: &Job) {
         if job.is_claimable() {
-            self.open.remove(&(job.owner, job.key));
-            let entry = (job.owner, job.kind.clone(), job.key);
-            self.open_by_kind.remove(&entry);
+            let of_kind = (job.owner, job.kind.clone());
+            take_out(&mut self.open, job.owner, &job.key);
+            take_out(&mut self.open_by_kind, of_kind, &job.key);
         }
     }
 
@@ -195,20 +200,24 @@ impl Leases {
 
     /// The oldest job that may be claimed of that owner, of one of these kinds or of any.
     fn oldest(&self, owner: Owner, kinds: &[String]) -> Option<JobKey> {
-        let first = JobKey::from_u128(0);
         if kinds.is_empty() {
-            let mut open = self.open.range((owner, first)..);
-            return open
-                .next()
-                .filter(|(of, _)| *of == owner)
-                .map(|(_, key)| *key);
+            return self.open.get(&owner)?.first().copied();
         }
         let oldest = |kind: &String| {
-            let from = (owner, Arc::from(kind.as_str()), first);
-            let (of, found, key) = self.open_by_kind.range(from..).next()?;
-            (*of == owner && **found == **kind).then_some(*key)
+            let of_kind = (owner, Arc::from(kind.as_str()));
+            self.open_by_kind.get(&of_kind)?.first().copied()
         };
         kinds.iter().filter_map(oldest).min()
+    }
+}
+
+/// Takes a job out of the set under that key, and the set with its last one.
+fn take_out<K: Ord>(sets: &mut BTreeMap<K, SortedSet<JobKey>>, key: K, job: &JobKey) {
+    if let btree_map::Entry::Occupied(mut set) = sets.entry(key) {
+        set.get_mut().remove(job);
+        if set.get().is_empty() {
+            set.remove();
+        }
     }
 }
 

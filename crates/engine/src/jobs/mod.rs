@@ -41,7 +41,7 @@ pub use job::{ByKey, Change, Extra, Job, Rare, State};
 pub use learn::{Cohort, Curve, Step};
 pub use lease::{Claim, Claimed, Lease, Token};
 pub use named::{Named, PlayNamed};
-pub use plan::{Defaults, Plan};
+pub use plan::{Defaults, Plan, Planned};
 pub(crate) use simulator::set;
 pub use simulator::{ChangeSimulator, Reset, SetSeed};
 pub use table::{Jobs, REMOVED_MAX};

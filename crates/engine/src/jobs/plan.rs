@@ -3,6 +3,7 @@
 //! [`Defaults`] and what the job says of itself give a [`Plan`]: how long it runs, how it ends, what it goes through
 //! and what goes wrong. From then on the plan is only carried out.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,9 +47,114 @@ pub struct Plan {
     pub canceled: bool,
 }
 
-impl Plan {
+/// A plan as a job has it, in a third of the room: what few plans have is kept apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Plan", into = "Plan")]
+pub struct Planned {
+    seed: u64,
+    /// The complement of the milliseconds, which is never zero: so `Option` of a plan takes no more room.
+    duration: NonZeroU64,
+    rest: Option<Arc<Rest>>,
+}
+
+/// The rest of a plan, unless all of it is empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Rest {
+    queue_ms: u64,
+    error: Option<Box<Problem>>,
+    stages: Option<Arc<[Stage]>>,
+    faults: Arc<[Fault]>,
+    stuck: bool,
+    canceled: bool,
+}
+
+impl Planned {
+    /// The seed of its draws, beside the server's.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// How long it runs, in milliseconds.
+    #[must_use]
+    pub const fn duration_ms(&self) -> u64 {
+        !self.duration.get()
+    }
+
+    /// How long it waits before it begins, in milliseconds.
+    #[must_use]
+    pub fn queue_ms(&self) -> u64 {
+        self.rest.as_ref().map_or(0, |rest| rest.queue_ms)
+    }
+
+    /// Why it will fail; `None` if it will complete.
+    #[must_use]
+    pub fn error(&self) -> Option<&Problem> {
+        self.rest.as_ref()?.error.as_deref()
+    }
+
+    /// What goes wrong with it, beside what goes wrong with every job.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.faults)
+    }
+
+    /// Whether it never ends by itself.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.stuck)
+    }
+
+    /// Whether it ends as canceled when its time has come.
+    #[must_use]
+    pub fn is_canceled(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.canceled)
+    }
+
     /// What it takes, in bytes.
     pub(super) fn bytes(&self) -> usize {
+        size_of::<Plan>() + self.rest.as_ref().map_or(0, |rest| rest.bytes())
+    }
+}
+
+impl From<Plan> for Planned {
+    fn from(plan: Plan) -> Self {
+        let rest = Rest {
+            queue_ms: plan.queue_ms,
+            error: plan.error,
+            stages: plan.stages,
+            faults: plan.faults,
+            stuck: plan.stuck,
+            canceled: plan.canceled,
+        };
+        Self {
+            seed: plan.seed,
+            // The one length that can't be told from another is half a billion years.
+            duration: NonZeroU64::new(!plan.duration_ms).unwrap_or(NonZeroU64::MIN),
+            rest: (rest != Rest::default()).then(|| Arc::new(rest)),
+        }
+    }
+}
+
+impl From<Planned> for Plan {
+    fn from(planned: Planned) -> Self {
+        let (seed, duration_ms) = (planned.seed(), planned.duration_ms());
+        let rest = planned.rest.map(Arc::unwrap_or_clone).unwrap_or_default();
+        Self {
+            seed,
+            duration_ms,
+            queue_ms: rest.queue_ms,
+            error: rest.error,
+            stages: rest.stages,
+            faults: rest.faults,
+            stuck: rest.stuck,
+            canceled: rest.canceled,
+        }
+    }
+}
+
+impl Rest {
+    fn bytes(&self) -> usize {
         let error = self.error.as_deref().map_or(0, problem_bytes);
         let faults = self.faults.iter().map(|fault| {
             let word = fault.word.as_ref().map_or(0, String::len);
@@ -61,7 +167,7 @@ impl Plan {
         });
         let stages = self.stages.iter().flat_map(|stages| stages.iter());
         let stages = stages.map(|stage| size_of::<Stage>() + stage.name.len());
-        size_of::<Self>() + error + faults.sum::<usize>() + stages.sum::<usize>()
+        error + faults.sum::<usize>() + stages.sum::<usize>()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The state of the jobs: the records, what is found by what, and which entry changes it how.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use abide_wire::Timestamp;
@@ -19,6 +19,7 @@ use crate::entry::Entry;
 use crate::hash::FastSet;
 use crate::intern::Interner;
 use crate::snapshot::PartKey;
+use crate::sorted::SortedSet;
 use crate::{JobKey, Owner, Rng};
 
 /// The most removed jobs that are remembered, to answer `410` for them rather than `404`.
@@ -29,14 +30,14 @@ pub const REMOVED_MAX: usize = 100_000;
 pub struct Jobs {
     pub(super) by_key: FastSet<ByKey>,
     /// Ended jobs by the time of their removal, to make room for new ones.
-    pub(super) expiries: BTreeSet<(Timestamp, JobKey)>,
+    pub(super) expiries: SortedSet<(Timestamp, JobKey)>,
     pub(super) removed: Removed,
     pub(super) creates: Creates,
     pub(super) leases: Leases,
     pub(super) named: BTreeMap<Arc<str>, Named>,
     pub(super) kinds: Kinds,
     pub(crate) simulator: Simulator,
-    pub(super) intern: Interner,
+    pub(crate) intern: Interner,
     /// What a restore has gathered; `None` at any other time.
     pub(super) restoring: Option<Box<Restoring>>,
 }

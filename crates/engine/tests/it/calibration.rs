@@ -170,7 +170,7 @@ fn play(law: &DurationLaw, arrivals: Arrivals, seed: u64) -> Tally {
         else {
             panic!("a create makes a job");
         };
-        let length = Duration::from_millis(job.plan.as_ref().unwrap().duration_ms);
+        let length = Duration::from_millis(job.plan.as_ref().unwrap().duration_ms());
         let end = job.created_at + length;
         ends.push(end);
         // Looks come at random, whatever the job does: on average one in ten seconds.

@@ -537,7 +537,7 @@ fn several_jobs_are_made_all_or_none() {
     let plans = made
         .iter()
         .map(|key| engine.jobs().get(*key).unwrap().plan.clone().unwrap());
-    let durations: BTreeSet<u64> = plans.map(|plan| plan.duration_ms).collect();
+    let durations: BTreeSet<u64> = plans.map(|plan| plan.duration_ms()).collect();
     assert_eq!(durations.len(), 3);
     let before = parts(&engine);
     assert_eq!(

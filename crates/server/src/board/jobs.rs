@@ -1,13 +1,14 @@
 //! The jobs, and how the loop's effects are shown.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use abide_engine::hash::{FastMap, FastSet};
 use abide_engine::jobs::{ByKey, REMOVED_MAX};
+use abide_engine::sorted::SortedSet;
 use abide_engine::{Defaults, Effect, Engine, Job, JobKey, Owner, Rng};
 use abide_wire::{Remaining, Timestamp, Until};
 use bytes::Bytes;
@@ -35,7 +36,7 @@ const TEXTS_MAX: usize = 128;
 pub struct Board {
     pub(super) shards: Sharded<JobKey, Shard>,
     /// All keys by owner, for lists in order of creation.
-    index: RwLock<BTreeMap<Owner, BTreeSet<JobKey>>>,
+    index: RwLock<BTreeMap<Owner, SortedSet<JobKey>>>,
     count: AtomicUsize,
     removed: RwLock<Recent<JobKey, ()>>,
     kinds: Kinds,
@@ -160,7 +161,7 @@ impl Board {
 
     fn note_faults(&self, job: &Job) {
         let plan = job.plan.as_ref();
-        if plan.is_some_and(|plan| !plan.faults.is_empty()) {
+        if plan.is_some_and(|plan| !plan.faults().is_empty()) {
             self.plays_faults.store(true, Ordering::Relaxed);
         }
     }
@@ -345,16 +346,9 @@ impl Board {
         before: Bound<JobKey>,
         limit: usize,
     ) -> Vec<JobKey> {
-        if let (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) =
-            (from, before)
-            && a >= b
-        {
-            // A range that ends before it begins would panic; a single job is asked for by its key.
-            return Vec::new();
-        }
         let index = self.index.read();
         let own = index.get(&owner).into_iter();
-        own.flat_map(|own| own.range((from, before)).rev())
+        own.flat_map(|own| own.range(from.as_ref(), before.as_ref()).rev())
             .copied()
             .take(limit)
             .collect()

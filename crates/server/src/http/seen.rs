@@ -6,6 +6,7 @@
 use std::borrow::Borrow;
 use std::cell::Cell;
 
+use abide_engine::jobs::Planned;
 use abide_engine::{Job, JobKey};
 use abide_wire::{Outcome, Problem, Progress, Remaining, Status, Timestamp};
 use serde_json::Value;
@@ -97,7 +98,7 @@ impl<'a> Seen<'a> {
 
     /// The same, with what is left of its time in the queue.
     pub(super) fn queued(mut self, job: &Job) -> Self {
-        let queue_ms = job.plan.as_ref().map_or(0, |plan| plan.queue_ms);
+        let queue_ms = job.plan.as_ref().map_or(0, Planned::queue_ms);
         if *self.status == Status::Pending && queue_ms > 0 {
             let waited = self.now.since(self.created_at).as_millis() as f64;
             self.queue_left = (1.0 - waited / queue_ms as f64).clamp(0.0, 1.0);

@@ -153,14 +153,15 @@ impl Stage {
         let ended = done.job();
         let finished_at = ended.finished_at.context("an end without a time")?;
         let plan = drawn.plan.as_ref().context("a job without a plan")?;
-        let outcome = match plan.error {
+        let outcome = match plan.error() {
             None => Outcome::Completed,
             Some(_) => Outcome::Failed,
         };
         let ran = finished_at.since(ended.started_at.unwrap_or(ended.created_at));
         Ok(Told {
             late: known_at.since(finished_at),
-            as_drawn: done.outcome() == outcome && ran.as_millis() == u128::from(plan.duration_ms),
+            as_drawn: done.outcome() == outcome
+                && ran.as_millis() == u128::from(plan.duration_ms()),
             outcome: done.outcome(),
         })
     }
