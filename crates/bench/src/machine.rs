@@ -14,6 +14,8 @@ pub(crate) enum Core {
     Server,
     /// The second.
     Load,
+    /// Both, for a server while there is no load.
+    Both,
 }
 
 /// Pins the calling thread, and with it every process that it starts from now on.
@@ -22,6 +24,10 @@ pub(crate) fn pin(core: Core) -> anyhow::Result<()> {
     match core {
         Core::Server => set.set(0),
         Core::Load => set.set(1),
+        Core::Both => {
+            set.set(0);
+            set.set(1);
+        }
     }
     sched_setaffinity(None, &set).context("failed to pin to a core; two are needed")
 }

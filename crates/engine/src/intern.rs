@@ -67,7 +67,8 @@ impl Interner {
 
     /// A list of stages.
     pub(crate) fn stages(&mut self, stages: Arc<[Stage]>) -> Arc<[Stage]> {
-        if let Some(known) = self.stages.iter().find(|known| ***known == *stages) {
+        let is_known = |known: &&Arc<[Stage]>| Arc::ptr_eq(known, &stages) || ***known == *stages;
+        if let Some(known) = self.stages.iter().find(is_known) {
             return known.clone();
         }
         if self.stages.len() == STAGES_MAX {
@@ -251,7 +252,7 @@ mod tests {
         assert_eq!(size_of::<Option<Percent>>(), 4);
         assert_eq!(size_of::<Option<Word>>(), 8);
         assert_eq!(size_of::<Change>(), 24);
-        assert!(size_of::<Job>() <= 136, "{}", size_of::<Job>());
+        assert!(size_of::<Job>() <= 152, "{}", size_of::<Job>());
         let extra = size_of::<Extra>();
         assert!(extra <= 80, "{extra}");
     }

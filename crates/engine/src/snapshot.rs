@@ -13,6 +13,7 @@ use abide_wire::webhook::Secret;
 
 use crate::engine::Engine;
 use crate::entry::LEVEL;
+use crate::intern::Interner;
 use crate::jobs::simulator::Simulator;
 use crate::jobs::{Cohort, Idempotency, Job, Lease, Named};
 use crate::meta::Meta;
@@ -156,6 +157,49 @@ pub enum RestoreError {
     },
 }
 
+impl RestoreError {
+    /// The name of the part.
+    #[must_use]
+    pub fn part(&self) -> &str {
+        match self {
+            Self::Level { .. } => "_meta",
+            Self::UnknownPart(name) | Self::Unreadable { name, .. } => name,
+        }
+    }
+}
+
+/// Reads stored parts. Those that one reader has read share what they have in common; a thread that reads has a reader
+/// of its own.
+#[derive(Debug, Default)]
+pub struct PartReader(Interner);
+
+/// A part that was read, for [`Engine::put`].
+#[derive(Debug)]
+pub struct ReadPart(Read);
+
+#[derive(Debug)]
+enum Read {
+    Job(Arc<Job>),
+    /// A part of a sort that is few, as it is stored: its name and its bytes.
+    Stored(String, Vec<u8>),
+}
+
+impl PartReader {
+    /// Reads a stored part, as far as that takes long and needs no state.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are not what the name says.
+    pub fn read(&mut self, name: &str, bytes: &[u8]) -> Result<ReadPart, RestoreError> {
+        let stored = Stored::new(name, bytes);
+        Ok(ReadPart(if stored.is_job() {
+            Read::Job(Arc::new(self.0.reading(|| stored.read())?))
+        } else {
+            Read::Stored(name.to_owned(), bytes.to_owned())
+        }))
+    }
+}
+
 /// A part as it is stored.
 pub(crate) struct Stored<'a> {
     /// The name up to the first slash.
@@ -175,6 +219,10 @@ impl<'a> Stored<'a> {
             full_name,
             bytes,
         }
+    }
+
+    fn is_job(&self) -> bool {
+        self.sort == "job"
     }
 
     pub(crate) fn read<T: Deserialize<'a>>(&self) -> Result<T, RestoreError> {
@@ -260,14 +308,32 @@ impl Engine {
         }
     }
 
-    /// Puts a stored part back into a fresh state. After the last one, call [`Engine::restored`].
+    /// Puts a part that was read back into a fresh state. After the last one, call [`Engine::restored`].
+    ///
+    /// # Errors
+    ///
+    /// The part is not one of this version's.
+    pub fn put(&mut self, part: ReadPart) -> Result<(), RestoreError> {
+        match part.0 {
+            Read::Job(job) => {
+                self.jobs.restore_job(job);
+                Ok(())
+            }
+            Read::Stored(name, bytes) => self.restore(&name, &bytes),
+        }
+    }
+
+    /// Reads a stored part and puts it back, as [`Engine::put`] does.
     ///
     /// # Errors
     ///
     /// The part is not one of this version's.
     pub fn restore(&mut self, name: &str, bytes: &[u8]) -> Result<(), RestoreError> {
         let stored = Stored::new(name, bytes);
-        if stored.sort == "_meta" {
+        if stored.is_job() {
+            let job = self.jobs.intern.reading(|| stored.read())?;
+            self.jobs.restore_job(Arc::new(job));
+        } else if stored.sort == "_meta" {
             self.meta = stored.read()?;
             if self.meta.level > LEVEL {
                 return Err(RestoreError::Level {

@@ -22,9 +22,9 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let count = setup.sized(1_000_000, 100_000);
     let directory = tempfile::tempdir_in(&setup.directory)?;
     let arguments = Contestant::arguments_at(directory.path());
-    let start = || Server::start(&setup.ours, &arguments, Core::Server);
+    let start = |core| Server::start(&setup.ours, &arguments, core);
 
-    let running = Contestant::Ours.attach(start()?);
+    let running = Contestant::Ours.attach(start(Core::Server)?);
     let few = some_jobs(&running, 1)?;
     let before = running.server.settle()?;
     say(&format!("making {count} jobs"));
@@ -59,7 +59,7 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
 
     say("restarting after a crash and after an orderly end");
     running.server.kill()?;
-    let crashed = start()?;
+    let crashed = start(Core::Both)?;
     let ready_after_crash = crashed.ready_after;
     let (status, _) = call(
         crashed.address,
@@ -67,7 +67,7 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     )?;
     anyhow::ensure!(status == 200, "a job is missing after a crash");
     let stopped = crashed.stop()?;
-    let orderly = start()?;
+    let orderly = start(Core::Both)?;
     let ready = orderly.ready_after;
     let restarted = orderly.settle()?.memory as f64 / count as f64;
     let of = |what: &str| format!("{count} live jobs: {what}");

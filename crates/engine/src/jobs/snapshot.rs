@@ -16,6 +16,7 @@ use crate::{JobKey, Owner};
 /// What a restore gathers, to put it in at its end: one by one would take a million searches.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Restoring {
+    jobs: Vec<Arc<Job>>,
     due: Vec<(Timestamp, Due)>,
     expiries: Vec<(Timestamp, JobKey)>,
 }
@@ -64,23 +65,28 @@ impl Jobs {
         }
     }
 
-    /// Puts a stored part back. `false` if it is none of the jobs'.
+    /// Puts a job back. What it has in common with others may have been read by several readers.
+    pub(crate) fn restore_job(&mut self, mut job: Arc<Job>) {
+        if let Some(job) = Arc::get_mut(&mut job) {
+            job.kind = self.intern.kind(&job.kind);
+            job.stages = job.stages.take().map(|stages| self.intern.stages(stages));
+        }
+        let gathered = self.restoring.get_or_insert_default();
+        gathered.due.extend(due::of_job(&job));
+        gathered
+            .expiries
+            .extend(job.expires_at.map(|at| (at, job.key)));
+        self.leases.open(&job);
+        gathered.jobs.push(job);
+    }
+
+    /// Puts a stored part back that is no job. `false` if it is none of the jobs'.
     pub(crate) fn restore(
         &mut self,
         stored: &Stored<'_>,
         due: &mut DueSet,
     ) -> Result<bool, RestoreError> {
         match stored.sort {
-            "job" => {
-                let job: Job = self.intern.reading(|| stored.read())?;
-                let gathered = self.restoring.get_or_insert_default();
-                gathered.due.extend(due::of_job(&job));
-                gathered
-                    .expiries
-                    .extend(job.expires_at.map(|at| (at, job.key)));
-                self.leases.open(&job);
-                self.by_key.insert(ByKey(Arc::new(job)));
-            }
             "lease" => {
                 let (owner, lease): (Owner, Lease) = stored.read()?;
                 self.leases.restore(owner, stored.key()?, lease, due);
@@ -118,6 +124,8 @@ impl Jobs {
     /// Ends a restore: what follows from several parts together.
     pub(crate) fn restored(&mut self, due: &mut DueSet) {
         if let Some(gathered) = self.restoring.take() {
+            self.by_key.reserve(gathered.jobs.len());
+            self.by_key.extend(gathered.jobs.into_iter().map(ByKey));
             due.add_all(gathered.due);
             self.expiries.extend(gathered.expiries);
         }

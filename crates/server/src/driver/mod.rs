@@ -15,6 +15,7 @@
 //!
 //! A checkpoint is written beside the appends, so that a restart replays few entries.
 
+mod aside;
 mod checkpoint;
 mod commands;
 mod follow;

@@ -1,8 +1,10 @@
 //! The engine as the journal has it.
 
+use abide_engine::snapshot::PartReader;
 use abide_engine::{Effect, Engine, Entry, Policy};
 use abide_wire::Timestamp;
 
+use super::aside::{read_aside, readers};
 use super::run::{BATCH_DUE_MAX, encode};
 use crate::board::Feed;
 use crate::clock::Clock;
@@ -76,23 +78,39 @@ pub(crate) fn load(journal: &mut dyn Journal, policy: Policy) -> Result<Loaded, 
 }
 
 fn load_once(journal: &mut dyn Journal, policy: Policy) -> Result<Loaded, JournalError> {
+    let threads = if journal.is_blocking() { readers() } else { 0 };
     let mut engine = Engine::new(policy);
-    let checkpointed = journal.load(&mut |name, bytes| {
-        engine
-            .restore(name, bytes)
-            .map_err(|error| JournalError::unreadable(format!("the part {name}"), &error))
-    })?;
+    let checkpointed = read_aside(
+        threads,
+        || {
+            let mut reader = PartReader::default();
+            move |name: &str, bytes: &[u8]| reader.read(name, bytes)
+        },
+        |each| journal.load(each),
+        |part| {
+            let put = part.and_then(|part| engine.put(part));
+            put.map_err(|error| {
+                JournalError::unreadable(format!("the part {}", error.part()), &error)
+            })
+        },
+    )?;
     engine.restored(checkpointed);
     let feed = Feed::new(journal.life(), engine.last_change());
-    let mut effects = Vec::new();
-    journal.replay(checkpointed, &mut |seq, bytes| {
-        let entry = Entry::decode(bytes)
-            .map_err(|error| JournalError::unreadable(format!("entry {seq}"), &error))?;
-        engine.apply(&entry, &mut effects);
-        feed.add(effects.iter().filter_map(Effect::as_change));
-        effects.clear();
-        Ok(())
-    })?;
+    let (mut effects, mut seq) = (Vec::new(), checkpointed);
+    read_aside(
+        threads,
+        || |_: &str, bytes: &[u8]| Entry::decode(bytes),
+        |each| journal.replay(checkpointed, &mut |_, bytes| each("", bytes)),
+        |entry| {
+            seq += 1;
+            let entry =
+                entry.map_err(|error| JournalError::unreadable(format!("entry {seq}"), &error))?;
+            engine.apply(&entry, &mut effects);
+            feed.add(effects.iter().filter_map(Effect::as_change));
+            effects.clear();
+            Ok(())
+        },
+    )?;
     Ok(Loaded {
         engine,
         feed,

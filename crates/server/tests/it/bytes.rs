@@ -419,7 +419,7 @@ fn kept(memory: usize) -> Vec<(&'static str, &'static str, usize)> {
 /// Limits of one request, one answer or one step: nothing is kept that they bound.
 const PASSING: &str = "server/attendance/grade INSTANTS_MAX, server/board/webhooks LOOKED_AT_MAX, \
     server/config/key SECRET_CHARS_MAX, server/config/key NAME_CHARS_MAX, \
-    server/driver/restore LOADS_MAX, server/driver/run BATCH_COMMANDS_MAX, \
+    server/driver/aside READERS_MAX, server/driver/restore LOADS_MAX, server/driver/run BATCH_COMMANDS_MAX, \
     server/driver/run BATCH_DUE_MAX, server/driver/run BATCH_EFFECTS_MAX, server/http/call PARAMS_MAX, \
     server/http/form HEAD_BYTES_MAX, \
     server/http/call REQUEST_ID_BYTES_MAX, server/http/jobs/list LOOKED_AT_MAX, \
