@@ -13,8 +13,9 @@ use abide_engine::snapshot::{Part, PartKey};
 
 use crate::journal::{Checkpoints, Journal, JournalError};
 
-/// How many times the entries that make a checkpoint due on an idle loop make it due under load too.
-const UNDER_LOAD: u64 = 8;
+/// How many times the entries that make a checkpoint due on an idle loop make it due under load too, at least and at
+/// most.
+const UNDER_LOAD: (u64, u64) = (8, 30);
 /// Parts that are gathered in a pass, beside [`AHEAD`] times as many as changed in it: under a millisecond's work.
 const PARTS_PER_PASS: usize = 1_024;
 /// How many times faster parts are gathered than they change, so that fewer are left each time around.
@@ -87,7 +88,7 @@ impl Checkpointer {
         let enough = if is_idle {
             self.entries
         } else {
-            self.entries * UNDER_LOAD
+            self.enough_under_load(engine)
         };
         let is_due = seq.saturating_sub(self.last_seq) >= enough;
         if self.gathering.is_none()
@@ -103,6 +104,14 @@ impl Checkpointer {
         if self.gathering.is_some() && self.gather(engine) {
             self.start(engine, seq);
         }
+    }
+
+    /// The entries that make a checkpoint due under load: as many as there are jobs. An entry is replayed about as
+    /// quickly as a job is read, so that a restart takes at most about twice as long as right after a checkpoint.
+    fn enough_under_load(&self, engine: &Engine) -> u64 {
+        let (min, max) = UNDER_LOAD;
+        let jobs = engine.jobs().len() as u64;
+        jobs.clamp(self.entries * min, self.entries * max)
     }
 
     /// Waits for the checkpoint that is being written, and writes what has come since.
@@ -173,7 +182,7 @@ impl Checkpointer {
         }
         parts.extend(engine.take_dirty());
         // So late that another would be due it must not fall further behind.
-        let is_urgent = seq.saturating_sub(self.last_seq) >= self.entries * UNDER_LOAD * 2;
+        let is_urgent = seq.saturating_sub(self.last_seq) >= self.enough_under_load(engine) * 2;
         let is_blocking = self.is_blocking;
         let write = move || {
             // What was gathered before a reset went with it.
@@ -375,6 +384,31 @@ mod tests {
             assert!(engine.dirty() < 60 * 3, "{} names at {seq}", engine.dirty());
         }
         checkpointer.finish(&mut engine, 1_001).await;
+    }
+
+    #[tokio::test]
+    async fn under_load_a_checkpoint_waits_for_as_many_entries_as_there_are_jobs() {
+        let mut engine = Engine::new(Policy::default());
+        let mut checkpointer = Checkpointer {
+            checkpoints: Some(Box::new(Kept::default())),
+            entries: 1,
+            is_blocking: false,
+            last_seq: 0,
+            gathering: None,
+            writing: None,
+        };
+        let mut written = Vec::new();
+        for seq in 1..=110 {
+            if seq <= 20 || seq > 80 {
+                create(&mut engine);
+            }
+            let before = checkpointer.last_seq;
+            checkpointer.write_if_due(&mut engine, seq, false).await;
+            if checkpointer.last_seq > before {
+                written.push((seq, engine.jobs().len()));
+            }
+        }
+        assert_eq!(written, [(8, 8), (28, 20), (48, 20), (68, 20), (98, 38)]);
     }
 
     #[tokio::test]

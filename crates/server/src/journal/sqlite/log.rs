@@ -1,21 +1,22 @@
 //! Both files together: a [`Journal`].
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 
+use super::checkpoints::{Shared, SqliteCheckpoints, State};
 use super::end::{self, End, Mark};
 use super::place::{
-    Identity, Lock, beside, check_place, identity, keep_wal, make_directory, of_sqlite,
-    open_to_read, shrink, sync_directory, take_lock,
+    Identity, Lock, check_place, identity, keep_wal, make_directory, of_sqlite, open_to_read,
+    shrink, sync_directory, take_lock,
 };
 use super::rows::{self, Bounds};
 use super::state::{self, Checkpoint};
 use super::tidy::Tidier;
-use crate::journal::{Checkpoints, EachEntry, EachPart, Files, Journal, JournalError, PartChange};
+use crate::journal::{Checkpoints, EachEntry, EachPart, Files, Journal, JournalError};
 
 /// A query under a name in `state.db`, for people with `sqlite3`. The journal doesn't know what it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,26 +45,6 @@ struct Writing {
     tidier: Tidier,
     end: End,
     file: Identity,
-}
-
-/// What both doors hold. The lock is among it: it goes with the last of them.
-#[derive(Debug)]
-pub(super) struct Shared {
-    directory: PathBuf,
-    /// Behind a mutex because a load and a checkpoint share it; they never happen at the same time.
-    state: Mutex<State>,
-    /// The last entry that a checkpoint covers.
-    covered: AtomicU64,
-    files: Arc<Files>,
-    _lock: Lock,
-}
-
-#[derive(Debug)]
-pub(super) struct State {
-    pub(super) file: Connection,
-    checkpoint: Checkpoint,
-    /// Bytes of the write-ahead file when a person was last told that it can't be emptied.
-    told: u64,
 }
 
 /// What stands in for a file between two openings.
@@ -172,7 +153,11 @@ impl SqliteJournal {
         }
         // A process's connections to one file share its index, so those that only read have to go first.
         self.log = nothing()?;
-        self.shared.state().file = nothing()?;
+        {
+            let mut state = self.shared.state();
+            state.file = nothing()?;
+            state.handle = None;
+        }
         let Shared {
             directory, files, ..
         } = &*self.shared;
@@ -229,6 +214,7 @@ impl Opened {
             writing: Some(Writing { tidier, end, file }),
             state: State {
                 file: state,
+                handle: File::open(&state_path).ok(),
                 checkpoint,
                 told: 0,
             },
@@ -245,6 +231,7 @@ impl Opened {
             writing: None,
             state: State {
                 file: state,
+                handle: None,
                 checkpoint,
                 told: 0,
             },
@@ -421,9 +408,7 @@ impl Journal for SqliteJournal {
     }
 
     fn checkpoints(&self) -> Box<dyn Checkpoints> {
-        Box::new(SqliteCheckpoints {
-            shared: self.shared.clone(),
-        })
+        Box::new(SqliteCheckpoints(self.shared.clone()))
     }
 
     fn files(&self) -> Arc<Files> {
@@ -445,50 +430,6 @@ impl Journal for SqliteJournal {
         self.log
             .close()
             .map_err(|(_, error)| of_sqlite(&path, error))
-    }
-}
-
-/// The door for checkpoints.
-#[derive(Debug)]
-struct SqliteCheckpoints {
-    shared: Arc<Shared>,
-}
-
-impl Checkpoints for SqliteCheckpoints {
-    fn write(
-        &mut self,
-        seq: u64,
-        changes: &mut dyn Iterator<Item = PartChange>,
-    ) -> Result<(), JournalError> {
-        let path = self.shared.directory.join(state::NAME);
-        let files = &self.shared.files;
-        let mut state = self.shared.state();
-        let State {
-            file,
-            checkpoint,
-            told,
-        } = &mut *state;
-        *checkpoint = state::write_parts(file, *checkpoint, seq, changes)
-            .map_err(|error| of_sqlite(&path, error))?;
-        self.shared.covered.store(seq, Ordering::Release);
-        // The write-ahead file has grown by every page of the checkpoint. It is emptied here, off the path of appends;
-        // if another program is reading, it is emptied the next time.
-        let emptied = shrink(file).map_err(|error| of_sqlite(&path, error))?;
-        Files::measure(&files.state, &path);
-        Files::measure(&files.state_wal, &beside(&path, "-wal"));
-        if emptied {
-            *told = 0;
-        } else {
-            files.blocked(&path, files.state_wal.load(Ordering::Relaxed), told);
-        }
-        Ok(())
-    }
-}
-
-impl Shared {
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        // A transaction that was open when its owner panicked has been rolled back by its drop.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -32,10 +32,12 @@
 
 mod backup;
 mod check;
+mod checkpoints;
 mod end;
 mod log;
 mod place;
 mod rows;
+mod slices;
 mod state;
 mod tidy;
 

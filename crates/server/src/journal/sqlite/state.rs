@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::View;
 use super::place::{of_sqlite, open_to_write};
 use super::rows::{bytes_of, text_or_blob};
+use super::slices::Slices;
 use crate::journal::{EachPart, JournalError, PartChange, sums};
 
 /// The file's name.
@@ -159,6 +160,7 @@ pub(super) fn read_parts(
 
 /// Writes the changes and that the parts now stand for the entry `seq`, as one step.
 pub(super) fn write_parts(
+    path: &Path,
     state: &mut Connection,
     mut checkpoint: Checkpoint,
     seq: u64,
@@ -172,6 +174,7 @@ pub(super) fn write_parts(
     }
     {
         let mut stored = Stored::default();
+        let mut slices = Slices::new(path);
         let mut upsert = transaction.prepare_cached(
             "INSERT INTO part (key, sum, body) VALUES (?1, ?2, ?3)
              ON CONFLICT (key) DO UPDATE SET sum = excluded.sum, body = excluded.body",
@@ -195,6 +198,7 @@ pub(super) fn write_parts(
                 }
                 None => {}
             }
+            slices.wrote_part();
         }
         checkpoint.seq = seq;
         checkpoint.write(&transaction)?;
