@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -209,6 +210,8 @@ async fn serve(
         .transpose()?;
     let server = Server::start(config, fresh_seed()).await?;
     let config = server.state().config.clone();
+    // Never let go of: the system takes the memory of a process back at once, and a million jobs would go one by one.
+    let _jobs = ManuallyDrop::new(server.state().board.clone());
     if let Some(ready) = &ready {
         ready.write(&announce::url(&server))?;
     }
