@@ -36,7 +36,7 @@ use crate::net::{Answers, Reset};
 
 /// How long a request that changes something waits for a place before it is refused, at least and at most. A refusal at
 /// once would bring its client back at once, and half of a create is work that a refusal is too.
-const PLACE_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(300));
+const PLACE_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(250));
 
 /// All routes with what happens around them: what a connection is served by, and what tests call in process.
 #[derive(Clone, Debug)]
