@@ -280,9 +280,10 @@ pub(super) struct Several {
 }
 
 impl JobPlan {
-    /// Whether it ends, whatever becomes of those who made it.
-    pub(super) const fn ends(&self) -> bool {
-        self.length.is_some() || self.attempts_max.is_some() || self.deadline.is_some()
+    /// Whether it ends, whatever becomes of those who made it. No worker claims one that was reported on before.
+    pub(super) const fn ends(&self, is_reported_on: bool) -> bool {
+        let is_claimed = self.attempts_max.is_some() && !is_reported_on;
+        self.length.is_some() || is_claimed || self.deadline.is_some()
     }
 }
 

@@ -365,9 +365,17 @@ impl World {
         }
         let open = open(&node);
         let known = self.known(&node);
+        // A report without a lease begins a job that no worker has claimed, and then none can: its reporter is to end it.
+        let moments = self.history.moments();
+        let is_remarked = |view: &View| {
+            moments.iter().any(|moment| {
+                matches!(&moment.event, Event::Remarked { job, status: 200, .. } if *job == view.job)
+            })
+        };
         let is_running = |view: &&View| {
             let plan = self.plan.job_of(view);
-            !view.done && plan.is_some_and(|plan| plan.ends())
+            let ends = plan.is_some_and(|plan| plan.ends(is_remarked(view)));
+            !view.done && ends
         };
         let running = known.values().flatten().filter(is_running).count();
         self.history.note("server", Event::Rested { open, running });

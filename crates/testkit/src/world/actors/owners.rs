@@ -6,6 +6,7 @@ use std::time::Duration;
 use abide::webhooks::NewEndpoint;
 use abide::{Change, Client, FeedPlace, Job};
 use http::Method;
+use serde_json::{Value, json};
 
 use super::cast::Actors;
 use crate::world::history::{Event, Way as By};
@@ -86,6 +87,14 @@ impl Actors {
                 let path = format!("/v1/jobs/{}", job.id);
                 if let Ok(answer) = other.ask(Method::GET, &path, None, Duration::ZERO).await {
                     let status = answer.status;
+                    self.note("trespasser", Event::Trespassed { status });
+                }
+                let set = json!({"jobs": [{"id": job.id}], "wait": 0}).to_string();
+                let asked = other.ask(Method::POST, "/v1/jobs/wait", Some(set), Duration::ZERO);
+                if let Ok(answer) = asked.await {
+                    let told: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+                    let has_told = told["jobs"].as_array().is_some_and(|jobs| !jobs.is_empty());
+                    let status = if has_told { answer.status } else { 404 };
                     self.note("trespasser", Event::Trespassed { status });
                 }
             }
