@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use serde::Serialize;
 
-use crate::core::{Handle, Lease, Listing};
+use crate::core::{Handle, Lease, Listing, Work};
 
 pub(crate) fn json(value: &impl Serialize) -> PyResult<String> {
     serde_json::to_string(value).map_err(|error| PyValueError::new_err(error.to_string()))
@@ -33,6 +33,7 @@ pub(crate) fn effect<'py>(py: Python<'py>, core: u64, effect: Effect) -> Any<'py
         Effect::Abort { exchange } => ("abort", exchange.0).into_pyobject(py)?.into_any(),
         Effect::Look { op, look } => ("look", op.0, look.0).into_pyobject(py)?.into_any(),
         Effect::LookAbort { look } => ("look_abort", look.0).into_pyobject(py)?.into_any(),
+        Effect::Work(work) => ("work", Work::new(work)).into_pyobject(py)?.into_any(),
         Effect::News { op, news } => {
             let (word, value) = news_of(py, news)?;
             ("news", op.0, word, value).into_pyobject(py)?.into_any()

@@ -7,8 +7,8 @@ use std::time::Duration;
 use abide::schedule::FeatureValue;
 use abide::strategy::{Auto, LongPoll, Poll, Stream, Webhook};
 use abide::{
-    Budget, Client, JobHandle, JobId, List, Look, NewJob, OnDeadline, Remote, ResumeToken,
-    RetryPolicy, Timestamp,
+    Budget, Client, JobHandle, JobId, List, Look, LoopWork, NewJob, OnDeadline, Remote,
+    ResumeToken, RetryPolicy, Timestamp,
 };
 use abide_core::{Broken, Core as RustCore, Ended, ExchangeId, LookError, LookId, Op, PollTerms};
 use bytes::Bytes;
@@ -123,6 +123,27 @@ impl Lease {
     /// Renews it no more. Turn the core for that to be known, unless it was claimed by hand.
     fn close(&self) {
         drop(self.slot().take());
+    }
+}
+
+/// What may wait for a disk.
+#[pyclass(frozen, module = "abide_client._core")]
+pub(crate) struct Work(Mutex<Option<LoopWork>>);
+
+impl Work {
+    pub(crate) fn new(work: LoopWork) -> Self {
+        Self(Mutex::new(Some(work)))
+    }
+}
+
+#[pymethods]
+impl Work {
+    /// Does it, once. Others hold the interpreter's lock while it reads, which takes no lock of this extension.
+    fn __call__(&self, py: Python<'_>) {
+        let work = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(work) = work {
+            py.detach(|| work.read()).put();
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Everything here is private to the package `abide_client`, whose Python code sends the requests, keeps the time and
 //! shows the types that users see. No call blocks but those that read or write a history's files. All of them keep the
-//! interpreter's lock, so that a process that forks never forks while a lock of this extension is held.
+//! interpreter's lock while a lock of this extension is held, so that no process forks meanwhile.
 
 mod convert;
 mod core;

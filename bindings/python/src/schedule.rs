@@ -40,8 +40,21 @@ fn now() -> SystemTime {
 #[pyclass(frozen, module = "abide_client")]
 pub(crate) struct History {
     pub(crate) history: schedule::History,
-    /// Where it is kept, unless that is a directory or nowhere.
-    store: Option<Py<PyAny>>,
+    kept: Kept,
+}
+
+/// Where a history is kept.
+enum Kept {
+    Nowhere,
+    Directory(PathBuf),
+    Store(Py<PyAny>),
+}
+
+/// Reads what a schedule wants to know of its kind. Others hold the interpreter's lock meanwhile.
+fn read(py: Python<'_>, schedule: &dyn schedule::Schedule) {
+    if let Some(work) = schedule.reading(&Start::new(0)) {
+        py.detach(work)();
+    }
 }
 
 #[pymethods]
@@ -49,37 +62,47 @@ impl History {
     #[new]
     #[pyo3(signature = (directory=None, *, store=None))]
     fn new(py: Python<'_>, directory: Option<PathBuf>, store: Option<Py<PyAny>>) -> PyResult<Self> {
-        let history = match (directory, &store) {
-            (Some(directory), None) => schedule::History::open(directory, now()),
+        let (history, kept) = match (directory, store) {
+            (Some(directory), None) => {
+                let history = schedule::History::at(&directory, now());
+                (history, Kept::Directory(directory))
+            }
             (None, Some(store)) => {
                 let texts: Vec<String> = store.call_method0(py, "load")?.extract(py)?;
-                schedule::History::read_from(texts, now())
+                let history = schedule::History::read_from(texts, now());
+                (history, Kept::Store(store))
             }
-            (None, None) => schedule::History::new(),
+            (None, None) => (schedule::History::new(), Kept::Nowhere),
             (Some(_), Some(_)) => {
                 let what = "a history is kept in a directory or in a store, not in both";
                 return Err(usage(what));
             }
         };
-        Ok(Self { history, store })
+        Ok(Self { history, kept })
     }
 
-    fn jobs(&self, kind: &str) -> usize {
+    fn jobs(&self, py: Python<'_>, kind: &str) -> usize {
+        read(py, &Learned::new(kind).history(&self.history));
         self.history.jobs(kind)
     }
 
     fn save(&self, py: Python<'_>) -> PyResult<usize> {
-        let Some(store) = &self.store else {
-            return Ok(self.history.save(now())?);
+        let append = |name: &str, lines: &[u8]| match &self.kept {
+            Kept::Nowhere => Ok(()),
+            // Others hold the interpreter's lock while the disk is waited for.
+            Kept::Directory(directory) => {
+                py.detach(|| schedule::History::append(directory, name, lines))
+            }
+            Kept::Store(store) => {
+                let lines = String::from_utf8_lossy(lines);
+                let appended = store.call_method1(py, "append", (name, lines));
+                appended.map(drop).map_err(std::io::Error::other)
+            }
         };
-        let append = |name: &str, lines: &[u8]| {
-            let lines = String::from_utf8_lossy(lines);
-            store
-                .call_method1(py, "append", (name, lines))
-                .map(drop)
-                .map_err(std::io::Error::other)
-        };
-        Ok(self.history.save_to(now(), append)?)
+        match self.kept {
+            Kept::Nowhere => Ok(0),
+            _ => Ok(self.history.save_to(now(), append)?),
+        }
     }
 
     /// The shortest text that says the same as one that a store has kept; the text itself if it isn't about a kind.
@@ -182,8 +205,9 @@ impl Schedule {
     }
 
     #[pyo3(signature = (count, *, seed=0, rtt=0.1))]
-    fn preview(&self, count: usize, seed: u64, rtt: f64) -> PyResult<Vec<f64>> {
+    fn preview(&self, py: Python<'_>, count: usize, seed: u64, rtt: f64) -> PyResult<Vec<f64>> {
         let rtt = seconds(rtt)?;
+        read(py, &*self.0);
         let mut cursor = self.0.begin(&Start::new(seed));
         let mut seen = schedule::Seen::at(rtt / 2).rtt(rtt);
         let mut polls = Vec::new();

@@ -43,6 +43,14 @@ def lasting(length: float, **more: Any) -> dict[str, Any]:
     return {"duration": {"fixed": length}, "outcome": {"error_chance": 0}, **more}
 
 
+def test_a_host_may_have_any_letters() -> None:
+    assert Client("http://Bücher.example:81").server == "http://xn--bcher-kva.example:81"
+    assert Client("http://127.0.0.1:81/ü").server.startswith("http://127.0.0.1:81/")
+    assert Client("http://bücher.example").server == "http://xn--bcher-kva.example"
+    with pytest.raises(UsageError):
+        Client(f"http://{'ü' * 99}.example")
+
+
 def test_a_job_is_created_and_awaited(live: AbideServer) -> None:
     with Client(live.url) as client:
         job = client.create("render", input={"a": 1}, metadata={"team": "x"}, simulate=lasting(0.5))

@@ -295,6 +295,65 @@ def test_what_was_learned_is_kept_where_the_environment_says(tmp_path: Path) -> 
     assert History(tmp_path).jobs("kept") == 1
 
 
+def is_hung(directory: Path) -> Callable[[], None]:
+    """Has whatever reads there wait, until what is returned is called: a pipe that nothing writes to."""
+    os.mkfifo(directory / "hung.jsonl")
+    return lambda: os.close(os.open(directory / "hung.jsonl", os.O_WRONLY | os.O_NONBLOCK))
+
+
+def test_a_disk_that_hangs_keeps_nothing_else_waiting(tmp_path: Path) -> None:
+    let_go = is_hung(tmp_path)
+    history = History(tmp_path)
+
+    async def ticking(stop: asyncio.Event) -> float:
+        longest, last = 0.0, time.monotonic()
+        while not stop.is_set():
+            await asyncio.sleep(0.01)
+            now = time.monotonic()
+            longest, last = max(longest, now - last), now
+        return longest
+
+    async def look() -> dict[str, str]:
+        return {"status": "done"}
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        ticks = asyncio.create_task(ticking(stop))
+        began = time.monotonic()
+        waits = [poll_until(look, kind="hung", history=history, budget=1000.0) for _ in range(50)]
+        other = asyncio.create_task(poll_until(look, kind="other", schedule=QUICK))
+        await asyncio.gather(*waits, other)
+        assert 0.9 < time.monotonic() - began < 30.0
+        stop.set()
+        # A look may be late on a busy machine; a hung one would be for ever.
+        assert await ticks < 0.9
+
+    asyncio.run(main())
+    # Without a loop: on this thread, which waits as long.
+    poll_until(lambda: {"status": "done"}, kind="hung too", history=history)
+    assert sum(thread.name == "abide-disk" for thread in threading.enumerate()) <= 16
+    while any(thread.name == "abide-disk" for thread in threading.enumerate()):
+        try:
+            let_go()
+        except OSError:
+            # Nothing reads at the moment.
+            pass
+        time.sleep(0.01)
+    assert is_idle()
+
+
+def test_a_disk_that_hangs_does_not_keep_a_process_from_ending(tmp_path: Path) -> None:
+    let_go = is_hung(tmp_path)
+    program = (
+        "from abide_client import poll_until, History\nhistory = History('{}')\nlook = lambda: {{'status': 'done'}}\n"
+    )
+    program = program.format(tmp_path) + "poll_until(look, kind='k', history=history)\nprint('over')"
+    ran = subprocess.run([sys.executable, "-c", program], check=True, timeout=60, capture_output=True, text=True)
+    assert ran.stdout == "over\n"
+    with pytest.raises(OSError, match="No such device"):
+        let_go()
+
+
 def test_many_threads_wait_by_one_core() -> None:
     results: list[int] = []
 

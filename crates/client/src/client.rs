@@ -126,9 +126,8 @@ impl Core {
     /// Reads what is known of a kind, if a wait with these options will want to know it.
     pub(crate) async fn read_kind(&self, options: &Options, kind: &str) {
         let start = Start::new(0).history(&self.history);
-        if let Some(work) = self.schedule(options, kind).reading(&start) {
-            unblock(work).await;
-        }
+        let schedule = self.schedule(options, kind);
+        unblock(|| schedule.reading(&start)).await;
     }
 
     /// The name under which a kind is learned: it is slow or fast on one server, and another on the next.

@@ -159,7 +159,7 @@ pub use report::{Channel, Report};
 pub use resume::ResumeToken;
 pub use retry::RetryPolicy;
 #[cfg(feature = "host")]
-pub use rt::host::Loop;
+pub use rt::host::{Loop, LoopDone, LoopWork};
 pub use stream_token::StreamToken;
 pub use target::Look;
 #[cfg(feature = "metrics")]

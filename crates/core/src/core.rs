@@ -211,7 +211,8 @@ impl Core {
     /// reported or started, and when [`deadline`](Self::deadline) has come.
     pub fn turn(&mut self, now: Duration) -> Vec<Effect> {
         self.turns.turn(now);
-        let effects = std::mem::take(&mut self.ports.lock().effects);
+        let mut effects = std::mem::take(&mut self.ports.lock().effects);
+        effects.extend(self.turns.works().into_iter().map(Effect::Work));
         for effect in &effects {
             if let Effect::Ended { op, .. } = effect {
                 self.tasks.remove(op);

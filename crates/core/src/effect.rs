@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use abide::webhooks::{Delivery, DeliveryPage, Endpoint, EndpointPage, ReplayStarted};
-use abide::{Change, Error, Finished, Job, JobHandle, JobId, Lease, List, Report, StreamToken};
+use abide::{
+    Change, Error, Finished, Job, JobHandle, JobId, Lease, List, LoopWork, Report, StreamToken,
+};
 use bytes::Bytes;
 use http::Request;
 
@@ -46,6 +48,9 @@ pub enum Effect {
         /// Its name.
         look: LookId,
     },
+    /// Read this on another thread, because it may wait for a disk, put in what was read, and turn. No operation waits
+    /// for that for long.
+    Work(LoopWork),
     /// An operation that goes on has something to tell.
     News {
         /// The operation.

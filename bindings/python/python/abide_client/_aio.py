@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ._core import Lease
 from ._errors import UsageError, told
 from ._http import Answer, AsyncTransport, how_broken
+from ._sync import aside
 
 if TYPE_CHECKING:
     from ._core import Core
@@ -110,6 +111,8 @@ class Engine:
             case ("send", name, method, url, headers, body):
                 task = self._exchange(name, method, url, headers, body)
                 self._start(name, task, None)
+            case ("work", work):
+                aside(work, self.poke)
             case ("look", op, name):
                 if (operation := self._ops.get(op)) is not None:
                     self._start(name, self._look(operation, name), operation.context)

@@ -163,6 +163,21 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
+def _in_ascii(url: str) -> str:
+    """The URL with its host as DNS has it: the extension has no tables of Unicode."""
+    if not isinstance(url, str) or url.isascii():
+        return url
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        host, colon, port = parts.netloc.partition(":")
+        host = host.encode("idna").decode()
+    except ValueError as error:
+        raise UsageError(f"{url!r} is no address of a server: {error}") from None
+    return parts._replace(netloc=f"{host}{colon}{port}").geturl()
+
+
 class _Base:
     """What both clients are made of."""
 
@@ -200,6 +215,7 @@ class _Base:
             "seed": seed,
         }
 
+        url = _in_ascii(url)
         self._make: Callable[[float], Core] = lambda wall: Core(url, wall, **options)
         # Mistakes are told here, not by the first call. It makes handles, too: they are of no loop.
         self._desk = self._make(0.0)

@@ -36,6 +36,9 @@ _BUGS = (AttributeError, ImportError, NameError, NotImplementedError, SyntaxErro
 _MAY_PASS = frozenset((408, 409, 425, 429))
 """The statuses of 4xx after which asking again may help."""
 
+_DISK_MAX = 1.0
+"""For how long the end of a process waits for a save, in seconds."""
+
 _RATE = 50.0
 """The looks a second that all waits on one event loop, or of all threads, take together by default."""
 
@@ -48,6 +51,7 @@ class _Shared:
         self.history: History | None = None
         self.saved = 0.0
         self.is_kept = False
+        self.saving: threading.Thread | None = None
         self.sync: dict[float, _sync.Engine] = {}
         self.loops: dict[object, dict[float, _aio.Engine]] = {}
 
@@ -74,7 +78,7 @@ def _history() -> History:
             _shared.history = History(directory)
             if directory:
                 _shared.is_kept = True
-                atexit.register(_save)
+                atexit.register(_save_last)
         return _shared.history
 
 
@@ -87,10 +91,21 @@ def _save() -> None:
         pass
 
 
+def _is_saving() -> bool:
+    return _shared.saving is not None and _shared.saving.is_alive()
+
+
 def _learned() -> None:
-    """Keeps what was learned, now and then."""
-    if _shared.is_kept and time.monotonic() - _shared.saved > 10.0:
+    """Keeps what was learned, now and then, beside the waits: a disk may hang."""
+    if _shared.is_kept and not _is_saving() and time.monotonic() - _shared.saved > 10.0:
         _shared.saved = time.monotonic()
+        _shared.saving = _sync.aside(_save)
+
+
+def _save_last() -> None:
+    if _shared.saving is not None:
+        _shared.saving.join(_DISK_MAX)
+    if not _is_saving():
         _save()
 
 

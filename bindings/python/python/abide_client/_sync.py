@@ -22,6 +22,18 @@ Looker = Callable[[], "Look | Failed"]
 _POKE = ("poke",)
 
 
+def aside(*steps: Callable[[], object]) -> threading.Thread:
+    """Does what may wait for a disk on a thread of its own, which keeps no process from ending."""
+
+    def run() -> None:
+        for step in steps:
+            step()
+
+    thread = threading.Thread(target=run, name="abide-disk", daemon=True)
+    thread.start()
+    return thread
+
+
 def _let_go(effect: tuple[Any, ...]) -> None:
     """Nobody takes what an operation came to: a lease isn't kept for nobody."""
     if isinstance(effect[-1], Lease):
@@ -68,6 +80,8 @@ class Engine:
                     self._exchanges.discard(name)
                 case ("look_abort", _):
                     pass
+                case ("work", work):
+                    aside(work, self.poke)
                 case (_, op, *_):
                     if (queue := self._queues.get(op)) is not None:
                         queue.put(effect)

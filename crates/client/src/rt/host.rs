@@ -16,6 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
+use super::Work;
+
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 thread_local! {
@@ -38,6 +42,8 @@ struct State {
     fresh: Vec<Task>,
     /// Tasks to be polled.
     ready: VecDeque<u64>,
+    /// What the host is to do on threads of its own.
+    works: Vec<Work>,
 }
 
 impl Shared {
@@ -61,9 +67,24 @@ fn current<T>(work: impl FnOnce(&Arc<Shared>) -> T) -> Option<T> {
 /// Marks a loop as the one that turns, until it is dropped.
 struct Turning(Option<Arc<Shared>>);
 
-/// Whether a loop turns this thread's futures.
-pub(crate) fn is_turning() -> bool {
-    current(|_| ()).is_some()
+/// Does the work on a thread of the host's, where a loop turns this one's futures, or of tokio's. Returns once it is
+/// done.
+pub(crate) async fn spawn_blocking(work: Work) {
+    let (tell, told) = oneshot::channel();
+    let mut work: Option<Work> = Some(Box::new(move || {
+        let put = work();
+        Box::new(move || {
+            put();
+            // A wait that didn't wait for it is gone.
+            let _ = tell.send(());
+        })
+    }));
+    current(|shared| shared.lock().works.extend(work.take()));
+    if let Some(work) = work {
+        tokio::task::spawn_blocking(|| work()());
+    }
+    // A host or a runtime that goes down drops the work.
+    let _ = told.await;
 }
 
 impl Drop for Turning {
@@ -171,6 +192,13 @@ impl Loop {
         }
     }
 
+    /// What is to be done on other threads, because it may wait for a disk.
+    #[must_use]
+    pub fn works(&mut self) -> Vec<LoopWork> {
+        let works = std::mem::take(&mut self.shared.lock().works);
+        works.into_iter().map(LoopWork).collect()
+    }
+
     /// When to turn again if nothing else happens before.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
@@ -216,6 +244,40 @@ impl Loop {
         });
         self.tasks.insert(name, (task, bell));
         name
+    }
+}
+
+/// Work that may wait for a disk, for as long as it likes: [reading](Self::read) what was learned takes no lock, and
+/// [putting it in](LoopDone::put) blocks for nothing. Turn the loop after that.
+pub struct LoopWork(Work);
+
+/// What a [`LoopWork`] has read.
+pub struct LoopDone(Box<dyn FnOnce() + Send>);
+
+impl LoopWork {
+    /// Reads.
+    #[must_use]
+    pub fn read(self) -> LoopDone {
+        LoopDone(self.0())
+    }
+}
+
+impl LoopDone {
+    /// Puts it where waits find it.
+    pub fn put(self) {
+        self.0();
+    }
+}
+
+impl fmt::Debug for LoopWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LoopWork")
+    }
+}
+
+impl fmt::Debug for LoopDone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LoopDone")
     }
 }
 

@@ -29,5 +29,8 @@ pub(crate) use self::skew::Skew;
 pub(crate) use self::slept::{AWAKE, before, in_time, overslept};
 pub(crate) use self::unblock::unblock;
 
+/// Work that may wait for a disk. It takes no lock; what it returns puts in what it has found.
+pub(crate) type Work = Box<dyn FnOnce() -> Box<dyn FnOnce() + Send> + Send>;
+
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Ended, Seen, Start};
+use crate::rt::Work;
 
 /// When to poll, as a value.
 ///
@@ -36,10 +37,10 @@ pub trait Schedule: fmt::Debug + Send + Sync + 'static {
     /// Begins the schedule for one job.
     fn begin(&self, start: &Start) -> Box<dyn Cursor>;
 
-    /// What is to be read from a disk before the schedule begins, as work that blocks; `None` if nothing is. It begins
-    /// with what is known if that isn't done.
+    /// What is to be read from a disk before the schedule begins; `None` if nothing is. It begins with what is known if
+    /// that isn't done.
     #[doc(hidden)]
-    fn reading(&self, start: &Start) -> Option<Box<dyn FnOnce() + Send>> {
+    fn reading(&self, start: &Start) -> Option<Work> {
         let _ = start;
         None
     }
@@ -86,7 +87,7 @@ impl Schedule for Arc<dyn Schedule> {
         (**self).begin(start)
     }
 
-    fn reading(&self, start: &Start) -> Option<Box<dyn FnOnce() + Send>> {
+    fn reading(&self, start: &Start) -> Option<Work> {
         (**self).reading(start)
     }
 }
@@ -96,7 +97,7 @@ impl Schedule for Box<dyn Schedule> {
         (**self).begin(start)
     }
 
-    fn reading(&self, start: &Start) -> Option<Box<dyn FnOnce() + Send>> {
+    fn reading(&self, start: &Start) -> Option<Work> {
         (**self).reading(start)
     }
 }

@@ -152,9 +152,7 @@ where
         }
         let schedule = options.schedule;
         let schedule = schedule.unwrap_or_else(|| Arc::new(Learned::new("")));
-        if let Some(work) = schedule.reading(&start) {
-            unblock(work).await;
-        }
+        unblock(|| schedule.reading(&start)).await;
         let now = origin.clock.now();
         let strategy = Poll::new();
         let terms = Terms {

@@ -3,6 +3,7 @@
 use super::file::Record;
 use super::hint::Sort;
 use super::kind::Kind;
+use crate::rt::Work;
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -52,9 +53,9 @@ const PRIOR_MEDIAN: f64 = 15.0;
 /// With a directory, each kind is one small file, to which every process adds what it has learned: processes that share
 /// a directory lose nothing of each other. What can't be read or understood is ignored, and a kind that nothing was
 /// learned of for 90 days is deleted. Reading ([`open`](Self::open)) and writing ([`save`](Self::save)) block for a
-/// file system access per kind: in asynchronous code, call them through `spawn_blocking`. The file of a kind that is
-/// first used later is read then, off the threads that turn futures. A wait doesn't wait long for that: it goes on with
-/// nothing learned.
+/// file system access per kind: in asynchronous code, call them through `spawn_blocking`, or begin with
+/// [`at`](Self::at). The file of a kind that is first used later is read then, off the threads that turn futures. A wait
+/// doesn't wait long for that: it goes on with nothing learned.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -80,6 +81,8 @@ struct Shared {
     is_kept: bool,
     /// When it was opened, in seconds since 1970.
     opened: u64,
+    /// When, where the directory hasn't been read yet.
+    unread: Mutex<Option<SystemTime>>,
     kinds: Mutex<HashMap<String, Entry>>,
     /// Counts uses, to tell which kind was used longest ago.
     uses: AtomicU64,
@@ -104,17 +107,21 @@ impl History {
     #[must_use]
     pub fn open(directory: impl Into<PathBuf>, now: SystemTime) -> Self {
         let directory = directory.into();
-        let opened = unix_seconds(now);
-        let mut files = files(&directory, now);
-        files.sort_by_key(|(modified, _)| std::cmp::Reverse(*modified));
-        let records = files.into_iter().take(OPENED_MAX);
-        let kinds = entries(records.filter_map(|(_, path)| read(&path)), opened);
+        let records = latest(&directory, now);
+        let history = Self::at(directory, now);
+        history.put(records);
+        history
+    }
+
+    /// The same, and nothing is read yet: the first wait has it read, off the threads that turn futures.
+    #[must_use]
+    pub fn at(directory: impl Into<PathBuf>, now: SystemTime) -> Self {
         Self {
             shared: Arc::new(Shared {
-                directory: Some(directory),
+                directory: Some(directory.into()),
                 is_kept: true,
-                opened,
-                kinds: Mutex::new(kinds),
+                opened: unix_seconds(now),
+                unread: Mutex::new(Some(now)),
                 ..Shared::default()
             }),
         }
@@ -148,14 +155,20 @@ impl History {
     /// learned is lost from memory.
     pub fn save(&self, now: SystemTime) -> io::Result<usize> {
         match &self.shared.directory {
-            Some(directory) => self.save_to(now, |name, lines| {
-                let written = append(directory, name, lines);
-                // The system's words name no file.
-                let named = |error: io::Error| format!("{}: {error}", directory.display());
-                written.map_err(|error| io::Error::new(error.kind(), named(error)))
-            }),
+            Some(directory) => {
+                self.save_to(now, |name, lines| Self::append(directory, name, lines))
+            }
             None => Ok(0),
         }
+    }
+
+    /// What [`save`](Self::save) gives [`save_to`](Self::save_to).
+    #[doc(hidden)]
+    pub fn append(directory: &Path, name: &str, lines: &[u8]) -> io::Result<()> {
+        // The system's words name no file.
+        let named = |error: io::Error| format!("{}: {error}", directory.display());
+        let written = append(directory, name, lines);
+        written.map_err(|error| io::Error::new(error.kind(), named(error)))
     }
 
     /// The same for a history that is [kept elsewhere](Self::read_from): gives `append` the lines to add to the text of
@@ -241,32 +254,42 @@ impl History {
         }
     }
 
-    /// Whether nothing needs to be read of that kind any more.
-    pub(crate) fn is_read(&self, name: &str) -> bool {
-        self.shared.directory.is_none() || self.lock().contains_key(name)
+    /// What is to be read of the directory before a wait for that kind begins; nothing if all is in memory.
+    pub(crate) fn reading(&self, name: &str) -> Option<Work> {
+        let directory = self.shared.directory.clone()?;
+        let unread = *locked(&self.shared.unread);
+        if unread.is_none() && self.lock().contains_key(name) {
+            return None;
+        }
+        let (history, name) = (self.clone(), name.to_owned());
+        Some(Box::new(move || {
+            let mut records = unread.map_or_else(Vec::new, |now| latest(&directory, now));
+            records.extend(Sort::names(&name).filter_map(|name| {
+                let record = read(&directory.join(file_name(&name)));
+                record.filter(|record| record.kind() == name)
+            }));
+            Box::new(move || history.put(records))
+        }))
     }
 
-    /// Reads what the directory has of a kind and of estimates about it, unless it is in memory. It blocks for the file
-    /// system.
+    /// Reads that now.
     pub(crate) fn read(&self, name: &str) {
-        let Some(directory) = &self.shared.directory else {
-            return;
-        };
-        if self.is_read(name) {
-            return;
+        if let Some(work) = self.reading(name) {
+            work()();
         }
-        for name in Sort::names(name) {
-            // The lock is not held while reading: waits go on looking up their kinds.
-            let record = read(&directory.join(file_name(&name)));
-            let Some(record) = record.filter(|record| record.kind() == name) else {
-                continue;
-            };
-            let mut kinds = self.lock();
-            // A wait that didn't wait for this began with nothing.
+    }
+
+    /// Puts in what the directory has, unless more is known: a wait that didn't wait for it began with nothing.
+    fn put(&self, records: Vec<Record>) {
+        let mut kinds = self.lock();
+        for record in records {
+            let name = record.kind().to_owned();
             if kinds.get(&name).is_none_or(|entry| entry.kind.jobs() == 0) {
                 self.insert(&mut kinds, &name, record.into_kind(self.shared.opened));
             }
         }
+        drop(kinds);
+        *locked(&self.shared.unread) = None;
     }
 
     /// A kind that is in memory.
@@ -297,11 +320,12 @@ impl History {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
-        self.shared
-            .kinds
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        locked(&self.shared.kinds)
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for History {
@@ -332,6 +356,14 @@ fn siblings(kinds: &HashMap<String, Entry>) -> Option<f64> {
         .collect();
     medians.sort_by(f64::total_cmp);
     medians.get(medians.len() / 2).copied()
+}
+
+/// What the files say that were added to last, the latest at the end.
+fn latest(directory: &Path, now: SystemTime) -> Vec<Record> {
+    let mut files = files(directory, now);
+    files.sort_by_key(|(modified, _)| *modified);
+    let latest = files.split_off(files.len().saturating_sub(OPENED_MAX));
+    latest.iter().filter_map(|(_, path)| read(path)).collect()
 }
 
 /// The files of this form in a directory and when they were last added to. Those that are too old are deleted.
@@ -481,6 +513,23 @@ mod tests {
         assert_eq!(again.save(day(0)).unwrap(), 0);
         let half = History::open(&directory, day(8));
         assert_eq!(half.jobs("translate"), 2);
+    }
+
+    #[test]
+    fn a_directory_that_is_read_late_is_read_by_the_first_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let history = History::open(directory.path(), day(0));
+        learn(&history, "a", [100.0]);
+        learn(&history, "b", [200.0]);
+        history.save(day(0)).unwrap();
+        let late = History::at(directory.path(), day(0));
+        assert_eq!(late.lock().len(), 0);
+        assert!(late.reading("new").is_some());
+        late.read("new");
+        // A new kind starts from all of its siblings.
+        assert_eq!(late.lock().len(), 2);
+        late.durations("new", None);
+        assert!(late.reading("new").is_none());
     }
 
     #[test]

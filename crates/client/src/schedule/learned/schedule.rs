@@ -4,6 +4,7 @@ use super::effects::Traits;
 use super::history::History;
 use super::kind::Kind;
 use super::walk::Walk;
+use crate::rt::Work;
 use crate::schedule::{Cursor, Feature, FeatureValue, Schedule, Seen, Start};
 use std::sync::Arc;
 use std::time::Duration;
@@ -293,10 +294,8 @@ impl Learned {
 }
 
 impl Schedule for Learned {
-    fn reading(&self, start: &Start) -> Option<Box<dyn FnOnce() + Send>> {
-        let (history, kind) = (self.history_for(start), self.kind.clone());
-        let is_read = history.is_read(&kind);
-        (!is_read).then(|| Box::new(move || history.read(&kind)) as _)
+    fn reading(&self, start: &Start) -> Option<Work> {
+        self.history_for(start).reading(&self.kind)
     }
 
     fn begin(&self, start: &Start) -> Box<dyn Cursor> {

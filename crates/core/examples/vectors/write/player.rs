@@ -265,6 +265,10 @@ impl Player {
                 json!({"look": look.0, "op": op.0})
             }
             Effect::LookAbort { look } => json!({"look_abort": look.0}),
+            Effect::Work(work) => {
+                work.read().put();
+                json!("work")
+            }
             Effect::News {
                 op,
                 news: News::Job(job),
