@@ -35,6 +35,8 @@ const BATCH_EFFECTS_MAX: usize = 4_096;
 /// A loop that has waited so long for something to do is idle. One under load waits for the next commands for a moment
 /// after nearly every pass: its clients have just been answered.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// Few entries are longer, in bytes.
+const ENTRY_BYTES: usize = 1_024;
 /// How long to wait before a failed append is tried again.
 const APPEND_RETRY: Duration = Duration::from_millis(250);
 
@@ -499,7 +501,7 @@ fn refuse(request: Request, caught_up: &mut Vec<CaughtUp>) {
 
 /// Their stored forms, none longer than it must be: a batch of them lies in memory until it is written.
 pub(super) fn encode(entries: &[Entry]) -> Vec<Vec<u8>> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(ENTRY_BYTES);
     let encoded = entries.iter().map(|entry| {
         bytes.clear();
         entry.encode_to(&mut bytes);
