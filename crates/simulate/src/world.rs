@@ -11,7 +11,7 @@ use std::time::Duration;
 pub const JOB_POLLS_MOST: u32 = 100_000;
 
 /// Over how many jitters an exact cost is averaged.
-const PHASES: u32 = 8;
+const PHASES: u32 = 16;
 
 /// What a client gets to know of a duration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

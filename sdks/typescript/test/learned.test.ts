@@ -17,12 +17,12 @@ const PURE = { price: 0.5, gap: 0.25, loss: 1 };
 /** The first eight polls at the balanced price, in seconds: those of crates/client/src/schedule/learned/model.rs. */
 const GOLDEN: [string, [number, number][], number[]][] = [
   ["nothing", [], [5.405, 9.849, 14.117, 18.493, 23.044, 27.866, 33.03, 38.761]],
-  ["durations", KNOWN.map((t) => [t, t]), [16.734, 19.834, 22.141, 24.226, 26.243, 28.429, 30.797, 33.362]],
+  ["durations", KNOWN.map((t) => [t, t]), [16.902, 20.034, 22.363, 24.469, 26.507, 28.715, 31.106, 33.697]],
   ["enclosures", KNOWN.map((t) => [t - 2, t + 1]), [16.734, 19.637, 21.92, 23.985, 25.982, 28.146, 30.49, 33.03]],
   [
     "a wait that was given up",
     [...KNOWN.map((t): [number, number] => [t, t]), [60, Infinity]],
-    [11.675, 18.679, 22.141, 25.214, 28.715, 33.03, 38.761, 45.944],
+    [11.558, 18.493, 21.92, 25.214, 28.715, 33.03, 38.761, 45.944],
   ],
 ];
 

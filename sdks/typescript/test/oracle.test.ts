@@ -415,7 +415,7 @@ const plain = ({ end: { error, links: _, problem, ...end }, sent }: any): unknow
 const skip = ORACLE ? false : "ORACLE names no program";
 
 for (const [what, scene, play, tidy, cost] of [
-  ["the learned schedule", learnScene, playLearn, read, 15],
+  ["the learned schedule", learnScene, playLearn, read, 30],
   ["calls", callScene, playCall, plain, 1],
 ] as const) {
   const count = Math.ceil(SCENES / cost);

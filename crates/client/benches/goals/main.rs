@@ -1,9 +1,9 @@
 //! The goals of the learned schedule, beside what the library's own planner and learner reach.
 //!
 //! `cargo bench -p abide --bench goals` checks all of them in a few minutes; `-- --quick` checks a part with fewer
-//! histories, and `-- G9 G10` some by name. Unless said otherwise a request is worth half a second and a round trip
-//! takes 100 ms, and polls have the default jitter. Where histories are drawn at random, the figure is a mean with its
-//! standard error. The exit code is 1 when a goal is missed.
+//! histories, `-- --histories 200` all with more, and `-- G9 G10` some by name. Unless said otherwise a request is
+//! worth half a second and a round trip takes 100 ms, and polls have the default jitter. Where histories are drawn at
+//! random, the figure is a mean with its standard error. The exit code is 1 when a goal is missed.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its purpose")]
 
@@ -68,8 +68,10 @@ fn main() -> ExitCode {
     let only: Vec<String> = std::env::args()
         .filter(|argument| argument.starts_with(['G', 'L']))
         .collect();
+    let told = std::env::args().skip_while(|argument| argument != "--histories");
+    let told = told.skip(1).find_map(|number| number.parse().ok());
     let effort = Effort {
-        histories: if quick { 12 } else { 40 },
+        histories: told.unwrap_or(if quick { 12 } else { 40 }),
     };
     let mut report = Report::default();
     for (name, in_quick, goal) in GOALS {

@@ -9,6 +9,7 @@ use super::experts::{Lanes, Prior};
 use super::file;
 use super::forecast;
 use super::grid::{Law, STEP, shift};
+use super::lattice::{self, Period};
 use super::model::Model;
 use super::past::{UNDER_WAY_MAX, Whose};
 use super::plan::{Demand, Path, Plan, Tick};
@@ -122,8 +123,8 @@ struct Outlook {
     law: Box<Law>,
     slope: f64,
     ticks: Vec<Tick>,
-    /// Whether some jobs must be asked about before ticks, too, lest what is believed of them is never refuted.
-    must_probe: bool,
+    /// The period that scouts probe.
+    probed: Option<Period>,
     /// The ends that are known, in order.
     ends: Vec<f64>,
     /// Plans for jobs of the reference size, on different terms.
@@ -174,23 +175,30 @@ impl Kind {
         self.version.load(Ordering::Acquire)
     }
 
-    /// The best polls for such a job after a look in vain at `from`, at most `greatest` seconds apart. A `scout` looks
-    /// before ticks as well, where only that tells whether there are any.
+    /// The best polls for such a job after a look in vain at `from`, at most `greatest` seconds apart. Jobs of the least
+    /// `rank`, from 0 to 1, are the first to be scouts.
     pub(crate) fn plan(
         &self,
         demand: Demand,
         traits: &Traits,
         from: f64,
         greatest: f64,
-        scout: bool,
+        rank: f64,
     ) -> Planned {
         let mut state = self.lock();
         let version = self.version();
         let bins = state.bins(traits);
         let outlook = state.outlook();
         let path = if bins == 0.0 {
-            let probe = scout && outlook.must_probe;
-            outlook.shared_plan(demand).path(from, greatest, probe)
+            let probed = outlook.probed.filter(|probed| rank < probed.scouts());
+            match probed {
+                Some(period) => {
+                    let (law, ticks) = lattice::rounded(&outlook.law, period.seconds);
+                    let plan = Plan::new(&law, &ticks, &outlook.ends, demand);
+                    plan.path(from, greatest, true)
+                }
+                None => outlook.shared_plan(demand).path(from, greatest, false),
+            }
         } else {
             let law = shift(&outlook.law, bins);
             let longer = (bins * STEP).exp();
@@ -396,7 +404,7 @@ impl State {
                 law,
                 ticks,
                 slope,
-                must_probe: self.model.must_probe(),
+                probed: self.model.probed(),
                 ends: self.model.ends(),
                 plans: Vec::new(),
             }

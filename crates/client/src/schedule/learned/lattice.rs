@@ -6,6 +6,11 @@
 //! Enclosures by polls alone tell a period, too: each must hold a multiple, and one that is shorter than the period may
 //! well not. What speaks for a period is the likelihood of all ends under it, in terms of that without. It must hold
 //! for several multiples: of jobs that all take about as long, every enclosure holds the same one.
+//!
+//! Polls that are further apart than multiples say little of that, so a period that something speaks for is **probed**:
+//! some jobs, the scouts, are polled right before and right after multiples. An end between the two speaks for the
+//! period as much as an end elsewhere speaks against it, so a few scouts tell. What is believed is probed, too: polls
+//! at multiples alone would never refute it.
 
 use super::grid::{BINS, EDGES, Law, STEP, bin};
 use super::plan::Tick;
@@ -23,29 +28,57 @@ const TOLERANCE: f64 = 0.05;
 /// How many ends it takes to see a period.
 const ENDS_MIN: usize = 8;
 
-/// What must speak for a period, and what an end that is at no multiple says, in nats.
+/// What must speak for a period that it is probed, believed, and probed by few, and what an end that is at no multiple
+/// says, in nats.
+const SUSPECTED: f64 = 1.5;
 const CONVINCING: f64 = 6.0;
+const SURE: f64 = 15.0;
 const MISS: f64 = -4.0;
+
+/// Which share of jobs are scouts, of a period that isn't sure and of one that is.
+const SCOUTS: f64 = 0.125;
+const SCOUTS_OF_SURE: f64 = 0.05;
 
 /// A period that so much speaks against isn't looked at any further.
 const HOPELESS: f64 = -30.0;
 
+/// How many likelihoods are multiplied before a logarithm is taken: it costs as much as the rest of several.
+const TOGETHER: usize = 16;
+
 /// The greatest period, in terms of the range that durations have at least, but for a twentieth at either end.
-const RANGE_SHARE: f64 = 0.75;
+const RANGE_SHARE: f64 = 1.05;
 
 /// Which share of ends is still expected at no multiple.
 const OFF: f64 = 0.005;
 
-/// The period that speaks from the jobs that have ended; none if none does.
-pub(crate) fn period(ended: &VecDeque<Observation>) -> Option<f64> {
-    let ends: Vec<(f64, f64, f64)> = ended
-        .iter()
-        .filter(|seen| !seen.is_censored())
-        .map(|seen| {
-            let (low, high) = bounds(*seen);
-            (low, high, (high - low).ln())
-        })
-        .collect();
+/// A period that something speaks for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Period {
+    pub(crate) seconds: f64,
+    /// What speaks for it, in nats.
+    nats: f64,
+}
+
+impl Period {
+    /// Whether durations are taken for multiples of it.
+    pub(crate) fn is_believed(self) -> bool {
+        self.nats > CONVINCING
+    }
+
+    /// Which share of jobs are to probe it where durations aren't told.
+    pub(crate) fn scouts(self) -> f64 {
+        if self.nats > SURE {
+            SCOUTS_OF_SURE
+        } else {
+            SCOUTS
+        }
+    }
+}
+
+/// The period that most speaks for of the jobs that have ended; none if little speaks for any.
+pub(crate) fn period(ended: &VecDeque<Observation>) -> Option<Period> {
+    let ended_at_all = ended.iter().filter(|seen| !seen.is_censored());
+    let ends: Vec<(f64, f64)> = ended_at_all.map(|seen| bounds(*seen)).collect();
     if ends.len() < ENDS_MIN || ended.iter().any(|seen| seen.ln_size != 0.0) {
         return None;
     }
@@ -60,26 +93,34 @@ pub(crate) fn period(ended: &VecDeque<Observation>) -> Option<f64> {
     let scored = PERIODS
         .into_iter()
         .filter(|period| *period <= RANGE_SHARE * range)
-        .map(|period| (period, score(&ends, period)));
-    let best = scored.max_by(|one, other| one.1.total_cmp(&other.1))?;
-    (best.1 > CONVINCING).then_some(best.0)
+        .map(|seconds| Period {
+            seconds,
+            nats: nats(&ends, seconds),
+        });
+    let best = scored.max_by(|one, other| one.nats.total_cmp(&other.nats))?;
+    (best.nats > SUSPECTED).then_some(best)
 }
 
 /// What speaks for a period, in nats.
-fn score(ends: &[(f64, f64, f64)], period: f64) -> f64 {
-    let mut score = 0.0;
-    for (low, high, ln_width) in ends {
-        let (first, last) = multiples(*low, *high, period);
-        score += if first > last {
-            MISS
-        } else {
-            (period * (last - first + 1.0)).ln() - ln_width
-        };
-        if score < HOPELESS {
+fn nats(ends: &[(f64, f64)], period: f64) -> f64 {
+    let miss = MISS.exp();
+    let mut nats = 0.0;
+    for ends in ends.chunks(TOGETHER) {
+        let mut likelier = 1.0;
+        for (low, high) in ends {
+            let (first, last) = multiples(*low, *high, period);
+            likelier *= if first > last {
+                miss
+            } else {
+                period * (last - first + 1.0) / (high - low)
+            };
+        }
+        nats += likelier.ln();
+        if nats < HOPELESS {
             break;
         }
     }
-    score
+    nats
 }
 
 /// Between what a duration was, in seconds, the upper one included; where it is known, with the tolerance.
@@ -91,7 +132,9 @@ fn bounds(seen: Observation) -> (f64, f64) {
 
 /// The first and the last multiple between such bounds; there is none if the last is less.
 fn multiples(low: f64, high: f64, period: f64) -> (f64, f64) {
-    ((low / period).floor() + 1.0, (high / period).floor())
+    // Durations aren't negative, and such a cast costs less than a call of `floor`.
+    let below = |seconds: f64| f64::from((seconds / period) as u32);
+    (below(low) + 1.0, below(high))
 }
 
 /// Between what the duration was before it was rounded to a multiple; as it is, if it holds none.
@@ -160,7 +203,8 @@ mod tests {
             let seen = past.observation(Whose::default(), after, at_most, 0.0);
             past.remember(seen);
         }
-        period(past.ended())
+        let period = period(past.ended()).filter(|period| period.is_believed());
+        period.map(|period| period.seconds)
     }
 
     /// Durations that look random and are the same everywhere, from 50 s to 250 s.
@@ -199,6 +243,23 @@ mod tests {
             assert_eq!(found(same), None);
         }
         assert_eq!(found((0..128).map(|_| (60.0, 60.0))), None);
+    }
+
+    #[test]
+    fn a_period_that_polls_hardly_tell_is_settled_by_one_scout() {
+        // Each encloses one multiple or two, as by chance.
+        let few = |i: u32| 84.5 + 5.0 * f64::from(i % 5);
+        let after = |scout: (f64, f64)| {
+            let mut past = Past::default();
+            for (after, at_most) in (0..12).map(|i| (few(i), few(i) + 7.0)).chain([scout]) {
+                let seen = past.observation(Whose::default(), after, at_most, 0.0);
+                past.remember(seen);
+            }
+            period(past.ended()).map(Period::is_believed)
+        };
+        assert_eq!(after((84.5, 91.5)), Some(false));
+        assert_eq!(after((89.8, 90.05)), Some(true));
+        assert_eq!(after((90.05, 94.8)), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::experts::{
     EXACT, EXPERTS, Evidence, FIRST_WEIGHTS, Lanes, Opinions, Prior, TWINS, evidence, fit, mix,
 };
 use super::grid::{EDGES, Law, bin};
-use super::lattice;
+use super::lattice::{self, Period};
 use super::past::{Past, Whose};
 use super::plan::Tick;
 use super::ring::{Observation, Place};
@@ -15,9 +15,10 @@ use super::risk::Seen;
 use std::collections::VecDeque;
 
 /// How much of its weight an expert shares out after each job, so that none is ever beyond recall: always, and on top
-/// of that where another expected the job far more than it did.
+/// of that where the best expected the job more than this many times as much.
 const SHARE_MIN: f64 = 0.0005;
 const SHARE: f64 = 0.05;
+const AS_GOOD: f64 = 2.0;
 
 /// The change-point rule: when the short memory holds this much of the weight of both, and this much of all, after more
 /// than this many jobs, only the latest few are kept.
@@ -51,9 +52,16 @@ pub(crate) struct Model {
 #[derive(Debug, Clone)]
 struct Fitted {
     slope: f64,
-    /// The period that durations are multiples of; the laws are of what is rounded to one.
-    period: Option<f64>,
+    /// The period that something speaks for.
+    period: Option<Period>,
     laws: Box<Opinions>,
+}
+
+impl Fitted {
+    /// The period that durations are taken for multiples of; the laws are of what is rounded to one.
+    fn rounds_to(&self) -> Option<f64> {
+        believed(self.period)
+    }
 }
 
 impl Model {
@@ -144,7 +152,7 @@ impl Model {
 
     fn learn(&mut self, seen: Observation) {
         let fitted = self.fitted();
-        let span = unrounded(seen, fitted.period).span(fitted.slope);
+        let span = unrounded(seen, fitted.rounds_to()).span(fitted.slope);
         let evidence = evidence(&fitted.laws, span);
         self.reweigh(&evidence);
         self.past.remember(seen);
@@ -165,7 +173,7 @@ impl Model {
         let weights = self.weights;
         let fitted = self.fitted();
         let (law, slope) = (mix(&fitted.laws, &weights), fitted.slope);
-        match fitted.period {
+        match fitted.rounds_to() {
             Some(period) => {
                 let (law, ticks) = lattice::rounded(&law, period);
                 (law, ticks, slope)
@@ -174,10 +182,11 @@ impl Model {
         }
     }
 
-    /// Whether polls alone tell of the period that durations are taken to be multiples of.
-    pub(crate) fn must_probe(&mut self) -> bool {
+    /// The period to be probed: one that polls alone tell of.
+    pub(crate) fn probed(&mut self) -> Option<Period> {
+        let period = self.fitted().period?;
         let told = self.past.ended().iter().any(|seen| seen.is_exact());
-        self.fitted().period.is_some() && !told
+        (!told).then_some(period)
     }
 
     /// The ends that are known, on the axis of u = T / size^slope and in order.
@@ -226,7 +235,8 @@ impl Model {
                 Some(_) => None,
             };
             let (spare, before) = (self.spare.take(), self.before.as_deref());
-            let laws = fit(&self.prior, &self.evidence(slope, period), before, spare);
+            let evidence = self.evidence(slope, believed(period));
+            let laws = fit(&self.prior, &evidence, before, spare);
             self.fitted = Some(Fitted {
                 slope,
                 period,
@@ -287,7 +297,7 @@ impl Model {
             return;
         }
         let kept: Lanes = std::array::from_fn(|e| {
-            let share = SHARE_MIN + SHARE * (1.0 - evidence[e] / best);
+            let share = SHARE_MIN + SHARE * (1.0 - AS_GOOD * evidence[e] / best).max(0.0);
             self.weights[e] * evidence[e] / sum * (1.0 - share)
         });
         let shared = 1.0 - kept.iter().sum::<f64>();
@@ -310,6 +320,12 @@ impl Model {
             self.weights[2 * twin + 1] = both;
         }
     }
+}
+
+/// The period that durations are taken for multiples of.
+fn believed(period: Option<Period>) -> Option<f64> {
+    let period = period.filter(|period| period.is_believed());
+    period.map(|period| period.seconds)
 }
 
 fn unrounded(seen: Observation, period: Option<f64>) -> Observation {
@@ -388,7 +404,7 @@ mod tests {
         check(
             known,
             [
-                16.734, 19.834, 22.141, 24.226, 26.243, 28.429, 30.797, 33.362,
+                16.902, 20.034, 22.363, 24.469, 26.507, 28.715, 31.106, 33.697,
             ],
         );
         check(
@@ -400,7 +416,7 @@ mod tests {
         check(
             given_up,
             [
-                11.675, 18.679, 22.141, 25.214, 28.715, 33.030, 38.761, 45.944,
+                11.558, 18.493, 21.920, 25.214, 28.715, 33.030, 38.761, 45.944,
             ],
         );
     }

@@ -32,6 +32,10 @@ const GIVE: f64 = 0.08;
 const TRIES: u32 = 20;
 const SHRINK: f64 = 0.85;
 
+/// A state is as near as another if it isn't further away by more than rounding: polls of one plan are often in the very
+/// middle between two states of the next.
+const AS_NEAR: f64 = 1.0 + 1e-9;
+
 /// What a law knows of the inside of a bin: that ends fall together there, as those of a server that works in ticks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Tick {
@@ -160,12 +164,14 @@ impl States {
         self.instants.last().copied().unwrap_or_default()
     }
 
-    /// The state nearest to an instant.
+    /// The state nearest to an instant; of two that are as near the later one.
     fn at(&self, seconds: f64) -> usize {
         let after = self.instants.partition_point(|instant| *instant < seconds);
         let before = after.saturating_sub(1);
         match self.instants.get(after) {
-            Some(instant) if instant - seconds <= seconds - self.instants[before] => after,
+            Some(instant) if instant - seconds <= AS_NEAR * (seconds - self.instants[before]) => {
+                after
+            }
             _ => before,
         }
     }

@@ -25,9 +25,6 @@ const ON_TRACK: f64 = 0.1;
 /// Floors and round trips above the least interval are rounded up to powers of this, so that plans can be shared.
 const GAP_STEP: f64 = 1.05;
 
-/// The jobs of a greater phase, of which phases are even from -1 to 1, are scouts: one in eight.
-const SCOUT_PHASE: f64 = 0.75;
-
 /// In how many steps what a round trip leaves of a promised time is rounded.
 const PROMISE_STEPS: f64 = 256.0;
 
@@ -261,7 +258,7 @@ impl Walk {
                 &traits,
                 from,
                 self.schedule.greatest_interval(),
-                self.phase > SCOUT_PHASE,
+                0.5 * (1.0 - self.phase),
             ),
             demand,
             basis,
@@ -455,11 +452,11 @@ mod tests {
             finish(&schedule, t);
         }
         check([
-            16.734, 19.834, 22.141, 24.226, 26.243, 28.429, 30.797, 33.362,
+            16.902, 20.034, 22.363, 24.469, 26.507, 28.715, 31.106, 33.697,
         ]);
         begin(&schedule).finish(&Ended::given_up(60 * SECOND));
         check([
-            11.675, 18.679, 22.141, 25.214, 28.715, 33.030, 38.761, 45.944,
+            11.558, 18.493, 21.920, 25.214, 28.715, 33.030, 38.761, 45.944,
         ]);
     }
 

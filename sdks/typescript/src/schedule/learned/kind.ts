@@ -5,6 +5,7 @@ import type { Features } from "../feature.js";
 import type { Effects } from "./effects.js";
 import { endedBy } from "./forecast.js";
 import { type Law, STEP, clamp, shift } from "./grid.js";
+import { type Period, rounded } from "./lattice.js";
 import { Model } from "./model.js";
 import type { Whose } from "./past.js";
 import { type Path, Plan, type Tick } from "./plan.js";
@@ -73,6 +74,8 @@ interface Outlook {
   law: Law;
   ticks: Tick[];
   slope: number;
+  /** The period that scouts probe. */
+  probed: Period | undefined;
   plans: Plan[];
 }
 
@@ -109,13 +112,17 @@ export class Kind {
   }
 
   /**
-   * The best polls for such a job after a look in vain at `from`, at most `greatest` seconds apart. A `scout` looks
-   * before ticks as well, where only that tells whether there are any.
+   * The best polls for such a job after a look in vain at `from`, at most `greatest` seconds apart. Jobs of the least
+   * `rank`, from 0 to 1, are the first to be scouts.
    */
-  plan(terms: Terms, traits: Traits, from: number, greatest: number, scout: boolean): Planned {
+  plan(terms: Terms, traits: Traits, from: number, greatest: number, rank: number): Planned {
     const { version } = this,
       bins = this.#bins(this.#lnSize(traits)),
-      { law, plans, ticks } = this.#look();
+      { law, plans, probed, ticks } = this.#look();
+    if (!bins && probed && rank < probed.scouts) {
+      const plan = new Plan(...rounded(law, probed.seconds), terms);
+      return { version, path: plan.path(from, greatest, true) };
+    }
     let plan = bins
       ? new Plan(shift(law, bins), [], terms)
       : plans.find(
@@ -126,7 +133,7 @@ export class Kind {
       plans.splice(0, plans.length - SHARED_PLANS + 1);
       plans.push(plan);
     }
-    return { version, path: plan.path(from, greatest, scout && !bins && this.model.mustProbe()) };
+    return { version, path: plan.path(from, greatest, false) };
   }
 
   /** The law of such a job. */
@@ -225,7 +232,7 @@ export class Kind {
   #look(): Outlook {
     if (!this.#outlook) {
       const [law, ticks, slope] = this.model.predict();
-      this.#outlook = { law, ticks, slope, plans: [] };
+      this.#outlook = { law, ticks, slope, probed: this.model.probed(), plans: [] };
     }
     return this.#outlook;
   }

@@ -3,7 +3,8 @@
  *
  * Behind them is a smooth law, of which each duration is the nearest multiple. So what was seen is taken for an
  * enclosure of what was rounded, the experts learn that, and what they expect is rounded again. Enclosures by polls
- * alone tell a period, too, as each must hold a multiple.
+ * alone tell a period, too, as each must hold a multiple. One that something speaks for is probed: some jobs, the
+ * scouts, are polled right before and right after multiples.
  */
 
 import { BINS, EDGES, type Law, STEP, bin } from "./grid.js";
@@ -19,15 +20,24 @@ const TOLERANCE = 0.05;
 /** How many ends it takes to see a period. */
 const ENDS_MIN = 8;
 
-/** What must speak for a period, and what an end that is at no multiple says, in nats. */
-const CONVINCING = 6,
+/**
+ * What must speak for a period that it is probed, believed, and probed by few, and what an end that is at no multiple
+ * says, in nats.
+ */
+const SUSPECTED = 1.5,
+  CONVINCING = 6,
+  SURE = 15,
   MISS = -4;
+
+/** Which share of jobs are scouts, of a period that isn't sure and of one that is. */
+const SCOUTS = 0.125,
+  SCOUTS_OF_SURE = 0.05;
 
 /** A period that so much speaks against isn't looked at any further. */
 const HOPELESS = -30;
 
 /** The greatest period, in terms of the range that durations have at least, but for a twentieth at either end. */
-const RANGE_SHARE = 0.75;
+const RANGE_SHARE = 1.05;
 
 /** Which share of ends is still expected at no multiple. */
 const OFF = 0.005;
@@ -50,15 +60,24 @@ const multiples = (low: number, high: number, period: number): readonly [first: 
  */
 const firstBin = (multiple: number, period: number): number => bin(Math.log((multiple - 0.5) * period));
 
-/** The period that speaks from the jobs that have ended; none if none does. */
-export const periodOf = (ended: Observation[]): number | undefined => {
+/** A period that something speaks for. */
+export interface Period {
+  seconds: number;
+  /** Whether durations are taken for multiples of it. */
+  believed: boolean;
+  /** Which share of jobs are to probe it where durations aren't told. */
+  scouts: number;
+}
+
+/** The period that most speaks for of the jobs that have ended; none if little speaks for any. */
+export const periodOf = (ended: Observation[]): Period | undefined => {
   const ends = ended.filter((seen) => !isCensored(seen)).map(boundsOf);
   if (ends.length < ENDS_MIN || ended.some(({ lnSize }) => lnSize)) return undefined;
   const few = Math.floor(ends.length / 20),
     sorted = (which: 0 | 1): number[] => ends.map((end) => end[which]).sort((a, b) => a - b),
     range = sorted(0).at(-1 - few)! - sorted(1)[few]!;
-  let best: number | undefined,
-    most = CONVINCING;
+  let seconds: number | undefined,
+    most = SUSPECTED;
   for (const period of PERIODS) {
     let score = 0;
     for (const [low, high] of ends) {
@@ -66,9 +85,10 @@ export const periodOf = (ended: Observation[]): number | undefined => {
       score += first > last ? MISS : Math.log((period * (last - first + 1)) / (high - low));
       if (score < HOPELESS) break;
     }
-    if (period <= RANGE_SHARE * range && score > most) [best, most] = [period, score];
+    if (period <= RANGE_SHARE * range && score > most) [seconds, most] = [period, score];
   }
-  return best;
+  if (!seconds) return undefined;
+  return { seconds, believed: most > CONVINCING, scouts: most > SURE ? SCOUTS_OF_SURE : SCOUTS };
 };
 
 /** Between what the duration was before it was rounded to a multiple; as it is, if it holds none. */

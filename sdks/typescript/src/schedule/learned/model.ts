@@ -7,7 +7,7 @@
 import { FIRST_WEIGHTS, LOGNORMAL_LANES, type Prior, fit, massOf, mix, mixed, priorOf } from "./experts.js";
 import { EDGES, type Law, bin, clamp, sum } from "./grid.js";
 import { Past, type Whose, enclose } from "./past.js";
-import { periodOf, rounded, unrounded } from "./lattice.js";
+import { type Period, periodOf, rounded, unrounded } from "./lattice.js";
 import type { Enclosure } from "./parametric.js";
 import type { Tick } from "./plan.js";
 import { type Observation, inOrder, isCensored, isExact, middle, spanOf } from "./ring.js";
@@ -15,10 +15,11 @@ import { MEMORIES } from "./risk.js";
 
 /**
  * How much of its weight an expert shares out after each job, so that none is ever beyond recall: always, and on top of
- * that where another expected the job far more than it did.
+ * that where the best expected the job more than this many times as much.
  */
 const SHARE_MIN = 0.0005,
-  SHARE = 0.05;
+  SHARE = 0.05,
+  AS_GOOD = 2;
 
 /**
  * The change-point rule: when the short memory holds this much of the weight of both, and this much of all, after more
@@ -39,8 +40,10 @@ const OVERDUE_BY = 6,
 /** The experts' laws, and the exponent of the size that they are for. */
 interface Fitted {
   slope: number;
-  /** The period that durations are multiples of; the laws are of what is rounded to one. */
-  period: number | undefined;
+  /** The period that something speaks for. */
+  period: Period | undefined;
+  /** The period that durations are taken for multiples of; the laws are of what is rounded to one. */
+  roundsTo: number | undefined;
   laws: Law[];
 }
 
@@ -87,15 +90,16 @@ export class Model {
   }
 
   #learn(seen: Observation): Observation {
-    const { laws, period, slope } = this.#fit();
-    const span = spanOf(unrounded(seen, period), slope);
+    const { laws, roundsTo, slope } = this.#fit();
+    const span = spanOf(unrounded(seen, roundsTo), slope);
     // Bayes among the experts, of which those who were right share out little.
     const evidence = laws.map((law) => massOf(law, span)),
       best = Math.max(...evidence),
       weights = this.weights.map((weight, e) => weight * evidence[e]!),
       total = sum(weights);
     if (total > 0) {
-      const kept = weights.map((weight, e) => (weight / total) * (1 - SHARE_MIN - SHARE * (1 - evidence[e]! / best)));
+      const share = (e: number): number => SHARE_MIN + SHARE * Math.max(1 - (AS_GOOD * evidence[e]!) / best, 0);
+      const kept = weights.map((weight, e) => (weight / total) * (1 - share(e)));
       const shared = 1 - sum(kept);
       this.weights = kept.map((weight, e) => weight + shared * FIRST_WEIGHTS[e]!);
     }
@@ -113,14 +117,14 @@ export class Model {
 
   /** The law of u = T / size^slope for the next job, where within bins ends fall together, and the slope. */
   predict(): [Law, Tick[], number] {
-    const { laws, period, slope } = this.#fit();
+    const { laws, roundsTo, slope } = this.#fit();
     const law = mix(laws, this.weights);
-    return period ? [...rounded(law, period), slope] : [law, this.#ticks(), slope];
+    return roundsTo ? [...rounded(law, roundsTo), slope] : [law, this.#ticks(), slope];
   }
 
-  /** Whether polls alone tell of the period that durations are taken to be multiples of. */
-  mustProbe(): boolean {
-    return !!this.#fit().period && !this.past.ended.some(isExact);
+  /** The period to be probed: one that polls alone tell of. */
+  probed(): Period | undefined {
+    return this.past.ended.some(isExact) ? undefined : this.#fit().period;
   }
 
   /**
@@ -150,11 +154,12 @@ export class Model {
     if (!this.#fitted) {
       const slope = this.fixedSlope ?? slopeOf(this.past.ended);
       const period = this.fixedSlope === undefined ? periodOf(this.past.ended) : undefined;
+      const roundsTo = period?.believed ? period.seconds : undefined;
       const jobs = [...this.past.ended, ...this.past.underWay].sort(inOrder);
       // Of jobs begun together the first to end are the shortest: no level to follow.
       const oldest = this.#oldestUnderWay(slope);
       const until = oldest ? jobs.indexOf(oldest) : jobs.length;
-      const all = jobs.map((job) => unrounded(job, period));
+      const all = jobs.map((job) => unrounded(job, roundsTo));
       const evidence = {
         seen: all.map((job) => ({ span: spanOf(job, slope), ended: !isCensored(job) })),
         durations: all
@@ -166,7 +171,7 @@ export class Model {
           }),
         exact: all.every((job) => isExact(job) || isCensored(job)),
       };
-      this.#fitted = { slope, period, laws: fit(this.prior, evidence, this.#before) };
+      this.#fitted = { slope, period, roundsTo, laws: fit(this.prior, evidence, this.#before) };
     }
     return this.#fitted;
   }

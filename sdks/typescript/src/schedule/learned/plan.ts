@@ -30,6 +30,12 @@ const GIVE = 0.08;
 const TRIES = 20,
   SHRINK = 0.85;
 
+/**
+ * A state is as near as another if it isn't further away by more than rounding: polls of one plan are often in the very
+ * middle between two states of the next. Of two that are as near the later one counts.
+ */
+const AS_NEAR = 1 + 1e-9;
+
 /** Ends that fall together within a bin, as those of a server that works in ticks. */
 export interface Tick {
   bin: number;
@@ -159,7 +165,8 @@ export class Plan {
     const { instants } = this.#states;
     const above = firstFrom(instants, now),
       below = Math.max(above - 1, 0);
-    const state = above < instants.length && instants[above]! - now <= now - instants[below]! ? above : below;
+    const isAbove = above < instants.length && instants[above]! - now <= AS_NEAR * (now - instants[below]!),
+      state = isAbove ? above : below;
     if (state < instants.length - 1) return instants[this.#next[state]!]!;
     // Where all jobs known have ended, the rate of ends is taken to be that of a law without a scale.
     return now + clamp(Math.sqrt(2 * this.terms.price * now), PAUSE_MIN_BEYOND, EDGES[BINS]! - EDGES[BINS - 1]!);

@@ -19,9 +19,6 @@ const ON_TRACK = 0.1;
 /** Floors and round trips above the least interval are rounded up to powers of this, so that plans can be shared. */
 const GAP_STEP = 1.05;
 
-/** The jobs of a greater phase, of which phases are even from -1 to 1, are scouts: one in eight. */
-const SCOUT_PHASE = 0.75;
-
 /** By how much a server's account of a duration may miss what was seen and still count. */
 const CLOCK_DOUBT = 0.05;
 
@@ -205,7 +202,7 @@ export class Walk implements Cursor {
       basis.traits,
       Math.max(from - basis.origin, 0),
       this.#settings.greatest,
-      this.#phase > SCOUT_PHASE,
+      0.5 * (1 - this.#phase),
     );
     return { planned, terms, basis, index: 0, aim: 0 };
   }
