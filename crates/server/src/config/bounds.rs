@@ -1,5 +1,6 @@
 //! What settings must keep to: the bounds of each, and what doesn't go together.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -84,8 +85,13 @@ impl Config {
             let said = format!("{wrong:?} is not an origin such as https://example.com, nor *");
             return Err(("cors-origin", said));
         }
-        let named = || self.api_keys.iter().filter(|key| key.is_named());
-        if named().any(|key| named().any(|other| key.secret == other.secret && key != other)) {
+        let mut named = self.api_keys.iter().filter(|key| key.is_named());
+        let mut by_secret = HashMap::new();
+        // There may be thousands, and they are checked again whenever their file is read.
+        if named.any(|key| {
+            let before = by_secret.insert(key.secret.reveal(), key);
+            before.is_some_and(|before| before != key)
+        }) {
             let said = "has one secret under two names or roles".to_owned();
             return Err(("api-key", said));
         }

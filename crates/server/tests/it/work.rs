@@ -17,6 +17,7 @@ use abide_engine::{
 };
 use abide_server::board::{Board, Feed};
 use abide_server::clock::Clock;
+use abide_server::config::Layers;
 use abide_server::http::answer::{Body, Outcome};
 use abide_server::journal::{Journal as _, MemoryJournal};
 use abide_wire::{DurationLaw, NewJob, Progress, Simulate, Span, Timestamp, Worker, limits};
@@ -255,6 +256,22 @@ fn up_to(few: usize, limit: usize) -> usize {
         Some(_) => limit,
         None => few,
     }
+}
+
+/// A start checks them, and so does each change of their file, while the server answers.
+#[test]
+fn thousands_of_keys_are_checked_in_a_moment() {
+    const KEYS: usize = 20_000;
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("keys");
+    let lines = (0..KEYS).map(|n| format!("owner-{n}:user:secret-of-owner-{n}-0123456789\n"));
+    std::fs::write(&path, lines.collect::<String>()).unwrap();
+    let layers = Layers::default().flag("api-key-file", path.to_str().unwrap());
+    let begun = worked();
+    let keys = layers.resolve().unwrap().config.api_keys;
+    let took = worked() - begun;
+    assert_eq!(keys.len(), KEYS);
+    assert!(took < Duration::from_secs(2), "{took:?}");
 }
 
 fn ended_job(key: Option<String>) -> Create {
