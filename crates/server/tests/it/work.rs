@@ -576,7 +576,7 @@ async fn a_stream_sends_a_piece_at_a_time_however_far_behind_it_is() {
         for _ in 0..5 {
             let piece = futures_util::StreamExt::next(&mut pieces).await;
             let length = piece.unwrap().unwrap().len();
-            assert!((50_000..120_000).contains(&length), "{stream}: {length}");
+            assert!((1..=32 * 1024).contains(&length), "{stream}: {length}");
         }
     }
 }
