@@ -60,13 +60,14 @@ pub(super) struct Bell {
     until: Until,
     watcher: Watcher,
     /// The jobs that it was rung for, of a set: so that one of a thousand that changes isn't looked for among them all.
-    news: Mutex<Vec<JobKey>>,
+    /// Others have no room for it.
+    news: Option<Box<Mutex<Vec<JobKey>>>>,
 }
 
 impl Bell {
     fn note(&self, key: JobKey) {
-        if self.watcher.channel == Channel::Set {
-            self.news.lock().push(key);
+        if let Some(news) = &self.news {
+            news.lock().push(key);
         }
     }
 }
@@ -140,9 +141,15 @@ fn place(bell: &Arc<Bell>) -> usize {
 pub struct Waiter {
     board: Arc<Board>,
     bell: Arc<Bell>,
-    /// Where its bell hangs. Most wait for a single job and need no list.
-    job: Option<JobKey>,
-    more_jobs: Vec<JobKey>,
+    hangs: Hangs,
+}
+
+/// Where a bell hangs. Most wait for a single job and need no list.
+#[derive(Debug)]
+enum Hangs {
+    Nowhere,
+    At(JobKey),
+    AtAll(Vec<JobKey>),
 }
 
 impl Waiter {
@@ -151,12 +158,11 @@ impl Waiter {
             board,
             bell: Arc::new(Bell {
                 ring: Notify::new(),
+                news: (watcher.channel == Channel::Set).then(Box::default),
                 until,
                 watcher,
-                news: Mutex::default(),
             }),
-            job: None,
-            more_jobs: Vec::new(),
+            hangs: Hangs::Nowhere,
         }
     }
 
@@ -174,17 +180,18 @@ impl Waiter {
             return;
         }
         shard.waiters.add(key, &self.bell);
-        if self.job.is_none() {
-            self.job = Some(key);
-        } else {
-            self.more_jobs.push(key);
+        drop(shard);
+        match &mut self.hangs {
+            Hangs::Nowhere => self.hangs = Hangs::At(key),
+            Hangs::At(first) => self.hangs = Hangs::AtAll(vec![*first, key]),
+            Hangs::AtAll(keys) => keys.push(key),
         }
     }
 
     /// Begins to wait a little after the look that follows: what a simulation must find.
     #[cfg(feature = "sabotage")]
     fn register_late(&mut self, key: JobKey) {
-        self.job = Some(key);
+        self.hangs = Hangs::At(key);
         let (board, bell) = (self.board.clone(), self.bell.clone());
         tokio::spawn(async move {
             tokio::time::sleep(crate::sabotage::LATE).await;
@@ -197,7 +204,7 @@ impl Waiter {
 
     /// The same for many jobs.
     pub fn register_all(&mut self, keys: impl ExactSizeIterator<Item = JobKey>) {
-        self.more_jobs.reserve_exact(keys.len().saturating_sub(1));
+        self.hangs = Hangs::AtAll(Vec::with_capacity(keys.len()));
         keys.for_each(|key| self.register(key));
     }
 
@@ -213,18 +220,21 @@ impl Waiter {
     /// The jobs of a set that have changed since this was last asked.
     #[must_use]
     pub fn news(&self) -> Vec<JobKey> {
-        std::mem::take(&mut *self.bell.news.lock())
+        let news = self.bell.news.as_ref();
+        news.map_or_else(Vec::new, |news| std::mem::take(&mut *news.lock()))
     }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        for key in self.job.take().into_iter().chain(self.more_jobs.drain(..)) {
-            self.board
-                .shards
-                .write(&key)
-                .waiters
-                .remove(key, &self.bell);
+        let keys: &[JobKey] = match &self.hangs {
+            Hangs::Nowhere => &[],
+            Hangs::At(key) => std::slice::from_ref(key),
+            Hangs::AtAll(keys) => keys,
+        };
+        for key in keys {
+            let mut shard = self.board.shards.write(key);
+            shard.waiters.remove(*key, &self.bell);
         }
     }
 }
