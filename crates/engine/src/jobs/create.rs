@@ -11,7 +11,7 @@ use abide_wire::{NewJob, Timestamp, WebhookTarget, Worker, limits};
 use super::job::{CHANGE_BYTES, Change, Extra, JOB_BYTES, Job, Rare, State};
 use super::learn::Step;
 use super::plan::{Plan, Planned};
-use super::request::{attempts_max, body_digest, request_digest, validate};
+use super::request::{attempts_max, digest_of, request_digest, validate};
 use super::table::Jobs;
 use crate::command::{self, Command, Decided, Refusal};
 use crate::due::{Due, DueSet};
@@ -61,7 +61,7 @@ pub struct CreateDigested {
 impl From<Create> for CreateDigested {
     fn from(create: Create) -> Self {
         Self {
-            body_digest: body_digest(&create.new),
+            body_digest: digest_of(&create.new, create.idempotency_key.is_some()),
             create,
         }
     }
@@ -223,7 +223,8 @@ impl Command for Create {
     type Answer = command::Created;
 
     fn decide(&self, engine: &Engine, now: Timestamp, entries: &mut Entries) -> Decided<Self> {
-        engine.decide_create(self, body_digest(&self.new), now, entries)
+        let digest = digest_of(&self.new, self.idempotency_key.is_some());
+        engine.decide_create(self, digest, now, entries)
     }
 }
 
@@ -246,7 +247,7 @@ impl Command for CreateAll {
         let digests: Vec<_> = self
             .jobs
             .iter()
-            .map(|create| body_digest(&create.new))
+            .map(|create| digest_of(&create.new, self.idempotency_key.is_some()))
             .collect();
         let asked = |(n, create): (usize, &Create)| {
             let key = self.key_of(n)?;

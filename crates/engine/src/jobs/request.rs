@@ -13,6 +13,18 @@ use crate::same::{write_canonical, write_text};
 /// Bytes reserved for the canonical form of a request.
 const BODY_BYTES: usize = 512;
 
+/// The [digest](body_digest) of a create where something asks for it: an idempotency key, or the draws of a simulated
+/// job without a key of its own. Else 0, which then means nothing.
+pub(super) fn digest_of(new: &NewJob<Json>, has_key: bool) -> u64 {
+    let is_simulated = new.worker.unwrap_or_default() == Worker::Simulator;
+    let own = new.simulate.as_ref();
+    let draws_by_body = is_simulated && own.is_none_or(|simulate| simulate.key.is_none());
+    match has_key || draws_by_body {
+        true => body_digest(new),
+        false => 0,
+    }
+}
+
 /// A digest of everything that a create says about the job itself.
 ///
 /// It is stored, so it must never change. It needn't be cryptographic: a client that makes two bodies collide on
