@@ -36,7 +36,7 @@ pub(super) async fn read(
     // Most bodies have come with their head, and need no timer.
     let collected = match poll_immediate(&mut collected).await {
         Some(collected) => Ok(collected),
-        None => tokio::time::timeout(BODY_TIME_MAX, collected).await,
+        None => Box::pin(tokio::time::timeout(BODY_TIME_MAX, collected)).await,
     };
     match collected {
         Ok(Ok(bytes)) => Ok(bytes),

@@ -255,7 +255,7 @@ impl Gate {
     ) -> Outcome {
         let bytes_max = match row.body_bytes_max {
             Some(bytes_max) if !matches!(body, Body::Empty) => bytes_max,
-            _ => return self.carry_out(row, call, exchange),
+            _ => return carry_out(&self.state, self.reset.as_ref(), row, call, exchange),
         };
         let length =
             body::announced(&call.headers).map_or(bytes_max, |length| length.min(bytes_max));
@@ -267,12 +267,14 @@ impl Gate {
             }
         }
         let is_form = row.takes_form && form::is_form(&call.headers);
-        let gate = self.clone();
+        let (state, reset) = (self.state.clone(), self.reset.clone());
+        // In a box, because blocks of more than a kilobyte take much longer to find.
+        let mut exchange = Box::new(exchange);
         Outcome::Soon(Box::pin(async move {
             let read = match is_form || row.takes_file {
                 // In a box, because most bodies have no need of its room.
                 true => {
-                    let bytes_max = gate.state.config.upload_bytes_max();
+                    let bytes_max = state.config.upload_bytes_max();
                     let headers = &mut call.headers;
                     Box::pin(body::read_upload(headers, body, is_form, bytes_max)).await
                 }
@@ -281,67 +283,73 @@ impl Gate {
             match read {
                 Ok(bytes) => {
                     call.body = bytes;
-                    gate.carry_out(row, call, exchange)
+                    carry_out(&state, reset.as_ref(), row, call, *exchange)
                 }
                 Err(error) => exchange.now(Some(row), &call, error.into()),
             }
         }))
     }
+}
 
-    /// Has the request answered, by its handler and by the faults that meet it.
-    fn carry_out(&self, row: &'static Row, call: Call, mut exchange: Exchange) -> Outcome {
-        let is_hold = exchange.class == Class::Hold;
-        let play = Play::of(&self.state, row, &call, is_hold, self.reset.as_ref());
-        let creates = row.meets == Meets::Create;
-        let cluster = self.state.cluster.as_ref().filter(|_| !creates);
-        let outcome = match (play, cluster) {
-            (None, None) => row.answer(&self.state, &call),
-            (None, Some(cluster)) => match fresh::at_once(&self.state, row, &call) {
-                Some(outcome) => outcome,
-                None => {
-                    exchange.find_subject(row, &call);
-                    let path = call.uri.path().into();
-                    let later = fresh::later(self.state.clone(), cluster.clone(), row, call);
-                    return exchange.soon(path, later);
-                }
-            },
-            (Some(play), _) => {
+/// Has the request answered, by its handler and by the faults that meet it.
+fn carry_out(
+    state: &AppState,
+    reset: Option<&Reset>,
+    row: &'static Row,
+    call: Call,
+    mut exchange: Exchange,
+) -> Outcome {
+    let is_hold = exchange.class == Class::Hold;
+    let play = Play::of(state, row, &call, is_hold, reset);
+    let creates = row.meets == Meets::Create;
+    let cluster = state.cluster.as_ref().filter(|_| !creates);
+    let outcome = match (play, cluster) {
+        (None, None) => row.answer(state, &call),
+        (None, Some(cluster)) => match fresh::at_once(state, row, &call) {
+            Some(outcome) => outcome,
+            None => {
                 exchange.find_subject(row, &call);
-                return exchange.later(call.uri.path().into(), is_hold, play.answer(row, call));
+                let path = call.uri.path().into();
+                let later = fresh::later(state.clone(), cluster.clone(), row, call);
+                return exchange.soon(path, later);
             }
-        };
-        if let Outcome::Now(answer) = outcome {
-            let outcome = exchange.now(Some(row), &call, answer);
-            give_back(call.headers);
-            return outcome;
+        },
+        (Some(play), _) => {
+            exchange.find_subject(row, &call);
+            return exchange.later(call.uri.path().into(), is_hold, play.answer(row, call));
         }
-        exchange.find_subject(row, &call);
-        let path = call.uri.path().into();
-        // The request's buffers are given back: the handler has taken along what it needs.
+    };
+    if let Outcome::Now(answer) = outcome {
+        let outcome = exchange.now(Some(row), &call, answer);
         give_back(call.headers);
-        match outcome {
-            Outcome::Held(later) => {
-                // A create that is held has its body until the job is made; no other request has.
-                if !creates {
-                    exchange.body = None;
-                }
-                exchange.later(path, true, later)
+        return outcome;
+    }
+    exchange.find_subject(row, &call);
+    let path = call.uri.path().into();
+    // The request's buffers are given back: the handler has taken along what it needs.
+    give_back(call.headers);
+    match outcome {
+        Outcome::Held(later) => {
+            // A create that is held has its body until the job is made; no other request has.
+            if !creates {
+                exchange.body = None;
             }
-            Outcome::Now(answer) => Outcome::Now(answer),
-            Outcome::Soon(later) if creates => {
-                let (state, caller) = (self.state.clone(), call.caller);
-                let reset = self.reset.clone();
-                let later = later.map(move |outcome| match outcome {
-                    Outcome::Now(answer) => match Play::of_created(&state, caller, reset) {
-                        None => Outcome::Now(answer),
-                        Some(play) => Outcome::Soon(Box::pin(play.after(answer).map(Outcome::Now))),
-                    },
-                    outcome => outcome,
-                });
-                exchange.soon(path, later)
-            }
-            Outcome::Soon(later) => exchange.soon(path, later),
+            exchange.later(path, true, later)
         }
+        Outcome::Now(answer) => Outcome::Now(answer),
+        Outcome::Soon(later) if creates => {
+            let (state, caller) = (state.clone(), call.caller);
+            let reset = reset.cloned();
+            let later = later.map(move |outcome| match outcome {
+                Outcome::Now(answer) => match Play::of_created(&state, caller, reset) {
+                    None => Outcome::Now(answer),
+                    Some(play) => Outcome::Soon(Box::pin(play.after(answer).map(Outcome::Now))),
+                },
+                outcome => outcome,
+            });
+            exchange.soon(path, later)
+        }
+        Outcome::Soon(later) => exchange.soon(path, later),
     }
 }
 
