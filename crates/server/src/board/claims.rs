@@ -2,7 +2,8 @@
 //!
 //! A worker takes its [`Place`] first, then asks the engine for a job, and sleeps only if it has none: as with reads,
 //! wake-ups are hints. A job that becomes pending wakes one worker, the one that has waited longest for its kind. A
-//! worker that goes away without having asked after its ring passes the ring on, so no job waits beside a worker.
+//! worker that goes away after its ring passes the ring on, unless it has asked since and there was no job: the one that
+//! it got may be another than it was rung for. So no job waits beside a worker.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub struct Place {
     number: u64,
     bell: Arc<Notify>,
     keys: Arc<[QueueKey]>,
-    /// Whether a ring has been heard after which no job was asked for.
+    /// Whether a ring has been heard since there was last no job.
     owes: bool,
 }
 
@@ -147,7 +148,7 @@ impl Place {
         }
     }
 
-    /// Sleeps until there may be a job. Ask for one after it, then call [`Place::asked`].
+    /// Sleeps until there may be a job. Ask for one after it, and if there is none call [`Place::found_none`].
     ///
     /// # Cancel safety
     ///
@@ -160,8 +161,8 @@ impl Place {
         self.board.claims.0.lock().add(self.number, waiting);
     }
 
-    /// The engine has been asked for a job since the last ring.
-    pub const fn asked(&mut self) {
+    /// The engine has been asked for a job since the last ring, and had none.
+    pub const fn found_none(&mut self) {
         self.owes = false;
     }
 }
@@ -170,7 +171,8 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut queues = self.board.claims.0.lock();
         let is_rung = queues.remove(self.number).is_none();
-        if is_rung || self.owes {
+        // It may have been rung for a job, and once more for another before it asked for the first.
+        for _ in 0..u8::from(is_rung) + u8::from(self.owes) {
             queues.pass_on(&self.keys);
         }
     }

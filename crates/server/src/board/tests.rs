@@ -321,10 +321,11 @@ fn no_order_of_claiming_and_creating_leaves_a_job_beside_a_worker() {
                     let (mut entries, mut effects) = (Vec::new(), Vec::new());
                     let claimed = engine.carry_out(&claim, START, &mut entries, &mut effects);
                     board.publish(&effects);
-                    worker.place.asked();
-                    worker.is_asleep = true;
                     if claimed.unwrap().is_some() {
                         workers.remove(at);
+                    } else {
+                        worker.place.found_none();
+                        worker.is_asleep = true;
                     }
                 }
             }
@@ -337,6 +338,30 @@ fn no_order_of_claiming_and_creating_leaves_a_job_beside_a_worker() {
         drop(workers);
         assert_eq!(board.claims(), 0);
     });
+}
+
+/// A worker was rung for a job, and before it asked for that once more for another.
+#[test]
+fn a_worker_that_goes_away_passes_on_both_of_its_rings() {
+    let mut engine = Engine::new(Policy::default());
+    let board = Arc::new(Board::new(&engine, Feed::new(1, 0)));
+    let mut cx = Context::from_waker(Waker::noop());
+    let [mut first, mut second, mut third] =
+        std::array::from_fn(|_| board.claim_place(Owner::ANYONE, &[]));
+    let create = Create {
+        owner: Owner::ANYONE,
+        new: NewJob::new("a").external(),
+        idempotency_key: None,
+        rendering: None,
+        traceparent: None,
+    };
+    board.publish(&apply(&mut engine, &create));
+    assert!(pin!(first.rung()).poll(&mut cx).is_ready());
+    board.publish(&apply(&mut engine, &create));
+    drop(first);
+    for other in [&mut second, &mut third] {
+        assert!(pin!(other.rung()).poll(&mut cx).is_ready());
+    }
 }
 
 fn claim_of(worker: &Worker) -> Claim {

@@ -59,9 +59,12 @@ async fn next(state: &AppState, claim: Claim, hold: &Hold) -> Result<Option<Clai
         let claimed = Asking::begin(&state.commands, claim.clone())
             .answer()
             .await?;
-        place.asked();
-        if claimed.is_some() || hold.length().is_zero() {
+        if claimed.is_some() {
             return Ok(claimed);
+        }
+        place.found_none();
+        if hold.length().is_zero() {
+            return Ok(None);
         }
         tokio::select! {
             () = place.rung() => {}
