@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use abide::schedule::{Dial, Learned};
-use abide_simulate::{Bound, Estimates, Job, Observe, Point, Population, World, known_clients};
+use abide::schedule::{Backoff, Dial, Fixed, Learned, Schedule};
+use abide_simulate::{
+    Arrivals, Bound, Estimates, Job, Observe, Point, Population, World, known_clients,
+};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 /// What a request is worth, in seconds of delay.
@@ -69,6 +71,75 @@ fn own_polls_alone_bring_it_near_the_optimum_too() {
     let population = population("lognormal:20s:0.5");
     let ratio = cost_after(20, &population, Observe::Polls, 2) / best(&population);
     assert!(ratio <= 1.15, "{ratio}");
+}
+
+#[test]
+fn ticks_that_are_nearer_than_polls_are_found_by_polls_alone() {
+    let seconds = population("lognormal:100s:0.4").even(2_000).into_iter();
+    let rounded = seconds.map(|job| Duration::from_secs(5 * job.duration.as_secs().div_ceil(5)));
+    let ticks = Population::like(&rounded.collect::<Vec<_>>());
+    let ratio = cost_after(100, &ticks, Observe::Polls, 3) / best(&ticks);
+    assert!(ratio <= 1.25, "{ratio}");
+}
+
+#[test]
+fn no_fixed_interval_nor_backoff_is_cheaper_on_laws_that_nothing_was_tuned_on() {
+    let draw = |law: &str| Population::of(&law.parse().unwrap()).draw(3, 160);
+    let rounded = draw("lognormal:150s:0.5")
+        .into_iter()
+        .zip(draw("uniform:0s:3s"));
+    let quantized = rounded.map(|(job, off)| {
+        let halves = job.duration.as_secs().div_ceil(30);
+        Job::new(Duration::from_secs(30 * halves) + off.duration)
+    });
+    let mut zeros = draw("lognormal:30s:0.4");
+    zeros
+        .iter_mut()
+        .step_by(3)
+        .for_each(|job| job.duration = Duration::ZERO);
+    let mut changing = draw("lognormal:60s:0.3");
+    changing.splice(..60, draw("lognormal:20s:0.3").into_iter().take(60));
+    let in_turn = Arrivals::InTurn;
+    for (name, jobs, arrivals) in [
+        (
+            "rare hours",
+            draw("mixture:0.97:lognormal:20s:0.3+0.03:uniform:1h:5h"),
+            in_turn,
+        ),
+        (
+            "minutes or hours",
+            draw("mixture:0.5:lognormal:2h:0.4+0.5:lognormal:60s:0.3"),
+            in_turn,
+        ),
+        (
+            "two kinds",
+            draw("mixture:0.5:lognormal:5s:0.1+0.5:lognormal:50s:0.1"),
+            in_turn,
+        ),
+        ("multiples of 30 s, seen late", quantized.collect(), in_turn),
+        ("a third at once", zeros, in_turn),
+        ("a change within a crowd", changing, Arrivals::AtOnce(40)),
+    ] {
+        let cost = |schedule: &dyn Schedule| {
+            let run = World::new().run_as(schedule, &jobs, arrivals, 3);
+            run.from(50).mean().cost_s(PRICE)
+        };
+        let learned = cost(&Learned::new("goals"));
+        for seconds in [1, 2, 4, 8, 16, 32].map(Duration::from_secs) {
+            let fixed = cost(&Fixed::new(seconds));
+            assert!(
+                learned < fixed,
+                "{name}: {learned}, and {fixed} each {seconds:?}"
+            );
+        }
+        for factor in [1.2, 1.5, 2.0] {
+            let backoff = cost(&Backoff::new(Duration::from_secs(1)).factor(factor));
+            assert!(
+                learned < backoff,
+                "{name}: {learned}, and {backoff} by backoff {factor}"
+            );
+        }
+    }
 }
 
 #[test]
