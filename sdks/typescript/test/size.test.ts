@@ -24,16 +24,16 @@ const bytes = async (contents: string): Promise<number> => {
 const LIMITS: [what: string, kilobytes: number, contents: string][] = [
   [
     "the learned mathematics",
-    5,
+    5.1,
     `
     export { Model } from "./schedule/learned/model.js";
     export { Plan } from "./schedule/learned/plan.js";
     export { priorOf } from "./schedule/learned/experts.js";`,
   ],
-  ["pollUntil", 14.5, `export { pollUntil } from "./index.js";`],
-  ["the learned schedule", 8.9, `export { learned } from "./index.js";`],
-  ["Abide", 27.1, `export { Abide } from "./index.js";`],
-  ["everything but the tests' server", 34, `export * from "./index.js";`],
+  ["pollUntil", 14.6, `export { pollUntil } from "./index.js";`],
+  ["the learned schedule", 9, `export { learned } from "./index.js";`],
+  ["Abide", 27.2, `export { Abide } from "./index.js";`],
+  ["everything but the tests' server", 34.2, `export * from "./index.js";`],
 ];
 
 for (const [what, kilobytes, contents] of LIMITS) {
