@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 const BATCH_COMMANDS_MAX: usize = 1_024;
 /// How long a command waits for the loop at most, about: as many may be under way as the loop does meanwhile. With the
 /// pause that a request may make before it finds a place, it is answered within half a second.
-const WAIT_MAX: Duration = Duration::from_millis(100);
+const WAIT_MAX: Duration = Duration::from_millis(150);
 /// Fewer places than this the loop never leaves, however slow it is.
 const PLACES_MIN: usize = BATCH_COMMANDS_MAX;
 /// The most entries that deadlines add to one batch, and about as many effects.
@@ -518,9 +518,9 @@ mod tests {
     fn places_follow_the_pace_of_full_passes() {
         // How many requests each pass takes, how long that lasts in milliseconds, and the places in the end.
         let table = [
-            (1_024, 10, 10_240),
-            (1_024, 50, 2_048),
-            (1_024, 100, PLACES_MIN),
+            (1_024, 10, 15_360),
+            (1_024, 50, 3_072),
+            (1_024, 100, 1_536),
             (1_024, 10_000, PLACES_MIN),
             (1_024, 1, COMMANDS_MAX),
             // Nothing is known of a loop that isn't busy.

@@ -95,6 +95,12 @@ impl Exchange {
         self.place.is_some()
     }
 
+    /// Leaves its place to others once its command is with the loop, which bounds by itself how many wait there: places
+    /// that were kept until the answer would be taken by what only waits for the disk.
+    pub(super) fn leave_place(&mut self) {
+        self.place = None;
+    }
+
     /// Lets the request in, or says why not.
     pub(super) fn admit(
         &mut self,

@@ -36,7 +36,7 @@ use crate::net::{Answers, Reset};
 
 /// How long a request that changes something waits for a place before it is refused, at least and at most. A refusal at
 /// once would bring its client back at once, and half of a create is work that a refusal is too.
-const PLACE_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(250));
+const PLACE_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(300));
 
 /// All routes with what happens around them: what a connection is served by, and what tests call in process.
 #[derive(Clone, Debug)]
@@ -338,6 +338,7 @@ fn carry_out(
         }
         Outcome::Now(answer) => Outcome::Now(answer),
         Outcome::Soon(later) if creates => {
+            exchange.leave_place();
             let (state, caller) = (state.clone(), call.caller);
             let reset = reset.cloned();
             let later = later.map(move |outcome| match outcome {
