@@ -5,9 +5,9 @@ usage: soak.py ABIDE [--seconds N] [--svg FILE]
 Clients create, hold, stream, list, cancel and delete jobs, and a receiver takes webhooks. Each second is measured. The first
 third warms up; over the rest a line is laid through each figure (the median of all slopes), and its rise is judged.
 
-A server remembers some things up to a number: the last 100,000 names of removed jobs, 65,536 changes for followers, 65,536
-bodies of creates, and what has changed in up to 400,000 entries since the last checkpoint. It takes hours until clients like
-these have filled that, and meanwhile memory rises without growing for good. So a long soak begins by filling it.
+A server remembers some things up to a number: the last 100,000 names of removed jobs, 65,536 changes for followers,
+65,536 bodies of creates, and what has changed since the last checkpoint. It takes hours until clients like these have
+filled that, and meanwhile memory rises without growing for good. So a long soak begins by filling it.
 """
 
 import argparse
@@ -44,7 +44,7 @@ FIGURES = {
 
 
 def fill(port):
-    """Makes as many jobs as the server remembers at most, each with another body. They end at once and are removed soon."""
+    """Makes as many jobs as the server remembers at most, each with another body. They end at once, and soon go."""
     connection, at_once = socket.create_connection(("127.0.0.1", port)), 100
     answers = connection.makefile("rb")
     for begin in range(0, REMEMBERED_MAX, at_once):

@@ -243,8 +243,8 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The error with the usage that the command's help shows. clap's own usage lists each flag whose variable is set in the
-/// environment as required.
+/// The error with the usage that the command's help shows. clap's own usage lists each flag whose variable is set in
+/// the environment as required.
 fn with_plain_usage(mut error: clap::Error, args: impl Iterator<Item = String>) -> clap::Error {
     if error.get(ContextKind::Usage).is_some() {
         let mut named = command();

@@ -2,8 +2,8 @@
 //!
 //! A worker takes its [`Place`] first, then asks the engine for a job, and sleeps only if it has none: as with reads,
 //! wake-ups are hints. A job that becomes pending wakes one worker, the one that has waited longest for its kind. A
-//! worker that goes away after its ring passes the ring on, unless it has asked since and there was no job: the one that
-//! it got may be another than it was rung for. So no job waits beside a worker.
+//! worker that goes away after its ring passes the ring on, unless it has asked since and there was no job: the one
+//! that it got may be another than it was rung for. So no job waits beside a worker.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -38,7 +38,7 @@ struct Readers<'a, T> {
     take: &'a mut dyn FnMut(T) -> Result<(), JournalError>,
 }
 
-/// How many threads read: none where there is one processor.
+/// How many threads read: none on a single processor, else one for each, and [`READERS_MAX`] at most.
 pub(super) fn readers() -> usize {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     if processors == 1 {

@@ -365,7 +365,8 @@ impl World {
         }
         let open = open(&node);
         let known = self.known(&node);
-        // A report without a lease begins a job that no worker has claimed, and then none can: its reporter is to end it.
+        // A report without a lease begins a job that no worker has claimed, and then none can: its reporter is to end
+        // it.
         let moments = self.history.moments();
         let is_remarked = |view: &View| {
             moments.iter().any(|moment| {

@@ -54,8 +54,8 @@ const PRIOR_MEDIAN: f64 = 15.0;
 /// a directory lose nothing of each other. What can't be read or understood is ignored, and a kind that nothing was
 /// learned of for 90 days is deleted. Reading ([`open`](Self::open)) and writing ([`save`](Self::save)) block for a
 /// file system access per kind: in asynchronous code, call them through `spawn_blocking`, or begin with
-/// [`at`](Self::at). The file of a kind that is first used later is read then, off the threads that turn futures. A wait
-/// doesn't wait long for that: it goes on with nothing learned.
+/// [`at`](Self::at). The file of a kind that is first used later is read then, off the threads that turn futures. A
+/// wait doesn't wait long for that: it goes on with nothing learned.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};

@@ -175,8 +175,8 @@ impl Kind {
         self.version.load(Ordering::Acquire)
     }
 
-    /// The best polls for such a job after a look in vain at `from`, at most `greatest` seconds apart. Jobs of the least
-    /// `rank`, from 0 to 1, are the first to be scouts.
+    /// The best polls for such a job after a look in vain at `from`, at most `greatest` seconds apart. Jobs of the
+    /// least `rank`, from 0 to 1, are the first to be scouts.
     pub(crate) fn plan(
         &self,
         demand: Demand,

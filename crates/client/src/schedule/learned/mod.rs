@@ -29,7 +29,7 @@
 //!   ticks of 10 s cost 1.6 times the least instead of 1.07.
 //! - A fiftieth of the ends expected between ticks: it is worth polls of its own (ticks of 60 s: 1.23 instead of 1.06).
 //! - Weight shared out by every expert that expected a job less than the best did: jobs of 90 min within 1 % cost 1.22
-//!   times the least, instead of 1.13 where experts that expected it half as much share nothing. Where a fourth counts as
+//!   times the least, instead of 1.13 where experts that expected it half as much share nothing. Where a fourth counts
 //!   as good, too, regimes of 30 jobs a factor of 12 apart cost 1.32 to 1.34 instead of 1.30.
 //! - Ticks by own polls without scouts until they are believed: enclosures of 7 s hardly tell ticks of 5 s, which cost
 //!   1.34 times the least instead of 1.18. As many scouts once they are sure: ticks of 60 s cost 0.07 of it more.

@@ -32,8 +32,8 @@ const GIVE: f64 = 0.08;
 const TRIES: u32 = 20;
 const SHRINK: f64 = 0.85;
 
-/// A state is as near as another if it isn't further away by more than rounding: polls of one plan are often in the very
-/// middle between two states of the next.
+/// A state is as near as another if it isn't further away by more than rounding: polls of one plan are often in the
+/// very middle between two states of the next.
 const AS_NEAR: f64 = 1.0 + 1e-9;
 
 /// What a law knows of the inside of a bin: that ends fall together there, as those of a server that works in ticks.

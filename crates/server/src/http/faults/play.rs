@@ -48,8 +48,8 @@ enum What {
 }
 
 impl Play {
-    /// The faults that meet that request, if there may be any. This is asked of every request, so it is cheap. `is_hold`
-    /// says whether it asks to be held.
+    /// The faults that meet that request, if there may be any. This is asked of every request, so it is cheap.
+    /// `is_hold` says whether it asks to be held.
     pub(in crate::http) fn of(
         state: &AppState,
         row: &Row,

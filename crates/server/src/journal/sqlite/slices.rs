@@ -2,7 +2,8 @@
 //!
 //! A disk writes what it is given about in order. If SQLite alone synced a checkpoint, hundreds of megabytes would come
 //! at once, and the log's sync, which clients wait for, would come after all of them. So what SQLite has written is
-//! synced a slice at a time: its write-ahead file while the parts come, and the file proper while pages are moved there.
+//! synced a slice at a time: its write-ahead file while the parts come, and the file proper while pages are moved
+//! there.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

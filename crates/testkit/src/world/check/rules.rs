@@ -7,7 +7,8 @@ use super::judge::{Judge, Promise, told};
 use crate::world::history::Event;
 use crate::world::node::{INFLIGHT_BYTES_MAX, STORED_BYTES_MAX};
 
-/// What the server adds to records by itself and never refuses: deliveries and their attempts, which may take a quarter.
+/// What the server adds to records by itself and never refuses: deliveries and their attempts, which may take a
+/// quarter.
 const ADDED_BYTES_MAX: usize = STORED_BYTES_MAX / 4;
 /// How long a stop takes at most: connections drain, then the journal closes, then exchanges with receivers end.
 const STOP_MAX: Duration = Duration::from_millis(2 * 2_000 + 5_000 + 1_000);
