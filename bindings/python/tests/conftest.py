@@ -19,3 +19,10 @@ def live() -> Generator[AbideServer, None, None]:
     """A server on real time."""
     with AbideServer(clock="real") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def still() -> Generator[AbideServer, None, None]:
+    """A server whose clock stands until a test advances it."""
+    with AbideServer(clock="manual") as server:
+        yield server

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +74,14 @@ def test_a_worker_claims_reports_and_ends_jobs(live: AbideServer, kind: str) -> 
         assert "abide-lease" not in threads()
 
 
-def test_a_thread_renews_a_lease_while_its_worker_is_silent(live: AbideServer, kind: str) -> None:
-    with Client(live.url) as client:
+def test_a_thread_renews_a_lease_while_its_worker_is_silent(still: AbideServer, kind: str) -> None:
+    with Client(still.url) as client:
         job = client.create(kind, worker="external")
-        with client.claim(kind, lease=4, renew=True) as lease:
+        with client.claim(kind, lease=1, renew=True) as lease:
             assert "abide-lease" in threads()
-            time.sleep(5)
+            for times in range(1, 5):
+                until(partial(is_renewed, still, job.id, times))
+                still.advance(0.9)
             assert lease.over is None
             ended = lease.complete()
             assert (ended.outcome, ended.attempts) == ("completed", 1)
@@ -86,18 +89,19 @@ def test_a_thread_renews_a_lease_while_its_worker_is_silent(live: AbideServer, k
         assert "abide-lease" not in threads()
 
 
-def test_a_lease_without_a_thread_lives_by_reports_alone(live: AbideServer, kind: str) -> None:
-    with Client(live.url) as client:
+def test_a_lease_without_a_thread_lives_by_reports_alone(still: AbideServer, kind: str) -> None:
+    with Client(still.url) as client:
         for _ in range(2):
             client.create(kind, worker="external")
-        with client.claim(kind, lease=4) as lease:
+        with client.claim(kind, lease=1) as lease:
             # Nothing runs between two calls: neither a thread nor a held request.
             until(lambda: not threads() and client._turning().is_idle)
             for _ in range(5):
-                time.sleep(1)
+                still.advance(0.9)
                 assert lease.renew().status == "running"
             assert lease.complete().outcome == "completed"
         with client.claim(kind, lease=1) as silent:
+            still.advance(1.1)
             until(lambda: client.job(silent.id).status().done)
             with pytest.raises((JobFailed, LeaseLost)) as caught:
                 silent.renew()
@@ -120,6 +124,11 @@ class Gate:
 def threads() -> list[str]:
     """The names of ours."""
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("abide-")]
+
+
+def is_renewed(server: AbideServer, job: str, times: int) -> bool:
+    """Whether the lease of a job was renewed as often."""
+    return sum(request["method"] == "PATCH" for request in server.requests(job)) >= times
 
 
 def until(something: Callable[[], object]) -> None:
@@ -181,9 +190,9 @@ async def sleep(length: float) -> None:
 
 
 @pytest.mark.parametrize("run", [on_asyncio, on_trio])
-def test_the_block_of_a_lease_is_cancelled_where_its_work_is_in_vain(run: Run, live: AbideServer, kind: str) -> None:
+def test_the_block_of_a_lease_is_cancelled_where_its_work_is_in_vain(run: Run, still: AbideServer, kind: str) -> None:
     async def main() -> None:
-        async with AsyncClient(live.url) as client:
+        async with AsyncClient(still.url) as client:
             job = await client.create(kind, worker="external")
             reached = False
             with pytest.raises(JobCanceled) as caught:
@@ -196,10 +205,14 @@ def test_the_block_of_a_lease_is_cancelled_where_its_work_is_in_vain(run: Run, l
             with pytest.raises(JobFailed):
                 async with await client.claim(kind) as lease:
                     assert lease.id == late.id
+                    still.advance(1.1)
                     await sleep(30)
-            await client.create(kind, worker="external")
+            job = await client.create(kind, worker="external")
             async with await client.claim(kind, lease=1) as lease:
-                await sleep(5)
+                for times in range(1, 5):
+                    while not is_renewed(still, job.id, times):
+                        await sleep(0.05)
+                    still.advance(0.9)
                 await lease.progress(50)
                 assert (await lease.complete([1])).result == [1]
                 # Its own end is none that cancels.
