@@ -21,7 +21,7 @@ from pair import NOBODY, Pair
 
 NAMES = ["a", "b", "c"]
 # How long something may take on a busy machine.
-PATIENCE = 40.0
+PATIENCE = 120.0
 
 ROUNDS, KIND = int(sys.argv[1]), sys.argv[2]
 ABIDE = os.path.abspath(os.environ.get("ABIDE", "target/debug/abide"))
