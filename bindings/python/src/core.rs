@@ -271,12 +271,13 @@ impl Core {
 #[pymethods]
 impl Core {
     #[new]
-    #[pyo3(signature = (url, wall, *, api_key=None, headers=None, remote=None, budget=None, history=None, schedule=None,
-        retry=None, deadline=None, timeout=None, attempt_timeout=None, seed=None))]
+    #[pyo3(signature = (url, wall, *, servers=None, api_key=None, headers=None, remote=None, budget=None, history=None,
+        schedule=None, retry=None, deadline=None, timeout=None, attempt_timeout=None, seed=None))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         url: &str,
         wall: f64,
+        servers: Option<Vec<String>>,
         api_key: Option<&str>,
         headers: Option<Vec<(String, String)>>,
         remote: Option<&str>,
@@ -291,6 +292,7 @@ impl Core {
     ) -> PyResult<Self> {
         let mut builder = Client::builder(url);
         builder = builder.user_agent(concat!("abide-python/", env!("CARGO_PKG_VERSION")));
+        builder = builder.servers(servers.unwrap_or_default());
         if let Some(key) = api_key {
             builder = builder.api_key(key);
         }

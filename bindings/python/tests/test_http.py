@@ -104,6 +104,16 @@ def address(listener: socket.socket) -> str:
     return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
+def test_a_node_that_refuses_connections_is_left_in_the_same_exchange(live: AbideServer) -> None:
+    with socket.socket() as dead:
+        # It is bound and doesn't listen.
+        dead.bind(("127.0.0.1", 0))
+        with Client(address(dead), servers=[live.url], retry=Retry.never()) as client:
+            assert client.create("render", simulate=LASTING).wait(timeout=30).ok
+    with pytest.raises(UsageError):
+        Client("http://a.example/x", servers=["http://b.example/y"])
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_compressed_answer_is_not_asked_for_and_not_read(listener: socket.socket, library: str) -> None:
     module = pytest.importorskip(library)

@@ -7,6 +7,7 @@ import { Hub } from "./hub/hub.js";
 import { JobHandle } from "./job.js";
 import { type ListOptions, list } from "./list.js";
 import { Memory } from "./memory.js";
+import { overNodes } from "./nodes.js";
 import { ATTEMPT_TIMEOUT, type Origin, addressOf } from "./origin.js";
 import type { Remote } from "./remote/describe.js";
 import { Speech } from "./remote/speak.js";
@@ -31,6 +32,11 @@ import type { Lease } from "./worker/lease.js";
 export interface AbideOptions {
   /** Sent as `Authorization: Bearer <key>`, or as a `remote` wants it. It appears in no error and no token. */
   apiKey?: string | undefined;
+  /**
+   * More addresses of the same server, if it is several nodes on one database. A node that can't be reached is left for
+   * another one at once, and no read goes back for it. Only host and port differ from the first one's. Default: none.
+   */
+  servers?: readonly string[];
   /** Sent with every request. */
   headers?: Record<string, string>;
   /** Speaks another API than ours. */
@@ -91,11 +97,13 @@ export class Abide {
       throw new UsageError(`a header can't be sent: ${(cause as Error).message}`, { cause });
     }
     const memory = new Memory(),
+      servers = [server, ...(options.servers ?? [])].map((one) => addressOf(String(one))) as [string, ...string[]],
+      // Looked up at each request, for those who replace it later.
+      send: typeof fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
       origin: Origin = {
-        server: addressOf(String(server)),
+        server: servers[0],
         headers,
-        // Looked up at each request, for those who replace it later.
-        fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
+        fetch: servers.length > 1 ? overNodes(send, servers) : send,
         clock: options.clock ?? systemClock,
         random: options.random ?? Math.random,
         memory,

@@ -116,14 +116,18 @@ export const send = async (origin: Origin, call: Call, signal: AbortSignal): Pro
   throw await refusalOf(origin, answer, signal);
 };
 
+/** What hosts say of a request that had no answer. */
+type NoAnswer = { message?: string; cause?: { code?: string; message?: string } };
+
+/** Whether the request surely never reached a server. */
+export const neverConnected = (cause: unknown): boolean =>
+  NEVER_CONNECTED.includes((cause as NoAnswer).cause?.code ?? "");
+
 /** The answer to a request that had none. */
 const broken = (cause: unknown): Failure => {
-  const { message, cause: deeper } = cause as { message?: string; cause?: { code?: string; message?: string } };
+  const { message, cause: deeper } = cause as NoAnswer;
   const why = [message, deeper?.message || deeper?.code].filter(Boolean).join(": ");
-  return new Failure(Unreachable, `there was no answer: ${why}`, {
-    cause,
-    harmless: NEVER_CONNECTED.includes(deeper?.code ?? ""),
-  });
+  return new Failure(Unreachable, `there was no answer: ${why}`, { cause, harmless: neverConnected(cause) });
 };
 
 /** What a bad answer is. */

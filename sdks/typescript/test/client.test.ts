@@ -56,6 +56,52 @@ test("a job is created and waited for by one held request", async () => {
   await nothingLeft(all);
 });
 
+/** What `fetch` throws where no connection was made. */
+const refused = (): Error => Object.assign(new TypeError("fetch failed"), { cause: { code: "ECONNREFUSED" } });
+
+/** A client of three nodes, and the hosts that it asked; `fate` says what comes of a request to that host. */
+const threeNodes = (fate: (host: string) => Error | Response | undefined) => {
+  const hosts: string[] = [];
+  const world = new World(),
+    server = new Server(world);
+  const fetch: AbideOptions["fetch"] = async (url, init) => {
+    const { host } = new URL(String(url)),
+      told = fate(host);
+    hosts.push(host);
+    if (told instanceof Error) throw told;
+    return told ?? server.fetch(url, init);
+  };
+  const servers = ["http://b.test", "http://c.test/"];
+  const abide = new Abide("http://a.test", { servers, fetch, clock: world, random: world.random });
+  return { abide, hosts, server, world };
+};
+
+test("a node that can't be reached is left in the same exchange, and the one that answered stays", async () => {
+  const { abide, hosts, world } = threeNodes((host) => (host === "c.test" ? undefined : refused()));
+  const job = await world.run(abide.create("k", { input: { runs: 30_000 } }));
+  assert.deepEqual(hosts, ["a.test", "b.test", "c.test"]);
+  await world.run(job.wait({ timeout: "10m" }));
+  assert.deepEqual(hosts.slice(3), ["c.test"]);
+  assert.equal(abide.server, "http://a.test");
+});
+
+test("a node that breaks a connection or says 503 is left by the next exchange", async () => {
+  for (const fate of [() => new TypeError("terminated"), () => new Response("", { status: 503 })]) {
+    const { abide, hosts, server, world } = threeNodes((host) => (host === "a.test" ? fate() : undefined));
+    await world.run(abide.create("k", { input: { runs: 30_000 } }));
+    assert.deepEqual(hosts, ["a.test", "b.test"]);
+    assert.equal(server.jobs.size, 1);
+  }
+});
+
+test("where no node is up each is tried once in an exchange", async () => {
+  const { abide, hosts, world } = threeNodes(refused);
+  const down = await error(world.run(abide.job("job_1").status()));
+  assert.ok(down instanceof Unreachable);
+  assert.equal(hosts.length % 3, 0);
+  assert.throws(() => new Abide("http://a.test/x", { servers: ["http://b.test/y"] }), UsageError);
+});
+
 test("with experience the request is sent late", async () => {
   const { abide, server, world } = start();
   const wait = async (): Promise<void> => {

@@ -32,8 +32,8 @@ const LIMITS: [what: string, kilobytes: number, contents: string][] = [
   ],
   ["pollUntil", 14.6, `export { pollUntil } from "./index.js";`],
   ["the learned schedule", 9, `export { learned } from "./index.js";`],
-  ["Abide", 27.2, `export { Abide } from "./index.js";`],
-  ["everything but the tests' server", 34.2, `export * from "./index.js";`],
+  ["Abide", 27.4, `export { Abide } from "./index.js";`],
+  ["everything but the tests' server", 34.4, `export * from "./index.js";`],
 ];
 
 for (const [what, kilobytes, contents] of LIMITS) {

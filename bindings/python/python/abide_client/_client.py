@@ -185,6 +185,7 @@ class _Base:
         self,
         url: str,
         *,
+        servers: Iterable[str],
         api_key: str | None,
         headers: Mapping[str, str] | None,
         remote: str | Mapping[str, Any] | None,
@@ -202,6 +203,7 @@ class _Base:
         self._on_report = on_report
         described = remote if remote is None or isinstance(remote, str) else json.dumps(dict(remote))
         options: dict[str, Any] = {
+            "servers": [_in_ascii(server) for server in servers],
             "api_key": api_key,
             "headers": list(dict(headers or {}).items()),
             "remote": described,
@@ -339,6 +341,9 @@ class JobHandle:
 class Client(_Base):
     """A client of one server, for any number of threads.
 
+    `servers` are more addresses of it, if it is several nodes on one database: a node that can't be reached is left for
+    another one at once, and no read goes back for it. Only host and port of them differ from the first one's.
+
     `http` is the HTTP client that sends: a `Client` of httpx or httpx2, or anything with
     `exchange(method, url, headers, body, answer)`. Without one, httpx2 or httpx is used, whichever is installed.
     """
@@ -347,6 +352,7 @@ class Client(_Base):
         self,
         url: str,
         *,
+        servers: Iterable[str] = (),
         api_key: str | None = None,
         http: Any = None,
         headers: Mapping[str, str] | None = None,
@@ -363,6 +369,7 @@ class Client(_Base):
     ) -> None:
         super().__init__(
             url,
+            servers=servers,
             api_key=api_key,
             headers=headers,
             remote=remote,
@@ -671,7 +678,7 @@ class _Loop:
 
 
 class AsyncClient(_Base):
-    """A client of one server, on asyncio or trio.
+    """A client of one server, on asyncio or trio; `servers` as for a `Client`.
 
     `http` is the HTTP client that sends: an `AsyncClient` of httpx or httpx2, a `ClientSession` of aiohttp, or
     anything with `async def exchange(method, url, headers, body, answer)`. Without one, httpx2, httpx or aiohttp is
@@ -682,6 +689,7 @@ class AsyncClient(_Base):
         self,
         url: str,
         *,
+        servers: Iterable[str] = (),
         api_key: str | None = None,
         http: Any = None,
         headers: Mapping[str, str] | None = None,
@@ -698,6 +706,7 @@ class AsyncClient(_Base):
     ) -> None:
         super().__init__(
             url,
+            servers=servers,
             api_key=api_key,
             headers=headers,
             remote=remote,

@@ -103,6 +103,7 @@ class Core:
         url: str,
         wall: float,
         *,
+        servers: Sequence[str] | None = None,
         api_key: str | None = None,
         headers: Sequence[tuple[str, str]] | None = None,
         remote: str | None = None,
