@@ -152,16 +152,13 @@ def judge():
         if len(ids) != 1:
             wrong.append(f"the key {key} made {ids}")
     for name in NAMES:
-        for ids in acknowledged.values():
-            for job in ids:
-                url = f"{urls[name].rstrip('/')}/v1/jobs/{job}?wait=10s"
-                try:
-                    with urllib.request.urlopen(url, timeout=30) as answer:
-                        read = json.loads(answer.read())
-                    if read["status"] != "completed":
-                        wrong.append(f"{job} on {name} is {read['status']}")
-                except OSError as error:
-                    wrong.append(f"{job} on {name}: {error}")
+        host = http.client.HTTPConnection(urllib.parse.urlsplit(urls[name]).netloc, timeout=30)
+        for job in sorted(job for ids in acknowledged.values() for job in ids):
+            host.request("GET", f"/v1/jobs/{job}?wait=10s")
+            answer = host.getresponse()
+            read = json.loads(answer.read())
+            if answer.status != 200 or read["status"] != "completed":
+                wrong.append(f"{job} on {name} is answered {answer.status} {read.get('status')}")
 
 
 def main():
