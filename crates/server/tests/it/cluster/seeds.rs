@@ -6,6 +6,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
@@ -248,14 +249,23 @@ fn play(seed: u64, how: Option<Broken>, has_loss: bool) -> Vec<String> {
     })
 }
 
+/// Each seed has a runtime of its own, so every processor plays some.
 fn judge_seeds(has_loss: bool) {
-    for seed in seeds() {
-        let wrong = play(seed, None, has_loss);
-        assert!(
-            wrong.is_empty(),
-            "ABIDE_SEED={seed} ABIDE_SEEDS=1: {wrong:#?}"
-        );
-    }
+    let seeds = Mutex::new(seeds());
+    let work = || {
+        while let Some(seed) = { seeds.lock().unwrap().next() } {
+            let wrong = play(seed, None, has_loss);
+            assert!(
+                wrong.is_empty(),
+                "ABIDE_SEED={seed} ABIDE_SEEDS=1: {wrong:#?}"
+            );
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
 }
 
 fn number(name: &str) -> Option<u64> {
