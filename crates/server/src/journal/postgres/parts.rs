@@ -21,6 +21,9 @@ const SWEEP: i64 = 1_000;
 /// Statements of that sort after one checkpoint; what is left is for the next one.
 const SWEEPS_MAX: u32 = 1_000;
 
+/// For what takes as long as there is much of it: the limit of other statements is for those that hang. It holds to the
+/// end of the transaction.
+const UNHURRIED: &str = "SET LOCAL statement_timeout = '1h'";
 const ALL: &str = "SELECT key, sum, sealed, body FROM part ORDER BY key";
 const COUNT: &str = "SELECT count(*), coalesce(sum(sum), 0)::bigint FROM part WHERE key = ANY($1)";
 const UPSERT: &str = "\
@@ -152,6 +155,7 @@ pub(super) fn load(link: &mut Link, each: &mut EachPart<'_>) -> Result<u64, Jour
             .read_only(true)
             .start()
             .await?;
+        reading.batch_execute(UNHURRIED).await?;
         let found = Found::read(&reading).await?;
         let (mut parts, mut total) = (0_i64, 0_i64);
         // They come as they are read, so that they never lie in memory together.
@@ -282,6 +286,7 @@ async fn write(
     }
     let mut changes = changes.peekable();
     if changes.next_if(|(key, _)| key.is_empty()).is_some() {
+        writing.batch_execute(UNHURRIED).await?;
         writing.execute("DELETE FROM part", &[]).await?;
         (found.parts, found.total) = (0, 0);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 
 use super::link::{ANSWER_MUCH, Link, Session};
 use super::log::Rule;
@@ -349,6 +350,38 @@ fn sealed_bodies_are_read_with_the_key_alone() {
         let error = read(database).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }
+}
+
+#[test]
+fn reading_a_checkpoint_may_take_longer_than_any_other_statement() {
+    let Some(schema) = TestSchema::new() else {
+        return;
+    };
+    {
+        let mut journal = schema.open();
+        journal.append(&entry(1)).unwrap();
+        let body = || Some(vec![b'x'; 512 * 1024]);
+        let mut parts = (0..64).map(|number| (format!("part {number:02}"), body()));
+        journal.checkpoints().write(1, &mut parts).unwrap();
+    }
+    let mut database = schema.database();
+    let options = database.config.get_options().unwrap();
+    let hurried = options.replace("statement_timeout=30s", "statement_timeout=1s");
+    assert_ne!(options, hurried);
+    database.config.options(hurried);
+    let mut journal = PostgresJournal::open(database, schema.run()).unwrap();
+    let mut read = 0;
+    let mut each = |_: &str, _: &[u8]| {
+        if read == 0 {
+            // The rest is more than sockets hold, so its statement waits.
+            let sleep = || schema.execute("SELECT pg_sleep(3)");
+            thread::scope(|scope| scope.spawn(sleep).join()).unwrap();
+        }
+        read += 1;
+        Ok(())
+    };
+    journal.load(&mut each).unwrap();
+    assert_eq!(read, 64);
 }
 
 #[test]
