@@ -16,6 +16,9 @@ use crate::journal::{Checkpoints, Journal, JournalError};
 /// How many times the entries that make a checkpoint due on an idle loop make it due under load too, at least and at
 /// most.
 const UNDER_LOAD: (u64, u64) = (8, 30);
+/// Changed parts that make a checkpoint due under load as if the loop were idle: for each of those entries, and for
+/// each job. Their names take memory, and those of jobs that come and go become more than the jobs that are stored.
+const CHANGED: (usize, usize) = (2, 4);
 /// Parts that are gathered in a pass, beside [`AHEAD`] times as many as changed in it: under a millisecond's work.
 const PARTS_PER_PASS: usize = 1_024;
 /// How many times faster parts are gathered than they change, so that fewer are left each time around.
@@ -85,7 +88,7 @@ impl Checkpointer {
         if self.writing.as_ref().is_some_and(JoinHandle::is_finished) {
             self.written(engine).await;
         }
-        let enough = if is_idle {
+        let enough = if is_idle || self.has_much_changed(engine) {
             self.entries
         } else {
             self.enough_under_load(engine)
@@ -104,6 +107,14 @@ impl Checkpointer {
         if self.gathering.is_some() && self.gather(engine) {
             self.start(engine, seq);
         }
+    }
+
+    /// Whether the names of changed parts take much memory for what is stored.
+    fn has_much_changed(&self, engine: &Engine) -> bool {
+        let (for_entry, for_job) = CHANGED;
+        let entries = usize::try_from(self.entries).unwrap_or(usize::MAX);
+        let jobs = engine.jobs().len().saturating_mul(for_job);
+        engine.dirty() >= entries.saturating_mul(for_entry).saturating_add(jobs)
     }
 
     /// The entries that make a checkpoint due under load: as many as there are jobs. An entry is replayed about as
@@ -286,7 +297,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::{Arc, Mutex};
 
-    use abide_engine::{Cancel, Create, Defaults, Entry, JobKey, Owner, Policy, Reset};
+    use abide_engine::{Cancel, Create, Defaults, Delete, Entry, JobKey, Owner, Policy, Reset};
     use abide_wire::{NewJob, Timestamp, Worker};
 
     use super::*;
@@ -409,6 +420,28 @@ mod tests {
             }
         }
         assert_eq!(written, [(8, 8), (28, 20), (48, 20), (68, 20), (98, 38)]);
+    }
+
+    #[tokio::test]
+    async fn under_load_the_names_of_jobs_that_come_and_go_make_a_checkpoint_due() {
+        let mut engine = Engine::new(Policy::default());
+        let mut checkpointer = Checkpointer {
+            checkpoints: Some(Box::new(Kept::default())),
+            entries: 10,
+            is_blocking: false,
+            last_seq: 0,
+            gathering: None,
+            writing: None,
+        };
+        let mut most = 0;
+        for seq in (3..=900).step_by(3) {
+            let (owner, job) = (Owner::ANYONE, create(&mut engine));
+            carry_out(&mut engine, &Cancel { owner, job });
+            carry_out(&mut engine, &Delete { owner, job });
+            most = most.max(engine.dirty());
+            checkpointer.write_if_due(&mut engine, seq, false).await;
+        }
+        assert!(most < 40, "{most} names");
     }
 
     #[tokio::test]

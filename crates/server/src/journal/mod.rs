@@ -125,7 +125,8 @@ pub trait Journal: Send + std::fmt::Debug {
 /// Checkpoints: the state, so that the entries before it may be forgotten.
 pub trait Checkpoints: Send + std::fmt::Debug {
     /// Entries after which a checkpoint is written while the loop is idle. Under load it takes as many as there are
-    /// jobs, at least eight and at most thirty times as many, which bounds what a restart has to replay.
+    /// jobs, at least eight and at most thirty times as many, which bounds what a restart has to replay; or this many
+    /// once the names of what has changed take much memory.
     fn entries(&self) -> u64 {
         50_000
     }
