@@ -91,14 +91,14 @@ class Told:
         return wrong
 
 
-def commands(server, told, number, count, keys):
-    """One client that creates jobs, reports on them, cancels and deletes some; `keys` tells its keys from others'."""
+def commands(server, told, number, count, jobs, keys):
+    """One client that makes up to `jobs` jobs, reports on, cancels and deletes some; `keys` tells its keys from others'."""
     client, draw, mine = Client(server.port), random.Random(f"{keys} {number}"), []
     for n in range(count):
         if server.process.poll() is not None:
             return
         what = draw.random()
-        if what < 0.6 or not mine:
+        if not mine or what < 0.6 and len(mine) < jobs:
             body = {"input": "x" * (n % 5 * 300), "worker": "external" if n % 3 == 0 else "simulator"}
             status, job = client.ask("POST", "/v1/jobs", body, {"Idempotency-Key": f"{keys}-{number}-{n}"})
             if status in (200, 202):
@@ -118,9 +118,11 @@ def commands(server, told, number, count, keys):
         told.note(status, job)
 
 
-def history(server, told, count, clients=8, keys="key"):
-    """`count` commands by `clients` clients at a time, so that the server writes them in batches, as under load."""
-    acts = [threading.Thread(target=commands, args=[server, told, number, count // clients, keys]) for number in range(clients)]
+def history(server, told, count, clients=8, jobs=10**9, keys="key"):
+    """`count` commands by `clients` clients at a time, so that the server writes them in batches, as under load. They
+    make `jobs` jobs at most."""
+    each = count // clients, jobs // clients, keys
+    acts = [threading.Thread(target=commands, args=[server, told, number, *each]) for number in range(clients)]
     for act in acts:
         act.start()
     return acts

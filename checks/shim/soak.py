@@ -11,6 +11,7 @@ filled that, and meanwhile memory rises without growing for good. So a long soak
 """
 
 import argparse
+import concurrent.futures
 import http.server
 import json
 import pathlib
@@ -28,6 +29,8 @@ from served import Client, Server
 # A soak of this length and more begins with what fills all that the server remembers up to a number.
 FILLED_FROM_S = 600
 REMEMBERED_MAX = 100_000
+# Connections at a time that fill it.
+FILLED_BY = 10
 # Records go after this time, so that what is kept stays the same.
 RETENTION_S = 10
 FLAGS = ["--retention", f"{RETENTION_S}s", "--webhook-allow", "127.0.0.1/32", "--stored-bytes-max", "64MiB"]
@@ -45,9 +48,16 @@ FIGURES = {
 
 def fill(port):
     """Makes as many jobs as the server remembers at most, each with another body. They end at once, and soon go."""
+    share = REMEMBERED_MAX // FILLED_BY
+    with concurrent.futures.ThreadPoolExecutor(FILLED_BY) as pool:
+        list(pool.map(lambda begin: make(port, begin, begin + share), range(0, REMEMBERED_MAX, share)))
+
+
+def make(port, first, end):
+    """Makes these jobs over one connection."""
     connection, at_once = socket.create_connection(("127.0.0.1", port)), 100
     answers = connection.makefile("rb")
-    for begin in range(0, REMEMBERED_MAX, at_once):
+    for begin in range(first, end, at_once):
         requests = b""
         for n in range(begin, begin + at_once):
             simulate = {"duration": "0s", "outcome": {"error_chance": 0}, "stages": []}
