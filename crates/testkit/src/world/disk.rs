@@ -19,7 +19,7 @@ const CHECKPOINT_ENTRIES: u64 = 60;
 /// How long a disk that tells before it has appended waits with the append.
 const TOLD_BEFORE: Duration = Duration::from_millis(400);
 /// Which syncs a disk loses: one in this number.
-const LOST_SYNCS: u64 = 3;
+const LOST_SYNCS: u64 = 2;
 
 /// A disk. Clones are the same one.
 #[derive(Clone, Debug)]

@@ -10,6 +10,8 @@ use std::time::Duration;
 use abide::{Job, Json};
 use tokio::time::Instant;
 
+/// What breaks when the server is stopped in order.
+pub(super) const STOP: &str = "a stop";
 /// The most moments that are kept.
 const MOMENTS_MAX: usize = 100_000;
 
@@ -110,7 +112,8 @@ pub enum Event {
         step: usize,
         /// When it was asked for.
         sent: Duration,
-        /// By how much the job's creation lies before what the clock of the server's machine shows, in milliseconds.
+        /// By how much the job's creation lies before what the clock of the server's machine showed when it was asked
+        /// for, in milliseconds.
         ago_ms: i64,
         /// Its job.
         view: View,
@@ -141,6 +144,15 @@ pub enum Event {
         way: Way,
         /// What.
         view: View,
+    },
+    /// A read was answered.
+    Read {
+        /// The job.
+        job: String,
+        /// When it was sent.
+        sent: Duration,
+        /// The revision at which the job was shown, or was said to be still.
+        revision: u64,
     },
     /// The feed said that changes are missing.
     Gap,
@@ -178,6 +190,8 @@ pub enum Event {
     Idle {
         /// When it asked.
         sent: Duration,
+        /// How long it was to wait for one.
+        wait: Duration,
         /// From which host.
         host: u64,
     },
@@ -192,19 +206,23 @@ pub enum Event {
         /// The answer's status.
         status: u16,
     },
-    /// A report without a lease was answered.
+    /// A report without a lease was sent.
     Remarked {
         /// The job.
         job: String,
         /// When it was sent.
         sent: Duration,
-        /// The answer's status.
-        status: u16,
+        /// The revision at which alone it was to be heard; 0 for any.
+        revision: u64,
+        /// The answer's status; without one it may have been heard all the same.
+        status: Option<u16>,
     },
-    /// A create was sent once more in another spelling, and answered.
+    /// A create was sent once more and answered: the same one in another spelling, or another one under its key.
     Repeated {
         /// Its key.
         key: String,
+        /// Whether it was the same.
+        is_same: bool,
         /// The answer's status.
         status: u16,
     },

@@ -190,7 +190,7 @@ pub enum Breakage {
     Restart {
         /// How long.
         down: Duration,
-        /// By how many milliseconds the machine's clock is set meanwhile.
+        /// By how many milliseconds the machine's clock is set while it stops.
         set_by_ms: i64,
     },
     /// The disk is full, and then the server is stopped in order.
@@ -477,10 +477,10 @@ fn breakage(draw: Draw) -> Breakage {
     let set_by_ms = draw
         .named("set")
         .pick(&[0, 0, 0, 0, -3_600_000, -90_000, -700, 90_000]);
-    match draw.named("what").below(15) {
+    match draw.named("what").below(20) {
         0 => Breakage::Kill { down, set_by_ms },
         1 => Breakage::Power { down },
-        2..=4 => Breakage::PowerAtAppend {
+        2..=4 | 14 | 15 => Breakage::PowerAtAppend {
             append: draw.named("append").between(1, 30),
             down,
         },

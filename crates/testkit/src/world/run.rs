@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::actors::Actors;
 use super::disk::{Disk, Failing};
 use super::draw::Draw;
-use super::history::{Event, History, View};
+use super::history::{Event, History, STOP, View};
 use super::net::Net;
 use super::node::{Node, Wall};
 use super::plan::{Act, Breakage, Plan};
@@ -22,7 +22,7 @@ use super::receivers::Receivers;
 /// How long a process is away that ended by itself.
 const RESTART: Duration = Duration::from_secs(1);
 /// How long a stop may take, from the end of the first connection.
-const STOP: Duration = Duration::from_secs(10);
+const STOP_WAIT: Duration = Duration::from_secs(10);
 /// How long after the last step the world may take to come to rest.
 const REST_MAX: Duration = Duration::from_secs(240);
 /// How long the disk has been full when the server is stopped.
@@ -228,10 +228,7 @@ impl World {
                 self.receivers.mood(receiver, mood, length);
                 sleep(length).await;
             }
-            Breakage::Clock { by_ms } => {
-                self.broke(None, Duration::ZERO, breakage);
-                self.wall.set(by_ms);
-            }
+            Breakage::Clock { by_ms } => self.set_clock(by_ms),
         }
     }
 
@@ -267,24 +264,18 @@ impl World {
                                 sleep(self.disk.latency() * 2).await;
                             }
                             self.crash(node);
-                            self.wall.set(set_by_ms);
+                            self.set_clock(set_by_ms);
                             break down;
                         }
                         Some(Order::Restart { down, set_by_ms }) => {
-                            let broke = Event::Broke {
-                                host: None,
-                                until: self.history.age() + STOP,
-                                what: "a stop".to_owned(),
-                            };
-                            self.history.note("server", broke);
-                            self.net.close();
+                            self.closes();
+                            self.set_clock(set_by_ms);
                             let began = self.history.age();
                             let stopped = node.stop().await;
                             let took = self.history.age() - began;
                             self.history.note("server", Event::Stopped { took });
                             self.gone(format!("stopped: {stopped:?}"));
                             self.net.cut(None);
-                            self.wall.set(set_by_ms);
                             break down;
                         }
                         Some(Order::Finish) | None => return self.finish(node).await,
@@ -294,6 +285,25 @@ impl World {
             };
             sleep(down).await;
         }
+    }
+
+    /// Sets the clock of the server's machine.
+    fn set_clock(&self, by_ms: i64) {
+        if by_ms != 0 {
+            self.broke(None, Duration::ZERO, Breakage::Clock { by_ms });
+            self.wall.set(by_ms);
+        }
+    }
+
+    /// Takes no connection any more, because the server is about to be stopped.
+    fn closes(&self) {
+        let broke = Event::Broke {
+            host: None,
+            until: self.history.age() + STOP_WAIT,
+            what: STOP.to_owned(),
+        };
+        self.history.note("server", broke);
+        self.net.close();
     }
 
     fn gone(&self, why: String) {
@@ -370,7 +380,8 @@ impl World {
         let moments = self.history.moments();
         let is_remarked = |view: &View| {
             moments.iter().any(|moment| {
-                matches!(&moment.event, Event::Remarked { job, status: 200, .. } if *job == view.job)
+                matches!(&moment.event, Event::Remarked { job, status, .. }
+                    if *job == view.job && !status.is_some_and(|it| (400..500).contains(&it)))
             })
         };
         let is_running = |view: &&View| {
@@ -381,7 +392,7 @@ impl World {
         let running = known.values().flatten().filter(is_running).count();
         self.history.note("server", Event::Rested { open, running });
         self.audit(&node);
-        self.net.close();
+        self.closes();
         let stopped = node.stop().await;
         self.gone(format!("stopped: {stopped:?}"));
         self.net.cut(None);

@@ -98,6 +98,23 @@ impl Way {
         self.exchange(self.request(method, path), body, held).await
     }
 
+    /// Asks the server, once, to do so if the job is at that revision (`If-Match`), or if it isn't (`If-None-Match`).
+    ///
+    /// # Errors
+    ///
+    /// There was no answer.
+    pub(super) async fn ask_if(
+        &self,
+        method: Method,
+        path: &str,
+        (condition, revision): (HeaderName, u64),
+        body: Option<String>,
+    ) -> Result<Answer, TransportError> {
+        let request = self.request(method, path);
+        let request = request.header(condition, format!("\"{revision}\""));
+        self.exchange(request, body, Duration::ZERO).await
+    }
+
     /// Sends a worker's report under a lease, once.
     ///
     /// # Errors

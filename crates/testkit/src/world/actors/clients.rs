@@ -1,6 +1,6 @@
 //! What clients do.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use abide::schedule::Fixed;
@@ -8,7 +8,7 @@ use abide::strategy::{Auto, LongPoll, Poll, Strategy, Stream, Webhook};
 use abide::{Error, Job, JobHandle, JobId, NewJob, Simulate, Wait};
 use abide_engine::JobKey;
 use abide_wire::{Span, Stage, WebhookTarget};
-use http::Method;
+use http::{Method, header};
 use serde_json::json;
 
 use super::cast::{Actors, owner_of};
@@ -22,12 +22,6 @@ use crate::world::receivers::{secret, url};
 pub(super) const JOB_WAIT: Duration = Duration::from_secs(60);
 /// How long a watch or a set goes on at most.
 const WATCH_WAIT: Duration = Duration::from_secs(90);
-/// How long a late follower of the feed goes on.
-const FEED_WAIT: Duration = Duration::from_secs(25);
-/// How soon it shows that a kept connection is one no longer.
-const STALE_MAX: Duration = Duration::from_millis(50);
-/// How long a read is held.
-const HOLD: Duration = Duration::from_secs(10);
 
 impl Actors {
     /// Does a step.
@@ -64,16 +58,18 @@ impl Actors {
                     self.delete(step, client, job).await;
                 }
             }
-            Act::Read { client, of } | Act::Cancel { client, of } => {
-                let Some(job) = self.job_of(of).await else {
-                    return;
-                };
-                let handle = self.client(client).0.job(job);
-                let (way, answer) = match act {
-                    Act::Read { .. } => (By::Read, handle.status().await),
-                    _ => (By::Change, handle.cancel().await),
-                };
-                self.answered(step, client, way, answer);
+            Act::Read { client, of } => {
+                if let Some(job) = self.job_of(of).await {
+                    let answer = self.client(client).0.job(job.clone()).status().await;
+                    self.answered(step, client, By::Read, answer);
+                    self.look_again(step, client, &job).await;
+                }
+            }
+            Act::Cancel { client, of } => {
+                if let Some(job) = self.job_of(of).await {
+                    let answer = self.client(client).0.job(job).cancel().await;
+                    self.answered(step, client, By::Change, answer);
+                }
             }
         }
     }
@@ -142,8 +138,18 @@ impl Actors {
             });
         }
         let again = self.0.draw.named("again").of(step as u64).one_in(3);
-        let again = again.then(|| (self.clone(), spelled_otherwise(&new), name.clone()));
-        let sent = self.0.history.age();
+        let again = again.then(|| {
+            let other = new
+                .clone()
+                .metadata(json!({"owner": OWNERS[owner], "key": "another"}));
+            (
+                self.clone(),
+                spelled_otherwise(&new),
+                spelled_otherwise(&other),
+                name.clone(),
+            )
+        });
+        let (sent, shown) = (self.0.history.age(), self.0.wall.now());
         let (api, _) = self.client(client);
         let handle = match api.create(new).idempotency_key(name).await {
             Ok(handle) => handle,
@@ -153,13 +159,16 @@ impl Actors {
             .snapshot()
             .map(View::of)
             .expect("a create shows its job");
-        if let Some((actors, body, key)) = again {
-            tokio::spawn(async move { actors.create_again(client, body, key).await });
+        if let Some((actors, same, other, key)) = again {
+            tokio::spawn(async move {
+                actors.create_again(client, other, &key, false).await;
+                actors.create_again(client, same, &key, true).await;
+            });
         }
         let accepted = Event::Accepted {
             step,
             sent,
-            ago_ms: self.0.wall.now().as_millis() - view.created_ms,
+            ago_ms: shown.as_millis() - view.created_ms,
             view,
             bytes: plan.input_bytes,
             is_replayed: handle.is_replayed(),
@@ -203,15 +212,20 @@ impl Actors {
         }
     }
 
-    /// Sends a create once more, as a client does whose own language spells JSON in another way.
-    async fn create_again(&self, client: u64, body: String, key: String) {
+    /// Sends a create once more, as a client does whose own language spells JSON in another way, or another one under
+    /// the same key.
+    async fn create_again(&self, client: u64, body: String, key: &str, is_same: bool) {
         let (_, way) = self.client(client);
-        if let Ok(answer) = way.create(&key, body).await {
+        if let Ok(answer) = way.create(key, body).await {
             if let Ok(job) = serde_json::from_slice::<Job>(&answer.body) {
                 self.show(who(client), By::Create, &job);
             }
-            let status = answer.status;
-            self.note(who(client), Event::Repeated { key, status });
+            let repeated = Event::Repeated {
+                key: key.to_owned(),
+                is_same,
+                status: answer.status,
+            };
+            self.note(who(client), repeated);
         }
     }
 
@@ -223,15 +237,24 @@ impl Actors {
             format!("/v1/jobs/{job}"),
             json!({"progress": {"percent": 1}}),
         );
-        let asked = way.ask(Method::PATCH, &path, Some(body.to_string()), Duration::ZERO);
-        if let Ok(answer) = asked.await {
-            let remarked = Event::Remarked {
-                job: job.as_str().to_owned(),
-                sent,
-                status: answer.status,
-            };
-            self.note(who(client), remarked);
-        }
+        // It may believe to know the job, which has changed since.
+        let draw = self.0.draw.named("believed").named(job.as_str());
+        let revision = draw.of(client).below(4);
+        let (method, body) = (Method::PATCH, Some(body.to_string()));
+        let asked = match revision {
+            0 => way.ask(method, &path, body, Duration::ZERO).await,
+            _ => {
+                way.ask_if(method, &path, (header::IF_MATCH, revision), body)
+                    .await
+            }
+        };
+        let remarked = Event::Remarked {
+            job: job.as_str().to_owned(),
+            sent,
+            revision,
+            status: asked.ok().map(|answer| answer.status),
+        };
+        self.note(who(client), remarked);
     }
 
     fn strategy(&self, how: How, owner: usize) -> Arc<dyn Strategy> {
@@ -318,76 +341,6 @@ impl Actors {
         let _ = tokio::time::timeout(WATCH_WAIT, waiting).await;
     }
 
-    /// Reads a job by held requests until its end.
-    async fn hold(&self, step: usize, client: u64, job: &JobId, half_closes: bool) {
-        let (_, way) = self.client(client);
-        let mut after = 0;
-        for _ in 0..40 {
-            let path = format!("/v1/jobs/{job}?wait={}&after={after}", HOLD.as_secs());
-            let began = self.0.history.age();
-            let answer = match half_closes {
-                true => way
-                    .ask_and_end(&path, HOLD)
-                    .await
-                    .map_err(|error| error.to_string()),
-                false => {
-                    let asked = way.ask(Method::GET, &path, None, HOLD);
-                    asked.await.map_err(|error| error.to_string())
-                }
-            };
-            if answer.as_ref().is_ok_and(|answer| answer.status == 404) {
-                let (job, host) = (job.as_str().to_owned(), client);
-                return self.note(who(client), Event::Missing { job, host });
-            }
-            let held = answer.and_then(|answer| match answer.status {
-                200 => serde_json::from_slice::<Job>(&answer.body).map_err(|it| it.to_string()),
-                status => Err(format!("status {status}")),
-            });
-            let shown = match held {
-                Ok(shown) => shown,
-                // A kept connection that the server has just closed: every client asks once more.
-                Err(_) if !half_closes && self.0.history.age() - began < STALE_MAX => {
-                    tokio::time::sleep(STALE_MAX).await;
-                    continue;
-                }
-                Err(why) => {
-                    let over = Event::Over {
-                        job: job.as_str().to_owned(),
-                        how: "hold",
-                        host: client,
-                        began,
-                        deadline: None,
-                        half_closed: half_closes,
-                        after: Some(after),
-                        end: End::Other(why),
-                    };
-                    self.note(format!("hold {step}"), over);
-                    tokio::time::sleep(Duration::from_millis(500)).await;
-                    continue;
-                }
-            };
-            self.show(format!("hold {step}"), By::Hold, &shown);
-            let over = Event::Over {
-                job: job.as_str().to_owned(),
-                how: "hold",
-                host: client,
-                began,
-                deadline: Some(HOLD + HOLD / 16),
-                half_closed: half_closes,
-                after: Some(after),
-                end: match shown.revision.0 > after {
-                    true => End::Finished,
-                    false => End::StillRunning,
-                },
-            };
-            self.note(format!("hold {step}"), over);
-            if shown.done {
-                return;
-            }
-            after = shown.revision.0;
-        }
-    }
-
     async fn delete(&self, step: usize, client: u64, job: JobId) {
         let deleted = |is_certain| Event::Deleted {
             job: job.as_str().to_owned(),
@@ -397,36 +350,6 @@ impl Actors {
         match self.client(client).0.job(job.clone()).delete().await {
             Ok(()) => self.note(who(client), deleted(true)),
             Err(error) => self.failed(step, client, &error),
-        }
-    }
-
-    /// Follows the feed for a while, beside the owner's first follower.
-    async fn follow_late(&self, step: usize, client: u64) {
-        let places = self.0.places[owner_of(client)].lock();
-        let places = places.unwrap_or_else(PoisonError::into_inner).clone();
-        let draw = self.0.draw.named("late").of(step as u64);
-        let count = places.len() as u64;
-        // One draw stands for no place: the follower begins with what comes next.
-        let begin = usize::try_from(draw.below(count + 1)).unwrap_or_default();
-        let begin = places.get(begin).cloned();
-        let name = format!("late {step}");
-        let followed = Event::Followed {
-            host: client,
-            after: begin.as_ref().map(|(_, change)| change.clone()),
-        };
-        self.note(name.as_str(), followed);
-        let place = begin.map(|(place, _)| place);
-        let following = self.tell(self.client(client).0, &name, place, |_, _| {});
-        let _ = tokio::time::timeout(FEED_WAIT, following).await;
-        self.note(name, Event::Unfollowed);
-    }
-
-    async fn list(&self, client: u64) {
-        let mut list = self.client(client).0.list().page_size(3);
-        while let Ok(Some(page)) = list.next_page().await {
-            for job in page {
-                self.show(who(client), By::List, &job);
-            }
         }
     }
 }
@@ -455,7 +378,7 @@ fn ids_of(body: &[u8]) -> Result<Vec<String>, String> {
     ids.ok_or_else(|| format!("no ids in {answer}"))
 }
 
-fn who(client: u64) -> String {
+pub(super) fn who(client: u64) -> String {
     format!("client {client}")
 }
 

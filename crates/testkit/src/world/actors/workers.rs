@@ -103,7 +103,7 @@ impl Actors {
                     self.work_on(&held, draw).await;
                 }
                 Ok(answer) if answer.status == 204 => {
-                    self.note(worker.as_str(), Event::Idle { sent, host });
+                    self.note(worker.as_str(), Event::Idle { sent, wait, host });
                 }
                 _ => tokio::time::sleep(Duration::from_millis(500)).await,
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::world::history::{Event, Moment, View};
+use crate::world::history::{Event, Moment, STOP, View};
 use crate::world::plan::Plan;
 
 /// How late something may be.
@@ -68,6 +68,7 @@ pub fn check(plan: &Plan, moments: &[Moment]) -> Vec<Violation> {
     };
     judge.kept();
     judge.frozen();
+    judge.reads();
     judge.remarks();
     judge.revisions();
     judge.feeds();
@@ -118,12 +119,24 @@ impl Judge<'_> {
         self.violations.push(Violation { promise, at, what });
     }
 
-    /// Whether the clock of the server's machine was set while something was on its way that came then.
-    pub(super) fn is_clock_set_before(&self, at: Duration) -> bool {
+    /// Whether the clock of the server's machine was set in that time.
+    pub(super) fn is_clock_set(&self, from: Duration, to: Duration) -> bool {
+        self.has_broken("Clock", from, to)
+    }
+
+    /// Whether the server was stopped in that time, or ended by itself a little later.
+    pub(super) fn is_stopped(&self, from: Duration, to: Duration) -> bool {
+        let ended = self.moments.iter().any(|moment| {
+            matches!(&moment.event, Event::Down(why) if why.starts_with("ended"))
+                && (from..=to + SETTLES).contains(&moment.at)
+        });
+        ended || self.has_broken(STOP, from, to)
+    }
+
+    fn has_broken(&self, begin: &str, from: Duration, to: Duration) -> bool {
         self.moments.iter().any(|moment| {
-            matches!(&moment.event, Event::Broke { what, .. } if what.starts_with("Clock"))
-                && moment.at <= at
-                && moment.at + WAY_MAX >= at
+            matches!(&moment.event, Event::Broke { what, .. } if what.starts_with(begin))
+                && (from..=to).contains(&moment.at)
         })
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::judge::{Judge, LATE_MAX, Promise, WAY_MAX, told};
+use super::news::FEED_LATE_MAX;
 use crate::world::history::Event;
 use crate::world::plan::CLIENTS;
 
@@ -91,9 +92,15 @@ impl Judge<'_> {
     pub(super) fn idle_workers(&mut self) {
         let mut accused = Vec::new();
         for moment in self.moments {
-            let Event::Idle { sent, host } = moment.event else {
+            let Event::Idle { sent, wait, host } = moment.event else {
                 continue;
             };
+            if moment.at + LATE_MAX < sent + wait && !self.is_stopped(sent, moment.at) {
+                let (who, waited) = (&moment.who, moment.at - sent);
+                let what =
+                    format!("{who} was told that there is no job after {waited:?} of {wait:?}");
+                accused.push((moment.at, what));
+            }
             let owner = moment.who.split_once(' ').map_or("", |(_, owner)| owner);
             let feed = CLIENTS + u64::from(owner == "bob");
             let is_troubled = |host| self.is_troubled(host, sent, moment.at);
@@ -103,7 +110,8 @@ impl Judge<'_> {
             let news = LATE_MAX + WAY_MAX;
             // What is known of each job that workers may claim: its newest revision, and since when it is pending.
             let mut jobs: BTreeMap<&str, (u64, Option<Duration>)> = BTreeMap::new();
-            let until = moment.at + news;
+            // A feed may tell late that another worker has it.
+            let until = moment.at + FEED_LATE_MAX;
             for other in self.moments.iter().take_while(|it| it.at <= until) {
                 let Some(view) = told(other).filter(|view| view.owner == owner) else {
                     continue;
@@ -117,7 +125,9 @@ impl Judge<'_> {
                     jobs.insert(&view.job, (view.revision, since));
                 }
             }
-            let is_open = |since: &Option<Duration>| since.is_some_and(|since| since + news < sent);
+            // One that comes while a worker waits wakes it.
+            let is_open =
+                |since: &Option<Duration>| since.is_some_and(|since| since + news < moment.at);
             let open = jobs.iter().filter(|(_, (_, since))| is_open(since));
             let open: Vec<_> = open.map(|(job, _)| *job).collect();
             if !open.is_empty() {

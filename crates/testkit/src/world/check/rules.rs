@@ -7,9 +7,10 @@ use super::judge::{Judge, Promise, told};
 use crate::world::history::Event;
 use crate::world::node::{INFLIGHT_BYTES_MAX, STORED_BYTES_MAX};
 
-/// What the server adds to records by itself and never refuses: deliveries and their attempts, which may take a
-/// quarter.
-const ADDED_BYTES_MAX: usize = STORED_BYTES_MAX / 4;
+/// What the server adds to records by itself and never refuses: deliveries that wait may take a quarter.
+const WAITING_BYTES_MAX: usize = STORED_BYTES_MAX / 4;
+/// What is kept of a delivery that was taken and of its attempts: they are bounded in number.
+const TAKEN_BYTES_MAX: usize = 2_048;
 /// How long a stop takes at most: connections drain, then the journal closes, then exchanges with receivers end.
 const STOP_MAX: Duration = Duration::from_millis(2 * 2_000 + 5_000 + 1_000);
 
@@ -23,8 +24,20 @@ impl Judge<'_> {
             }
         }
         for moment in self.moments {
-            if let Event::Repeated { key, status: 422 } = &moment.event {
+            let Event::Repeated {
+                key,
+                is_same,
+                status,
+            } = &moment.event
+            else {
+                continue;
+            };
+            if *is_same && *status == 422 {
                 let what = format!("{key} in another spelling was taken for another create");
+                self.accuse(Promise::Idempotency, moment.at, what);
+            }
+            if !is_same && *status < 300 {
+                let what = format!("another create under {key} was answered by {status}");
                 self.accuse(Promise::Idempotency, moment.at, what);
             }
         }
@@ -97,17 +110,29 @@ impl Judge<'_> {
 
     pub(super) fn limits(&mut self) {
         let mut stored = BTreeMap::new();
+        let mut taken = BTreeSet::new();
+        // Since when there has been no room, and nothing was asked to go.
+        let mut is_full_since = None;
         for moment in self.moments {
             match &moment.event {
+                Event::Delivered { url, id, .. } => {
+                    taken.insert((url, id));
+                }
                 Event::Deleted { job, .. } => {
                     stored.remove(job);
+                    is_full_since = None;
                 }
                 Event::Accepted {
                     view,
+                    sent,
                     bytes,
                     is_replayed: false,
                     ..
                 } if !self.deleted.contains_key(view.job.as_str()) => {
+                    if is_full_since.is_some_and(|since| since < *sent) {
+                        let what = format!("{} was taken without room", view.job);
+                        self.accuse(Promise::Limits, moment.at, what);
+                    }
                     stored.insert(&view.job, *bytes);
                     let sum: usize = stored.values().sum();
                     if sum > STORED_BYTES_MAX {
@@ -116,7 +141,10 @@ impl Judge<'_> {
                     }
                 }
                 Event::Sampled { stored, inflight } => {
-                    let stored_max = STORED_BYTES_MAX + ADDED_BYTES_MAX;
+                    is_full_since =
+                        (*stored > STORED_BYTES_MAX).then(|| is_full_since.unwrap_or(moment.at));
+                    let added = WAITING_BYTES_MAX + taken.len() * TAKEN_BYTES_MAX;
+                    let stored_max = STORED_BYTES_MAX + added;
                     if *stored > stored_max || *inflight > INFLIGHT_BYTES_MAX {
                         let what = format!("{stored} bytes stored, {inflight} in flight");
                         self.accuse(Promise::Limits, moment.at, what);

@@ -83,19 +83,61 @@ impl Judge<'_> {
         }
     }
 
-    /// A report on a job that has ended is refused.
+    /// A read shows at least what anyone had been told of before it was sent.
+    pub(super) fn reads(&mut self) {
+        let mut accused = Vec::new();
+        for moment in self.moments {
+            let Event::Read {
+                job,
+                sent,
+                revision,
+            } = &moment.event
+            else {
+                continue;
+            };
+            let before = self.moments.iter().take_while(|it| it.at < *sent);
+            let before = before.filter_map(told).filter(|view| view.job == *job);
+            let known = before.map(|view| view.revision).max().unwrap_or(0);
+            if *revision < known {
+                let what = format!("{job} was read at {revision}, and {known} had been told");
+                accused.push((moment.at, what));
+            }
+        }
+        for (at, what) in accused {
+            self.accuse(Promise::Revisions, at, what);
+        }
+    }
+
+    /// A report on a job that has ended, or that has changed since, is refused.
     pub(super) fn remarks(&mut self) {
         let mut ended: BTreeMap<&str, Duration> = BTreeMap::new();
+        let mut changed: BTreeMap<(&str, u64), Duration> = BTreeMap::new();
         let mut accused = Vec::new();
         for moment in self.moments {
             if let Some(view) = told(moment).filter(|view| view.done) {
                 ended.entry(&view.job).or_insert(moment.at);
             }
-            if let Event::Remarked { job, sent, status } = &moment.event
-                && ended.get(job.as_str()).is_some_and(|at| at < sent)
-                && *status < 300
-            {
+            if let Some(view) = told(moment) {
+                changed
+                    .entry((&view.job, view.revision))
+                    .or_insert(moment.at);
+            }
+            let Event::Remarked {
+                job,
+                sent,
+                revision,
+                status: Some(status @ ..300),
+            } = &moment.event
+            else {
+                continue;
+            };
+            if ended.get(job.as_str()).is_some_and(|at| at < sent) {
                 let what = format!("{job} had ended, and a report was answered by {status}");
+                accused.push((moment.at, what));
+            }
+            let mut later = changed.range((job.as_str(), revision + 1)..=(job.as_str(), u64::MAX));
+            if *revision > 0 && later.any(|(_, at)| at < sent) {
+                let what = format!("{job} was past {revision}, and a report on it was heard");
                 accused.push((moment.at, what));
             }
         }

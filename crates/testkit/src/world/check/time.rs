@@ -1,6 +1,7 @@
 //! Deadlines, lengths, clocks.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use abide_wire::Code;
 
@@ -9,8 +10,11 @@ use crate::world::history::{End, Event, Moment, View};
 
 /// Jobs with larger inputs take their time on the way, and nothing is said of how late news of them is.
 const SMALL_BYTES_MAX: usize = 2_000;
-/// How old a job may look that was just made, by the clock of the server's machine: its clock follows once a second.
-const AGO_MS_MAX: i64 = 2_000;
+/// How old a job may look that is yet to be made, by the clock of the server's machine: its clock follows from a
+/// quarter of a second on.
+const AGO_MS_MAX: i64 = 300;
+/// How long the server's clock takes to follow that of its machine: it looks once a second.
+const FOLLOWS: Duration = Duration::from_millis(1_100);
 
 impl Judge<'_> {
     pub(super) fn waits(&mut self) {
@@ -41,10 +45,20 @@ impl Judge<'_> {
         };
         let took = moment.at - *began;
         let is_troubled = self.plan.is_lossy || self.is_troubled(*host, *began, moment.at);
-        // A wait's deadline holds whatever breaks, a hold's only where its answer comes through.
+        let is_hold = *how == "hold";
+        // A hold is bounded by the machine's time, whatever the server's clock does; a stop alone ends it early.
         if let Some(deadline) = deadline
-            && (*how != "hold" || !is_troubled)
-            && took > *deadline + LATE_MAX
+            && is_hold
+            && *end == End::StillRunning
+            && took + LATE_MAX < *deadline
+            && !self.is_stopped(*began, moment.at)
+        {
+            return Some(format!("{how} for {job} ended after {took:?}"));
+        }
+        // A wait's deadline holds whatever breaks, a hold's only where its answer comes through, and that is spread.
+        if let Some(deadline) = deadline
+            && (!is_hold || !is_troubled)
+            && took > *deadline + *deadline / 16 * u32::from(is_hold) + LATE_MAX
         {
             return Some(format!(
                 "{how} for {job} took {took:?} of {deadline:?}: {end:?}"
@@ -153,10 +167,10 @@ impl Judge<'_> {
 
     /// The server's clock goes with that of its machine, but for where that goes back.
     pub(super) fn clocks(&mut self) {
-        let is_set = self.plan.clock_steps().any(|by_ms| by_ms < 0);
         for moment in self.moments {
             let Event::Accepted {
                 view,
+                sent,
                 ago_ms,
                 is_replayed: false,
                 ..
@@ -164,11 +178,8 @@ impl Judge<'_> {
             else {
                 continue;
             };
-            // A create over a slow network, or one that was sent again, may have been made long before it was answered.
-            let host = moment.who.strip_prefix("client ");
-            let host = host.and_then(|host| host.parse().ok()).unwrap_or(0);
-            let is_troubled = self.plan.is_lossy || self.is_troubled(host, moment.at, moment.at);
-            if *ago_ms > AGO_MS_MAX && !is_troubled && !is_set {
+            let since = sent.saturating_sub(FOLLOWS);
+            if *ago_ms > AGO_MS_MAX && !self.is_clock_set(since, moment.at) {
                 let what = format!("{} was made {ago_ms} ms ago by its clock", view.job);
                 self.accuse(Promise::Deadlines, moment.at, what);
             }

@@ -1,0 +1,151 @@
+//! What clients read: a job over and over, by held requests, from the feed or in a list.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use abide::{Job, JobId};
+use http::{Method, header};
+
+use super::cast::{Actors, owner_of};
+use super::clients::who;
+use crate::world::history::{End, Event, Way as By};
+
+/// How long a late follower of the feed goes on.
+const FEED_WAIT: Duration = Duration::from_secs(25);
+/// How soon it shows that a kept connection is one no longer.
+const STALE_MAX: Duration = Duration::from_millis(50);
+/// How long a read is held.
+const HOLD: Duration = Duration::from_secs(10);
+
+impl Actors {
+    /// Reads a job a few times, unless it is as it was.
+    pub(super) async fn look_again(&self, step: usize, client: u64, job: &JobId) {
+        let (_, way) = self.client(client);
+        let draw = self.0.draw.named("looks").of(step as u64);
+        let (mut revision, path) = (0, format!("/v1/jobs/{job}"));
+        for n in 0..draw.named("count").between(1, 8) {
+            let sent = self.0.history.age();
+            let condition = (header::IF_NONE_MATCH, revision);
+            let asked = way.ask_if(Method::GET, &path, condition, None).await;
+            match asked {
+                Ok(answer) if answer.status == 200 => {
+                    let Ok(job) = serde_json::from_slice::<Job>(&answer.body) else {
+                        continue;
+                    };
+                    revision = job.revision.0;
+                    self.show(who(client), By::Read, &job);
+                }
+                Ok(answer) if answer.status == 304 => {}
+                _ => continue,
+            }
+            let job = job.as_str().to_owned();
+            let read = Event::Read {
+                job,
+                sent,
+                revision,
+            };
+            self.note(who(client), read);
+            tokio::time::sleep(draw.named("pause").of(n).span(10, 4_000)).await;
+        }
+    }
+
+    /// Reads a job by held requests until its end.
+    pub(super) async fn hold(&self, step: usize, client: u64, job: &JobId, half_closes: bool) {
+        let (_, way) = self.client(client);
+        let mut after = 0;
+        for _ in 0..40 {
+            let path = format!("/v1/jobs/{job}?wait={}&after={after}", HOLD.as_secs());
+            let began = self.0.history.age();
+            let answer = match half_closes {
+                true => way
+                    .ask_and_end(&path, HOLD)
+                    .await
+                    .map_err(|error| error.to_string()),
+                false => {
+                    let asked = way.ask(Method::GET, &path, None, HOLD);
+                    asked.await.map_err(|error| error.to_string())
+                }
+            };
+            if answer.as_ref().is_ok_and(|answer| answer.status == 404) {
+                let (job, host) = (job.as_str().to_owned(), client);
+                return self.note(who(client), Event::Missing { job, host });
+            }
+            let held = answer.and_then(|answer| match answer.status {
+                200 => serde_json::from_slice::<Job>(&answer.body).map_err(|it| it.to_string()),
+                status => Err(format!("status {status}")),
+            });
+            let shown = match held {
+                Ok(shown) => shown,
+                // A kept connection that the server has just closed: every client asks once more.
+                Err(_) if !half_closes && self.0.history.age() - began < STALE_MAX => {
+                    tokio::time::sleep(STALE_MAX).await;
+                    continue;
+                }
+                Err(why) => {
+                    let over = Event::Over {
+                        job: job.as_str().to_owned(),
+                        how: "hold",
+                        host: client,
+                        began,
+                        deadline: None,
+                        half_closed: half_closes,
+                        after: Some(after),
+                        end: End::Other(why),
+                    };
+                    self.note(format!("hold {step}"), over);
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    continue;
+                }
+            };
+            self.show(format!("hold {step}"), By::Hold, &shown);
+            let over = Event::Over {
+                job: job.as_str().to_owned(),
+                how: "hold",
+                host: client,
+                began,
+                deadline: Some(HOLD),
+                half_closed: half_closes,
+                after: Some(after),
+                end: match shown.revision.0 > after {
+                    true => End::Finished,
+                    false => End::StillRunning,
+                },
+            };
+            self.note(format!("hold {step}"), over);
+            if shown.done {
+                return;
+            }
+            after = shown.revision.0;
+        }
+    }
+
+    /// Follows the feed for a while, beside the owner's first follower.
+    pub(super) async fn follow_late(&self, step: usize, client: u64) {
+        let places = self.0.places[owner_of(client)].lock();
+        let places = places.unwrap_or_else(PoisonError::into_inner).clone();
+        let draw = self.0.draw.named("late").of(step as u64);
+        let count = places.len() as u64;
+        // One draw stands for no place: the follower begins with what comes next.
+        let begin = usize::try_from(draw.below(count + 1)).unwrap_or_default();
+        let begin = places.get(begin).cloned();
+        let name = format!("late {step}");
+        let followed = Event::Followed {
+            host: client,
+            after: begin.as_ref().map(|(_, change)| change.clone()),
+        };
+        self.note(name.as_str(), followed);
+        let place = begin.map(|(place, _)| place);
+        let following = self.tell(self.client(client).0, &name, place, |_, _| {});
+        let _ = tokio::time::timeout(FEED_WAIT, following).await;
+        self.note(name, Event::Unfollowed);
+    }
+
+    pub(super) async fn list(&self, client: u64) {
+        let mut list = self.client(client).0.list().page_size(3);
+        while let Ok(Some(page)) = list.next_page().await {
+            for job in page {
+                self.show(who(client), By::List, &job);
+            }
+        }
+    }
+}
