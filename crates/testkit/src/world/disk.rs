@@ -86,6 +86,11 @@ impl Disk {
         }
     }
 
+    /// A start is over. What it has appended is synced: it waits for that, unlike the loop, which goes on meanwhile.
+    pub(super) fn started(&self) {
+        self.held().unsynced.clear();
+    }
+
     /// How many appends there have been.
     pub(super) fn appends(&self) -> watch::Receiver<u64> {
         self.held().appends.subscribe()

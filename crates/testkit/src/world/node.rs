@@ -128,6 +128,7 @@ impl Node {
         let journal = Box::new(disk.open());
         let assembly =
             Server::assemble(config(sabotage), clock, journal, |_| Some(carrier), fresh).await?;
+        disk.started();
         let stop = CancellationToken::new();
         let state = assembly.state.clone();
         let serving = serve(net.listen(), state.clone(), stop.clone());
