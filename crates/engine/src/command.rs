@@ -59,7 +59,7 @@ pub struct Created {
 /// Why a command was refused. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Refusal {
-    /// The job is unknown, or another owner's.
+    /// The job is unknown, or another owner's, also if its record has been removed.
     #[error("there is no such job")]
     NotFound,
     /// Its record has been removed.

@@ -115,8 +115,8 @@ pub enum Part {
     Idempotency(JobKey, Idempotency),
     /// How often a create's body came.
     Body(u32),
-    /// A removed job.
-    Removed,
+    /// A removed job, and its owner; `None` for [`Owner::ANYONE`], and in parts of programs that stored no owner.
+    Removed(Option<Owner>),
     /// How long jobs of a kind take.
     Kind(Arc<Cohort>),
     /// The secret from which those of endpoints are derived.

@@ -211,7 +211,7 @@ impl Jobs {
     pub(super) fn owned(&self, owner: Owner, key: JobKey) -> Result<&Job, Refusal> {
         match self.get(key) {
             Some(job) if job.owner == owner => Ok(job),
-            None if self.was_removed(key) => Err(Refusal::Gone),
+            None if self.owner_of_removed(key) == Some(owner) => Err(Refusal::Gone),
             Some(_) | None => Err(Refusal::NotFound),
         }
     }

@@ -485,7 +485,7 @@ impl Jobs {
     }
 
     pub(super) fn created(&mut self, created: &Created, touch: &mut Touch<'_>) -> Option<Arc<Job>> {
-        if self.get(created.job).is_some() || self.was_removed(created.job) {
+        if self.get(created.job).is_some() || self.owner_of_removed(created.job).is_some() {
             return None;
         }
         let mut plan = created.plan.clone();

@@ -31,7 +31,7 @@ impl Jobs {
         )
         .chain(self.names().map(|named| PartKey::Named(named.name.clone())))
         .chain(self.leases.keys().map(PartKey::Lease))
-        .chain(self.removed().map(PartKey::Removed))
+        .chain(self.removed().map(|(key, _)| PartKey::Removed(key)))
         .chain(
             self.creates
                 .idempotency
@@ -49,7 +49,12 @@ impl Jobs {
             PartKey::Job(key) => self.get(*key).cloned().map(Part::Job),
             PartKey::Kind(owner, kind) => self.kinds.get(*owner, kind).cloned().map(Part::Kind),
             PartKey::Named(name) => self.named(name).cloned().map(Box::new).map(Part::Named),
-            PartKey::Removed(key) => self.was_removed(*key).then_some(Part::Removed),
+            PartKey::Removed(key) => {
+                let owner = self.owner_of_removed(*key)?;
+                Some(Part::Removed(
+                    Some(owner).filter(|owner| !owner.is_anyone()),
+                ))
+            }
             PartKey::Lease(key) => {
                 let (owner, lease) = self.leases.stored(*key)?;
                 Some(Part::Lease(owner, lease))
@@ -105,7 +110,9 @@ impl Jobs {
                 self.named.insert(named.name.clone(), named);
             }
             "removed" => {
-                self.removed.insert(stored.key()?);
+                let owner: Option<Owner> = stored.read()?;
+                self.removed
+                    .insert(stored.key()?, owner.unwrap_or_default());
             }
             "idempotency" => {
                 let (job, memory): (JobKey, Idempotency) = stored.read()?;

@@ -16,7 +16,7 @@ use super::simulator::Simulator;
 use super::snapshot::Restoring;
 use crate::effect::{Effect, Touch};
 use crate::entry::Entry;
-use crate::hash::FastSet;
+use crate::hash::{FastMap, FastSet};
 use crate::intern::Interner;
 use crate::snapshot::PartKey;
 use crate::sorted::SortedSet;
@@ -50,23 +50,23 @@ pub(crate) enum News {
     Removed(Arc<Job>),
 }
 
-/// The names of removed jobs, the oldest first.
+/// The names of removed jobs, the oldest first, and whose they were.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Removed {
     order: VecDeque<JobKey>,
-    set: FastSet<JobKey>,
+    owners: FastMap<JobKey, Owner>,
 }
 
 impl Removed {
     /// Remembers a name, and returns the oldest if it is forgotten for that.
-    pub(super) fn insert(&mut self, key: JobKey) -> Option<JobKey> {
-        if self.set.insert(key) {
+    pub(super) fn insert(&mut self, key: JobKey, owner: Owner) -> Option<JobKey> {
+        if self.owners.insert(key, owner).is_none() {
             self.order.push_back(key);
         }
         let forgotten = (self.order.len() > REMOVED_MAX)
             .then(|| self.order.pop_front())
             .flatten()?;
-        self.set.remove(&forgotten);
+        self.owners.remove(&forgotten);
         Some(forgotten)
     }
 }
@@ -95,15 +95,16 @@ impl Jobs {
         self.by_key.is_empty()
     }
 
-    /// Whether the record of that job has been removed, as far as that is remembered.
+    /// Whose job that was, if its record has been removed and that is remembered. Only that owner may hear of it.
     #[must_use]
-    pub fn was_removed(&self, key: JobKey) -> bool {
-        self.removed.set.contains(&key)
+    pub fn owner_of_removed(&self, key: JobKey) -> Option<Owner> {
+        self.removed.owners.get(&key).copied()
     }
 
-    /// The names of removed jobs, the oldest first.
-    pub fn removed(&self) -> impl Iterator<Item = JobKey> + '_ {
-        self.removed.order.iter().copied()
+    /// The removed jobs and their owners, the oldest first.
+    pub fn removed(&self) -> impl Iterator<Item = (JobKey, Owner)> + '_ {
+        let keys = self.removed.order.iter();
+        keys.map(|key| (*key, self.removed.owners[key]))
     }
 
     /// What is known of how long jobs take, by owner and kind.
@@ -216,7 +217,7 @@ impl Jobs {
         self.take(key, touch);
         touch.dirty(PartKey::Job(key));
         touch.dirty(PartKey::Removed(key));
-        if let Some(forgotten) = self.removed.insert(key) {
+        if let Some(forgotten) = self.removed.insert(key, job.owner) {
             touch.dirty(PartKey::Removed(forgotten));
         }
         touch.tell(Effect::Removed(key));

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use abide_engine::entry::LEVEL;
-use abide_engine::{Command as _, Configure, Defaults, Engine, Entry, Policy};
+use abide_engine::{Command as _, Configure, Defaults, Engine, Entry, JobKey, Owner, Policy};
 use abide_wire::Timestamp;
 
 use super::golden;
@@ -110,4 +110,15 @@ fn the_log_of_each_level_leads_to_the_state_that_it_led_to_then() {
         }
         assert_eq!(now.lines().count(), then.lines().count(), "level {level}");
     }
+}
+
+#[test]
+fn a_removed_job_of_a_program_that_stored_no_owner_is_no_owners_of_a_key() {
+    let mut engine = Engine::new(Policy::default());
+    let key = JobKey::from_u128(7);
+    let name = format!("removed/{key}");
+    engine.restore(&name, b"null").expect("it was a part once");
+    assert_eq!(engine.jobs().owner_of_removed(key), Some(Owner::ANYONE));
+    engine.restore(&name, b"3").expect("it is a part");
+    assert_eq!(engine.jobs().owner_of_removed(key), Some(Owner(3)));
 }

@@ -38,7 +38,7 @@ pub struct Board {
     /// All keys by owner, for lists in order of creation.
     index: RwLock<BTreeMap<Owner, SortedSet<JobKey>>>,
     count: AtomicUsize,
-    removed: RwLock<Recent<JobKey, ()>>,
+    removed: RwLock<Recent<JobKey, Owner>>,
     kinds: Kinds,
     settings: RwLock<(Arc<Defaults>, Rng)>,
     webhooks: WebhookBoard,
@@ -67,8 +67,8 @@ pub(super) struct Shard {
 pub enum Look {
     /// The job.
     Found(Arc<Job>),
-    /// Its record has been removed.
-    Gone,
+    /// Its record, which was that owner's, has been removed.
+    Gone(Owner),
     /// There is no such job.
     Unknown,
 }
@@ -78,8 +78,8 @@ impl Board {
     #[must_use]
     pub fn new(engine: &Engine, feed: Feed) -> Self {
         let mut removed = Recent::new(REMOVED_MAX);
-        for key in engine.jobs().removed() {
-            removed.get_or_add(key);
+        for (key, owner) in engine.jobs().removed() {
+            *removed.get_or_add(key).0 = owner;
         }
         let names = engine.jobs().names();
         let board = Self {
@@ -208,7 +208,7 @@ impl Board {
             }
         }
         drop(index);
-        self.removed.write().get_or_add(key);
+        *self.removed.write().get_or_add(key).0 = job.owner;
     }
 
     /// Takes everything down, and rings all who wait. `gone` is what the engine had.
@@ -237,18 +237,16 @@ impl Board {
         if let Some(ByKey(job)) = self.shards.read(&key).jobs.get(&key) {
             return Look::Found(job.clone());
         }
-        if self.removed.read().get(&key).is_some() {
-            Look::Gone
-        } else {
-            Look::Unknown
-        }
+        let removed = self.removed.read().get(&key).copied();
+        removed.map_or(Look::Unknown, Look::Gone)
     }
 
-    /// The job with that key, if it is that owner's; another owner's job is unknown.
+    /// The job with that key, if it is that owner's; another owner's job is unknown, removed or not.
     #[must_use]
     pub fn look_as(&self, owner: Owner, key: JobKey) -> Look {
         match self.look(key) {
             Look::Found(job) if job.owner != owner => Look::Unknown,
+            Look::Gone(of) if of != owner => Look::Unknown,
             look => look,
         }
     }

@@ -17,7 +17,7 @@ use crate::board::Look;
 pub(super) fn find(state: &AppState, caller: &Caller, key: JobKey) -> Result<Arc<Job>, ApiError> {
     match state.board.look_as(caller.owner, key) {
         Look::Found(job) => Ok(job),
-        Look::Gone => Err(Refusal::Gone.into()),
+        Look::Gone(_) => Err(Refusal::Gone.into()),
         Look::Unknown => Err(Refusal::NotFound.into()),
     }
 }

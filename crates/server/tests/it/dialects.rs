@@ -25,6 +25,7 @@ use http::{HeaderMap, Request};
 use serde_json::{Value, json};
 
 use crate::common::{Answer, House, START};
+use crate::strangers::{never, shown};
 use crate::webhooks::receivers::Receivers;
 
 /// Headers that say nothing of a dialect, or are another each time.
@@ -47,6 +48,19 @@ const SIGNED: [&str; 8] = [
     "x-fal-webhook-signature",
 ];
 
+/// The headers in which vendors' clients send their key.
+const KEY_HEADERS: [&str; 5] = [
+    "authorization",
+    "x-api-key",
+    "xi-api-key",
+    "ocp-apim-subscription-key",
+    "x-goog-api-key",
+];
+
+const ANN: &str = "ann-ann-ann-ann-ann-ann";
+const BOB: &str = "bob-bob-bob-bob-bob-bob";
+const ROOT: &str = "root-root-root-root-root";
+
 struct Play {
     house: House,
     receivers: std::sync::Arc<Receivers>,
@@ -62,12 +76,12 @@ fn folder() -> PathBuf {
 }
 
 impl Play {
-    async fn new() -> Self {
+    async fn new(flags: &[(&str, &str)]) -> Self {
         let clock = Clock::running(START, std::num::NonZeroU32::MIN);
         let receivers = Receivers::ok(&clock);
         let journal = Box::new(MemoryJournal::new());
         let carrier = Some(receivers.clone() as _);
-        let house = House::open_with(&[], clock, journal, carrier).await;
+        let house = House::open_with(flags, clock, journal, carrier).await;
         Self {
             house,
             receivers,
@@ -85,15 +99,20 @@ impl Play {
         }
         self.out.push_str(line);
         self.out.push('\n');
-        let mut line = line.to_owned();
-        for (name, value) in &self.taken {
-            line = line.replace(&format!("{{{name}}}"), value);
-        }
+        let line = self.filled(line);
         match line.split_once(' ') {
             Some((">", request)) => self.ask(request).await,
             Some(("=", command)) => self.carry_out(command).await,
             _ => {}
         }
+    }
+
+    /// That line with what was taken in its places.
+    fn filled(&self, line: &str) -> String {
+        let fill = |line: String, (name, value): (&String, &String)| {
+            line.replace(&format!("{{{name}}}"), value)
+        };
+        self.taken.iter().fold(line.to_owned(), fill)
     }
 
     async fn carry_out(&mut self, command: &str) {
@@ -122,7 +141,10 @@ impl Play {
             ("faults", faults) => {
                 let faults: Value = serde_json::from_str(faults).unwrap();
                 let body = json!({"faults": faults});
-                let answer = self.house.ask("PATCH", "/v1/simulator", Some(body)).await;
+                let operator = self
+                    .house
+                    .with_header("authorization", &format!("Bearer {ROOT}"));
+                let answer = operator.ask("PATCH", "/v1/simulator", Some(body)).await;
                 assert_eq!(answer.status, 200, "{}", answer.text);
             }
             (name, value) => {
@@ -135,7 +157,8 @@ impl Play {
         }
     }
 
-    async fn ask(&mut self, request: &str) {
+    /// What that request is answered; `None` if the connection is reset.
+    async fn send(&self, request: &str) -> Option<Answer> {
         let mut words = request.splitn(3, ' ');
         let (method, path) = (words.next().unwrap(), words.next().unwrap());
         let mut request = Request::builder().method(method).uri(path);
@@ -151,10 +174,16 @@ impl Play {
         let body = body.map_or_else(Body::default, Body::from);
         let answer = self.house.send(request.body(body).unwrap()).await;
         if answer.status() == LOST {
+            return None;
+        }
+        Some(Answer::read(answer).await)
+    }
+
+    async fn ask(&mut self, request: &str) {
+        let Some(answer) = self.send(request).await else {
             self.out.push_str("< (the connection is reset)\n");
             return;
-        }
-        let answer = Answer::read(answer).await;
+        };
         self.last = serde_json::from_str(&answer.text).unwrap_or_default();
         let _ = writeln!(self.out, "< {}", answer.status);
         self.write(&answer.headers, &answer.text);
@@ -189,7 +218,7 @@ impl Play {
 
 async fn play(script: &Path) {
     let kept = std::fs::read_to_string(script).unwrap();
-    let mut play = Play::new().await;
+    let mut play = Play::new(&[]).await;
     for line in kept.lines() {
         play.line(line).await;
     }
@@ -222,6 +251,77 @@ async fn every_dialect_says_what_was_looked_at() {
     for script in scripts {
         play(&script).await;
     }
+}
+
+/// Ann's client does what the script says. Then bob's asks for all that it named, and for names that were never given.
+async fn ask_as_a_stranger(script: &Path) -> usize {
+    let keys = format!("ann:user:{ANN},bob:user:{BOB},root:admin:{ROOT}");
+    let flags = [
+        ("api-key", &*keys),
+        ("dialects", "all"),
+        ("directives", "on"),
+        ("rate-limit", "off"),
+        ("webhook-allow", "127.0.0.0/8"),
+    ];
+    let mut play = Play::new(&flags).await;
+    let mut named = Vec::new();
+    for line in std::fs::read_to_string(script).unwrap().lines() {
+        let key = KEY_HEADERS
+            .iter()
+            .find_map(|name| line.strip_prefix(&format!("= {name}: ")));
+        match key.and_then(|key| line.strip_suffix(key.split(' ').next_back()?)) {
+            Some(before) => play.line(&format!("{before}{ANN}")).await,
+            None => play.line(line).await,
+        }
+        let names_a_thing = line
+            .split(' ')
+            .nth(2)
+            .is_some_and(|path| path.contains('{'));
+        // The URL of a film opens it without a key.
+        if line.starts_with("> ") && names_a_thing && !play.filled(line).contains("/files/") {
+            named.push((line[2..].to_owned(), play.headers.clone()));
+        }
+    }
+    let real = play.taken.clone();
+    let unreal = real.iter().map(|(name, value)| {
+        (
+            name.clone(),
+            value.replace(id_in(value), &never(id_in(value))),
+        )
+    });
+    let unreal: BTreeMap<_, _> = unreal.collect();
+    let count = named.len();
+    for (request, headers) in named {
+        let headers = headers
+            .into_iter()
+            .map(|(name, value)| (name, value.replace(ANN, BOB)));
+        play.headers = headers.collect();
+        let mut told = Vec::new();
+        for taken in [&real, &unreal] {
+            play.taken.clone_from(taken);
+            let answer = play.send(&play.filled(&request)).await;
+            let left_out =
+                |text: String, (name, value): (&String, &String)| text.replace(id_in(value), name);
+            told.push(answer.map(|answer| taken.iter().fold(shown(&answer), left_out)));
+        }
+        assert_eq!(told[0], told[1], "{}: {request}", script.display());
+    }
+    count
+}
+
+/// The longest word of that text: its id, if it has one.
+fn id_in(text: &str) -> &str {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
+    words.max_by_key(|word| word.len()).unwrap_or(text)
+}
+
+#[tokio::test(start_paused = true)]
+async fn to_another_owner_of_a_vendors_key_nothing_is_there_or_was() {
+    let mut asked = 0;
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        asked += ask_as_a_stranger(&entry.unwrap().path()).await;
+    }
+    assert!(asked > 100, "only {asked} requests name a thing");
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,6 +26,7 @@ mod secrets;
 mod simulator;
 mod sockets;
 mod storage;
+mod strangers;
 mod stream_tokens;
 mod streams;
 mod webhooks;

@@ -341,6 +341,6 @@ fn not_found() -> Answer {
 fn find(state: &AppState, subject: Subject) -> Option<Arc<Job>> {
     match state.board.look_as(subject.owner, subject.job) {
         Look::Found(job) => Some(job),
-        Look::Gone | Look::Unknown => None,
+        Look::Gone(_) | Look::Unknown => None,
     }
 }
