@@ -105,8 +105,10 @@ pub enum Refusal {
         /// The job that was made under it.
         job: JobKey,
     },
-    /// [`Policy::jobs_max`](crate::Policy::jobs_max) is reached, and no job is done.
-    #[error("the server holds {limit} jobs that are not done, as many as it may")]
+    /// [`Policy::jobs_max`](crate::Policy::jobs_max) is reached, and no job is done whose place the owner may take.
+    #[error(
+        "the server holds {limit} jobs at most, and their owner may have no more that are not done"
+    )]
     TooManyJobs {
         /// The limit.
         limit: usize,

@@ -412,7 +412,7 @@ impl Jobs {
         policy: &Policy,
         (entries, from): (&mut Entries, usize),
     ) -> Result<JobKey, Refusal> {
-        self.make_room(policy, (&mut *entries, from))?;
+        self.make_room(create.owner, policy, (&mut *entries, from))?;
         let new = &create.new;
         let decided = entries[from..].iter();
         let made_now = decided.filter_map(|entry| match entry {
@@ -453,9 +453,10 @@ impl Jobs {
         Ok(job)
     }
 
-    /// Removes the ended job that expires next, if there are as many as the policy allows.
+    /// Removes an ended job, if there are as many as the policy allows.
     fn make_room(
         &self,
+        owner: Owner,
         policy: &Policy,
         (entries, from): (&mut Entries, usize),
     ) -> Result<(), Refusal> {
@@ -466,8 +467,12 @@ impl Jobs {
             .filter(|entry| matches!(entry, Entry::Removed { .. }))
             .count();
         // The others are created jobs.
-        if self.len() + decided.len() - 2 * removed >= limit {
-            let job = self.expiry(removed);
+        let made = decided.len() - removed;
+        if !self.shares.has_room(owner, made, limit) {
+            return Err(Refusal::TooManyJobs { limit });
+        }
+        if self.len() + made - removed >= limit {
+            let job = self.shares.first_out(owner, made, removed);
             let job = job.ok_or(Refusal::TooManyJobs { limit })?;
             entries.push(Entry::Removed { job });
         }

@@ -15,6 +15,7 @@
 //! | [`change`] | cancel, delete, a worker's report, and every later change |
 //! | [`lease`] | which worker has which external job, and until when |
 //! | [`named`] | jobs under a fixed name that start again after their end |
+//! | `shares` | how many records each owner has, and which goes first |
 //! | [`simulator`] | the seed and the defaults of simulated jobs |
 //! | [`plan`] | duration, outcome, stages and faults, drawn once |
 //! | [`due`] | from a deadline to entries |
@@ -31,6 +32,7 @@ pub mod named;
 pub mod plan;
 mod request;
 mod seen;
+mod shares;
 pub mod simulator;
 pub mod snapshot;
 pub mod table;

@@ -7,6 +7,7 @@ use abide_wire::Timestamp;
 use super::create::Idempotency;
 use super::job::{ByKey, Job};
 use super::lease::Lease;
+use super::shares::Shares;
 use super::table::Jobs;
 use super::{due, named::Named};
 use crate::due::{Due, DueSet};
@@ -18,7 +19,6 @@ use crate::{JobKey, Owner};
 pub(super) struct Restoring {
     jobs: Vec<Arc<Job>>,
     due: Vec<(Timestamp, Due)>,
-    expiries: Vec<(Timestamp, JobKey)>,
 }
 
 impl Jobs {
@@ -78,9 +78,6 @@ impl Jobs {
         }
         let gathered = self.restoring.get_or_insert_default();
         gathered.due.extend(due::of_job(&job));
-        gathered
-            .expiries
-            .extend(job.expires_at.map(|at| (at, job.key)));
         self.leases.open(&job);
         gathered.jobs.push(job);
     }
@@ -131,10 +128,10 @@ impl Jobs {
     /// Ends a restore: what follows from several parts together.
     pub(crate) fn restored(&mut self, due: &mut DueSet) {
         if let Some(gathered) = self.restoring.take() {
+            self.shares = Shares::of(&gathered.jobs);
             self.by_key.reserve(gathered.jobs.len());
             self.by_key.extend(gathered.jobs.into_iter().map(ByKey));
             due.add_all(gathered.due);
-            self.expiries.extend(gathered.expiries);
         }
         for named in self.names() {
             if let Some((at, reset)) = self.get(named.job).and_then(|job| self.reset(job)) {

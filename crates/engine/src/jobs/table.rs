@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use abide_wire::Timestamp;
-
 use super::create::Creates;
 use super::due;
 use super::job::{ByKey, Job};
@@ -12,6 +10,7 @@ use super::learn::{Cohort, Kinds};
 use super::lease::Leases;
 use super::named::Named;
 use super::plan::Defaults;
+use super::shares::Shares;
 use super::simulator::Simulator;
 use super::snapshot::Restoring;
 use crate::effect::{Effect, Touch};
@@ -19,7 +18,6 @@ use crate::entry::Entry;
 use crate::hash::{FastMap, FastSet};
 use crate::intern::Interner;
 use crate::snapshot::PartKey;
-use crate::sorted::SortedSet;
 use crate::{JobKey, Owner, Rng};
 
 /// The most removed jobs that are remembered, to answer `410` for them rather than `404`.
@@ -29,8 +27,7 @@ pub const REMOVED_MAX: usize = 100_000;
 #[derive(Clone, Debug, Default)]
 pub struct Jobs {
     pub(super) by_key: FastSet<ByKey>,
-    /// Ended jobs by the time of their removal, to make room for new ones.
-    pub(super) expiries: SortedSet<(Timestamp, JobKey)>,
+    pub(super) shares: Shares,
     pub(super) removed: Removed,
     pub(super) creates: Creates,
     pub(super) leases: Leases,
@@ -136,11 +133,6 @@ impl Jobs {
         jobs.chain(self.creates.bytes()).chain(self.leases.bytes())
     }
 
-    /// The ended job that expires after `but` others.
-    pub(super) fn expiry(&self, but: usize) -> Option<JobKey> {
-        self.expiries.iter().nth(but).map(|(_, key)| *key)
-    }
-
     /// Changes the jobs by one fact.
     pub(crate) fn apply(&mut self, entry: &Entry, touch: &mut Touch<'_>) -> Option<News> {
         let changed = match entry {
@@ -229,9 +221,7 @@ impl Jobs {
         for (at, due) in due::of_job(job) {
             touch.due.insert(at, due);
         }
-        if let Some(at) = job.expires_at {
-            self.expiries.insert((at, job.key));
-        }
+        self.shares.add(job);
         self.leases.open(job);
         self.by_key.insert(ByKey(job.clone()));
         touch.stored.add(job.owner, job.bytes());
@@ -249,8 +239,6 @@ impl Jobs {
         for (at, due) in due::of_job(&job) {
             touch.due.remove(at, due);
         }
-        if let Some(at) = job.expires_at {
-            self.expiries.remove(&(at, key));
-        }
+        self.shares.remove(&job);
     }
 }

@@ -9,3 +9,4 @@ mod laws;
 mod leases;
 mod levels;
 mod meta;
+mod shares;
