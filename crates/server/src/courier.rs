@@ -6,7 +6,8 @@
 //! What is due waits in the engine, which hands out only what may be sent at once: a bounded number of exchanges with
 //! one receiver and in all, and none while a receiver's breaker is open. What was handed out begins exchange by
 //! exchange, and owners take turns: an event with a thousand endpoints would otherwise have the processor to itself
-//! until the last of them was called. Of receivers that are not proven few are called at once, and then one a
+//! until the last of them was called. Each is written and signed as it begins, so that large events take one thread at
+//! a time and leave the others to requests. Of receivers that are not proven few are called at once, and then one a
 //! millisecond: each costs a connection and mostly a failure, and hundreds at once would delay those that do answer.
 
 pub mod answers;
@@ -128,7 +129,8 @@ impl Courier {
             }
             let now = self.round.clock.elapsed();
             if let Some(send) = waiting.next(now) {
-                exchanges.spawn(self.round.clone().carry(send));
+                let post = self.round.tell(&send);
+                exchanges.spawn(self.round.clone().carry(send, post));
                 // What has begun goes on first.
                 tokio::task::yield_now().await;
                 continue;
@@ -225,13 +227,13 @@ impl Turns {
 }
 
 impl Round {
-    async fn carry(self, send: Send) {
+    async fn carry(self, send: Send, post: Result<Post, SendError>) {
         // Held while the exchange lasts, so that the loop is still there for the report.
         let Some(commands) = self.commands.upgrade() else {
             return;
         };
         let (result, took) = tokio::select! {
-            done = self.exchange(&send) => done,
+            done = self.exchange(&send, post) => done,
             () = self.cut.cancelled() => return,
         };
         let ended = self.clock.elapsed();
@@ -260,11 +262,18 @@ impl Round {
 
     /// Posts, and says how long that took. What fails here and not at the receiver is no attempt: it is tried again
     /// until it can be made.
-    async fn exchange(&self, send: &Send) -> (Result<Answered, SendError>, Duration) {
+    async fn exchange(
+        &self,
+        send: &Send,
+        mut post: Result<Post, SendError>,
+    ) -> (Result<Answered, SendError>, Duration) {
         loop {
             let begun = self.clock.elapsed();
             let under_way = UnderWay::begin(&self.metrics);
-            let result = self.post(send).await;
+            let result = match post {
+                Ok(post) => self.post(send, post).await,
+                Err(error) => Err(error),
+            };
             let took = self.clock.elapsed().saturating_sub(begun);
             drop(under_way);
             let Err(error @ SendError::Own(_)) = &result else {
@@ -273,6 +282,7 @@ impl Round {
             self.metrics.exchanged(Exchange::NotSent, took);
             tracing::debug!(delivery = %send.delivery.key, %error, "a webhook could not be sent; trying again");
             tokio::time::sleep(OWN_RETRY).await;
+            post = self.tell(send);
         }
     }
 
@@ -295,8 +305,7 @@ impl Round {
         }
     }
 
-    async fn post(&self, send: &Send) -> Result<Answered, SendError> {
-        let post = self.tell(send)?;
+    async fn post(&self, send: &Send, post: Post) -> Result<Answered, SendError> {
         if post.body.is_empty() {
             // The endpoint's form has no words for this event: it counts as told.
             return Ok(Answered {
