@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import pathlib
 import re
 import resource
@@ -20,6 +21,9 @@ BIG = "x" * 250_000
 # How much longer others may wait than without the worst client, and what is lost in the noise of a shared machine.
 SLOWER_MAX, NOISE_S = 2, 0.002
 
+
+# How long a turn of a process that only keeps a processor busy lasts.
+TURN_S = 0.01
 
 # Open files that the server may have in the scene of connections.
 FILES_MAX = 1_024
@@ -273,6 +277,9 @@ def addresses(server):
 
 SCENES = [stored, pages, sets, jobs, feeds, streams, bodies, deliveries, keys, holds, filters, latencies, kinds, plans, removed]
 SCENES += [claims, reads, targets, files, multiplexed, pictures, hanging, connections, addresses]
+# What these clients ask for takes both processors of a small machine, which the client that measures needs too. So their usual time
+# is that of an idle server beside processes that take as much: what is more than twice that is the server's doing.
+BUSY = [feeds, deliveries, hanging]
 # What the server of a scene is started with, if not without a limit of rates.
 FLAGS = {addresses: ["--rate-limit", "10/min"], files: ["--rate-limit", "off", "--dialects", "all"]}
 
@@ -288,6 +295,34 @@ def others(server, seconds):
         times.append(time.time() - begun)
         time.sleep(0.02)
     return sorted(times)[len(times) // 2]
+
+
+def spent(*processes):
+    """The processor time of these processes until now, in seconds."""
+    stats = [open(f"/proc/{process}/stat").read().rsplit(")", 1)[1].split() for process in processes]
+    return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
+
+
+def keep_busy(share):
+    """Takes that share of a processor."""
+    while True:
+        until = time.thread_time() + share * TURN_S
+        while time.thread_time() < until:
+            pass
+        time.sleep((1 - share) * TURN_S)
+
+
+def usual_beside(load, processes):
+    """How long others wait for an idle server on a machine of which that many processors are busy."""
+    server, count = Crowd("--rate-limit", "off"), os.cpu_count()
+    busy = [processes.Process(target=keep_busy, args=(min(load / count, 1),), daemon=True) for _ in range(count)]
+    for process in busy:
+        process.start()
+    waited = [others(server, 1) for _ in range(4)]
+    for process in busy:
+        process.kill()
+    server.stop()
+    return sorted(waited)[len(waited) // 2]
 
 
 def work(scene, server, is_over):
@@ -309,24 +344,33 @@ def main():
         flags = FLAGS.get(scene, ["--rate-limit", "off"])
         server = Crowd(*flags, files_max=FILES_MAX if scene is connections else None)
         usual = others(server, 1)
-        waited, is_over = [usual], processes.Event()
+        waited, loads, is_over = [usual], [0], processes.Event()
         working = processes.Process(target=work, args=(scene, server, is_over), daemon=True)
         working.start()
-        while working.is_alive() and not is_over.is_set():
-            waited.append(others(server, 1))
-        waited.append(others(server, 3))
+        is_last = False
+        while not is_last:
+            is_last = is_over.is_set() or not working.is_alive()
+            begun, before = time.time(), spent(server.process.pid, working.pid)
+            waited.append(others(server, 3 if is_last else 1))
+            loads.append((spent(server.process.pid, working.pid) - before) / (time.time() - begun))
         is_fine = working.is_alive()
         worst = max(waited)
         is_up = server.process.poll() is None
         peak = int(re.search(r"VmPeak:\s+(\d+)", open(f"/proc/{server.process.pid}/status").read())[1]) >> 10 if is_up else 0
-        is_fine &= is_up and worst <= SLOWER_MAX * usual + NOISE_S
-        failed |= not is_fine
         figures = f"others {usual * 1000:.1f} -> {worst * 1000:.1f} ms, address space {peak} MiB"
         if is_up:
             figures += f", stored {server.metric('abide_stored_bytes') / 2**20:.0f} MiB, in flight {server.metric('abide_inflight_bytes') / 2**20:.0f} MiB"
         working.kill()
-        print(f"{'ok  ' if is_fine else 'FAIL'} {scene.__name__}: {figures}", flush=True)
         server.stop()
+        allowed = SLOWER_MAX * usual + NOISE_S
+        if scene in BUSY:
+            load = loads[waited.index(worst)]
+            usual = usual_beside(load, processes)
+            allowed = SLOWER_MAX * usual
+            figures += f", an idle server beside as much load ({load:.1f} processors) {usual * 1000:.1f} ms"
+        is_fine &= is_up and worst <= allowed
+        failed |= not is_fine
+        print(f"{'ok  ' if is_fine else 'FAIL'} {scene.__name__}: {figures}", flush=True)
     sys.exit(failed)
 
 
