@@ -183,7 +183,7 @@ settings! {
     /// The most open connections, fewer where memory or open files allow fewer; further ones wait to be accepted. An
     /// address that isn't a trusted proxy's may have 99 times as many as are free, so that others find room.
     "connections-max" "ABIDE_CONNECTIONS_MAX" "N" connections_max: NonZeroUsize = "250000";
-    /// The most jobs whose records are kept; a create beyond them is refused.
+    /// The most jobs whose records are kept; one beyond them takes the place of an ended one, or is refused.
     "jobs-max" "ABIDE_JOBS_MAX" "N" jobs_max: NonZeroUsize = { jobs_max() };
     /// The most bytes of records: `512MiB`, `2GiB`; by default a quarter of the memory that the process may use.
     "stored-bytes-max" "ABIDE_STORED_BYTES_MAX" "BYTES" stored_bytes_max: ByteLimit = "auto";
