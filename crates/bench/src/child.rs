@@ -54,7 +54,8 @@ impl Server {
         tokio::runtime::Handle::current().spawn_blocking(move || {
             let mut rest = String::new();
             let _closed = lines.read_to_string(&mut rest);
-            for line in rest.lines().filter(|line| line.contains("ERROR")) {
+            let is_bad = |line: &&str| line.contains("ERROR") || line.contains("panicked");
+            for line in rest.lines().filter(is_bad) {
                 crate::figures::say(line);
             }
         });

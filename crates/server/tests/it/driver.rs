@@ -199,6 +199,7 @@ async fn what_fell_due_while_the_server_was_down_is_caught_up_with_in_batches() 
     let journal = Disk {
         inner: disk.clone(),
         is_blocking: false,
+        latency: Duration::ZERO,
         before_append: move || {
             let now = inner.last_seq();
             seen.lock()
@@ -295,6 +296,7 @@ fn tight(full: &Arc<AtomicBool>) -> Box<dyn Journal> {
     Box::new(Disk {
         inner: MemoryJournal::new(),
         is_blocking: false,
+        latency: Duration::ZERO,
         before_append: move || match full.load(Ordering::SeqCst) {
             true => Err(JournalError::Full {
                 path: "nowhere".into(),

@@ -57,6 +57,7 @@ async fn house() -> (House, Switch, MemoryJournal) {
     let journal = Disk {
         inner: inner.clone(),
         is_blocking: true,
+        latency: Duration::ZERO,
         before_append: {
             let gate = gate.clone();
             move || {
@@ -232,6 +233,67 @@ async fn goodput_stays_whatever_load_is_offered() {
             "{clients} clients: {refused} refused beside {made} made"
         );
     }
+}
+
+/// What the loop takes in one batch at most, and so what a journal takes in a second that is busy for a second with
+/// each.
+const BATCH: usize = 1_024;
+
+#[tokio::test(start_paused = true)]
+async fn as_much_as_the_journal_takes_is_acknowledged_however_much_more_is_offered() {
+    const SECONDS: usize = 5;
+    for times in [2, 4] {
+        let clock = Clock::running(START, 1.try_into().unwrap());
+        let journal = Disk {
+            inner: MemoryJournal::new(),
+            is_blocking: false,
+            latency: Duration::from_secs(1),
+            before_append: || Ok(()),
+        };
+        let house = House::open(&[("rate-limit", "off")], clock, Box::new(journal)).await;
+        // As many as the loop leaves beside so slow a journal.
+        let places = house.state.commands.places();
+        places.store(BATCH, Ordering::SeqCst);
+        let made = Arc::<AtomicUsize>::default();
+        let mut offered = JoinSet::new();
+        for n in 0..1_000 * SECONDS * times {
+            // Every client asks once, so that none has more than its share.
+            let client = house.from(&format!("10.{}.{}.1", n / 256, n % 256));
+            // A body of unknown length would count as the longest.
+            let client = client.with_header("content-length", "21");
+            let made = made.clone();
+            offered.spawn(async move {
+                let answer = client.post("/v1/jobs", json!({"worker": "external"})).await;
+                made.fetch_add(usize::from(answer.status == 202), Ordering::SeqCst);
+            });
+            if n % times == 0 {
+                house.pass(1).await;
+            }
+        }
+        let acknowledged = made.load(Ordering::SeqCst);
+        // The first create is alone in the first batch, and the last batch is under way.
+        let taken = BATCH * (SECONDS - 2);
+        assert!(
+            acknowledged * 10 >= taken * 8,
+            "{times} times as much: {acknowledged} of {taken}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_that_waits_for_the_disk_leaves_its_place_to_others() {
+    let (house, switch, _) = house().await;
+    let (first, house) = (jam(&house, &switch).await, Arc::new(house));
+    let creator = house.clone();
+    let create = async move { creator.post("/v1/jobs", json!({})).await.status };
+    let create = tokio::spawn(create);
+    while house.state.commands.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(house.state.changes.is_empty());
+    switch.0.shut(false);
+    assert_eq!(create.await.unwrap(), 202);
+    assert_eq!(answers(first).await.1, 0);
 }
 
 #[tokio::test(start_paused = true)]

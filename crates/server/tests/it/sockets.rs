@@ -96,6 +96,7 @@ async fn a_stop_ends_within_its_time_though_the_disk_hangs() {
     let journal = Disk {
         inner: MemoryJournal::new(),
         is_blocking: true,
+        latency: Duration::ZERO,
         before_append: {
             let hangs = hangs.clone();
             move || {
@@ -286,21 +287,31 @@ async fn a_backup_with_the_checkpoint_first_is_whole_and_goes_on() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_large_is_refused_in_words() {
-    let place = tempfile::tempdir().unwrap();
-    let server = Running::start(config(place.path())).await;
+async fn a_client_reads_why_it_is_refused_although_its_body_isnt_read() {
     let body = "x".repeat(1_000_000);
     let length = body.len();
     let head =
         format!("POST /v1/jobs HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {length}\r\n\r\n");
-    for _ in 0..10 {
-        let mut stream = TcpStream::connect(server.address).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
-        // It may be cut off in the middle, but not before it is told why.
-        let _ = stream.write_all(body.as_bytes()).await;
-        let mut answer = String::new();
-        let _ = stream.read_to_string(&mut answer).await;
-        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer:?}");
+    let table: [(&[_], u16); 3] = [
+        (&[], 413),
+        (&[("inflight-bytes-max", "64KiB")], 503),
+        (&[("rate-limit", "1/min")], 429),
+    ];
+    for (flags, status) in table {
+        let server = Running::ephemeral(Layers::default(), flags).await;
+        server.ask("GET", "/v1/jobs", "").await;
+        for _ in 0..10 {
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            // It may be cut off in the middle, but not before it is told why.
+            let _ = stream.write_all(body.as_bytes()).await;
+            let mut answer = String::new();
+            let _ = stream.read_to_string(&mut answer).await;
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{answer:?}"
+            );
+        }
+        server.end().await;
     }
-    server.end().await;
 }

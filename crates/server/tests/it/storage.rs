@@ -16,6 +16,7 @@ async fn a_full_disk_refuses_writes_serves_reads_and_says_so() {
     let journal = Disk {
         inner: MemoryJournal::new(),
         is_blocking: false,
+        latency: std::time::Duration::ZERO,
         before_append: {
             let full = full.clone();
             move || match full.load(Ordering::Relaxed) {

@@ -348,6 +348,7 @@ async fn a_lease_outlives_a_time_in_which_the_server_could_not_write() {
     let disk = Disk {
         inner: MemoryJournal::new(),
         is_blocking: false,
+        latency: Duration::ZERO,
         before_append: {
             let clock = clock.clone();
             move || {

@@ -1,6 +1,7 @@
 //! A journal in memory whose disk does as a test says.
 
 use std::fmt;
+use std::time::Duration;
 
 use abide_server::journal::{
     Checkpoints, EachEntry, EachPart, Journal, JournalError, MemoryJournal,
@@ -11,6 +12,8 @@ pub struct Disk<F> {
     pub inner: MemoryJournal,
     /// Whether it may stand still, which is nothing to do on the loop's thread.
     pub is_blocking: bool,
+    /// How much longer an append takes, by tokio's time.
+    pub latency: Duration,
     pub before_append: F,
 }
 
@@ -23,6 +26,10 @@ impl<F> fmt::Debug for Disk<F> {
 impl<F: FnMut() -> Result<(), JournalError> + Send> Journal for Disk<F> {
     fn is_blocking(&self) -> bool {
         self.is_blocking
+    }
+
+    fn latency(&self) -> Duration {
+        self.latency
     }
 
     fn life(&self) -> u64 {
