@@ -259,7 +259,10 @@ impl Driver {
         let advancing = self.may_advance();
         let clock = self.clock.clone();
         let begun = clock.elapsed();
+        // A pass does what is due before it takes commands. One for that alone would have those that wait wait for another
+        // sync.
         let gathered = tokio::select! {
+            biased;
             received = self.requests.recv_many(requests, BATCH_COMMANDS_MAX) => {
                 (received > 0).then_some(())
             }

@@ -87,7 +87,7 @@ impl Call {
     /// It isn't text, and so names nothing.
     pub(super) fn param(&self, name: &str) -> Result<Cow<'_, str>, ApiError> {
         let text = self.params.text(self.uri.path(), name).unwrap_or_default();
-        if !text.contains('%') {
+        if memchr::memchr(b'%', text.as_bytes()).is_none() {
             return Ok(text.into());
         }
         let text = percent_decode_str(text).decode_utf8();

@@ -316,7 +316,7 @@ impl Exchange {
         let header = |name| answer.headers().get(name).cloned();
         let query = self.query.take().map(|query| without_token(&query));
         let target = match query.filter(|query| !query.is_empty()) {
-            Some(query) => format!("{path}?{query}").into(),
+            Some(query) => [path, "?", &query].concat().into(),
             None => path.into(),
         };
         self.state.requests.add(Asked {

@@ -12,6 +12,7 @@ use abide_wire::{JobId, Span, Timestamp};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::StatusCode;
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
@@ -122,8 +123,8 @@ pub(super) fn pass(
 /// The query without its token, for what is kept of a request.
 pub(super) fn without_token(query: &str) -> String {
     let is_kept = |pair: &&str| {
-        let mut read = url::form_urlencoded::parse(pair.as_bytes());
-        read.next().is_none_or(|(name, _)| name != PARAMETER)
+        let name = pair.split('=').next().unwrap_or_default();
+        !percent_decode_str(name).eq(PARAMETER.bytes())
     };
     query
         .split('&')

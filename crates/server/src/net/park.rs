@@ -359,39 +359,32 @@ fn write_answer(answer: Answer, asked: Asked, is_stopping: bool) -> Written {
     let mut bytes = Vec::with_capacity(HEAD_BYTES + copied);
     let version = if asked.is_http10 { "1.0" } else { "1.1" };
     let reason = parts.status.canonical_reason().unwrap_or("<none>");
-    // Writing to memory doesn't fail.
-    let _ = write!(
-        bytes,
-        "HTTP/{version} {} {reason}\r\n",
-        parts.status.as_str()
-    );
+    let status = parts.status.as_str();
+    put(&mut bytes, ["HTTP/", version, " ", status, " ", reason]);
     for (name, value) in &parts.headers {
-        let is_ours = [
-            header::CONNECTION,
-            header::CONTENT_LENGTH,
-            header::TRANSFER_ENCODING,
-        ];
-        if !is_ours.contains(name) {
-            bytes.extend_from_slice(name.as_str().as_bytes());
-            bytes.extend_from_slice(b": ");
+        let is_ours = *name == header::CONNECTION
+            || *name == header::CONTENT_LENGTH
+            || *name == header::TRANSFER_ENCODING;
+        if !is_ours {
+            put(&mut bytes, ["\r\n", name.as_str(), ": "]);
             bytes.extend_from_slice(value.as_bytes());
-            bytes.extend_from_slice(b"\r\n");
         }
     }
     give_back(parts.headers);
     match end {
         End::Length(length) if !has_no_body => {
-            let _ = write!(bytes, "content-length: {length}\r\n");
+            let mut digits = itoa::Buffer::new();
+            put(&mut bytes, ["\r\ncontent-length: ", digits.format(length)]);
         }
-        End::Chunk if !has_no_body => bytes.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        End::Chunk if !has_no_body => put(&mut bytes, ["\r\ntransfer-encoding: chunked"]),
         _ => {}
     }
     match (asked.is_http10, keeps) {
-        (true, true) => bytes.extend_from_slice(b"connection: keep-alive\r\n"),
-        (false, false) => bytes.extend_from_slice(b"connection: close\r\n"),
+        (true, true) => put(&mut bytes, ["\r\nconnection: keep-alive"]),
+        (false, false) => put(&mut bytes, ["\r\nconnection: close"]),
         _ => {}
     }
-    bytes.extend_from_slice(b"\r\n");
+    put(&mut bytes, ["\r\n\r\n"]);
     let rest = match body {
         Body::Stream(pieces) if !has_no_body => Some((pieces, end)),
         Body::Bytes(_) if !has_no_body && length >= Some(COPIED_BYTES_MAX as u64) => {
@@ -404,6 +397,13 @@ fn write_answer(answer: Answer, asked: Asked, is_stopping: bool) -> Written {
         _ => None,
     };
     Written { bytes, rest, keeps }
+}
+
+/// Appends these words: the formatting machinery takes as long as the rest of a head.
+fn put<const N: usize>(bytes: &mut Vec<u8>, words: [&str; N]) {
+    for word in words {
+        bytes.extend_from_slice(word.as_bytes());
+    }
 }
 
 /// Appends a piece of a body, at most `left` bytes of it, and says how many these are.

@@ -6,6 +6,7 @@
 //! its answer is handed back, and the last of it is flushed.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
@@ -28,6 +29,9 @@ pub(super) const TICK: Duration = Duration::from_secs(1);
 const HEAD_WAIT: Duration = Duration::from_secs(10);
 /// How long a peer may take nothing of what is written.
 pub(super) const WRITE_WAIT: Duration = Duration::from_secs(30);
+
+/// What isn't longer is written as one piece: a write of several takes the system longer than copying them together.
+const COPIED_BYTES_MAX: usize = 2 * 1024;
 
 /// Whose turn it is.
 ///
@@ -245,7 +249,16 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Wire<I> {
             // Another refusal is written in its place.
             return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
         }
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        let io = Pin::new(&mut self.io);
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        let written = if length <= COPIED_BYTES_MAX {
+            let mut room = [const { MaybeUninit::uninit() }; COPIED_BYTES_MAX];
+            let mut whole = ReadBuf::uninit(&mut room);
+            slices.iter().for_each(|slice| whole.put_slice(slice));
+            io.poll_write(cx, whole.filled())
+        } else {
+            io.poll_write_vectored(cx, slices)
+        };
         self.turn.wrote(written.is_ready());
         written
     }

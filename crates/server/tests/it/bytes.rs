@@ -421,7 +421,7 @@ const PASSING: &str = "server/attendance/grade INSTANTS_MAX, server/board/webhoo
     server/config/key SECRET_CHARS_MAX, server/config/key NAME_CHARS_MAX, \
     server/driver/aside READERS_MAX, server/driver/restore LOADS_MAX, server/driver/run BATCH_COMMANDS_MAX, \
     server/driver/run BATCH_DUE_MAX, server/driver/run BATCH_EFFECTS_MAX, server/http/call PARAMS_MAX, \
-    server/http/form HEAD_BYTES_MAX, \
+    server/http/form HEAD_BYTES_MAX, server/net/turn COPIED_BYTES_MAX, \
     server/http/call REQUEST_ID_BYTES_MAX, server/http/jobs/list LOOKED_AT_MAX, \
     server/http/jobs/list METADATA_LOOKED_AT_MAX, server/http/jobs/list METADATA_FILTERS_MAX, \
     server/http/json DEPTH_MAX, server/http/nodes CLIENTS_TOLD_MAX, \

@@ -239,18 +239,23 @@ async fn goodput_stays_whatever_load_is_offered() {
 /// each.
 const BATCH: usize = 1_024;
 
+/// A server whose journal is busy for a second with each batch.
+async fn slow_house() -> House {
+    let clock = Clock::running(START, 1.try_into().unwrap());
+    let journal = Disk {
+        inner: MemoryJournal::new(),
+        is_blocking: false,
+        latency: Duration::from_secs(1),
+        before_append: || Ok(()),
+    };
+    House::open(&[("rate-limit", "off")], clock, Box::new(journal)).await
+}
+
 #[tokio::test(start_paused = true)]
 async fn as_much_as_the_journal_takes_is_acknowledged_however_much_more_is_offered() {
     const SECONDS: usize = 5;
     for times in [2, 4] {
-        let clock = Clock::running(START, 1.try_into().unwrap());
-        let journal = Disk {
-            inner: MemoryJournal::new(),
-            is_blocking: false,
-            latency: Duration::from_secs(1),
-            before_append: || Ok(()),
-        };
-        let house = House::open(&[("rate-limit", "off")], clock, Box::new(journal)).await;
+        let house = slow_house().await;
         // As many as the loop leaves beside so slow a journal.
         let places = house.state.commands.places();
         places.store(BATCH, Ordering::SeqCst);
@@ -277,6 +282,20 @@ async fn as_much_as_the_journal_takes_is_acknowledged_however_much_more_is_offer
             acknowledged * 10 >= taken * 8,
             "{times} times as much: {acknowledged} of {taken}"
         );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_waits_for_one_batch_beside_its_own_whatever_falls_due_meanwhile() {
+    let house = slow_house().await;
+    let jobs = (1..=200).map(|n| house.job(n * 300));
+    futures_util::future::join_all(jobs).await;
+    for _ in 0..20 {
+        let begun = house.clock.elapsed();
+        let created = house.post("/v1/jobs", json!({"worker": "external"})).await;
+        let took = house.clock.elapsed() - begun;
+        assert_eq!(created.status, 202);
+        assert!(took <= Duration::from_millis(2_010), "{took:?}");
     }
 }
 
