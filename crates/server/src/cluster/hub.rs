@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
@@ -138,6 +140,33 @@ impl Pushing {
     fn log(&mut self) -> &mut dyn SharedLog {
         self.journal.shared().expect("a node's log is shared")
     }
+
+    /// Tells the hub of these entries, if they were written after that place.
+    fn push(&mut self, before: Position, entries: &[Vec<u8>]) {
+        let hub = self.hub.clone();
+        let log = self.log();
+        let after = log.position();
+        if after == before {
+            return;
+        }
+        hub.push(after, || {
+            let packed = log.packed();
+            let batch = Batch {
+                number: after.batch,
+                term: log.term(),
+                nonce: after.nonce,
+                before: before.nonce,
+                first: before.seq + 1,
+                entries: packed
+                    .as_ref()
+                    .map_or_else(|| entries.to_vec(), |_| Vec::new()),
+            };
+            match packed {
+                Some(packed) => Pushed::packed(batch, entries.len(), packed),
+                None => batch.into(),
+            }
+        });
+    }
 }
 
 impl Journal for Pushing {
@@ -156,29 +185,25 @@ impl Journal for Pushing {
     fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, JournalError> {
         let before = self.log().position();
         let seq = self.journal.append(entries)?;
-        let hub = self.hub.clone();
-        let log = self.log();
-        let after = log.position();
-        if after != before {
-            hub.push(after, || {
-                let packed = log.packed();
-                let batch = Batch {
-                    number: after.batch,
-                    term: log.term(),
-                    nonce: after.nonce,
-                    before: before.nonce,
-                    first: before.seq + 1,
-                    entries: packed
-                        .as_ref()
-                        .map_or_else(|| entries.to_vec(), |_| Vec::new()),
-                };
-                match packed {
-                    Some(packed) => Pushed::packed(batch, entries.len(), packed),
-                    None => batch.into(),
-                }
-            });
-        }
+        self.push(before, entries);
         Ok(seq)
+    }
+
+    fn appends_here(&self, entries: &[Vec<u8>]) -> bool {
+        self.journal.appends_here(entries)
+    }
+
+    fn append_here<'a>(
+        &'a mut self,
+        entries: &'a [Vec<u8>],
+    ) -> BoxFuture<'a, Result<u64, JournalError>> {
+        let append = async move {
+            let before = self.log().position();
+            let seq = self.journal.append_here(entries).await?;
+            self.push(before, entries);
+            Ok(seq)
+        };
+        append.boxed()
     }
 
     fn load(&mut self, each: &mut EachPart<'_>) -> Result<u64, JournalError> {

@@ -403,8 +403,14 @@ impl Driver {
             return Ok(Ok(()));
         }
         let (entries, begun) = (bytes.len(), self.clock.elapsed());
-        let append = move |journal: &mut dyn Journal| journal.append(&bytes).map(|_| ());
-        let result = self.on_journal(append).await?;
+        let journal = self.journal.as_mut();
+        let result = match journal.filter(|journal| journal.appends_here(&bytes)) {
+            Some(journal) => journal.append_here(&bytes).await.map(|_| ()),
+            None => {
+                let append = move |journal: &mut dyn Journal| journal.append(&bytes).map(|_| ());
+                self.on_journal(append).await?
+            }
+        };
         let latency = self.journal.as_ref().map(|journal| journal.latency());
         if let Some(latency) = latency.filter(|latency| !latency.is_zero()) {
             tokio::time::sleep(latency).await;

@@ -16,7 +16,8 @@
 //! writes and the others read along.
 //!
 //! Calls block. Where [`is_blocking`](Journal::is_blocking) says that they wait for a disk, they belong on
-//! `spawn_blocking`; where it says no, they may be made in place, which keeps a simulation on one thread.
+//! `spawn_blocking`; where it says no, they may be made in place, which keeps a simulation on one thread. A log that is
+//! reached over a connection can wait for its appends on the loop's own runtime, which saves two threads a wake-up each.
 
 mod blocking;
 mod error;
@@ -30,8 +31,12 @@ mod shared_memory;
 mod sqlite;
 mod sums;
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 
 pub(crate) use blocking::may_block;
 pub use error::JournalError;
@@ -82,6 +87,28 @@ pub trait Journal: Send + std::fmt::Debug {
     /// an error that [`is_retryable`](JournalError::is_retryable) the same call may be made again; after any other
     /// error the journal should be closed.
     fn append(&mut self, entries: &[Vec<u8>]) -> Result<u64, JournalError>;
+
+    /// Whether [`append_here`](Self::append_here) makes these entries durable without blocking.
+    fn appends_here(&self, _entries: &[Vec<u8>]) -> bool {
+        false
+    }
+
+    /// The same as [`append`](Self::append), as a future that waits on the caller's runtime instead of blocking a
+    /// thread, for entries that [`appends_here`](Self::appends_here) says so of.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`append`](Self::append).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves it open whether the entries were written: the journal should be closed.
+    fn append_here<'a>(
+        &'a mut self,
+        entries: &'a [Vec<u8>],
+    ) -> BoxFuture<'a, Result<u64, JournalError>> {
+        ready(self.append(entries)).boxed()
+    }
 
     /// Calls `each` with the parts of the last checkpoint, ordered by key, and returns its sequence number, or 0
     /// without one.

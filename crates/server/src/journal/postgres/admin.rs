@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::database::Database;
 use super::lease::PostgresLease;
-use super::link::{ANSWER, ANSWER_MUCH, Link, Session};
+use super::link::{ANSWER, ANSWER_MUCH, Link, Session, Trouble};
 use super::log::{FORMAT, not_there};
 use super::parts::Found;
 use crate::journal::{JournalError, Leading, Lease as _, Member};
@@ -290,16 +290,31 @@ impl Admin {
 /// Notes that the database has lost something of the log of that life, so that no node goes on as if nothing had
 /// happened. Nothing is noted where the loss was accepted since: the log has another life then.
 pub(super) fn note_loss(link: &mut Link, life: u64, detail: &str) {
-    let life = life.cast_signed();
-    let noted = link.call(ANSWER, async |session: &mut Session| {
-        let note = "UPDATE cluster SET lost = coalesce(lost, $1::text) WHERE life = $2";
-        session.client.execute(note, &[&detail, &life]).await
+    let noted = link.block_on(async |link: &mut Link| {
+        note_loss_here(link, life, detail).await;
+        Ok(())
     });
     if let Err(trouble) = noted {
-        let error = link.database.away(trouble);
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "the loss could not be noted; check before a node starts again"
-        );
+        not_noted(link, trouble);
     }
+}
+
+/// The same on the caller's runtime.
+pub(super) async fn note_loss_here(link: &mut Link, life: u64, detail: &str) {
+    let life = life.cast_signed();
+    let note = async |session: &mut Session| {
+        let note = "UPDATE cluster SET lost = coalesce(lost, $1::text) WHERE life = $2";
+        session.client.execute(note, &[&detail, &life]).await
+    };
+    if let Err(trouble) = link.call_here(ANSWER, note).await {
+        not_noted(link, trouble);
+    }
+}
+
+fn not_noted(link: &Link, trouble: Trouble) {
+    let error = link.database.away(trouble);
+    tracing::error!(
+        error = &error as &dyn std::error::Error,
+        "the loss could not be noted; check before a node starts again"
+    );
 }

@@ -1,8 +1,14 @@
-//! One connection, with a small runtime that runs while a call waits.
+//! One connection, which goes on while a call waits: on a small runtime of its own, or on the caller's.
 
 use std::error::Error;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Fuse, FusedFuture as _};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -30,9 +36,9 @@ pub(super) enum Trouble {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) database: Arc<Database>,
-    /// Made by the first call, because it takes files, of which there may be none left.
+    /// Made by the first call that blocks, because it takes files, of which there may be none left.
     runtime: Option<Runtime>,
-    session: Option<Session>,
+    open: Option<Open>,
     /// How many of the next answers are lost.
     #[cfg(test)]
     pub(super) losing: u32,
@@ -50,7 +56,7 @@ impl Link {
         Self {
             database,
             runtime: None,
-            session: None,
+            open: None,
             #[cfg(test)]
             losing: 0,
         }
@@ -67,46 +73,62 @@ impl Link {
         limit: Duration,
         work: impl AsyncFnOnce(&mut Session) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, Trouble> {
-        let Self {
-            database,
-            runtime,
-            session,
-            #[cfg(test)]
-            losing,
-        } = self;
-        let runtime = match runtime {
+        self.block_on(async |link: &mut Self| {
+            // Lets the runtime see that the other side has closed the connection.
+            tokio::task::yield_now().await;
+            link.call_here(limit, work).await
+        })
+    }
+
+    /// Runs the link's own runtime until that is done.
+    pub(super) fn block_on<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Self) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let runtime = match self.runtime.take() {
             Some(runtime) => runtime,
             None => {
                 let made = Builder::new_current_thread()
                     .enable_io()
                     .enable_time()
                     .build();
-                runtime.insert(made.map_err(|error| Trouble::Connect(error.into()))?)
+                made.map_err(|error| Trouble::Connect(error.into()))?
             }
         };
-        runtime.block_on(async {
-            // Lets the connection's task see that the other side has closed it.
-            tokio::task::yield_now().await;
-            let open = session.take().filter(|open| !open.client.is_closed());
-            let mut open = match open {
-                Some(open) => open,
-                None => Session::open(database).await?,
-            };
-            match timeout(limit, work(&mut open)).await {
-                #[cfg(test)]
-                Ok(Ok(_)) if *losing > 0 => {
-                    *losing -= 1;
-                    Err(Trouble::Lost("a test lost the answer".into()))
-                }
-                Ok(Ok(done)) => {
-                    *session = Some(open);
-                    Ok(done)
-                }
-                Ok(Err(error)) if error.as_db_error().is_some() => Err(Trouble::Refused(error)),
-                Ok(Err(error)) => Err(Trouble::Lost(error.into())),
-                Err(_) => Err(Trouble::Lost(format!("no answer within {limit:?}").into())),
+        let done = runtime.block_on(work(self));
+        self.runtime = Some(runtime);
+        done
+    }
+
+    /// Does that as [`call`](Self::call) does, on the caller's runtime. A link is called on one runtime all its life.
+    pub(super) async fn call_here<T>(
+        &mut self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&mut Session) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, Trouble> {
+        if let Some(open) = &mut self.open
+            && open.is_closed().await
+        {
+            self.open = None;
+        }
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => Open::new(&self.database).await?,
+        };
+        match timeout(limit, open.run(work)).await {
+            #[cfg(test)]
+            Ok(Ok(_)) if self.losing > 0 => {
+                self.losing -= 1;
+                Err(Trouble::Lost("a test lost the answer".into()))
             }
-        })
+            Ok(Ok(done)) => {
+                self.open = Some(open);
+                Ok(done)
+            }
+            Ok(Err(error)) if error.as_db_error().is_some() => Err(Trouble::Refused(error)),
+            Ok(Err(error)) => Err(Trouble::Lost(error.into())),
+            Err(_) => Err(Trouble::Lost(format!("no answer within {limit:?}").into())),
+        }
     }
 }
 
@@ -119,8 +141,24 @@ impl Drop for Link {
     }
 }
 
-impl Session {
-    async fn open(database: &Database) -> Result<Self, Trouble> {
+/// What reads and writes a connection's socket, until it ends.
+type Wire = Fuse<BoxFuture<'static, Result<(), tokio_postgres::Error>>>;
+
+/// A session, and its connection, which goes on while a call waits: a task of its own would have to be woken for each
+/// answer.
+struct Open {
+    session: Session,
+    wire: Wire,
+}
+
+impl std::fmt::Debug for Open {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.session.fmt(f)
+    }
+}
+
+impl Open {
+    async fn new(database: &Database) -> Result<Self, Trouble> {
         let hosts = u32::try_from(database.config.get_hosts().len()).unwrap_or(u32::MAX);
         // Each host has its own limit; a name may have several addresses.
         let limit = database
@@ -131,16 +169,13 @@ impl Session {
             * (hosts + 1);
         let connecting = database.config.connect(database.tls.clone());
         match timeout(limit, connecting).await {
-            Ok(Ok((client, connection))) => {
-                // It ends with the client, and what it ends with is told to the call that waits.
-                tokio::spawn(async move {
-                    let _told = connection.await;
-                });
-                Ok(Self {
+            Ok(Ok((client, connection))) => Ok(Self {
+                session: Session {
                     client,
                     prepared: Vec::new(),
-                })
-            }
+                },
+                wire: connection.boxed().fuse(),
+            }),
             Ok(Err(error)) => Err(Trouble::Connect(super::database::told(&error).into())),
             Err(_) => Err(Trouble::Connect(
                 format!("no connection within {limit:?}").into(),
@@ -148,6 +183,33 @@ impl Session {
         }
     }
 
+    /// Whether the other side has closed the connection since the last call.
+    async fn is_closed(&mut self) -> bool {
+        if !self.wire.is_terminated() {
+            poll_fn(|context| Poll::Ready(_ = self.wire.poll_unpin(context))).await;
+        }
+        self.wire.is_terminated()
+    }
+
+    /// Does that while the connection goes on. What a broken one ends with is told by the work.
+    async fn run<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Session) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, tokio_postgres::Error> {
+        let mut work = pin!(work(&mut self.session));
+        poll_fn(|context| {
+            if let Poll::Ready(done) = work.as_mut().poll(context) {
+                return Poll::Ready(done);
+            }
+            // An end of the connection wakes the work.
+            let _ended = self.wire.poll_unpin(context);
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl Session {
     /// Waits until all that this session can see is where the database promises it to be. After a crash a primary shows
     /// what its synchronous standby may still lack, and only a commit waits for that.
     pub(super) async fn confirm(&mut self) -> Result<(), tokio_postgres::Error> {

@@ -2,11 +2,11 @@
 //! servers may share one log.
 //!
 //! - [`Database`] is where: the address, the schema and the key of sealed bodies; `tls` is which certificates it trusts.
-//! - `link` is one connection with a small runtime of its own. Calls block; the connection is opened when it is needed
-//!   and opened again after any error. Nothing is cancelled at the database: a canceled statement that waits for a
-//!   synchronous standby counts as committed there.
-//! - `log` appends, by one statement of one round trip: `INSERT … WHERE EXISTS (the batch before, with our nonce) ON
-//!   CONFLICT DO NOTHING`. [`shared`](super::shared) tells what its outcomes mean.
+//! - `link` is one connection. Calls block on a small runtime of its own; those of a leader's appends wait on the loop's
+//!   instead. The connection is opened when it is needed and opened again after any error. Nothing is cancelled at the
+//!   database: a canceled statement that waits for a synchronous standby counts as committed there.
+//! - `log` is the journal; `append` has the one statement of one round trip: `INSERT … WHERE EXISTS (the batch before,
+//!   with our nonce) ON CONFLICT DO NOTHING`. [`shared`](super::shared) tells what its outcomes mean.
 //! - `rows` is the form of a batch; `seal` encrypts bodies.
 //! - `parts` has the checkpoints. A transaction first locks the checkpoint's row and compares the term, so that a
 //!   leader that was superseded can't write over its successor's.
@@ -17,6 +17,7 @@
 //! locks, no `LISTEN`, no replication slots.
 
 mod admin;
+mod append;
 mod database;
 mod lease;
 mod link;

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
+use tokio::runtime::{Builder, Runtime};
+
+use super::append::Rule;
 use super::link::{ANSWER_MUCH, Link, Session};
-use super::log::Rule;
 use super::{Admin, Database, PostgresJournal, SealKey};
 use crate::journal::{Journal as _, JournalError, Member, SharedLog as _};
 
@@ -118,16 +120,41 @@ fn judge(schema: &TestSchema, acknowledged: &[u64]) -> Verdict {
     })
 }
 
+/// A journal, and what its appends wait on that don't block.
+struct Writer {
+    runtime: Runtime,
+    journal: PostgresJournal,
+}
+
+impl Writer {
+    fn new(schema: &TestSchema, rule: Rule) -> Self {
+        let mut journal = schema.open();
+        journal.rule = rule;
+        Self {
+            runtime: Builder::new_current_thread().enable_all().build().unwrap(),
+            journal,
+        }
+    }
+
+    /// Appends it, in turns over the one connection and the other.
+    fn append(&mut self, number: u64, turn: u64) -> Result<u64, JournalError> {
+        let (journal, entry) = (&mut self.journal, entry(number));
+        match turn % 2 {
+            0 => journal.append(&entry),
+            _ => self.runtime.block_on(journal.append_here(&entry)),
+        }
+    }
+}
+
 /// A history of appends whose answers are lost now and then, judged.
 fn lossy_answers(rule: Rule) -> Option<Verdict> {
     let schema = TestSchema::new()?;
-    let mut journal = schema.open();
-    journal.rule = rule;
+    let mut writer = Writer::new(&schema, rule);
     let mut acknowledged = Vec::new();
     for number in 1..=40 {
-        journal.losing(if number % 5 == 0 { 3 } else { 0 });
-        loop {
-            match journal.append(&entry(number)) {
+        writer.journal.losing(if number % 5 == 0 { 3 } else { 0 });
+        for turn in number.. {
+            match writer.append(number, turn) {
                 Ok(_) => break,
                 Err(JournalError::Unknown { .. }) => {}
                 Err(error) => panic!("{error}"),
@@ -141,14 +168,13 @@ fn lossy_answers(rule: Rule) -> Option<Verdict> {
 /// A history in the midst of which the database goes back in time, judged.
 fn lost_suffix(rule: Rule) -> Option<Verdict> {
     let schema = TestSchema::new()?;
-    let mut journal = schema.open();
-    journal.rule = rule;
+    let mut writer = Writer::new(&schema, rule);
     let mut acknowledged = Vec::new();
     for number in 1..=20 {
         if number == 15 {
             schema.execute("DELETE FROM batch WHERE n > 11");
         }
-        match journal.append(&entry(number)) {
+        match writer.append(number, number) {
             Ok(_) => acknowledged.push(number),
             Err(JournalError::LostByDatabase { .. }) => return Some(Verdict::Noticed),
             Err(error) => panic!("{error}"),
