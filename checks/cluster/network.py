@@ -52,9 +52,11 @@ class Namespaces:
 
     def add(self, name):
         space, outer = self.space(name), f"abv{self.number}{name}"
-        steps = [("netns", "add", space), ("link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", space)]
-        steps += [("link", "set", outer, "master", self.bridge), ("link", "set", outer, "up")]
-        inner = [("link", "set", "lo", "up"), ("addr", "add", f"{self.address(name)}/24", "dev", "eth0"), ("link", "set", "eth0", "up")]
+        pair = ("link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", space)
+        steps = [("netns", "add", space), pair, ("link", "set", outer, "master", self.bridge)]
+        steps += [("link", "set", outer, "up")]
+        inner = [("link", "set", "lo", "up"), ("addr", "add", f"{self.address(name)}/24", "dev", "eth0")]
+        inner += [("link", "set", "eth0", "up")]
         return all(ip(*step) for step in steps) and all(ip(*step, inside=space) for step in inner)
 
     def command(self, name):

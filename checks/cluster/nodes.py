@@ -55,8 +55,9 @@ def start(name):
         os.remove(ready)
     at, place = f"{net.address(name)}:0", urllib.parse.urlsplit(database)
     there = place._replace(netloc=f"{place.username}@{net.database}:{place.port}").geturl()
-    words = [*net.command(name), abide, "serve", "--database", there, "--node", name, "--listen", at, "--cluster-listen", at]
-    words += ["--rate-limit", "off", "--allow-anonymous", "--allow-host", net.address(name), "--ready-file", ready, "--lease", f"{LEASE * 1000:.0f}ms"]
+    words = [*net.command(name), abide, "serve", "--database", there, "--node", name]
+    words += ["--listen", at, "--cluster-listen", at, "--allow-anonymous", "--allow-host", net.address(name)]
+    words += ["--rate-limit", "off", "--ready-file", ready, "--lease", f"{LEASE * 1000:.0f}ms"]
     with open(f"{work}/{name}.log", "a") as log:
         process = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
     deadline = time.monotonic() + START_MAX
@@ -206,13 +207,15 @@ def main():
         if "panicked" in open(f"{work}/{name}.log").read():
             wrong.append(f"{name} panicked: {work}/{name}.log")
     struck = ", ".join(f"{kind} {len(of)} times" for kind, of in pauses.items())
-    print(f"leaders {struck}, the lead moved {moves} times, {len(acknowledged)} creates acknowledged, {len(wrong)} things wrong")
+    print(f"leaders {struck}, the lead moved {moves} times")
+    print(f"{len(acknowledged)} creates acknowledged, {len(wrong)} things wrong")
     if not net.can_cut:
         print("SKIPPED: nothing was cut off, because this user can't make network namespaces")
     for kind, of in pauses.items():
         if of:
             of.sort()
-            print(f"{kind}: writes paused for {of[len(of) // 2]:.2f} s at the median, {of[-1]:.2f} s at most, with a lease of {LEASE} s")
+            pause = f"writes paused for {of[len(of) // 2]:.2f} s at the median, {of[-1]:.2f} s at most"
+            print(f"{kind}: {pause}, with a lease of {LEASE} s")
     for what in wrong[:20]:
         print(what)
     return 1 if wrong else 0
