@@ -21,6 +21,11 @@ mod vendor;
 
 use std::process::ExitCode;
 
+/// musl's own takes a lock and two system calls for much of what a request takes and gives back.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match cli::run() {
         Ok(code) => code,
