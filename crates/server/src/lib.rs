@@ -28,4 +28,4 @@ pub mod telling;
 pub mod transfer;
 
 pub use config::Config;
-pub use server::{Assembly, Fresh, Reload, ReloadError, Server, ServerError};
+pub use server::{Assembly, Fresh, Reload, ReloadError, Reread, Server, ServerError};

@@ -7,11 +7,14 @@ use std::io::{self, Write as _};
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, FromArgMatches};
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use abide_server::config::{Config, Layers, Resolved, SETTINGS, Setting};
@@ -30,6 +33,11 @@ Examples:
   abide serve --data jobs                          keep jobs in ./jobs
   abide serve --ephemeral --listen :0 --speed 60   keep nothing; any free port; a minute a second
   abide serve --clock manual --seed 7              time stands still until you advance it";
+
+/// How long a hangup waits for the files that it has read again. A pipe may have nothing to say.
+const RELOAD_MAX: Duration = Duration::from_secs(10);
+/// The most reads that may be left hanging, each with its thread.
+const RELOADS_HANGING_MAX: usize = 4;
 
 /// The setting that `--json` stands for.
 const LOG_FORMAT: &str = "log-format";
@@ -219,12 +227,14 @@ async fn serve(
     announce::settings(&config, files);
     let stop = CancellationToken::new();
     tokio::spawn({
-        let (stop, config, reload) = (stop.clone(), config.clone(), server.reloader());
+        let (stop, config) = (stop.clone(), config.clone());
+        let hangups = Arc::new(Notify::new());
+        tokio::spawn(reload_files(hangups.clone(), flags, server.reloader()));
         async move {
             // Without files that can be read again a hangup ends the server as SIGTERM does.
             let has_files = config.api_key_file.is_some() || config.tls_cert.is_some();
             while signals.is_hangup().await && has_files {
-                reload_files(&flags, &reload);
+                hangups.notify_one();
             }
             announce::stopping(&config);
             stop.cancel();
@@ -235,17 +245,40 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads keys and certificate again. If anything is wrong with them, those before stay.
-fn reload_files(flags: &SettingFlags, reload: &Reload) {
-    let resolved = flags.resolve();
-    let result = resolved.and_then(|resolved| Ok(reload.reload(&resolved.config)?));
-    match result {
-        Ok(()) => tracing::info!("keys and certificate were read again"),
-        Err(error) => tracing::error!(
-            error = format!("{error:#}"),
-            "keys and certificate could not be read again; those before stay"
-        ),
+/// Reads keys and certificate again after each hangup, once at a time. If anything is wrong with them, those before
+/// stay.
+async fn reload_files(hangups: Arc<Notify>, flags: SettingFlags, reload: Reload) {
+    let places = Arc::new(Semaphore::new(RELOADS_HANGING_MAX));
+    loop {
+        hangups.notified().await;
+        match read_files(&places, &flags, &reload).await {
+            Ok(()) => tracing::info!("keys and certificate were read again"),
+            Err(error) => tracing::error!(
+                error = format!("{error:#}"),
+                "keys and certificate could not be read again; those before stay"
+            ),
+        }
     }
+}
+
+/// Reads the files on a thread of their own, and takes what they say if that came in time.
+async fn read_files(
+    places: &Arc<Semaphore>,
+    flags: &SettingFlags,
+    reload: &Reload,
+) -> anyhow::Result<()> {
+    let place = places.clone().try_acquire_owned();
+    let place = place.context("earlier reads of them still hang")?;
+    let (flags, reading) = (flags.clone(), reload.clone());
+    let reading = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        let resolved = flags.resolve()?;
+        anyhow::Ok(reading.read(&resolved.config)?)
+    });
+    let read = tokio::time::timeout(RELOAD_MAX, reading).await;
+    let read = read.with_context(|| format!("reading them took longer than {RELOAD_MAX:?}"))?;
+    reload.take(read??);
+    Ok(())
 }
 
 /// The file that says where a server listens, for as long as it does.

@@ -1,5 +1,6 @@
 //! A workbench: a directory of its own, the binary with a clean environment, and servers that end with the test.
 
+use std::cell::RefCell;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -26,7 +27,7 @@ pub(crate) struct Served {
     /// What it said when it started.
     pub(crate) started: String,
     /// Read to the end when the server has ended.
-    log: Option<BufReader<std::process::ChildStderr>>,
+    log: RefCell<BufReader<std::process::ChildStderr>>,
 }
 
 impl Bench {
@@ -93,7 +94,7 @@ impl Bench {
             url,
             started: line,
             child,
-            log: Some(log),
+            log: RefCell::new(log),
         }
     }
 
@@ -170,6 +171,15 @@ impl Served {
         self.child.id()
     }
 
+    /// The next line that it says.
+    #[cfg(unix)]
+    pub(crate) fn line(&self) -> String {
+        let mut line = String::new();
+        let mut log = self.log.borrow_mut();
+        log.read_line(&mut line).expect("a line of the server's");
+        line
+    }
+
     /// Ends it at once, without a chance to write anything.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("a process of ours");
@@ -190,7 +200,7 @@ impl Served {
     #[cfg(unix)]
     pub(crate) fn ended(mut self) -> (i32, String) {
         let mut said = String::new();
-        let mut log = self.log.take().expect("not read before");
+        let log = self.log.get_mut();
         log.read_to_string(&mut said).expect("text");
         let status = self.child.wait().expect("a child");
         if let Some((before, _)) = said.split_once("abide: stopping") {

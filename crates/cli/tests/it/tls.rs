@@ -126,6 +126,8 @@ fn a_hangup_takes_another_certificate_and_other_keys() {
     // What is wrong is passed over.
     fs::write(bench.join("keys"), "short\n").unwrap();
     hang_up(&server);
+    let said = server.line();
+    assert!(said.contains("could not be read again"), "{said}");
     assert_eq!(status(first), "200");
 
     certify(&bench);
@@ -134,9 +136,36 @@ fn a_hangup_takes_another_certificate_and_other_keys() {
     hang_up(&server);
     while status(second) != "200" {}
     assert_eq!(status(first), "401");
-    let (code, said) = server.terminate();
-    assert_eq!(code, 0);
-    assert!(said.contains("could not be read again"), "{said}");
+    assert_eq!(server.terminate(), (0, String::new()));
+}
+
+#[test]
+fn a_hangup_that_finds_a_pipe_with_nothing_to_say_keeps_nothing_waiting() {
+    let bench = Bench::new();
+    let key = "a-secret-of-20-chars";
+    fs::write(bench.join("keys"), format!("ann:admin:{key}\n")).unwrap();
+    let flags = ["--ephemeral", "--log", "error", "--api-key-file", "keys"];
+    let server = bench.serve(&flags);
+    fs::remove_file(bench.join("keys")).unwrap();
+    let made = Command::new("mkfifo").arg(bench.join("keys")).status();
+    assert!(made.unwrap().success());
+    hang_up(&server);
+    hang_up(&server);
+    let jobs = format!("{}/v1/jobs", server.url);
+    let asked = Command::new("curl")
+        .args(["-sSf", "-H", &format!("authorization: Bearer {key}"), &jobs])
+        .output();
+    assert!(asked.unwrap().status.success(), "the key before stays");
+    let process = server.process().to_string();
+    let told = Command::new("kill").arg(&process).status();
+    assert!(told.unwrap().success());
+    // One that doesn't hear it is ended otherwise.
+    let kill = format!("sleep 60; kill -KILL {process}");
+    let mut late = Command::new("bash").args(["-c", &kill]).spawn().unwrap();
+    let ended = server.ended();
+    late.kill().unwrap();
+    late.wait().unwrap();
+    assert_eq!(ended, (0, String::new()));
 }
 
 #[test]

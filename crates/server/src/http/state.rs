@@ -53,7 +53,7 @@ pub struct Shared {
     /// What is counted for operators.
     pub metrics: Arc<Metrics>,
     /// Who may ask.
-    pub access: Access,
+    pub access: Arc<Access>,
     /// How many requests each client may still make.
     pub rates: Rates,
     /// Which clients read which jobs, and how they waited.
@@ -109,7 +109,7 @@ impl AppState {
             guard: Arc::new(Guard::new(Allow::of(&config)).of_server(config.listen.all())),
             stop: CancellationToken::new(),
             metrics,
-            access: Access::new(&config.api_keys),
+            access: Arc::new(Access::new(&config.api_keys)),
             rates: Rates::new(config.rate_limit),
             attendance: Arc::new(Attendance::new(clock.speed().unwrap_or(1))),
             requests: RequestLog::new(config.requests_kept),

@@ -63,15 +63,18 @@ impl Tls {
         })
     }
 
-    /// Reads the files again, for connections from now on. If that fails the certificate stays.
+    /// Reads the files again.
     ///
     /// # Errors
     ///
     /// As for [`Tls::open`].
-    pub fn reload(&self) -> Result<(), TlsError> {
-        let config = read(&self.cert, &self.key)?;
-        *self.current.write() = config;
-        Ok(())
+    pub fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        read(&self.cert, &self.key)
+    }
+
+    /// Uses what was read for connections from now on.
+    pub fn take(&self, read: Arc<ServerConfig>) {
+        *self.current.write() = read;
     }
 
     /// Shakes hands with a client; `None` if it doesn't, or not in time.

@@ -10,7 +10,7 @@ mod start;
 
 pub use assembly::{Assembly, Fresh};
 pub use error::ServerError;
-pub use reload::{Reload, ReloadError};
+pub use reload::{Reload, ReloadError, Reread};
 pub use start::Server;
 #[cfg(feature = "postgres")]
 pub(crate) use start::{VIEWS, random_bytes};

@@ -1,16 +1,17 @@
 //! Changes of files that a running server takes.
 
-use crate::config::Config;
-use crate::http::AppState;
+use crate::config::{ApiKey, Config};
+use crate::http::access::Access;
 #[cfg(feature = "tls")]
 use crate::net::{Tls, TlsError};
 #[cfg(feature = "tls")]
+use rustls::ServerConfig;
 use std::sync::Arc;
 
-/// Takes what was changed in files, while the server runs.
+/// Takes what was changed in files, while the server runs. It keeps none from ending.
 #[derive(Clone, Debug)]
 pub struct Reload {
-    pub(super) state: AppState,
+    pub(super) access: Arc<Access>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Arc<Tls>>,
 }
@@ -28,21 +29,38 @@ pub enum ReloadError {
     Tls(#[from] TlsError),
 }
 
+/// What was read, for [`Reload::take`].
+#[derive(Debug)]
+pub struct Reread {
+    keys: Vec<ApiKey>,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<ServerConfig>>,
+}
+
 impl Reload {
-    /// Takes that configuration's API keys, and reads the files of the certificate again.
+    /// Takes that configuration's API keys, and reads the files of the certificate again. Nothing is used yet. Blocks
+    /// for as long as the files do.
     ///
     /// # Errors
     ///
-    /// The certificate can't be used, or the keys would let every client in. What was in use before stays.
-    pub fn reload(&self, config: &Config) -> Result<(), ReloadError> {
-        if config.api_keys.is_empty() != self.state.access.is_open() {
+    /// The certificate can't be used, or the keys would let every client in.
+    pub fn read(&self, config: &Config) -> Result<Reread, ReloadError> {
+        if config.api_keys.is_empty() != self.access.is_open() {
             return Err(ReloadError::Openness);
         }
+        Ok(Reread {
+            keys: config.api_keys.clone(),
+            #[cfg(feature = "tls")]
+            tls: self.tls.as_ref().map(|tls| tls.read()).transpose()?,
+        })
+    }
+
+    /// Uses what was read from now on.
+    pub fn take(&self, read: Reread) {
         #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            tls.reload()?;
+        if let Some((tls, read)) = self.tls.as_ref().zip(read.tls) {
+            tls.take(read);
         }
-        self.state.access.reload(&config.api_keys);
-        Ok(())
+        self.access.reload(&read.keys);
     }
 }

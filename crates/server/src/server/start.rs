@@ -206,7 +206,7 @@ impl Server {
     #[must_use]
     pub fn reloader(&self) -> Reload {
         Reload {
-            state: self.assembly.state.clone(),
+            access: self.assembly.state.access.clone(),
             #[cfg(feature = "tls")]
             tls: self.tls.clone(),
         }
