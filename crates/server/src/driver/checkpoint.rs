@@ -19,6 +19,8 @@ const UNDER_LOAD: (u64, u64) = (8, 30);
 /// Changed parts that make a checkpoint due under load as if the loop were idle: for each of those entries, and for
 /// each job. Their names take memory, and those of jobs that come and go become more than the jobs that are stored.
 const CHANGED: (usize, usize) = (2, 4);
+/// How many times that many make one due however few entries have come: thousands of webhooks may be told of each.
+const CHANGED_MAX: usize = 4;
 /// Parts that are gathered in a pass, beside [`AHEAD`] times as many as changed in it: under a millisecond's work.
 const PARTS_PER_PASS: usize = 1_024;
 /// How many times faster parts are gathered than they change, so that fewer are left each time around.
@@ -35,6 +37,8 @@ pub(super) struct Checkpointer {
     is_blocking: bool,
     /// The last entry in the last checkpoint, or at the last attempt.
     last_seq: u64,
+    /// How many changed parts the last attempt left, because it failed.
+    left: usize,
     gathering: Option<Gathering>,
     writing: Option<JoinHandle<Written>>,
 }
@@ -72,6 +76,7 @@ impl Checkpointer {
             is_blocking: journal.is_blocking(),
             checkpoints: Some(checkpoints),
             last_seq,
+            left: 0,
             gathering: None,
             writing: None,
         }
@@ -88,12 +93,14 @@ impl Checkpointer {
         if self.writing.as_ref().is_some_and(JoinHandle::is_finished) {
             self.written(engine).await;
         }
-        let enough = if is_idle || self.has_much_changed(engine) {
+        let much = self.much_changed(engine);
+        let enough = if is_idle || engine.dirty() >= much {
             self.entries
         } else {
             self.enough_under_load(engine)
         };
-        let is_due = seq.saturating_sub(self.last_seq) >= enough;
+        let is_full = engine.dirty().saturating_sub(self.left) >= much.saturating_mul(CHANGED_MAX);
+        let is_due = is_full || seq.saturating_sub(self.last_seq) >= enough;
         if self.gathering.is_none()
             && is_due
             && let Some(checkpoints) = &self.checkpoints
@@ -109,12 +116,12 @@ impl Checkpointer {
         }
     }
 
-    /// Whether the names of changed parts take much memory for what is stored.
-    fn has_much_changed(&self, engine: &Engine) -> bool {
+    /// How many changed parts take much memory for what is stored, by their names alone.
+    fn much_changed(&self, engine: &Engine) -> usize {
         let (for_entry, for_job) = CHANGED;
         let entries = usize::try_from(self.entries).unwrap_or(usize::MAX);
         let jobs = engine.jobs().len().saturating_mul(for_job);
-        engine.dirty() >= entries.saturating_mul(for_entry).saturating_add(jobs)
+        entries.saturating_mul(for_entry).saturating_add(jobs)
     }
 
     /// The entries that make a checkpoint due under load: as many as there are jobs. An entry is replayed about as
@@ -235,12 +242,14 @@ impl Checkpointer {
         self.checkpoints = Some(written.checkpoints);
         // After a failure the next attempt comes after as many entries more, not at once.
         self.last_seq = written.seq;
+        self.left = 0;
         if let Err(error) = written.result {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "a checkpoint could not be written; the entries are kept"
             );
             engine.mark_dirty(written.changed);
+            self.left = engine.dirty();
         }
     }
 
@@ -297,6 +306,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::{Arc, Mutex};
 
+    use abide_engine::delivery::CreateEndpoint;
     use abide_engine::{Cancel, Create, Defaults, Delete, Entry, JobKey, Owner, Policy, Reset};
     use abide_wire::{NewJob, Timestamp, Worker};
 
@@ -386,6 +396,7 @@ mod tests {
             entries: 50,
             is_blocking: false,
             last_seq: 0,
+            left: 0,
             gathering: None,
             writing: None,
         };
@@ -405,6 +416,7 @@ mod tests {
             entries: 1,
             is_blocking: false,
             last_seq: 0,
+            left: 0,
             gathering: None,
             writing: None,
         };
@@ -430,6 +442,7 @@ mod tests {
             entries: 10,
             is_blocking: false,
             last_seq: 0,
+            left: 0,
             gathering: None,
             writing: None,
         };
@@ -445,6 +458,41 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn entries_that_change_very_many_parts_make_one_due_however_few_they_are() {
+        const ENDPOINTS: usize = 300;
+        let mut engine = Engine::new(Policy::default());
+        let mut checkpointer = Checkpointer {
+            checkpoints: Some(Box::new(Kept::default())),
+            entries: 200,
+            is_blocking: false,
+            last_seq: 0,
+            left: 0,
+            gathering: None,
+            writing: None,
+        };
+        for n in 0..ENDPOINTS {
+            let endpoint = CreateEndpoint {
+                owner: Owner::ANYONE,
+                url: format!("http://receiver.example/{n}"),
+                events: Some(vec!["job.*".to_owned()]),
+                secret: None,
+                description: None,
+                ordered: false,
+                rendering: None,
+                kinds: None,
+            };
+            carry_out(&mut engine, &endpoint);
+        }
+        for seq in 1..=100 {
+            create(&mut engine);
+            checkpointer
+                .write_if_due(&mut engine, seq, seq % 2 == 0)
+                .await;
+            assert!(engine.dirty() < 4_000, "{} at {seq}", engine.dirty());
+        }
+    }
+
+    #[tokio::test]
     async fn a_reset_while_parts_are_gathered_leaves_nothing_of_what_was_before() {
         let mut engine = Engine::new(Policy::default());
         let kept = Kept::default();
@@ -453,6 +501,7 @@ mod tests {
             entries: 1,
             is_blocking: true,
             last_seq: 0,
+            left: 0,
             gathering: None,
             writing: None,
         };
@@ -490,6 +539,7 @@ mod tests {
             entries: 1,
             is_blocking: true,
             last_seq: 0,
+            left: 0,
             gathering: None,
             writing: None,
         };
