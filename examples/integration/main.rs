@@ -76,7 +76,7 @@ fn tell(way: &str, done: &Finished) {
         None => "when it ended isn't told".to_owned(),
     };
     println!(
-        "  {way:<22} {} {} after {} request(s), {late}",
+        "  {way:<22} {} {}, requests spent: {}, {late}",
         done.job().id,
         done.outcome(),
         report.requests,
@@ -216,7 +216,7 @@ async fn many_jobs(server: &TestServer) -> Done {
         requests += done.report().requests_share;
         ended += 1;
     }
-    println!("  {ended} ended, {requests:.0} request(s) in all");
+    println!("  {ended} ended, requests spent: {requests:.0}");
     assert_eq!(ended, 100);
     assert!(requests < 50.0, "a set is not a request for each job");
 

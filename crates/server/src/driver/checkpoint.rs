@@ -20,7 +20,7 @@ const UNDER_LOAD: (u64, u64) = (8, 30);
 /// each job. Their names take memory, and those of jobs that come and go become more than the jobs that are stored.
 const CHANGED: (usize, usize) = (2, 4);
 /// How many times that many make one due however few entries have come: thousands of webhooks may be told of each.
-const CHANGED_MAX: usize = 4;
+const CHANGED_FULL: usize = 4;
 /// Parts that are gathered in a pass, beside [`AHEAD`] times as many as changed in it: under a millisecond's work.
 const PARTS_PER_PASS: usize = 1_024;
 /// How many times faster parts are gathered than they change, so that fewer are left each time around.
@@ -99,7 +99,7 @@ impl Checkpointer {
         } else {
             self.enough_under_load(engine)
         };
-        let is_full = engine.dirty().saturating_sub(self.left) >= much.saturating_mul(CHANGED_MAX);
+        let is_full = engine.dirty().saturating_sub(self.left) >= much.saturating_mul(CHANGED_FULL);
         let is_due = is_full || seq.saturating_sub(self.last_seq) >= enough;
         if self.gathering.is_none()
             && is_due
