@@ -82,137 +82,111 @@ fn enclosed(durations: impl IntoIterator<Item = f64>, step: f64) -> Vec<Past> {
         .collect()
 }
 
+fn about_minute() -> Vec<Past> {
+    known(shares(40).map(|share| 50.0 + 20.0 * share))
+}
+
+fn two_sorts() -> impl Iterator<Item = f64> {
+    shares(60).map(|share| match share < 0.6 {
+        true => 10.0 + 4.0 * share,
+        false => 100.0 + 30.0 * share,
+    })
+}
+
+fn in_ticks() -> impl Iterator<Item = f64> {
+    shares(60).map(|share| 10.0 * (5.0 + 10.0 * share).round())
+}
+
+fn given_up() -> Vec<Past> {
+    let mut past = known(shares(20).map(|share| 20.0 + 10.0 * share));
+    past.extend(shares(10).map(|share| Past {
+        after: 25.0 + 10.0 * share,
+        polls: 5,
+        ..Past::default()
+    }));
+    past
+}
+
+fn sized() -> Vec<Past> {
+    let jobs = shares(50).map(|share| {
+        let size = 30.0 + 300.0 * share;
+        Past {
+            size: Some(size),
+            ..known([0.5 * size])[0]
+        }
+    });
+    jobs.collect()
+}
+
+fn featured() -> Vec<Past> {
+    let jobs = shares(70).zip(0..).map(|(share, number)| {
+        let (model, factor) = [("a", 1.0), ("b", 4.0), ("c", 9.0)][number % 3];
+        let steps = [10, 20, 40, 80][number % 4];
+        let took = factor * f64::from(steps).sqrt() * (0.9 + 0.2 * share);
+        let past = match number % 5 {
+            0 => Past {
+                polls: 3,
+                ..enclosed([took], 4.0)[0]
+            },
+            _ => known([took])[0],
+        };
+        Past {
+            features: Some((model, steps)),
+            ..past
+        }
+    });
+    jobs.collect()
+}
+
 pub(super) fn cases() -> Vec<Value> {
-    let about_minute = || shares(40).map(|share| 50.0 + 20.0 * share);
-    let two_sorts = || {
-        shares(60).map(|share| {
-            if share < 0.6 {
-                10.0 + 4.0 * share
-            } else {
-                100.0 + 30.0 * share
-            }
-        })
+    let spread = shares(80).map(|share| 5.0 * (1.0 - share).recip().min(60.0));
+    let priced = |price| Terms { price, ..TERMS };
+    let of_size = |size| Terms {
+        size: Some(size),
+        ..TERMS
     };
-    let spread = || shares(80).map(|share| 5.0 * (1.0 - share).recip().min(60.0));
-    let ticks = || shares(60).map(|share| 10.0 * (5.0 + 10.0 * share).round());
-    let given_up = || {
-        let mut past = known(shares(20).map(|share| 20.0 + 10.0 * share));
-        past.extend(shares(10).map(|share| Past {
-            after: 25.0 + 10.0 * share,
-            polls: 5,
-            ..Past::default()
-        }));
-        past
+    let of_features = |model, steps| Terms {
+        features: Some((model, steps)),
+        ..TERMS
     };
-    let sized = || {
-        shares(50)
-            .map(|share| Past {
-                size: Some(30.0 + 300.0 * share),
-                ..known([0.5 * (30.0 + 300.0 * share)])[0]
-            })
-            .collect::<Vec<_>>()
+    let expecting = Terms {
+        expect: Some(120.0),
+        ..TERMS
     };
-    let featured = || {
-        let jobs = shares(70).zip(0..).map(|(share, number)| {
-            let (model, factor) = [("a", 1.0), ("b", 4.0), ("c", 9.0)][number % 3];
-            let steps = [10, 20, 40, 80][number % 4];
-            let took = factor * f64::from(steps).sqrt() * (0.9 + 0.2 * share);
-            let exact = known([took])[0];
-            let seen = Past {
-                after: (took / 4.0).floor() * 4.0,
-                at_most: Some((took / 4.0).ceil() * 4.0),
-                took: None,
-                ..exact
-            };
-            Past {
-                features: Some((model, steps)),
-                ..if number % 5 == 0 { seen } else { exact }
-            }
-        });
-        jobs.collect::<Vec<_>>()
+    let bounded = Terms {
+        min: Some(1.0),
+        max: Some(10.0),
+        ..TERMS
     };
     vec![
         case("nothing is known", &[], TERMS),
-        case(
-            "a median is expected",
-            &[],
-            Terms {
-                expect: Some(120.0),
-                ..TERMS
-            },
-        ),
+        case("a median is expected", &[], expecting),
         case("one job is known", &known([42.0]), TERMS),
-        case("jobs of about a minute", &known(about_minute()), TERMS),
-        case(
-            "a request is dear",
-            &known(about_minute()),
-            Terms {
-                price: 2.0,
-                ..TERMS
-            },
-        ),
-        case(
-            "a request is cheap",
-            &known(about_minute()),
-            Terms {
-                price: 0.1,
-                ..TERMS
-            },
-        ),
-        case(
-            "polls are bounded",
-            &known(about_minute()),
-            Terms {
-                min: Some(1.0),
-                max: Some(10.0),
-                ..TERMS
-            },
-        ),
+        case("jobs of about a minute", &about_minute(), TERMS),
+        case("a request is dear", &about_minute(), priced(2.0)),
+        case("a request is cheap", &about_minute(), priced(0.1)),
+        case("polls are bounded", &about_minute(), bounded),
         case("two sorts of jobs", &known(two_sorts()), TERMS),
         case(
             "two sorts of jobs, seen by polls alone",
             &enclosed(two_sorts(), 5.0),
             TERMS,
         ),
-        case("durations of every length", &known(spread()), TERMS),
-        case("a server that works in ticks", &known(ticks()), TERMS),
+        case("durations of every length", &known(spread), TERMS),
+        case("a server that works in ticks", &known(in_ticks()), TERMS),
         case(
             "a server that works in ticks, seen by polls alone",
-            &enclosed(ticks(), 6.7),
+            &enclosed(in_ticks(), 6.7),
             TERMS,
         ),
         case("some waits were given up", &given_up(), TERMS),
-        case(
-            "a small job",
-            &sized(),
-            Terms {
-                size: Some(60.0),
-                ..TERMS
-            },
-        ),
-        case(
-            "a big job",
-            &sized(),
-            Terms {
-                size: Some(600.0),
-                ..TERMS
-            },
-        ),
-        case(
-            "a job of known features",
-            &featured(),
-            Terms {
-                features: Some(("c", 20)),
-                ..TERMS
-            },
-        ),
+        case("a small job", &sized(), of_size(60.0)),
+        case("a big job", &sized(), of_size(600.0)),
+        case("a job of known features", &featured(), of_features("c", 20)),
         case(
             "a job of a feature that is new",
             &featured(),
-            Terms {
-                features: Some(("d", 200)),
-                ..TERMS
-            },
+            of_features("d", 200),
         ),
     ]
 }

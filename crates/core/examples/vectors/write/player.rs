@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use abide::schedule::Fixed;
 use abide::strategy::{Auto, LongPoll, Poll, Stream};
-use abide::{Client, Error, JobHandle, NewJob, Report};
+use abide::{Client, Error, JobHandle, NewJob, Report, Wait};
 use abide_core::{Core, Effect, Ended, News, Op, PollTerms};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -128,19 +128,17 @@ impl Player {
 
     /// Does what the caller does, and says what that was and which operation came of it.
     fn call(&mut self, call: &Call, last: Option<u64>) -> (Value, Option<u64>) {
-        let deadline = |some: &Option<f64>| some.map(Duration::from_secs_f64);
-        let (name, op) = match call {
+        let (mut described, op) = match call {
             Call::Create => {
-                let op = self
-                    .core
-                    .create(self.core.client().create(NewJob::new("render")));
+                let create = self.core.client().create(NewJob::new("render"));
+                let op = self.core.create(create);
                 self.created.push(op.0);
                 (json!({"create": {"kind": "render"}}), op)
             }
             Call::Wait {
                 of,
                 id,
-                deadline: until,
+                deadline,
                 strategy,
                 updates,
             } => {
@@ -148,90 +146,69 @@ impl Player {
                     Some(of) => self.handle(*of),
                     None => self.core.client().job(*id),
                 };
-                let mut wait = handle.wait();
-                if let Some(until) = deadline(until) {
-                    wait = wait.deadline(until);
-                }
-                wait = match *strategy {
-                    "poll" => wait.strategy(Poll::new()),
-                    "long_poll" => wait.strategy(LongPoll::new()),
-                    "stream" => wait.strategy(Stream::new()),
-                    _ => wait.strategy(Auto::new()),
-                };
-                let op = self.core.wait(wait, *updates);
-                let of = of.map(|of| self.created[of as usize - 1]);
-                let id = handle.id().as_str();
-                (
-                    json!({"wait": id, "of": of, "deadline": until, "strategy": strategy, "updates": updates}),
-                    op,
-                )
+                let of = of.map(|of| self.create(of));
+                let told = json!({
+                    "wait": handle.id().as_str(), "of": of, "deadline": deadline, "strategy": strategy,
+                    "updates": updates,
+                });
+                let wait = begin(&handle, *deadline, strategy);
+                (told, self.core.wait(wait, *updates))
             }
             Call::Watch { of } => {
                 let op = self.core.watch(self.handle(*of).watch());
-                (
-                    json!({"watch": self.handle(*of).id().as_str(), "of": self.created[*of as usize - 1]}),
-                    op,
-                )
+                (self.about("watch", *of), op)
             }
-            Call::Set {
-                of,
-                deadline: until,
-            } => {
+            Call::Set { of, deadline } => {
                 let handles: Vec<JobHandle> = of.iter().map(|of| self.handle(*of)).collect();
                 let mut set = self.core.client().set(handles);
-                if let Some(until) = deadline(until) {
-                    set = set.deadline(until);
+                if let Some(until) = *deadline {
+                    set = set.deadline(Duration::from_secs_f64(until));
                 }
-                let op = self.core.set(set);
-                let of: Vec<u64> = of.iter().map(|of| self.created[*of as usize - 1]).collect();
-                (json!({"set": of, "deadline": until}), op)
+                let of: Vec<u64> = of.iter().map(|of| self.create(*of)).collect();
+                (json!({"set": of, "deadline": deadline}), self.core.set(set))
             }
             Call::Status { of } => {
                 let op = self.core.status(self.handle(*of));
-                (
-                    json!({"status": self.handle(*of).id().as_str(), "of": self.created[*of as usize - 1]}),
-                    op,
-                )
+                (self.about("status", *of), op)
             }
             Call::Cancel { of } => {
                 let op = self.core.cancel(self.handle(*of));
-                (
-                    json!({"cancel": self.handle(*of).id().as_str(), "of": self.created[*of as usize - 1]}),
-                    op,
-                )
+                (self.about("cancel", *of), op)
             }
-            Call::PollUntil {
-                interval,
-                deadline: until,
-            } => {
+            Call::PollUntil { interval, deadline } => {
                 let op = self.core.poll_until(PollTerms {
                     schedule: Arc::new(Fixed::new(Duration::from_secs_f64(*interval))),
-                    deadline: deadline(until),
+                    deadline: deadline.map(Duration::from_secs_f64),
                     ..PollTerms::default()
                 });
-                (
-                    json!({"poll_until": {"fixed": interval}, "deadline": until}),
-                    op,
-                )
+                let told = json!({"poll_until": {"fixed": interval}, "deadline": deadline});
+                (told, op)
             }
             Call::GiveUp { op } => {
-                let op = if *op == 0 {
-                    last.unwrap_or_default()
-                } else {
-                    *op
+                let op = match *op {
+                    0 => last.unwrap_or_default(),
+                    op => op,
                 };
                 self.core.give_up(Op(op), self.now);
                 return (json!({"give_up": op}), None);
             }
         };
-        let mut described = name;
         described["op"] = json!(op.0);
         (described, Some(op.0))
     }
 
+    /// A call about the job of that create.
+    fn about(&self, call: &str, of: u64) -> Value {
+        json!({(call): self.handle(of).id().as_str(), "of": self.create(of)})
+    }
+
+    /// The operation of that create.
+    fn create(&self, of: u64) -> u64 {
+        self.created[of as usize - 1]
+    }
+
     fn handle(&self, of: u64) -> JobHandle {
-        let op = self.created[of as usize - 1];
-        match self.handles.get(&op) {
+        match self.handles.get(&self.create(of)) {
             Some(handle) => handle.clone(),
             // Its create came to nothing: the wait is for a job that doesn't exist.
             None => self.core.client().job("job_none"),
@@ -317,6 +294,20 @@ impl Player {
         };
         told["ended"] = json!(op.0);
         told
+    }
+}
+
+/// A wait for that job by a strategy of that name.
+fn begin(job: &JobHandle, deadline: Option<f64>, strategy: &str) -> Wait {
+    let wait = match deadline {
+        Some(deadline) => job.wait().deadline(Duration::from_secs_f64(deadline)),
+        None => job.wait(),
+    };
+    match strategy {
+        "poll" => wait.strategy(Poll::new()),
+        "long_poll" => wait.strategy(LongPoll::new()),
+        "stream" => wait.strategy(Stream::new()),
+        _ => wait.strategy(Auto::new()),
     }
 }
 

@@ -15,97 +15,92 @@ use super::world::{Fault, Manner};
 /// How many traces are made of random histories.
 const RANDOM: u64 = 300;
 
+/// A trace's name, its world, and what the caller does when.
+type Scene = (&'static str, Manner, Vec<(f64, Call)>);
+
 pub(super) fn traces() -> Vec<(String, Value)> {
-    let mut traces = Vec::new();
-    let mut add = |name: &str, world: Manner, calls: Vec<(f64, Call)>| {
-        let seed = 7 + traces.len() as u64;
-        traces.push((name.replace(' ', "_"), play(seed, world, calls)));
-    };
-    let wait = |deadline, strategy, updates| Call::Wait {
+    let scenes = [without_failures(), with_failures(), of_other_calls()];
+    let scenes = scenes.into_iter().flatten().zip(7..);
+    let named = scenes.map(|((name, world, calls), seed)| {
+        let name = name.replace(' ', "_");
+        (name, play(seed, world, calls))
+    });
+    let random = (0..RANDOM).map(|seed| (format!("random_{seed:03}"), random_trace(seed)));
+    named.chain(random).collect()
+}
+
+/// A world in which jobs change at those times, and those requests fail.
+fn world(lives: &[&[f64]], faults: &[(usize, Fault)]) -> Manner {
+    Manner {
+        lives: lives.iter().map(|life| life.to_vec()).collect(),
+        faults: faults.to_vec(),
+        ..Manner::default()
+    }
+}
+
+/// A wait for the job of the first create.
+const fn wait(deadline: Option<f64>, strategy: &'static str, updates: bool) -> Call {
+    Call::Wait {
         of: Some(1),
         id: "",
         deadline,
         strategy,
         updates,
-    };
-    let world = |lives: &[&[f64]], faults: &[(usize, Fault)]| Manner {
-        lives: lives.iter().map(|life| life.to_vec()).collect(),
-        faults: faults.to_vec(),
-        ..Manner::default()
-    };
-    add(
-        "a hold",
-        world(&[&[5.0, 12.0]], &[]),
-        vec![(0.0, Call::Create), (1.0, wait(None, "auto", false))],
-    );
-    add(
-        "a stream",
-        world(&[&[2.0, 4.0, 9.0]], &[]),
-        vec![(0.0, Call::Create), (1.0, wait(None, "auto", true))],
-    );
-    add(
-        "a watch",
-        world(&[&[2.0, 4.0, 9.0]], &[]),
-        vec![(0.0, Call::Create), (1.0, Call::Watch { of: 1 })],
-    );
-    add(
-        "polls",
-        world(&[&[17.0]], &[]),
-        vec![(0.0, Call::Create), (0.2, wait(None, "poll", false))],
-    );
-    add(
-        "a deadline",
-        world(&[&[60.0]], &[]),
-        vec![(0.0, Call::Create), (0.5, wait(Some(10.0), "auto", false))],
-    );
-    add(
-        "an end at the deadline",
-        world(&[&[9.8]], &[]),
-        vec![(0.0, Call::Create), (0.5, wait(Some(9.5), "poll", false))],
-    );
+    }
+}
+
+/// A create, and a call at that time.
+fn then(at: f64, call: Call) -> Vec<(f64, Call)> {
+    vec![(0.0, Call::Create), (at, call)]
+}
+
+fn without_failures() -> Vec<Scene> {
+    let changing = || world(&[&[2.0, 4.0, 9.0]], &[]);
     let unheld = Manner {
         holds: false,
         streams: false,
         ..world(&[&[8.0]], &[])
     };
-    add(
-        "a server that holds nothing",
-        unheld,
-        vec![(0.0, Call::Create), (0.5, wait(None, "auto", false))],
-    );
-    let faults = [
+    vec![
+        (
+            "a hold",
+            world(&[&[5.0, 12.0]], &[]),
+            then(1.0, wait(None, "auto", false)),
+        ),
+        ("a stream", changing(), then(1.0, wait(None, "auto", true))),
+        ("a watch", changing(), then(1.0, Call::Watch { of: 1 })),
+        (
+            "polls",
+            world(&[&[17.0]], &[]),
+            then(0.2, wait(None, "poll", false)),
+        ),
+        (
+            "a deadline",
+            world(&[&[60.0]], &[]),
+            then(0.5, wait(Some(10.0), "auto", false)),
+        ),
+        (
+            "an end at the deadline",
+            world(&[&[9.8]], &[]),
+            then(0.5, wait(Some(9.5), "poll", false)),
+        ),
+        (
+            "a server that holds nothing",
+            unheld,
+            then(0.5, wait(None, "auto", false)),
+        ),
+    ]
+}
+
+fn with_failures() -> Vec<Scene> {
+    let faulty = |faults: &[(usize, Fault)]| world(&[&[6.0]], faults);
+    let each = [
         (1, Fault::Refuse),
         (2, Fault::Lose),
         (4, Fault::Status(503, None)),
         (5, Fault::Cut),
     ];
-    add(
-        "a create and a hold through failures",
-        world(&[&[6.0]], &faults),
-        vec![(0.0, Call::Create), (9.0, wait(None, "long_poll", false))],
-    );
-    let faults = [(2, Fault::Status(429, Some(3)))];
-    add(
-        "a hint is a floor",
-        world(&[&[6.0]], &faults),
-        vec![(0.0, Call::Create), (1.0, wait(None, "poll", false))],
-    );
-    let faults: Vec<_> = (2..60).map(|number| (number, Fault::Refuse)).collect();
-    add(
-        "nothing listens",
-        world(&[&[6.0]], &faults),
-        vec![(0.0, Call::Create), (1.0, wait(None, "auto", false))],
-    );
-    add(
-        "a stall",
-        world(&[&[6.0]], &[(2, Fault::Stall)]),
-        vec![(0.0, Call::Create), (1.0, wait(None, "poll", false))],
-    );
-    add(
-        "a page on the way",
-        world(&[&[6.0]], &[(2, Fault::Page)]),
-        vec![(0.0, Call::Create), (1.0, wait(None, "long_poll", false))],
-    );
+    let silent: Vec<_> = (2..60).map(|number| (number, Fault::Refuse)).collect();
     let strange = Call::Wait {
         of: None,
         id: "job_9",
@@ -113,85 +108,79 @@ pub(super) fn traces() -> Vec<(String, Value)> {
         strategy: "auto",
         updates: false,
     };
-    add("no such job", world(&[], &[]), vec![(0.0, strange)]);
-    add(
-        "a stream that breaks",
-        world(&[&[2.0, 4.0, 9.0]], &[(2, Fault::Cut)]),
-        vec![(0.0, Call::Create), (1.0, wait(None, "stream", true))],
-    );
-    let mut set = vec![(0.0, Call::Create); 12];
-    set.push((
-        1.0,
-        Call::Set {
-            of: (1..=12).collect(),
-            deadline: Some(60.0),
-        },
-    ));
-    let lives: Vec<Vec<f64>> = (0..12)
-        .map(|number| vec![3.0 + f64::from(number) * 1.7])
-        .collect();
-    add(
-        "a set",
-        Manner {
-            lives,
-            ..Manner::default()
-        },
-        set,
-    );
-    add(
-        "a cancel",
-        world(&[&[60.0]], &[]),
-        vec![
-            (0.0, Call::Create),
-            (1.0, wait(None, "auto", false)),
-            (5.0, Call::Cancel { of: 1 }),
-            (6.0, Call::Status { of: 1 }),
-        ],
-    );
-    add(
-        "a wait that is given up",
-        world(&[&[60.0]], &[]),
-        vec![
-            (0.0, Call::Create),
-            (1.0, wait(None, "auto", false)),
-            (5.0, Call::GiveUp { op: 0 }),
-        ],
-    );
-    let looks = Manner {
-        done_at: 21.0,
-        failing_looks: vec![2, 4],
+    vec![
+        (
+            "a create and a hold through failures",
+            faulty(&each),
+            then(9.0, wait(None, "long_poll", false)),
+        ),
+        (
+            "a hint is a floor",
+            faulty(&[(2, Fault::Status(429, Some(3)))]),
+            then(1.0, wait(None, "poll", false)),
+        ),
+        (
+            "nothing listens",
+            faulty(&silent),
+            then(1.0, wait(None, "auto", false)),
+        ),
+        (
+            "a stall",
+            faulty(&[(2, Fault::Stall)]),
+            then(1.0, wait(None, "poll", false)),
+        ),
+        (
+            "a page on the way",
+            faulty(&[(2, Fault::Page)]),
+            then(1.0, wait(None, "long_poll", false)),
+        ),
+        ("no such job", world(&[], &[]), vec![(0.0, strange)]),
+        (
+            "a stream that breaks",
+            world(&[&[2.0, 4.0, 9.0]], &[(2, Fault::Cut)]),
+            then(1.0, wait(None, "stream", true)),
+        ),
+    ]
+}
+
+fn of_other_calls() -> Vec<Scene> {
+    let set = Call::Set {
+        of: (1..=12).collect(),
+        deadline: Some(60.0),
+    };
+    let lives = (0..12).map(|number| vec![3.0 + f64::from(number) * 1.7]);
+    let several = Manner {
+        lives: lives.collect(),
         ..Manner::default()
     };
-    add(
-        "looks of a function",
-        looks,
-        vec![(
-            0.0,
-            Call::PollUntil {
-                interval: 5.0,
-                deadline: None,
-            },
-        )],
-    );
-    let looks = Manner {
-        done_at: 90.0,
+    let mut creates = vec![(0.0, Call::Create); 12];
+    creates.push((1.0, set));
+    let long = || world(&[&[60.0]], &[]);
+    let mut canceled = then(1.0, wait(None, "auto", false));
+    canceled.extend([(5.0, Call::Cancel { of: 1 }), (6.0, Call::Status { of: 1 })]);
+    let mut given_up = then(1.0, wait(None, "auto", false));
+    given_up.push((5.0, Call::GiveUp { op: 0 }));
+    let looks = |done_at, failing_looks| Manner {
+        done_at,
+        failing_looks,
         ..Manner::default()
     };
-    add(
-        "looks up to a deadline",
-        looks,
-        vec![(
-            0.0,
-            Call::PollUntil {
-                interval: 7.0,
-                deadline: Some(30.0),
-            },
-        )],
-    );
-    for seed in 0..RANDOM {
-        traces.push((format!("random_{seed:03}"), random_trace(seed)));
-    }
-    traces
+    let polling = |interval, deadline| vec![(0.0, Call::PollUntil { interval, deadline })];
+    vec![
+        ("a set", several, creates),
+        ("a cancel", long(), canceled),
+        ("a wait that is given up", long(), given_up),
+        (
+            "looks of a function",
+            looks(21.0, vec![2, 4]),
+            polling(5.0, None),
+        ),
+        (
+            "looks up to a deadline",
+            looks(90.0, Vec::new()),
+            polling(7.0, Some(30.0)),
+        ),
+    ]
 }
 
 /// The trace of the random history with that seed.

@@ -7,62 +7,34 @@ use serde_json::{Value, json};
 /// When they are checked, in seconds since 1970.
 const NOW: i64 = 1_795_306_956;
 
-pub(super) fn cases() -> Vec<Value> {
-    let (ours, new, other) = (secret(7), secret(9), secret(11));
-    let good = |at: i64| sign([&ours], "msg_1", Timestamp::from_millis(at * 1_000), b"{}");
-    let now = NOW.to_string();
-    let both = sign(
-        [&new, &ours],
-        "msg_1",
-        Timestamp::from_millis(NOW * 1_000),
-        b"{}",
-    );
-    let forged = sign(
-        [&other],
-        "msg_1",
-        Timestamp::from_millis(NOW * 1_000),
-        b"{}",
-    );
-    let cases: Vec<(&str, &str, String, String, &str)> = vec![
-        ("good", "msg_1", now.clone(), good(NOW), "{}"),
+/// A case's name, and the delivery's id, time, signature and body.
+type Case = (&'static str, &'static str, String, String, &'static str);
+
+fn deliveries(ours: &Secret) -> Vec<Case> {
+    let by = |secrets: &[&Secret], at: i64| {
+        let at = Timestamp::from_millis(at * 1_000);
+        sign(secrets.iter().copied(), "msg_1", at, b"{}")
+    };
+    let good = |at| by(&[ours], at);
+    let signed = |name, signature| (name, "msg_1", NOW.to_string(), signature, "{}");
+    let sent = |name, at: i64| (name, "msg_1", at.to_string(), good(at), "{}");
+    let (new, other) = (secret(9), secret(11));
+    vec![
+        signed("good", good(NOW)),
+        signed("by an old and a new secret", by(&[&new, ours], NOW)),
+        signed("with one of a later version", format!("v2,x {}", good(NOW))),
+        sent("five minutes old", NOW - 300),
+        sent("too old", NOW - 301),
+        sent("from the future", NOW + 301),
+        signed("forged", by(&[&other], NOW)),
         (
-            "by an old and a new secret",
+            "of another body",
             "msg_1",
-            now.clone(),
-            both,
-            "{}",
+            NOW.to_string(),
+            good(NOW),
+            "{ }",
         ),
-        (
-            "with one of a later version",
-            "msg_1",
-            now.clone(),
-            format!("v2,x {}", good(NOW)),
-            "{}",
-        ),
-        (
-            "five minutes old",
-            "msg_1",
-            (NOW - 300).to_string(),
-            good(NOW - 300),
-            "{}",
-        ),
-        (
-            "too old",
-            "msg_1",
-            (NOW - 301).to_string(),
-            good(NOW - 301),
-            "{}",
-        ),
-        (
-            "from the future",
-            "msg_1",
-            (NOW + 301).to_string(),
-            good(NOW + 301),
-            "{}",
-        ),
-        ("forged", "msg_1", now.clone(), forged, "{}"),
-        ("of another body", "msg_1", now.clone(), good(NOW), "{ }"),
-        ("of another id", "msg_2", now.clone(), good(NOW), "{}"),
+        ("of another id", "msg_2", NOW.to_string(), good(NOW), "{}"),
         (
             "of another time",
             "msg_1",
@@ -70,14 +42,8 @@ pub(super) fn cases() -> Vec<Value> {
             good(NOW),
             "{}",
         ),
-        (
-            "of an unknown version",
-            "msg_1",
-            now.clone(),
-            good(NOW).replace("v1,", "v9,"),
-            "{}",
-        ),
-        ("empty", "msg_1", now, String::new(), "{}"),
+        signed("of an unknown version", good(NOW).replace("v1,", "v9,")),
+        signed("empty", String::new()),
         (
             "at no time",
             "msg_1",
@@ -85,11 +51,15 @@ pub(super) fn cases() -> Vec<Value> {
             good(NOW),
             "{}",
         ),
-    ];
+    ]
+}
+
+pub(super) fn cases() -> Vec<Value> {
+    let ours = secret(7);
     let secrets = [ours.expose()];
     let verifier = Verifier::new([ours.clone()]);
+    let cases = deliveries(&ours).into_iter();
     cases
-        .into_iter()
         .map(|(name, id, timestamp, signature, body)| {
             let signed = Signed {
                 id,

@@ -295,93 +295,87 @@ impl World {
     }
 
     fn serve(&mut self, arrived: Duration, exchange: u64, request: &Request<Bytes>, cut: bool) {
-        let path = request
-            .uri()
-            .path()
-            .trim_start_matches("/v1/jobs")
-            .to_owned();
+        let path = request.uri().path().trim_start_matches("/v1/jobs");
         let query = request.uri().query().unwrap_or_default();
-        let wait = query
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("wait=")?.parse::<f64>().ok());
-        let plain = || vec![("content-type", "application/json".to_owned())];
-        let held = || {
-            let mut headers = plain();
-            headers.push(("preference-applied", "wait".to_owned()));
-            headers
-        };
-        match (request.method().as_str(), path.as_str()) {
-            ("POST", "") => {
-                let id = format!("job_{}", self.jobs.len() + 1);
-                let changes = self
-                    .manner
-                    .lives
-                    .get(self.jobs.len())
-                    .cloned()
-                    .unwrap_or_else(|| vec![30.0]);
-                let changes = changes.into_iter().map(Duration::from_secs_f64).collect();
-                let life = Life {
-                    born: arrived,
-                    changes,
-                    canceled: None,
-                };
-                let text = life.job(&id, arrived).to_string();
-                self.jobs.insert(id, life);
-                self.answer(arrived + RTT / 2, exchange, 201, plain(), &text, cut);
-            }
+        let name = path.trim_start_matches('/');
+        let (at, status, headers, text) = match (request.method().as_str(), path) {
+            ("POST", "") => (arrived, 201, plain(), self.create(arrived)),
             ("POST", "/wait") => {
                 let body: WaitRequest =
                     serde_json::from_slice(request.body()).expect("the client writes requests");
-                let ids: Vec<String> = body.jobs.iter().map(|item| item.id.to_string()).collect();
-                let up_to = arrived + body.wait.get();
-                let first = ids
-                    .iter()
-                    .filter_map(|id| self.jobs.get(id))
-                    .map(Life::end)
-                    .min();
-                let at = first.unwrap_or(up_to).clamp(arrived, up_to);
-                let ended = ids.iter().filter_map(|id| Some((id, self.jobs.get(id)?)));
-                let ended: Vec<Value> = ended
-                    .filter(|(_, life)| life.end() <= at)
-                    .map(|(id, life)| life.job(id, at))
-                    .collect();
-                let text = json!({"jobs": ended, "errors": []}).to_string();
-                self.answer(at + RTT / 2, exchange, 200, held(), &text, cut);
+                let (at, text) = self.wait(arrived, &body);
+                (at, 200, held(), text)
             }
             ("GET", path) if path.ends_with("/events") => {
-                let id = path
-                    .trim_start_matches('/')
-                    .trim_end_matches("/events")
-                    .to_owned();
-                self.stream(arrived, exchange, &id, cut);
+                let id = name.trim_end_matches("/events");
+                return self.stream(arrived, exchange, id, cut);
             }
-            (method, path) => {
-                let id = path
-                    .trim_start_matches('/')
-                    .trim_end_matches("/cancel")
-                    .to_owned();
-                let Some(life) = self.jobs.get_mut(&id) else {
-                    return self.answer(arrived + RTT / 2, exchange, 404, plain(), "{}", false);
-                };
-                if method == "POST" && arrived < life.end() {
-                    life.canceled = Some(arrived);
+            (method, _) => {
+                let id = name.trim_end_matches("/cancel");
+                match self.read(arrived, method == "POST", id, query) {
+                    Some((at, true, text)) => (at, 200, held(), text),
+                    Some((at, false, text)) => (at, 200, plain(), text),
+                    None => {
+                        return self.answer(arrived + RTT / 2, exchange, 404, plain(), "{}", false);
+                    }
                 }
-                let until = match wait {
-                    Some(_) if query.contains("until=done") => Some(life.end()),
-                    Some(_) => life.next(arrived),
-                    None => None,
-                };
-                let granted = self.manner.holds && wait.is_some();
-                let up_to = arrived + Duration::from_secs_f64(wait.unwrap_or_default());
-                let at = until
-                    .filter(|_| granted)
-                    .unwrap_or(arrived)
-                    .clamp(arrived, up_to);
-                let headers = if granted { held() } else { plain() };
-                let text = life.job(&id, at).to_string();
-                self.answer(at + RTT / 2, exchange, 200, headers, &text, cut);
             }
+        };
+        self.answer(at + RTT / 2, exchange, status, headers, &text, cut);
+    }
+
+    /// Makes the next job, and shows it.
+    fn create(&mut self, arrived: Duration) -> String {
+        let id = format!("job_{}", self.jobs.len() + 1);
+        let changes = self.manner.lives.get(self.jobs.len()).cloned();
+        let changes = changes.unwrap_or_else(|| vec![30.0]).into_iter();
+        let life = Life {
+            born: arrived,
+            changes: changes.map(Duration::from_secs_f64).collect(),
+            canceled: None,
+        };
+        let text = life.job(&id, arrived).to_string();
+        self.jobs.insert(id, life);
+        text
+    }
+
+    /// When a request for several jobs is answered, and with what.
+    fn wait(&self, arrived: Duration, body: &WaitRequest) -> (Duration, String) {
+        let ids: Vec<String> = body.jobs.iter().map(|item| item.id.to_string()).collect();
+        let up_to = arrived + body.wait.get();
+        let known = ids.iter().filter_map(|id| Some((id, self.jobs.get(id)?)));
+        let first = known.clone().map(|(_, life)| life.end()).min();
+        let at = first.unwrap_or(up_to).clamp(arrived, up_to);
+        let ended = known.filter(|(_, life)| life.end() <= at);
+        let ended: Vec<Value> = ended.map(|(id, life)| life.job(id, at)).collect();
+        (at, json!({"jobs": ended, "errors": []}).to_string())
+    }
+
+    /// When a request for one job is answered, whether it was held until then, and with what.
+    fn read(
+        &mut self,
+        arrived: Duration,
+        cancels: bool,
+        id: &str,
+        query: &str,
+    ) -> Option<(Duration, bool, String)> {
+        let life = self.jobs.get_mut(id)?;
+        if cancels && arrived < life.end() {
+            life.canceled = Some(arrived);
         }
+        let wait = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("wait=")?.parse::<f64>().ok());
+        let Some(wait) = wait.filter(|_| self.manner.holds) else {
+            return Some((arrived, false, life.job(id, arrived).to_string()));
+        };
+        let until = match query.contains("until=done") {
+            true => Some(life.end()),
+            false => life.next(arrived),
+        };
+        let up_to = arrived + Duration::from_secs_f64(wait);
+        let at = until.unwrap_or(arrived).clamp(arrived, up_to);
+        Some((at, true, life.job(id, at).to_string()))
     }
 
     fn stream(&mut self, arrived: Duration, exchange: u64, id: &str, cut: bool) {
@@ -435,4 +429,14 @@ impl World {
 /// An instant of a trace.
 pub(super) fn instant(at: Duration) -> Value {
     seconds(at)
+}
+
+fn plain() -> Vec<(&'static str, String)> {
+    vec![("content-type", "application/json".to_owned())]
+}
+
+fn held() -> Vec<(&'static str, String)> {
+    let mut headers = plain();
+    headers.push(("preference-applied", "wait".to_owned()));
+    headers
 }
