@@ -1,5 +1,7 @@
 //! A million live jobs: memory, reads among them, and a restart.
 
+use std::time::Duration;
+
 use crate::child::Server;
 use crate::clock::now;
 use crate::contestant::{Contestant, Setup, create_jobs, get};
@@ -68,62 +70,83 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     anyhow::ensure!(status == 200, "a job is missing after a crash");
     let stopped = crashed.stop()?;
     let orderly = start(Core::Both)?;
-    let ready = orderly.ready_after;
-    let restarted = orderly.settle()?.memory as f64 / count as f64;
-    let of = |what: &str| format!("{count} live jobs: {what}");
-    Ok(vec![
-        Figure::alone(
-            "P9",
+    Ok(figures(&Seen {
+        count,
+        bare,
+        memory: each,
+        bare_memory: bare_memory as f64 / bare as f64,
+        memory_restarted: orderly.settle()?.memory as f64 / count as f64,
+        after_crash: ready_after_crash,
+        after_end: orderly.ready_after,
+        end: stopped,
+        reads: [0, 1, 2].map(middle),
+        rate,
+    }))
+}
+
+/// What was seen of them. Memory is that of one job, in bytes.
+struct Seen {
+    count: usize,
+    bare: usize,
+    memory: f64,
+    bare_memory: f64,
+    memory_restarted: f64,
+    after_crash: Duration,
+    after_end: Duration,
+    end: Duration,
+    /// What a read of many, of one, and of one beside nothing else took, in microseconds of the processor.
+    reads: [f64; 3],
+    rate: f64,
+}
+
+fn figures(seen: &Seen) -> Vec<Figure> {
+    let of = |what: &str| format!("{} live jobs: {what}", seen.count);
+    let bounded =
+        |what: String, unit, value, most| Figure::alone("P9", what, unit, value, Aim::AtMost(most));
+    let seconds =
+        |what: &str, took: Duration, most| bounded(of(what), "s", took.as_secs_f64(), most);
+    let [many, one, single] = seen.reads;
+    let single = ("with a single job", single);
+    vec![
+        bounded(
             of(&format!(
                 "memory each, of which {GIVEN} what it was given as text"
             )),
             "B",
-            each,
-            Aim::AtMost(700.0),
+            seen.memory,
+            700.0,
         ),
-        Figure::alone(
-            "P9",
-            format!("{bare} live jobs that were given nothing: memory each"),
+        bounded(
+            format!(
+                "{} live jobs that were given nothing: memory each",
+                seen.bare
+            ),
             "B",
-            bare_memory as f64 / bare as f64,
-            Aim::AtMost(600.0),
+            seen.bare_memory,
+            600.0,
         ),
-        Figure::shown(of("memory each after a restart"), "B", restarted),
-        Figure::alone(
-            "P9",
-            of("restart to ready after a crash"),
-            "s",
-            ready_after_crash.as_secs_f64(),
-            Aim::AtMost(2.0),
+        Figure::shown(
+            of("memory each after a restart"),
+            "B",
+            seen.memory_restarted,
         ),
-        Figure::alone(
-            "P9",
-            of("restart to ready after an orderly end"),
-            "s",
-            ready.as_secs_f64(),
-            Aim::AtMost(2.0),
-        ),
-        Figure::alone(
-            "P9",
-            of("orderly end"),
-            "s",
-            stopped.as_secs_f64(),
-            Aim::AtMost(3.0),
-        ),
+        seconds("restart to ready after a crash", seen.after_crash, 2.0),
+        seconds("restart to ready after an orderly end", seen.after_end, 2.0),
+        seconds("orderly end", seen.end, 3.0),
         Figure::beside(
             "P9",
             of("read of one"),
             "CPU µs",
-            middle(1),
-            ("with a single job", middle(2)),
+            one,
+            single,
             Aim::TimesAtMost(1.1),
         ),
         Figure::shown_beside(
             of(&format!("reads over {READ} of them")),
             "CPU µs",
-            middle(0),
-            ("with a single job", middle(2)),
+            many,
+            single,
         ),
-        Figure::shown(of("made at"), "creates/s", rate),
-    ])
+        Figure::shown(of("made at"), "creates/s", seen.rate),
+    ]
 }

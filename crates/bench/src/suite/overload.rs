@@ -46,6 +46,47 @@ struct Offered {
     peak: u64,
 }
 
+impl Offered {
+    fn new(
+        [create, read]: [Vec<u8>; 2],
+        creates_per_second: f64,
+        begun: Instant,
+        pid: u32,
+    ) -> Self {
+        Self {
+            create,
+            read,
+            creates_per_second,
+            begun,
+            creates: 0,
+            reads: 0,
+            made: Latencies::default(),
+            refused: Latencies::default(),
+            read_took: Latencies::default(),
+            statuses: BTreeMap::new(),
+            without_retry_after: 0,
+            acknowledged: Vec::new(),
+            pid,
+            looked: begun,
+            peak: 0,
+        }
+    }
+
+    /// How many answers of each status there were, and how many of an unforeseen one.
+    fn sorts(&self) -> (String, u64) {
+        let mut kinds = String::new();
+        let mut unforeseen = 0;
+        for (status, count) in &self.statuses {
+            // Writing to a string doesn't fail.
+            let _ = write!(kinds, " {status}: {count}");
+            if !matches!(status, 200 | 202 | 429 | 503) {
+                unforeseen += count;
+            }
+        }
+        (kinds, unforeseen)
+    }
+}
+
 impl Source for Offered {
     fn next(&mut self, connection: usize, out: &mut Vec<u8>) -> bool {
         let at = now();
@@ -138,23 +179,9 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     ));
 
     let begun = now();
-    let mut offered = Offered {
-        create: request.clone(),
-        read: get(&path),
-        creates_per_second: 2.0 * capacity,
-        begun,
-        creates: 0,
-        reads: 0,
-        made: Latencies::default(),
-        refused: Latencies::default(),
-        read_took: Latencies::default(),
-        statuses: BTreeMap::new(),
-        without_retry_after: 0,
-        acknowledged: Vec::new(),
-        pid: server.pid(),
-        looked: begun,
-        peak: before.memory,
-    };
+    let create_and_read = [request.clone(), get(&path)];
+    let mut offered = Offered::new(create_and_read, 2.0 * capacity, begun, server.pid());
+    offered.peak = before.memory;
     let room = setup.connections(CREATORS + READERS + 2 * HELD) - 2 * HELD;
     drive(address, room, &mut offered, length)?;
     let over = now();
@@ -208,17 +235,7 @@ struct Seen {
 }
 
 fn figures(offered: &mut Offered, seen: &Seen) -> Vec<Figure> {
-    let mut kinds = String::new();
-    for (status, count) in &offered.statuses {
-        // Writing to a string doesn't fail.
-        let _ = write!(kinds, " {status}: {count}");
-    }
-    let unforeseen: u64 = offered
-        .statuses
-        .iter()
-        .filter(|(status, _)| !matches!(status, 200 | 202 | 429 | 503))
-        .map(|(_, count)| count)
-        .sum();
+    let (kinds, unforeseen) = offered.sorts();
     let mebibytes = |bytes: u64| bytes as f64 / 1024.0 / 1024.0;
     let each = seen.after.saturating_sub(seen.before) as f64 / seen.acknowledged.max(1) as f64;
     let wished = offered.creates_per_second * seen.length.as_secs_f64();
