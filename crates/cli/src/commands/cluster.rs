@@ -12,7 +12,9 @@ use serde_json::value::RawValue;
 use abide_engine::entry::LEVEL;
 use abide_server::config::{Config, Layers, SETTINGS, SHARED_SETTINGS};
 use abide_server::database::{init, of_config};
-use abide_server::journal::{Admin, Journal as _, JournalError, Member, PostgresJournal, Standing};
+use abide_server::journal::{
+    Admin, Health, Journal as _, JournalError, Member, PostgresJournal, Standing,
+};
 use abide_server::transfer::{self, State};
 
 use super::serve::{flag, fresh_seed, given};
@@ -304,45 +306,23 @@ fn status(admin: &mut Admin, json: bool) -> anyhow::Result<()> {
     let standing = admin.standing()?;
     let health = admin.health()?;
     let settings = admin.settings()?;
+    if json {
+        let shown = as_json(&standing, &health, &settings.into_iter().collect());
+        output::json(&shown)?;
+        return Ok(());
+    }
     let Standing {
-        life,
         level,
         lost,
         leading,
         members,
         batch,
-        term,
         seq,
         oldest_batch,
-        checkpoint_batch,
         checkpoint_seq,
         parts,
+        ..
     } = standing;
-    if json {
-        let nodes: Vec<_> = members
-            .iter()
-            .map(|member| {
-                json!({
-                    "name": member.node, "address": member.address, "applied": member.applied,
-                    "behind": batch.saturating_sub(member.applied), "beat": member.beat,
-                    "version": member.version, "reads_from": member.reads_from, "reads_to": member.reads_to,
-                })
-            })
-            .collect();
-        output::json(&json!({
-            "life": life, "level": level, "lost": lost,
-            "leader": {"node": leading.node, "term": leading.term},
-            "nodes": nodes,
-            "log": {"batch": batch, "term": term, "entry": seq, "oldest_batch": oldest_batch},
-            "checkpoint": {"batch": checkpoint_batch, "entry": checkpoint_seq, "parts": parts},
-            "settings": settings.into_iter().collect::<BTreeMap<_, _>>(),
-            "database": {
-                "version": health.version, "fsync": health.fsync, "full_page_writes": health.full_page_writes,
-                "synchronous_standby_names": health.synchronous_standby_names,
-            },
-        }))?;
-        return Ok(());
-    }
     let leader = leading.node.as_deref().unwrap_or("none");
     output::line(&format!("leader      {leader}, term {}", leading.term))?;
     for member in &members {
@@ -379,6 +359,38 @@ fn status(admin: &mut Admin, json: bool) -> anyhow::Result<()> {
         ))?;
     }
     Ok(())
+}
+
+fn as_json(
+    standing: &Standing,
+    health: &Health,
+    settings: &BTreeMap<String, String>,
+) -> serde_json::Value {
+    let leading = &standing.leading;
+    let nodes = standing.members.iter().map(|member| {
+        json!({
+            "name": member.node, "address": member.address, "applied": member.applied,
+            "behind": standing.batch.saturating_sub(member.applied), "beat": member.beat,
+            "version": member.version, "reads_from": member.reads_from, "reads_to": member.reads_to,
+        })
+    });
+    json!({
+        "life": standing.life, "level": standing.level, "lost": standing.lost,
+        "leader": {"node": leading.node, "term": leading.term},
+        "nodes": nodes.collect::<Vec<_>>(),
+        "log": {
+            "batch": standing.batch, "term": standing.term, "entry": standing.seq,
+            "oldest_batch": standing.oldest_batch,
+        },
+        "checkpoint": {
+            "batch": standing.checkpoint_batch, "entry": standing.checkpoint_seq, "parts": standing.parts,
+        },
+        "settings": settings,
+        "database": {
+            "version": health.version, "fsync": health.fsync, "full_page_writes": health.full_page_writes,
+            "synchronous_standby_names": health.synchronous_standby_names,
+        },
+    })
 }
 
 fn set(admin: &mut Admin, settings: &[String], json: bool) -> anyhow::Result<()> {

@@ -162,14 +162,8 @@ impl<'j> Seen<'j> {
         write(out, &*job.kind);
         put(out, ",\"status\":\"");
         put(out, Status::from(self.state).as_str());
-        put(
-            out,
-            if done {
-                "\",\"done\":true"
-            } else {
-                "\",\"done\":false"
-            },
-        );
+        put(out, "\",\"done\":");
+        put(out, if done { "true" } else { "false" });
         put(out, ",\"outcome\":");
         write(out, &self.state.outcome());
         put(out, ",\"revision\":");

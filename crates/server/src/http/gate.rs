@@ -12,13 +12,14 @@ use std::time::Duration;
 use abide_wire::Timestamp;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::Request;
 use http::request::Parts;
+use http::{HeaderMap, Request};
 
 use super::access::{Caller, Pass, is_proxied, origin_of};
 use super::answer::{Body, Outcome, give_back};
 use super::body;
 use super::call::{Call, Prefer};
+use super::door::Door;
 use super::error::ApiError;
 use super::exchange::Exchange;
 use super::faults::Play;
@@ -154,21 +155,7 @@ impl Gate {
         let is_worth = |row: &&Row| row.asks_to_hold.is_none() || head.uri.query().is_none();
         let is_kept = is_as_sent && token.is_none() && row.as_ref().is_ok_and(is_worth);
         let text = is_kept.then(|| Text::of(&head)).flatten();
-        let pass = if door.is_open() {
-            Ok(Pass::OPEN)
-        } else if let Some(pass) = token {
-            pass
-        } else {
-            let access = &self.state.access;
-            let words = door.words();
-            access.pass(
-                &head.headers,
-                words.keys(),
-                words.needs_key(),
-                address,
-                begun,
-            )
-        };
+        let pass = self.pass(door, token, &head.headers, address, begun);
         let owner = pass.as_ref().unwrap_or(&Pass::OPEN).owner;
         let caller = Caller::new(owner, address, &head.headers);
         let call = Call {
@@ -215,6 +202,23 @@ impl Gate {
                 self.take_place(row, call, body, exchange)
             }
             Err(error) => exchange.now(known, &call, error.into()),
+        }
+    }
+
+    /// Who asks: by the token of a page's stream, else by the key that the door wants.
+    fn pass(
+        &self,
+        door: Door,
+        token: Option<Result<Pass, ApiError>>,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+        begun: Duration,
+    ) -> Result<Pass, ApiError> {
+        let (access, words) = (&self.state.access, door.words());
+        match token {
+            _ if door.is_open() => Ok(Pass::OPEN),
+            Some(pass) => pass,
+            None => access.pass(headers, words.keys(), words.needs_key(), address, begun),
         }
     }
 

@@ -78,10 +78,7 @@ pub(super) fn draw(
         let inside = |&(requests, delay): &(f64, f64)| {
             (left..=right).contains(&requests) && (bottom..=top).contains(&delay)
         };
-        let fixed: Vec<(f64, f64)> = fixed(world, population)
-            .into_iter()
-            .filter(inside)
-            .collect();
+        let fixed = fixed(world, population).into_iter().filter(inside);
         chart
             .draw_series(LineSeries::new(fixed, FIXED.stroke_width(1)))?
             .label("a fixed interval of any length")

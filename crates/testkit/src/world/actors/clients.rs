@@ -15,7 +15,7 @@ use super::cast::{Actors, owner_of};
 use super::workers::CLAIMED;
 use crate::world::history::{End, Event, View, Way as By};
 use crate::world::node::OWNERS;
-use crate::world::plan::{Act, How, SEVERAL};
+use crate::world::plan::{Act, How, JobPlan, SEVERAL};
 use crate::world::receivers::{secret, url};
 
 /// How long an actor waits for the job of another step.
@@ -110,33 +110,7 @@ impl Actors {
         let owner = owner_of(client);
         let plan = self.0.plan.job(key);
         let name = format!("key-{key}");
-        let kind = plan.attempts_max.map_or("world", |_| CLAIMED);
-        let mut new = NewJob::new(kind)
-            .input(json!("x".repeat(plan.input_bytes)))
-            .metadata(json!({"owner": OWNERS[owner], "key": name}));
-        new = match plan.length {
-            None => match plan.attempts_max {
-                Some(attempts_max) => new.external().retried(attempts_max),
-                None => new.external(),
-            },
-            Some(length) => {
-                let mut simulate = Simulate::fixed(length);
-                let stages = (0..plan.stages).map(|n| Stage {
-                    name: format!("stage-{n}"),
-                    share: 1.0,
-                });
-                simulate.stages = Some(stages.collect());
-                new.simulate(simulate)
-            }
-        };
-        new.deadline_s = plan.deadline.map(Span::new);
-        if plan.has_webhook {
-            new = new.webhook(WebhookTarget {
-                url: url(owner, "job"),
-                events: None,
-                secret: Some(secret().expose().into()),
-            });
-        }
+        let new = new_job(&plan, owner, &name);
         let again = self.0.draw.named("again").of(step as u64).one_in(3);
         let again = again.then(|| {
             let other = new
@@ -352,6 +326,36 @@ impl Actors {
             Err(error) => self.failed(step, client, &error),
         }
     }
+}
+
+/// What a create of that owner says.
+fn new_job(plan: &JobPlan, owner: usize, key: &str) -> NewJob {
+    let kind = plan.attempts_max.map_or("world", |_| CLAIMED);
+    let mut new = NewJob::new(kind)
+        .input(json!("x".repeat(plan.input_bytes)))
+        .metadata(json!({"owner": OWNERS[owner], "key": key}));
+    new = match (plan.length, plan.attempts_max) {
+        (Some(length), _) => {
+            let mut simulate = Simulate::fixed(length);
+            let stages = (0..plan.stages).map(|n| Stage {
+                name: format!("stage-{n}"),
+                share: 1.0,
+            });
+            simulate.stages = Some(stages.collect());
+            new.simulate(simulate)
+        }
+        (None, Some(attempts_max)) => new.external().retried(attempts_max),
+        (None, None) => new.external(),
+    };
+    new.deadline_s = plan.deadline.map(Span::new);
+    if plan.has_webhook {
+        new = new.webhook(WebhookTarget {
+            url: url(owner, "job"),
+            events: None,
+            secret: Some(secret().expose().into()),
+        });
+    }
+    new
 }
 
 /// The same create with its members in another order, and with white space.
