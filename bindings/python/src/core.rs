@@ -1,27 +1,24 @@
 //! The core, for Python to turn.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use abide::schedule::FeatureValue;
-use abide::strategy::{Auto, LongPoll, Poll, Stream, Webhook};
 use abide::{
-    Budget, Client, JobHandle, JobId, List, Look, LoopWork, NewJob, OnDeadline, Remote,
-    ResumeToken, RetryPolicy, Timestamp,
+    Budget, Client, Error, JobHandle, JobId, Look, NewJob, OnDeadline, Remote, ResumeToken,
+    Timestamp,
 };
 use abide_core::{Broken, Core as RustCore, Ended, ExchangeId, LookError, LookId, Op, PollTerms};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use serde::de::DeserializeOwned;
 
-use crate::convert::{effect, json};
+use crate::convert::effect;
+use crate::handles::{Handle, Lease, Listing};
 use crate::schedule::{History, Retry, Schedule, count, maybe_seconds, seconds};
+use crate::terms::{Terms, Value, apply, apply_all};
 use crate::usage;
-use crate::webhook::Inbox;
 
 /// Names cores, so that a handle finds back to the one it is of.
 static CORES: AtomicU64 = AtomicU64::new(1);
@@ -30,220 +27,12 @@ fn parse<T: DeserializeOwned>(text: &str) -> PyResult<T> {
     serde_json::from_str(text).map_err(usage)
 }
 
-/// A job as one core knows it. Other cores adopt it by its token.
-#[pyclass(frozen, module = "abide_client._core")]
-pub(crate) struct Handle {
-    core: u64,
-    job: JobHandle,
-}
-
-impl Handle {
-    pub(crate) fn new(core: u64, job: JobHandle) -> Self {
-        Self { core, job }
-    }
-}
-
-#[pymethods]
-impl Handle {
-    #[getter]
-    fn id(&self) -> &str {
-        self.job.id().as_str()
-    }
-
-    #[getter]
-    fn token(&self) -> String {
-        self.job.resume_token().to_string()
-    }
-
-    #[getter]
-    fn snapshot(&self) -> PyResult<Option<String>> {
-        self.job.snapshot().map(json).transpose()
-    }
-
-    #[getter]
-    fn idempotency_key(&self) -> Option<&str> {
-        self.job.idempotency_key()
-    }
-
-    #[getter]
-    fn replayed(&self) -> bool {
-        self.job.is_replayed()
-    }
-}
-
-/// Where a list goes on.
-#[pyclass(frozen, module = "abide_client._core")]
-pub(crate) struct Listing(Mutex<Option<List>>);
-
-impl Listing {
-    pub(crate) fn new(list: List) -> Self {
-        Self(Mutex::new(Some(list)))
-    }
-}
-
-/// A worker's hold on a job, until it is closed.
-#[pyclass(frozen, module = "abide_client._core")]
-pub(crate) struct Lease {
-    job: String,
-    token: String,
-    held: Mutex<Option<Arc<abide::Lease>>>,
-}
-
-impl Lease {
-    pub(crate) fn new(lease: Arc<abide::Lease>) -> PyResult<Self> {
-        Ok(Self {
-            job: json(lease.job())?,
-            token: lease.token().to_owned(),
-            held: Mutex::new(Some(lease)),
-        })
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Option<Arc<abide::Lease>>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn held(&self) -> PyResult<Arc<abide::Lease>> {
-        let held = self.slot().clone();
-        held.ok_or_else(|| usage("the lease was let go"))
-    }
-}
-
-#[pymethods]
-impl Lease {
-    #[getter]
-    fn job(&self) -> &str {
-        &self.job
-    }
-
-    #[getter]
-    fn token(&self) -> &str {
-        &self.token
-    }
-
-    /// Renews it no more. Turn the core for that to be known, unless it was claimed by hand.
-    fn close(&self) {
-        drop(self.slot().take());
-    }
-}
-
-/// What may wait for a disk.
-#[pyclass(frozen, module = "abide_client._core")]
-pub(crate) struct Work(Mutex<Option<LoopWork>>);
-
-impl Work {
-    pub(crate) fn new(work: LoopWork) -> Self {
-        Self(Mutex::new(Some(work)))
-    }
-}
-
-#[pymethods]
-impl Work {
-    /// Does it, once. Others hold the interpreter's lock while it reads, which takes no lock of this extension.
-    fn __call__(&self, py: Python<'_>) {
-        let work = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(work) = work {
-            py.detach(|| work.read()).put();
-        }
-    }
-}
-
-/// A feature's value, as Python has it.
-#[derive(FromPyObject)]
-enum Value {
-    Number(f64),
-    Text(String),
-}
-
-impl From<Value> for FeatureValue {
-    fn from(value: Value) -> Self {
-        match value {
-            Value::Number(number) => Self::from(number),
-            Value::Text(text) => Self::from(text),
-        }
-    }
-}
-
-/// How to wait, from a dictionary.
-#[derive(Default)]
-struct Terms {
-    deadline: Option<Duration>,
-    strategy: Option<String>,
-    inbox: Option<abide::Inbox>,
-    schedule: Option<Arc<dyn abide::schedule::Schedule>>,
-    retry: Option<RetryPolicy>,
-    attempt_timeout: Option<Duration>,
-    size: Option<f64>,
-    features: Vec<(String, Value)>,
-}
-
-impl Terms {
-    fn read(dict: &Bound<'_, PyDict>) -> PyResult<Self> {
-        let mut terms = Self::default();
-        for (name, value) in dict.iter() {
-            match name.extract::<String>()?.as_str() {
-                "deadline" => terms.deadline = Some(seconds(value.extract()?)?),
-                "strategy" => terms.strategy = Some(value.extract()?),
-                "inbox" => terms.inbox = Some(value.cast::<Inbox>()?.get().inbox().clone()),
-                "schedule" => terms.schedule = Some(value.cast::<Schedule>()?.get().0.clone()),
-                "retry" => terms.retry = Some(value.cast::<Retry>()?.get().0.clone()),
-                "attempt_timeout" => terms.attempt_timeout = Some(seconds(value.extract()?)?),
-                "size" => terms.size = Some(value.extract()?),
-                "features" => terms.features = value.extract()?,
-                other => return Err(usage(format!("{other:?} is no term of a wait"))),
-            }
-        }
-        Ok(terms)
-    }
-}
-
-/// Applies the terms to any builder that has these methods.
-macro_rules! apply {
-    ($terms:expr, $wait:expr) => {{
-        let (terms, mut wait) = ($terms, $wait);
-        if let Some(deadline) = terms.deadline {
-            wait = wait.deadline(deadline);
-        }
-        wait = match (terms.strategy.as_deref(), &terms.inbox) {
-            (None | Some("webhook"), Some(inbox)) => wait.strategy(Webhook::new(inbox)),
-            (None, None) => wait,
-            (Some("auto"), _) => wait.strategy(Auto::new()),
-            (Some("long_poll"), _) => wait.strategy(LongPoll::new()),
-            (Some("stream"), _) => wait.strategy(Stream::new()),
-            (Some("poll"), _) => wait.strategy(Poll::new()),
-            (Some("webhook"), None) => return Err(usage("the strategy webhook needs an inbox")),
-            (Some(other), _) => {
-                return Err(usage(format!(
-                    "{other:?} is no strategy: there are auto, long_poll, stream, poll and webhook"
-                )));
-            }
-        };
-        if let Some(schedule) = terms.schedule {
-            wait = wait.schedule(schedule);
-        }
-        if let Some(retry) = terms.retry {
-            wait = wait.retry(retry);
-        }
-        if let Some(timeout) = terms.attempt_timeout {
-            wait = wait.attempt_timeout(timeout);
-        }
-        wait
-    }};
-}
-
-/// The same for those that also take a job's size and features.
-macro_rules! apply_all {
-    ($terms:expr, $wait:expr) => {{
-        let mut terms = $terms;
-        let (size, features) = (terms.size, std::mem::take(&mut terms.features));
-        let mut wait = apply!(terms, $wait);
-        if let Some(size) = size {
-            wait = wait.size(size);
-        }
-        for (name, value) in features {
-            wait = wait.feature(&name, value);
-        }
-        wait
-    }};
+/// A call's end, which tells what it returns.
+async fn ended<T>(
+    end: fn(Box<T>) -> Ended,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<Ended, Error> {
+    call.await.map(|told| end(Box::new(told)))
 }
 
 #[pyclass(frozen, module = "abide_client._core")]
@@ -461,12 +250,7 @@ impl Core {
     }
 
     fn page(&self, listing: &Listing) -> PyResult<u64> {
-        let list = listing
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let list = list.ok_or_else(|| PyRuntimeError::new_err("this page was asked for"))?;
+        let list = listing.take()?;
         Ok(self.lock().page(list).0)
     }
 
@@ -549,57 +333,55 @@ impl Core {
         let op = match call {
             "create" => {
                 let new = parse(json)?;
-                core.run(async move { Ok(Ended::Endpoint(Box::new(webhooks.create(&new).await?))) })
+                core.run(ended(Ended::Endpoint, async move {
+                    webhooks.create(&new).await
+                }))
             }
-            "list" => core.run(async move {
-                let page = webhooks.list(body.as_deref()).await?;
-                Ok(Ended::Endpoints(Box::new(page)))
-            }),
-            "read" => {
-                core.run(async move { Ok(Ended::Endpoint(Box::new(webhooks.read(&id).await?))) })
-            }
+            "list" => core.run(ended(Ended::Endpoints, async move {
+                webhooks.list(body.as_deref()).await
+            })),
+            "read" => core.run(ended(
+                Ended::Endpoint,
+                async move { webhooks.read(&id).await },
+            )),
             "update" => {
                 let change = parse(json)?;
-                core.run(async move {
-                    Ok(Ended::Endpoint(Box::new(
-                        webhooks.update(&id, &change).await?,
-                    )))
-                })
+                core.run(ended(Ended::Endpoint, async move {
+                    webhooks.update(&id, &change).await
+                }))
             }
             "delete" => {
                 core.run(async move { webhooks.delete(&id).await.map(|()| Ended::Nothing) })
             }
             "rotate" => {
                 let rotation = parse(json)?;
-                core.run(async move {
-                    Ok(Ended::Endpoint(Box::new(
-                        webhooks.rotate(&id, &rotation).await?,
-                    )))
-                })
+                core.run(ended(Ended::Endpoint, async move {
+                    webhooks.rotate(&id, &rotation).await
+                }))
             }
-            "test" => {
-                core.run(async move { Ok(Ended::Delivery(Box::new(webhooks.test(&id).await?))) })
-            }
+            "test" => core.run(ended(
+                Ended::Delivery,
+                async move { webhooks.test(&id).await },
+            )),
             "replay" | "replay_delivered" => {
                 let delivered = call == "replay_delivered";
                 let since = body.as_deref().map(str::parse::<Timestamp>).transpose();
                 let since = since.map_err(usage)?;
                 core.run(async move {
-                    webhooks
-                        .replay(&id, since, delivered)
-                        .await
-                        .map(Ended::Replayed)
+                    let started = webhooks.replay(&id, since, delivered).await?;
+                    Ok(Ended::Replayed(started))
                 })
             }
-            "deliveries" => core.run(async move {
-                let page = webhooks.deliveries(&id, body.as_deref()).await?;
-                Ok(Ended::Deliveries(Box::new(page)))
-            }),
-            "delivery" => core
-                .run(async move { Ok(Ended::Delivery(Box::new(webhooks.delivery(&id).await?))) }),
-            "retry" => {
-                core.run(async move { Ok(Ended::Delivery(Box::new(webhooks.retry(&id).await?))) })
-            }
+            "deliveries" => core.run(ended(Ended::Deliveries, async move {
+                webhooks.deliveries(&id, body.as_deref()).await
+            })),
+            "delivery" => core.run(ended(Ended::Delivery, async move {
+                webhooks.delivery(&id).await
+            })),
+            "retry" => core.run(ended(
+                Ended::Delivery,
+                async move { webhooks.retry(&id).await },
+            )),
             other => return Err(usage(format!("{other:?} is no call"))),
         };
         Ok(op.0)

@@ -6,7 +6,9 @@
 
 mod convert;
 mod core;
+mod handles;
 mod schedule;
+mod terms;
 mod webhook;
 
 use pyo3::prelude::*;
@@ -14,7 +16,9 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::core::{Core, Handle, Lease, Listing};
+    use super::core::Core;
+    #[pymodule_export]
+    use super::handles::{Handle, Lease, Listing};
     #[pymodule_export]
     use super::schedule::{History, Retry, Schedule};
     #[pymodule_export]
