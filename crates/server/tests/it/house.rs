@@ -1,4 +1,4 @@
-//! That the modules of `http/` know each other in one direction, and nothing that they needn't know.
+//! That modules know each other in one direction, and nothing that they needn't know; and that none is too long to read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,21 +6,21 @@ use std::path::{Path, PathBuf};
 /// The source of a module, without comments and tests.
 pub(crate) fn code(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap();
-    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let text = text.split("\nmod tests {").next().unwrap_or_default();
     let lines = text
         .lines()
         .map(|line| line.split("//").next().unwrap_or_default());
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Every source file below that folder.
+/// Every source file below that folder, but those of tests.
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(files(&path));
-        } else if path.extension().is_some_and(|kind| kind == "rs") {
+        } else if path.extension().is_some_and(|kind| kind == "rs") && !path.ends_with("tests.rs") {
             found.push(path);
         }
     }
@@ -67,16 +67,15 @@ fn uses(code: &str) -> Vec<String> {
     found
 }
 
-/// The rooms of `http/` (its files and folders), and which others each uses.
-fn rooms() -> BTreeMap<String, BTreeSet<String>> {
-    let http = source().join("http");
+/// The rooms of a folder (its files and folders), and which others each uses. Its path in the crate is `prefix`.
+fn rooms(folder: &Path, prefix: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut rooms: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for path in files(&http) {
-        let inside = path.strip_prefix(&http).unwrap();
+    for path in files(folder) {
+        let inside = path.strip_prefix(folder).unwrap();
         let depth = inside.components().count() - 1;
         let room = inside.components().next().unwrap().as_os_str();
         let room = room.to_str().unwrap().trim_end_matches(".rs").to_owned();
-        if room == "mod" {
+        if room == "mod" || room == "lib" {
             continue;
         }
         let used = rooms.entry(room.clone()).or_default();
@@ -85,7 +84,7 @@ fn rooms() -> BTreeMap<String, BTreeSet<String>> {
         let out = "super::".repeat(depth + usize::from(!is_map));
         for path in uses(&code(&path)) {
             let other = path
-                .strip_prefix("crate::http::")
+                .strip_prefix(prefix)
                 .or_else(|| path.strip_prefix(out.as_str()))
                 .and_then(|path| path.split("::").next());
             used.extend(
@@ -102,14 +101,8 @@ fn rooms() -> BTreeMap<String, BTreeSet<String>> {
     rooms
 }
 
-#[test]
-fn rooms_use_each_other_in_one_direction() {
-    let mut rooms = rooms();
-    assert!(
-        rooms.len() > 25 && rooms["gate"].contains("table"),
-        "{rooms:?}"
-    );
-    // Those that use no other are taken away, until none is left.
+/// Takes away those that use no other, until none is left.
+fn have_one_direction(mut rooms: BTreeMap<String, BTreeSet<String>>) {
     loop {
         let lowest = rooms.iter().filter(|(_, used)| used.is_empty());
         let lowest: Vec<String> = lowest.map(|(room, _)| room.clone()).collect();
@@ -125,6 +118,26 @@ fn rooms_use_each_other_in_one_direction() {
         rooms.is_empty(),
         "these use each other in a circle: {rooms:#?}"
     );
+}
+
+#[test]
+fn rooms_of_http_use_each_other_in_one_direction() {
+    let rooms = rooms(&source().join("http"), "crate::http::");
+    assert!(
+        rooms.len() > 25 && rooms["gate"].contains("table"),
+        "{rooms:?}"
+    );
+    have_one_direction(rooms);
+}
+
+#[test]
+fn rooms_of_the_client_use_each_other_in_one_direction() {
+    let rooms = rooms(&source().join("../../client/src"), "crate::");
+    assert!(
+        rooms.len() > 25 && rooms["wait"].contains("target"),
+        "{rooms:?}"
+    );
+    have_one_direction(rooms);
 }
 
 #[test]
@@ -166,4 +179,46 @@ fn nothing_but_its_own_folder_knows_a_dialect_by_name() {
         let uses_one = uses(&code).iter().any(|used| used.contains("dialect::"));
         assert!(is_table || !uses_one, "{} uses a dialect", path.display());
     }
+}
+
+/// The functions of some code, as rustfmt indents it, and how many lines each has.
+fn functions(code: &str) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    let mut open: Option<(&str, String, usize)> = None;
+    for (line, number) in code.lines().zip(1..) {
+        let trimmed = line.trim_start();
+        let indent = &line[..line.len() - trimmed.len()];
+        let is_end = trimmed.ends_with([';', '}']);
+        if let Some((_, name, begun)) = open.take_if(|open| open.0 == indent && is_end) {
+            found.push((name, number - begun + 1));
+        }
+        let is_keyword = |sign: char| sign.is_ascii_lowercase() || " ():".contains(sign);
+        if let Some((before, rest)) = format!(" {trimmed}").split_once(" fn ")
+            && open.is_none()
+            && before.chars().all(is_keyword)
+            && !is_end
+        {
+            let name = rest.split(['(', '<']).next().unwrap_or_default();
+            open = Some((indent, name.to_owned(), number));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_function_has_80_lines_and_no_file_500_of_code() {
+    let crates = source().join("../..");
+    let mut longest = 0;
+    for entry in std::fs::read_dir(crates).unwrap() {
+        for path in files(&entry.unwrap().path().join("src")) {
+            let code = code(&path);
+            let lines = code.lines().filter(|line| !line.trim().is_empty());
+            assert!(lines.count() < 500, "{}", path.display());
+            for (name, lines) in functions(&code) {
+                assert!(lines < 80, "{}: {name} has {lines} lines", path.display());
+                longest = longest.max(lines);
+            }
+        }
+    }
+    assert!(longest > 50, "the functions are found");
 }
