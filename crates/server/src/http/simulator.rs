@@ -175,11 +175,7 @@ fn change(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         change: own,
         seed: change.seed,
     };
-    let state = state.clone();
-    soon(async move {
-        state.commands.ask(change).await?;
-        Ok(json::ok(&settings(&state)))
-    })
+    state.ask(change, |state, ()| Ok(json::ok(&settings(state))))
 }
 
 /// `GET /v1/simulator/scenarios`
@@ -240,9 +236,7 @@ fn reset(state: &AppState, _: &Call) -> Result<Outcome, ApiError> {
         default_job: (state.config.default_job_start == JobStart::Boot)
             .then(|| state.config.default_job(true)),
     };
-    let state = state.clone();
-    soon(async move {
-        state.commands.ask(reset).await?;
+    state.ask(reset, |state, ()| {
         state.forget_clients();
         Ok(empty(StatusCode::NO_CONTENT))
     })

@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
-use abide_engine::JobKey;
+use abide_engine::{Command, JobKey};
 use abide_wire::Timestamp;
 use abide_wire::webhook::Secret;
 
 use super::access::{Access, Caller};
+use super::answer::{Answer, Outcome};
 use super::call::RequestId;
+use super::error::{ApiError, soon};
 use super::kept::KeptAnswers;
 use super::limits::{Holds, Rates};
 use super::ordinals::Ordinals;
@@ -148,6 +150,19 @@ impl AppState {
         // A waiter that registers after the ring sees that it has stopped.
         self.0.stop.cancel();
         self.0.board.ring_all();
+    }
+
+    /// Runs the command, and answers with what `show` makes of its result.
+    pub(super) fn ask<C: Command>(
+        &self,
+        command: C,
+        show: impl FnOnce(&Self, C::Answer) -> Result<Answer, ApiError> + Send + 'static,
+    ) -> Result<Outcome, ApiError> {
+        let state = self.clone();
+        soon(async move {
+            let told = state.commands.ask(command).await?;
+            show(&state, told)
+        })
     }
 
     /// Whether the default job has been asked for since the start, or started with the server.

@@ -16,7 +16,7 @@ use super::thing::Thing;
 use crate::http::answer::{Answer, Outcome};
 use crate::http::base::Base;
 use crate::http::call::Call;
-use crate::http::error::{ApiError, soon};
+use crate::http::error::ApiError;
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
 use crate::http::webhooks::target;
@@ -85,8 +85,7 @@ pub(super) fn register(
         rendering: Some(format!("{dialect} {} {}", base.as_str(), new.note)),
         kinds: Some(new.kinds.to_owned()),
     };
-    let state = state.clone();
-    soon(async move { Ok(answer(&*state.commands.ask(command).await?)) })
+    state.ask(command, move |_, endpoint| Ok(answer(&endpoint)))
 }
 
 /// The caller's endpoints of that dialect, the oldest first.
@@ -132,14 +131,7 @@ pub(super) fn remove(
     answer: Answer,
 ) -> Result<Outcome, ApiError> {
     let owner = call.caller.owner;
-    let state = state.clone();
-    soon(async move {
-        state
-            .commands
-            .ask(DeleteEndpoint { owner, endpoint })
-            .await?;
-        Ok(answer)
-    })
+    state.ask(DeleteEndpoint { owner, endpoint }, |_, ()| Ok(answer))
 }
 
 /// Gives that endpoint a new secret.
@@ -154,15 +146,13 @@ pub(super) fn rotate(
     keeps_old: bool,
     answer: fn(&Endpoint) -> Answer,
 ) -> Result<Outcome, ApiError> {
-    let owner = call.caller.owner;
-    let state = state.clone();
     let command = RotateSecret {
-        owner,
+        owner: call.caller.owner,
         endpoint,
         secret: None,
         keeps_old,
     };
-    soon(async move { Ok(answer(&*state.commands.ask(command).await?)) })
+    state.ask(command, move |_, endpoint| Ok(answer(&endpoint)))
 }
 
 /// The names of those native events.

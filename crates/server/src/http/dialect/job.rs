@@ -295,10 +295,9 @@ pub(super) fn cancel(
 ) -> Result<Outcome, ApiError> {
     let owner = call.caller.owner;
     let job = thing.in_path(state, call)?.key;
-    let (state, base) = (state.clone(), Base::of(call));
-    soon(async move {
-        let job = state.commands.ask(Cancel { owner, job }).await?;
-        Ok(thing.shown_at(&state, &base, &job))
+    let base = Base::of(call);
+    state.ask(Cancel { owner, job }, move |state, job| {
+        Ok(thing.shown_at(state, &base, &job))
     })
 }
 
@@ -314,11 +313,7 @@ pub(super) fn end(
     answer: Answer,
 ) -> Result<Outcome, ApiError> {
     let owner = call.caller.owner;
-    let state = state.clone();
-    soon(async move {
-        state.commands.ask(Cancel { owner, job }).await?;
-        Ok(answer)
-    })
+    state.ask(Cancel { owner, job }, |_, _| Ok(answer))
 }
 
 /// Removes the record of that job, which is canceled first if it hasn't ended, and answers so.
@@ -351,11 +346,7 @@ pub(super) fn secret(
     label: String,
     answer: fn(&abide_wire::webhook::Secret) -> Answer,
 ) -> Result<Outcome, ApiError> {
-    let state = state.clone();
-    soon(async move {
-        let secret = state.commands.ask(NamedSecret(label)).await?;
-        Ok(answer(&secret))
-    })
+    state.ask(NamedSecret(label), move |_, secret| Ok(answer(&secret)))
 }
 
 /// What a job failed for, as its vendor's code and message.

@@ -8,7 +8,7 @@ use abide_wire::{Problem, ProblemInput, Progress, Revision};
 
 use crate::http::answer::Outcome;
 use crate::http::call::{Call, Tags};
-use crate::http::error::{ApiError, soon};
+use crate::http::error::ApiError;
 use crate::http::find::{find, key_of};
 use crate::http::represent::show_lease;
 use crate::http::state::AppState;
@@ -63,10 +63,8 @@ pub(super) fn report(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         lease,
         work,
     };
-    let state = state.clone();
-    soon(async move {
-        let job = state.commands.ask(command).await?;
-        show_lease(&state, &job, state.clock.now())
+    state.ask(command, |state, job| {
+        show_lease(state, &job, state.clock.now())
     })
 }
 

@@ -1,20 +1,19 @@
 //! Deliveries: list, read, send again.
 
 use std::ops::Bound;
-use std::sync::Arc;
 
 use http::StatusCode;
 use serde::Deserialize;
 
 use abide_engine::delivery::{Attempt, ReplayDeliveries, RetryDelivery, Standing, TestEndpoint};
-use abide_engine::{Command, Delivery, DeliveryKey, Endpoint, Refusal};
+use abide_engine::{Delivery, DeliveryKey, Endpoint, Refusal};
 use abide_wire::{JobId, Revision, Timestamp, endpoint as wire};
 
 use super::endpoints::{self, PageQuery};
 use crate::http::access::Caller;
 use crate::http::answer::{Answer, Outcome};
 use crate::http::call::Call;
-use crate::http::error::{ApiError, soon};
+use crate::http::error::ApiError;
 use crate::http::find::{find, key_of as job_key_of};
 use crate::http::state::AppState;
 use crate::http::{instant, json, paging};
@@ -43,7 +42,10 @@ pub(super) fn test(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
         owner: call.caller.owner,
         endpoint: endpoints::key_of(&call.param("id")?)?,
     };
-    soon(delivery_after(state.clone(), call.caller, command))
+    let caller = call.caller;
+    state.ask(command, move |state, delivery| {
+        accepted(state, &caller, &delivery)
+    })
 }
 
 /// `POST /v1/webhooks/{id}/replay`
@@ -56,9 +58,7 @@ pub(super) fn replay(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         since: query.since.unwrap_or_default(),
         delivered: query.delivered,
     };
-    let state = state.clone();
-    soon(async move {
-        let replayed = state.commands.ask(command).await?;
+    state.ask(command, |_, replayed| {
         let started = wire::ReplayStarted { replayed };
         Ok(json::answer(StatusCode::ACCEPTED, &started))
     })
@@ -121,7 +121,10 @@ pub(super) fn retry(state: &AppState, call: &Call) -> Result<Outcome, ApiError> 
         owner: call.caller.owner,
         delivery: key_of(&call.param("id")?)?,
     };
-    soon(delivery_after(state.clone(), call.caller, command))
+    let caller = call.caller;
+    state.ask(command, move |state, delivery| {
+        accepted(state, &caller, &delivery)
+    })
 }
 
 fn key_of(id: &str) -> Result<DeliveryKey, ApiError> {
@@ -144,13 +147,8 @@ fn find_shown(
     Ok(shown)
 }
 
-async fn delivery_after(
-    state: AppState,
-    caller: Caller,
-    command: impl Command<Answer = Arc<Delivery>>,
-) -> Result<Answer, ApiError> {
-    let delivery = state.commands.ask(command).await?;
-    let shown = find_shown(&state, &caller, delivery.key)?;
+fn accepted(state: &AppState, caller: &Caller, delivery: &Delivery) -> Result<Answer, ApiError> {
+    let shown = find_shown(state, caller, delivery.key)?;
     Ok(json::answer(StatusCode::ACCEPTED, &shown))
 }
 

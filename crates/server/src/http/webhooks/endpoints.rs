@@ -17,7 +17,7 @@ use super::job::target;
 use crate::http::access::Caller;
 use crate::http::answer::{Answer, Outcome, empty};
 use crate::http::call::Call;
-use crate::http::error::{ApiError, soon};
+use crate::http::error::ApiError;
 use crate::http::state::AppState;
 use crate::http::{json, paging};
 
@@ -60,11 +60,9 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         rendering: None,
         kinds: None,
     };
-    let state = state.clone();
-    soon(async move {
-        let endpoint = state.commands.ask(command).await?;
+    state.ask(command, |state, endpoint| {
         let path = format!("/v1/webhooks/{}", endpoint.key);
-        let mut answer = with_secret(StatusCode::CREATED, &state, &endpoint, Breaker::default());
+        let mut answer = with_secret(StatusCode::CREATED, state, &endpoint, Breaker::default());
         let path = HeaderValue::try_from(path).map_err(|error| ApiError::internal(&error))?;
         answer.headers_mut().insert(header::LOCATION, path);
         Ok(answer)
@@ -117,10 +115,8 @@ pub(super) fn change(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         ordered: change.ordered,
         enabled: change.enabled,
     };
-    let state = state.clone();
-    soon(async move {
-        let endpoint = state.commands.ask(command).await?;
-        Ok(json::ok(&show(&state, &endpoint, breaker)))
+    state.ask(command, move |state, endpoint| {
+        Ok(json::ok(&show(state, &endpoint, breaker)))
     })
 }
 
@@ -130,11 +126,7 @@ pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         owner: call.caller.owner,
         endpoint: key_of(&call.param("id")?)?,
     };
-    let state = state.clone();
-    soon(async move {
-        state.commands.ask(command).await?;
-        Ok(empty(StatusCode::NO_CONTENT))
-    })
+    state.ask(command, |_, ()| Ok(empty(StatusCode::NO_CONTENT)))
 }
 
 /// `POST /v1/webhooks/{id}/rotate`
@@ -148,10 +140,8 @@ pub(super) fn rotate(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         secret: secret(rotation.secret.as_deref())?,
         keeps_old: true,
     };
-    let state = state.clone();
-    soon(async move {
-        let endpoint = state.commands.ask(command).await?;
-        Ok(with_secret(StatusCode::OK, &state, &endpoint, breaker))
+    state.ask(command, move |state, endpoint| {
+        Ok(with_secret(StatusCode::OK, state, &endpoint, breaker))
     })
 }
 

@@ -17,7 +17,7 @@ use crate::guard::Target;
 use crate::http::answer::{Answer, Outcome, empty, text};
 use crate::http::call::Call;
 use crate::http::described::Request;
-use crate::http::error::{ApiError, soon};
+use crate::http::error::ApiError;
 use crate::http::json;
 use crate::http::state::AppState;
 
@@ -113,11 +113,7 @@ fn carry_out(
     command: impl Command,
     done: fn() -> Answer,
 ) -> Result<Outcome, ApiError> {
-    let state = state.clone();
-    soon(async move {
-        state.commands.ask(command).await?;
-        Ok(done())
-    })
+    state.ask(command, move |_, _| Ok(done()))
 }
 
 fn registered() -> Answer {

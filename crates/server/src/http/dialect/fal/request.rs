@@ -14,7 +14,7 @@ use crate::http::dialect::id::Id;
 use crate::http::dialect::job::{self, Asked, New};
 use crate::http::dialect::list::parameter;
 use crate::http::dialect::thing::Thing;
-use crate::http::error::{ApiError, soon};
+use crate::http::error::ApiError;
 use crate::http::json;
 use crate::http::state::AppState;
 
@@ -79,9 +79,7 @@ pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         return Ok(json::answer(StatusCode::BAD_REQUEST, &status).into());
     }
     let (owner, job) = (call.caller.owner, found.key);
-    let state = state.clone();
-    soon(async move {
-        state.commands.ask(Cancel { owner, job }).await?;
+    state.ask(Cancel { owner, job }, |_, _| {
         let status = json!({"status": "CANCELLATION_REQUESTED"});
         Ok(json::answer(StatusCode::ACCEPTED, &status))
     })
