@@ -304,42 +304,13 @@ fn is_confined() -> bool {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::{Arc, Mutex};
 
     use abide_engine::delivery::CreateEndpoint;
     use abide_engine::{Cancel, Create, Defaults, Delete, Entry, JobKey, Owner, Policy, Reset};
     use abide_wire::{NewJob, Timestamp, Worker};
 
     use super::*;
-    use crate::journal::PartChange;
-
-    /// What has been written, by name.
-    #[derive(Clone, Debug, Default)]
-    struct Kept(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
-
-    impl Checkpoints for Kept {
-        fn entries(&self) -> u64 {
-            1
-        }
-
-        fn write(
-            &mut self,
-            _: u64,
-            changes: &mut dyn Iterator<Item = PartChange>,
-        ) -> Result<(), JournalError> {
-            let mut kept = self.0.lock().unwrap();
-            for (key, body) in changes {
-                if key.is_empty() {
-                    kept.clear();
-                }
-                match body {
-                    Some(body) => kept.insert(key, body),
-                    None => kept.remove(&key),
-                };
-            }
-            Ok(())
-        }
-    }
+    use crate::journal::{MemoryJournal, PartChange};
 
     /// What keeps nothing.
     #[derive(Debug)]
@@ -373,6 +344,42 @@ mod tests {
         carry_out(engine, &create).job.key
     }
 
+    /// One that has written nothing, to which a checkpoint is due after that many entries.
+    fn checkpointer(
+        checkpoints: impl Checkpoints + 'static,
+        entries: u64,
+        is_blocking: bool,
+    ) -> Checkpointer {
+        Checkpointer {
+            checkpoints: Some(Box::new(checkpoints)),
+            entries,
+            is_blocking,
+            last_seq: 0,
+            left: 0,
+            gathering: None,
+            writing: None,
+        }
+    }
+
+    /// What a checkpoint of it has.
+    fn all_parts(engine: &Engine) -> BTreeMap<String, Vec<u8>> {
+        let parts = engine.all_parts().into_iter();
+        parts
+            .map(|(key, part)| (key.to_string(), part.encode()))
+            .collect()
+    }
+
+    /// What has been written to it.
+    fn parts_of(journal: &MemoryJournal) -> BTreeMap<String, Vec<u8>> {
+        let mut parts = BTreeMap::new();
+        let loaded = journal.clone().load(&mut |key, body| {
+            parts.insert(key.to_owned(), body.to_vec());
+            Ok(())
+        });
+        loaded.unwrap();
+        parts
+    }
+
     fn reset() -> Reset {
         Reset {
             defaults: Defaults::default(),
@@ -391,15 +398,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_kept_nowhere_is_not_gathered() {
         let mut engine = Engine::new(Policy::default());
-        let mut checkpointer = Checkpointer {
-            checkpoints: Some(Box::new(Nowhere)),
-            entries: 50,
-            is_blocking: false,
-            last_seq: 0,
-            left: 0,
-            gathering: None,
-            writing: None,
-        };
+        let mut checkpointer = checkpointer(Nowhere, 50, false);
         for seq in 1..=1_000 {
             create(&mut engine);
             checkpointer.write_if_due(&mut engine, seq, true).await;
@@ -411,15 +410,7 @@ mod tests {
     #[tokio::test]
     async fn under_load_a_checkpoint_waits_for_as_many_entries_as_there_are_jobs() {
         let mut engine = Engine::new(Policy::default());
-        let mut checkpointer = Checkpointer {
-            checkpoints: Some(Box::new(Kept::default())),
-            entries: 1,
-            is_blocking: false,
-            last_seq: 0,
-            left: 0,
-            gathering: None,
-            writing: None,
-        };
+        let mut checkpointer = checkpointer(MemoryJournal::new(), 1, false);
         let mut written = Vec::new();
         for seq in 1..=110 {
             if seq <= 20 || seq > 80 {
@@ -437,15 +428,7 @@ mod tests {
     #[tokio::test]
     async fn under_load_the_names_of_jobs_that_come_and_go_make_a_checkpoint_due() {
         let mut engine = Engine::new(Policy::default());
-        let mut checkpointer = Checkpointer {
-            checkpoints: Some(Box::new(Kept::default())),
-            entries: 10,
-            is_blocking: false,
-            last_seq: 0,
-            left: 0,
-            gathering: None,
-            writing: None,
-        };
+        let mut checkpointer = checkpointer(MemoryJournal::new(), 10, false);
         let mut most = 0;
         for seq in (3..=900).step_by(3) {
             let (owner, job) = (Owner::ANYONE, create(&mut engine));
@@ -461,15 +444,7 @@ mod tests {
     async fn entries_that_change_very_many_parts_make_one_due_however_few_they_are() {
         const ENDPOINTS: usize = 300;
         let mut engine = Engine::new(Policy::default());
-        let mut checkpointer = Checkpointer {
-            checkpoints: Some(Box::new(Kept::default())),
-            entries: 200,
-            is_blocking: false,
-            last_seq: 0,
-            left: 0,
-            gathering: None,
-            writing: None,
-        };
+        let mut checkpointer = checkpointer(MemoryJournal::new(), 200, false);
         for n in 0..ENDPOINTS {
             let endpoint = CreateEndpoint {
                 owner: Owner::ANYONE,
@@ -495,16 +470,8 @@ mod tests {
     #[tokio::test]
     async fn a_reset_while_parts_are_gathered_leaves_nothing_of_what_was_before() {
         let mut engine = Engine::new(Policy::default());
-        let kept = Kept::default();
-        let mut checkpointer = Checkpointer {
-            checkpoints: Some(Box::new(kept.clone())),
-            entries: 1,
-            is_blocking: true,
-            last_seq: 0,
-            left: 0,
-            gathering: None,
-            writing: None,
-        };
+        let kept = MemoryJournal::new();
+        let mut checkpointer = checkpointer(kept.clone(), 1, true);
         for seq in 1..=3 {
             for _ in 0..3 * PARTS_PER_PASS {
                 create(&mut engine);
@@ -517,11 +484,7 @@ mod tests {
                 checkpointer.write_if_due(&mut engine, seq, true).await;
             }
             checkpointer.written(&mut engine).await;
-            let parts = engine.all_parts().into_iter();
-            let all: BTreeMap<_, _> = parts
-                .map(|(key, part)| (key.to_string(), part.encode()))
-                .collect();
-            assert_eq!(*kept.0.lock().unwrap(), all);
+            assert_eq!(parts_of(&kept), all_parts(&engine));
         }
     }
 
@@ -533,16 +496,8 @@ mod tests {
         let jobs: Vec<_> = (0..5 * PARTS_PER_PASS)
             .map(|_| create(&mut engine))
             .collect();
-        let kept = Kept::default();
-        let mut checkpointer = Checkpointer {
-            checkpoints: Some(Box::new(kept.clone())),
-            entries: 1,
-            is_blocking: true,
-            last_seq: 0,
-            left: 0,
-            gathering: None,
-            writing: None,
-        };
+        let kept = MemoryJournal::new();
+        let mut checkpointer = checkpointer(kept.clone(), 1, true);
         let mut passes = 0;
         while checkpointer.writing.is_none() {
             checkpointer.write_if_due(&mut engine, 1, true).await;
@@ -559,11 +514,7 @@ mod tests {
         assert!((3..50).contains(&passes), "{passes} passes");
         assert!(!checkpointer.is_gathering());
         checkpointer.written(&mut engine).await;
-        let parts = engine.all_parts().into_iter();
-        let all: BTreeMap<_, _> = parts
-            .map(|(key, part)| (key.to_string(), part.encode()))
-            .collect();
-        assert_eq!(*kept.0.lock().unwrap(), all);
+        assert_eq!(parts_of(&kept), all_parts(&engine));
         assert_eq!(engine.dirty(), 0);
     }
 }

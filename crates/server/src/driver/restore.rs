@@ -178,10 +178,6 @@ mod tests {
         fn files(&self) -> Arc<Files> {
             self.log.files()
         }
-
-        fn close(self: Box<Self>) -> Result<(), JournalError> {
-            Ok(())
-        }
     }
 
     #[test]

@@ -105,6 +105,20 @@ impl Held {
     }
 }
 
+/// Makes the changes to parts of a checkpoint.
+pub(super) fn put(
+    parts: &mut BTreeMap<String, Vec<u8>>,
+    changes: &mut dyn Iterator<Item = PartChange>,
+) {
+    for (key, body) in changes {
+        match body {
+            Some(body) => drop(parts.insert(key, body)),
+            None if key.is_empty() => parts.clear(),
+            None => drop(parts.remove(&key)),
+        }
+    }
+}
+
 impl Journal for MemoryJournal {
     fn is_blocking(&self) -> bool {
         false
@@ -161,10 +175,6 @@ impl Journal for MemoryJournal {
     fn checkpoints(&self) -> Box<dyn Checkpoints> {
         Box::new(self.clone())
     }
-
-    fn close(self: Box<Self>) -> Result<(), JournalError> {
-        Ok(())
-    }
 }
 
 impl Checkpoints for MemoryJournal {
@@ -178,16 +188,7 @@ impl Checkpoints for MemoryJournal {
         changes: &mut dyn Iterator<Item = PartChange>,
     ) -> Result<(), JournalError> {
         let mut held = self.held();
-        for (key, body) in changes {
-            match body {
-                Some(body) => held.parts.insert(key, body),
-                None if key.is_empty() => {
-                    held.parts.clear();
-                    None
-                }
-                None => held.parts.remove(&key),
-            };
-        }
+        put(&mut held.parts, changes);
         held.checkpoint = seq;
         let covered = usize::try_from(seq.saturating_sub(held.first)).unwrap_or(usize::MAX);
         let covered = covered.min(held.entries.len());

@@ -413,10 +413,6 @@ impl Journal for PostgresJournal {
     fn shared(&mut self) -> Option<&mut dyn SharedLog> {
         Some(self)
     }
-
-    fn close(self: Box<Self>) -> Result<(), JournalError> {
-        Ok(())
-    }
 }
 
 impl SharedLog for PostgresJournal {

@@ -8,6 +8,7 @@ use abide_engine::entry::LEVEL;
 
 use super::held::{Call, Fault, Faults, Held, PLACE, away, fault, lock, lost, superseded};
 use crate::clock::Clock;
+use crate::journal::memory::put;
 use crate::journal::{
     Batch, Beat, Checkpoints, JournalError, Leading, Lease, Member, PartChange, Position, Tail,
 };
@@ -60,16 +61,7 @@ impl Checkpoints for Handle {
             )));
         }
         held.checkpoint_term = term;
-        for (key, body) in changes {
-            match body {
-                Some(body) => held.parts.insert(key, body),
-                None if key.is_empty() => {
-                    held.parts.clear();
-                    None
-                }
-                None => held.parts.remove(&key),
-            };
-        }
+        put(&mut held.parts, changes);
         held.checkpoint = seq;
         while held.batches.len() > 1 && held.batches[0].position().seq <= seq {
             held.batches.pop_front();

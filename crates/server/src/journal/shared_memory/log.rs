@@ -224,10 +224,6 @@ impl Journal for SharedMemoryJournal {
     fn shared(&mut self) -> Option<&mut dyn SharedLog> {
         Some(self)
     }
-
-    fn close(self: Box<Self>) -> Result<(), JournalError> {
-        Ok(())
-    }
 }
 
 impl SharedLog for SharedMemoryJournal {

@@ -95,8 +95,4 @@ impl Journal for Breaking {
     fn shared(&mut self) -> Option<&mut dyn SharedLog> {
         self.0.shared()
     }
-
-    fn close(self: Box<Self>) -> Result<(), JournalError> {
-        Ok(())
-    }
 }

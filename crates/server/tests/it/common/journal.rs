@@ -56,8 +56,4 @@ impl<F: FnMut() -> Result<(), JournalError> + Send> Journal for Disk<F> {
     fn checkpoints(&self) -> Box<dyn Checkpoints> {
         self.inner.checkpoints()
     }
-
-    fn close(self: Box<Self>) -> Result<(), JournalError> {
-        Ok(())
-    }
 }
