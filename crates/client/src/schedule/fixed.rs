@@ -1,8 +1,6 @@
 //! The same pause every time.
 
-use super::{Cursor, Jitter, Schedule, Seen, Start};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use super::{Backoff, Cursor, Jitter, Schedule, Start};
 use std::time::Duration;
 
 /// Polls at a fixed interval, counted from each answer to the next poll.
@@ -17,44 +15,34 @@ use std::time::Duration;
 /// let every_two_seconds = Fixed::new(Duration::from_secs(2)).attempts(30);
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-pub struct Fixed {
-    interval: Duration,
-    jitter: Jitter,
-    first: Option<Duration>,
-    attempts: Option<u32>,
-}
+pub struct Fixed(
+    /// One that doesn't grow.
+    Backoff,
+);
 
 impl Fixed {
     /// Polls every `interval`.
     #[must_use]
     pub fn new(interval: Duration) -> Self {
-        Self {
-            interval,
-            jitter: Jitter::None,
-            first: None,
-            attempts: None,
-        }
+        Self(Backoff::new(interval).factor(1.0).max(Duration::MAX))
     }
 
     /// Spreads every pause. Default: none.
     #[must_use]
-    pub fn jitter(mut self, jitter: Jitter) -> Self {
-        self.jitter = jitter;
-        self
+    pub fn jitter(self, jitter: Jitter) -> Self {
+        Self(self.0.jitter(jitter))
     }
 
     /// The pause before the first poll; zero polls at once. Default: the interval.
     #[must_use]
-    pub fn first(mut self, pause: Duration) -> Self {
-        self.first = Some(pause);
-        self
+    pub fn first(self, pause: Duration) -> Self {
+        Self(self.0.first(pause))
     }
 
     /// Gives up after this many polls. Default: never.
     #[must_use]
-    pub fn attempts(mut self, attempts: u32) -> Self {
-        self.attempts = Some(attempts);
-        self
+    pub fn attempts(self, attempts: u32) -> Self {
+        Self(self.0.attempts(attempts))
     }
 }
 
@@ -67,42 +55,7 @@ impl Default for Fixed {
 
 impl Schedule for Fixed {
     fn begin(&self, start: &Start) -> Box<dyn Cursor> {
-        Box::new(Walk {
-            schedule: self.clone(),
-            rng: ChaCha8Rng::seed_from_u64(start.seed),
-            given: 0,
-        })
-    }
-}
-
-#[derive(Debug)]
-struct Walk {
-    schedule: Fixed,
-    rng: ChaCha8Rng,
-    given: u32,
-}
-
-impl Cursor for Walk {
-    fn next(&mut self, seen: &Seen) -> Option<Duration> {
-        let Fixed {
-            interval,
-            jitter,
-            first,
-            attempts,
-        } = self.schedule;
-        if attempts.is_some_and(|most| self.given >= most) {
-            return None;
-        }
-        let pause = if self.given == 0 {
-            first.unwrap_or(interval)
-        } else {
-            interval
-        };
-        self.given += 1;
-        Some(
-            seen.elapsed
-                .saturating_add(jitter.spread(pause, &mut self.rng)),
-        )
+        self.0.begin(start)
     }
 }
 
