@@ -19,6 +19,26 @@
 //! | [`directive`] | how a request says what shall happen to its job |
 //! | [`vendor`] | its words: keys and errors |
 
+/// The row of a read of the job whose id is `{id}` in the path.
+macro_rules! read {
+    ($path:literal, $thing:expr) => {
+        Row::get($path, |state, call| {
+            $crate::http::dialect::job::read(state, call, &$thing)
+        })
+        .reads(|_, call| $thing.subject(call))
+    };
+}
+
+/// The same of a cancel, by that verb.
+macro_rules! cancel {
+    ($verb:ident $path:literal, $thing:expr) => {
+        Row::$verb($path, |state, call| {
+            $crate::http::dialect::job::cancel(state, call, &$thing)
+        })
+        .writes(|_, call| $thing.subject(call))
+    };
+}
+
 mod assemblyai;
 mod azure;
 mod classic;

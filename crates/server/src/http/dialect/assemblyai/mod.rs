@@ -27,8 +27,7 @@ const ROUTES: &[Row] = &[
     Row::post("/v2/upload", upload::upload).takes_file(),
     Row::post("/v2/transcript", transcript::create).creates(),
     Row::get("/v2/transcript", transcript::list).counts(Counts::Refusals),
-    Row::get("/v2/transcript/{id}", transcript::read)
-        .reads(|_, call| transcript::TRANSCRIPT.subject(call)),
+    read!("/v2/transcript/{id}", transcript::TRANSCRIPT),
     Row::get("/v2/transcript/{id}/{part}", part::read).counts(Counts::Refusals),
     Row::delete("/v2/transcript/{id}", transcript::delete)
         .writes(|_, call| transcript::TRANSCRIPT.subject(call)),

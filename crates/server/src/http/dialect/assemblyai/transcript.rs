@@ -37,11 +37,6 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     job::create(state, call, &TRANSCRIPT, asked)
 }
 
-/// `GET /v2/transcript/{id}`
-pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &TRANSCRIPT)
-}
-
 /// `DELETE /v2/transcript/{id}`
 pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let job = TRANSCRIPT.in_path(state, call)?;

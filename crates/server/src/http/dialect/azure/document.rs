@@ -44,16 +44,6 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     job::create(state, call, &TRANSLATION, asked)
 }
 
-/// `GET /translator/document/batches/{id}`
-pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &TRANSLATION)
-}
-
-/// `DELETE /translator/document/batches/{id}`
-pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::cancel(state, call, &TRANSLATION)
-}
-
 /// `GET /translator/document/batches`
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let version = version(call)?;

@@ -31,10 +31,8 @@ pub(super) const DIALECT: Dialect = Dialect::mounted(
 const ROUTES: &[Row] = &[
     Row::post("/translator/document/batches", document::create).creates(),
     Row::get("/translator/document/batches", document::list).counts(Counts::Refusals),
-    Row::get("/translator/document/batches/{id}", document::read)
-        .reads(|_, call| document::TRANSLATION.subject(call)),
-    Row::delete("/translator/document/batches/{id}", document::cancel)
-        .writes(|_, call| document::TRANSLATION.subject(call)),
+    read!("/translator/document/batches/{id}", document::TRANSLATION),
+    cancel!(delete "/translator/document/batches/{id}", document::TRANSLATION),
     Row::get(
         "/translator/document/batches/{id}/documents",
         document::documents,

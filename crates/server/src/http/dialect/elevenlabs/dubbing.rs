@@ -48,11 +48,6 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     job::create(state, call, &DUBBING, asked)
 }
 
-/// `GET /v1/dubbing/{id}`
-pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &DUBBING)
-}
-
 /// `GET /v1/dubbing`
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let limit = limit(call, "page_size", PAGE, PAGE_MAX)?;

@@ -32,8 +32,7 @@ const ROUTES: &[Row] = &[
         .takes_form()
         .creates(),
     Row::get("/v1/dubbing/project", project::list).counts(Counts::Refusals),
-    Row::get("/v1/dubbing/project/{id}", project::read)
-        .reads(|_, call| project::PROJECT.subject(call)),
+    read!("/v1/dubbing/project/{id}", project::PROJECT),
     Row::delete("/v1/dubbing/project/{id}", project::delete)
         .writes(|_, call| project::PROJECT.subject(call)),
     Row::post(
@@ -51,7 +50,7 @@ const ROUTES: &[Row] = &[
         .takes_form()
         .creates(),
     Row::get("/v1/dubbing", dubbing::list).counts(Counts::Refusals),
-    Row::get("/v1/dubbing/{id}", dubbing::read).reads(|_, call| dubbing::DUBBING.subject(call)),
+    read!("/v1/dubbing/{id}", dubbing::DUBBING),
     Row::delete("/v1/dubbing/{id}", dubbing::delete)
         .writes(|_, call| dubbing::DUBBING.subject(call)),
     Row::get("/v1/dubbing/{id}/audio/{language}", dubbing::audio).counts(Counts::Refusals),

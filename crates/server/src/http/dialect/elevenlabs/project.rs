@@ -72,11 +72,6 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     job::create(state, call, &PROJECT, asked)
 }
 
-/// `GET /v1/dubbing/project/{id}`
-pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &PROJECT)
-}
-
 /// `DELETE /v1/dubbing/project/{id}`
 pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let job = PROJECT.in_path(state, call)?;

@@ -11,7 +11,7 @@ use super::Dialect;
 use super::vendor::Vendor;
 use crate::http::access::KeyForm;
 use crate::http::door::Door;
-use crate::http::route::{Handler, Row};
+use crate::http::route::Row;
 
 /// All that the rest of the server knows of it.
 pub(super) const DIALECT: Dialect = Dialect::mounted(
@@ -28,16 +28,12 @@ const fn create(path: &'static str) -> Row {
         .creates()
 }
 
-const fn read(path: &'static str, handler: Handler) -> Row {
-    Row::get(path, handler).reads(|_, call| request::REQUEST.subject(call))
-}
-
 /// The routes.
 const ROUTES: &[Row] = &[
     create("/{owner}/{alias}"),
     create("/{owner}/{alias}/{*sub}"),
-    read("/{owner}/{alias}/requests/{id}", request::result),
-    read("/{owner}/{alias}/requests/{id}/status", request::status),
+    read!("/{owner}/{alias}/requests/{id}", request::RESULT),
+    read!("/{owner}/{alias}/requests/{id}/status", request::REQUEST),
     Row::get(
         "/{owner}/{alias}/requests/{id}/status/stream",
         request::stream,

@@ -30,7 +30,7 @@ pub(super) const REQUEST: Thing = Thing {
     show: show_status,
 };
 /// The same, as its result.
-const RESULT: Thing = Thing {
+pub(super) const RESULT: Thing = Thing {
     show: show_result,
     ..REQUEST
 };
@@ -54,16 +54,6 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
 pub(super) fn is_direct(call: &Call) -> bool {
     let target = call.field(PROXIED).unwrap_or_default();
     target.starts_with("https://fal.run/")
-}
-
-/// `GET /{owner}/{alias}/requests/{id}/status`
-pub(super) fn status(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &REQUEST)
-}
-
-/// `GET /{owner}/{alias}/requests/{id}`
-pub(super) fn result(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &RESULT)
 }
 
 /// `GET /{owner}/{alias}/requests/{id}/status/stream`

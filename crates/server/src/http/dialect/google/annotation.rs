@@ -36,11 +36,6 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     job::create(state, call, &ANNOTATION, asked)
 }
 
-/// `GET /v1/projects/…/operations/{id}`
-pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &ANNOTATION)
-}
-
 /// `POST /v1/projects/…/operations/{id}:cancel`
 pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let job = ANNOTATION.in_path(state, call)?;

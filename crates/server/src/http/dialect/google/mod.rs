@@ -38,11 +38,10 @@ const ROUTES: &[Row] = &[
         annotation::list,
     )
     .counts(Counts::Refusals),
-    Row::get(
+    read!(
         "/v1/projects/{project}/locations/{location}/operations/{id}",
-        annotation::read,
-    )
-    .reads(|_, call| annotation::ANNOTATION.subject(call)),
+        annotation::ANNOTATION
+    ),
     Row::delete(
         "/v1/projects/{project}/locations/{location}/operations/{id}",
         annotation::delete,
@@ -66,6 +65,5 @@ const ROUTES: &[Row] = &[
         "/v1beta1/projects/{project}/locations/{location}/publishers/google/models/{model}:fetchPredictOperation",
     ),
     Row::post("/v1beta/models/{model}:predictLongRunning", video::create).creates(),
-    Row::get("/v1beta/models/{model}/operations/{id}", video::read)
-        .reads(|_, call| video::VIDEO.subject(call)),
+    read!("/v1beta/models/{model}/operations/{id}", video::VIDEO),
 ];

@@ -48,11 +48,6 @@ pub(super) fn fetch(state: &AppState, call: &Call) -> Result<Outcome, ApiError> 
     Ok(Outcome::Now(job::counted(state, call, &VIDEO, &job)))
 }
 
-/// `GET /v1beta/models/{model}/operations/{id}`
-pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &VIDEO)
-}
-
 /// The video whose operation the body names.
 pub(super) fn subject_in_body(_: &AppState, call: &Call) -> Option<Subject> {
     VIDEO.subject_of(call, &id_in_body(call).ok()?)

@@ -32,14 +32,13 @@ const ROUTES: &[Row] = &[
     Row::get("/v3/video-translations", translation::list).counts(Counts::Refusals),
     Row::get("/v3/video-translations/statuses", translation::statuses).counts(Counts::Request),
     Row::get("/v3/video-translations/languages", translation::languages),
-    Row::get("/v3/video-translations/{id}", translation::read)
-        .reads(|_, call| translation::TRANSLATION.subject(call)),
+    read!("/v3/video-translations/{id}", translation::TRANSLATION),
     Row::delete("/v3/video-translations/{id}", translation::delete)
         .writes(|_, call| translation::TRANSLATION.subject(call)),
     Row::post("/v3/videos", video::create).creates(),
     Row::get("/v3/videos", video::list).counts(Counts::Refusals),
     Row::get("/v3/videos/statuses", video::statuses).counts(Counts::Request),
-    Row::get("/v3/videos/{id}", video::read).reads(|_, call| video::VIDEO.subject(call)),
+    read!("/v3/videos/{id}", video::VIDEO),
     Row::delete("/v3/videos/{id}", video::delete).writes(|_, call| video::VIDEO.subject(call)),
     Row::get("/v3/users/me", wire::account),
     Row::post("/v3/webhooks/endpoints", webhooks::register).takes_body(),
@@ -52,8 +51,7 @@ const ROUTES: &[Row] = &[
     ),
     Row::get("/v3/webhooks/event-types", webhooks::types),
     Row::post("/v2/video_translate", older::translate).creates(),
-    Row::get("/v2/video_translate/{id}", older::read_translation)
-        .reads(|_, call| translation::TRANSLATION.subject(call)),
+    read!("/v2/video_translate/{id}", older::OLD_TRANSLATION),
     Row::post("/v2/video/generate", older::generate).creates(),
     Row::get("/v1/video_status.get", older::read_video).reads(older::subject),
     Row::get("/v2/user/remaining_quota", older::quota),

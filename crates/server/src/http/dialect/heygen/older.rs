@@ -19,7 +19,7 @@ use crate::http::state::AppState;
 
 const OF_TRANSLATION: [&str; 5] = ["pending", "running", "success", "failed", "failed"];
 
-const OLD_TRANSLATION: Thing = Thing {
+pub(super) const OLD_TRANSLATION: Thing = Thing {
     show: show_translation,
     ..TRANSLATION
 };
@@ -41,11 +41,6 @@ pub(super) fn translate(state: &AppState, call: &Call) -> Result<Outcome, ApiErr
         data(&json!({"video_translate_id": TRANSLATION.id_of(&seen[0])}))
     });
     job::create(state, call, &OLD_TRANSLATION, asked)
-}
-
-/// `GET /v2/video_translate/{id}`
-pub(super) fn read_translation(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &OLD_TRANSLATION)
 }
 
 fn show_translation(seen: &Seen<'_>) -> Answer {

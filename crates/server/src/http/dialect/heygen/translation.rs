@@ -68,11 +68,6 @@ fn created(seen: &[Seen<'_>]) -> Answer {
     data(&json!({"video_translation_ids": ids}))
 }
 
-/// `GET /v3/video-translations/{id}`
-pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &TRANSLATION)
-}
-
 /// `GET /v3/video-translations`
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     super::wire::list(state, call, &TRANSLATION, body)

@@ -42,11 +42,6 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     job::create(state, call, &VIDEO, asked)
 }
 
-/// `GET /v3/videos/{id}`
-pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &VIDEO)
-}
-
 /// `GET /v3/videos`
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     super::wire::list(state, call, &VIDEO, body)

@@ -60,11 +60,6 @@ fn create(state: &AppState, call: &Call, kind: &str) -> Result<Outcome, ApiError
     job::create(state, call, &GENERATION, asked)
 }
 
-/// `GET /dream-machine/v1/generations/{id}`
-pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &GENERATION)
-}
-
 /// `DELETE /dream-machine/v1/generations/{id}`
 pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let job = GENERATION.in_path(state, call)?;

@@ -19,47 +19,26 @@ pub(super) const DIALECT: Dialect = Dialect::mounted(
 )
 .tells(wire::tell);
 
+const fn video(path: &'static str) -> Row {
+    Row::post(path, generation::create_video).creates()
+}
+
+const fn image(path: &'static str) -> Row {
+    Row::post(path, generation::create_image).creates()
+}
+
 /// The routes.
 const ROUTES: &[Row] = &[
-    Row::post("/dream-machine/v1/generations", generation::create_video).creates(),
-    Row::post(
-        "/dream-machine/v1/generations/video",
-        generation::create_video,
-    )
-    .creates(),
-    Row::post(
-        "/dream-machine/v1/generations/video/modify",
-        generation::create_video,
-    )
-    .creates(),
-    Row::post(
-        "/dream-machine/v1/generations/video/reframe",
-        generation::create_video,
-    )
-    .creates(),
-    Row::post(
-        "/dream-machine/v1/generations/image",
-        generation::create_image,
-    )
-    .creates(),
-    Row::post(
-        "/dream-machine/v1/generations/image/reframe",
-        generation::create_image,
-    )
-    .creates(),
-    Row::post(
-        "/dream-machine/v1/generations/{id}/upscale",
-        generation::create_video,
-    )
-    .creates(),
-    Row::post(
-        "/dream-machine/v1/generations/{id}/audio",
-        generation::create_video,
-    )
-    .creates(),
+    video("/dream-machine/v1/generations"),
+    video("/dream-machine/v1/generations/video"),
+    video("/dream-machine/v1/generations/video/modify"),
+    video("/dream-machine/v1/generations/video/reframe"),
+    image("/dream-machine/v1/generations/image"),
+    image("/dream-machine/v1/generations/image/reframe"),
+    video("/dream-machine/v1/generations/{id}/upscale"),
+    video("/dream-machine/v1/generations/{id}/audio"),
     Row::get("/dream-machine/v1/generations", generation::list).counts(Counts::Refusals),
-    Row::get("/dream-machine/v1/generations/{id}", generation::read)
-        .reads(|_, call| generation::GENERATION.subject(call)),
+    read!("/dream-machine/v1/generations/{id}", generation::GENERATION),
     Row::delete("/dream-machine/v1/generations/{id}", generation::delete)
         .writes(|_, call| generation::GENERATION.subject(call)),
     Row::get("/dream-machine/v1/credits", wire::credits),

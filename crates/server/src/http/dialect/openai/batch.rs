@@ -40,19 +40,9 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     job::create(state, call, &BATCH, asked)
 }
 
-/// `GET /v1/batches/{id}`
-pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &BATCH)
-}
-
 /// `GET /v1/batches`
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     super::wire::list(state, call, &BATCH, body)
-}
-
-/// `POST /v1/batches/{id}/cancel`
-pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::cancel(state, call, &BATCH)
 }
 
 fn show(seen: &Seen<'_>) -> Answer {

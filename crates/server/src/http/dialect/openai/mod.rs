@@ -29,15 +29,13 @@ const ROUTES: &[Row] = &[
     Row::post("/v1/responses", response::create).creates(),
     Row::get("/v1/responses/{id}", response::read)
         .reads(|_, call| response::RESPONSE.subject(call)),
-    Row::post("/v1/responses/{id}/cancel", response::cancel)
-        .writes(|_, call| response::RESPONSE.subject(call)),
+    cancel!(post "/v1/responses/{id}/cancel", response::RESPONSE),
     Row::delete("/v1/responses/{id}", response::delete)
         .writes(|_, call| response::RESPONSE.subject(call)),
     Row::post("/v1/batches", batch::create).creates(),
     Row::get("/v1/batches", batch::list).counts(Counts::Refusals),
-    Row::get("/v1/batches/{id}", batch::read).reads(|_, call| batch::BATCH.subject(call)),
-    Row::post("/v1/batches/{id}/cancel", batch::cancel)
-        .writes(|_, call| batch::BATCH.subject(call)),
+    read!("/v1/batches/{id}", batch::BATCH),
+    cancel!(post "/v1/batches/{id}/cancel", batch::BATCH),
     Row::post("/v1/files", file::upload)
         .takes_body()
         .takes_form(),
@@ -47,8 +45,8 @@ const ROUTES: &[Row] = &[
         .creates()
         .takes_form(),
     Row::get("/v1/videos", video::list).counts(Counts::Refusals),
-    Row::get("/v1/videos/{id}", video::read).reads(|_, call| video::VIDEO.subject(call)),
-    Row::get("/v1/videos/{id}/content", video::content).reads(|_, call| video::VIDEO.subject(call)),
+    read!("/v1/videos/{id}", video::VIDEO),
+    read!("/v1/videos/{id}/content", video::CONTENT),
     Row::post("/v1/videos/{id}/remix", video::remix)
         .creates()
         .takes_form(),

@@ -49,11 +49,6 @@ pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     job::read(state, call, &RESPONSE)
 }
 
-/// `POST /v1/responses/{id}/cancel`
-pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::cancel(state, call, &RESPONSE)
-}
-
 /// `DELETE /v1/responses/{id}`
 pub(super) fn delete(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let key = RESPONSE.in_path(state, call)?.key;

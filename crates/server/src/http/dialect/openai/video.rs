@@ -34,7 +34,7 @@ pub(super) const VIDEO: Thing = Thing {
 };
 
 /// The content of a video, a read of it too.
-const CONTENT: Thing = Thing {
+pub(super) const CONTENT: Thing = Thing {
     show: show_content,
     ..VIDEO
 };
@@ -54,16 +54,6 @@ pub(super) fn remix(state: &AppState, call: &Call) -> Result<Outcome, ApiError> 
 fn made(state: &AppState, call: &Call, new: New) -> Result<Outcome, ApiError> {
     let asked = Asked::one(new, |seen| (VIDEO.show)(&seen[0]));
     job::create(state, call, &VIDEO, asked)
-}
-
-/// `GET /v1/videos/{id}`
-pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &VIDEO)
-}
-
-/// `GET /v1/videos/{id}/content`
-pub(super) fn content(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &CONTENT)
 }
 
 /// `GET /v1/videos`

@@ -34,10 +34,8 @@ const ROUTES: &[Row] = &[
     create("/v1/models/{owner}/{name}/predictions"),
     create("/v1/deployments/{owner}/{name}/predictions"),
     Row::get("/v1/predictions", prediction::list).counts(Counts::Refusals),
-    Row::get("/v1/predictions/{id}", prediction::read)
-        .reads(|_, call| prediction::PREDICTION.subject(call)),
-    Row::post("/v1/predictions/{id}/cancel", prediction::cancel)
-        .writes(|_, call| prediction::PREDICTION.subject(call)),
+    read!("/v1/predictions/{id}", prediction::PREDICTION),
+    cancel!(post "/v1/predictions/{id}/cancel", prediction::PREDICTION),
     // Clients send no key to the URL of a stream, which the vendor makes hard to guess.
     Row::get("/v1/predictions/{id}/stream", prediction::stream)
         .door(Door::Unlimited)

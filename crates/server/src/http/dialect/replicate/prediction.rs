@@ -75,16 +75,6 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     job::create(state, call, &PREDICTION, asked)
 }
 
-/// `GET /v1/predictions/{id}`
-pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &PREDICTION)
-}
-
-/// `POST /v1/predictions/{id}/cancel`
-pub(super) fn cancel(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::cancel(state, call, &PREDICTION)
-}
-
 /// `GET /v1/predictions`
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let page = after_cursor(state, call, &PREDICTION, PAGE, "cursor", body)?;

@@ -61,11 +61,6 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     job::create(state, call, &GENERATION, asked)
 }
 
-/// `GET /v2/generate/{id}`
-pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &GENERATION)
-}
-
 /// `GET /v2/generations`: the newest ones, or those of the ids that are asked for; of the statuses that are.
 pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let wanted = |name: &str| -> Vec<String> {

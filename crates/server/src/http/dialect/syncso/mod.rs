@@ -24,8 +24,7 @@ pub(super) const DIALECT: Dialect = Dialect::mounted(
 const ROUTES: &[Row] = &[
     Row::post("/v2/generate", generation::create).creates(),
     Row::get("/v2/generations", generation::list).counts(Counts::Refusals),
-    Row::get("/v2/generate/{id}", generation::read)
-        .reads(|_, call| generation::GENERATION.subject(call)),
+    read!("/v2/generate/{id}", generation::GENERATION),
     Row::post("/v2/analyze/cost", generation::cost).takes_body(),
     // The vendor shows it on its dashboard alone.
     Row::get("/dashboard/webhook-secret", webhooks::secret),

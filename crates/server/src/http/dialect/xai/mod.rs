@@ -25,5 +25,5 @@ const ROUTES: &[Row] = &[
     create("/v1/videos/generations"),
     create("/v1/videos/edits"),
     create("/v1/videos/extensions"),
-    Row::get("/v1/videos/{id}", video::read).reads(|_, call| video::VIDEO.subject(call)),
+    read!("/v1/videos/{id}", video::VIDEO),
 ];

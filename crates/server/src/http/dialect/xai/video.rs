@@ -43,11 +43,6 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     job::create(state, call, &VIDEO, asked)
 }
 
-/// `GET /v1/videos/{id}`
-pub(super) fn read(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
-    job::read(state, call, &VIDEO)
-}
-
 fn show(seen: &Seen<'_>) -> Answer {
     let mut shown = json!({
         "status": seen.word(&WORDS),
