@@ -1,10 +1,9 @@
 //! Wait for long-running jobs without wasting a request or a second.
 //!
 //! A job takes seconds or hours, and a server says how it stands. A client that asks too often pays for requests; one
-//! that asks too rarely learns late. This crate learns of the end when it happens where the server can hold a
-//! request or tell by itself, and comes within a few percent of the best that any polling client could do where it
-//! can't. It survives restarts and outages, keeps deadlines, and never takes a lost answer for an end, nor an end for a
-//! lost answer.
+//! that asks too rarely learns late. If the server can hold a request or push, this crate learns of the end when it
+//! happens. If it can't, this crate comes within a few percent of the best that any polling client could do. It survives
+//! restarts and outages, keeps deadlines, and never mistakes a failed request for a failed job, or the reverse.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -44,8 +43,8 @@
 //!
 //! # Strategies
 //!
-//! *How* to learn of the end; [`Wait::strategy`] chooses. What holds for all of them, deadline, retries, budget, is not
-//! theirs to break.
+//! *How* to learn of the end; [`Wait::strategy`] chooses. None of them can break a deadline, the retry policy or the
+//! budget.
 //!
 //! | strategy | how | when |
 //! |---|---|---|

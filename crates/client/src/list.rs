@@ -70,13 +70,13 @@ impl Client {
 }
 
 impl List {
-    /// Only jobs that stand so; called several times, any of these.
+    /// Only jobs with that status; if called several times, with any of these.
     pub fn status(mut self, status: Status) -> Self {
         self.statuses.push(status.into());
         self
     }
 
-    /// Only jobs that ended so.
+    /// Only jobs with that outcome.
     pub fn outcome(self, outcome: Outcome) -> Self {
         self.status(Status::from(outcome.as_str().to_owned()))
     }
@@ -96,7 +96,7 @@ impl List {
         self.with("created_before", instant.to_string())
     }
 
-    /// Only jobs on which their creator noted that.
+    /// Only jobs with that metadata.
     pub fn metadata(self, name: impl AsRef<str>, value: impl Into<String>) -> Self {
         let name = format!("metadata.{}", name.as_ref());
         self.with(&name, value.into())

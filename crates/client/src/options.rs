@@ -67,7 +67,7 @@ macro_rules! setting {
         }
     };
     (retry) => {
-        /// How failures are met.
+        /// How failures are retried.
         pub fn retry(mut self, retry: crate::retry::RetryPolicy) -> Self {
             self.options.retry = Some(retry);
             self

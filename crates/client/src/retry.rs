@@ -9,7 +9,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How failures are met. A value: make one and give it to a [`ClientBuilder`](crate::ClientBuilder::retry) or to one
+/// How failures are retried. A value: make one and give it to a [`ClientBuilder`](crate::ClientBuilder::retry) or to one
 /// [`Wait`](crate::Wait::retry).
 ///
 /// ```
@@ -91,7 +91,7 @@ impl RetryPolicy {
         self
     }
 
-    /// Up to which length a server's `Retry-After` is believed. Default: 5 minutes.
+    /// The longest `Retry-After` of a server that is believed. Default: 5 minutes.
     #[must_use]
     pub fn hint_max(mut self, hint: Duration) -> Self {
         self.hint_max = hint;

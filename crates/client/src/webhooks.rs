@@ -93,7 +93,7 @@ impl Webhooks {
         self.send(self.get(["webhooks", id], None)?, NOTHING).await
     }
 
-    /// Changes an endpoint; what isn't said stays.
+    /// Changes an endpoint; what is left out stays.
     ///
     /// # Errors
     ///

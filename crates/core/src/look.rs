@@ -17,7 +17,7 @@ pub struct PollTerms {
     pub schedule: Arc<dyn Schedule>,
     /// Bounds the wait. Default: none.
     pub deadline: Option<Duration>,
-    /// How failures are met. Default: that of the client.
+    /// How failures are retried. Default: that of the client.
     pub retry: Option<RetryPolicy>,
     /// The most that one call may take. Default: that of the client.
     pub attempt_timeout: Option<Duration>,

@@ -15,11 +15,11 @@ pub struct NewEndpoint {
         schema(min_length = 1, max_length = 2048, pattern = "^https?://[!-~]+$")
     )]
     pub url: String,
-    /// Of which events: `job.completed` and its like, or `job.*` for all. Those that end a job where nothing is said.
+    /// The events to post: `job.completed` and its like, or `job.*` for all. Default: those that end a job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_items = 20))]
     pub events: Option<Vec<String>>,
-    /// The secret to sign with, `whsec_` and base64 of 24 to 64 bytes; the server makes one where nothing is said.
+    /// The secret to sign with, `whsec_` and base64 of 24 to 64 bytes. Default: the server makes one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "openapi",
@@ -35,7 +35,7 @@ pub struct NewEndpoint {
     pub ordered: Option<bool>,
 }
 
-/// The body of `PATCH /v1/webhooks/{id}`. What isn't said stays.
+/// The body of `PATCH /v1/webhooks/{id}`. What is left out stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -68,7 +68,7 @@ pub struct EndpointChange {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Rotation {
-    /// The new secret; the server makes one where nothing is said.
+    /// The new secret. Default: the server makes one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "openapi",
@@ -120,7 +120,7 @@ pub struct Endpoint {
     pub updated_at: Timestamp,
 }
 
-/// That an endpoint isn't called.
+/// Since when and why an endpoint isn't called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Disabled {
@@ -170,7 +170,7 @@ pub struct Delivery {
     pub status: String,
     /// When it happened.
     pub created_at: Timestamp,
-    /// When the next attempt is planned; `null` where none is.
+    /// When the next attempt is planned; `null` if none is.
     #[serde(default)]
     pub next_attempt_at: Option<Timestamp>,
     /// When it was taken.
@@ -210,7 +210,7 @@ pub struct Attempt {
     /// Whether there was more of it.
     #[serde(default)]
     pub answer_truncated: bool,
-    /// When the next attempt was planned; `null` where none was.
+    /// When the next attempt was planned; `null` if none was.
     #[serde(default)]
     pub next_attempt_at: Option<Timestamp>,
 }

@@ -179,7 +179,7 @@ pub struct Progress {
 }
 
 /// How long the job will still take, as far as the server has learned it from past jobs of the same kind, in
-/// milliseconds: in 10, 50 and 90 of 100 looks the job ends sooner.
+/// milliseconds: p10, p50 and p90.
 ///
 /// Quantiles, because a point estimate misleads. A distribution to learn from, never an appointment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,7 +19,7 @@ pub const HOLD_SPREAD: f64 = 1.0 / 16.0;
 pub const PAGE_JOBS_MAX: usize = 1_000;
 /// The most bytes of jobs in one answer. One job is in it however large it is; the others are in the next.
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Jobs on a page where nothing is said.
+/// Jobs on a page by default.
 pub const PAGE_JOBS_DEFAULT: usize = 100;
 /// The longest idempotency key, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
@@ -43,7 +43,7 @@ pub const LEASE_DEFAULT: Duration = Duration::from_secs(30);
 pub const LEASE_MIN: Duration = Duration::from_secs(1);
 /// The longest lease.
 pub const LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
-/// How often a job may be claimed that is retried when its worker is lost, if its create doesn't say.
+/// How often a job that is retried when its worker is lost may be claimed by default.
 pub const ATTEMPTS_DEFAULT: u32 = 3;
 /// The same, at most.
 pub const ATTEMPTS_MAX: u32 = 100;

@@ -26,7 +26,7 @@ pub struct NewJob<J = Json> {
     /// Who does the work; the simulator by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<Worker>,
-    /// How the simulator plays it; the server's defaults where nothing is said.
+    /// How the simulator plays it. Default: the server's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulate: Option<Simulate>,
     /// Where to tell of this job's events, apart from the registered endpoints.
@@ -152,7 +152,7 @@ pub struct WebhookTarget {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_items = 20))]
     pub events: Option<Vec<String>>,
-    /// The secret to sign with, `whsec_…`; the server makes one where nothing is said.
+    /// The secret to sign with, `whsec_…`. Default: the server makes one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "openapi",
@@ -161,7 +161,7 @@ pub struct WebhookTarget {
     pub secret: Option<Hidden>,
 }
 
-/// How the simulator plays a job. What isn't said is taken from the server's defaults.
+/// How the simulator plays a job. What is left out is taken from the server's defaults.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -55,7 +55,7 @@ export interface AbideOptions {
   schedule?: Schedule;
   /** What was learned before. Default: a history of the client's own. */
   history?: History;
-  /** How failures are met. */
+  /** How failures are retried. */
   retry?: RetryOptions | false;
   /** What all waits may send together. Default: 50 requests a second. */
   budget?: Budget;

@@ -11,14 +11,14 @@ import type { Job } from "./wire.js";
 
 /** Which jobs to list. */
 export interface ListOptions {
-  /** Only jobs that stand so; any of these. */
+  /** Only jobs with any of these statuses. */
   status?: string | readonly string[];
   /** Only jobs of that kind. */
   kind?: string;
   /** Only jobs that were created after, and before, that instant. */
   createdAfter?: Date | string;
   createdBefore?: Date | string;
-  /** Only jobs on which their creator noted that. */
+  /** Only jobs with that metadata. */
   metadata?: Record<string, string>;
   /** Only these jobs; those that don't exist are left out. */
   ids?: readonly string[];

@@ -1,6 +1,6 @@
 /** What a wait cost, and how late the news was. */
 
-/** By which way a wait learned something. */
+/** The channel by which a wait learned something. */
 export type Channel = "poll" | "long_poll" | "shared" | "stream" | "push";
 
 /** What one wait cost. Every end and every error of a wait has one. */

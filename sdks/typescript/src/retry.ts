@@ -8,7 +8,7 @@
 
 import { type Duration, millis } from "./rt/duration.js";
 
-/** How failures are met. */
+/** How failures are retried. */
 export interface RetryOptions {
   /** The greatest pause after the first failure. Default: 200 ms. */
   initial?: Duration;
@@ -22,7 +22,7 @@ export interface RetryOptions {
   patience?: Duration;
   /** How long a 404 for a job that was just created means "not yet". Default: 10 s. */
   notFoundFor?: Duration;
-  /** Up to which length a server's `Retry-After` is believed. Default: 5 minutes. */
+  /** The longest `Retry-After` of a server that is believed. Default: 5 minutes. */
   hintMax?: Duration;
 }
 

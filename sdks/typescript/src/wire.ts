@@ -42,7 +42,7 @@ export interface Job {
   attempts?: number | null;
   /** A worker's hold on it, in the answer to a claim alone. */
   lease?: { token: string; expires_at: string } | null;
-  /** How long it will still take, in milliseconds: in 10, 50 and 90 of 100 reads the job ends sooner. */
+  /** How long it will still take, in milliseconds: p10, p50 and p90. */
   remaining_ms?: { p10: number; p50: number; p90: number } | null;
 }
 

@@ -973,7 +973,7 @@ class Endpoints:
         return self._call("read", id)  # type: ignore[no-any-return]
 
     def update(self, id: str, **members: Any) -> dict[str, Any]:
-        """Changes an endpoint; what isn't said stays."""
+        """Changes an endpoint; what is left out stays."""
         return self._call("update", id, json.dumps(members))  # type: ignore[no-any-return]
 
     def delete(self, id: str) -> None:
@@ -1026,7 +1026,7 @@ class AsyncEndpoints:
         return await self._call("read", id)  # type: ignore[no-any-return]
 
     async def update(self, id: str, **members: Any) -> dict[str, Any]:
-        """Changes an endpoint; what isn't said stays."""
+        """Changes an endpoint; what is left out stays."""
         return await self._call("update", id, json.dumps(members))  # type: ignore[no-any-return]
 
     async def delete(self, id: str) -> None:

@@ -58,7 +58,7 @@ class Schedule:
 
 @final
 class Retry:
-    """How failures are met."""
+    """How failures are retried."""
     def __new__(
         cls,
         *,

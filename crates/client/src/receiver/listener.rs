@@ -99,7 +99,7 @@ impl Receiver {
         Self::builder().bind(address).await
     }
 
-    /// Sets more.
+    /// A receiver with other settings.
     #[must_use]
     pub fn builder() -> ReceiverBuilder {
         ReceiverBuilder {

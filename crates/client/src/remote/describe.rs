@@ -9,7 +9,7 @@ use crate::error::Error;
 /// The vendors' APIs that come with the crate.
 const PRESETS: &str = include_str!("presets.json");
 
-/// Where a foreign job API has its things: enough to create, ask, wait, watch and cancel, without writing code for it.
+/// The description of a foreign job API: enough to create, ask, wait, watch and cancel without writing code for it.
 ///
 /// A value that can be read from a configuration file; unknown members are refused. Paths are below the client's
 /// address, with `{id}` for the job's id, in the path or in the query, and `{kind}` for its kind, where that is a model
@@ -81,7 +81,7 @@ pub struct Remote {
     /// The path that is deleted to remove a job; none where jobs can't be removed.
     #[serde(default)]
     pub delete: Option<String>,
-    /// Where the answer has what the job made; the whole answer where nothing is said.
+    /// Where the answer has what the job made. Default: the whole answer.
     #[serde(default)]
     pub result: Option<String>,
     /// The path that has the result, where the answer about the job doesn't: it is read once, when the job has
@@ -100,7 +100,7 @@ pub struct Remote {
     /// What that number is when the job is done: 100 for percent, 1 for a share.
     #[serde(default = "percent")]
     pub progress_whole: u32,
-    /// Where the answer has how many seconds the job will still take.
+    /// The JSON pointer to how many seconds the job will still take.
     #[serde(default)]
     pub remaining: Option<String>,
     /// Where the answer has when the job was accepted: RFC 3339, or seconds or milliseconds since the epoch.
@@ -147,7 +147,7 @@ fn words(words: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
 }
 
 impl Remote {
-    /// An API of that name, that answers at that path, with the word for how a job stands in that place.
+    /// An API with that name: a job is read at the path `status`, and the JSON pointer `state` leads to its status.
     pub fn new(
         name: impl Into<String>,
         status: impl Into<String>,
@@ -266,7 +266,7 @@ impl Remote {
         self
     }
 
-    /// Where jobs are posted, and where the answer has the id.
+    /// The path that creates are posted to, and the JSON pointer to the id in the answer.
     #[must_use]
     pub fn create(mut self, path: impl Into<String>, id: impl Into<String>) -> Self {
         self.create = Some(path.into());
@@ -274,36 +274,35 @@ impl Remote {
         self
     }
 
-    /// Where a cancel is posted.
+    /// The path that a cancel is posted to.
     #[must_use]
     pub fn cancel(mut self, path: impl Into<String>) -> Self {
         self.cancel = Some(path.into());
         self
     }
 
-    /// What is deleted to remove a job.
+    /// The path that is deleted to remove a job.
     #[must_use]
     pub fn delete(mut self, path: impl Into<String>) -> Self {
         self.delete = Some(path.into());
         self
     }
 
-    /// Where the answer has what the job made. Default: the whole answer.
+    /// The JSON pointer to what the job made. Default: the whole answer.
     #[must_use]
     pub fn result(mut self, place: impl Into<String>) -> Self {
         self.result = Some(place.into());
         self
     }
 
-    /// Where the answer has why the job failed.
+    /// The JSON pointer to why the job failed.
     #[must_use]
     pub fn error(mut self, place: impl Into<String>) -> Self {
         self.error = Some(place.into());
         self
     }
 
-    /// Where the answer has how far the job has come, and what that number is at the end: 100 for percent, 1 for a
-    /// share.
+    /// The JSON pointer to how far the job has come, and what that number is at the end: 100 for percent, 1 for a share.
     #[must_use]
     pub fn progress(mut self, place: impl Into<String>, whole: u32) -> Self {
         self.progress = Some(place.into());
@@ -318,7 +317,7 @@ impl Remote {
         self
     }
 
-    /// Where the answer has when the job was accepted and when it ended.
+    /// The JSON pointers to when the job was accepted and when it ended.
     #[must_use]
     pub fn times(mut self, created: impl Into<String>, finished: impl Into<String>) -> Self {
         self.created_at = Some(created.into());

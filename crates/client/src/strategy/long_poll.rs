@@ -43,7 +43,7 @@ impl LongPoll {
         self
     }
 
-    /// Which share of the jobs may end before the first request is sent, 0 for holding from the beginning. Default:
+    /// The share of jobs that may end before the first request is sent; 0 holds from the beginning. Default:
     /// 0.01. Without a schedule that has learned something it makes no difference.
     #[must_use]
     pub fn attach_late(mut self, share: f64) -> Self {

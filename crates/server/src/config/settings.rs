@@ -237,7 +237,7 @@ settings! {
     "default-job-start" "ABIDE_DEFAULT_JOB_START" "boot|first-poll" default_job_start: JobStart = "boot";
     /// How long after its end the default job starts again; `off` for never.
     "default-job-reset" "ABIDE_DEFAULT_JOB_RESET" "DURATION" default_job_reset: Option<Span> = "off";
-    /// How long the default job runs; like every other simulated job where it isn't said.
+    /// How long the default job runs; by default like every other simulated job.
     "default-job-delay" "ABIDE_DEFAULT_JOB_DELAY" "LAW" default_job_delay: Option<DurationLaw> = "";
 
     "Logging and stopping":

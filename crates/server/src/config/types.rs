@@ -18,7 +18,7 @@ pub struct ListenAddr {
 }
 
 impl ListenAddr {
-    /// Where nothing is said.
+    /// Where a server listens by default.
     pub(super) const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
     /// All of the addresses.

@@ -13,10 +13,9 @@ use super::described::{Param, inline};
 use super::error::ApiError;
 
 /// How many items on a page, for the description.
-pub(super) const LIMIT: Param =
-    Param::query("limit", "How many on a page; 100 where nothing is said.")
-        .schema(inline::<usize>)
-        .bounds(1, limits::PAGE_JOBS_MAX);
+pub(super) const LIMIT: Param = Param::query("limit", "How many on a page; 100 by default.")
+    .schema(inline::<usize>)
+    .bounds(1, limits::PAGE_JOBS_MAX);
 /// Where a page goes on, for the description.
 pub(super) const PAGE_TOKEN: Param =
     Param::query("page_token", "The `next_page_token` of the page before.")

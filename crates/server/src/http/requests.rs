@@ -15,7 +15,7 @@ use super::route::Row;
 use super::state::AppState;
 use crate::requests::Asked;
 
-/// How many requests are shown where nothing is said.
+/// How many requests are shown by default.
 const LIMIT: usize = 100;
 
 /// The routes.

@@ -9,7 +9,7 @@ import type { Move, Observed, Strategy, Until } from "./plan.js";
 export interface LongPollOptions {
   /** How long each request shall be held, at least 1 s. Default: 60 s; a server may grant less. */
   hold?: Duration;
-  /** Which share of the jobs may end before the first request is sent; 0 holds from the beginning. Default: 0.01. */
+  /** The share of jobs that may end before the first request is sent; 0 holds from the beginning. Default: 0.01. */
   attachLate?: number;
 }
 

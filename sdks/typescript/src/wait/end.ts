@@ -12,7 +12,7 @@ import type { Strategy } from "../strategy/plan.js";
 import type { Job, Outcome } from "../wire.js";
 import { type InSet, begin } from "./begin.js";
 
-/** How to wait. What isn't said is as the client has it. */
+/** How to wait. What is left out is as the client has it. */
 export interface WaitOptions {
   /**
    * Bounds everything: the request in flight, pauses after failures, the server's hints. One last look is taken just
@@ -29,7 +29,7 @@ export interface WaitOptions {
   schedule?: Schedule;
   /** How much earlier news is worth to the learned schedule. Default: `"balanced"`. */
   price?: Price;
-  /** How failures are met. */
+  /** How failures are retried. */
   retry?: RetryOptions | false;
   /** The most that one exchange may take, beside the time that the server was asked to hold it. Default: 10 s. */
   attemptTimeout?: Duration;

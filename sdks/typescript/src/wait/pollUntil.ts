@@ -56,7 +56,7 @@ export interface PollUntilOptions<T> {
   schedule?: Schedule;
   /** What was learned before. Default: one history per process. */
   history?: History;
-  /** How failures are met. Default: every error that may pass does, for 30 s without an answer. */
+  /** How failures are retried. Default: every error that may pass is, for 30 s without an answer. */
   retry?: RetryOptions | false;
   /**
    * Which errors of the look end the wait at once, as themselves. Default: those with an HTTP status of 4xx other than

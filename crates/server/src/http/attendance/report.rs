@@ -17,7 +17,7 @@ use crate::http::json;
 use crate::http::nodes::{Question, with_others};
 use crate::http::state::AppState;
 
-/// What a client may take before its verdict is bad. What isn't said isn't judged, but for what is a fault under any
+/// What a client may take before its verdict is bad. A rule without a limit isn't judged, but for faults under any
 /// circumstances.
 #[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, default)]

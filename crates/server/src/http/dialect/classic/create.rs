@@ -20,7 +20,7 @@ use crate::http::trace;
 /// What a create may say. Members that aren't known here are passed over, as these systems do.
 #[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
 pub(super) struct NewClassicJob {
-    /// How long the job runs, in seconds; like any other simulated job where it isn't said.
+    /// How long the job runs, in seconds; by default like any other simulated job.
     #[schema(minimum = 0, maximum = 31_622_400)]
     processing_duration: Option<f64>,
     /// Whether it fails. A body that doesn't say it means no.

@@ -31,7 +31,7 @@ const LONG_HOLD: Duration = Duration::from_millis(4_700);
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StatusQuery {
-    /// The job; the default job where nothing is said.
+    /// The job. Default: the default job.
     job_id: Option<String>,
     /// `long` holds the request until the end, or for 5 s.
     #[serde(default)]
