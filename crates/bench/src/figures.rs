@@ -46,54 +46,31 @@ pub(crate) enum Aim {
 }
 
 impl Figure {
-    /// A figure without anything to compare it with.
-    pub(crate) fn alone(
-        goal: &'static str,
-        what: impl Into<String>,
-        unit: &'static str,
-        ours: f64,
-        aim: Aim,
-    ) -> Self {
-        Self::new(goal, what, unit, ours, "", None, aim)
-    }
-
-    /// A figure beside a limit's.
-    pub(crate) fn beside(
-        goal: &'static str,
-        what: impl Into<String>,
-        unit: &'static str,
-        ours: f64,
-        (limit_is, limit): (&'static str, f64),
-        aim: Aim,
-    ) -> Self {
-        Self::new(goal, what, unit, ours, limit_is, Some(limit), aim)
-    }
-
     /// A figure of no goal's, which is only shown.
-    pub(crate) fn shown(what: impl Into<String>, unit: &'static str, ours: f64) -> Self {
-        Self::alone("", what, unit, ours, Aim::Shown)
+    pub(crate) fn new(what: impl Into<String>, unit: &'static str, ours: f64) -> Self {
+        Self {
+            goal: "",
+            what: what.into(),
+            unit,
+            ours,
+            limit_is: "",
+            limit: None,
+            ratio: None,
+            aim: String::new(),
+            reached: None,
+        }
     }
 
     /// The same beside a limit's.
-    pub(crate) fn shown_beside(
-        what: impl Into<String>,
-        unit: &'static str,
-        ours: f64,
-        limit: (&'static str, f64),
-    ) -> Self {
-        Self::beside("", what, unit, ours, limit, Aim::Shown)
+    pub(crate) fn beside(mut self, (limit_is, limit): (&'static str, f64)) -> Self {
+        (self.limit_is, self.limit) = (limit_is, Some(limit));
+        self.ratio = Some(self.ours / limit);
+        self
     }
 
-    fn new(
-        goal: &'static str,
-        what: impl Into<String>,
-        unit: &'static str,
-        ours: f64,
-        limit_is: &'static str,
-        limit: Option<f64>,
-        aim: Aim,
-    ) -> Self {
-        let ratio = limit.map(|limit| ours / limit);
+    /// The same for a goal, after what it is [beside](Self::beside).
+    pub(crate) fn aims(mut self, goal: &'static str, aim: Aim) -> Self {
+        let (ours, ratio) = (self.ours, self.ratio);
         let (words, reached) = match aim {
             Aim::Shown => (String::new(), None),
             Aim::AtMost(most) => (format!("≤ {}", number(most)), Some(ours <= most)),
@@ -101,17 +78,8 @@ impl Figure {
             Aim::TimesAtMost(most) => (format!("≤ {most} ×"), ratio.map(|ratio| ratio <= most)),
             Aim::TimesAtLeast(least) => (format!("≥ {least} ×"), ratio.map(|ratio| ratio >= least)),
         };
-        Self {
-            goal,
-            what: what.into(),
-            unit,
-            ours,
-            limit_is,
-            limit,
-            ratio,
-            aim: words,
-            reached,
-        }
+        (self.goal, self.aim, self.reached) = (goal, words, reached);
+        self
     }
 }
 
@@ -321,16 +289,11 @@ mod tests {
     #[test]
     fn the_figures_of_goals_take_the_place_of_those_in_a_page() {
         let figures = [
-            Figure::beside(
-                "P1",
-                "a read",
-                "µs",
-                12.0,
-                ("bare", 10.0),
-                Aim::TimesAtMost(1.1),
-            ),
-            Figure::alone("", "more", "s", 1.0, Aim::Shown),
-            Figure::alone("P8", "a create", "ms", 0.1, Aim::AtMost(0.15)),
+            Figure::new("a read", "µs", 12.0)
+                .beside(("bare", 10.0))
+                .aims("P1", Aim::TimesAtMost(1.1)),
+            Figure::new("more", "s", 1.0),
+            Figure::new("a create", "ms", 0.1).aims("P8", Aim::AtMost(0.15)),
         ];
         let rows = "| goal | what | measured | beside | aim | |\n|---|---|---|---|---|---|\n\
             | P1 | a read | 12.0 µs | bare: 10.0, 1.20 × | ≤ 1.1 × | missed |\n\
@@ -344,7 +307,12 @@ mod tests {
 
     #[test]
     fn a_figure_says_whether_its_aim_was_reached() {
-        let reached = |aim| Figure::beside("", "x", "µs", 12.0, ("y", 10.0), aim).reached;
+        let reached = |aim| {
+            Figure::new("x", "µs", 12.0)
+                .beside(("y", 10.0))
+                .aims("", aim)
+                .reached
+        };
         assert_eq!(reached(Aim::TimesAtMost(1.2)), Some(true));
         assert_eq!(reached(Aim::TimesAtMost(1.1)), Some(false));
         assert_eq!(reached(Aim::TimesAtLeast(1.3)), Some(false));

@@ -249,28 +249,28 @@ fn creates(setup: &Setup, cluster: &Cluster, alone: &Running) -> anyhow::Result<
     let mut figures = Vec::new();
     for (door, [rate, _, p99]) in [("the leader", medians[1]), ("a follower", medians[2])] {
         let beside = |unit, ours, limit| {
-            Figure::beside("P15", through(door, ""), unit, ours, limit, Aim::Shown)
+            Figure::new(through(door, ""), unit, ours)
+                .beside(limit)
+                .aims("P15", Aim::Shown)
         };
         figures.push(beside("creates/s", rate, sqlite(0)));
         figures.push(beside("p99 ms", p99, sqlite(2)));
     }
     let of_leader = ("one node on SQLite", medians[0][1]);
-    figures.push(Figure::beside(
-        "P15",
-        through("the leader", ": its CPU"),
-        "CPU µs",
-        medians[1][1],
-        of_leader,
-        Aim::Shown,
-    ));
-    figures.push(Figure::beside(
-        "P15",
-        through("a follower", ": the leader's CPU"),
-        "CPU µs",
-        medians[2][1],
-        ("through the leader", medians[1][1]),
-        Aim::AtMost(15.0),
-    ));
+    figures.push(
+        Figure::new(through("the leader", ": its CPU"), "CPU µs", medians[1][1])
+            .beside(of_leader)
+            .aims("P15", Aim::Shown),
+    );
+    figures.push(
+        Figure::new(
+            through("a follower", ": the leader's CPU"),
+            "CPU µs",
+            medians[2][1],
+        )
+        .beside(("through the leader", medians[1][1]))
+        .aims("P15", Aim::AtMost(15.0)),
+    );
     Ok(figures)
 }
 
@@ -300,23 +300,21 @@ fn wakes(setup: &Setup, cluster: &Cluster, alone: &Running) -> anyhow::Result<Ve
             format!("{count} holds on a follower, {per_second} ends/s at the leader: end to wake");
         for (name, ours, limit) in [("p50", p50, alone_p50), ("p99", p99, alone_p99)] {
             let limit = ("one node on SQLite", limit);
-            figures.push(Figure::beside(
-                "P15",
-                format!("{what}, {name}"),
-                "ms",
-                ours,
-                limit,
-                Aim::Shown,
-            ));
+            figures.push(
+                Figure::new(format!("{what}, {name}"), "ms", ours)
+                    .beside(limit)
+                    .aims("P15", Aim::Shown),
+            );
         }
         if per_second == LONE_ENDS {
-            figures.push(Figure::alone(
-                "P15",
-                format!("{what}, p50 beyond the commit: after the leader's answer to the end"),
-                "ms",
-                beyond,
-                Aim::AtMost(1.0),
-            ));
+            figures.push(
+                Figure::new(
+                    format!("{what}, p50 beyond the commit: after the leader's answer to the end"),
+                    "ms",
+                    beyond,
+                )
+                .aims("P15", Aim::AtMost(1.0)),
+            );
         }
     }
     Ok(figures)
@@ -346,16 +344,9 @@ fn restarts(setup: &Setup, cluster: &mut Cluster, alone: Alone) -> anyhow::Resul
     let node = cluster.node(follower, Core::Both)?;
     show_newest(&node.server, &made)?;
     let took = begun.elapsed();
-    Ok(vec![Figure::beside(
-        "P15",
-        format!(
+    Ok(vec![Figure::new(format!(
             "restart of a killed follower with {count} jobs, on both cores, to an answer that shows the newest"
-        ),
-        "s",
-        took.as_secs_f64(),
-        ("one node on SQLite", took_alone.as_secs_f64()),
-        Aim::Shown,
-    )])
+        ), "s", took.as_secs_f64()).beside(("one node on SQLite", took_alone.as_secs_f64())).aims("P15", Aim::Shown)])
 }
 
 fn show_newest(server: &Server, made: &[String]) -> anyhow::Result<()> {
@@ -430,19 +421,12 @@ fn deaths(setup: &Setup, cluster: &mut Cluster) -> anyhow::Result<Vec<Figure>> {
     );
     let aim = Aim::AtMost((LEASE + PAUSE_MARGIN).as_secs_f64());
     Ok(vec![
-        Figure::alone(
-            "P15",
+        Figure::new(
             format!("{what}, median of {}", pauses.len()),
             "s",
             median(&mut pauses),
-            aim,
-        ),
-        Figure::alone(
-            "P15",
-            format!("{what}, the longest"),
-            "s",
-            longest,
-            Aim::Shown,
-        ),
+        )
+        .aims("P15", aim),
+        Figure::new(format!("{what}, the longest"), "s", longest).aims("P15", Aim::Shown),
     ])
 }

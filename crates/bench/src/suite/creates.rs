@@ -61,24 +61,14 @@ fn loaded(setup: &Setup, connections: usize) -> anyhow::Result<Vec<Figure>> {
     let on_sqlite = "bare hyper, group commit on SQLite";
     let on_log = "bare hyper, group commit on a log";
     Ok(vec![
-        Figure::beside(
-            "P7",
-            &what,
-            "creates/s",
-            ours[0],
-            (on_sqlite, sqlite[0]),
-            Aim::TimesAtLeast(0.8),
-        ),
-        Figure::shown_beside(&what, "creates/s", ours[0], (on_log, log[0])),
-        Figure::beside(
-            "P7",
-            &what,
-            "CPU µs",
-            ours[1],
-            (on_sqlite, sqlite[1]),
-            Aim::TimesAtMost(1.5),
-        ),
-        Figure::shown_beside(&what, "p99 ms", ours[2], (on_sqlite, sqlite[2])),
+        Figure::new(&what, "creates/s", ours[0])
+            .beside((on_sqlite, sqlite[0]))
+            .aims("P7", Aim::TimesAtLeast(0.8)),
+        Figure::new(&what, "creates/s", ours[0]).beside((on_log, log[0])),
+        Figure::new(&what, "CPU µs", ours[1])
+            .beside((on_sqlite, sqlite[1]))
+            .aims("P7", Aim::TimesAtMost(1.5)),
+        Figure::new(&what, "p99 ms", ours[2]).beside((on_sqlite, sqlite[2])),
     ])
 }
 
@@ -103,31 +93,15 @@ fn alone(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     })?;
     let (ours, hyper) = (medians[0], medians[1]);
     Ok(vec![
-        Figure::shown_beside(
-            "a lone create, p50",
-            "ms",
-            ours[0],
-            ("bare hyper, SQLite", hyper[0]),
-        ),
-        Figure::shown_beside(
-            "a lone create, p99",
-            "ms",
-            ours[1],
-            ("bare hyper, SQLite", hyper[1]),
-        ),
-        Figure::shown_beside(
-            "a lone create, p50",
-            "ms",
-            ours[0],
-            ("one SQLite commit", ours[2]),
-        ),
-        Figure::alone(
-            "P8",
+        Figure::new("a lone create, p50", "ms", ours[0]).beside(("bare hyper, SQLite", hyper[0])),
+        Figure::new("a lone create, p99", "ms", ours[1]).beside(("bare hyper, SQLite", hyper[1])),
+        Figure::new("a lone create, p50", "ms", ours[0]).beside(("one SQLite commit", ours[2])),
+        Figure::new(
             format!("a lone create, p50 beyond one fsync ({:.2} ms)", ours[3]),
             "ms",
             ours[0] - ours[3],
-            Aim::AtMost(0.15),
-        ),
+        )
+        .aims("P8", Aim::AtMost(0.15)),
     ])
 }
 

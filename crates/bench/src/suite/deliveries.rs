@@ -115,8 +115,8 @@ fn end_to_push(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let [p50, p99] = medians[0];
     let what = |what: &str| format!("end to push beside {IDLE} idle endpoints, {what}");
     Ok(vec![
-        Figure::alone("P11", what("p50"), "ms", p50, Aim::AtMost(10.0)),
-        Figure::shown(what("p99"), "ms", p99),
+        Figure::new(what("p50"), "ms", p50).aims("P11", Aim::AtMost(10.0)),
+        Figure::new(what("p99"), "ms", p99),
     ])
 }
 
@@ -160,30 +160,13 @@ fn sustained(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let [rate, behind, p50, p99, each, whole] = medians[0];
     let what = |what: &str| format!("{PER_SECOND} jobs/s told to one receiver: {what}");
     Ok(vec![
-        Figure::alone(
-            "P11",
-            what("delivered"),
-            "/s",
-            rate,
-            Aim::AtLeast(0.98 * PER_SECOND),
-        ),
-        Figure::alone(
-            "P11",
-            what("last one after the load's end"),
-            "ms",
-            behind,
-            Aim::AtMost(1_000.0),
-        ),
-        Figure::shown(what("end to push, p50"), "ms", p50),
-        Figure::shown(what("end to push, p99"), "ms", p99),
-        Figure::alone(
-            "P11",
-            what("each delivery"),
-            "CPU µs",
-            each,
-            Aim::AtMost(120.0),
-        ),
-        Figure::shown(what("each job, delivery included"), "CPU µs", whole),
+        Figure::new(what("delivered"), "/s", rate).aims("P11", Aim::AtLeast(0.98 * PER_SECOND)),
+        Figure::new(what("last one after the load's end"), "ms", behind)
+            .aims("P11", Aim::AtMost(1_000.0)),
+        Figure::new(what("end to push, p50"), "ms", p50),
+        Figure::new(what("end to push, p99"), "ms", p99),
+        Figure::new(what("each delivery"), "CPU µs", each).aims("P11", Aim::AtMost(120.0)),
+        Figure::new(what("each job, delivery included"), "CPU µs", whole),
     ])
 }
 
@@ -220,20 +203,8 @@ fn backlog(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let [rate, each] = medians[0];
     let what = |what: &str| format!("a backlog of {wanted} to one receiver: {what}");
     Ok(vec![
-        Figure::alone(
-            "P11",
-            what("delivered"),
-            "/s",
-            rate,
-            Aim::AtLeast(PER_SECOND),
-        ),
-        Figure::alone(
-            "P11",
-            what("each delivery"),
-            "CPU µs",
-            each,
-            Aim::AtMost(120.0),
-        ),
+        Figure::new(what("delivered"), "/s", rate).aims("P11", Aim::AtLeast(PER_SECOND)),
+        Figure::new(what("each delivery"), "CPU µs", each).aims("P11", Aim::AtMost(120.0)),
     ])
 }
 
@@ -286,7 +257,9 @@ fn beside_bad_ones(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
         let figure = |who: &str, ours: [f64; 3], aim| {
             let what = format!("{BESIDE_OTHERS} jobs/s beside {OTHERS} {who}: {what}");
             let limit = ("beside as many good ones", good[at]);
-            Figure::beside("", what, unit, ours[at], limit, aim)
+            Figure::new(what, unit, ours[at])
+                .beside(limit)
+                .aims("", aim)
         };
         [
             figure("receivers that misbehave", bad, aim),

@@ -91,7 +91,11 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
         {
             let beside = ("bare hyper handler", hyper[n]);
             let id = if n == 0 { "P1" } else { "" };
-            figures.push(Figure::beside(id, &what, unit, ours[n], beside, aim));
+            figures.push(
+                Figure::new(&what, unit, ours[n])
+                    .beside(beside)
+                    .aims(id, aim),
+            );
         }
     }
     Ok(figures)

@@ -148,7 +148,7 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
 fn figures(alone: &Seen, seen: &[Seen]) -> Vec<Figure> {
     let create_us = alone.cpu_us / alone.made;
     let most = seen.iter().map(|seen| seen.made).fold(alone.made, f64::max);
-    let mut figures = vec![Figure::shown(
+    let mut figures = vec![Figure::new(
         "goodput: the most that is acknowledged",
         "creates/s",
         most,
@@ -157,32 +157,23 @@ fn figures(alone: &Seen, seen: &[Seen]) -> Vec<Figure> {
         let what = |what: &str| format!("goodput at {load} × the load: {what}");
         let goal = if *load > 1.0 { "P13" } else { "" };
         let aim = |aim| if *load > 1.0 { aim } else { Aim::Shown };
-        figures.push(Figure::beside(
-            goal,
-            what("acknowledged"),
-            "creates/s",
-            seen.made,
-            ("the most", most),
-            aim(Aim::TimesAtLeast(0.8)),
-        ));
-        figures.push(Figure::alone(
-            goal,
-            what("acknowledged after, p99"),
-            "ms",
-            seen.p99_ms,
-            aim(Aim::AtMost(500.0)),
-        ));
+        figures.push(
+            Figure::new(what("acknowledged"), "creates/s", seen.made)
+                .beside(("the most", most))
+                .aims(goal, aim(Aim::TimesAtLeast(0.8))),
+        );
+        figures.push(
+            Figure::new(what("acknowledged after, p99"), "ms", seen.p99_ms)
+                .aims(goal, aim(Aim::AtMost(500.0))),
+        );
         // What is left of the processor's time, if each acknowledged create takes as much as alone.
         if seen.refused > seen.made {
             let refusal_us = (seen.cpu_us - seen.made * create_us).max(0.0) / seen.refused;
-            figures.push(Figure::beside(
-                goal,
-                what("a refusal"),
-                "CPU µs",
-                refusal_us,
-                ("a create", create_us),
-                aim(Aim::TimesAtMost(0.15)),
-            ));
+            figures.push(
+                Figure::new(what("a refusal"), "CPU µs", refusal_us)
+                    .beside(("a create", create_us))
+                    .aims(goal, aim(Aim::TimesAtMost(0.15))),
+            );
         }
     }
     figures

@@ -101,8 +101,9 @@ struct Seen {
 
 fn figures(seen: &Seen) -> Vec<Figure> {
     let of = |what: &str| format!("{} live jobs: {what}", seen.count);
-    let bounded =
-        |what: String, unit, value, most| Figure::alone("P9", what, unit, value, Aim::AtMost(most));
+    let bounded = |what: String, unit, value, most| {
+        Figure::new(what, unit, value).aims("P9", Aim::AtMost(most))
+    };
     let seconds =
         |what: &str, took: Duration, most| bounded(of(what), "s", took.as_secs_f64(), most);
     let [many, one, single] = seen.reads;
@@ -125,7 +126,7 @@ fn figures(seen: &Seen) -> Vec<Figure> {
             seen.bare_memory,
             600.0,
         ),
-        Figure::shown(
+        Figure::new(
             of("memory each after a restart"),
             "B",
             seen.memory_restarted,
@@ -133,20 +134,10 @@ fn figures(seen: &Seen) -> Vec<Figure> {
         seconds("restart to ready after a crash", seen.after_crash, 2.0),
         seconds("restart to ready after an orderly end", seen.after_end, 2.0),
         seconds("orderly end", seen.end, 3.0),
-        Figure::beside(
-            "P9",
-            of("read of one"),
-            "CPU µs",
-            one,
-            single,
-            Aim::TimesAtMost(1.1),
-        ),
-        Figure::shown_beside(
-            of(&format!("reads over {READ} of them")),
-            "CPU µs",
-            many,
-            single,
-        ),
-        Figure::shown(of("made at"), "creates/s", seen.rate),
+        Figure::new(of("read of one"), "CPU µs", one)
+            .beside(single)
+            .aims("P9", Aim::TimesAtMost(1.1)),
+        Figure::new(of(&format!("reads over {READ} of them")), "CPU µs", many).beside(single),
+        Figure::new(of("made at"), "creates/s", seen.rate),
     ]
 }

@@ -58,38 +58,30 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     }
     let stored = bytes as f64 / KINDS as f64;
     Ok(vec![
-        Figure::alone(
-            "P12",
+        Figure::new(
             "learn from a finished job, p50",
             "CPU ms",
             quantile(&mut learn, 0.5),
-            Aim::AtMost(0.2),
-        ),
-        Figure::shown(
+        )
+        .aims("P12", Aim::AtMost(0.2)),
+        Figure::new(
             "learn from a finished job, p99",
             "CPU ms",
             quantile(&mut learn, 0.99),
         ),
-        Figure::alone(
-            "P12",
+        Figure::new(
             "plan the next job, right after learning, p50",
             "CPU ms",
             quantile(&mut plan, 0.5),
-            Aim::AtMost(0.04),
-        ),
-        Figure::shown(
+        )
+        .aims("P12", Aim::AtMost(0.04)),
+        Figure::new(
             "plan the next job, right after learning, p99",
             "CPU ms",
             quantile(&mut plan, 0.99),
         ),
-        Figure::alone(
-            "P12",
-            "stored for each kind",
-            "B",
-            stored,
-            Aim::AtMost(4_096.0),
-        ),
-        Figure::shown("memory for each kind", "B", memory),
+        Figure::new("stored for each kind", "B", stored).aims("P12", Aim::AtMost(4_096.0)),
+        Figure::new("memory for each kind", "B", memory),
     ])
 }
 

@@ -240,9 +240,9 @@ fn figures(offered: &mut Offered, seen: &Seen) -> Vec<Figure> {
     let each = seen.after.saturating_sub(seen.before) as f64 / seen.acknowledged.max(1) as f64;
     let wished = offered.creates_per_second * seen.length.as_secs_f64();
     let what = |what: &str| format!("twice its load for {} s: {what}", seen.length.as_secs());
-    let shown = |name: &str, unit, value| Figure::shown(what(name), unit, value);
+    let shown = |name: &str, unit, value| Figure::new(what(name), unit, value);
     let bounded = |name: &str, unit, value, most| {
-        Figure::alone("", what(name), unit, value, Aim::AtMost(most))
+        Figure::new(what(name), unit, value).aims("", Aim::AtMost(most))
     };
     vec![
         shown("wished", "creates/s", offered.creates_per_second),

@@ -77,55 +77,21 @@ fn broadcast(setup: &Setup, held: Held, count: usize) -> anyhow::Result<Vec<Figu
     };
     let of = |what: &str| format!("{name}, {count}: {what}");
     let mut figures = vec![
-        Figure::beside(
-            goals[0],
-            of("memory each"),
-            "KiB",
-            ours[0],
-            ("bare task", task[0]),
-            Aim::AtMost(memory),
-        ),
-        Figure::shown_beside(
-            of("memory each"),
-            "KiB",
-            ours[0],
-            ("bare hyper handler", hyper[0]),
-        ),
-        Figure::beside(
-            goals[1],
-            of("broadcast wake"),
-            "CPU µs",
-            ours[1],
-            ("bare task", task[1]),
-            wake,
-        ),
-        Figure::shown_beside(
-            of("broadcast wake"),
-            "CPU µs",
-            ours[1],
-            ("bare hyper handler", hyper[1]),
-        ),
-        Figure::shown_beside(
-            of("last one answered"),
-            "ms",
-            ours[2],
-            ("bare task", task[2]),
-        ),
+        Figure::new(of("memory each"), "KiB", ours[0])
+            .beside(("bare task", task[0]))
+            .aims(goals[0], Aim::AtMost(memory)),
+        Figure::new(of("memory each"), "KiB", ours[0]).beside(("bare hyper handler", hyper[0])),
+        Figure::new(of("broadcast wake"), "CPU µs", ours[1])
+            .beside(("bare task", task[1]))
+            .aims(goals[1], wake),
+        Figure::new(of("broadcast wake"), "CPU µs", ours[1])
+            .beside(("bare hyper handler", hyper[1])),
+        Figure::new(of("last one answered"), "ms", ours[2]).beside(("bare task", task[2])),
     ];
     if let Some(epoll) = medians.get(3) {
         let limit = |n: usize| ("raw epoll", epoll[n]);
-        figures.push(Figure::shown_beside(
-            of("memory each"),
-            "KiB",
-            ours[0],
-            limit(0),
-        ));
-        figures.push(Figure::shown_beside(
-            of("broadcast wake"),
-            "CPU µs",
-            ours[1],
-            limit(1),
-        ));
+        figures.push(Figure::new(of("memory each"), "KiB", ours[0]).beside(limit(0)));
+        figures.push(Figure::new(of("broadcast wake"), "CPU µs", ours[1]).beside(limit(1)));
     }
     Ok(figures)
 }
@@ -182,32 +148,20 @@ fn one_by_one(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let (ours, task) = (medians[0], medians[1]);
     let what = format!("one of {count} parked ends, 1,000/s: end to answer");
     Ok(vec![
-        Figure::shown_beside(
-            format!("{what}, p50"),
-            "ms",
-            ours[0],
-            ("bare task, no disk", task[0]),
-        ),
-        Figure::shown_beside(
-            format!("{what}, p99"),
-            "ms",
-            ours[1],
-            ("bare task, no disk", task[1]),
-        ),
-        Figure::alone(
-            "P6",
+        Figure::new(format!("{what}, p50"), "ms", ours[0]).beside(("bare task, no disk", task[0])),
+        Figure::new(format!("{what}, p99"), "ms", ours[1]).beside(("bare task, no disk", task[1])),
+        Figure::new(
             format!("{what}, p50 beyond one commit (p50 {:.2} ms)", ours[2]),
             "ms",
             ours[0] - ours[2],
-            Aim::AtMost(0.2),
-        ),
-        Figure::alone(
-            "P6",
+        )
+        .aims("P6", Aim::AtMost(0.2)),
+        Figure::new(
             format!("{what}, p99 beyond one commit (p50 {:.2} ms)", ours[2]),
             "ms",
             ours[1] - ours[2],
-            Aim::AtMost(2.0),
-        ),
+        )
+        .aims("P6", Aim::AtMost(2.0)),
     ])
 }
 

@@ -135,23 +135,13 @@ fn alone(
     let what = format!("status read, {which}, {READERS} connections, {body_bytes} B body");
     let aim = Aim::TimesAtMost(1.2);
     Ok(vec![
-        Figure::beside(
-            "P1",
-            &what,
-            "CPU µs",
-            ours[0],
-            ("bare hyper handler", hyper[0]),
-            aim,
-        ),
-        Figure::shown_beside(&what, "CPU µs", ours[0], ("bare task", task[0])),
-        Figure::shown_beside(&what, "CPU µs", ours[0], ("raw epoll", epoll[0])),
-        Figure::shown_beside(
-            &what,
-            "requests/s",
-            ours[1],
-            ("bare hyper handler", hyper[1]),
-        ),
-        Figure::shown_beside(&what, "p99 ms", ours[2], ("bare hyper handler", hyper[2])),
+        Figure::new(&what, "CPU µs", ours[0])
+            .beside(("bare hyper handler", hyper[0]))
+            .aims("P1", aim),
+        Figure::new(&what, "CPU µs", ours[0]).beside(("bare task", task[0])),
+        Figure::new(&what, "CPU µs", ours[0]).beside(("raw epoll", epoll[0])),
+        Figure::new(&what, "requests/s", ours[1]).beside(("bare hyper handler", hyper[1])),
+        Figure::new(&what, "p99 ms", ours[2]).beside(("bare hyper handler", hyper[2])),
     ])
 }
 
@@ -179,20 +169,10 @@ fn beside_other_work(setup: &Setup, body_bytes: usize) -> anyhow::Result<Vec<Fig
     let what = format!("status read beside {parked} parked waits and {CREATES} creates/s");
     let (ours, hyper) = (medians[0], medians[1]);
     Ok(vec![
-        Figure::beside(
-            "P2",
-            &what,
-            "CPU µs",
-            ours[0],
-            ("bare hyper handler without them", hyper[0]),
-            Aim::TimesAtMost(1.3),
-        ),
-        Figure::shown_beside(
-            &what,
-            "p99 ms",
-            ours[2],
-            ("bare hyper handler without them", hyper[2]),
-        ),
+        Figure::new(&what, "CPU µs", ours[0])
+            .beside(("bare hyper handler without them", hyper[0]))
+            .aims("P2", Aim::TimesAtMost(1.3)),
+        Figure::new(&what, "p99 ms", ours[2]).beside(("bare hyper handler without them", hyper[2])),
     ])
 }
 

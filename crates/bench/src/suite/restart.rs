@@ -29,8 +29,8 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
         crashed.stop()?;
         let orderly = start(Core::Both)?.ready_after.as_secs_f64() * 1e3;
         let of = |what: &str| format!("restart with {count} jobs, {what}");
-        figures.push(Figure::shown(of("after a crash"), "ms", after_crash));
-        figures.push(Figure::shown(of("after an orderly end"), "ms", orderly));
+        figures.push(Figure::new(of("after a crash"), "ms", after_crash));
+        figures.push(Figure::new(of("after an orderly end"), "ms", orderly));
     }
     Ok(figures)
 }

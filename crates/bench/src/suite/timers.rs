@@ -107,26 +107,24 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let what = format!("{count} deadlines over {} s", spread.as_secs());
     let (p50, p99) = (quantile(&mut late, 0.5), quantile(&mut late, 0.99));
     Ok(vec![
-        Figure::shown(format!("{what}: late, p50"), "ms", p50),
-        Figure::alone(
-            "P10",
+        Figure::new(format!("{what}: late, p50"), "ms", p50),
+        Figure::new(
             format!("{what}: late, p99, beyond one commit ({commit:.2} ms)"),
             "ms",
             p99 - commit,
-            Aim::AtMost(5.0),
-        ),
-        Figure::shown(
+        )
+        .aims("P10", Aim::AtMost(5.0)),
+        Figure::new(
             format!("{what}: late, worst"),
             "ms",
             quantile(&mut late, 1.0),
         ),
-        Figure::alone(
-            "P10",
+        Figure::new(
             format!("{what}: cores"),
             "cores",
             (after.cpu - before.cpu).as_secs_f64() / took.as_secs_f64(),
-            Aim::AtMost(0.5),
-        ),
-        Figure::shown(format!("{what}: each"), "CPU µs", per_end),
+        )
+        .aims("P10", Aim::AtMost(0.5)),
+        Figure::new(format!("{what}: each"), "CPU µs", per_end),
     ])
 }
