@@ -222,3 +222,35 @@ fn no_function_has_80_lines_and_no_file_500_of_code() {
     }
     assert!(longest > 50, "the functions are found");
 }
+
+#[test]
+fn the_map_and_the_recipes_name_files_that_exist() {
+    let root = source().join("../../..");
+    let folders = [
+        "bindings/",
+        "checks/",
+        "crates/",
+        "docs/",
+        "fuzz/",
+        "sdks/",
+        "vectors/",
+    ];
+    for page in ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"] {
+        let text = std::fs::read_to_string(root.join(page)).unwrap();
+        let spans = text.split('`').skip(1).step_by(2);
+        let words = spans.filter_map(|span| span.split_whitespace().next());
+        let paths = words.filter(|word| folders.iter().any(|folder| word.starts_with(folder)));
+        let mut count = 0;
+        for path in paths {
+            // What is after a name that the reader chooses isn't there yet.
+            let known = path
+                .split("NAME")
+                .flat_map(|path| path.split("TARGET"))
+                .next();
+            let known = root.join(known.unwrap_or_default());
+            assert!(known.exists(), "{page} names {path}");
+            count += 1;
+        }
+        assert!(count > 10, "{page} names {count} files");
+    }
+}
