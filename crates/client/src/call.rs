@@ -41,7 +41,7 @@ pub(crate) async fn call<T>(
         let give_up = !failure.is_transient()
             || !(call.repeatable || failure.harmless)
             // As long as a job may not be known yet, only time bounds the attempts.
-            || failures >= origin.retry.attempts_max() && !failure.is_not_found()
+            || failures >= origin.retry.attempts && !failure.is_not_found()
             || next >= until
             || !origin.retry_budget.withdraw();
         if give_up {

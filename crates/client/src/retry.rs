@@ -23,11 +23,11 @@ use std::time::Duration;
 pub struct RetryPolicy {
     initial: Duration,
     factor: f64,
-    max: Duration,
-    attempts: u32,
-    patience: Duration,
+    pub(crate) max: Duration,
+    pub(crate) attempts: u32,
+    pub(crate) patience: Duration,
     hint_max: Duration,
-    not_found_for: Duration,
+    pub(crate) not_found_for: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -125,22 +125,6 @@ impl RetryPolicy {
         let hint = hint.min(self.hint_max);
         let late = hint.as_secs_f64() * 0.1 * share;
         hint.saturating_add(Duration::from_secs_f64(late.min(2.0)))
-    }
-
-    pub(crate) const fn pause_max(&self) -> Duration {
-        self.max
-    }
-
-    pub(crate) const fn attempts_max(&self) -> u32 {
-        self.attempts
-    }
-
-    pub(crate) const fn not_found_max(&self) -> Duration {
-        self.not_found_for
-    }
-
-    pub(crate) const fn patience_max(&self) -> Duration {
-        self.patience
     }
 }
 

@@ -37,7 +37,7 @@ impl Trouble {
         let since = *self.since.get_or_insert(now);
         // A request that was sent while there was patience may take its time to fail: it says nothing of now.
         let failing_for = sent.saturating_duration_since(since);
-        let patience = policy.patience_max();
+        let patience = policy.patience;
         self.garbled_since = match failure.kind {
             FailureKind::Garbled | FailureKind::Unreadable => self.garbled_since.or(Some(now)),
             _ => None,
@@ -50,7 +50,7 @@ impl Trouble {
         }
         let mut pause = policy.pause(self.failures, failure.hint, share);
         if !may_retry() {
-            pause = pause.max(policy.pause_max());
+            pause = pause.max(policy.max);
         }
         if failure.hint.is_some() {
             // A pause that the server asked for is no sign of its death.
