@@ -230,59 +230,52 @@ impl Metrics {
     pub fn encode(&self, levels: Levels) -> String {
         use std::sync::atomic::Ordering::Relaxed;
 
+        let rows = &self.rows;
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        self.rows.jobs.set(count(levels.jobs));
-        self.rows.held.set(count(levels.held));
-        self.rows.claims.set(count(levels.claims));
-        self.rows.streams.set(count(levels.streams));
-        self.rows
-            .commands_waiting
-            .set(count(levels.commands_waiting));
+        rows.jobs.set(count(levels.jobs));
+        rows.held.set(count(levels.held));
+        rows.claims.set(count(levels.claims));
+        rows.streams.set(count(levels.streams));
+        rows.commands_waiting.set(count(levels.commands_waiting));
         if let Some(files) = self.files.get() {
             for (file, bytes) in files.sizes() {
                 let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-                self.rows
-                    .journal_files
+                rows.journal_files
                     .get_or_create(&FileLabels { file })
                     .set(bytes);
             }
-            self.rows
-                .journal_blocked
-                .inc_by(files.blocked.swap(0, Relaxed));
+            rows.journal_blocked.inc_by(files.blocked.swap(0, Relaxed));
         }
         if let Some(figures) = &levels.cluster {
             self.show_cluster(figures);
         }
         let [stored, limit] = levels.stored_bytes;
-        self.rows.stored_bytes.set(count(stored));
-        self.rows.stored_limit_bytes.set(count(limit));
+        rows.stored_bytes.set(count(stored));
+        rows.stored_limit_bytes.set(count(limit));
         let [inflight, limit] = levels.inflight_bytes;
-        self.rows.inflight_bytes.set(count(inflight));
-        self.rows.inflight_limit_bytes.set(count(limit));
+        rows.inflight_bytes.set(count(inflight));
+        rows.inflight_limit_bytes.set(count(limit));
         let webhooks = &levels.webhooks;
         for (status, standing) in webhooks.deliveries() {
-            self.rows
-                .webhook_deliveries
+            rows.webhook_deliveries
                 .get_or_create(&StandingLabels { status })
                 .set(count(standing));
         }
-        self.rows.webhook_endpoints.set(count(webhooks.endpoints));
-        self.rows
-            .webhook_endpoints_disabled
+        rows.webhook_endpoints.set(count(webhooks.endpoints));
+        rows.webhook_endpoints_disabled
             .set(count(webhooks.disabled));
-        self.rows
-            .webhook_breakers_open
+        rows.webhook_breakers_open
             .set(count(webhooks.open_breakers));
         let waiting = count(levels.held + levels.streams);
         if let Some(resident) = resident_bytes() {
-            self.rows.resident_bytes.set(resident);
+            rows.resident_bytes.set(resident);
             if waiting < HELD_MIN {
                 self.idle_bytes.store(resident, Relaxed);
             }
             let idle = self.idle_bytes.load(Relaxed);
             let known = idle > 0 && waiting >= HELD_MIN;
             let each = (resident - idle).max(0) as f64 / waiting.max(1) as f64;
-            self.rows.held_bytes.set(if known { each } else { 0.0 });
+            rows.held_bytes.set(if known { each } else { 0.0 });
         }
         let mut out = String::new();
         // Writing to a string doesn't fail.
