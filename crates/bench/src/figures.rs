@@ -14,7 +14,7 @@ pub(crate) struct Figure {
     pub(crate) goal: &'static str,
     /// What was measured.
     pub(crate) what: String,
-    /// In which unit.
+    /// The unit.
     pub(crate) unit: &'static str,
     /// Ours: the median of the rounds.
     pub(crate) ours: f64,

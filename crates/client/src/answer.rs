@@ -17,7 +17,7 @@ use crate::report::{Channel, since_end};
 use crate::retry::retry_after;
 use crate::schedule::Remaining;
 
-/// For how long an answer may have been on its way before a round trip was measured.
+/// The time an answer may have been on its way before a round trip was measured.
 const DATE_DOUBT: Duration = Duration::from_millis(200);
 
 /// What a look has shown.
@@ -34,7 +34,7 @@ pub(crate) struct Answer<V> {
     pub(crate) hint: Option<Duration>,
     /// Whether the server says that it held the request.
     pub(crate) granted: bool,
-    /// By which way it came.
+    /// The channel by which it came.
     pub(crate) channel: Channel,
     /// How old the end was when the answer was received.
     pub(crate) age: Option<Duration>,

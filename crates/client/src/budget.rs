@@ -42,7 +42,7 @@ struct State {
     /// Requests that may leave at once; negative where last looks have overdrawn it.
     tokens: f64,
     filled: Option<Instant>,
-    /// Which part of the rate the server has been seen to bear.
+    /// The part of the rate that the server has been seen to bear.
     bearable: f64,
     /// The tag that was served last: time as the queue counts it.
     virtual_time: f64,

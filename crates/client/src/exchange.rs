@@ -40,7 +40,7 @@ pub(crate) struct Call {
     /// Whether it may be sent again although it may have reached the server. One that may not goes out on a connection
     /// of its own, which the server can't just have closed.
     pub(crate) repeatable: bool,
-    /// Until when the job that it is about may not be known to all of the server.
+    /// The end of the time in which not all of the server may know the job that it is about.
     pub(crate) young_until: Option<Instant>,
     /// The largest body of a good answer.
     pub(crate) limit: usize,

@@ -231,7 +231,7 @@ impl JobHandle {
         }
     }
 
-    /// Until when not all of the server may know the job, because this client has just made it.
+    /// The end of the time in which not all of the server may know the job, because this client has just made it.
     pub(crate) fn young_until(&self, policy: &RetryPolicy) -> Option<Instant> {
         let accepted = self.known.accepted?;
         Some(after(accepted, policy.not_found_for))

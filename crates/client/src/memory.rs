@@ -9,7 +9,7 @@ use abide_wire::{Timestamp, limits};
 use crate::rt::{Instant, Skew, after};
 use crate::strategy::{Abilities, Ability};
 
-/// For how long something that was tried in vain isn't tried again.
+/// How long something that was tried in vain isn't tried again.
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// The shortest hold that is worth asking for. If even that is cut, nothing is held.
 const HOLD_MIN: Duration = Duration::from_secs(5);

@@ -59,7 +59,7 @@ pub struct Report {
     pub failures: u32,
     /// Bytes of bodies that were received for this wait alone.
     pub bytes_received: u64,
-    /// By which way the end was learned, or the latest news where it wasn't.
+    /// The channel by which the end was learned, or the latest news if it wasn't.
     pub channel: Option<Channel>,
     /// The strategy.
     pub strategy: &'static str,

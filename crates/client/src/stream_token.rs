@@ -23,7 +23,7 @@ use crate::telemetry::Purpose;
 pub struct StreamToken {
     /// What goes into `?token=` of `/v1/jobs/{id}/events` or `/v1/events`.
     pub token: String,
-    /// Until when it opens streams. One that is open stays open.
+    /// When it ceases to open streams. One that is open stays open.
     pub expires_at: Timestamp,
 }
 

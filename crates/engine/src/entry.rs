@@ -55,7 +55,7 @@ pub enum Entry {
     Created(Box<Created>),
     /// Work began.
     Started {
-        /// On which job.
+        /// The job.
         job: JobKey,
         /// When.
         at: Timestamp,
@@ -85,7 +85,7 @@ pub enum Entry {
     },
     /// A worker renewed its lease and said nothing else.
     Renewed {
-        /// On which job.
+        /// The job.
         job: JobKey,
         /// When.
         at: Timestamp,

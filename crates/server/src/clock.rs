@@ -400,7 +400,7 @@ fn instant() -> Instant {
     Instant::now()
 }
 
-/// For how long the machine has been suspended since it started, as far as that can be told.
+/// How long the machine has been suspended since it started, as far as that can be told.
 fn suspended() -> Duration {
     #[cfg(target_os = "linux")]
     {

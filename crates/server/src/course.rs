@@ -18,7 +18,7 @@ pub(crate) struct Reading {
     pub(crate) database: Timestamp,
     /// How far that may be off: half of the time that the question took.
     pub(crate) margin: Duration,
-    /// For how long the machine had been suspended by then, since it started.
+    /// How long the machine had been suspended by then, since it started.
     pub(crate) suspended: Duration,
     /// How long it may be until the next one.
     pub(crate) next: Duration,
@@ -30,10 +30,10 @@ pub(crate) struct Course {
     since: Duration,
     /// What is shown at that moment, in microseconds since the epoch.
     shown: i64,
-    /// By how many microseconds it runs fast within `length`, at most a tenth of it; below zero it runs slow.
+    /// The microseconds that it gains within `length`, at most a tenth of it; below zero it loses them.
     gain: i64,
     length: Duration,
-    /// By how many microseconds the database's clock was ahead of the machine's timer.
+    /// How far the database's clock was ahead of the machine's timer, in microseconds.
     database: i64,
     suspended: Duration,
 }

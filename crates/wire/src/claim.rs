@@ -9,7 +9,7 @@ use crate::{Span, Timestamp, limits};
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ClaimRequest {
-    /// Of which kinds, at most 50; of every kind by default.
+    /// The kinds to claim, at most 50. Default: every kind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(max_items = 50))]
     pub kinds: Vec<String>,

@@ -47,7 +47,7 @@ pub struct EndpointChange {
         schema(min_length = 1, max_length = 2048, pattern = "^https?://[!-~]+$")
     )]
     pub url: Option<String>,
-    /// Of which events.
+    /// The events to post.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_items = 20))]
     pub events: Option<Vec<String>>,
@@ -83,9 +83,9 @@ pub struct Rotation {
 pub struct Endpoint {
     /// Its name, `wh_…`.
     pub id: String,
-    /// Where is posted.
+    /// The URL that deliveries are posted to.
     pub url: String,
-    /// Of which events.
+    /// The events that are posted.
     pub events: Vec<String>,
     /// What its owner noted on it.
     #[serde(default)]
@@ -95,23 +95,23 @@ pub struct Endpoint {
     pub ordered: bool,
     /// Whether it is called.
     pub enabled: bool,
-    /// Since when and why it isn't; `null` where it is.
+    /// Since when and why it isn't; `null` if it is.
     #[serde(default)]
     pub disabled: Option<Disabled>,
-    /// Since when every attempt has failed; `null` where the last one didn't. After five days it is disabled.
+    /// Since when every attempt has failed; `null` if the last one didn't. After five days it is disabled.
     #[serde(default)]
     pub failing_since: Option<Timestamp>,
     /// How it is being called at the moment.
     #[serde(default)]
     pub breaker: Breaker,
-    /// How many deliveries were given away unsent because too many waited.
+    /// How many deliveries were dropped unsent because too many waited.
     #[serde(default)]
     pub dropped: u64,
     /// The secret; shown when it is made and never again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub secret: Option<Hidden>,
-    /// Until when the secret before this one signs too; `null` where it doesn't.
+    /// When the secret before this one ceases to sign too; `null` if it doesn't sign.
     #[serde(default)]
     pub old_secret_until: Option<Timestamp>,
     /// When it was made.
@@ -136,7 +136,7 @@ pub struct Disabled {
 pub struct Breaker {
     /// `closed`: as usual. `open`: not before `until`. `half_open`: one delivery is sent to see.
     pub state: String,
-    /// Until when nothing is sent.
+    /// The end of the time in which nothing is sent.
     #[serde(default)]
     pub until: Option<Timestamp>,
     /// How many attempts have failed in a row.
@@ -153,14 +153,14 @@ pub struct Breaker {
 pub struct Delivery {
     /// Its name, `msg_…`: the `webhook-id` of every attempt.
     pub id: String,
-    /// To which endpoint.
+    /// The endpoint.
     pub endpoint_id: String,
     /// Where to.
     pub url: String,
-    /// Of which job; `null` for a test.
+    /// The job; `null` for a test.
     #[serde(default)]
     pub job_id: Option<JobId>,
-    /// Of which of its revisions.
+    /// The job's revision.
     #[serde(default)]
     pub revision: Revision,
     /// What happened.

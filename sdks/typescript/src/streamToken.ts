@@ -19,7 +19,7 @@ export interface StreamTokenOptions extends CallOptions {
 /** A token for `?token=` of `/v1/jobs/{id}/events` or `/v1/events`. */
 export interface StreamToken {
   token: string;
-  /** Until when it opens streams. */
+  /** When it ceases to open streams. */
   expires_at: string;
 }
 

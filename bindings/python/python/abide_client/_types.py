@@ -298,7 +298,7 @@ class StreamToken:
     token: str = field(repr=False)
     """What goes into `?token=` of `/v1/jobs/{id}/events` or `/v1/events`."""
     expires_at: str
-    """Until when it opens streams. One that is open stays open."""
+    """When it ceases to open streams. One that is open stays open."""
 
 
 @dataclass(frozen=True, slots=True)

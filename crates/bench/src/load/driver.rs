@@ -11,7 +11,7 @@ use crate::clock::now;
 use crate::contestant::get;
 use crate::figures::quantile;
 
-/// So many connections are each asked something as soon as they are made: the system keeps only some waiting to be
+/// Connections that are each asked something as soon as they are made: the system keeps only some waiting to be
 /// accepted and has one that finds no room there try again after a second, and a server closes what brings nothing for
 /// ten.
 const GREETED_MIN: usize = 1_000;

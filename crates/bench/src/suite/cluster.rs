@@ -22,7 +22,7 @@ use crate::postgres::Postgres;
 
 /// The lease of the nodes: their default.
 const LEASE: Duration = Duration::from_secs(2);
-/// For how much longer than the lease writes may pause once the leader is dead.
+/// How much longer than the lease writes may pause once the leader is dead.
 const PAUSE_MARGIN: Duration = Duration::from_millis(500);
 /// Connections that create.
 const CREATORS: usize = 64;
@@ -35,7 +35,7 @@ const ENDS: f64 = 1_000.0;
 /// How long is waited for a node to lead.
 const LEADER_WAIT: Duration = Duration::from_secs(30);
 
-/// On which database.
+/// The database.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ClusterArgs {
     /// The PostgreSQL to use; one is started from the system's binaries where none is named. The tables stay, in a
@@ -388,7 +388,7 @@ impl Source for Creates {
     }
 }
 
-/// For how long no create is acknowledged when the leader is killed.
+/// How long no create is acknowledged after the leader is killed.
 fn deaths(setup: &Setup, cluster: &mut Cluster) -> anyhow::Result<Vec<Figure>> {
     let mut pauses = Vec::new();
     for _ in 0..setup.rounds {

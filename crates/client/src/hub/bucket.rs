@@ -10,7 +10,7 @@ const RATE_MIN: f64 = 1.8;
 const PACE: f64 = 500.0;
 /// How many requests may follow each other without a pause.
 const BURST: f64 = 3.0;
-/// In how many seconds a crowd that is gone counts for a third. It keeps the last jobs of a thousand from being asked
+/// Seconds after which a crowd that is gone counts for a third. It keeps the last jobs of a thousand from being asked
 /// about ten times a second.
 const CROWD_FADE: f64 = 60.0;
 

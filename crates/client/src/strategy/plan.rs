@@ -234,7 +234,7 @@ pub enum Ability {
 pub struct Abilities {
     /// Whether requests are held.
     pub hold: Ability,
-    /// For how long they may be held before something on the way cuts them.
+    /// How long they may be held before something on the way cuts them.
     pub hold_max: Duration,
     /// Whether streams bring their events when they happen.
     pub stream: Ability,

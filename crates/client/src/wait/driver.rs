@@ -40,7 +40,7 @@ pub(super) struct Terms {
     pub(super) retry: RetryPolicy,
     pub(super) attempt_timeout: Duration,
     pub(super) deadline: Option<Instant>,
-    /// Until when a 404 is "not yet".
+    /// The end of the time in which a 404 is "not yet".
     pub(super) young_until: Option<Instant>,
     /// When the job was accepted, if this process was there; when, as an earlier process noted it; and its revision.
     pub(super) accepted: Option<Instant>,

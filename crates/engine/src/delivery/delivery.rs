@@ -22,10 +22,10 @@ pub struct Delivery {
     pub key: DeliveryKey,
     /// To whom.
     pub endpoint: EndpointKey,
-    /// Of which job; `None` for a test.
+    /// The job; `None` for a test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobKey>,
-    /// Of which of its revisions.
+    /// The job's revision.
     #[serde(default)]
     pub revision: u64,
     /// What happened, such as `job.completed`.

@@ -78,7 +78,7 @@ pub struct Endpoint {
 pub struct OldSecret {
     /// The secret.
     pub secret: Secret,
-    /// Until when.
+    /// When it ends.
     pub until: Timestamp,
 }
 

@@ -75,7 +75,7 @@ pub struct Attempted {
     pub attempt: Attempt,
     /// When it was over, by the clock that drives the schedule.
     pub ended_at: Timestamp,
-    /// For how long the receiver doesn't want to be called at all, in milliseconds.
+    /// How long the receiver doesn't want to be called at all, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause_ms: Option<u64>,
 }

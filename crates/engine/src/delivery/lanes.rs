@@ -23,13 +23,13 @@ use abide_wire::Timestamp;
 
 use crate::DeliveryKey;
 
-/// With how many exchanges under way at a time a receiver is met that nothing is known of.
+/// The exchanges that may be under way at a time with a receiver that nothing is known of.
 pub const WINDOW_FIRST: u16 = 4;
 /// The most exchanges under way at a time with one receiver.
 pub const WINDOW_MAX: u16 = 64;
-/// After how many failures in a row a breaker opens.
+/// The failures in a row after which a breaker opens.
 pub const BREAKER_FAILURES: u32 = 5;
-/// By how many times its first pause a breaker's pause grows at most.
+/// The longest pause of a breaker, in terms of its first one.
 const BREAKER_GROWTH_MAX: u32 = 60;
 /// How quick an answer must be for the window to grow, and how slow for it to shrink.
 const QUICK: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ pub struct Breaker {
     pub window: u16,
     /// How many attempts have failed in a row.
     pub failures: u32,
-    /// Until when nothing is sent to it.
+    /// The end of the time in which nothing is sent to it.
     pub open_until: Option<Timestamp>,
 }
 
@@ -72,7 +72,7 @@ pub enum Landing {
         took: Duration,
         /// Whether no answer came at all.
         unanswered: bool,
-        /// For how long the receiver doesn't want to be called.
+        /// How long the receiver doesn't want to be called.
         pause: Option<Duration>,
         /// How long after this the same delivery will be tried again.
         next: Option<Duration>,
@@ -103,7 +103,7 @@ struct Lane {
     flying: u16,
     breaker: Breaker,
     trust: Trust,
-    /// In which of the turns it stands.
+    /// The turns in which it stands.
     in_turn: [bool; 2],
 }
 

@@ -83,7 +83,7 @@ impl RetryPolicy {
         at.since(since) >= long && last.since(since) >= apart
     }
 
-    /// For how long a breaker opens at its first opening.
+    /// How long a breaker opens the first time.
     #[must_use]
     pub fn breaker_first(&self) -> Duration {
         let second = self.pauses.get(1).copied().unwrap_or_default();

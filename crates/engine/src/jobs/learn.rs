@@ -260,7 +260,7 @@ impl Cohort {
 /// A survival curve: the share of jobs still running after a given time, precomputed from a [`Cohort`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Curve {
-    /// At which ages jobs ended, in milliseconds, ascending.
+    /// The ages at which jobs ended, in milliseconds, ascending.
     ages: Vec<u64>,
     /// The share that lasts longer than each of these ages.
     survival: Vec<f64>,

@@ -44,7 +44,7 @@ const LEASE_BYTES: usize = 256;
 pub struct Claim {
     /// Whose jobs.
     pub owner: Owner,
-    /// Of which kinds; of every kind if empty.
+    /// The kinds; every kind if empty.
     pub kinds: Vec<String>,
     /// How long the worker may be silent, by the server's clock.
     pub lease: Duration,

@@ -49,7 +49,7 @@ pub struct Watcher {
     pub channel: Channel,
     /// Since when.
     pub since: Timestamp,
-    /// From which address; `None` if the server can't tell.
+    /// The client's address; `None` if the server can't tell.
     pub address: Option<IpAddr>,
 }
 

@@ -1,4 +1,4 @@
-//! Which parts have changed since the leader's last checkpoint: what a follower has to write if it comes to lead.
+//! The parts that have changed since the leader's last checkpoint: what a follower has to write if it comes to lead.
 
 use std::collections::VecDeque;
 

@@ -38,7 +38,7 @@ pub struct Pulse {
     pub leading: Leading,
     /// The term that the last beat found, and when that beat began, by [`Clock::elapsed`].
     pub confirmed: Option<(u64, Duration)>,
-    /// By how many milliseconds the database's clock was ahead of what this node shows at the last beat.
+    /// How far the database's clock was ahead of what this node shows at the last beat, in milliseconds.
     pub clock_offset_ms: i64,
     /// The newest level of stored forms that may be written, as the last beat found it; 0 before it.
     pub level: u32,

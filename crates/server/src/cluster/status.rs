@@ -52,7 +52,7 @@ pub struct Status {
     heard_at: AtomicU64,
     /// When it had last applied all that it had heard of, the same way.
     shown_at: AtomicU64,
-    /// For how many milliseconds it has known no leader.
+    /// How long it has known no leader, in milliseconds.
     leaderless: AtomicU64,
     /// The nodes that live, as their beats say.
     living: Mutex<Vec<String>>,

@@ -103,7 +103,7 @@ pub struct RateLimit(pub Option<Quota>);
 pub struct Quota {
     /// How many.
     pub requests: NonZeroU32,
-    /// In how long.
+    /// The time in which they may be made.
     pub window: Duration,
 }
 

@@ -258,7 +258,7 @@ pub(super) struct Pace {
     _held: Held,
     /// The turns of this client's streams.
     turns: Arc<Semaphore>,
-    /// After how many milliseconds a client that was cut off should connect again; said before anything else, and
+    /// The milliseconds after which a client that was cut off should connect again; said before anything else, and
     /// then gone.
     retry_ms: Option<u16>,
     /// What is still to be written of the last events.

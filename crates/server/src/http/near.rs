@@ -30,7 +30,7 @@ const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
     "etag, date, location, operation-location, retry-after, preference-applied, server-timing, idempotent-replayed, \
      link, ratelimit, ratelimit-policy, x-request-id, *",
 );
-/// By which methods a page may ask: all that a row can have.
+/// The methods by which a page may ask: all that a row can have.
 static ALLOWED_METHODS: LazyLock<HeaderValue> = LazyLock::new(|| {
     let methods = Verb::ALL.map(Verb::allowed).join(", ");
     HeaderValue::try_from(methods).expect("methods are a header value")

@@ -25,7 +25,7 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static(headers::SERVER_TIMING
 pub(super) struct Shown {
     /// The answer.
     pub answer: Answer,
-    /// After how many seconds the client is told to look again.
+    /// The seconds after which the client is told to look again.
     pub retry_after: Option<u32>,
 }
 

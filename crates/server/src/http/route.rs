@@ -26,7 +26,7 @@ pub(super) type Handler = fn(&AppState, &Call) -> Result<Outcome, ApiError>;
 /// One route.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
-    /// By which method.
+    /// The method.
     pub verb: Verb,
     /// The path with its place holders, which is also its name in metrics and traces.
     pub path: &'static str,

@@ -57,7 +57,7 @@ struct NewToken {
     /// The one job whose stream it opens; without it all streams of the caller.
     #[schema(value_type = Option<String>)]
     job: Option<String>,
-    /// For how long: 60 s by default, clamped to 1 s to 10 min. A stream that is open stays open.
+    /// How long it opens streams: 60 s by default, clamped to 1 s to 10 min. A stream that is open stays open.
     ttl: Option<Span>,
 }
 
@@ -67,7 +67,7 @@ struct NewToken {
 struct Token {
     /// What goes into `?token=`.
     token: String,
-    /// Until when it opens streams.
+    /// When it ceases to open streams.
     expires_at: Timestamp,
 }
 

@@ -36,13 +36,13 @@ pub struct ClusterLevels {
     pub term: u64,
     /// The last entry that it has applied.
     pub applied: u64,
-    /// For how long it may lack something: since it last had all that it had heard of.
+    /// How long it may have lacked something: since it last had all that it had heard of.
     pub behind: Duration,
     /// How old its last beat in the database is.
     pub beat_age: Duration,
-    /// By how many milliseconds the database's clock is ahead of its own.
+    /// How far the database's clock is ahead of its own, in milliseconds.
     pub clock_offset_ms: i64,
-    /// For how long it has known no leader since this was last asked.
+    /// How long it has known no leader since this was last asked.
     pub leaderless: Duration,
 }
 

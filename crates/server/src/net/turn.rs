@@ -43,7 +43,7 @@ pub(super) struct Turn {
     phase: AtomicU8,
     /// How many ticks ago it began.
     age: AtomicU32,
-    /// For how many ticks the peer has taken nothing, and 1 more; 0 while hyper has nothing to write.
+    /// The ticks for which the peer has taken nothing, and 1 more; 0 while hyper has nothing to write.
     stalled: AtomicU32,
     /// Some of the request's body may not have come yet.
     is_body_open: AtomicBool,

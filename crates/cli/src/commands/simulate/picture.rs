@@ -24,7 +24,7 @@ const BEYOND: RGBColor = RGBColor(236, 236, 236);
 /// How many intervals the line of all fixed ones has, from a fiftieth of the mean duration to three times it.
 const INTERVALS: i32 = 40;
 
-/// On how many jobs each is tried.
+/// The jobs on which each is tried.
 const SAMPLE: usize = 2_000;
 
 /// Draws the picture; both axes are logarithmic.

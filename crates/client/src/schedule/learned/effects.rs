@@ -56,7 +56,7 @@ const SURPRISE_MAX: f64 = 3.0;
 /// How many times its variance the square of an effect must exceed to be believed at all.
 const DOUBT: f64 = 2.0;
 
-/// By how much all effects together must have told ends better than one mean of all jobs, in nats.
+/// How much better all effects together must have told ends than one mean of all jobs, in nats.
 const TRUSTED: f64 = 3.0;
 
 /// A variance of ln T that matters to no plan.
@@ -184,7 +184,7 @@ impl Effects {
         self.table.iter().filter(needed).copied().collect()
     }
 
-    /// By how much a job of these features takes longer than others, in ln T.
+    /// How much longer a job of these features takes than others, in ln T.
     pub(crate) fn sum(&self, features: &[Feature]) -> f64 {
         if self.trusted {
             self.all(features)

@@ -35,7 +35,7 @@ const FILE_NAME_BYTES_MAX: usize = 200;
 /// How the name of every file of this form ends.
 const ENDING: &str = ".jsonl";
 
-/// After how long a kind without a new observation is deleted.
+/// How long a kind is kept without a new observation.
 const UNUSED: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// Counts the temporary files of the process, so that no two are one.

@@ -78,7 +78,7 @@ pub(crate) struct Memory {
     /// How likely pushes don't come at all. It is 1 until the first one has come, so that polls are only ever relaxed
     /// for pushes that have proven themselves: where every push is lost, each poll is where it would be without pushes.
     pub(crate) silent: f64,
-    /// By how much this learner has lately predicted better than the plain one, in nats per job.
+    /// How much better this learner has lately predicted than the plain one, in nats per job.
     pub(crate) advantage: f64,
 }
 
@@ -320,7 +320,7 @@ impl Kind {
         self.changed(&mut state);
     }
 
-    /// By how much this learner predicts better than the plain one.
+    /// How much better this learner predicts than the plain one.
     pub(crate) fn advantage(&self) -> f64 {
         self.lock().memory.advantage
     }
@@ -411,7 +411,7 @@ impl State {
         })
     }
 
-    /// By how many bins the law of such a job is shifted.
+    /// The bins by which the law of such a job is shifted.
     fn bins(&mut self, traits: &Traits) -> f64 {
         let size = match (traits.size, self.memory.reference) {
             (Some(size), Some(reference)) => (size / reference).ln(),

@@ -35,7 +35,7 @@ const CONVINCING: f64 = 6.0;
 const SURE: f64 = 15.0;
 const MISS: f64 = -4.0;
 
-/// Which share of jobs are scouts, of a period that isn't sure and of one that is.
+/// The share of jobs that are scouts, of a period that isn't sure and of one that is.
 const SCOUTS: f64 = 0.125;
 const SCOUTS_OF_SURE: f64 = 0.05;
 
@@ -48,7 +48,7 @@ const TOGETHER: usize = 16;
 /// The greatest period, in terms of the range that durations have at least, but for a twentieth at either end.
 const RANGE_SHARE: f64 = 1.05;
 
-/// Which share of ends is still expected at no multiple.
+/// The share of ends that is still expected at no multiple.
 const OFF: f64 = 0.005;
 
 /// A period that something speaks for.
@@ -65,7 +65,7 @@ impl Period {
         self.nats > CONVINCING
     }
 
-    /// Which share of jobs are to probe it where durations aren't told.
+    /// The share of jobs that probe it if durations aren't told.
     pub(crate) fn scouts(self) -> f64 {
         if self.nats > SURE {
             SCOUTS_OF_SURE

@@ -13,7 +13,7 @@ const FINENESS: f64 = 0.125;
 /// A bin is not made finer if less than this is to be gained, in terms of the price.
 const GAIN_MIN: f64 = 0.01;
 
-/// In how many parts a bin is cut at most.
+/// The most parts that a bin is cut into.
 const PARTS_MAX: f64 = 16.0;
 
 /// Of a promise no less than this share counts when bins are made finer.
@@ -25,10 +25,10 @@ const NEAREST: f64 = 0.1;
 /// How many polls are looked ahead at once. A wait keeps these and not the plan.
 const AHEAD: usize = 8;
 
-/// By how much moving a poll may raise the cost of the pause before it, as a share.
+/// How much moving a poll may raise the cost of the pause before it, as a share.
 const GIVE: f64 = 0.08;
 
-/// In how many steps, each by this factor, the room for jitter shrinks to nothing.
+/// The steps, each by this factor, in which the room for jitter shrinks to nothing.
 const TRIES: u32 = 20;
 const SHRINK: f64 = 0.85;
 
@@ -40,7 +40,7 @@ const AS_NEAR: f64 = 1.0 + 1e-9;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Tick {
     pub(crate) bin: usize,
-    /// Which share of the bin's probability it has.
+    /// The share of the bin's probability that it has.
     pub(crate) share: f64,
     /// Where it lies, in seconds.
     pub(crate) from: f64,

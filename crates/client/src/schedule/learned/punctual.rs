@@ -11,14 +11,14 @@
 
 use super::planner::{Ladder, Line, Terms, best_line, push_line};
 
-/// In how many steps the fine is found, and between which powers of e, in terms of the price.
+/// The steps in which the fine is found, and the powers of e between which it is, in terms of the price.
 const HALVINGS: u32 = 12;
 const FINES: (f64, f64) = (-3.0, 9.0);
 
 /// How many earlier ends count as much as what is expected.
 const DOUBT: f64 = 50.0;
 
-/// Beyond so many polls earlier ends aren't looked at.
+/// Polls beyond which earlier ends aren't looked at.
 const POLLS_MAX: u32 = 4096;
 
 /// What was promised.

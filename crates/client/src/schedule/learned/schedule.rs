@@ -43,7 +43,7 @@ pub enum Dial {
     Late {
         /// How late an end may be seen.
         within: Duration,
-        /// Of how many of the ends, 0 to 1.
+        /// The share of the ends, 0 to 1.
         share: f64,
     },
 }

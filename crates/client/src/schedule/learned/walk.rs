@@ -25,10 +25,10 @@ const ON_TRACK: f64 = 0.1;
 /// Floors and round trips above the least interval are rounded up to powers of this, so that plans can be shared.
 const GAP_STEP: f64 = 1.05;
 
-/// In how many steps what a round trip leaves of a promised time is rounded.
+/// The steps to which the rest of a promised time after a round trip is rounded.
 const PROMISE_STEPS: f64 = 256.0;
 
-/// By how much a server's account of a duration may miss what was seen and still count, in seconds.
+/// How far a server's account of a duration may be from what was seen and still count, in seconds.
 const CLOCK_DOUBT: f64 = 0.05;
 
 /// The greatest time that is planned with, in seconds; beyond it, arithmetic stays finite.

@@ -65,7 +65,7 @@ struct ClientCard {
     since: Timestamp,
     /// How many jobs it looked at.
     jobs: u64,
-    /// Of how many it saw the end.
+    /// How many of them it saw end.
     ended: u64,
     /// Requests about jobs, creates and failed ones included; all events of a stream are one.
     requests: u64,

@@ -68,7 +68,7 @@ impl Met {
         faults.find(|fault| matches!(fault.fault, FaultKind::StreamCut | FaultKind::StreamMute))
     }
 
-    /// After how many events a stream is spoiled. These are few, so that a short stream is met as well.
+    /// The events after which a stream is spoiled. These are few, so that a short stream is met as well.
     pub(super) fn events_before(&self) -> usize {
         let place = self
             .rng

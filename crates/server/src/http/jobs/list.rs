@@ -26,7 +26,7 @@ const LOOKED_AT_MAX: usize = 20_000;
 const METADATA_LOOKED_AT_MAX: usize = 4 * 1024 * 1024;
 /// How many keys are taken off the board at once, and how many jobs are looked at before others get their turn.
 const NAMES_AT_ONCE: usize = 500;
-/// After how many bytes of `metadata` others get their turn.
+/// The bytes of `metadata` after which others get their turn.
 const METADATA_AT_ONCE: usize = 256 * 1024;
 /// The most members of `metadata` that a filter may name.
 const METADATA_FILTERS_MAX: usize = 10;

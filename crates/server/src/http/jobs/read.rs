@@ -34,7 +34,7 @@ pub(super) struct ReadQuery {
 }
 
 impl ReadQuery {
-    /// For how long the request asks to be held, by its query or else by `Prefer`.
+    /// How long the request asks to be held, by its query or else by `Prefer`.
     fn wait(&self, call: &Call) -> Option<Duration> {
         self.wait.map(Span::get).or(call.prefer.wait)
     }

@@ -125,7 +125,7 @@ pub(crate) fn packed(entries: &[Vec<u8>]) -> Vec<u8> {
     lz4_flex::block::compress_prepend_size(&bytes)
 }
 
-/// So many entries that were [`packed`]; `None` if they are something else.
+/// That number of entries that were [`packed`]; `None` if they are something else.
 pub(crate) fn unpacked(count: usize, packed: &[u8]) -> Option<Vec<Vec<u8>>> {
     let bytes = lz4_flex::block::decompress_size_prepended(packed).ok()?;
     let (lengths, bodies) = bytes.split_at_checked(count.checked_mul(4)?)?;

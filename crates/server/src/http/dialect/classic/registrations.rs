@@ -32,7 +32,7 @@ struct Registration {
 /// What is registered no longer, whatever it is.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 struct Unregistration {
-    /// Where was posted.
+    /// The URL that was posted to.
     url: String,
 }
 

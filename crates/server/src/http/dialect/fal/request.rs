@@ -20,7 +20,7 @@ use crate::http::state::AppState;
 
 /// The header with the URL that a client asks the proxy for.
 pub(super) const PROXIED: &str = "x-fal-target-url";
-/// For how long a create that is answered with the result asks to be held; the server cuts it.
+/// How long a create that is answered with the result asks to be held; the server cuts it.
 const HOLD: Duration = Duration::from_mins(10);
 
 /// A request, as its status shows it.

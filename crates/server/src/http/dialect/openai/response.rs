@@ -17,7 +17,7 @@ use crate::http::seen::Seen;
 use crate::http::state::AppState;
 
 const WORDS: [&str; 5] = ["queued", "in_progress", "completed", "failed", "cancelled"];
-/// For how long a create that isn't in the background asks to be held; the server cuts it.
+/// How long a create that isn't in the background asks to be held; the server cuts it.
 const HOLD: Duration = Duration::from_mins(10);
 
 /// A response.

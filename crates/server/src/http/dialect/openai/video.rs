@@ -16,7 +16,7 @@ use crate::http::seen::Seen;
 use crate::http::state::AppState;
 
 const WORDS: [&str; 5] = ["queued", "in_progress", "completed", "failed", "failed"];
-/// After how many milliseconds a look is worth while.
+/// Milliseconds after which a look is worth while.
 const POLL_AFTER_MS: &str = "500";
 
 /// A video.
