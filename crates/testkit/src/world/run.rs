@@ -153,35 +153,23 @@ impl World {
     }
 
     async fn break_it(&self, breakage: Breakage, orders: &mpsc::UnboundedSender<Order>) {
+        let kill = |down, is_power, set_by_ms| {
+            let _ = orders.send(Order::Kill {
+                down,
+                is_power,
+                set_by_ms,
+            });
+        };
         match breakage {
-            Breakage::Kill { down, set_by_ms } => {
-                let is_power = false;
-                let _ = orders.send(Order::Kill {
-                    down,
-                    is_power,
-                    set_by_ms,
-                });
-            }
-            Breakage::Power { down } => {
-                let (is_power, set_by_ms) = (true, 0);
-                let _ = orders.send(Order::Kill {
-                    down,
-                    is_power,
-                    set_by_ms,
-                });
-            }
+            Breakage::Kill { down, set_by_ms } => kill(down, false, set_by_ms),
+            Breakage::Power { down } => kill(down, true, 0),
             Breakage::PowerAtAppend { append, down } => {
                 let mut appends = self.disk.appends();
                 let at = *appends.borrow() + append;
                 let reached = appends.wait_for(|appends| *appends >= at);
                 if timeout(REST_MAX / 8, reached).await.is_ok() {
                     sleep(self.disk.latency() / 2).await;
-                    let (is_power, set_by_ms) = (true, 0);
-                    let _ = orders.send(Order::Kill {
-                        down,
-                        is_power,
-                        set_by_ms,
-                    });
+                    kill(down, true, 0);
                 }
             }
             Breakage::Restart { down, set_by_ms } => {
