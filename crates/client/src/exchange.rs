@@ -340,6 +340,15 @@ impl From<TransportError> for Failure {
     }
 }
 
+/// A body without the byte order mark that some servers begin a text with.
+fn unmarked(body: Bytes) -> Bytes {
+    const MARK: &[u8] = b"\xEF\xBB\xBF";
+    match body.starts_with(MARK) {
+        true => body.slice(MARK.len()..),
+        false => body,
+    }
+}
+
 /// Reads an answer that is to be an object. An array would be read as one, by the order of the members: `[[]]` as a
 /// page without jobs.
 pub(crate) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
@@ -373,7 +382,7 @@ pub(crate) async fn exchange(
         Ok(Reply {
             status: head.status,
             headers: head.headers,
-            body,
+            body: unmarked(body),
             proxy,
             sent,
             received: origin.clock.now(),
@@ -417,7 +426,7 @@ pub(crate) async fn open(origin: &Origin, call: &Call) -> Result<Response<Body>,
     let (head, body) = answer.into_parts();
     // A problem that can't be read, or doesn't come, is no problem: the status says enough.
     let body = timeout(PROBLEM_WAIT, body.collect(PROBLEM_BYTES_MAX)).await;
-    let body = body.ok().and_then(Result::ok).unwrap_or_default();
+    let body = unmarked(body.ok().and_then(Result::ok).unwrap_or_default());
     let problem = complaint::read(&body, status);
     let through = head.extensions.get::<Through>();
     let mut failure =
@@ -458,6 +467,8 @@ fn classify(status: StatusCode, headers: &HeaderMap, problem: Option<Problem>) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Client;
+    use crate::transport::{BoxFuture, Transport};
 
     #[test]
     fn an_answer_that_is_no_object_is_none_however_its_elements_fit() {
@@ -476,6 +487,32 @@ mod tests {
             let page = object::<Page>(body.as_bytes()).ok();
             assert_eq!(page.map(|page| page.jobs.len()), jobs, "{body}");
         }
+    }
+
+    /// Answers everything with these bytes.
+    #[derive(Debug)]
+    struct Says(StatusCode, String);
+
+    impl Transport for Says {
+        fn send(&self, _: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, TransportError>> {
+            let mut answer = Response::new(Body::full(self.1.clone()));
+            *answer.status_mut() = self.0;
+            Box::pin(async { Ok(answer) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mark_of_the_byte_order_is_no_part_of_an_answer() {
+        let job = serde_json::to_string(&crate::testing::job("a").build()).unwrap();
+        let ask = async |status, body: &str| {
+            let says = Says(status, format!("\u{feff}{body}"));
+            let client = Client::builder("http://jobs.test").transport(says);
+            client.build().unwrap().job("a").status().await
+        };
+        assert!(ask(StatusCode::OK, &job).await.is_ok());
+        let refused = ask(StatusCode::FORBIDDEN, r#"{"message": "not you"}"#).await;
+        let problem = refused.unwrap_err().problem().cloned().unwrap();
+        assert_eq!(problem.detail.as_deref(), Some("not you"));
     }
 
     #[test]

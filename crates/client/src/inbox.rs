@@ -35,8 +35,13 @@ impl Inbox {
         Self::default()
     }
 
-    /// Takes in a job as a *verified* push told it. Returns whether it was news.
+    /// Takes in a job as a *verified* push told it. Returns whether it was news; one that contradicts itself, such as a
+    /// job that is done without an outcome, is none.
     pub fn deliver(&self, job: Job) -> bool {
+        // No wait would believe it, and it would stand where the end is to be.
+        if job.done != job.outcome.is_some() {
+            return false;
+        }
         self.with(|state| {
             let entry = state.entry(&job.id);
             entry.send_if_modified(|known| {
@@ -181,6 +186,20 @@ mod tests {
         assert!(!inbox.deliver(job("a").revision(9).build()));
         let mut ear = inbox.subscribe(&JobId::new("a"));
         assert!(ear.news().await.done);
+    }
+
+    #[test]
+    fn a_job_that_contradicts_itself_is_no_news_and_keeps_none_away() {
+        let inbox = Inbox::new();
+        let ended = job("a").revision(4).completed().build();
+        let mut without = ended.clone();
+        without.outcome = None;
+        let mut running = ended.clone();
+        running.done = false;
+        for wrong in [without, running] {
+            assert!(!inbox.deliver(wrong));
+        }
+        assert!(inbox.deliver(ended));
     }
 
     #[tokio::test]

@@ -163,6 +163,13 @@ impl RetryBudget {
     }
 }
 
+/// The pause after an answer that came at once and told nothing, where it was to be held; `before` is how many in a row
+/// came before it. From 250 ms to 15 s.
+pub(crate) fn turnaround(before: u32) -> Duration {
+    let pause = Duration::from_millis(250) * (1 << before.min(6));
+    pause.min(Duration::from_secs(15))
+}
+
 /// What `Retry-After` says: whole seconds, or a date, which is compared with the `Date` of the same answer so that no
 /// clock of ours is involved. `Retry-After-Ms` is understood too, as several APIs send it.
 pub(crate) fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {

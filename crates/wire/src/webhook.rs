@@ -405,7 +405,7 @@ impl ReplayGuard {
             return Ok(false);
         }
         // A timestamp may lie ahead by the tolerance and is good until it lies behind by as much.
-        let kept = self.tolerance * 2;
+        let kept = self.tolerance.saturating_mul(2);
         while self.order.len() >= self.capacity
             && let Some((oldest, at)) = self.order.front()
             && now.since(*at) > kept

@@ -14,13 +14,11 @@ use super::flight::Brought;
 use crate::answer::Answer;
 use crate::budget::Cost;
 use crate::exchange::Failure;
+use crate::retry::turnaround;
 use crate::rt::{Instant, after};
 
 /// How long the first of a batch waits for others.
 const GATHER: Duration = Duration::from_millis(5);
-/// The pauses after an answer that came at once and told nothing.
-const TURNAROUND: Duration = Duration::from_millis(250);
-const TURNAROUND_MAX: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -65,7 +63,7 @@ pub(super) struct Lane {
     pub(super) pending: Vec<u64>,
     /// When the next request may leave: the first of the batch has waited, the last answer was not an empty one.
     pub(super) not_before: Option<Instant>,
-    pub(super) empty: i32,
+    pub(super) empty: u32,
 }
 
 #[derive(Debug)]
@@ -157,9 +155,8 @@ impl State {
             lane.empty = 0;
             return;
         }
-        let pause = TURNAROUND.mul_f64(2_f64.powi(lane.empty.min(16)));
+        lane.not_before = Some(after(now, turnaround(lane.empty)));
         lane.empty += 1;
-        lane.not_before = Some(after(now, pause.min(TURNAROUND_MAX)));
     }
 
     pub(super) const fn name(&mut self) -> u64 {

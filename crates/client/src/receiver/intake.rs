@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use serde::de::IgnoredAny;
 
 use abide_wire::limits::EVENT_BYTES_MAX;
 
@@ -35,10 +36,19 @@ pub(super) struct Intake {
 
 /// Which deliveries have been taken, and which are being dealt with; of the latter there are never more than
 /// connections.
-#[derive(Default)]
 pub(super) struct SeenIds {
     guard: ReplayGuard,
     under_way: HashSet<String>,
+}
+
+impl SeenIds {
+    /// Of deliveries that are believed within that tolerance: each is known for as long as it is.
+    pub(super) fn within(tolerance: Duration) -> Self {
+        Self {
+            guard: ReplayGuard::default().tolerance(tolerance),
+            under_way: HashSet::new(),
+        }
+    }
 }
 
 impl Intake {
@@ -79,7 +89,7 @@ impl Intake {
         };
         let delivery = Delivery::verified(&self.verifier, &head.headers, &body)
             .map_err(|error| (StatusCode::UNAUTHORIZED, error.to_string()))?;
-        if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
+        if !holds_json(&body) {
             return refuse(StatusCode::BAD_REQUEST, "the body is no JSON");
         }
         let undo = match self.note(&delivery.id) {
@@ -166,4 +176,45 @@ fn is_json(headers: &HeaderMap) -> bool {
         essence == "application/json"
             || (essence.starts_with("application/") && essence.ends_with("+json"))
     })
+}
+
+/// Whether a body is JSON. What nothing reads as a value may be no text, too: that is looked at first.
+fn holds_json(body: &[u8]) -> bool {
+    let text = std::str::from_utf8(body);
+    text.is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use abide_wire::Timestamp;
+    use abide_wire::webhook::REPLAY_IDS;
+
+    use super::*;
+
+    #[test]
+    fn what_is_json_to_some_alone_is_none() {
+        for (body, expected) in [
+            (&b"{\"data\": 1}"[..], true),
+            (b"{\"data\": NaN}", false),
+            (b"\xef\xbb\xbf{}", false),
+            (b"{\"data\": \"\xff\"}", false),
+            (b"", false),
+        ] {
+            assert_eq!(holds_json(body), expected, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_delivery_is_known_for_as_long_as_it_is_believed() {
+        let mut seen = SeenIds::within(Duration::from_secs(3_600));
+        let mut is_new = |id: &str, second: i64| {
+            let at = Timestamp::from_millis(second * 1_000);
+            seen.guard.is_new(id, at).unwrap()
+        };
+        assert!(is_new("first", 0));
+        for other in 0..REPLAY_IDS {
+            is_new(&other.to_string(), 1_000);
+        }
+        assert!(!is_new("first", 1_000));
+    }
 }

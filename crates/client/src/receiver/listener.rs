@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, watch};
 
 use abide_wire::{WebhookTarget, webhook::TOLERANCE};
 
-use super::intake::{Intake, Taker};
+use super::intake::{Intake, SeenIds, Taker};
 use crate::inbox::Inbox;
 use crate::rng;
 use crate::rt::net::{
@@ -222,7 +222,7 @@ impl ReceiverBuilder {
         let (closing, is_closing) = watch::channel(false);
         let intake = Arc::new(Intake {
             verifier: Verifier::new(self.secrets).tolerance(self.tolerance),
-            seen: Mutex::default(),
+            seen: Mutex::new(SeenIds::within(self.tolerance)),
             inbox: self.inbox,
             taker: self.taker,
         });

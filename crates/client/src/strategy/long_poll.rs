@@ -5,6 +5,7 @@ use std::time::Duration;
 use abide_wire::Until;
 
 use super::{Begin, Happened, Move, Observed, Plan, Strategy};
+use crate::retry::turnaround;
 use crate::schedule::{Ended, Pacer};
 
 /// Asks with requests that the server holds until there is news: one or two of them for a job of minutes, and the news
@@ -76,9 +77,6 @@ impl Strategy for LongPoll {
 
 /// The least sleep that is worth attaching late for: a held request costs a server little.
 const LATE_MIN: Duration = Duration::from_secs(5);
-/// The pause after the first answer that wasn't held, and the greatest one.
-const TURNAROUND: Duration = Duration::from_millis(250);
-const TURNAROUND_MAX: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
 struct LongPollPlan {
@@ -89,7 +87,7 @@ struct LongPollPlan {
     /// Whether the last move was a plain look.
     looked: bool,
     /// How many requests in a row the server didn't hold.
-    ignored: i32,
+    ignored: u32,
 }
 
 impl LongPollPlan {
@@ -118,11 +116,8 @@ impl Plan for LongPollPlan {
         match seen.happened {
             Happened::Began => self.attach(seen),
             Happened::Released { held: false } => {
-                let pause = TURNAROUND
-                    .mul_f64(2_f64.powi(self.ignored))
-                    .min(TURNAROUND_MAX);
-                // Beyond this the pause has reached its cap.
-                self.ignored = (self.ignored + 1).min(16);
+                let pause = turnaround(self.ignored);
+                self.ignored = self.ignored.saturating_add(1);
                 Move::Pause {
                     until: seen.time.elapsed.saturating_add(pause),
                 }

@@ -15,12 +15,15 @@ use crate::client::Client;
 use crate::error::{Error, Kind};
 use crate::exchange::{Call, Reply, stretched};
 use crate::resume::ResumeToken;
-use crate::rt::{after, in_time};
+use crate::retry::turnaround;
+use crate::rt::{after, in_time, sleep_until};
 use crate::telemetry::Purpose;
 use crate::transport::BoxFuture;
 
 /// The longest that one request for a job is held.
 const HOLD_MAX: Duration = Duration::from_secs(25);
+/// How long an answer without a job takes at least that was held, or the hold that was asked for if that is shorter.
+const HELD_MIN: Duration = Duration::from_secs(1);
 /// How much later than its deadline a claim may end, so that an answer that is on its way isn't lost.
 const DEADLINE_SLACK: Duration = Duration::from_secs(1);
 
@@ -116,12 +119,23 @@ impl Claim {
             .map(|within| after(origin.clock.now(), within));
         let key = origin.rng.key();
         let work = async {
+            let mut empty = 0;
             loop {
                 let now = origin.clock.now();
                 let left = until.map_or(HOLD_MAX, |until| until.saturating_duration_since(now));
-                let lease = self.next(&key, left.min(HOLD_MAX)).await?;
+                let hold = left.min(HOLD_MAX);
+                let lease = self.next(&key, hold).await?;
                 if lease.is_some() || left.is_zero() {
                     return Ok(lease);
+                }
+                let answered = origin.clock.now();
+                if answered.saturating_duration_since(now) >= hold.min(HELD_MIN) {
+                    empty = 0;
+                } else {
+                    // What answers holds nothing; it isn't asked as fast as it can say so.
+                    let next = after(answered, turnaround(empty));
+                    empty += 1;
+                    sleep_until(until.map_or(next, |until| next.min(until))).await;
                 }
             }
         };
@@ -186,5 +200,46 @@ impl IntoFuture for Claim {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.run())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http::{Request, Response};
+
+    use super::*;
+    use crate::transport::{Body, Transport, TransportError};
+
+    /// Has no job, and says so without holding.
+    #[derive(Clone, Debug, Default)]
+    struct Hasty(Arc<AtomicUsize>);
+
+    impl Transport for Hasty {
+        fn send(&self, _: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, TransportError>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async {
+                let mut answer = Response::new(Body::full(Bytes::new()));
+                *answer.status_mut() = StatusCode::NO_CONTENT;
+                Ok(answer)
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_holds_no_claim_is_not_asked_without_end() {
+        let hasty = Hasty::default();
+        let client = Client::builder("http://jobs.test").transport(hasty.clone());
+        let client = client.build().unwrap();
+        let minute = Duration::from_secs(60);
+        let begun = client.core.origin.clock.now();
+        let claimed = client.claim().deadline(minute).await.unwrap();
+        let took = client.core.origin.clock.now() - begun;
+        assert!(claimed.is_none());
+        assert!(took >= minute && took < minute + DEADLINE_SLACK, "{took:?}");
+        let asked = hasty.0.load(Ordering::Relaxed);
+        assert!((3..=15).contains(&asked), "{asked}");
     }
 }

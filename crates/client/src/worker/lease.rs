@@ -328,26 +328,27 @@ impl Held {
     async fn renew(&self) -> Over {
         let origin = &self.client.core.origin;
         let every = self.length / 3;
-        let mut failures = 0;
+        let (mut failures, mut hint) = (0, None);
         loop {
+            let share = origin.rng.share();
             let pause = match failures {
                 // Not all at once that were claimed together.
-                0 => every.mul_f64(1.0 - 0.1 * origin.rng.share()),
-                _ => origin
-                    .retry
-                    .pause(failures, None, origin.rng.share())
-                    .min(every),
+                0 => every.mul_f64(1.0 - 0.1 * share),
+                // A server that wants to be left alone is, as far as that can be.
+                _ => origin.retry.pause(failures, hint, share).min(every),
             };
             sleep_until(after(origin.clock.now(), pause)).await;
             let limit = origin.attempt_timeout.min(self.length);
             let answer = exchange(origin, &self.call(RENEWAL), limit).await;
-            failures = match answer {
-                Ok(_) => 0,
-                Err(failure) => match self.meaning(&failure).await {
-                    Some(over) => return over,
-                    None => failures + 1,
-                },
+            let Err(failure) = answer else {
+                failures = 0;
+                continue;
             };
+            if let Some(over) = self.meaning(&failure).await {
+                return over;
+            }
+            failures += 1;
+            hint = failure.hint;
         }
     }
 

@@ -17,7 +17,7 @@ use abide::{
 };
 use abide_testkit::{InProcess, TestServer};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -30,6 +30,9 @@ struct Way {
     is_cut: Arc<AtomicBool>,
     /// How many answers are lost from now on.
     lost: Arc<AtomicUsize>,
+    /// Whether reports are turned away for 3 s, and how many were.
+    is_busy: Arc<AtomicBool>,
+    turned_away: Arc<AtomicUsize>,
 }
 
 impl Transport for Way {
@@ -40,6 +43,11 @@ impl Transport for Way {
         Box::pin(async move {
             if self.is_cut.load(Ordering::Relaxed) {
                 return Err(TransportError::connect("the network is down"));
+            }
+            if request.method() == Method::PATCH && self.is_busy.load(Ordering::Relaxed) {
+                self.turned_away.fetch_add(1, Ordering::Relaxed);
+                let busy = Response::builder().status(503).header("retry-after", 3);
+                return Ok(busy.body(Body::full(Bytes::new())).unwrap());
             }
             let answer = self.door.send(request).await?;
             let is_lost = |lost: usize| lost.checked_sub(1);
@@ -63,6 +71,8 @@ fn worker(server: &TestServer) -> (Client, Way) {
         door: server.door(),
         is_cut: Arc::default(),
         lost: Arc::default(),
+        is_busy: Arc::default(),
+        turned_away: Arc::default(),
     };
     let client = server.client_builder().transport(way.clone());
     (client.build().unwrap(), way)
@@ -124,6 +134,19 @@ async fn a_lease_renews_itself_for_as_long_as_it_lives() {
     let failed = handle.wait().await.unwrap();
     assert_eq!(failed.job().error.as_ref().unwrap().code, Code::WORKER_LOST);
     assert!((6 * SECOND..=10 * SECOND).contains(&dropped.elapsed()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_comes_again_no_sooner_than_a_busy_server_says() {
+    let server = server().await;
+    let (client, way) = worker(&server);
+    client.create(NewJob::default().external()).await.unwrap();
+    let lease = claim(&client).await;
+    way.is_busy.store(true, Ordering::Relaxed);
+    lease.while_held(sleep(9 * SECOND)).await.unwrap();
+    assert_eq!(way.turned_away.load(Ordering::Relaxed), 2);
+    way.is_busy.store(false, Ordering::Relaxed);
+    lease.while_held(sleep(60 * SECOND)).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

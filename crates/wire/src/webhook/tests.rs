@@ -242,6 +242,12 @@ fn the_replay_guard_keeps_an_id_as_long_as_its_signature_is_good_and_refuses_whe
     assert_eq!(strict.is_new("a", begun), Ok(true));
     assert_eq!(strict.is_new("b", begun + Duration::from_secs(3)), Ok(true));
     assert_eq!(strict.len(), 1);
+    let mut boundless = ReplayGuard::new(1).tolerance(Duration::MAX);
+    for (id, second) in [("a", 0), ("b", 9_000)] {
+        let then = begun + Duration::from_secs(second);
+        assert_eq!(boundless.is_new(id, then), Ok(true));
+    }
+    assert_eq!(boundless.len(), 2);
 }
 
 /// The official crate reads the real clock when it verifies, so this one test does too.
