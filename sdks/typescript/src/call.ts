@@ -5,6 +5,7 @@ import { type Call, type Reply, exchange } from "./exchange.js";
 import { Failure } from "./failure.js";
 import type { Origin } from "./origin.js";
 import { AWAKE, sleepUntil } from "./rt/clock.js";
+import { unlessFresh } from "./target/fresh.js";
 import { Trouble } from "./wait/trouble.js";
 
 /**
@@ -30,14 +31,16 @@ export const call = async <T>(
       const value = read(await exchange(origin, request, limit, signal));
       retryBudget.deposit();
       return value;
-    } catch (failure) {
-      if (!(failure instanceof Failure)) throw failure;
-      const { harmless, hint } = failure.details,
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      const failure = unlessFresh(origin, request.accepted, error),
+        { harmless, hint, status } = failure.details,
         next = clock.now() + retry.pause(failures, hint, random());
       const again =
         failure.transient &&
         (request.repeatable !== false || harmless) &&
-        failures < retry.attempts &&
+        // As long as a job may not be known yet, only time bounds the attempts.
+        (failures < retry.attempts || status === 404) &&
         next < until &&
         retryBudget.withdraw();
       const mayHaveCreated = creates && !harmless && failure.transient;

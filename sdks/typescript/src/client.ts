@@ -89,10 +89,13 @@ export class Abide {
     const speech = remote && new Speech(remote),
       key = apiKey?.trim();
     if (!/^[!-~]+$/.test(key ?? "none")) throw new UsageError("an API key must be visible ASCII characters");
-    const own = speech ? speech.headers(key) : key === undefined ? {} : { authorization: `Bearer ${key}` },
-      headers: Record<string, string> = { ...options.headers, ...own };
+    let headers: Record<string, string>;
     try {
-      new Headers(headers);
+      const all = new Headers(remote?.headers);
+      // In one spelling each: two of one name would be sent as one, with both values.
+      new Headers(options.headers).forEach((value, name) => all.set(name, value));
+      if (key !== undefined) all.set(remote?.key_header ?? "authorization", (remote?.key_prefix ?? "Bearer ") + key);
+      headers = Object.fromEntries(all);
     } catch (cause) {
       throw new UsageError(`a header can't be sent: ${(cause as Error).message}`, { cause });
     }

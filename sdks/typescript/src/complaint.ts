@@ -12,7 +12,8 @@ const LEVELS = ["error", "detail", "errors", "data"];
 
 type Shape = Record<string, unknown>;
 
-const isObject = (value: unknown): value is Shape => typeof value === "object" && value !== null;
+/** Whether a value may have members. */
+export const isObject = (value: unknown): value is Shape => typeof value === "object" && value !== null;
 
 /** The first of these that is something. */
 const first = <T>(values: T[]): T | undefined => values.find((value) => value !== undefined);

@@ -34,6 +34,8 @@ export interface Call {
   body?: unknown;
   /** Whether it may be sent again although it may have reached the server. Default: yes. */
   repeatable?: boolean;
+  /** When the job that it is about was made, if this process did that: not all of the server may know it yet. */
+  accepted?: number | undefined;
   /** The largest body of a good answer. */
   limit?: number;
 }
@@ -91,7 +93,7 @@ export const exchange = async (
 /** Sends, and reads the head of a good answer. The body of any other is read for the problem in it. */
 export const send = async (origin: Origin, call: Call, signal: AbortSignal): Promise<Response> => {
   const { method = "GET", url } = call,
-    headers: Record<string, string> = { accept: "application/json", ...origin.headers, ...call.headers };
+    headers: Record<string, string> = { ...origin.headers, accept: "application/json", ...call.headers };
   const init: RequestInit = { method, headers, signal, cache: "no-store", redirect: "manual" };
   if (call.body !== undefined) {
     headers["content-type"] = "application/json";

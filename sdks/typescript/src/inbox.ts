@@ -1,5 +1,6 @@
 /** Where pushes arrive, and where waits listen for them. */
 
+import { isSound } from "./answer.js";
 import { type Clock, LATE, before } from "./rt/clock.js";
 import type { Job } from "./wire.js";
 import { ReplayGuard, Verifier, type Delivery } from "./webhook.js";
@@ -69,8 +70,13 @@ export class Inbox {
     return { url, ...(events && { events }), ...(this.#secret && { secret: this.#secret }) };
   }
 
-  /** Takes in a job as a verified push told it. Returns whether it was news. */
+  /**
+   * Takes in a job as a verified push told it. Returns whether it was news; one that contradicts itself or isn't whole,
+   * such as a job that is done without an outcome, is none.
+   */
   deliver(job: Job): boolean {
+    // No wait would believe it, and it would stand where the end is to be.
+    if (!isSound(job)) return false;
     const entry = this.#entry(job.id);
     if (entry.job && (entry.job.done || job.revision <= entry.job.revision)) return false;
     entry.job = job;

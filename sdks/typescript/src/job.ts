@@ -148,9 +148,12 @@ export class JobHandle {
 
   #request(action: "status" | "cancel" | "delete"): Call {
     const { origin, speech } = this.core,
-      method = { status: "GET", cancel: "POST", delete: "DELETE" }[action];
-    if (speech) return speech.request(action, this.id, this.known.kind, () => this.facts());
-    const path = ["v1", "jobs", this.id];
-    return { method, url: urlOf(origin, action === "cancel" ? [...path, "cancel"] : path) };
+      { accepted, kind } = this.known,
+      method = { status: "GET", cancel: "POST", delete: "DELETE" }[action],
+      path = ["v1", "jobs", this.id];
+    const call = speech
+      ? speech.request(action, this.id, kind, () => this.facts())
+      : { method, url: urlOf(origin, action === "cancel" ? [...path, "cancel"] : path) };
+    return action === "delete" ? call : { ...call, accepted };
   }
 }

@@ -1,6 +1,5 @@
 /** What a client remembers of its server, shared by all of its waits. Times are in milliseconds. */
 
-import { Rtt } from "./rt/rtt.js";
 import { Skew } from "./rt/skew.js";
 import type { Abilities } from "./strategy/plan.js";
 import { HOLD_MAX } from "./wire.js";
@@ -24,7 +23,6 @@ const LATE_BURST = 128,
 /** Skew and abilities of one origin. */
 export class Memory {
   readonly skew: Skew = new Skew();
-  readonly rtt: Rtt = new Rtt();
   /** Whether the server is a foreign one, of which only answers are known. */
   onlyPolls = false;
   #held = false;

@@ -29,6 +29,6 @@ export interface Report {
 
 /** What `Server-Timing: since-end;dur=<ms>` says. */
 export const sinceEnd = (header: string | null): number | undefined => {
-  const found = /(?:^|,)\s*since-end\s*;[^,]*?dur="?([\d.]+)/.exec(header ?? "");
+  const found = /(?:^|,)\s*since-end\s*;[^,]*?dur="?(\d+(?:\.\d+)?)/.exec(header ?? "");
   return found ? Number(found[1]) : undefined;
 };

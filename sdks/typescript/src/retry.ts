@@ -86,18 +86,21 @@ export class RetryBudget {
   }
 }
 
+/**
+ * The pause after an answer that came at once and told nothing, where it was to be held, in ms; `before` is how many in
+ * a row came before it.
+ */
+export const turnaround = (before: number): number => Math.min(250 * 2 ** before, 15_000);
+
 /** Finds a header by its lower-case name. */
 export type FindHeader = (name: string) => string | null | undefined;
 
 /**
  * What `Retry-After` says, in ms: whole seconds, or a date, which is compared with the `Date` of the same answer so
- * that no clock of ours is involved. `Retry-After-Ms` and its like are understood too.
+ * that no clock of ours is involved. `Retry-After-Ms` and its like are understood too, and before them those of `more`.
  */
-export const retryAfter = (
-  header: FindHeader,
-  millisHeaders: readonly string[] = ["retry-after-ms", "x-ms-retry-after-ms"],
-): number | undefined => {
-  for (const name of millisHeaders) {
+export const retryAfter = (header: FindHeader, more: readonly string[] = []): number | undefined => {
+  for (const name of [...more, "retry-after-ms", "x-ms-retry-after-ms"]) {
     const text = header(name)?.trim() ?? "";
     if (/^\d+$/.test(text)) return Number(text);
   }

@@ -61,7 +61,7 @@ export class Decoder {
   #line(line: string): void {
     const [, field, value = ""] = /^([^:]*)(?:: ?(.*))?$/s.exec(line)!;
     if (field === "event") this.#event = value;
-    else if (field === "id") this.#id = value && !value.includes("\0") ? value : undefined;
+    else if (field === "id" && !value.includes("\0")) this.#id = value || undefined;
     else if (field === "retry" && /^\d+$/.test(value)) this.retry = Math.min(Math.max(+value, RETRY_MIN), RETRY_MAX);
     else if (field === "data") {
       this.#data.push(value);

@@ -168,7 +168,8 @@ export class Verifier {
 const deliveryOf = (id: string, body: Uint8Array): Delivery => {
   let event: unknown;
   try {
-    event = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+    // A byte order mark is kept, and refused: it is no JSON to the other clients.
+    event = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body));
   } catch {
     // It has no event.
   }

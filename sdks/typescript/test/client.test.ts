@@ -308,6 +308,36 @@ test("a job that was just made may not be found yet; an old one is not found at 
   assert.ok(world.now() - before < 100);
 });
 
+test("a job that was just made may not be found yet, whichever way it is asked for", async () => {
+  for (const lagging of [1, 5000]) {
+    const { abide, server, world } = start();
+    const jobs = await world.run(
+      Promise.all(Array.from({ length: 12 }, () => abide.create("k", { input: { runs: 30_000 } }))),
+    );
+    const made = world.now();
+    server.fault = ({ method, path }) => {
+      if (world.now() > made + lagging || (method === "POST" && path === "/v1/jobs")) return undefined;
+      const error = { title: "Not found", status: 404, code: "not_found" };
+      if (path === "/v1/jobs/wait") return Response.json({ jobs: [], errors: jobs.map(({ id }) => ({ id, error })) });
+      return Response.json(error, { status: 404 });
+    };
+    const [job] = jobs,
+      asked = [job!.status(), job!.cancel()];
+    const watched: string[] = [];
+    const watching = (async () => {
+      for await (const { status } of jobs[1]!.watch()) watched.push(status);
+    })();
+    const ends = await world.run(abide.asCompleted(jobs.slice(1), { timeout: "5m" }).all());
+    await world.run(Promise.all([watching, ...asked]));
+    assert.ok(
+      ends.every(({ ok }) => ok),
+      JSON.stringify(ends),
+    );
+    assert.equal(watched.at(-1), "completed");
+    assert.equal(jobs[0]!.core.origin.memory.abilities(world.now()).stream, lagging > 1 ? "unknown" : "yes");
+  }
+});
+
 test("results of jobs that did not complete are thrown", async () => {
   const { abide, server, world } = start();
   for (const [outcome, kind] of [
@@ -411,6 +441,17 @@ test("a job that can't be read is left out of a list, and is a gap in the feed",
   ]);
   assert.equal(server.asked.at(-1)!.headers.get("last-event-id"), "a-9");
   await nothingLeft(all);
+});
+
+test("each header is sent once, however it is spelled: the call's own before the caller's", async () => {
+  const headers = { "Content-Type": "text/plain", Accept: "text/html", AUTHORIZATION: "Bearer other", "X-Tenant": "7" };
+  const { abide, server, world } = start({ headers, apiKey: "a-key" });
+  await world.run(abide.create("k"));
+  const asked = server.asked[0]!.headers;
+  assert.deepEqual(
+    ["content-type", "accept", "authorization", "x-tenant"].map((name) => asked.get(name)),
+    ["application/json", "application/json", "Bearer a-key", "7"],
+  );
 });
 
 test("keys are sent and never shown, and odd ids and addresses are mistakes of usage", async () => {

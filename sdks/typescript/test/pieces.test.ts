@@ -130,6 +130,11 @@ test("streams are decoded however they are cut", () => {
     assert.deepEqual(items, whole, `cut every ${cut} bytes`);
     assert.equal(decoder.retry, 100);
   }
+  const nul = new Decoder().push(new TextEncoder().encode("id: 7\ndata: a\n\nid: 8\0\ndata: b\n\n"));
+  assert.deepEqual(
+    nul.map((item) => (item as { id: string }).id),
+    ["7", "7"],
+  );
   const endless = new Decoder(),
     part = new TextEncoder().encode(`data: ${"x".repeat(1 << 20)}\n`);
   assert.throws(() => Array.from({ length: 5 }, () => endless.push(part)));
@@ -356,6 +361,54 @@ test("described APIs are waited for from create to end", async () => {
   assert.deepEqual(replicate.words, ["starting", "processing", "completed"]);
   assert.deepEqual(replicate.job.result, ["https://files.example.test/out.mp4"]);
   assert.equal(replicate.asked[1]!.headers.get("authorization"), "Bearer key-of-mine");
+});
+
+/** An API that tells nothing of when its jobs began. */
+const DATELESS: Remote = { name: "d", create: "/jobs", status: "/jobs/{id}", state: "/status", completed: ["done"] };
+
+test("how old a job is survives a token, where the API doesn't tell it", async () => {
+  const world = new World();
+  let end = Infinity;
+  const fetch = async (): Promise<Response> => Response.json({ id: "1", status: world.now() < end ? "on" : "done" });
+  const client = (): Abide =>
+    new Abide("https://api.test", { remote: DATELESS, fetch, clock: world, random: world.random });
+  const job = await world.run(client().create("k"));
+  await world.advance(600_000);
+  const abide = client(),
+    still = await world.run(abide.resume(job.token).wait({ timeout: "5s" })).catch((error) => error);
+  assert.equal(JSON.parse(still.token).created_at, JSON.parse(job.token).created_at);
+  end = world.now() + 5000;
+  await world.run(abide.resume(still.token).wait());
+  const [learned] = abide.history.durations("https://api.test k").model.past.ended.slice(-1);
+  assert.ok(learned!.after >= 600, `learned as ${learned!.after} to ${learned!.atMost} s`);
+});
+
+test("an instant that no calendar has is none", async () => {
+  const world = new World();
+  for (const created_at of [1.7e18, 1e300, -1, "soon", {}]) {
+    const fetch = async (): Promise<Response> => Response.json({ id: "1", status: "done", created_at });
+    const remote = { ...DATELESS, created_at: "/created_at", finished_at: "/created_at" };
+    const abide = new Abide("https://api.test", { remote, fetch, clock: world, random: world.random });
+    const { job } = await world.run(abide.job("1").wait());
+    assert.equal(job.created_at, new Date(world.wall()).toISOString());
+  }
+});
+
+test("a header of the caller's stands before the description's", async () => {
+  const world = new World(),
+    asked: Headers[] = [];
+  const fetch = async (_: unknown, init: RequestInit = {}): Promise<Response> => {
+    asked.push(new Headers(init.headers));
+    return Response.json({ id: "1", status: "done" });
+  };
+  const remote = { ...DATELESS, headers: { "X-Version": "1", "X-Other": "2" }, key_header: "X-Key", key_prefix: "" };
+  const headers = { "x-version": "3", "x-key": "theirs" };
+  const abide = new Abide("https://api.test", { remote, headers, apiKey: "mine", fetch, clock: world });
+  await world.run(abide.job("1").status());
+  assert.deepEqual(
+    ["x-version", "x-other", "x-key"].map((name) => asked[0]!.get(name)),
+    ["3", "2", "mine"],
+  );
 });
 
 test("the vendors' descriptions are those of the Rust client", async () => {

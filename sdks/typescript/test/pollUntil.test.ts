@@ -274,6 +274,18 @@ test("`done` decides alone, and may say what is known", async () => {
   assert.ok(world.now() >= 8000, String(world.now()));
 });
 
+test("`done` may return anything that is true or not", async () => {
+  const world = new World(),
+    look = script<{ output: unknown }>(
+      { output: null },
+      { output: undefined },
+      { output: "" },
+      { output: { url: "a" } },
+    );
+  const { value, report } = await wait(world, look, { done: ({ output }) => output as boolean });
+  assert.deepEqual([value.output, report.requests], [{ url: "a" }, 4]);
+});
+
 test("a throwing `done` or a span of time that is none is told as it is", async () => {
   const world = new World();
   const failure = await error(

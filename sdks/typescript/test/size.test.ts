@@ -30,10 +30,10 @@ const LIMITS: [what: string, kilobytes: number, contents: string][] = [
     export { Plan } from "./schedule/learned/plan.js";
     export { priorOf } from "./schedule/learned/experts.js";`,
   ],
-  ["pollUntil", 14.6, `export { pollUntil } from "./index.js";`],
+  ["pollUntil", 14.7, `export { pollUntil } from "./index.js";`],
   ["the learned schedule", 9, `export { learned } from "./index.js";`],
-  ["Abide", 27.4, `export { Abide } from "./index.js";`],
-  ["everything but the tests' server", 34.4, `export * from "./index.js";`],
+  ["Abide", 27.6, `export { Abide } from "./index.js";`],
+  ["everything but the tests' server", 34.6, `export * from "./index.js";`],
 ];
 
 for (const [what, kilobytes, contents] of LIMITS) {

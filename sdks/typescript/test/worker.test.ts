@@ -62,6 +62,24 @@ test("a lease renews itself every third of its length until it is closed", async
   await nothingLeft(all);
 });
 
+test("a renewal comes again no sooner than a busy server says", async () => {
+  const all = start(),
+    { abide, server, world } = all;
+  server.work();
+  const lease = await world.run(abide.claim("k", { lease: "9s" }));
+  server.fault = ({ method }) =>
+    method === "PATCH" ? new Response("{}", { status: 503, headers: { "retry-after": "2" } }) : undefined;
+  await world.advance(30_000);
+  const beats = server.asked.filter(({ method }) => method === "PATCH").map(({ at }) => at);
+  assert.ok(beats.length >= 9, String(beats.length));
+  assert.ok(
+    beats.every((at, nth) => !(at < beats[nth - 1]! + 2000)),
+    String(beats),
+  );
+  lease.close();
+  await nothingLeft(all);
+});
+
 test("the work is stopped at once by a cancel, and by the loss of the lease", async () => {
   const all = start(),
     { abide, server, world } = all;

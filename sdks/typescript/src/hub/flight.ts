@@ -1,6 +1,7 @@
 /** One request for many, to its answer. */
 
 import { noteDate } from "../answer.js";
+import { isObject } from "../complaint.js";
 import { JOBS_BYTES_MAX, exchange, jsonOf, stretched, wasHeld } from "../exchange.js";
 import { Failure, garbled } from "../failure.js";
 import { type Origin, urlOf } from "../origin.js";
@@ -21,13 +22,16 @@ export interface Batch {
 /** The jobs of a set that have news, and the ids that can't be waited for. */
 export interface WaitResponse {
   jobs: Job[];
-  errors?: { id: string; error: Problem }[];
+  errors: { id: string; error: Problem }[];
 }
+
+/** What a list has that can be looked at; none of what is no list. */
+const objects = <T>(list: T[] | undefined): T[] => (Array.isArray(list) ? list.filter(isObject) : []);
 
 /** Sends a request for many; resolves to its answer. */
 export const fly = async (origin: Origin, batch: Batch): Promise<WaitResponse> => {
   const { attemptTimeout, budget, clock, memory, rtt } = origin,
-    { aborting, jobs, members, want } = batch,
+    { aborting, members, want } = batch,
     { signal } = aborting;
   const hold = want === "now" ? 0 : memory.abilities(clock.now()).holdMax;
   if (want === "now") budget.overdraw();
@@ -35,7 +39,7 @@ export const fly = async (origin: Origin, batch: Batch): Promise<WaitResponse> =
   else await budget.take(clock, 0, Math.sqrt(members.size), signal);
   batch.sent = clock.now();
   const body = {
-    jobs: [...jobs].map(([id, after]) => (after === undefined ? { id } : { id, after })),
+    jobs: [...batch.jobs].map(([id, after]) => (after === undefined ? { id } : { id, after })),
     wait: hold / 1000,
     until: want === "done" ? "done" : "any",
   };
@@ -43,14 +47,15 @@ export const fly = async (origin: Origin, batch: Batch): Promise<WaitResponse> =
     call = { method: "POST", url, body, limit: JOBS_BYTES_MAX };
   try {
     const reply = await exchange(origin, call, stretched(hold) + attemptTimeout, signal),
-      answer = jsonOf<WaitResponse>(reply, "jobs"),
+      said = jsonOf<Partial<WaitResponse> | null>(reply, "jobs"),
       took = reply.received - reply.sent;
     noteDate(origin, reply);
-    if (!Array.isArray(answer?.jobs)) throw garbled("the answer holds no jobs", { status: reply.status });
+    if (!Array.isArray(said?.jobs)) throw garbled("the answer holds no jobs", { status: reply.status });
+    const answer = { jobs: objects(said?.jobs), errors: objects(said?.errors) };
     if (!hold) rtt.note(took);
     else {
       const held = wasHeld(reply) || took >= hold / 2;
-      if (held || !(answer.jobs.length || answer.errors?.length)) memory.noteHold(held, reply.received);
+      if (held || !(answer.jobs.length || answer.errors.length)) memory.noteHold(held, reply.received);
     }
     return answer;
   } catch (failure) {

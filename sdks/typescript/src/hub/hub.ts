@@ -11,6 +11,7 @@ import type { Account } from "../budget.js";
 import { Garbled, Refused } from "../error.js";
 import { Failure, garbled } from "../failure.js";
 import type { Origin } from "../origin.js";
+import { turnaround } from "../retry.js";
 import { LATE, before } from "../rt/clock.js";
 import type { Answer } from "../target/target.js";
 import { type Job, type Problem, SET_JOBS_MAX } from "../wire.js";
@@ -22,10 +23,6 @@ export const ALONE_MAX: number = typeof window === "undefined" ? 8 : 2;
 
 /** How long the first of a batch waits for others, in ms. */
 const GATHER = 5;
-
-/** The pauses after an answer that came at once and told nothing, in ms. */
-const TURNAROUND = 250,
-  TURNAROUND_MAX = 15_000;
 
 /** The most bytes of ids in one request, and those of an item beside its id. */
 const IDS_BYTES_MAX: number = 128 * 1024;
@@ -237,14 +234,14 @@ export class Hub {
   }
 
   /** Hands each job's news to its members; those that are told nothing wait for the next request. */
-  #handOut(batch: Batch, { errors = [], jobs }: WaitResponse): void {
+  #handOut(batch: Batch, { errors, jobs }: WaitResponse): void {
     const { clock, rtt } = this.#origin,
       now = clock.now(),
       took = now - batch.sent,
       lane = this.#lanes[batch.want];
     // An answer that came at once and told nothing puts the next request off, each time for longer.
     if (jobs.length || errors.length || took >= 1000) lane.empty = 0;
-    else lane.notBefore = now + Math.min(TURNAROUND * 2 ** Math.min(lane.empty++, 16), TURNAROUND_MAX);
+    else lane.notBefore = now + turnaround(lane.empty++);
     const waiting = new Map<string, Member[]>();
     for (const member of batch.members) waiting.set(member.id, [...(waiting.get(member.id) ?? []), member]);
     for (const { error, id } of errors) {
@@ -301,5 +298,5 @@ const isNews = ({ after, want }: Member, { done, revision }: Job): boolean =>
   done || want === "now" || (want === "any" && !(revision <= after!));
 
 /** That a job of a set can't be waited for. */
-const refusal = (problem: Problem): Failure =>
-  new Failure(Refused, "the server refused", { status: problem.status ?? 400, problem });
+const refusal = (problem: Problem | undefined): Failure =>
+  new Failure(Refused, "the server refused", { status: problem?.status ?? 400, problem });

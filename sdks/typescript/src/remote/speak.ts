@@ -13,8 +13,9 @@ import { writeToken } from "../resume.js";
 import type { Job, NewJob, Outcome } from "../wire.js";
 import { type Remote, checkRemote } from "./describe.js";
 
-/** Milliseconds since 1970 from here on; seconds would be in the year 5138 by then. */
-const MILLIS_FROM = 1e11;
+/** Milliseconds since 1970 from here on, where seconds would be in the year 5138, and up to there, as dates have it. */
+const MILLIS_FROM = 1e11,
+  MILLIS_MAX = 8.64e15;
 
 /** What a JSON pointer points to. */
 const at = (value: unknown, pointer: string | undefined): unknown =>
@@ -33,7 +34,7 @@ const bodyOf = (reply: Reply): unknown => (reply.text.trim() ? jsonOf<unknown>(r
 const instant = (value: unknown): string | undefined => {
   const millis =
     typeof value === "number" ? (value >= MILLIS_FROM ? value : value * 1000) : Date.parse(String(value ?? ""));
-  return millis > 0 ? new Date(millis).toISOString() : undefined;
+  return millis > 0 && millis <= MILLIS_MAX ? new Date(millis).toISOString() : undefined;
 };
 
 /** See the module. */
@@ -53,12 +54,6 @@ export class Speech {
 
   get name(): string {
     return this.#remote.name;
-  }
-
-  /** Sent with every request: the key, if there is one, and what the API wants. */
-  headers(key: string | undefined): Record<string, string> {
-    const { headers, key_header = "authorization", key_prefix = "Bearer " } = this.#remote;
-    return { ...headers, ...(key !== undefined && { [key_header]: key_prefix + key }) };
   }
 
   /** Whether answers tell when jobs begin, and when they end. */
@@ -218,10 +213,7 @@ export class Speech {
 
   /** How long the server wants to be left alone, in ms. */
   hint({ headers }: Reply): number | undefined {
-    return retryAfter(
-      (name) => headers.get(name),
-      [...(this.#remote.hint_headers ?? []), "retry-after-ms", "x-ms-retry-after-ms"],
-    );
+    return retryAfter((name) => headers.get(name), this.#remote.hint_headers);
   }
 
   /** How long the job will still take, as the server says, in ms. */

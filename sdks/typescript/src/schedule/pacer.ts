@@ -1,5 +1,6 @@
 /** The rules that hold for every schedule: the server's floor, the least pause. */
 
+import { UsageError } from "../error.js";
 import type { Cursor, Schedule } from "./cursor.js";
 import type { Seen, Start } from "./seen.js";
 
@@ -14,6 +15,8 @@ export const pace = (schedule: Schedule, start: Start): Cursor => {
   return {
     next(seen: Seen) {
       const at = cursor.next(seen);
+      // It would be an instant that never comes, whatever the deadline.
+      if (Number.isNaN(at)) throw new UsageError("the schedule gives NaN");
       const earliest = seen.polls ? seen.elapsed + PAUSE_MIN : seen.elapsed;
       return at === undefined ? undefined : Math.max(at, earliest, seen.notBefore ?? 0);
     },

@@ -1,5 +1,6 @@
 /** Requests that the server holds. */
 
+import { turnaround } from "../retry.js";
 import { type Duration, millis } from "../rt/duration.js";
 import { pace } from "../schedule/pacer.js";
 import { HOLD_MAX } from "../wire.js";
@@ -15,10 +16,6 @@ export interface LongPollOptions {
 
 /** The least sleep that is worth attaching late for, in ms: a held request costs a server little. */
 const LATE_MIN = 5000;
-
-/** The pause after the first answer that wasn't held, and the greatest one, in ms. */
-const TURNAROUND = 250,
-  TURNAROUND_MAX = 15_000;
 
 /**
  * Asks with requests that the server holds until there is news: one or two for a job of minutes, and the news arrives
@@ -46,10 +43,7 @@ export const longPoll = (options: LongPollOptions = {}): Strategy => ({
           if (at !== undefined && at >= elapsed + LATE_MIN) return { move: "pause", until: at };
         }
         if (seen.happened === "unheld") {
-          return {
-            move: "pause",
-            until: elapsed + Math.min(TURNAROUND * 2 ** Math.min(ignored++, 16), TURNAROUND_MAX),
-          };
+          return { move: "pause", until: elapsed + turnaround(ignored++) };
         }
         // A plain look tells whether it is the holding that fails, on the way or at the server.
         if (seen.happened === "failed" && !looked) {

@@ -6,7 +6,6 @@ import type { JobHandle } from "../job.js";
 import type { Origin } from "../origin.js";
 import type { Speech } from "../remote/speak.js";
 import type { Job } from "../wire.js";
-import { unlessFresh } from "./fresh.js";
 import type { Target } from "./target.js";
 
 /** Whether two answers show the same state. */
@@ -23,7 +22,8 @@ export const foreign = (
   warn: (warning: string) => void,
 ): Target<Job> => {
   // Foreign jobs have no revisions: every answer that differs from the one before is one.
-  let seen: Job | undefined;
+  let seen: Job | undefined,
+    { createdAt } = job.known;
   const { budget, clock, rtt } = origin,
     { kind } = job.known;
 
@@ -31,7 +31,7 @@ export const foreign = (
     async ask({ account, limit, signal, weight }) {
       await account.spend(budget, clock, weight, signal);
       const call = speech.request("status", job.id, kind, () => job.facts()),
-        reply = await unlessFresh(origin, job.known.accepted, exchange(origin, call, limit, signal));
+        reply = await exchange(origin, call, limit, signal);
       account.received += reply.text.length;
       rtt.note(reply.received - reply.sent);
       const read = speech.read(reply, job.id, kind);
@@ -40,7 +40,7 @@ export const foreign = (
       }
       read.revision = seen ? seen.revision + (isSame(seen, read) ? 0 : 1) : 1;
       const { end, start } = speech.dates;
-      if (seen && !start) read.created_at = seen.created_at;
+      if (!start) read.created_at = createdAt ??= read.created_at;
       const resultCall = read.outcome === "completed" ? speech.resultCall(job.id, kind) : undefined;
       if (resultCall) {
         await account.spend(budget, clock, undefined, signal);

@@ -4,17 +4,12 @@ import { Unreachable } from "../error.js";
 import { Failure } from "../failure.js";
 import type { Surroundings } from "../origin.js";
 
-/** The answer about a job that was made at `accepted` by this process, if it was. A 404 right after that may pass. */
-export const unlessFresh = async <T>(
-  { clock, retry }: Surroundings,
-  accepted: number | undefined,
-  asked: Promise<T>,
-): Promise<T> => {
-  try {
-    return await asked;
-  } catch (failure) {
-    const fresh = failure instanceof Failure && failure.details.status === 404;
-    if (!fresh || !(clock.now() - accepted! < retry.notFoundFor)) throw failure;
-    throw new Failure(Unreachable, failure.what, failure.details);
-  }
-};
+type Meeting = Pick<Surroundings, "clock" | "retry">;
+
+/** Whether a failure is a 404 about a job that this process made at `accepted`, a moment ago. */
+export const isFresh = ({ clock, retry }: Meeting, accepted: number | undefined, { details }: Failure): boolean =>
+  details.status === 404 && clock.now() - accepted! < retry.notFoundFor;
+
+/** The failure; such a 404 is one that may pass. */
+export const unlessFresh = (meeting: Meeting, accepted: number | undefined, failure: Failure): Failure =>
+  isFresh(meeting, accepted, failure) ? new Failure(Unreachable, failure.what, failure.details) : failure;

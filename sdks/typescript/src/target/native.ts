@@ -9,8 +9,8 @@ import { type Origin, urlOf } from "../origin.js";
 import type { Channel } from "../report.js";
 import { retryAfter } from "../retry.js";
 import { openEvents } from "../sse.js";
-import type { Event, Job } from "../wire.js";
-import { unlessFresh } from "./fresh.js";
+import type { Job } from "../wire.js";
+import { isFresh } from "./fresh.js";
 import type { Answer, Exchange, Target } from "./target.js";
 
 /** Statuses of a route that isn't there, or not for this: to be met by other means, not by failing. */
@@ -34,7 +34,7 @@ export const native = (
   const look = async (call: Call, channel: Channel, terms: Exchange, hold: number): Promise<Answer<Job>> => {
     const { account, limit, signal, weight } = terms;
     await account.spend(budget, clock, weight, signal);
-    const reply = await unlessFresh(origin, accepted, exchange(origin, call, limit + hold, signal));
+    const reply = await exchange(origin, call, limit + hold, signal);
     account.received += reply.text.length;
     if (channel === "poll") rtt.note(reply.received - reply.sent);
     const granted = wasHeld(reply);
@@ -85,7 +85,10 @@ export const native = (
         handed = true;
         return await openEvents(origin, urlOf(origin, [...path, "events"]), after?.toString(), limit, signal, release);
       } catch (failure) {
-        if (failure instanceof Failure && ABSENT.includes(failure.details.status!)) return "absent";
+        if (!(failure instanceof Failure)) throw failure;
+        // What isn't known yet may well have a stream: this wait does without, and others will see.
+        if (isFresh(origin, accepted, failure)) return "crowded";
+        if (ABSENT.includes(failure.details.status!)) return "absent";
         throw failure;
       } finally {
         if (!handed) release();
@@ -95,13 +98,13 @@ export const native = (
     read(event, data) {
       // Of other kinds of event this version knows nothing.
       if (event !== "message" && event !== "reset" && !event.startsWith("job.")) return undefined;
-      let said: Event | Job;
+      let said: (Job & { data?: Job }) | null;
       try {
-        said = JSON.parse(data) as Event | Job;
+        said = JSON.parse(data) as typeof said;
       } catch (cause) {
         throw garbled("an event holds no job", { cause });
       }
-      return toldOf(origin, check("data" in said ? said.data : said, id), "stream");
+      return toldOf(origin, check(said?.data ?? said!, id), "stream");
     },
 
     pushed(job) {

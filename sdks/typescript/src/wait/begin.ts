@@ -8,6 +8,7 @@ import { learned } from "../schedule/learned/schedule.js";
 import { auto } from "../strategy/auto.js";
 import type { Plan } from "../strategy/plan.js";
 import { foreign } from "../target/foreign.js";
+import { unlessFresh } from "../target/fresh.js";
 import { native } from "../target/native.js";
 import type { Job } from "../wire.js";
 import { Driver } from "./driver.js";
@@ -33,13 +34,15 @@ export const begin = (
     { history, origin, speech } = core,
     { clock, random } = origin;
   const strategy = options.strategy ?? core.strategy ?? auto(),
-    timeout = options.timeout ?? core.waitTimeout;
+    timeout = options.timeout ?? core.waitTimeout,
+    retry = options.retry === undefined ? origin.retry : new RetryPolicy(options.retry);
   const start = { random, size: options.size, features: options.features, job: id, began: clock.wall(), history };
   const plan = (kind: string): Plan => {
     // A kind is slow or fast on one server, and another on the next.
     const learning = (): Schedule => learned(`${origin.server} ${kind}`, { history, price: options.price });
     return strategy.begin({ schedule: options.schedule ?? core.schedule ?? learning(), start, updates });
   };
+  const age = clock.wall() - Date.parse(known.createdAt ?? "");
   const facts = (last: Job | undefined): ReturnType<typeof job.facts> => job.facts(last);
   const driver: Driver<Job> = new Driver<Job>({
     target: speech
@@ -50,10 +53,12 @@ export const begin = (
     replan: known.kind === undefined && !speech ? ({ kind }) => plan(kind) : undefined,
     strategy: strategy.name,
     inbox: strategy.inbox?.subscribe(id),
-    retry: options.retry === undefined ? origin.retry : new RetryPolicy(options.retry),
+    retry,
     attemptTimeout: options.attemptTimeout === undefined ? origin.attemptTimeout : millis(options.attemptTimeout),
     deadline: deadline ?? (timeout === undefined ? undefined : clock.now() + millis(timeout)),
     accepted: known.accepted,
+    meant: (failure) => unlessFresh({ clock, retry }, known.accepted, failure),
+    noted: age >= 0 ? clock.now() - age : undefined,
     // To a wait for the end only, what an earlier process saw is of no use.
     revision: updates || known.accepted !== undefined ? known.revision : undefined,
     signal: options.signal,

@@ -41,9 +41,12 @@ export interface Terms<V> {
   retry: RetryPolicy;
   attemptTimeout: number;
   deadline: number | undefined;
-  /** When the job was accepted and what revision it had, if this process knows. */
+  /** When the job was accepted, if this process was there; when, as an earlier process noted it; and its revision. */
   accepted?: number | undefined;
+  noted?: number | undefined;
   revision?: number | undefined;
+  /** What a failure means where that isn't what it says. */
+  meant?: (failure: Failure) => Failure;
   signal: AbortSignal | undefined;
   /** The moves beyond asking and pausing. */
   moves?: Moves<V>;
@@ -100,7 +103,7 @@ export class Driver<V> {
     this.#replan = terms.replan;
     const begun = this.now();
     this.deadline = { at: terms.deadline, begun, looked: false };
-    this.accepted = terms.accepted ?? begun;
+    this.accepted = terms.accepted ?? terms.noted ?? begun;
     this.seen = {
       time: { elapsed: 0, rtt: 100, polls: 0 },
       happened: "began",
@@ -304,8 +307,7 @@ export class Driver<V> {
     }
     this.#notYet = Math.max(this.#notYet, sampled);
     const { hint } = answer;
-    time.notBefore =
-      hint === undefined ? undefined : now - this.accepted + this.terms.retry.floor(hint, this.origin.random());
+    time.notBefore = hint! >= 0 ? now - this.accepted + this.terms.retry.floor(hint!, this.origin.random()) : undefined;
     time.remaining = answer.remaining;
     time.progress = answer.progress;
     this.#stale = !this.isNews(answer);
@@ -316,9 +318,15 @@ export class Driver<V> {
     return { view: answer.view!, ended: false };
   }
 
+  /** What a failure means. Anything else than a failure is thrown on. */
+  #meant(error: unknown): Failure {
+    if (!(error instanceof Failure)) throw error;
+    return this.terms.meant?.(error) ?? error;
+  }
+
   /** Meets a failure: gives up, or pauses as the retry policy wants. Anything else than a failure is thrown on. */
-  async fail(failure: unknown, sent: number): Moved<V> {
-    if (!(failure instanceof Failure)) throw failure;
+  async fail(error: unknown, sent: number): Moved<V> {
+    const failure = this.#meant(error);
     if (!failure.transient) throw this.#giveUp((facts) => failure.intoError(facts));
     const now = this.now(),
       { inbox, retry, signal } = this.terms,
@@ -360,8 +368,7 @@ export class Driver<V> {
         if (answer === LATE) throw tooSlow(cut - sent);
         return "channel" in answer ? this.#lookedLast(answer, sent) : this.told(answer);
       } catch (error) {
-        if (!(error instanceof Failure)) throw error;
-        failure = error;
+        failure = this.#meant(error);
       }
       this.#failures++;
       if (!failure.transient) throw this.#giveUp((facts) => failure.intoError(facts));

@@ -131,7 +131,8 @@ export const pollUntil = async <T>(
   const read = (value: T): Looked => {
     onLook?.(value);
     const shown = done ? done(value) : recognize(value, (warning) => driver.warn(warning));
-    return typeof shown === "object" ? shown : { done: shown };
+    // Without types it may be anything that is true or not.
+    return typeof shown === "object" && shown && "done" in shown ? shown : { done: !!shown };
   };
   let attempt = 0;
   const driver: Driver<T> = new Driver<T>({

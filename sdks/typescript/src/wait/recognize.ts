@@ -1,5 +1,6 @@
 /** How a job stands, read from what vendors' SDKs return. */
 
+import { isObject } from "../complaint.js";
 import { UsageError } from "../error.js";
 import type { Looked } from "../target/closure.js";
 
@@ -23,10 +24,6 @@ const PARTS = ["data", "output", "job", "task", "metadata"];
 /** Where they have how many seconds remain. */
 const ETAS = ["eta", "eta_seconds", "estimated_time", "remaining_seconds"];
 
-type Shape = Record<string, unknown>;
-
-const isShape = (value: unknown): value is Shape => typeof value === "object" && value !== null;
-
 const includes = (words: string, word: string): boolean => ` ${words} `.includes(` ${word} `);
 
 /** The word for a state as it is compared. `JOB_STATE_RUNNING` is how Google's enumerations have it. */
@@ -43,8 +40,8 @@ const plain = (value: unknown): string =>
  * knows means that the job is running, and `warn` is told of it.
  */
 export const recognize = (value: unknown, warn: (warning: string) => void): Looked => {
-  const shape = isShape(value) ? value : {},
-    parts = [shape, ...PARTS.map((name) => shape[name]).filter(isShape)];
+  const shape = isObject(value) ? value : {},
+    parts = [shape, ...PARTS.map((name) => shape[name]).filter(isObject)];
   const said = [...parts.flatMap((part) => PLACES.map((name) => part[name])), value].find(plain) as string | undefined;
   let { done } = shape;
   if (typeof done !== "boolean") {
@@ -59,7 +56,7 @@ export const recognize = (value: unknown, warn: (warning: string) => void): Look
     }
   }
   const { progress } = shape,
-    isPercent = isShape(progress),
+    isPercent = isObject(progress),
     share = numberOf(isPercent ? progress.percent : progress),
     scale = isPercent || share > 1 || /%/.test(progress as string) ? 100 : 1,
     eta = ETAS.map((name) => numberOf(shape[name])).find((eta) => eta < 1e6),

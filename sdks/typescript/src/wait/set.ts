@@ -71,10 +71,9 @@ export class JobSet implements AsyncIterable<End> {
 
   /** All that haven't been told of, in the order in which they were added. */
   async all(): Promise<End[]> {
-    const order = [...this.#ids],
-      ends: End[] = [];
-    for await (const end of this) ends.push(end);
-    return ends.sort((a, b) => order.indexOf(a.id) - order.indexOf(b.id));
+    const ends = new Map<string, End | undefined>([...this.#ids].map((id) => [id, undefined]));
+    for await (const end of this) ends.set(end.id, end);
+    return [...ends.values()].filter((end) => end !== undefined);
   }
 
   #begin(): void {

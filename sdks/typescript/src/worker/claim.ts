@@ -9,13 +9,17 @@ import { type Call, type Reply, stretched } from "../exchange.js";
 import { Failure, garbled } from "../failure.js";
 import type { CallOptions } from "../job.js";
 import { urlOf } from "../origin.js";
-import { LATE, before } from "../rt/clock.js";
+import { turnaround } from "../retry.js";
+import { LATE, before, sleepUntil } from "../rt/clock.js";
 import { type Duration, millis } from "../rt/duration.js";
 import type { Job } from "../wire.js";
 import { Lease } from "./lease.js";
 
 /** The longest that one request for a job is held, in ms. */
 const HOLD_MAX = 25_000;
+
+/** How long an answer without a job takes at least that was held, or the hold that was asked for if that is shorter. */
+const HELD_MIN = 1000;
 
 /** How much later than its timeout a claim may end, so that an answer that is on its way isn't lost, in ms. */
 const TIMEOUT_SLACK = 1000;
@@ -47,7 +51,7 @@ export const claim = async (
   const read = (reply: Reply): Job | undefined => {
     if (reply.status === 204) return undefined;
     const job = readJob(reply);
-    if (!job.lease) throw garbled("the answer to a claim has no lease");
+    if (typeof job.lease?.token !== "string") throw garbled("the answer has no lease");
     return job;
   };
 
@@ -65,10 +69,15 @@ export const claim = async (
   try {
     const slack = until === undefined ? undefined : until + TIMEOUT_SLACK;
     const claimed = await before(clock, slack, signal, async (signal) => {
-      for (;;) {
-        const left = until === undefined ? HOLD_MAX : Math.max(until - clock.now(), 0),
-          job = await next(Math.min(left, HOLD_MAX), signal);
+      for (let empty = 0; ;) {
+        const asked = clock.now(),
+          left = until === undefined ? HOLD_MAX : Math.max(until - asked, 0),
+          job = await next(Math.min(left, HOLD_MAX), signal),
+          now = clock.now();
         if (job || left === 0) return job;
+        if (now - asked >= Math.min(left, HELD_MIN)) empty = 0;
+        // What answers holds nothing; it isn't asked as fast as it can say so.
+        else await sleepUntil(clock, Math.min(now + turnaround(empty++), until ?? Infinity), signal);
       }
     });
     if (claimed === LATE) throw new Failure(Unreachable, "no answer until the claim's timeout", { timedOut: true });

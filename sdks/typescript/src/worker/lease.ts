@@ -207,11 +207,10 @@ export class Lease {
     const { origin } = this.#core,
       { clock, random, retry } = origin,
       every = this.#length / 3;
+    let hint: number | undefined;
     for (let failures = 0; ;) {
-      // Not all at once that were claimed together.
-      const pause = failures
-        ? Math.min(retry.pause(failures, undefined, random()), every)
-        : every * (1 - 0.1 * random());
+      // Not all at once that were claimed together; and a server that wants to be left alone is, as far as that can be.
+      const pause = failures ? Math.min(retry.pause(failures, hint, random()), every) : every * (1 - 0.1 * random());
       await sleepUntil(clock, clock.now() + pause, signal);
       try {
         await exchange(origin, this.#call({}), Math.min(origin.attemptTimeout, this.#length), signal);
@@ -221,6 +220,7 @@ export class Lease {
         const over = await this.#meaning(failure, signal);
         if (over) return over;
         failures++;
+        ({ hint } = failure.details);
       }
     }
   }

@@ -6,7 +6,7 @@
  * believed. Times are in seconds.
  */
 
-import type { Seen } from "../seen.js";
+import type { Remaining, Seen } from "../seen.js";
 import { clamp } from "./grid.js";
 import type { History } from "./history.js";
 import { Kind, type Traits, logScore } from "./kind.js";
@@ -27,8 +27,9 @@ const SCALE_SPAN = [0.05, 1.5] as const;
 /** The distance of the 90 % quantile of Student's t₃ from its median, in scales. */
 const T3_UPPER_DECILE = 1.638;
 
-/** The least estimate: the first edge of the grid. */
-const LEAST = 0.1;
+/** The least estimate, which is the first edge of the grid, and the greatest. */
+const LEAST = 0.1,
+  GREATEST = 1e9;
 
 /** How wide an exactly known end is taken when two learners are compared, in ln of the duration. */
 const EXACT_WIDTH = 0.02;
@@ -52,14 +53,15 @@ export const readHint = (
   { remaining, progress }: Seen,
   now: number,
 ): Estimate | undefined => {
-  const seconds = (ms: number): number => Math.max(ms / 1000, LEAST);
+  const seconds = (ms: number): number => clamp(ms / 1000, LEAST, GREATEST);
   if (sort === "progress") {
     return progress! > 0 && progress! <= 1
       ? { at: now, seconds: Math.max((now * (1 - progress!)) / progress!, LEAST) }
       : undefined;
   }
-  if (!remaining) return undefined;
-  const { p10, p50, p90 } = remaining;
+  const { p10, p50, p90 }: Partial<Remaining> = remaining ?? {};
+  // What a server says may be anything.
+  if (typeof p50 !== "number" || !(p50 >= 0)) return undefined;
   const width = p10 === undefined || p90 === undefined ? 0 : Math.log(seconds(p90) / seconds(p10));
   return {
     at: now,
