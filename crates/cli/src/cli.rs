@@ -203,7 +203,9 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     } = match parsed {
         Ok(cli) => cli,
         Err(error) => {
-            let error = with_plain_usage(error, std::env::args().skip(1));
+            // An argument may be no text.
+            let args = std::env::args_os().skip(1);
+            let error = with_plain_usage(error, args.filter_map(|arg| arg.into_string().ok()));
             // Help is data, and a full disk is no success.
             output::written(error.print())?;
             let code = if error.use_stderr() {

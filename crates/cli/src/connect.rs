@@ -54,19 +54,25 @@ pub(crate) struct Common {
     /// Another system's API, with the name under which it was asked for.
     #[arg(skip)]
     pub(crate) remote: Option<(String, Remote)>,
+    /// The kind of the jobs there, which may stand in that API's paths.
+    #[arg(skip)]
+    pub(crate) kind: Option<String>,
 }
 
 impl Common {
-    /// The flag that names the same server again; nothing for the default one.
+    /// The flags that name the same server again; nothing for the default one.
     pub(crate) fn server_flag(&self) -> String {
-        let server = match self.server.as_str() {
-            DEFAULT_SERVER => String::new(),
-            server => format!(" --server {server}"),
-        };
-        match &self.remote {
-            Some((name, _)) => format!("{server} --remote {name}"),
-            None => server,
-        }
+        let server = (self.server != DEFAULT_SERVER).then_some(&self.server);
+        let remote = self.remote.as_ref().map(|(name, _)| name);
+        let flags = [
+            ("server", server),
+            ("remote", remote),
+            ("kind", self.kind.as_ref()),
+        ];
+        let flags = flags
+            .into_iter()
+            .filter_map(|(flag, value)| Some(format!(" --{flag} {}", value?)));
+        flags.collect()
     }
 
     /// The first server that was named.
@@ -132,7 +138,11 @@ impl Common {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if !is_part || self.remote.is_some() || text.parse::<JobKey>().is_ok() {
-            return Ok(client.job(text));
+            let job = client.job(text);
+            return Ok(match &self.kind {
+                Some(kind) => job.of_kind(kind),
+                None => job,
+            });
         }
         let mut found: Vec<String> = Vec::new();
         let mut list = client.list().page_size(PAGE_JOBS_MAX);

@@ -39,6 +39,11 @@ impl Failure {
     }
 }
 
+/// That what stands on stdin can't be read, which is no fault of a server's.
+pub(crate) fn unread_stdin(error: &io::Error) -> Failure {
+    Failure::new(USAGE, format!("stdin can't be read: {error}"))
+}
+
 /// The code of a job that ended so.
 pub(crate) const fn of_outcome(outcome: Outcome) -> u8 {
     match outcome {

@@ -26,13 +26,13 @@ pub(crate) struct Vendor {
 }
 
 impl Vendor {
-    /// The common flags, for that system if one is named: its own address if none was given, and never the key of
-    /// abide's own server.
+    /// The common flags, for that system if one is named: its own address if none was given, never the key of abide's own
+    /// server, and the kind of the jobs.
     ///
     /// # Errors
     ///
     /// A name that is no preset, a file that can't be read, or no address.
-    pub(crate) fn applied(&self, common: &Common) -> Result<Common, Failure> {
+    pub(crate) fn applied(&self, common: &Common, kind: Option<&str>) -> Result<Common, Failure> {
         let Some(name) = &self.remote else {
             return Ok(common.clone());
         };
@@ -52,6 +52,7 @@ impl Vendor {
             api_key: self.remote_key.iter().cloned().collect(),
             json: common.json,
             remote: Some((name.clone(), remote)),
+            kind: kind.map(str::to_owned),
         })
     }
 }

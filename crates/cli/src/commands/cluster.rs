@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
+use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -428,13 +429,20 @@ fn set(admin: &mut Admin, settings: &[String], json: bool) -> anyhow::Result<()>
     Ok(())
 }
 
+/// An entry of the log, as it is written.
+#[derive(Serialize)]
+struct Logged<'a> {
+    entry: Option<&'a RawValue>,
+    seq: u64,
+}
+
 fn log(config: &Config, after: Option<u64>) -> anyhow::Result<()> {
     let mut journal = PostgresJournal::open(of_config(config)?, 0)?;
     let mut written = Ok(());
     let mut print = |seq: u64, bytes: &[u8]| {
         let entry = std::str::from_utf8(bytes).ok();
         let entry = entry.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
-        written = output::line(&json!({"seq": seq, "entry": entry}).to_string());
+        written = output::json(&Logged { entry, seq });
         match &written {
             Ok(()) => Ok(()),
             // Only ends the reading; what is told is the error of writing.

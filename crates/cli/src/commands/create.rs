@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use abide::{Json, NewJob};
 use abide_wire::{DurationLaw, OutcomePlan, Simulate, Span, WebhookTarget};
-use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Map, Value};
 
@@ -76,7 +75,7 @@ pub(crate) struct CreateArgs {
 pub(crate) fn run(common: &Common, args: &CreateArgs) -> anyhow::Result<ExitCode> {
     let plan = args.how.plan()?;
     let new = args.new_job()?;
-    let common = &args.vendor.applied(common)?;
+    let common = &args.vendor.applied(common, args.kind.as_deref())?;
     let remote = common.remote.as_ref().map(|(_, remote)| remote);
     if remote.is_some() {
         args.check_foreign()?;
@@ -210,7 +209,7 @@ fn read_json(given: &str) -> anyhow::Result<Json> {
             let mut text = String::new();
             std::io::stdin()
                 .read_to_string(&mut text)
-                .context("failed to read stdin")?;
+                .map_err(|error| exit::unread_stdin(&error))?;
             text
         }
         None => given.to_owned(),

@@ -128,13 +128,14 @@ const COLUMNS: &[(&str, usize)] = &[
 
 fn cells(delivery: &Delivery) -> Vec<String> {
     let last = delivery.attempts.last();
+    let plain = |text: &str| show::plain(text).into_owned();
     vec![
-        delivery.id.clone(),
-        delivery.kind.clone(),
-        delivery.status.clone(),
+        plain(&delivery.id),
+        plain(&delivery.kind),
+        plain(&delivery.status),
         last.map(answered).unwrap_or_else(|| "-".to_owned()),
         delivery.attempts.len().to_string(),
-        delivery.url.clone(),
+        plain(&delivery.url),
     ]
 }
 
@@ -147,7 +148,11 @@ async fn of_endpoint(
     loop {
         let page = client.webhooks().deliveries(id, next.as_deref()).await?;
         found.extend(page.deliveries);
-        next = page.next_page_token;
+        // A token that doesn't move would be a list without end.
+        let moved = page
+            .next_page_token
+            .filter(|token| next.as_ref() != Some(token));
+        next = moved;
         if next.is_none() || found.len() >= limit {
             return Ok(found);
         }

@@ -12,7 +12,7 @@ use http::Request;
 
 use crate::connect::{Common, block_on};
 use crate::exit::{FAILED, Failure};
-use crate::{output, url};
+use crate::{output, show, url};
 
 /// The most bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
@@ -57,6 +57,6 @@ pub(crate) fn run(common: &Common, args: &HealthcheckArgs) -> anyhow::Result<Exi
     });
     let text =
         asked.map_err(|error| Failure::new(FAILED, format!("{}: {error}", common.server)))?;
-    output::line(&text)?;
+    output::line(&show::plain(&text))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -26,13 +26,16 @@ pub(crate) struct StatusArgs {
     /// Exit with 1 if the job failed or was canceled, with 4 if it is still running
     #[arg(long)]
     exit_status: bool,
+    /// With --remote, the kind of the job, where that system's paths have it
+    #[arg(long, value_name = "KIND", requires = "remote")]
+    kind: Option<String>,
     #[command(flatten)]
     vendor: Vendor,
 }
 
 /// Shows how a job stands.
 pub(crate) fn run(common: &Common, args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let common = &args.vendor.applied(common)?;
+    let common = &args.vendor.applied(common, args.kind.as_deref())?;
     let job = ask(common, &args.id, async |job| job.status().await)?;
     if common.json {
         output::json(&job)?;

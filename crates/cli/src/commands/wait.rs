@@ -107,7 +107,7 @@ struct Line<'a> {
 /// Waits for jobs, and tells of each when it ends.
 pub(crate) fn run(common: &Common, args: &WaitArgs) -> anyhow::Result<ExitCode> {
     let plan = args.how.plan()?;
-    let common = &args.vendor.applied(common)?;
+    let common = &args.vendor.applied(common, args.kind.as_deref())?;
     check_kind(common, args)?;
     let ids = read_ids(args)?;
     if args.until == Until::Running && plan.webhook.is_some() {
@@ -122,11 +122,7 @@ pub(crate) fn run(common: &Common, args: &WaitArgs) -> anyhow::Result<ExitCode> 
         let (client, reach) = common.client_with_memory(args.how.state_dir())?;
         let mut jobs = Vec::with_capacity(ids.len());
         for id in &ids {
-            let job = common.job(&client, id).await?;
-            jobs.push(match &args.kind {
-                Some(kind) => job.of_kind(kind),
-                None => job,
-            });
+            jobs.push(common.job(&client, id).await?);
         }
         if args.ids.is_empty() {
             jobs = open_jobs(common, &client, args).await?;
@@ -297,7 +293,7 @@ fn read_ids(args: &WaitArgs) -> anyhow::Result<Vec<String>> {
             continue;
         }
         for line in std::io::stdin().lock().lines() {
-            let line = line?;
+            let line = line.map_err(|error| exit::unread_stdin(&error))?;
             ids.extend(line.split_whitespace().next().map(str::to_owned));
         }
     }

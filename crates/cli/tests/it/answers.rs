@@ -161,7 +161,7 @@ fn a_server_that_is_not_there_is_named_with_the_command_that_starts_it() {
     clippy::disallowed_methods,
     reason = "a server of the standard library's blocks; its thread ends with the test's process"
 )]
-fn answers_all_the_same(answer: &'static str) -> String {
+pub(crate) fn answers_all_the_same(answer: &'static str) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
+use crate::answers::answers_all_the_same;
 use crate::bench::{Bench, Ran};
 
 /// The names of a help text's commands.
@@ -321,6 +322,39 @@ fn until_it_listens_for(process: u32, signal: u32) {
     panic!("it doesn't listen for signal {signal}");
 }
 
+#[cfg(unix)]
+#[test]
+fn what_is_no_text_is_a_mistake_of_usage() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let bench = Bench::new();
+    let server = bench.serve(&["--ephemeral"]);
+    for args in [&["status"][..], &["status", "--nonsense"], &[]] {
+        let mut command = bench.command(args);
+        let ran = Ran::of(
+            &command
+                .arg(OsStr::from_bytes(b"job_\xff"))
+                .output()
+                .unwrap(),
+        );
+        assert_eq!(ran.code, 2, "{args:?}: {ran:?}");
+        assert!(!ran.err.contains("panicked"), "{ran:?}");
+    }
+    let file = bench.join("no-text");
+    std::fs::write(&file, b"job_\xff\n").unwrap();
+    for args in [
+        &["wait", "-"][..],
+        &["create", "--input", "-"],
+        &["simulate", "--durations", "-"],
+    ] {
+        let mut command = bench.command(&server.args(args));
+        let stdin = std::fs::File::open(&file).unwrap();
+        let ran = Ran::of(&command.stdin(stdin).output().unwrap());
+        assert_eq!(ran.code, 2, "{args:?}: {ran:?}");
+        assert!(ran.err.contains("stdin can't be read"), "{ran:?}");
+    }
+}
+
 #[test]
 fn foreign_text_drives_no_terminal() {
     let bench = Bench::new();
@@ -364,4 +398,34 @@ fn foreign_text_drives_no_terminal() {
     }
     let shown = server.run(&bench, &["status", &id, "--json"]).json();
     assert_eq!(shown[0]["kind"], kind);
+}
+
+#[test]
+fn what_answers_in_a_servers_place_drives_no_terminal() {
+    const DELIVERIES: &str = concat!(
+        "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n",
+        r#"{"deliveries": [{"id": "msg_\u001b[2J", "endpoint_id": "wh_1", "url": "http://\u009b2J", "#,
+        r#""type": "job.\u001b]0;a\u0007", "status": "sent\u202e", "attempts": [], "#,
+        r#""created_at": "2026-11-22T00:00:00Z"}], "next_page_token": "the same again"}"#,
+    );
+    let bench = Bench::new();
+    let health = "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nok\x1b[2J\x07";
+    for (answer, args) in [
+        (health, &["healthcheck"][..]),
+        (DELIVERIES, &["deliveries", "wh_1"]),
+        (DELIVERIES, &["deliveries", "wh_1", "-o", "wide"]),
+    ] {
+        let url = answers_all_the_same(answer);
+        let ran = bench.run(&[args, &["--server", &url]].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let driving = ran
+            .out
+            .chars()
+            .find(|char| (char.is_control() && *char != '\n') || *char == '\u{202e}');
+        assert_eq!(driving, None, "{args:?}: {ran:?}");
+        assert!(
+            ran.out.contains("ok") || ran.out.lines().any(|line| line.contains("msg_")),
+            "{ran:?}"
+        );
+    }
 }

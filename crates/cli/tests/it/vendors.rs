@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
+use crate::answers::answers_all_the_same;
 use crate::bench::{Bench, Ran};
 
 #[expect(
@@ -300,6 +301,25 @@ fn what_goes_wrong_at_another_system_is_said_as_it_says_it() {
     let create = ["create", "--input", said, "--wait", "--interval", "50ms"];
     let ran = run(&create, key, &address);
     assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+#[test]
+fn a_kind_that_stands_in_another_systems_paths_is_said_and_told_again() {
+    let bench = Bench::new();
+    let (url, seen) = predictions();
+    let fal = ["--remote", "fal", "--kind", "fal-ai/flux", "--server"];
+    let ran = bench.run(&[&["status", "p1"], &fal[..], &[&url]].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let asked = seen.lock().expect("a list")[0].clone();
+    assert!(
+        asked.starts_with("GET /fal-ai/flux/requests/p1/status "),
+        "{asked}"
+    );
+    let url = answers_all_the_same("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n");
+    let ran = bench.run(&[&["wait", "p1", "--give-up", "0s"], &fal[..], &[&url]].concat());
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let again = format!("abide wait p1 --server {url} --remote fal --kind fal-ai/flux");
+    assert!(ran.err.contains(&again), "{ran:?}");
 }
 
 #[test]

@@ -164,7 +164,7 @@ fn jobs(args: &SimulateArgs) -> anyhow::Result<(Vec<Job>, Population, Known)> {
         std::io::stdin()
             .lock()
             .read_to_string(&mut text)
-            .context("can't read stdin")?;
+            .map_err(|error| exit::unread_stdin(&error))?;
         text
     } else {
         fs::read_to_string(file).map_err(|error| {
