@@ -53,8 +53,12 @@ impl Command for ReportAttempt {
             Some((delivery, endpoint))
         });
         let Some((delivery, endpoint)) = known else {
-            // Its endpoint was deleted meanwhile. The lane must still know that the exchange is over.
-            entries.push(self.fact(now, Next::GaveUp, None).into());
+            // It was dropped meanwhile, or its endpoint deleted. The lane must still know how the exchange ended.
+            let next = match self.status {
+                Some(200..300) => Next::Delivered,
+                _ => Next::GaveUp,
+            };
+            entries.push(self.fact(now, next, None).into());
             return Ok(());
         };
         if self.number <= delivery.made {

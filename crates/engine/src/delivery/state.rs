@@ -295,20 +295,21 @@ impl Deliveries {
 
     fn attempted(&mut self, attempted: &Attempted, touch: &mut Touch<'_>) {
         let (key, attempt, at) = (attempted.delivery, &attempted.attempt, attempted.ended_at);
-        let landed = self.lanes.landed(key, landing(attempted), at);
-        let Some(delivery) = self.queue.get(key).cloned() else {
-            return;
-        };
-        let endpoint = delivery.endpoint;
-        if let Some((lane, open_until)) = landed {
+        // Of a delivery that was dropped meanwhile too: others wait in its lane.
+        if let Some((lane, open_until)) = self.lanes.landed(key, landing(attempted), at) {
             if let Some(until) = open_until {
                 touch.due.insert(until, Due::Lane(lane));
             }
-            if lane == endpoint.as_u128() {
+            let endpoint = EndpointKey::from_u128(lane);
+            if self.endpoints.get(endpoint).is_some() {
                 let breaker = self.lanes.breaker(lane);
                 touch.tell(Notice::Breaker(endpoint, breaker));
             }
         }
+        let Some(delivery) = self.queue.get(key).cloned() else {
+            return;
+        };
+        let endpoint = delivery.endpoint;
         let found = self.endpoints.get(endpoint);
         let disabled = found.and_then(|endpoint| endpoint.disabled);
         self.change(key, touch, |delivery| note(delivery, attempted, disabled));

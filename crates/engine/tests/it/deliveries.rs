@@ -1280,3 +1280,47 @@ fn an_event_is_made_from_the_jobs_record_also_after_its_removal_and_then_let_go(
     };
     assert_eq!(world.ask(&replay), Ok(0));
 }
+
+#[test]
+fn how_the_exchange_of_a_dropped_delivery_ended_counts_for_those_that_wait_behind_it() {
+    // What the receiver answers to the fifth delivery, and how many are sent at once, and after a breaker's pause.
+    for (status, at_once, later) in [(500, 0, 1), (200, 2, 2)] {
+        let mut world = World::new();
+        world.engine = Engine::new(Policy {
+            webhooks: RetryPolicy {
+                open_max: 8,
+                ..RetryPolicy::default()
+            },
+            ..Policy::default()
+        });
+        world.log.clear();
+        let endpoint = world.endpoint("a");
+        let tell = |world: &mut World, count| {
+            for _ in 0..count {
+                let job = world.external();
+                world.finish(job);
+                world.pass(Duration::from_millis(1));
+            }
+        };
+        tell(&mut world, 8);
+        for send in std::mem::take(&mut world.flying) {
+            world.ask(&report(&send, 500)).unwrap();
+        }
+        assert_eq!(world.flying.len(), 1, "a fifth failure opens the breaker");
+        let dropped = world.flying.remove(0);
+        tell(&mut world, 5);
+        assert_eq!(world.record(endpoint).dropped, 5);
+        assert!(
+            world
+                .engine
+                .deliveries()
+                .get(dropped.delivery.key)
+                .is_none()
+        );
+        assert!(world.flying.is_empty(), "the window is one exchange");
+        world.ask(&report(&dropped, status)).unwrap();
+        assert_eq!(world.flying.len(), at_once, "{status}");
+        world.pass(Duration::from_secs(6));
+        assert_eq!(world.flying.len(), later, "{status}");
+    }
+}
