@@ -69,8 +69,13 @@ impl Kinds {
     /// Notes what a job's step says about its kind, if the job is followed.
     pub(super) fn note(&mut self, job: &Job, step: Step, touch: &mut Touch<'_>) {
         let owner = job.owner;
+        let is_known = self.get(owner, &job.kind).is_some();
+        // A kind that has made room is begun anew by a new job alone.
+        if !is_known && !matches!(step, Step::Began(_)) {
+            return;
+        }
         let kinds = self.0.entry(owner).or_default();
-        if kinds.len() >= KINDS_MAX && !kinds.contains_key(&job.kind) {
+        if kinds.len() >= KINDS_MAX && !is_known {
             // The kind of which least is known makes room.
             let least = kinds.iter().min_by_key(|(_, cohort)| cohort.followed.len());
             if let Some(least) = least.map(|(kind, _)| kind.clone()) {

@@ -87,3 +87,31 @@ fn nobody_learns_from_anothers_jobs_or_keeps_another_from_learning() {
     assert!(knows(&restored, ANN, "films") && knows(&restored, BEN, "films"));
     assert_eq!(kinds_of(&restored, BEN), KINDS_MAX);
 }
+
+#[test]
+fn a_kind_that_made_room_takes_none_at_the_end_of_its_jobs() {
+    let mut engine = Engine::new(Policy::default());
+    let lasts = Simulate::fixed(Duration::from_secs(3_600));
+    let create = Create {
+        owner: BEN,
+        new: NewJob::new("a kind").simulate(lasts),
+        idempotency_key: None,
+        rendering: None,
+        traceparent: None,
+    };
+    let (mut entries, mut effects) = (Vec::new(), Vec::new());
+    let made = engine.carry_out(&create, START, &mut entries, &mut effects);
+    assert!(made.is_ok());
+    play(&mut engine, BEN, (0..KINDS_MAX).map(|n| format!("junk{n}")));
+    let known = |engine: &Engine| -> Vec<String> {
+        let kinds = engine.jobs().kinds();
+        kinds.map(|(_, kind, _)| kind.to_string()).collect()
+    };
+    let before = known(&engine);
+    assert_eq!(before.len(), KINDS_MAX);
+    assert!(!before.contains(&"a kind".to_owned()));
+    let now = START + Duration::from_secs(3_600);
+    engine.fire(now, usize::MAX, &mut entries, &mut effects);
+    assert!(engine.jobs().iter().all(|job| job.is_done()));
+    assert!(known(&engine) == before, "no other made room");
+}
