@@ -59,9 +59,10 @@ impl Job {
         is_known.then(|| Seen::new(self, revision, change).write_json(remaining, out))
     }
 
-    /// When the work began that was under way at that revision: a job that is retried begins anew.
-    fn started_at_of(&self, revision: u64) -> Option<Timestamp> {
-        let count = (revision + 1).checked_sub(self.first_revision())?;
+    /// When the work began that was under way at that revision, which is of that instant: a job that is retried begins
+    /// anew.
+    fn started_at_of(&self, revision: u64, at: Timestamp) -> Option<Timestamp> {
+        let count = (revision + 1).saturating_sub(self.first_revision());
         let past = self.changes.get(..usize::try_from(count).ok()?)?;
         match past.iter().rposition(|it| it.state == State::Pending) {
             Some(pending) => {
@@ -69,9 +70,7 @@ impl Job {
                 (begun.state == State::Running).then_some(begun.at)
             }
             // That change isn't remembered any more, and there was none after it.
-            None => self
-                .started_at
-                .filter(|at| past.last().is_some_and(|last| *at <= last.at)),
+            None => self.started_at.filter(|begun| *begun <= at),
         }
     }
 }
@@ -96,10 +95,11 @@ impl<'j> Seen<'j> {
     }
 
     fn started_at(&self) -> Option<Timestamp> {
-        match self.revision == self.job.revision {
-            true => self.job.started_at.filter(|_| self.state != State::Pending),
-            false => self.job.started_at_of(self.revision),
-        }
+        let started_at = match self.revision == self.job.revision {
+            true => self.job.started_at,
+            false => self.job.started_at_of(self.revision, self.updated_at()),
+        };
+        started_at.filter(|_| self.state != State::Pending)
     }
 
     fn updated_at(&self) -> Timestamp {

@@ -11,6 +11,7 @@ use abide_engine::delivery::{
     Subscribe, TestEndpoint, Unsubscribe,
 };
 use abide_engine::entry::LEVEL;
+use abide_engine::jobs::job::CHANGES_MAX;
 use abide_engine::{
     Cancel, Command, Configure, Create, Defaults, Delete, Delivery, DeliveryKey, Effect, Endpoint,
     EndpointKey, Engine, Entry, JobKey, Json, Owner, Policy, Refusal, Report, Work,
@@ -1323,4 +1324,38 @@ fn how_the_exchange_of_a_dropped_delivery_ended_counts_for_those_that_wait_behin
         world.pass(Duration::from_secs(6));
         assert_eq!(world.flying.len(), later, "{status}");
     }
+}
+
+#[test]
+fn an_event_says_the_same_however_often_its_job_has_changed_since() {
+    let mut world = World::new();
+    let endpoint = world.endpoint_with(&CreateEndpoint {
+        events: Some(vec!["job.*".to_owned()]),
+        ..new_endpoint("a")
+    });
+    let job = world.external();
+    let progress = |world: &mut World| {
+        let report = Report {
+            owner: Owner::ANYONE,
+            job,
+            if_match: None,
+            lease: None,
+            work: Work::Progress(abide_wire::Progress {
+                percent: 1.0,
+                stage: None,
+            }),
+        };
+        world.ask(&report).unwrap();
+        world.pass(Duration::from_millis(1));
+    };
+    progress(&mut world);
+    let told = world.deliveries(endpoint);
+    let told: Vec<Delivery> = told.into_iter().cloned().collect();
+    let say = |world: &World| -> Vec<_> { told.iter().map(|told| world.body(told)).collect() };
+    let said = say(&world);
+    assert_eq!(said.len(), 3, "created, started, progress");
+    for _ in 0..CHANGES_MAX {
+        progress(&mut world);
+    }
+    assert_eq!(say(&world), said);
 }
