@@ -115,8 +115,13 @@ impl Waiters {
         self.bells(key).map(|bell| bell.watcher.clone()).collect()
     }
 
+    /// All bells, each told of the jobs that it hangs at.
     pub(super) fn all(&self) -> Vec<Arc<Bell>> {
-        self.0.values().cloned().collect()
+        let told = |((key, _), bell): (&(JobKey, usize), &Arc<Bell>)| {
+            bell.note(*key);
+            bell.clone()
+        };
+        self.0.iter().map(told).collect()
     }
 
     fn add(&mut self, key: JobKey, bell: &Arc<Bell>) {

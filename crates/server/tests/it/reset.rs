@@ -1,6 +1,7 @@
 //! `POST /v1/reset`, which a test suite says between two tests.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use abide_server::clock::Clock;
 use abide_server::journal::{Journal as _, MemoryJournal};
@@ -61,6 +62,25 @@ async fn after_a_reset_a_server_is_as_after_its_start() {
     let (again, outcome_again, other) = drawn().await;
     assert_eq!((again, &outcome_again), (took, &outcome));
     assert_ne!(other, id, "no name is given twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_is_told_at_once_to_those_that_wait_for_several_jobs() {
+    let house = House::with(&[("ephemeral", "true")]).await;
+    let mut wanted = Vec::new();
+    for _ in 0..2 {
+        wanted.push(json!({"id": house.job(60_000).await}));
+    }
+    let wanted = json!({"jobs": wanted, "until": "done", "wait": 30});
+    let held = house.post("/v1/jobs/wait", wanted);
+    let held = tokio::time::timeout(Duration::from_secs(1), held);
+    let (told, answer) = tokio::join!(held, async {
+        house.pass(10).await;
+        house.ask("POST", "/v1/reset", None).await
+    });
+    assert_eq!(answer.status, 204);
+    let told = told.expect("it isn't held any longer").json();
+    assert_eq!(told["errors"].as_array().unwrap().len(), 2, "{told}");
 }
 
 #[tokio::test(start_paused = true)]
