@@ -66,6 +66,8 @@ pub enum Work {
     Error(Box<Problem>),
     /// The worker gives the job back without having worked on it.
     Release,
+    /// The worker went away before it heard of its lease: the job is given back, unless the lease was ever renewed.
+    Abandon,
 }
 
 /// A job ended.
@@ -164,14 +166,19 @@ impl Command for Report {
                 current: Revision(job.revision),
             });
         }
+        let held = engine.jobs.lease(job.key);
+        let is_renewed = held.is_some_and(|lease| Some(lease.since()) != job.started_at);
+        if self.work == Work::Abandon && is_renewed {
+            return Err(Refusal::LeaseLost { is_claimed: true });
+        }
         let bytes = match &self.work {
-            Work::Heartbeat | Work::Progress(_) | Work::Release => 0,
+            Work::Heartbeat | Work::Progress(_) | Work::Release | Work::Abandon => 0,
             Work::Result(result) => result.get().len(),
             Work::Error(error) => problem_bytes(error),
         };
         engine.check_room(self.owner, bytes)?;
         let news = match &self.work {
-            Work::Heartbeat | Work::Release if self.lease.is_none() => {
+            Work::Heartbeat | Work::Release | Work::Abandon if self.lease.is_none() => {
                 let words = "a report without `Lease-Token` must tell progress or an end";
                 return Err(Refusal::Invalid(words.to_owned()));
             }
@@ -179,7 +186,7 @@ impl Command for Report {
                 job: job.key,
                 at: now,
             },
-            Work::Release => Entry::Released {
+            Work::Release | Work::Abandon => Entry::Released {
                 job: job.key,
                 at: now,
             },

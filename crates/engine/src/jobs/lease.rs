@@ -6,7 +6,8 @@
 //! allows. The end of a job, a cancel included, ends its lease. A worker that [releases](super::Work::Release) its job
 //! gives it back as if it had never claimed it.
 //!
-//! A claim that names its token may be repeated: while the worker holds the lease, the answer is the same job.
+//! A claim that names its token may be repeated: while the worker holds the lease, the answer is the same job. What was
+//! repeated is given back by no [abandoned](super::Work::Abandon) claim: another one's answer may be on its way.
 //!
 //! A lease is a record of its own and no change of the job, so a heartbeat costs no revision and wakes no client.
 
@@ -119,6 +120,11 @@ impl Lease {
             length_ms,
         }
     }
+
+    /// Since when it counts: the claim, or the last renewal.
+    pub(super) fn since(&self) -> Timestamp {
+        self.until - Duration::from_millis(self.length_ms)
+    }
 }
 
 /// The leases, and the jobs that may be claimed.
@@ -229,9 +235,12 @@ impl Command for Claim {
         let again = self
             .token
             .and_then(|token| jobs.leases.named(self.owner, token))
-            .filter(|job| jobs.lease(*job).is_some_and(|lease| lease.until > now));
-        if let Some(job) = again {
-            entries.push(Entry::Renewed { job, at: now });
+            .and_then(|job| Some((job, jobs.lease(job)?)))
+            .filter(|(_, lease)| lease.until > now);
+        if let Some((job, lease)) = again {
+            // Later than before, within one millisecond too: the first claim may be abandoned after this one.
+            let at = now.max(lease.since() + Duration::from_millis(1));
+            entries.push(Entry::Renewed { job, at });
             return Ok(Some(job));
         }
         let Some(job) = jobs.leases.oldest(self.owner, &self.kinds) else {

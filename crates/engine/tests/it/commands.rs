@@ -146,12 +146,17 @@ fn workers() -> Vec<AnyCommand> {
         work: Work::Release,
         ..heartbeat
     };
+    let abandon = Report {
+        work: Work::Abandon,
+        ..heartbeat
+    };
     vec![
         traced.into(),
         claim.into(),
         heartbeat.into(),
         named.into(),
         release.into(),
+        abandon.into(),
     ]
 }
 

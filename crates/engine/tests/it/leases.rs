@@ -118,7 +118,7 @@ impl World {
         let job = self.jobs.get_mut(&claimed.job.key).unwrap();
         if again.is_some() {
             let (token, until, length) = job.lease.as_mut().unwrap();
-            *until = now + *length;
+            *until = (now + *length).max(*until + Duration::from_millis(1));
             assert_eq!((given.token, given.until), (*token, *until));
             return;
         }

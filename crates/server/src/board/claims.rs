@@ -4,12 +4,15 @@
 //! wake-ups are hints. A job that becomes pending wakes one worker, the one that has waited longest for its kind. A
 //! worker that goes away after its ring passes the ring on, unless it has asked since and there was no job: the one
 //! that it got may be another than it was rung for. So no job waits beside a worker.
+//!
+//! A worker that has sent its claim again has two places, and the first may have nobody behind it any more. When either
+//! gets a job the other is rung, and is answered with the same one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use abide_engine::hash::FastMap;
-use abide_engine::{Job, Owner};
+use abide_engine::{Job, Owner, Token};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -32,12 +35,15 @@ struct Queues {
     /// Places that wait to be rung, by kind. Few owners have workers, so a job that has none costs one search.
     by_kind: BTreeMap<QueueKey, BTreeSet<u64>>,
     places: FastMap<u64, Waiting>,
+    /// Those of them whose claims have a name.
+    by_name: BTreeSet<(Owner, Token, u64)>,
 }
 
 #[derive(Debug)]
 struct Waiting {
     bell: Arc<Notify>,
     keys: Arc<[QueueKey]>,
+    name: Option<(Owner, Token)>,
 }
 
 /// A worker's place. Dropping it gives the place up.
@@ -47,6 +53,7 @@ pub struct Place {
     number: u64,
     bell: Arc<Notify>,
     keys: Arc<[QueueKey]>,
+    name: Option<(Owner, Token)>,
     /// Whether a ring has been heard since there was last no job.
     owes: bool,
 }
@@ -57,6 +64,15 @@ impl Claims {
         let mut queues = self.0.lock();
         if !queues.places.is_empty() {
             queues.ring(&[(job.owner, Some(job.kind.clone()))]);
+        }
+    }
+
+    /// Wakes the workers that wait under that name.
+    pub(super) fn named(&self, owner: Owner, name: Token) {
+        let mut queues = self.0.lock();
+        let all = (owner, name, 0)..=(owner, name, u64::MAX);
+        while let Some((.., number)) = queues.by_name.range(all.clone()).next().copied() {
+            queues.wake(number);
         }
     }
 
@@ -71,11 +87,17 @@ impl Queues {
             let queue = self.by_kind.entry(key.clone()).or_default();
             queue.insert(number);
         }
+        if let Some((owner, name)) = waiting.name {
+            self.by_name.insert((owner, name, number));
+        }
         self.places.insert(number, waiting);
     }
 
     fn remove(&mut self, number: u64) -> Option<Waiting> {
         let waiting = self.places.remove(&number)?;
+        if let Some((owner, name)) = waiting.name {
+            self.by_name.remove(&(owner, name, number));
+        }
         for key in waiting.keys.iter() {
             if let Some(queue) = self.by_kind.get_mut(key) {
                 queue.remove(&number);
@@ -93,7 +115,13 @@ impl Queues {
         let queues = keys.iter().chain(&any);
         let first = |key: &QueueKey| self.by_kind.get(key)?.first().copied();
         let first = queues.filter_map(first).min();
-        if let Some(waiting) = first.and_then(|number| self.remove(number)) {
+        if let Some(number) = first {
+            self.wake(number);
+        }
+    }
+
+    fn wake(&mut self, number: u64) {
+        if let Some(waiting) = self.remove(number) {
             waiting.bell.notify_one();
         }
     }
@@ -121,7 +149,12 @@ impl Queues {
 }
 
 impl Place {
-    pub(super) fn take(board: &Arc<Board>, owner: Owner, kinds: &[String]) -> Self {
+    pub(super) fn take(
+        board: &Arc<Board>,
+        owner: Owner,
+        kinds: &[String],
+        name: Option<Token>,
+    ) -> Self {
         let kinds = kinds.iter().map(|kind| (owner, Some(kind.as_str().into())));
         let mut keys: Vec<QueueKey> = kinds.collect();
         if keys.is_empty() {
@@ -133,6 +166,7 @@ impl Place {
             number: queues.taken,
             bell: Arc::default(),
             keys: keys.into(),
+            name: name.map(|name| (owner, name)),
             owes: false,
             board: board.clone(),
         };
@@ -145,6 +179,7 @@ impl Place {
         Waiting {
             bell: self.bell.clone(),
             keys: self.keys.clone(),
+            name: self.name,
         }
     }
 

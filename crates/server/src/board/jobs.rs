@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use abide_engine::hash::{FastMap, FastSet};
 use abide_engine::jobs::{ByKey, REMOVED_MAX};
 use abide_engine::sorted::SortedSet;
-use abide_engine::{Defaults, Effect, Engine, Job, JobKey, Owner, Rng};
+use abide_engine::{Defaults, Effect, Engine, Job, JobKey, Owner, Rng, Token};
 use abide_wire::{Remaining, Timestamp, Until};
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -405,10 +405,21 @@ impl Board {
         Waiter::new(self.clone(), until, watcher)
     }
 
-    /// A worker that waits for a job of that owner, of one of these kinds or, if there are none, of any.
+    /// A worker that waits for a job of that owner, of one of these kinds or, if there are none, of any. `name` is that
+    /// of its claim, if it may send that again.
     #[must_use]
-    pub fn claim_place(self: &Arc<Self>, owner: Owner, kinds: &[String]) -> claims::Place {
-        claims::Place::take(self, owner, kinds)
+    pub fn claim_place(
+        self: &Arc<Self>,
+        owner: Owner,
+        kinds: &[String],
+        name: Option<Token>,
+    ) -> claims::Place {
+        claims::Place::take(self, owner, kinds, name)
+    }
+
+    /// A claim of that name has got its job. Wakes those that wait under it: their answers are the same one.
+    pub fn claimed(&self, owner: Owner, name: Token) {
+        self.claims.named(owner, name);
     }
 
     /// How many workers wait for a job.

@@ -297,7 +297,7 @@ fn no_order_of_claiming_and_creating_leaves_a_job_beside_a_worker() {
                     let kinds: Vec<String> = kinds.iter().map(|&kind| kind.to_owned()).collect();
                     let owner = Owner(draw(2) as u64);
                     workers.push(Worker {
-                        place: board.claim_place(owner, &kinds),
+                        place: board.claim_place(owner, &kinds, None),
                         owner,
                         kinds,
                         is_asleep: false,
@@ -347,7 +347,7 @@ fn a_worker_that_goes_away_passes_on_both_of_its_rings() {
     let board = Arc::new(Board::new(&engine, Feed::new(1, 0)));
     let mut cx = Context::from_waker(Waker::noop());
     let [mut first, mut second, mut third] =
-        std::array::from_fn(|_| board.claim_place(Owner::ANYONE, &[]));
+        std::array::from_fn(|_| board.claim_place(Owner::ANYONE, &[], None));
     let create = Create {
         owner: Owner::ANYONE,
         new: NewJob::new("a").external(),

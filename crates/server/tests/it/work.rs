@@ -111,7 +111,7 @@ fn each_claim_among_very_many_jobs_is_short() {
         carry_out(&mut engine, &board, &create);
     }
     let places: Vec<_> = (0..JOBS)
-        .map(|n| board.claim_place(Owner::ANYONE, &[format!("other {n}")]))
+        .map(|n| board.claim_place(Owner::ANYONE, &[format!("other {n}")], None))
         .collect();
     for n in 0..200 {
         let claim = |kinds| Claim {

@@ -167,6 +167,51 @@ async fn a_cancel_frees_the_worker_and_tells_it_at_its_next_report() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_claim_that_is_sent_again_while_the_first_is_carried_out_stays_the_workers() {
+    let house = House::with(&[]).await;
+    let id = external(&house, json!({})).await;
+    let worker = house.with_header("idempotency-key", "claim 1");
+    let again = {
+        let mut gone = std::pin::pin!(claim(&worker, json!({"wait": 20})));
+        assert!(futures_util::poll!(gone.as_mut()).is_pending());
+        let mut again = Box::pin(claim(&worker, json!({"wait": 20})));
+        assert!(futures_util::poll!(again.as_mut()).is_pending());
+        again
+    };
+    let job = again.await.json();
+    assert_eq!(job["id"], json!(id));
+    house.pass(1).await;
+    assert_eq!(claim(&house, json!({})).await.status, 204);
+    let token = job["lease"]["token"].as_str().unwrap();
+    let done = report(&house, &id, token, json!({"result": 1})).await;
+    assert_eq!(done.status, 200, "{}", done.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_is_sent_again_while_the_first_waits_gets_the_same_job() {
+    let house = House::with(&[]).await;
+    let ask = |key: &str| {
+        let worker = house.with_header("idempotency-key", key);
+        tokio::spawn(async move { claim(&worker, json!({"wait": 20})).await })
+    };
+    // Nobody may hear its answer any more.
+    let first = ask("claim 1");
+    house.pass(1).await;
+    let _another = ask("claim 2");
+    house.pass(1).await;
+    let again = ask("claim 1");
+    house.pass(1).await;
+    let id = external(&house, json!({})).await;
+    house.pass(10).await;
+    assert!(again.is_finished(), "it isn't held any longer");
+    for answer in [first, again] {
+        assert_eq!(answer.await.unwrap().json()["id"], json!(id));
+    }
+    assert_eq!(read(&house, &id).await["attempts"], 1);
+    assert_eq!(house.state.board.claims(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_claim_that_is_sent_again_under_its_key_takes_no_second_job() {
     let house = House::with(&[]).await;
     let first = external(&house, json!({"on_worker_lost": "retry"})).await;

@@ -53,13 +53,18 @@ pub(super) fn claim(state: &AppState, call: &Call) -> Result<Outcome, ApiError> 
 ///
 /// Dropping it gives up the wait. A claim that is on its way to the loop then is carried out, and taken back.
 async fn next(state: &AppState, claim: Claim, hold: &Hold) -> Result<Option<Claimed>, ApiError> {
-    let mut place = state.board.claim_place(claim.owner, &claim.kinds);
+    let board = &state.board;
+    let mut place = board.claim_place(claim.owner, &claim.kinds, claim.token);
     let mut expiry = std::pin::pin!(state.clock.hold(hold.stretched(state)));
     loop {
         let claimed = Asking::begin(&state.commands, claim.clone())
             .answer()
             .await?;
         if claimed.is_some() {
+            drop(place);
+            if let Some(token) = claim.token {
+                board.claimed(claim.owner, token);
+            }
             return Ok(claimed);
         }
         place.found_none();
@@ -74,7 +79,8 @@ async fn next(state: &AppState, claim: Claim, hold: &Hold) -> Result<Option<Clai
     }
 }
 
-/// A claim on its way to the loop. Dropped before the answer, the worker has gone: the job is given back.
+/// A claim on its way to the loop. Dropped before the answer, the worker has gone: the job is given back, unless it has
+/// sent its claim again.
 struct Asking {
     commands: Commands,
     owner: Owner,
@@ -110,14 +116,14 @@ impl Drop for Asking {
             let Ok(Some(claimed)) = answer.await else {
                 return;
             };
-            // Refused, it is canceled or over; then there is nothing to give back.
+            // Refused, it is canceled, over, or the worker's all the same; then there is nothing to give back.
             let _ended = commands
                 .ask(Report {
                     owner,
                     job: claimed.job.key,
                     if_match: None,
                     lease: claimed.lease.map(|lease| lease.token),
-                    work: Work::Release,
+                    work: Work::Abandon,
                 })
                 .await;
         });
