@@ -8,10 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use abide::{Job, Json};
+use abide_wire::Timestamp;
 use tokio::time::Instant;
 
 /// What breaks when the server is stopped in order.
 pub(super) const STOP: &str = "a stop";
+/// What is said first of a server that doesn't start.
+pub(super) const NO_START: &str = "it doesn't start";
 /// The most moments that are kept.
 const MOMENTS_MAX: usize = 100_000;
 
@@ -60,6 +63,20 @@ pub struct View {
     pub is_completed: bool,
     /// Whether nobody works on it yet.
     pub is_pending: bool,
+    /// When work on it began, by the server's clock, in milliseconds.
+    pub started_ms: Option<i64>,
+    /// When it ended, by the same clock.
+    pub finished_ms: Option<i64>,
+    /// How far it is, in thousandths of a percent.
+    pub milli_percent: u64,
+    /// What sort of work it is.
+    pub kind: String,
+    /// The lease under which its result was told, as the result says.
+    pub by: Option<String>,
+    /// Whether it is said how long it will still take.
+    pub is_estimated: bool,
+    /// The bytes of its input, as it is shown.
+    pub input_bytes: Option<usize>,
     /// The code of its failure.
     pub code: Option<String>,
     /// Whose it is, and by which key it was made, as its metadata says. Of one of several it is said by the language
@@ -302,6 +319,49 @@ pub enum Event {
         /// The answer's status.
         status: u16,
     },
+    /// A client has read its jobs to the last page.
+    Listed {
+        /// Whose they are.
+        owner: &'static str,
+        /// When it asked for the first page.
+        sent: Duration,
+        /// The jobs, in order.
+        jobs: Vec<String>,
+    },
+    /// A job that was deleted was asked for.
+    Gone {
+        /// The job.
+        job: String,
+        /// Whether its owner asked.
+        is_owner: bool,
+        /// The answer's status.
+        status: u16,
+    },
+    /// An odd request was answered.
+    Odd {
+        /// Which.
+        what: &'static str,
+        /// The status that it is to be answered with.
+        expected: u16,
+        /// The answer's status.
+        status: u16,
+    },
+    /// A client has read none of its answers for a while.
+    Deaf {
+        /// Since when.
+        sent: Duration,
+        /// From which host.
+        host: u64,
+        /// Whether the server has ended the connection.
+        is_ended: bool,
+    },
+    /// A request was ended whose body came byte by byte.
+    Dripped {
+        /// When it was sent.
+        sent: Duration,
+        /// From which host.
+        host: u64,
+    },
     /// The bytes that the server counts.
     Sampled {
         /// Of records.
@@ -416,6 +476,12 @@ impl fmt::Display for Moment {
     }
 }
 
+/// The lease that the result of a job names.
+fn by(job: &Job) -> Option<String> {
+    let result: serde_json::Value = serde_json::from_str(job.result.as_ref()?.get()).ok()?;
+    result["by"].as_str().map(str::to_owned)
+}
+
 impl View {
     pub(super) fn of(job: &Job) -> Self {
         let mut hasher = DefaultHasher::new();
@@ -458,6 +524,16 @@ impl View {
             took: job.finished_at.map(|at| at.since(job.created_at)),
             is_completed: job.outcome == Some(abide::Outcome::Completed),
             is_pending: job.status == abide::Status::Pending,
+            started_ms: job.started_at.map(Timestamp::as_millis),
+            finished_ms: job.finished_at.map(Timestamp::as_millis),
+            milli_percent: job
+                .progress
+                .as_ref()
+                .map_or(0, |it| (it.percent * 1_000.0) as u64),
+            kind: job.kind.clone(),
+            by: by(job),
+            is_estimated: job.remaining_ms.is_some(),
+            input_bytes: job.input.as_ref().map(|input| input.get().len()),
             code: job
                 .error
                 .as_ref()

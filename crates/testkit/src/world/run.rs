@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::actors::Actors;
 use super::disk::{Disk, Failing};
 use super::draw::Draw;
-use super::history::{Event, History, STOP, View};
+use super::history::{Event, History, NO_START, STOP, View};
 use super::net::Net;
 use super::node::{Node, Wall};
 use super::plan::{Act, Breakage, Plan};
@@ -228,7 +228,7 @@ impl World {
             let mut node = match started {
                 Ok(node) => node,
                 Err(error) => {
-                    self.gone(format!("it doesn't start: {error}"));
+                    self.gone(format!("{NO_START}: {error}"));
                     sleep(RESTART).await;
                     continue;
                 }
@@ -391,7 +391,7 @@ impl World {
                 self.audit(&node);
                 node.kill();
             }
-            Err(error) => self.gone(format!("it doesn't start: {error}")),
+            Err(error) => self.gone(format!("{NO_START}: {error}")),
         }
     }
 }

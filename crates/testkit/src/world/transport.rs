@@ -28,6 +28,15 @@ const LOSSY_ONE_IN: u64 = 12;
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// How long a plain exchange may take beyond what it is held.
 const EXCHANGE_WAIT: Duration = Duration::from_secs(10);
+/// How many bytes a body has that comes byte by byte, and how long each takes.
+const DRIPS: usize = 100;
+const DRIP: Duration = Duration::from_millis(800);
+/// How many lists a client asks for that reads none: more than are on their way at once.
+const DEAF_LISTS: usize = 400;
+/// How long the answers that are on their way take to come, and the end after them.
+const DEAF_END: Duration = Duration::from_secs(2);
+/// Where workers claim jobs.
+pub(super) const CLAIM: &str = "/v1/jobs/claim";
 /// The name of the server.
 pub(super) const SERVER: &str = "http://server.test";
 
@@ -194,19 +203,61 @@ impl Way {
             .unwrap_or_else(|_| Err(TransportError::broken("there was no answer in time")))
     }
 
-    /// Asks on a connection of its own, and ends its side once it has asked.
+    /// Claims a job, once, by a claim that may be sent again under that key.
+    ///
+    /// # Errors
+    ///
+    /// There was no answer.
+    pub(super) async fn claim(
+        &self,
+        key: &str,
+        body: String,
+        held: Duration,
+    ) -> Result<Answer, TransportError> {
+        let request = self.request(Method::POST, CLAIM);
+        let request = request.header(headers::IDEMPOTENCY_KEY, key);
+        self.exchange(request, Some(body), held).await
+    }
+
+    /// Reads on a connection of its own, and ends its side once it has asked.
     ///
     /// # Errors
     ///
     /// There was no answer.
     pub(super) async fn ask_and_end(&self, path: &str, held: Duration) -> io::Result<Answer> {
+        self.ask_as(&[], path, held).await
+    }
+
+    /// The head of a plain read, up to its last line.
+    fn head(&self, path: &str) -> String {
+        format!(
+            "GET {path} HTTP/1.1\r\nhost: server.test\r\nauthorization: Bearer {}\r\n",
+            self.key
+        )
+    }
+
+    /// Reads on a connection of its own, with these lines more in the head or in the place of others, and ends its side
+    /// once it has asked.
+    ///
+    /// # Errors
+    ///
+    /// There was no answer.
+    pub(super) async fn ask_as(
+        &self,
+        lines: &[(&str, &str)],
+        path: &str,
+        held: Duration,
+    ) -> io::Result<Answer> {
         let asked = async {
             let mut end = self.net.connect(self.host).await?;
-            let head = format!(
-                "GET {path} HTTP/1.1\r\nhost: server.test\r\nauthorization: Bearer {}\r\n\r\n",
-                self.key
-            );
-            end.write_all(head.as_bytes()).await?;
+            let mut head = self.head(path);
+            for (instead_of, line) in lines {
+                match instead_of.is_empty() {
+                    true => head = format!("{head}{line}\r\n"),
+                    false => head = head.replace(instead_of, line),
+                }
+            }
+            end.write_all(format!("{head}\r\n").as_bytes()).await?;
             end.shutdown().await?;
             let mut answer = Vec::new();
             end.read_to_end(&mut answer).await?;
@@ -215,6 +266,54 @@ impl Way {
         tokio::time::timeout(EXCHANGE_WAIT + held, asked)
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Asks for lists, reads nothing for that long, and says whether the server has ended the connection by then.
+    ///
+    /// # Errors
+    ///
+    /// There was none.
+    pub(super) async fn ask_deaf(&self, length: Duration) -> io::Result<bool> {
+        let mut end = self.net.connect(self.host).await?;
+        let lists = format!("{}\r\n", self.head("/v1/jobs")).repeat(DEAF_LISTS);
+        // It takes no more once nobody reads its answers.
+        let _stalled = tokio::time::timeout(length, async {
+            let _cut = end.write_all(lists.as_bytes()).await;
+            std::future::pending::<()>().await;
+        })
+        .await;
+        let mut answers = Vec::new();
+        let rest = end.read_to_end(&mut answers);
+        Ok(tokio::time::timeout(DEAF_END, rest).await.is_ok())
+    }
+
+    /// Sends a create whose body comes byte by byte, until the server ends the connection.
+    ///
+    /// # Errors
+    ///
+    /// The connection broke.
+    pub(super) async fn drip(&self) -> io::Result<()> {
+        let mut end = self.net.connect(self.host).await?;
+        let head = format!(
+            "POST /v1/jobs HTTP/1.1\r\nhost: server.test\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: {DRIPS}\r\nconnection: close\r\n\r\n",
+            self.key
+        );
+        end.write_all(head.as_bytes()).await?;
+        let (mut from, mut to) = tokio::io::split(end);
+        let dripping = async {
+            for _ in 0..DRIPS {
+                tokio::time::sleep(DRIP).await;
+                to.write_all(b" ").await?;
+            }
+            Ok::<_, io::Error>(())
+        };
+        let mut answer = Vec::new();
+        // Either end may see first that the connection is over.
+        tokio::select! {
+            read = from.read_to_end(&mut answer) => read.map(|_| ()),
+            sent = dripping => sent,
+        }
     }
 }
 
@@ -241,7 +340,8 @@ fn read_answer(mut bytes: &[u8]) -> Option<Answer> {
 fn may_repeat(request: &Request<Bytes>) -> bool {
     const KEY: HeaderName = HeaderName::from_static("idempotency-key");
     let is_read = request.method() == Method::GET && !request.uri().path().ends_with("/events");
-    is_read || request.headers().contains_key(KEY)
+    // Of two claims under one key a worker would hear of one alone.
+    is_read || request.headers().contains_key(KEY) && request.uri().path() != CLAIM
 }
 
 impl Transport for Way {

@@ -63,6 +63,7 @@ impl Actors {
                     let answer = self.client(client).0.job(job.clone()).status().await;
                     self.answered(step, client, By::Read, answer);
                     self.look_again(step, client, &job).await;
+                    self.ask_oddly(step, client, &job).await;
                 }
             }
             Act::Cancel { client, of } => {
@@ -116,9 +117,13 @@ impl Actors {
             let other = new
                 .clone()
                 .metadata(json!({"owner": OWNERS[owner], "key": "another"}));
+            let mark = match self.0.draw.named("mark").of(step as u64).one_in(2) {
+                true => "\u{feff}",
+                false => "",
+            };
             (
                 self.clone(),
-                spelled_otherwise(&new),
+                format!("{mark}{}", spelled_otherwise(&new)),
                 spelled_otherwise(&other),
                 name.clone(),
             )
@@ -304,10 +309,24 @@ impl Actors {
             jobs.extend(known.map(|id| self.client(client).0.job(id)));
         }
         let mut set = self.client(client).0.set(jobs);
+        let began = self.0.history.age();
         let waiting = async {
             while let Some((_, outcome)) = set.join_next().await {
                 match outcome {
-                    Ok(finished) => self.show(format!("set {step}"), By::Wait, finished.job()),
+                    Ok(finished) => {
+                        self.show(format!("set {step}"), By::Wait, finished.job());
+                        let over = Event::Over {
+                            job: finished.job().id.as_str().to_owned(),
+                            how: "set",
+                            host: client,
+                            began,
+                            deadline: None,
+                            half_closed: false,
+                            after: None,
+                            end: End::Finished,
+                        };
+                        self.note(format!("set {step}"), over);
+                    }
                     Err(error) => self.failed(step, client, &error),
                 }
             }

@@ -8,9 +8,11 @@ use abide::{Change, Client, FeedPlace, Job};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::cast::Actors;
+use super::cast::{Actors, owner_of};
+use super::clients::who;
 use crate::world::history::{Event, Way as By};
 use crate::world::node::OWNERS;
+use crate::world::plan::CLIENTS;
 use crate::world::receivers::{RECEIVERS, secret, url};
 
 impl Actors {
@@ -79,10 +81,18 @@ impl Actors {
     /// Reads every job of an owner that anyone knows of, and tries to read one as the other owner.
     pub(in crate::world) async fn audit(&self, owner: usize) {
         let (api, _) = self.safe(owner);
-        let mut list = api.list();
-        while let Ok(Some(page)) = list.next_page().await {
+        let name = format!("audit {}", OWNERS[owner]);
+        let sent = self.0.history.age();
+        let (mut list, mut jobs) = (api.list(), Vec::new());
+        while let Ok(page) = list.next_page().await {
+            let Some(page) = page else {
+                let owner = OWNERS[owner];
+                self.note(name, Event::Listed { owner, sent, jobs });
+                break;
+            };
             for job in page {
-                self.show(format!("audit {}", OWNERS[owner]), By::List, &job);
+                self.show(name.as_str(), By::List, &job);
+                jobs.push(job.id.as_str().to_owned());
                 let (_, other) = self.safe(RECEIVERS - 1 - owner);
                 let path = format!("/v1/jobs/{}", job.id);
                 if let Ok(answer) = other.ask(Method::GET, &path, None, Duration::ZERO).await {
@@ -97,6 +107,43 @@ impl Actors {
                     let status = if has_told { answer.status } else { 404 };
                     self.note("trespasser", Event::Trespassed { status });
                 }
+                let path = format!("/v1/jobs/{}", job.id);
+                let draw = self.0.draw.named("trespass").named(job.id.as_str());
+                let progress = json!({"progress": {"percent": 1}}).to_string();
+                let (method, path, body) = match draw.below(3) {
+                    0 => (Method::POST, format!("{path}/cancel"), None),
+                    1 => (Method::DELETE, path, None),
+                    _ => (Method::PATCH, path, Some(progress)),
+                };
+                if let Ok(answer) = other.ask(method, &path, body, Duration::ZERO).await {
+                    let status = answer.status;
+                    self.note("trespasser", Event::Trespassed { status });
+                }
+            }
+        }
+        self.ask_for_deleted(owner).await;
+    }
+
+    /// Asks for every job that was deleted, one's own and others'.
+    async fn ask_for_deleted(&self, owner: usize) {
+        let (_, way) = self.safe(owner);
+        for moment in self.0.history.moments() {
+            let Event::Deleted {
+                job,
+                is_certain: true,
+            } = moment.event
+            else {
+                continue;
+            };
+            let by = (0..CLIENTS).find(|client| moment.who == who(*client));
+            let path = format!("/v1/jobs/{job}");
+            if let Ok(answer) = way.ask(Method::GET, &path, None, Duration::ZERO).await {
+                let gone = Event::Gone {
+                    job,
+                    is_owner: by.is_some_and(|client| owner_of(client) == owner),
+                    status: answer.status,
+                };
+                self.note("auditor", gone);
             }
         }
     }

@@ -5,15 +5,22 @@ use std::time::Duration;
 
 use abide::{Job, JobId};
 use http::{Method, header};
+use serde_json::json;
 
 use super::cast::{Actors, owner_of};
 use super::clients::who;
 use crate::world::history::{End, Event, Way as By};
+use crate::world::node::OWNERS;
 
 /// How long a late follower of the feed goes on.
 const FEED_WAIT: Duration = Duration::from_secs(25);
 /// How soon it shows that a kept connection is one no longer.
 const STALE_MAX: Duration = Duration::from_millis(50);
+/// How long a client reads no answer.
+const DEAF: Duration = Duration::from_secs(40);
+/// How many keys are tried in a row, and within which time the last of them are too many.
+const GUESSES: u64 = 40;
+const GUESSES_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long a read is held.
 const HOLD: Duration = Duration::from_secs(10);
 
@@ -141,11 +148,122 @@ impl Actors {
     }
 
     pub(super) async fn list(&self, client: u64) {
+        let sent = self.0.history.age();
         let mut list = self.client(client).0.list().page_size(3);
-        while let Ok(Some(page)) = list.next_page().await {
+        let mut jobs = Vec::new();
+        while let Ok(page) = list.next_page().await {
+            let Some(page) = page else {
+                let owner = OWNERS[owner_of(client)];
+                let listed = Event::Listed { owner, sent, jobs };
+                return self.note(who(client), listed);
+            };
             for job in page {
                 self.show(who(client), By::List, &job);
+                jobs.push(job.id.as_str().to_owned());
             }
         }
+    }
+
+    /// Asks oddly, twice.
+    pub(super) async fn ask_oddly(&self, step: usize, client: u64, job: &JobId) {
+        for n in 0..2 {
+            let draw = self.0.draw.named("odd").of(step as u64).of(n);
+            match draw.below(8) {
+                0 => self.drip(client).await,
+                1 => self.read_nothing(client).await,
+                2 => self.guess(client).await,
+                odd => {
+                    if let Some(answered) = self.ask_odd(client, job, odd).await {
+                        self.note(who(client), answered);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends a body byte by byte.
+    async fn drip(&self, client: u64) {
+        let sent = self.0.history.age();
+        // It may be the network that ends it.
+        let _over = self.client(client).1.drip().await;
+        self.note(who(client), Event::Dripped { sent, host: client });
+    }
+
+    /// Reads no answer for a while.
+    async fn read_nothing(&self, client: u64) {
+        let sent = self.0.history.age();
+        if let Ok(is_ended) = self.client(client).1.ask_deaf(DEAF).await {
+            let deaf = Event::Deaf {
+                sent,
+                host: client,
+                is_ended,
+            };
+            self.note(who(client), deaf);
+        }
+    }
+
+    /// Tries more keys than are listened to.
+    async fn guess(&self, client: u64) {
+        let (_, way) = self.client(client);
+        let sent = self.0.history.age();
+        let mut status = 0;
+        for n in 0..GUESSES {
+            let guess = format!("a-guess-that-is-long-enough-{n}");
+            let lines = [(way.key(), guess.as_str())];
+            let asked = way.ask_as(&lines, "/v1/jobs", Duration::ZERO).await;
+            // A server that has started anew has counted none.
+            let Ok(answer) = asked else {
+                return;
+            };
+            status = answer.status;
+        }
+        // Slow ones are let through, a few in each while.
+        if self.0.history.age() < sent + GUESSES_TIME_MAX {
+            let odd = Event::Odd {
+                what: "a guess after many",
+                expected: 429,
+                status,
+            };
+            self.note(who(client), odd);
+        }
+    }
+
+    /// Asks in one of a few odd ways, to each of which there is one right answer.
+    async fn ask_odd(&self, client: u64, job: &JobId, odd: u64) -> Option<Event> {
+        let (_, way) = self.client(client);
+        let path = format!("/v1/jobs/{job}");
+        let with = |line| [("", line)];
+        let (what, expected, asked) = match odd {
+            3 => {
+                let hosts = with("host: another.test");
+                let asked = way.ask_as(&hosts, &path, Duration::ZERO);
+                ("a request to two hosts", 400, asked.await.ok())
+            }
+            4 => {
+                let coding = with("transfer-encoding: gzip, chunked");
+                let asked = way.ask_as(&coding, &path, Duration::ZERO);
+                ("a body in an unknown coding", 501, asked.await.ok())
+            }
+            5 => {
+                let change = json!({"outcome": {"error_chance": 1}}).to_string();
+                let asked = way.ask(Method::PATCH, "/v1/simulator", Some(change), Duration::ZERO);
+                ("a change for everyone", 403, asked.await.ok())
+            }
+            6 => {
+                let path = "/v1/jobs?created_after=2020-01-01T00:00:00+00:00";
+                let asked = way.ask(Method::GET, path, None, Duration::ZERO);
+                ("a sign that isn't escaped", 200, asked.await.ok())
+            }
+            _ => {
+                let new = r#"{"worker": "external", "input": "\ud800"}"#.to_owned();
+                let asked = way.ask(Method::POST, "/v1/jobs", Some(new), Duration::ZERO);
+                ("half of a character", 422, asked.await.ok())
+            }
+        };
+        Some(Event::Odd {
+            what,
+            expected,
+            status: asked?.status,
+        })
     }
 }

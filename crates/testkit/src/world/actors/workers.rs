@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use abide::{Job, JobId};
+use abide::{Job, JobId, TransportError};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::world::draw::Draw;
 use crate::world::history::{Event, View, Way as By};
 use crate::world::node::OWNERS;
 use crate::world::plan::CLIENTS;
-use crate::world::transport::Way;
+use crate::world::transport::{Answer, CLAIM, Way};
 
 /// The kind of jobs that workers claim.
 pub(super) const CLAIMED: &str = "claimed";
@@ -25,6 +25,27 @@ struct Held<'a> {
     job: String,
     token: String,
     lease: Duration,
+}
+
+/// Claims a job, or waits for one. A claim that has a name is sent again where there is no answer.
+async fn claim(
+    way: &Way,
+    name: Option<&str>,
+    body: &Value,
+    wait: Duration,
+) -> Result<Answer, TransportError> {
+    let body = body.to_string();
+    let Some(name) = name else {
+        return way.ask(Method::POST, CLAIM, Some(body), wait).await;
+    };
+    let mut answer = way.claim(name, body.clone(), wait).await;
+    for _ in 1..SENDS_MAX {
+        if answer.is_ok() {
+            break;
+        }
+        answer = way.claim(name, body.clone(), wait).await;
+    }
+    answer
 }
 
 impl Actors {
@@ -79,8 +100,9 @@ impl Actors {
                 "lease_s": lease.as_secs(),
             });
             let sent = self.0.history.age();
-            let claim = way.ask(Method::POST, "/v1/jobs/claim", Some(body.to_string()), wait);
-            match claim.await {
+            let name = format!("claim {owner} {number} {round}");
+            let name = draw.named("named").one_in(2).then_some(name);
+            match claim(way, name.as_deref(), &body, wait).await {
                 Ok(answer) if answer.status == 200 => {
                     let Ok(job) = serde_json::from_slice::<Job>(&answer.body) else {
                         continue;

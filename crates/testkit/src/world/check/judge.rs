@@ -33,8 +33,14 @@ pub enum Promise {
     Isolation,
     /// Limits in bytes hold.
     Limits,
-    /// One worker at a time has a job, and none waits beside one.
+    /// One worker at a time has a job, the oldest that waits, and none waits beside one.
     Leases,
+    /// What is told of a job fits together, and is what was asked for and reported.
+    Fits,
+    /// A list has all jobs, and what is deleted is gone.
+    Lists,
+    /// Odd requests are answered as each is to be, and slow ones don't last.
+    Odd,
     /// The world comes to rest, and the server stops in order.
     Rest,
 }
@@ -75,6 +81,7 @@ pub fn check(plan: &Plan, moments: &[Moment]) -> Vec<Violation> {
     judge.prompt_feeds();
     judge.late_feeds();
     judge.delivered();
+    judge.own_webhooks();
     judge.waits();
     judge.lengths();
     judge.clocks();
@@ -82,9 +89,17 @@ pub fn check(plan: &Plan, moments: &[Moment]) -> Vec<Violation> {
     judge.idempotency();
     judge.all_or_none();
     judge.isolation();
+    judge.estimates();
     judge.limits();
     judge.leases();
     judge.idle_workers();
+    judge.oldest_first();
+    judge.courses();
+    judge.inputs();
+    judge.results();
+    judge.lists();
+    judge.gone();
+    judge.odd();
     judge.rest();
     judge.violations
 }

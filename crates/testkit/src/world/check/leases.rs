@@ -1,11 +1,11 @@
-//! One worker at a time has a job, and none waits beside a worker.
+//! One worker at a time has a job, the oldest that waits, and none waits beside a worker.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::judge::{Judge, LATE_MAX, Promise, WAY_MAX, told};
 use super::news::FEED_LATE_MAX;
-use crate::world::history::Event;
+use crate::world::history::{Event, View};
 use crate::world::plan::CLIENTS;
 
 /// A lease, as its worker knows it.
@@ -25,8 +25,21 @@ impl Judge<'_> {
         let is_clock_set = self.plan.clock_steps().next().is_some();
         let mut known: BTreeMap<&str, Vec<Known<'_>>> = BTreeMap::new();
         let mut accused = Vec::new();
+        let mut down_since = None;
         for moment in self.moments {
             match &moment.event {
+                Event::Down(_) => {
+                    down_since.get_or_insert(moment.at);
+                }
+                // Nobody could renew a lease meanwhile: those that were held count anew.
+                Event::Up => {
+                    if let Some(since) = down_since.take() {
+                        let newest = known.values_mut().filter_map(|leases| leases.last_mut());
+                        for lease in newest.filter(|it| it.renewed + it.length > since) {
+                            lease.renewed = moment.at;
+                        }
+                    }
+                }
                 Event::Claimed {
                     sent,
                     token,
@@ -81,6 +94,42 @@ impl Judge<'_> {
                     }
                 }
                 _ => {}
+            }
+        }
+        for (at, what) in accused {
+            self.accuse(Promise::Leases, at, what);
+        }
+    }
+
+    /// A worker gets the oldest job that waits, by the server's clock.
+    pub(super) fn oldest_first(&mut self) {
+        let mut seen: BTreeMap<(&str, u64), (Duration, &View)> = BTreeMap::new();
+        for moment in self.moments {
+            if let Some(view) = told(moment) {
+                let place = (view.job.as_str(), view.revision);
+                seen.entry(place).or_insert((moment.at, view));
+            }
+        }
+        let mut accused = Vec::new();
+        for moment in self.moments {
+            let Event::Claimed { sent, view, .. } = &moment.event else {
+                continue;
+            };
+            let older = seen.iter().find(|((job, revision), (told_at, other))| {
+                let is_older = other.owner == view.owner && *job < view.job.as_str();
+                if !is_older || !other.is_pending || told_at >= sent || other.kind != view.kind {
+                    return false;
+                }
+                let later = (*job, revision + 1)..=(*job, u64::MAX);
+                // It was pending until its next revision, which may not have been told.
+                !self.deleted.contains_key(job)
+                    && seen.range(later).next().is_none_or(|((_, next), (_, it))| {
+                        *next == revision + 1 && it.updated_ms > view.updated_ms
+                    })
+            });
+            if let Some(((older, _), _)) = older {
+                let what = format!("{} was claimed beside the older {older}", view.job);
+                accused.push((moment.at, what));
             }
         }
         for (at, what) in accused {

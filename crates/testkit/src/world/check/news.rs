@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::judge::{Judge, Promise, WAY_MAX};
+use super::judge::{Judge, Promise, WAY_MAX, told};
 use crate::world::actors::owner_of;
 use crate::world::history::{Event, Moment, Way};
 use crate::world::node::OWNERS;
 use crate::world::plan::CLIENTS;
+use crate::world::receivers::url;
 
 /// How long before its end what a follower of the feed must have been told may have happened.
 const NEWS_MAX: Duration = Duration::from_secs(2);
@@ -160,6 +161,42 @@ impl Judge<'_> {
                     let what = format!("{job} revision {missing} of {last} never came to {url}");
                     self.accuse(Promise::Delivered, end, what);
                 }
+            }
+        }
+    }
+
+    /// The end of a job comes to the webhook that it brought along, also once its record is removed.
+    pub(super) fn own_webhooks(&mut self) {
+        let urls = [0, 1].map(|owner| url(owner, "job"));
+        let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
+        let (mut brought, mut came) = (BTreeSet::new(), BTreeSet::new());
+        for moment in self.moments {
+            if let Some(view) = told(moment).filter(|view| view.done) {
+                ends.insert(&view.job, view.revision);
+            }
+            match &moment.event {
+                Event::Accepted { view, .. } => {
+                    let plan = self.plan.job_of(view);
+                    if plan.is_some_and(|job| job.has_webhook) {
+                        brought.insert(view.job.as_str());
+                    }
+                }
+                Event::Delivered {
+                    url,
+                    view,
+                    is_taken: true,
+                    ..
+                } if urls.contains(url) => {
+                    came.insert((view.job.as_str(), view.revision));
+                }
+                _ => {}
+            }
+        }
+        let at = self.moments.last().map_or(Duration::ZERO, |last| last.at);
+        for job in brought {
+            if let Some(end) = ends.get(job).filter(|end| !came.contains(&(job, **end))) {
+                let what = format!("{job} ended at {end}, and its own webhook never came");
+                self.accuse(Promise::Delivered, at, what);
             }
         }
     }

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use abide_engine::jobs::learn::LONGER_MIN;
+
 use super::judge::{Judge, Promise, told};
-use crate::world::history::Event;
+use crate::world::history::{Event, NO_START};
 use crate::world::node::{INFLIGHT_BYTES_MAX, STORED_BYTES_MAX};
 
 /// What the server adds to records by itself and never refuses: deliveries that wait may take a quarter.
@@ -32,7 +34,7 @@ impl Judge<'_> {
             else {
                 continue;
             };
-            if *is_same && *status == 422 {
+            if *is_same && matches!(status, 400 | 422) {
                 let what = format!("{key} in another spelling was taken for another create");
                 self.accuse(Promise::Idempotency, moment.at, what);
             }
@@ -40,6 +42,22 @@ impl Judge<'_> {
                 let what = format!("another create under {key} was answered by {status}");
                 self.accuse(Promise::Idempotency, moment.at, what);
             }
+        }
+        let mut accused = Vec::new();
+        let mut new = BTreeSet::new();
+        for moment in self.moments {
+            if let Event::Accepted {
+                view,
+                is_replayed: false,
+                ..
+            } = &moment.event
+                && !new.insert(&view.job)
+            {
+                accused.push((moment.at, format!("{} was new twice", view.job)));
+            }
+        }
+        for (at, what) in accused {
+            self.accuse(Promise::Idempotency, at, what);
         }
         for ((owner, key), made) in jobs {
             if made.len() > 1 {
@@ -103,6 +121,28 @@ impl Judge<'_> {
                 && !matches!(status, 404 | 503)
             {
                 let what = format!("another owner's read was answered by {status}");
+                self.accuse(Promise::Isolation, moment.at, what);
+            }
+        }
+    }
+
+    /// No owner learns from another's jobs how long its own take.
+    pub(super) fn estimates(&mut self) {
+        let mut ended: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+        for view in self.moments.iter().filter_map(told) {
+            if view.done {
+                let own = ended.entry((&view.owner, &view.kind)).or_default();
+                own.insert(&view.job);
+            }
+        }
+        for moment in self.moments {
+            let Some(view) = told(moment).filter(|view| view.is_estimated) else {
+                continue;
+            };
+            let (owner, kind) = (view.owner.as_str(), view.kind.as_str());
+            let count = ended.get(&(owner, kind)).map_or(0, BTreeSet::len);
+            if count < LONGER_MIN {
+                let what = format!("{owner} was told what {count} jobs can't have said of {kind}");
                 self.accuse(Promise::Isolation, moment.at, what);
             }
         }
@@ -179,7 +219,9 @@ impl Judge<'_> {
             }
             if let Event::Down(why) = &moment.event {
                 let is_fine = why == "stopped: Ok(())" || why.starts_with("crashed");
-                if !is_fine && !self.plan.has_bad_disk() {
+                // A start needs no room: what is there can be read.
+                let is_refused = why.starts_with(NO_START) && why.contains("no space left");
+                if is_refused || !is_fine && !self.plan.has_bad_disk() {
                     self.accuse(Promise::Rest, moment.at, why.clone());
                 }
             }
