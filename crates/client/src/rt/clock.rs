@@ -52,7 +52,7 @@ impl Clock {
     }
 
     /// Now, for comparing with what a server wrote. It may be off by as much as this machine's clock was, and by any
-    /// time it was asleep; [`Skew`] corrects for both.
+    /// time it was asleep; `Skew` corrects for both.
     pub(crate) fn wall(&self) -> Timestamp {
         self.wall + self.now().saturating_duration_since(self.began)
     }

@@ -1,9 +1,9 @@
 //! One simulated world: the production server, clients of every strategy, receivers of webhooks, workers, a disk and a
 //! network that fail, clocks that step; all in one thread, on virtual time, from one seed.
 //!
-//! A [`Plan`] is made of a seed: who does what when, and what breaks when. [`run`] plays it and gives the
-//! [`History`]: everything that anybody was told, and every fault. [`check`] judges the history by the promises, and
-//! nothing else does. So a failing plan can be [shrunk](shrink): steps are left out for as long as the verdict stays
+//! A [`Plan`] is made of a seed: who does what when, and what breaks when. [`run()`] plays it and gives the
+//! [`History`]: everything that anybody was told, and every fault. [`check()`] judges the history by the promises, and
+//! nothing else does. So a failing plan can be [shrunk](shrink()): steps are left out for as long as the verdict stays
 //! bad.
 //!
 //! | module | what it has |
