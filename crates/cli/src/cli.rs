@@ -203,7 +203,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     } = match parsed {
         Ok(cli) => cli,
         Err(error) => {
-            // An argument may be no text.
+            // An argument needn't be text.
             let args = std::env::args_os().skip(1);
             let error = with_plain_usage(error, args.filter_map(|arg| arg.into_string().ok()));
             // Help is data, and a full disk is no success.

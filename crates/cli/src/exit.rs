@@ -39,7 +39,7 @@ impl Failure {
     }
 }
 
-/// That what stands on stdin can't be read, which is no fault of a server's.
+/// Stdin can't be read, which is no fault of a server's.
 pub(crate) fn unread_stdin(error: &io::Error) -> Failure {
     Failure::new(USAGE, format!("stdin can't be read: {error}"))
 }

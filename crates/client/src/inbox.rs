@@ -38,7 +38,7 @@ impl Inbox {
     /// Takes in a job as a *verified* push told it. Returns whether it was news; one that contradicts itself, such as a
     /// job that is done without an outcome, is none.
     pub fn deliver(&self, job: Job) -> bool {
-        // No wait would believe it, and it would stand where the end is to be.
+        // No wait would believe it, and it would take the place of the end.
         if job.done != job.outcome.is_some() {
             return false;
         }

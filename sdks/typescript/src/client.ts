@@ -92,7 +92,7 @@ export class Abide {
     let headers: Record<string, string>;
     try {
       const all = new Headers(remote?.headers);
-      // In one spelling each: two of one name would be sent as one, with both values.
+      // Each name in one spelling: two spellings would be sent as one header with both values.
       new Headers(options.headers).forEach((value, name) => all.set(name, value));
       if (key !== undefined) all.set(remote?.key_header ?? "authorization", (remote?.key_prefix ?? "Bearer ") + key);
       headers = Object.fromEntries(all);

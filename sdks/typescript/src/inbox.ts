@@ -75,7 +75,7 @@ export class Inbox {
    * such as a job that is done without an outcome, is none.
    */
   deliver(job: Job): boolean {
-    // No wait would believe it, and it would stand where the end is to be.
+    // No wait would believe it, and it would take the place of the end.
     if (!isSound(job)) return false;
     const entry = this.#entry(job.id);
     if (entry.job && (entry.job.done || job.revision <= entry.job.revision)) return false;

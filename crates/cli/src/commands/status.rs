@@ -26,7 +26,7 @@ pub(crate) struct StatusArgs {
     /// Exit with 1 if the job failed or was canceled, with 4 if it is still running
     #[arg(long)]
     exit_status: bool,
-    /// With --remote, the kind of the job, where that system's paths have it
+    /// With --remote, the kind of the job, if that system's paths contain it
     #[arg(long, value_name = "KIND", requires = "remote")]
     kind: Option<String>,
     #[command(flatten)]

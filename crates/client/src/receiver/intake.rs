@@ -42,7 +42,7 @@ pub(super) struct SeenIds {
 }
 
 impl SeenIds {
-    /// Of deliveries that are believed within that tolerance: each is known for as long as it is.
+    /// For deliveries that are accepted within that tolerance: each id is remembered for as long.
     pub(super) fn within(tolerance: Duration) -> Self {
         Self {
             guard: ReplayGuard::default().tolerance(tolerance),
@@ -178,7 +178,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether a body is JSON. What nothing reads as a value may be no text, too: that is looked at first.
+/// Whether a body is JSON. `IgnoredAny` doesn't check that strings are UTF-8, so that is checked first.
 fn holds_json(body: &[u8]) -> bool {
     let text = std::str::from_utf8(body);
     text.is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())

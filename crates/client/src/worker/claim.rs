@@ -22,7 +22,7 @@ use crate::transport::BoxFuture;
 
 /// The longest that one request for a job is held.
 const HOLD_MAX: Duration = Duration::from_secs(25);
-/// How long an answer without a job takes at least that was held, or the hold that was asked for if that is shorter.
+/// The least time that a held answer without a job takes, or the hold that was asked for if that is shorter.
 const HELD_MIN: Duration = Duration::from_secs(1);
 /// How much later than its deadline a claim may end, so that an answer that is on its way isn't lost.
 const DEADLINE_SLACK: Duration = Duration::from_secs(1);
@@ -132,7 +132,7 @@ impl Claim {
                 if answered.saturating_duration_since(now) >= hold.min(HELD_MIN) {
                     empty = 0;
                 } else {
-                    // What answers holds nothing; it isn't asked as fast as it can say so.
+                    // Whatever answers holds no request; it isn't asked as fast as it answers.
                     let next = after(answered, turnaround(empty));
                     empty += 1;
                     sleep_until(until.map_or(next, |until| next.min(until))).await;

@@ -334,7 +334,7 @@ impl Held {
             let pause = match failures {
                 // Not all at once that were claimed together.
                 0 => every.mul_f64(1.0 - 0.1 * share),
-                // A server that wants to be left alone is, as far as that can be.
+                // A server that asks for a pause gets it, as far as the lease allows.
                 _ => origin.retry.pause(failures, hint, share).min(every),
             };
             sleep_until(after(origin.clock.now(), pause)).await;

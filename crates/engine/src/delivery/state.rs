@@ -295,7 +295,7 @@ impl Deliveries {
 
     fn attempted(&mut self, attempted: &Attempted, touch: &mut Touch<'_>) {
         let (key, attempt, at) = (attempted.delivery, &attempted.attempt, attempted.ended_at);
-        // Of a delivery that was dropped meanwhile too: others wait in its lane.
+        // Also for a delivery that was dropped meanwhile: others wait in its lane.
         if let Some((lane, open_until)) = self.lanes.landed(key, landing(attempted), at) {
             if let Some(until) = open_until {
                 touch.due.insert(until, Due::Lane(lane));

@@ -70,7 +70,7 @@ impl Kinds {
     pub(super) fn note(&mut self, job: &Job, step: Step, touch: &mut Touch<'_>) {
         let owner = job.owner;
         let is_known = self.get(owner, &job.kind).is_some();
-        // A kind that has made room is begun anew by a new job alone.
+        // Only a new job begins a kind again that was forgotten to make room.
         if !is_known && !matches!(step, Step::Began(_)) {
             return;
         }

@@ -59,7 +59,7 @@ impl Job {
         is_known.then(|| Seen::new(self, revision, change).write_json(remaining, out))
     }
 
-    /// When the work began that was under way at that revision, which is of that instant: a job that is retried begins
+    /// When the work began that was under way at that revision, which is of that instant: each attempt of a job begins
     /// anew.
     fn started_at_of(&self, revision: u64, at: Timestamp) -> Option<Timestamp> {
         let count = (revision + 1).saturating_sub(self.first_revision());

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 /// What breaks when the server is stopped in order.
 pub(super) const STOP: &str = "a stop";
-/// What is said first of a server that doesn't start.
+/// The first words about a server that doesn't start.
 pub(super) const NO_START: &str = "it doesn't start";
 /// The most moments that are kept.
 const MOMENTS_MAX: usize = 100_000;

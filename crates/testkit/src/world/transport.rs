@@ -276,7 +276,7 @@ impl Way {
     pub(super) async fn ask_deaf(&self, length: Duration) -> io::Result<bool> {
         let mut end = self.net.connect(self.host).await?;
         let lists = format!("{}\r\n", self.head("/v1/jobs")).repeat(DEAF_LISTS);
-        // It takes no more once nobody reads its answers.
+        // The server takes no more once nobody reads its answers.
         let _stalled = tokio::time::timeout(length, async {
             let _cut = end.write_all(lists.as_bytes()).await;
             std::future::pending::<()>().await;
@@ -340,7 +340,7 @@ fn read_answer(mut bytes: &[u8]) -> Option<Answer> {
 fn may_repeat(request: &Request<Bytes>) -> bool {
     const KEY: HeaderName = HeaderName::from_static("idempotency-key");
     let is_read = request.method() == Method::GET && !request.uri().path().ends_with("/events");
-    // Of two claims under one key a worker would hear of one alone.
+    // A worker would hear of only one of two claims under one key.
     is_read || request.headers().contains_key(KEY) && request.uri().path() != CLAIM
 }
 

@@ -39,7 +39,7 @@ export async function* feed({ origin }: Core, { after, signal }: FeedOptions): A
     if (item === "alive") return undefined;
     const { data, event, id } = item;
     if (event !== "reset" && !event.startsWith("job.")) return undefined;
-    // Another one couldn't be sent back.
+    // Other ids couldn't be sent back in a header.
     if (/^[!-~]+$/.test(id ?? "")) place = id;
     if (event === "reset") return { gap: true, place };
     // One that can't be read would be sent again and again: the feed goes on behind it.

@@ -131,7 +131,7 @@ export const pollUntil = async <T>(
   const read = (value: T): Looked => {
     onLook?.(value);
     const shown = done ? done(value) : recognize(value, (warning) => driver.warn(warning));
-    // Without types it may be anything that is true or not.
+    // A caller without types may return anything truthy or falsy.
     return typeof shown === "object" && shown && "done" in shown ? shown : { done: !!shown };
   };
   let attempt = 0;

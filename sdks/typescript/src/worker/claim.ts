@@ -18,7 +18,7 @@ import { Lease } from "./lease.js";
 /** The longest that one request for a job is held, in ms. */
 const HOLD_MAX = 25_000;
 
-/** How long an answer without a job takes at least that was held, or the hold that was asked for if that is shorter. */
+/** The least time that a held answer without a job takes, or the hold that was asked for if that is shorter. */
 const HELD_MIN = 1000;
 
 /** How much later than its timeout a claim may end, so that an answer that is on its way isn't lost, in ms. */
@@ -76,7 +76,7 @@ export const claim = async (
           now = clock.now();
         if (job || left === 0) return job;
         if (now - asked >= Math.min(left, HELD_MIN)) empty = 0;
-        // What answers holds nothing; it isn't asked as fast as it can say so.
+        // Whatever answers holds no request; it isn't asked as fast as it answers.
         else await sleepUntil(clock, Math.min(now + turnaround(empty++), until ?? Infinity), signal);
       }
     });

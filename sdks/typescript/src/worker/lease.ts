@@ -209,7 +209,7 @@ export class Lease {
       every = this.#length / 3;
     let hint: number | undefined;
     for (let failures = 0; ;) {
-      // Not all at once that were claimed together; and a server that wants to be left alone is, as far as that can be.
+      // Those that were claimed together not all at once; and a server that asks for a pause gets it, as far as can be.
       const pause = failures ? Math.min(retry.pause(failures, hint, random()), every) : every * (1 - 0.1 * random());
       await sleepUntil(clock, clock.now() + pause, signal);
       try {
