@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::convert::effect;
 use crate::handles::{Handle, Lease, Listing};
-use crate::schedule::{History, Retry, Schedule, count, maybe_seconds, seconds};
+use crate::schedule::{History, Retry, Schedule, count, hint, maybe_seconds, seconds};
 use crate::terms::{Terms, Value, apply, apply_all};
 use crate::usage;
 
@@ -457,7 +457,7 @@ impl Core {
         remaining: Option<f64>,
         retry_after: Option<f64>,
         took: Option<f64>,
-    ) -> PyResult<()> {
+    ) {
         let mut shown = match done {
             true => Look::done(()),
             false => Look::not_yet(),
@@ -465,34 +465,25 @@ impl Core {
         if let Some(progress) = progress {
             shown = shown.progress(progress);
         }
-        if let Some(remaining) = maybe_seconds(remaining)? {
+        if let Some(remaining) = hint(remaining) {
             shown = shown.remaining(remaining);
         }
-        if let Some(pause) = maybe_seconds(retry_after)? {
+        if let Some(pause) = hint(retry_after) {
             shown = shown.retry_after(pause);
         }
-        if let Some(took) = maybe_seconds(took)? {
+        if let Some(took) = hint(took) {
             shown = shown.took(took);
         }
         self.lock().looked(LookId(look), shown);
-        Ok(())
     }
 
     #[pyo3(signature = (look, what, *, is_final=false, retry_after=None))]
-    fn look_failed(
-        &self,
-        look: u64,
-        what: String,
-        is_final: bool,
-        retry_after: Option<f64>,
-    ) -> PyResult<()> {
-        let retry_after = maybe_seconds(retry_after)?;
+    fn look_failed(&self, look: u64, what: String, is_final: bool, retry_after: Option<f64>) {
         let error = LookError {
             what,
             is_final,
-            retry_after,
+            retry_after: hint(retry_after),
         };
         self.lock().look_failed(LookId(look), error);
-        Ok(())
     }
 }

@@ -28,6 +28,13 @@ pub(crate) fn maybe_seconds(some: Option<f64>) -> PyResult<Option<Duration>> {
     some.map(seconds).transpose()
 }
 
+/// What a server or a look says of a span of time. One that is none is no hint, and one beyond all measure is the
+/// longest: the wait bounds it.
+pub(crate) fn hint(some: Option<f64>) -> Option<Duration> {
+    let seconds = some.filter(|seconds| *seconds >= 0.0)?;
+    Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}
+
 /// The time of day, by which the files of a history are dated.
 #[expect(
     clippy::disallowed_methods,
@@ -228,7 +235,8 @@ pub(crate) struct Retry(pub(crate) RetryPolicy);
 #[pymethods]
 impl Retry {
     #[new]
-    #[pyo3(signature = (*, initial=None, factor=None, max=None, attempts=None, patience=None, hint_max=None))]
+    #[pyo3(signature = (*, initial=None, factor=None, max=None, attempts=None, patience=None, hint_max=None,
+        not_found_for=None))]
     fn new(
         initial: Option<f64>,
         factor: Option<f64>,
@@ -236,6 +244,7 @@ impl Retry {
         attempts: Option<i64>,
         patience: Option<f64>,
         hint_max: Option<f64>,
+        not_found_for: Option<f64>,
     ) -> PyResult<Self> {
         let mut retry = RetryPolicy::default();
         if let Some(initial) = initial {
@@ -255,6 +264,9 @@ impl Retry {
         }
         if let Some(hint_max) = hint_max {
             retry = retry.hint_max(seconds(hint_max)?);
+        }
+        if let Some(age) = not_found_for {
+            retry = retry.not_found_for(seconds(age)?);
         }
         Ok(Self(retry))
     }

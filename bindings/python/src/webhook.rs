@@ -6,6 +6,7 @@ use abide::Event;
 use abide::webhook::{self, ReplayGuard, Secret, Signed};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use serde::de::IgnoredAny;
 
 use crate::schedule::seconds;
 use crate::usage;
@@ -88,12 +89,25 @@ impl Inbox {
 
 #[pymethods]
 impl Inbox {
+    /// `tolerance` is that of the verifier before it.
     #[new]
-    fn new() -> Self {
-        Self {
-            inbox: abide::Inbox::new(),
-            seen: Mutex::default(),
+    #[pyo3(signature = (*, tolerance=None))]
+    fn new(tolerance: Option<f64>) -> PyResult<Self> {
+        let mut seen = ReplayGuard::default();
+        if let Some(tolerance) = tolerance {
+            seen = seen.tolerance(seconds(tolerance)?);
         }
+        Ok(Self {
+            inbox: abide::Inbox::new(),
+            seen: Mutex::new(seen),
+        })
+    }
+
+    /// Whether a body is JSON, as every client reads it.
+    #[staticmethod]
+    fn is_json(body: &[u8]) -> bool {
+        // What nothing reads as a value may be no text, too.
+        std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
     }
 
     /// Whether a delivery of that id is the first. Raises if too many have come at once to remember another.
@@ -113,14 +127,11 @@ impl Inbox {
             .forget(id);
     }
 
-    /// Tells the waits of a verified delivery. Returns whether it was news; raises `ValueError` for what isn't JSON.
-    fn deliver(&self, body: &[u8]) -> PyResult<bool> {
-        let event: serde_json::Value = serde_json::from_slice(body).map_err(wrong)?;
+    /// Tells the waits of a verified delivery. Returns whether it was news.
+    fn deliver(&self, body: &[u8]) -> bool {
         // An event of another kind is no mistake: it is about no job.
-        let Ok(event) = serde_json::from_value::<Event>(event) else {
-            return Ok(false);
-        };
-        Ok(self.inbox.deliver(event.data))
+        let event = serde_json::from_slice::<Event>(body);
+        event.is_ok_and(|event| self.inbox.deliver(event.data))
     }
 
     #[getter]

@@ -212,7 +212,9 @@ def test_reports_are_told_of_waits_that_end_well_or_not(still: AbideServer) -> N
             job.wait(timeout=0.3)
         still.advance(1)
         job.wait(timeout=30)
-    assert [id for id, _ in told] == [job.id] * 2
+        client.wait_all([job, client.job("job_none")])
+    assert [id for id, _ in told[:2]] == [job.id] * 2
+    assert {id for id, _ in told[2:]} == {job.id, "job_none"}
 
 
 def test_every_part_of_the_asynchronous_client(live: AbideServer) -> None:

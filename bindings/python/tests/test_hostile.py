@@ -7,10 +7,12 @@ import gzip
 import json
 import pickle
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -225,6 +227,29 @@ def test_a_key_goes_to_no_other_host(way: str) -> None:
         assert "a-key-that-is-secret" not in str(error)
 
 
+def test_a_netrc_stands_not_before_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    for library in ("httpx2", "httpx"):
+        monkeypatch.setitem(sys.modules, library, None)
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login me password mine\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+
+    async def main() -> None:
+        async with AsyncClient("http://abide.example", api_key="a-key", retry=Retry.never()) as client:
+            assert (await client.job("job_1").status()).done
+
+    with serving(told(ended())) as server:
+        monkeypatch.setenv("http_proxy", server.url)
+        asyncio.run(main())
+        (head,) = server.heads
+    assert head.startswith("GET http://abide.example/v1/jobs/job_1 ")
+    assert "authorization: bearer a-key\r\n" in head.lower()
+
+
 def test_a_pause_beyond_the_deadline_ends_the_wait_at_once() -> None:
     began = time.monotonic()
     with serving(UNREACHABLE["a long pause"]) as server, Client(server.url) as client:
@@ -250,4 +275,9 @@ def test_a_job_that_python_cant_read_hides_no_others() -> None:
         assert [job.id for job in client.list()] == ["job_1", "job_3"]
         ends = client.wait_all([client.job(f"job_{number}") for number in (1, 2, 3)], timeout=30)
         assert [end.ok for end in ends] == [True, False, True]
-        assert isinstance(ends[1].error, Garbled)
+        assert isinstance(ends[1].error, Garbled) and ends[1].error.job_id == "job_2"
+        job = client.job("job_2")
+        for call in (job.status, job.cancel, job.wait, lambda: list(job.watch())):
+            with pytest.raises(Garbled) as caught:
+                call()
+            assert (caught.value.job_id, client.resume(caught.value.token or "").id) == ("job_2", "job_2")

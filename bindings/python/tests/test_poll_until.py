@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import os
 import subprocess
@@ -223,6 +224,20 @@ def test_retry_after_is_read_however_it_is_written(headers: dict[str, str], span
     assert retry_after(error) == span
 
 
+@pytest.mark.parametrize("hint", ["9" * 30, "1e300"])
+def test_a_pause_beyond_all_measure_ends_no_wait(hint: str) -> None:
+    retry = Retry(initial=0.01, hint_max=0.05)
+    assert poll_until(failing(VendorError(429, {"retry-after": hint})), retry=retry).report.failures == 1
+
+
+@pytest.mark.parametrize("wrong", [-1.0, float("nan"), float("inf"), 1e300])
+def test_what_is_no_span_of_time_is_no_hint(wrong: float) -> None:
+    shown = Look(False, progress=wrong, remaining=wrong, retry_after=wrong, took=wrong)
+    looks = iter([shown, shown, Look(True, took=wrong)])
+    done = poll_until(lambda: next(looks), done=lambda look: look, schedule=QUICK, retry=Retry(hint_max=0.05))
+    assert done.report.requests == 3
+
+
 def test_errors_without_end_are_told_with_their_cause() -> None:
     def look() -> dict[str, Any]:
         raise OSError("no network")
@@ -244,6 +259,40 @@ def test_final_says_what_will_not_pass() -> None:
         poll_until(failing(OSError("gone")), final=OSError)
     with pytest.raises(KeyError):
         poll_until(failing(KeyError("gone")), final=lambda error: isinstance(error, KeyError))
+
+
+def broken(error: BaseException) -> bool:
+    raise KeyError("of final")
+
+
+async def unanswered() -> dict[str, Any]:
+    raise OSError("no network")
+
+
+def test_what_final_raises_is_the_waits_and_no_tasks() -> None:
+    told: list[Any] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        with pytest.raises(KeyError, match="of final"):
+            await poll_until(unanswered, final=broken)
+        gc.collect()
+        assert is_idle()
+
+    asyncio.run(main())
+    assert not told
+
+
+def test_what_final_raises_ends_no_program_on_trio() -> None:
+    trio = pytest.importorskip("trio")
+
+    async def main() -> None:
+        with pytest.raises(KeyError, match="of final"):
+            await poll_until(unanswered, final=broken)
+        await trio.sleep(0.01)
+        assert is_idle()
+
+    trio.run(main)
 
 
 def test_a_look_that_is_cancelled_from_within_cancels_the_wait() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from abide_client import AsyncClient, Client, poll_until
+from abide_client import AsyncClient, Client, Retry, Unreachable, poll_until
 from abide_client.testing import AbideServer
 
 LASTING = {"duration": {"fixed": 0.3}, "outcome": {"error_chance": 0}}
@@ -134,6 +134,28 @@ def test_threads_share_a_client(live: AbideServer) -> None:
             if client._turning().is_idle:
                 break
             time.sleep(0.02)
+        assert client._turning().is_idle
+
+
+def test_a_thread_that_is_not_to_be_had_is_told_to_who_waits_for_it(
+    live: AbideServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, left = threading.Thread.start, 3
+
+    def refuse(thread: threading.Thread) -> None:
+        nonlocal left
+        if thread.name == "abide-exchange" and left > 0:
+            left -= 1
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with Client(live.url, retry=Retry(initial=0.01)) as client:
+        assert client.create("render", simulate={"duration": {"fixed": 0.1}}).wait(timeout=30).report.failures == 0
+        assert left == 0
+        left = 10**6
+        with pytest.raises(Unreachable, match="no thread can be started"):
+            client.job("job_1").wait(timeout=0.3)
         assert client._turning().is_idle
 
 

@@ -15,6 +15,7 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import httpx
 import pytest
 
 from abide_client import AsyncClient, Client, Delivery, Inbox, Verifier, WebhookError
@@ -113,6 +114,35 @@ def test_our_own_attack_finds_no_hole(mounted: tuple[Inbox, str, list[Delivery]]
     command = [os.environ["ABIDE"], "attack", url, "--secret", SECRET, "--patience", "14s"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"data": NaN}', '{"data": 1}'.encode("utf-16"), b"\xef\xbb\xbf{}", b'{"data": "\xff"}'],
+)
+def test_what_is_json_to_python_alone_is_taken_by_nobody(
+    mounted: tuple[Inbox, str, list[Delivery]], body: bytes
+) -> None:
+    inbox, url, taken = mounted
+    headers = sign(SECRET, "msg_1", body)
+    for _ in range(2):
+        answer = httpx.post(url, content=body, headers={**headers, "content-type": "application/json"})
+        assert (answer.status_code, taken) == (400, [])
+    with pytest.raises(WebhookError, match="no JSON"):
+        inbox.receive(headers, body)
+
+
+def test_a_delivery_that_cant_be_remembered_comes_later() -> None:
+    class Full:
+        def is_json(self, body: bytes) -> bool:
+            return True
+
+        def is_new(self, id: str) -> bool:
+            raise RuntimeError("too many")
+
+    inbox = Inbox(SECRET)
+    inbox.ears = Full()  # type: ignore[assignment]
+    assert inbox._begin(sign(SECRET, "msg_1", b"{}"), b"{}") == (503, "too many")
 
 
 def test_a_wait_is_woken_by_a_push(live: AbideServer, mounted: tuple[Inbox, str, list[Delivery]]) -> None:

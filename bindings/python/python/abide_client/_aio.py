@@ -112,7 +112,11 @@ class Engine:
                 task = self._exchange(name, method, url, headers, body)
                 self._start(name, task, None)
             case ("work", work):
-                aside(work, self.poke)
+                try:
+                    aside(work, self.poke)
+                except RuntimeError:
+                    work()
+                    self.poke()
             case ("look", op, name):
                 if (operation := self._ops.get(op)) is not None:
                     self._start(name, self._look(operation, name), operation.context)
@@ -172,6 +176,9 @@ class Engine:
                     retry_after=shown.retry_after,
                     took=shown.took,
                 )
+        except Exception as error:
+            # The caller's own, as one of `final=`: the wait raises it, and no task of ours does.
+            operation.box.put(("raise", 0, error))
         except BaseException as error:
             if name in self._tasks:
                 # Not by us: what the look is made of was cancelled, and so is the wait.

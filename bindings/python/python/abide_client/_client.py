@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import Any, Literal, NoReturn, overload
@@ -113,6 +113,16 @@ def _finished(value: tuple[str, dict[str, Any]]) -> Finished:
     return Finished(Job.read(job), Report(**report))
 
 
+@contextmanager
+def _about(handle: Handle) -> Iterator[None]:
+    """What Python can't read of an answer is about that job, too."""
+    try:
+        yield
+    except Garbled as error:
+        error.job_id, error.token = handle.id, error.token or handle.token
+        raise
+
+
 def _end(item: list[Any]) -> End:
     word, value = item
     if word != "end":
@@ -120,6 +130,7 @@ def _end(item: list[Any]) -> End:
     try:
         return End(value[0], finished=_finished(value[1:]))
     except Garbled as error:
+        error.job_id = value[0]
         return End(value[0], error=error)
 
 
@@ -236,6 +247,11 @@ class _Base:
         if self._on_report is not None and report is not None:
             self._on_report(id, report)
 
+    def _told(self, end: End) -> End:
+        ended = end.finished or end.error
+        self._tell(end.id, ended.report if ended else None)
+        return end
+
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} can't be pickled: pass job.token, and resume it there")
 
@@ -291,7 +307,7 @@ class JobHandle:
         unless `cancel_on_timeout` is set."""
         client = self._client
         terms = _terms(timeout, strategy, schedule, retry, attempt_timeout, size, features)
-        with client._hearing(strategy), waiting(job=self.id) as span:
+        with client._hearing(strategy), waiting(job=self.id) as span, _about(self._handle):
             value = client._run(
                 lambda core: core.wait(self._handle, terms, updates=on_update is not None, cancel=cancel_on_timeout),
                 news=None if on_update is None else lambda item: on_update(Job.read(item[1])),
@@ -315,17 +331,19 @@ class JobHandle:
     ) -> Generator[Job, None, None]:
         """The states of the job, progress included, up to the last. What the create's answer showed isn't repeated."""
         terms = _terms(timeout, strategy, schedule, retry, attempt_timeout, size, features)
-        with self._client._hearing(strategy):
+        with self._client._hearing(strategy), _about(self._handle):
             for item in self._client._stream(lambda core: core.watch(self._handle, terms)):
                 yield Job.read(item[1])
 
     def status(self) -> Job:
         """How the job stands now."""
-        return Job.read(self._client._run(lambda core: core.status(self._handle)))
+        with _about(self._handle):
+            return Job.read(self._client._run(lambda core: core.status(self._handle)))
 
     def cancel(self) -> Job:
         """Cancels the job. One that has ended stays as it ended, and that is no error."""
-        return Job.read(self._client._run(lambda core: core.cancel(self._handle)))
+        with _about(self._handle):
+            return Job.read(self._client._run(lambda core: core.cancel(self._handle)))
 
     def delete(self) -> None:
         """Deletes the record of a job that is done."""
@@ -346,6 +364,7 @@ class Client(_Base):
 
     `http` is the HTTP client that sends: a `Client` of httpx or httpx2, or anything with
     `exchange(method, url, headers, body, answer)`. Without one, httpx2 or httpx is used, whichever is installed.
+    `on_report` is called with the report of every wait that ended or gave up, those of `as_completed` included.
     """
 
     def __init__(
@@ -476,7 +495,7 @@ class Client(_Base):
         handles = [job._handle for job in jobs]
         with self._hearing(strategy):
             for item in self._stream(lambda core: core.set(handles, terms)):
-                yield _end(item)
+                yield self._told(_end(item))
 
     def wait_all(self, jobs: Iterable[JobHandle], **options: Any) -> list[End]:
         """All of them, in the order in which they were given. The options are those of `as_completed`."""
@@ -613,7 +632,7 @@ class AsyncJobHandle:
         unless `cancel_on_timeout` is set. May be cancelled at any time: nothing goes on, and the job is not harmed."""
         client = self._client
         terms = _terms(timeout, strategy, schedule, retry, attempt_timeout, size, features)
-        with client._hearing(strategy), waiting(job=self.id) as span:
+        with client._hearing(strategy), waiting(job=self.id) as span, _about(self._handle):
             value = await client._run(
                 lambda core: core.wait(self._handle, terms, updates=on_update is not None, cancel=cancel_on_timeout),
                 news=None if on_update is None else lambda item: on_update(Job.read(item[1])),
@@ -637,18 +656,20 @@ class AsyncJobHandle:
     ) -> AsyncGenerator[Job, None]:
         """The states of the job, progress included, up to the last. What the create's answer showed isn't repeated."""
         terms = _terms(timeout, strategy, schedule, retry, attempt_timeout, size, features)
-        with self._client._hearing(strategy):
+        with self._client._hearing(strategy), _about(self._handle):
             async with aclosing(self._client._stream(lambda core: core.watch(self._handle, terms))) as items:
                 async for item in items:
                     yield Job.read(item[1])
 
     async def status(self) -> Job:
         """How the job stands now."""
-        return Job.read(await self._client._run(lambda core: core.status(self._handle)))
+        with _about(self._handle):
+            return Job.read(await self._client._run(lambda core: core.status(self._handle)))
 
     async def cancel(self) -> Job:
         """Cancels the job. One that has ended stays as it ended, and that is no error."""
-        return Job.read(await self._client._run(lambda core: core.cancel(self._handle)))
+        with _about(self._handle):
+            return Job.read(await self._client._run(lambda core: core.cancel(self._handle)))
 
     async def delete(self) -> None:
         """Deletes the record of a job that is done."""
@@ -813,7 +834,7 @@ class AsyncClient(_Base):
         with self._hearing(strategy):
             async with aclosing(self._stream(lambda core: core.set(handles, terms))) as items:
                 async for item in items:
-                    yield _end(item)
+                    yield self._told(_end(item))
 
     async def wait_all(self, jobs: Iterable[AsyncJobHandle], **options: Any) -> list[End]:
         """All of them, in the order in which they were given. The options are those of `as_completed`."""

@@ -101,17 +101,24 @@ class _HttpxErrors:
         return Broken("final" if isinstance(error, self.final) else "lost", text)
 
 
-def _way(url: str) -> str:
-    """Where a connection was to be made to, and the proxy that the environment names for it. No secret is in it."""
+def _proxy(to: urllib.parse.SplitResult) -> str | None:
+    """The proxy that the environment names for an address."""
     # It takes longer to import than all of this package.
     from urllib import request
 
-    to = urllib.parse.urlsplit(url)
     proxies = request.getproxies()
     proxy = proxies.get(to.scheme) or proxies.get("all")
     if not proxy or request.proxy_bypass(to.hostname or ""):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _way(url: str) -> str:
+    """Where a connection was to be made to, and the proxy that the environment names for it. No secret is in it."""
+    to = urllib.parse.urlsplit(url)
+    proxy = _proxy(to)
+    if proxy is None:
         return _place(to)
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
     return f"{_place(to)}; the environment names the proxy {_place(urllib.parse.urlsplit(proxy))}"
 
 
@@ -172,24 +179,29 @@ class _Httpx:
 
 
 class _Aiohttp:
-    def __init__(self, session: Any, direct: Any = None) -> None:
+    def __init__(self, session: Any, *, finds_proxies: bool = False) -> None:
         self._session = session
-        self._direct = direct or session
+        self._finds_proxies = finds_proxies
         self._aiohttp: Any = importlib.import_module("aiohttp")
         self._yarl: Any = importlib.import_module("yarl")
 
     async def exchange(self, method: str, url: str, headers: Headers, body: bytes, answer: Answer) -> None:
         aiohttp = self._aiohttp
         to = self._yarl.URL(url, encoded=True)
-        session = self._direct if to.host in _THIS_MACHINE else self._session
+        proxy = None
+        if self._finds_proxies and to.host not in _THIS_MACHINE:
+            found = _proxy(urllib.parse.urlsplit(url))
+            # It speaks to no others.
+            proxy = found if found and found.startswith("http") else None
         try:
-            async with session.request(
+            async with self._session.request(
                 method,
                 to,
                 headers=[*headers, _PLAIN],
                 data=body or None,
                 allow_redirects=False,
                 raise_for_status=False,
+                proxy=proxy,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
             ) as response:
                 _check_plain(response.headers)
@@ -259,16 +271,9 @@ def default_async() -> tuple[AsyncTransport, Callable[[], Any]]:
     except ImportError:
         raise UsageError(_NONE) from None
 
-    def session(uses_proxies: bool) -> Any:
-        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trust_env=uses_proxies)
-
-    any_, direct = session(True), session(False)
-
-    async def close() -> None:
-        await any_.close()
-        await direct.close()
-
-    return _Aiohttp(any_, direct), close
+    # Not by its `trust_env`, under which an entry of `~/.netrc` stands before our key.
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+    return _Aiohttp(session, finds_proxies=True), session.close
 
 
 def default() -> tuple[Transport, Callable[[], Any]]:

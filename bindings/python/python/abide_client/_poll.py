@@ -99,7 +99,10 @@ def _learned() -> None:
     """Keeps what was learned, now and then, beside the waits: a disk may hang."""
     if _shared.is_kept and not _is_saving() and time.monotonic() - _shared.saved > 10.0:
         _shared.saved = time.monotonic()
-        _shared.saving = _sync.aside(_save)
+        try:
+            _shared.saving = _sync.aside(_save)
+        except RuntimeError:
+            _save()
 
 
 def _save_last() -> None:

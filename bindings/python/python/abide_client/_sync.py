@@ -23,7 +23,8 @@ _POKE = ("poke",)
 
 
 def aside(*steps: Callable[[], object]) -> threading.Thread:
-    """Does what may wait for a disk on a thread of its own, which keeps no process from ending."""
+    """Does what may wait for a disk on a thread of its own, which keeps no process from ending. Raises
+    `RuntimeError` if no thread is to be had: the system has no room for one, or the process is about to end."""
 
     def run() -> None:
         for step in steps:
@@ -68,7 +69,13 @@ class Engine:
             self._cover()
 
     def _turn(self) -> None:
+        while self._turned():
+            pass
+
+    def _turned(self) -> bool:
+        """Turns once. Returns whether the core was told something by that."""
         sends: list[tuple[Any, ...]] = []
+        told = False
         for effect in self.core.turn(self.now()):
             match effect:
                 case ("send", name, *request):
@@ -81,14 +88,25 @@ class Engine:
                 case ("look_abort", _):
                     pass
                 case ("work", work):
-                    aside(work, self.poke)
+                    try:
+                        aside(work, self.poke)
+                    except RuntimeError:
+                        work()
+                        told = True
                 case (_, op, *_):
                     if (queue := self._queues.get(op)) is not None:
                         queue.put(effect)
                 case _:
                     pass
         for send in sends:
-            threading.Thread(target=self._exchange, args=send, name="abide-exchange", daemon=True).start()
+            try:
+                threading.Thread(target=self._exchange, args=send, name="abide-exchange", daemon=True).start()
+            except RuntimeError as error:
+                # Told to whoever waits for it, and not to whoever turns.
+                self._exchanges.discard(send[0])
+                self.core.broken(send[0], "connect", f"no thread can be started: {error}")
+                told = True
+        return told
 
     def _cover(self) -> None:
         """Makes sure that a thread wakes up when the core wants to be turned."""
