@@ -44,9 +44,10 @@ pub struct Board {
     webhooks: WebhookBoard,
     named: RwLock<BTreeMap<Arc<str>, JobKey>>,
     client_names: Names,
-    /// Whether any job, or the defaults, have had a fault since the start. Most servers have none, and needn't look for
-    /// them.
-    plays_faults: AtomicBool,
+    /// How many jobs bring faults along, and whether the defaults have any. Most servers have none, and needn't look
+    /// for them.
+    faulty: AtomicUsize,
+    has_faults: AtomicBool,
     /// What all records take, as the engine counts it.
     stored_bytes: AtomicUsize,
     pub(super) claims: Claims,
@@ -92,7 +93,8 @@ impl Board {
             webhooks: WebhookBoard::new(engine.deliveries()),
             named: RwLock::new(names.map(|named| (named.name.clone(), named.job)).collect()),
             client_names: Names::default(),
-            plays_faults: AtomicBool::new(!engine.jobs().defaults().faults.is_empty()),
+            faulty: AtomicUsize::new(0),
+            has_faults: AtomicBool::new(!engine.jobs().defaults().faults.is_empty()),
             stored_bytes: AtomicUsize::new(engine.stored().all()),
             claims: Claims::default(),
             feed,
@@ -121,9 +123,8 @@ impl Board {
                 Effect::Learned(owner, kind, step) => self.kinds.note(*owner, kind, *step),
                 Effect::Unlearned(owner, kind) => self.kinds.forget(*owner, kind),
                 Effect::Settings(defaults, rng) => {
-                    if !defaults.faults.is_empty() {
-                        self.plays_faults.store(true, Ordering::Relaxed);
-                    }
+                    self.has_faults
+                        .store(!defaults.faults.is_empty(), Ordering::Relaxed);
                     *self.settings.write() = (defaults.clone(), *rng);
                 }
                 Effect::Webhook(notice) => self.webhooks.publish(notice),
@@ -160,9 +161,8 @@ impl Board {
     }
 
     fn note_faults(&self, job: &Job) {
-        let plan = job.plan.as_ref();
-        if plan.is_some_and(|plan| !plan.faults().is_empty()) {
-            self.plays_faults.store(true, Ordering::Relaxed);
+        if !job.faults().is_empty() {
+            self.faulty.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -200,6 +200,9 @@ impl Board {
         drop(shard);
         self.client_names.remove(&job);
         self.count.fetch_sub(1, Ordering::Relaxed);
+        if !job.faults().is_empty() {
+            self.faulty.fetch_sub(1, Ordering::Relaxed);
+        }
         let mut index = self.index.write();
         if let Some(own) = index.get_mut(&job.owner) {
             own.remove(&key);
@@ -226,7 +229,8 @@ impl Board {
         let client_names = self.client_names.clear();
         self.kinds.clear();
         let webhooks = self.webhooks.clear();
-        self.plays_faults.store(false, Ordering::Relaxed);
+        self.faulty.store(0, Ordering::Relaxed);
+        self.has_faults.store(false, Ordering::Relaxed);
         // The engine's last, because it shares the records: the loop has let go of it by then.
         drop_aside((shards, index, removed, client_names, webhooks, gone.clone()));
     }
@@ -396,7 +400,7 @@ impl Board {
     /// Whether there may be a fault to play. If not, no job has any.
     #[must_use]
     pub fn plays_faults(&self) -> bool {
-        self.plays_faults.load(Ordering::Relaxed)
+        self.has_faults.load(Ordering::Relaxed) || self.faulty.load(Ordering::Relaxed) > 0
     }
 
     /// A client that will wait for `until` at the jobs where it registers.

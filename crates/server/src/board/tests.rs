@@ -1,15 +1,18 @@
 //! The laws of the board.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::future::Future as _;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use abide_engine::delivery::Notice;
 use abide_engine::{
-    Cancel, Claim, Command, Create, Effect, Engine, Entry, Job, JobKey, Owner, Policy,
+    Cancel, Claim, Command, Create, Defaults, Delivery, DeliveryKey, Effect, EndpointKey, Engine,
+    Entry, Job, JobKey, Owner, Policy, Rng,
 };
-use abide_wire::{NewJob, Timestamp, Until};
+use abide_wire::{Fault, FaultKind, NewJob, Simulate, Timestamp, Until};
 use proptest::prelude::*;
 
 use super::waiters::ring;
@@ -370,5 +373,87 @@ fn claim_of(worker: &Worker) -> Claim {
         kinds: worker.kinds.clone(),
         lease: abide_wire::limits::LEASE_MIN,
         token: None,
+    }
+}
+
+/// It is rung for the deliveries of everybody, and a job may have as many as there are endpoints.
+#[test]
+fn whoever_waits_for_many_deliveries_looks_at_each_a_few_times() {
+    const DELIVERIES: u128 = 300;
+    let mut engine = Engine::new(Policy::default());
+    let (job, created) = engine_with_job(&mut engine);
+    let board = Board::new(&Engine::new(Policy::default()), Feed::new(1, 0));
+    board.publish(&created);
+    let delivery = |n, made| {
+        let (key, endpoint) = (DeliveryKey::from_u128(n), EndpointKey::from_u128(n));
+        let job = (n < DELIVERIES).then_some(job);
+        let delivery = Delivery {
+            job,
+            made,
+            ..Delivery::new(key, endpoint, "job.created".into(), START)
+        };
+        board.publish(&[Effect::Webhook(Notice::Delivery(Arc::new(delivery)))]);
+    };
+    for n in 0..DELIVERIES {
+        delivery(n, 0);
+    }
+    let looks = Cell::new(0);
+    let wanted = |_: &Delivery| {
+        looks.set(looks.get() + 1);
+        true
+    };
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut waiting = pin!(board.webhooks().attempted(job, wanted));
+    for n in 0..DELIVERIES {
+        assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        // Somebody else's goes too.
+        delivery(DELIVERIES + n, 1);
+        assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        delivery(n, 1);
+    }
+    assert!(waiting.as_mut().poll(&mut cx).is_ready());
+    assert!(looks.get() <= 5 * DELIVERIES, "{}", looks.get());
+}
+
+#[test]
+fn faults_are_looked_for_as_long_as_a_job_or_the_defaults_have_any() {
+    let mut engine = Engine::new(Policy::default());
+    let board = Board::new(&engine, Feed::new(1, 0));
+    let faults = vec![Fault::new(FaultKind::Latency)];
+    let create = Create {
+        owner: Owner::ANYONE,
+        new: NewJob {
+            simulate: Some(Simulate {
+                faults: Some(faults.clone()),
+                ..Simulate::default()
+            }),
+            ..NewJob::default()
+        },
+        idempotency_key: None,
+        rendering: None,
+        traceparent: None,
+    };
+    let mut created = || {
+        let effects = apply(&mut engine, &create);
+        board.publish(&effects);
+        effects.iter().find_map(|effect| match effect {
+            Effect::Changed(job, _) => Some(job.key),
+            _ => None,
+        })
+    };
+    assert!(!board.plays_faults());
+    let made = [created().unwrap(), created().unwrap()];
+    for key in made {
+        assert!(board.plays_faults());
+        board.publish(&[Effect::Removed(key)]);
+    }
+    assert!(!board.plays_faults());
+    for (faults, plays) in [(faults, true), (Vec::new(), false)] {
+        let defaults = Defaults {
+            faults: faults.into(),
+            ..Defaults::default()
+        };
+        board.publish(&[Effect::Settings(Arc::new(defaults), Rng::new(1))]);
+        assert_eq!(board.plays_faults(), plays);
     }
 }

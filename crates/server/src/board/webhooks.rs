@@ -155,40 +155,49 @@ impl WebhookBoard {
         (found, None)
     }
 
-    /// The deliveries of a job with their endpoints, in order of creation, at most `limit`.
+    /// The deliveries of a job with their endpoints, the newest first, at most `limit`.
     #[must_use]
     pub fn of_job(&self, job: JobKey, limit: usize) -> Vec<(Arc<Delivery>, Arc<Endpoint>)> {
         let shown = self.shown.read();
-        let from = (job, DeliveryKey::from_u128(0));
-        let to = (job, DeliveryKey::from_u128(u128::MAX));
-        shown
-            .by_job
-            .range(from..=to)
-            .filter_map(|(_, key)| {
-                let delivery = shown.deliveries.get(key)?;
-                let endpoint = shown.endpoints.get(&delivery.endpoint)?;
-                Some((delivery.clone(), endpoint.clone()))
-            })
-            .take(limit)
-            .collect()
+        let found = shown.keys_of_job(job).rev().filter_map(|key| {
+            let delivery = shown.deliveries.get(&key)?;
+            let endpoint = shown.endpoints.get(&delivery.endpoint)?;
+            Some((delivery.clone(), endpoint.clone()))
+        });
+        found.take(limit).collect()
     }
 
-    /// Waits until the deliveries of a job that `wanted` picks have been attempted, each at least once.
+    /// Waits until the deliveries of a job that `wanted` picks now have been attempted, each at least once.
     ///
     /// # Cancel safety
     ///
     /// Dropping it changes nothing.
     pub async fn attempted(&self, job: JobKey, wanted: impl Fn(&Delivery) -> bool) {
+        let is_waited_for = |delivery: &Delivery| {
+            wanted(delivery) && delivery.made == 0 && !delivery.standing.is_settled()
+        };
+        let mut left: Option<Vec<DeliveryKey>> = None;
         loop {
             // Registered before looking, so that no change in between is missed.
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
-            let is_waited_for = |delivery: &Delivery| {
-                wanted(delivery) && delivery.made == 0 && !delivery.standing.is_settled()
-            };
-            let of_job = self.of_job(job, usize::MAX);
-            if !of_job.iter().any(|(delivery, _)| is_waited_for(delivery)) {
-                return;
+            {
+                let shown = self.shown.read();
+                let is_left = |key: &DeliveryKey| {
+                    shown
+                        .deliveries
+                        .get(key)
+                        .is_some_and(|it| is_waited_for(it))
+                };
+                let left =
+                    left.get_or_insert_with(|| shown.keys_of_job(job).filter(is_left).collect());
+                // It rings for every delivery of everybody: the others are looked at when this one has been attempted.
+                while left.last().is_some_and(|key| !is_left(key)) {
+                    left.pop();
+                }
+                if left.is_empty() {
+                    return;
+                }
             }
             changed.await;
         }
@@ -247,6 +256,13 @@ impl WebhookCounts {
 }
 
 impl Shown {
+    /// The deliveries of a job, in order of creation.
+    fn keys_of_job(&self, job: JobKey) -> impl DoubleEndedIterator<Item = DeliveryKey> {
+        let from = (job, DeliveryKey::from_u128(0));
+        let to = (job, DeliveryKey::from_u128(u128::MAX));
+        self.by_job.range(from..=to).map(|(_, key)| *key)
+    }
+
     fn put_endpoint(&mut self, endpoint: &Arc<Endpoint>) {
         if endpoint.scope == Scope::Owner {
             self.by_owner.insert((endpoint.owner, endpoint.key));

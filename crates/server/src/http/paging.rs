@@ -8,9 +8,14 @@ use std::fmt::Display;
 use abide_wire::limits;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::described::{Param, inline};
 use super::error::ApiError;
+
+/// The most bytes of items on a page that is written at once.
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// How many items on a page, for the description.
 pub(super) const LIMIT: Param = Param::query("limit", "How many on a page; 100 by default.")
@@ -60,4 +65,26 @@ pub(super) fn cut<T>(found: &mut Vec<T>, limit: usize, key: impl Fn(&T) -> u128)
     found.truncate(limit);
     let last = found.last().filter(|_| !is_last);
     last.map(|item| token(key(item)))
+}
+
+/// The first of what was found, each written as it is shown: as many as a page has room for, but one at least. With the
+/// token of the next page if there are others.
+pub(super) fn fitting<T, S: Serialize>(
+    found: &[T],
+    show: impl Fn(&T) -> S,
+    key: impl Fn(&T) -> u128,
+) -> (Vec<Box<RawValue>>, Option<String>) {
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    for item in found {
+        let shown = to_raw_value(&show(item)).expect("what is answered has only text keys");
+        bytes += shown.get().len();
+        if bytes > PAGE_BYTES_MAX && !page.is_empty() {
+            break;
+        }
+        page.push(shown);
+    }
+    let last = found[..page.len()].last();
+    let next = last.filter(|_| page.len() < found.len());
+    let next = next.map(|last| token(key(last)));
+    (page, next)
 }

@@ -424,7 +424,7 @@ const PASSING: &str = "server/attendance/grade INSTANTS_MAX, server/board/webhoo
     server/http/form HEAD_BYTES_MAX, server/net/turn COPIED_BYTES_MAX, \
     server/http/call REQUEST_ID_BYTES_MAX, server/http/jobs/list LOOKED_AT_MAX, \
     server/http/jobs/list METADATA_LOOKED_AT_MAX, server/http/jobs/list METADATA_FILTERS_MAX, \
-    server/http/json DEPTH_MAX, server/http/nodes CLIENTS_TOLD_MAX, \
+    server/http/json DEPTH_MAX, server/http/nodes CLIENTS_TOLD_MAX, server/http/paging PAGE_BYTES_MAX, \
     server/http/webhooks/deliveries ANSWER_IN_LISTS_MAX, \
     server/http/webhooks/deliveries OF_JOB_MAX, server/journal/shared_memory/doors READ_MAX, \
     server/journal/sqlite/backup TRIES_MAX, server/journal/sqlite/tidy PASSES_MAX, \

@@ -3,7 +3,8 @@
 use std::ops::Bound;
 
 use http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use abide_engine::delivery::{Attempt, ReplayDeliveries, RetryDelivery, Standing, TestEndpoint};
 use abide_engine::{Delivery, DeliveryKey, Endpoint, Refusal};
@@ -34,6 +35,13 @@ pub(super) struct ReplayQuery {
     /// Also what was delivered.
     #[serde(default)]
     delivered: bool,
+}
+
+/// A [`wire::DeliveryPage`] whose deliveries are written already.
+#[derive(Debug, Serialize)]
+struct Page {
+    deliveries: Vec<Box<RawValue>>,
+    next_page_token: Option<String>,
 }
 
 /// `POST /v1/webhooks/{id}/test`
@@ -85,12 +93,15 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let (found, next) = webhooks.deliveries(endpoint.key, before, limit, |delivery| {
         status.is_none_or(|status| delivery.standing.as_str() == status)
     });
-    let page = wire::DeliveryPage {
-        next_page_token: next.map(|last| paging::token(last.as_u128())),
-        deliveries: found
-            .iter()
-            .map(|delivery| show(delivery, &endpoint, ANSWER_IN_LISTS_MAX))
-            .collect(),
+    let (deliveries, rest) = paging::fitting(
+        &found,
+        |delivery| show(delivery, &endpoint, ANSWER_IN_LISTS_MAX),
+        |delivery| delivery.key.as_u128(),
+    );
+    let next = next.map(|last| paging::token(last.as_u128()));
+    let page = Page {
+        deliveries,
+        next_page_token: rest.or(next),
     };
     Ok(json::ok(&page).into())
 }
@@ -99,11 +110,13 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
 pub(super) fn of_job(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let job = find(state, &call.caller, job_key_of(&call.param("id")?)?)?;
     let found = state.board.webhooks().of_job(job.key, OF_JOB_MAX);
-    let page = wire::DeliveryPage {
-        deliveries: found
-            .iter()
-            .map(|(delivery, endpoint)| show(delivery, endpoint, ANSWER_IN_LISTS_MAX))
-            .collect(),
+    let (deliveries, _) = paging::fitting(
+        &found,
+        |(delivery, endpoint)| show(delivery, endpoint, ANSWER_IN_LISTS_MAX),
+        |(delivery, _)| delivery.key.as_u128(),
+    );
+    let page = Page {
+        deliveries,
         next_page_token: None,
     };
     Ok(json::ok(&page).into())

@@ -4,7 +4,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use abide_engine::delivery::{
     Breaker, ChangeEndpoint, CreateEndpoint, DeleteEndpoint, RotateSecret,
@@ -47,6 +48,13 @@ impl PageQuery {
     }
 }
 
+/// A [`wire::EndpointPage`] whose endpoints are written already.
+#[derive(Debug, Serialize)]
+struct Page {
+    webhooks: Vec<Box<RawValue>>,
+    next_page_token: Option<String>,
+}
+
 /// `POST /v1/webhooks`
 pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let new: wire::NewEndpoint = call.json()?;
@@ -84,12 +92,14 @@ pub(super) fn list(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     let webhooks = state.board.webhooks();
     let mut found = webhooks.endpoints(call.caller.owner, after, limit + 1);
     let next = paging::cut(&mut found, limit, |(endpoint, _)| endpoint.key.as_u128());
-    let page = wire::EndpointPage {
-        next_page_token: next,
-        webhooks: found
-            .iter()
-            .map(|(endpoint, breaker)| show(state, endpoint, *breaker))
-            .collect(),
+    let (webhooks, rest) = paging::fitting(
+        &found,
+        |(endpoint, breaker)| show(state, endpoint, *breaker),
+        |(endpoint, _)| endpoint.key.as_u128(),
+    );
+    let page = Page {
+        webhooks,
+        next_page_token: rest.or(next),
     };
     Ok(json::ok(&page).into())
 }

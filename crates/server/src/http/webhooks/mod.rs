@@ -27,7 +27,7 @@ pub(super) const ROUTES: &[Row] = &[
     Row::get("/v1/jobs/{id}/deliveries", deliveries::of_job)
         .job(Subject::in_path)
         .about("Jobs", "listDeliveriesOfJob", "Who was told")
-        .text("The webhooks that went out for the job, the newest first, up to 1,000.")
+        .text("The webhooks that went out for the job, the newest first, up to 1,000, or as many as 1 MiB has.")
         .params(&[Param::JOB])
         .answers(&[Response::json::<wire::DeliveryPage>(200, "The deliveries.")]),
     Row::post("/v1/webhooks", endpoints::create)
@@ -43,7 +43,7 @@ pub(super) const ROUTES: &[Row] = &[
         ]),
     Row::get("/v1/webhooks", endpoints::list)
         .about("Webhooks", "listWebhooks", "List endpoints")
-        .text("The oldest first.")
+        .text("The oldest first. A page has at most 1 MiB of endpoints, or a single one.")
         .params(&[LIMIT, PAGE_TOKEN])
         .answers(&[Response::json::<wire::EndpointPage>(
             200,
@@ -95,7 +95,7 @@ pub(super) const ROUTES: &[Row] = &[
             "listDeliveries",
             "List the deliveries of an endpoint",
         )
-        .text("The newest first.")
+        .text("The newest first. A page has at most 1 MiB of deliveries, or a single one.")
         .params(&[ENDPOINT, LIMIT, PAGE_TOKEN, STATUS])
         .answers(&[Response::json::<wire::DeliveryPage>(
             200,

@@ -2,6 +2,7 @@
 
 mod isolation;
 mod life;
+mod lists;
 pub mod receivers;
 
 use std::num::NonZeroU32;
