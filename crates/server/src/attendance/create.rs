@@ -69,6 +69,12 @@ impl PendingCreate {
         self.0.job
     }
 
+    /// Whether it found a job that was made before, and so made none.
+    #[must_use]
+    pub fn is_replay(&self) -> bool {
+        self.0.is_replay
+    }
+
     /// Its answer reaches the client whole.
     pub fn answered(&self) {
         self.0.is_lost.store(false, Ordering::Relaxed);

@@ -63,14 +63,16 @@ pub(crate) trait Asked: fmt::Debug + marker::Send {
 }
 
 #[derive(Debug)]
-struct Ask<C: Command> {
+struct Ask<C: Command, K> {
     command: C,
     since: Duration,
     answer: Result<C::Answer, Failure>,
     reply: oneshot::Sender<Result<C::Answer, Failure>>,
+    /// What is kept until the command has been answered.
+    _kept: K,
 }
 
-impl<C: Command> Asked for Ask<C> {
+impl<C: Command, K: fmt::Debug + marker::Send> Asked for Ask<C, K> {
     fn since(&self) -> Duration {
         self.since
     }
@@ -226,6 +228,7 @@ impl Request {
             since,
             answer: Err(Failure::ShuttingDown),
             reply,
+            _kept: (),
         }))
     }
 }
@@ -255,6 +258,15 @@ impl Commands {
         &self,
         command: C,
     ) -> impl Future<Output = Result<C::Answer, Failure>> + marker::Send + use<C> {
+        self.ask_keeping(command, ())
+    }
+
+    /// The same, and keeps that until the command has been carried out, whether or not its caller still waits.
+    pub(crate) fn ask_keeping<C: Command, K: fmt::Debug + marker::Send + 'static>(
+        &self,
+        command: C,
+        kept: K,
+    ) -> impl Future<Output = Result<C::Answer, Failure>> + marker::Send + use<C, K> {
         let since = self.shared.clock.elapsed();
         self.asked(move |reply| {
             Request::Command(Box::new(Ask {
@@ -262,6 +274,7 @@ impl Commands {
                 since,
                 answer: Err(Failure::ShuttingDown),
                 reply,
+                _kept: kept,
             }))
         })
     }

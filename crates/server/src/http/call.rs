@@ -19,6 +19,7 @@ use abide_wire::{Timestamp, headers};
 use super::access::Caller;
 use super::error::ApiError;
 use super::json;
+use super::limits::Held;
 use super::mount::Mount;
 use super::value::value;
 
@@ -45,6 +46,8 @@ pub(super) struct Call {
     pub headers: HeaderMap,
     /// The whole body, if the route has one.
     pub body: Bytes,
+    /// The room among the bytes in flight that the body takes. A command that the body went into keeps it.
+    pub room: Option<Arc<Held>>,
     /// What the client would like.
     pub prefer: Prefer,
     /// The client.
@@ -141,6 +144,25 @@ impl Call {
     /// The first value of that field, if it is plain text.
     pub(super) fn field(&self, name: impl AsHeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// The line of that field, if it is there.
+///
+/// # Errors
+///
+/// It is there more than once, and others may go by another one.
+pub(super) fn only<'h>(
+    headers: &'h HeaderMap,
+    name: &'static str,
+) -> Result<Option<&'h HeaderValue>, ApiError> {
+    let mut lines = headers.get_all(name).iter();
+    let line = lines.next();
+    match lines.next() {
+        None => Ok(line),
+        Some(_) => Err(ApiError::invalid_member(format!(
+            "send the header `{name}` only once"
+        ))),
     }
 }
 

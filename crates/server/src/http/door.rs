@@ -20,8 +20,9 @@ pub(super) enum Door {
     /// Keys of the role `admin`, or every client of a server without keys, as often as they like: what all owners
     /// share.
     Operator,
-    /// Clients with a key, as often as they like.
-    Unlimited,
+    /// Clients with a key, within a limit of their own that `--rate-limit` doesn't lower: what was counted of clients,
+    /// so that asking for it changes nothing.
+    Apart,
     /// Clients with a key, within limits.
     Native,
     /// The same, in another system's words.
@@ -127,7 +128,7 @@ impl Door {
     pub(super) fn words(self) -> &'static dyn Words {
         match self {
             Self::Dialect(words) => words,
-            Self::Open | Self::Operator | Self::Unlimited | Self::Native => &Native,
+            Self::Open | Self::Operator | Self::Apart | Self::Native => &Native,
         }
     }
 

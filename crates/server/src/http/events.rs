@@ -22,7 +22,7 @@ use abide_wire::{EventKind, Until, headers, limits};
 
 use super::access::Caller;
 use super::answer::{Answer, Body, Outcome, empty};
-use super::call::Call;
+use super::call::{Call, only};
 use super::described::{Param, Response, named};
 use super::error::ApiError;
 use super::find::{find, key_of};
@@ -74,9 +74,7 @@ struct StreamQuery {
 ///
 /// The header isn't an id of ours.
 pub(super) fn last_event<T: FromStr>(headers: &HeaderMap) -> Result<Option<T>, ApiError> {
-    let sent = headers
-        .get(headers::LAST_EVENT_ID)
-        .filter(|id| !id.is_empty());
+    let sent = only(headers, headers::LAST_EVENT_ID)?.filter(|id| !id.is_empty());
     sent.map(|id| {
         let id = id.to_str().ok().and_then(|id| id.trim().parse().ok());
         id.ok_or_else(|| {

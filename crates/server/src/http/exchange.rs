@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use abide_engine::JobKey;
@@ -23,6 +24,7 @@ use super::route::{Counts, Row};
 use super::state::AppState;
 use super::stream_token::without_token;
 use super::trace::Trace;
+use crate::attendance::PendingCreate;
 use crate::config::Role;
 use crate::requests::Asked;
 
@@ -46,10 +48,12 @@ pub(super) struct Exchange {
     counts: Counts,
     pub caller: Caller,
     job: Option<JobKey>,
-    /// The room that the request's body takes. In a box, as the place, because held requests have none.
-    pub body: Option<Box<Held>>,
-    /// The place among the requests that change something.
+    /// The room that the request's body takes, and the answer of a change. Held requests have none.
+    pub body: Option<Arc<Held>>,
+    /// The place among the requests that change something. In a box, because held requests have none.
     place: Option<Box<Held>>,
+    /// Whether it may change something. Its answer isn't refused then: it would be asked again.
+    pub may_change: bool,
     /// What the client's proxy puts before every path.
     prefix: Option<Box<str>>,
     /// The page that asks, if it may read the answer. In a box, because most clients are no pages.
@@ -82,6 +86,7 @@ impl Exchange {
             job: None,
             body: None,
             place: None,
+            may_change: false,
             prefix: base::prefix(call).map(Into::into),
             cors: near::allowed_origin(state, &call.headers).map(Box::new),
             trace: Trace::begin(call.method.as_str(), route, call.uri.path(), &call.headers),
@@ -144,6 +149,9 @@ impl Exchange {
         } else if self.door.is_limited() {
             self.counts = counts;
             self.take(self.caller.client)?;
+        } else if matches!(self.door, Door::Apart) {
+            self.take_as(self.caller.client, Class::Page)?;
+            self.verdict = None;
         }
         Ok(())
     }
@@ -156,8 +164,11 @@ impl Exchange {
     }
 
     fn take(&mut self, client: Client) -> Result<(), ApiError> {
-        let now = self.begun;
-        self.verdict = self.state.rates.take(client, self.class, now);
+        self.take_as(client, self.class)
+    }
+
+    fn take_as(&mut self, client: Client, class: Class) -> Result<(), ApiError> {
+        self.verdict = self.state.rates.take(client, class, self.begun);
         match self.verdict {
             Some(verdict) if !verdict.allowed => Err(ApiError::rate_limited(verdict.wait)),
             _ => Ok(()),
@@ -242,13 +253,14 @@ impl Exchange {
     fn finish(&mut self, path: &str, mut answer: Answer) -> Answer {
         self.body = None;
         self.place = None;
+        let create = answer.extensions().get::<PendingCreate>();
+        let is_replay = create.is_some_and(PendingCreate::is_replay);
         if let Body::Bytes(bytes) = answer.body_mut() {
             let (inflight, client) = (&self.state.inflight, self.caller.client);
             let all = std::mem::take(bytes);
-            // What changes something has done it: a refusal now would have the client do it again.
-            let counted = match self.method.is_safe() {
-                true => inflight.count(client, all),
-                false => Ok(inflight.count_done(client, all)),
+            let counted = match self.may_change && !is_replay {
+                true => Ok(inflight.count_done(client, all)),
+                false => inflight.count(client, all),
             };
             match counted {
                 Ok(counted) => *bytes = counted,

@@ -32,6 +32,7 @@ use super::route::{Meets, Row};
 use super::state::AppState;
 use super::stream_token;
 use super::table::{Found, TABLE};
+use crate::board::Look;
 use crate::driver::Failure;
 use crate::net::{Answers, Reset};
 
@@ -112,6 +113,7 @@ impl Gate {
             prefer: known.prefer,
             headers: head.headers,
             body: Bytes::new(),
+            room: None,
             caller: known.caller,
             is_tls: self.is_tls,
             is_proxied: known.is_proxied,
@@ -166,6 +168,7 @@ impl Gate {
             prefer: Prefer::of(&head.headers),
             headers: head.headers,
             body: Bytes::new(),
+            room: None,
             caller,
             is_tls: self.is_tls,
             is_proxied: is_proxied(self.address, trusted),
@@ -231,8 +234,8 @@ impl Gate {
         body: Body,
         mut exchange: Exchange,
     ) -> Outcome {
-        let may_change = !call.method.is_safe() && row.meets != Meets::Set;
-        if !may_change || !exchange.door.is_limited() || exchange.take_place() {
+        exchange.may_change = !call.method.is_safe() && row.meets != Meets::Set;
+        if !exchange.may_change || !exchange.door.is_limited() || exchange.take_place() {
             return self.read_body(row, call, body, exchange);
         }
         let gate = self.clone();
@@ -257,19 +260,28 @@ impl Gate {
         body: Body,
         mut exchange: Exchange,
     ) -> Outcome {
-        let bytes_max = match row.body_bytes_max {
-            Some(bytes_max) if !matches!(body, Body::Empty) => bytes_max,
-            _ => return carry_out(&self.state, self.reset.as_ref(), row, call, exchange),
-        };
-        let length =
-            body::announced(&call.headers).map_or(bytes_max, |length| length.min(bytes_max));
-        match self.state.inflight.take(exchange.caller.client, length) {
-            Ok(held) => exchange.body = Some(Box::new(held)),
-            Err(full) => {
-                let error = ApiError::too_many_bytes(full);
-                return exchange.now(Some(row), &call, error.into());
+        let bytes_max = row.body_bytes_max.filter(|_| !matches!(body, Body::Empty));
+        if bytes_max.is_some() || exchange.may_change {
+            let announced = body::announced(&call.headers).unwrap_or(usize::MAX);
+            let mut bytes = bytes_max.map_or(0, |bytes_max| announced.min(bytes_max));
+            if exchange.may_change {
+                bytes += bytes_shown(&self.state, row, &call);
+            }
+            match self.state.inflight.take(exchange.caller.client, bytes) {
+                Ok(held) => {
+                    let room = Arc::new(held);
+                    call.room = Some(room.clone());
+                    exchange.body = Some(room);
+                }
+                Err(full) => {
+                    let error = ApiError::too_many_bytes(full);
+                    return exchange.now(Some(row), &call, error.into());
+                }
             }
         }
+        let Some(bytes_max) = bytes_max else {
+            return carry_out(&self.state, self.reset.as_ref(), row, call, exchange);
+        };
         let is_form = row.takes_form && form::is_form(&call.headers);
         let (state, reset) = (self.state.clone(), self.reset.clone());
         // In a box, because blocks of more than a kilobyte take much longer to find.
@@ -292,6 +304,16 @@ impl Gate {
                 Err(error) => exchange.now(Some(row), &call, error.into()),
             }
         }))
+    }
+}
+
+/// How many bytes the answer to a change may show: those of the job that it is about. Once the change has been made it
+/// is too late to refuse its answer.
+fn bytes_shown(state: &AppState, row: &Row, call: &Call) -> usize {
+    let subject = row.subject.and_then(|subject| subject(state, call));
+    match subject.map(|subject| state.board.look_as(subject.owner, subject.job)) {
+        Some(Look::Found(job)) => job.bytes(),
+        _ => 0,
     }
 }
 
@@ -334,10 +356,8 @@ fn carry_out(
     give_back(call.headers);
     match outcome {
         Outcome::Held(later) => {
-            // A create that is held has its body until the job is made; no other request has.
-            if !creates {
-                exchange.body = None;
-            }
+            // The command of a create keeps it until the job is made.
+            exchange.body = None;
             exchange.later(path, true, later)
         }
         Outcome::Now(answer) => Outcome::Now(answer),

@@ -42,7 +42,7 @@ pub enum Class {
     Request,
     /// It is held until there is news.
     Hold,
-    /// It needs no key: a probe, or a page that shows nothing of any owner's.
+    /// It is about no job: a probe, a page that shows nothing of any owner's, or what was counted of clients.
     Page,
 }
 

@@ -1,6 +1,7 @@
 //! What handlers may reach: the board, the door to the loop, the clock, the configuration and what is counted. Never
 //! the engine, the journal or the courier.
 
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -158,9 +159,19 @@ impl AppState {
         command: C,
         show: impl FnOnce(&Self, C::Answer) -> Result<Answer, ApiError> + Send + 'static,
     ) -> Result<Outcome, ApiError> {
+        self.ask_keeping(command, (), show)
+    }
+
+    /// The same, and keeps that until the command has been carried out, whether or not the client still waits.
+    pub(super) fn ask_keeping<C: Command, K: fmt::Debug + Send + 'static>(
+        &self,
+        command: C,
+        kept: K,
+        show: impl FnOnce(&Self, C::Answer) -> Result<Answer, ApiError> + Send + 'static,
+    ) -> Result<Outcome, ApiError> {
         let state = self.clone();
         soon(async move {
-            let told = state.commands.ask(command).await?;
+            let told = state.commands.ask_keeping(command, kept).await?;
             show(&state, told)
         })
     }

@@ -9,7 +9,7 @@ use abide_engine::jobs::learn::FOLLOWED_MAX;
 use abide_server::Config;
 use abide_server::attendance::{JOBS_MAX, READS_PER_JOB_MAX};
 use abide_server::board::{FEED_CHANGES_MAX, NAMES_MAX};
-use abide_server::http::answer::Body;
+use abide_server::http::answer::{Body, Outcome};
 use abide_server::http::limits::COUNTED_BYTES_MIN;
 use futures_util::StreamExt as _;
 use http::Request;
@@ -170,7 +170,7 @@ async fn what_a_thousand_slow_readers_of_vendors_streams_were_sent_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_done_is_not_answered_as_refused() {
+async fn a_change_whose_answer_finds_no_room_is_refused_before_it_is_made() {
     let flags = [("inflight-bytes-per-owner", "300KiB")];
     let house = House::with(&flags).await;
     let made = house.post("/v1/jobs", external(200_000)).await;
@@ -179,16 +179,118 @@ async fn what_was_done_is_not_answered_as_refused() {
         .send(Request::get(&path).body(Body::Empty).unwrap())
         .await;
     assert_eq!(house.get(&path).await.code(), "overloaded");
-    let progress = r#"{"progress": {"percent": 5}}"#;
-    let change = Request::patch(&path)
-        .header("content-type", "application/json")
-        .header("content-length", progress.len())
-        .body(progress.into());
-    let changed = Answer::read(house.send(change.unwrap()).await).await;
+    let change = async || {
+        let progress = r#"{"progress": {"percent": 5}}"#;
+        let change = Request::patch(&path)
+            .header("content-type", "application/json")
+            .header("content-length", progress.len())
+            .body(progress.into());
+        Answer::read(house.send(change.unwrap()).await).await
+    };
+    let refused = change().await;
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (503, "overloaded")
+    );
+    let canceled = house.ask("POST", &format!("{path}/cancel"), None).await;
+    assert_eq!(canceled.code(), "overloaded");
+    drop(unread);
+    let read = house.get(&path).await.json();
+    assert_eq!(
+        (&read["revision"], &read["done"]),
+        (&json!(1), &json!(false))
+    );
+    let changed = change().await;
     assert_eq!(changed.status, 200, "{}", changed.text);
     assert_eq!(changed.json()["progress"]["percent"], 5.0);
-    drop((unread, changed));
     assert!(house.state.inflight.is_empty());
+}
+
+/// Asks for that several times, one after the other and then all at once, and reads no answer: how many were answered
+/// as they should be. All of it counts, and leaves room for others.
+async fn unread(house: &House, limit: usize, request: impl Fn() -> Request<Body>) -> usize {
+    let mut unread = Vec::new();
+    for _ in 0..10 {
+        unread.push(house.send(request()).await);
+        assert!(house.state.inflight.len() <= limit);
+    }
+    let after_another = unread
+        .iter()
+        .filter(|answer| answer.status() == 200)
+        .count();
+    drop(unread);
+    assert!(house.state.inflight.is_empty());
+    let asked: Vec<_> = (0..10).map(|_| house.gate().answer(request())).collect();
+    let answers = futures_util::future::join_all(asked.into_iter().map(Outcome::answer));
+    let unread = answers.await;
+    assert!(house.state.inflight.len() <= limit);
+    let at_once = unread
+        .iter()
+        .filter(|answer| answer.status() == 200)
+        .count();
+    drop(unread);
+    assert!(house.state.inflight.is_empty());
+    after_another.min(at_once)
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_to_changes_that_are_not_read_stay_within_the_limit() {
+    const LIMIT: usize = 600 * 1024;
+    let house = House::with(&[("inflight-bytes-per-owner", "600KiB")]).await;
+    let create = || {
+        let new = r#"{"worker":"external"}"#;
+        let request = Request::post("/v1/jobs")
+            .header("content-type", "application/json")
+            .header("content-length", new.len())
+            .header("idempotency-key", "k");
+        request.body(Body::from(new)).unwrap()
+    };
+    let made = Answer::read(house.send(create()).await).await;
+    let path = format!("/v1/jobs/{}", made.json()["id"].as_str().unwrap());
+    let result = json!({"result": "x".repeat(200_000)});
+    let ended = house.ask("PATCH", &path, Some(result)).await;
+    assert_eq!(ended.status, 200, "{}", ended.text);
+    // One that says what has been done already changes nothing, but is answered with all of the job.
+    let cancel = || {
+        let request = Request::post(format!("{path}/cancel"));
+        request.body(Body::Empty).unwrap()
+    };
+    assert!((1..4).contains(&unread(&house, LIMIT, cancel).await));
+    // So is a repeated create.
+    assert!((1..4).contains(&unread(&house, LIMIT, create).await));
+    // A set is answered with each name that is none.
+    let set = || {
+        let names = (0..80).map(|_| json!({"id": "x".repeat(2_000)}));
+        let set = json!({"jobs": names.collect::<Vec<_>>(), "wait": 0}).to_string();
+        let request = Request::post("/v1/jobs/wait")
+            .header("content-type", "application/json")
+            .header("content-length", set.len());
+        request.body(Body::from(set)).unwrap()
+    };
+    assert!(unread(&house, LIMIT, set).await > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_fault_spoils_counts_as_it_would_without() {
+    let flags = [("inflight-bytes-per-owner", "300KiB")];
+    for (fault, name) in [
+        (json!([{"fault": "truncate"}]), "truncate"),
+        (json!([{"fault": "stall", "delay": "1s"}]), "stall"),
+    ] {
+        let house = House::with(&flags).await;
+        let new = json!({"input": "x".repeat(200_000), "simulate": {"duration": "300d", "faults": fault}});
+        let made = house.post("/v1/jobs", new).await;
+        assert_eq!(made.status, 202, "{}", made.text);
+        let path = format!("/v1/jobs/{}", made.json()["id"].as_str().unwrap());
+        let read = || Request::get(&path).body(Body::Empty).unwrap();
+        let unread = house.send(read()).await;
+        assert_eq!(unread.headers()["sim-decision"], name);
+        assert!(house.state.inflight.len() > 200_000, "{name}");
+        let refused = Answer::read(house.send(read()).await).await;
+        assert_eq!(refused.code(), "overloaded", "{name}");
+        drop(unread);
+        assert!(house.state.inflight.is_empty(), "{name}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

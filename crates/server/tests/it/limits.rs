@@ -684,6 +684,79 @@ async fn a_body_has_no_coding_but_chunked() {
     }
 }
 
+/// Of two, a proxy or a cache may go by the other one.
+#[tokio::test(start_paused = true)]
+async fn what_is_said_twice_is_refused() {
+    let house = House::with(&[]).await;
+    let path = format!("/v1/jobs/{}", house.job(60_000).await);
+    let made = house.post("/v1/jobs", json!({"worker": "external"})).await;
+    let external = format!("/v1/jobs/{}", made.json()["id"].as_str().unwrap());
+    let events = format!("{path}/events");
+    let lease = "lease_000000000000000a";
+    for (name, values, method, path, body) in [
+        (
+            "idempotency-key",
+            ["a", "b"],
+            "POST",
+            "/v1/jobs",
+            Some(json!({})),
+        ),
+        (
+            "idempotency-key",
+            ["a", "a"],
+            "POST",
+            "/v1/jobs",
+            Some(json!({})),
+        ),
+        (
+            "lease-token",
+            [lease, lease],
+            "PATCH",
+            &external,
+            Some(json!({"result": 1})),
+        ),
+        ("last-event-id", ["1", "2"], "GET", &events, None),
+        ("last-event-id", ["", "2"], "GET", &events, None),
+        ("last-event-id", ["1", "2"], "GET", "/v1/events", None),
+    ] {
+        let twice = house
+            .with_header(name, values[0])
+            .with_header(name, values[1]);
+        let refused = twice.ask(method, path, body).await;
+        assert_eq!(refused.status, 422, "{name} for {path}: {}", refused.text);
+        assert!(
+            refused.text.contains(&format!("`{name}` only once")),
+            "{}",
+            refused.text
+        );
+    }
+    for (query, status) in [
+        ("limit=1&limit=2", 422),
+        ("status=pending&status=running", 422),
+        ("kind=a&k%69nd=b", 422),
+        ("metadata.a=1&metadata.b=2", 200),
+        ("limit=1&kind=a", 200),
+    ] {
+        let answer = house.get(&format!("/v1/jobs?{query}")).await;
+        assert_eq!(answer.status, status, "{query}: {}", answer.text);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_counted_of_clients_may_be_asked_for_often_but_not_without_end() {
+    let house = House::with(&[("rate-limit", "1/min")]).await;
+    for _ in 0..3_000 {
+        let answer = house.get("/v1/report").await;
+        assert_eq!((answer.status, answer.header("ratelimit")), (200, ""));
+    }
+    let refused = house.get("/v1/report").await;
+    assert_eq!(refused.code(), "rate_limited");
+    assert_eq!(house.ask("DELETE", "/v1/report", None).await.status, 429);
+    // What it is limited by is its own.
+    assert_eq!(house.get("/v1/jobs").await.status, 200);
+    assert_eq!(house.from("10.0.0.9").get("/v1/report").await.status, 200);
+}
+
 #[tokio::test(start_paused = true)]
 async fn queries_and_paths_are_read_strictly() {
     let house = House::with(&[]).await;

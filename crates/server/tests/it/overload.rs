@@ -1,7 +1,9 @@
 //! More than the server can do: it waits or is refused before anything is done for it, and what was let in is done.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use abide_engine::{Create, Created, JobKey, Owner, Policy};
@@ -12,6 +14,7 @@ use abide_server::http::answer::Body;
 use abide_server::http::limits::{Client, Held};
 use abide_server::journal::{Journal as _, MemoryJournal};
 use abide_wire::NewJob;
+use http::Request;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -53,6 +56,10 @@ impl Drop for Switch {
 }
 
 async fn house() -> (House, Switch, MemoryJournal) {
+    house_with(&[]).await
+}
+
+async fn house_with(flags: &[(&str, &str)]) -> (House, Switch, MemoryJournal) {
     let (gate, inner) = (Arc::<Gate>::default(), MemoryJournal::new());
     let journal = Disk {
         inner: inner.clone(),
@@ -67,7 +74,7 @@ async fn house() -> (House, Switch, MemoryJournal) {
         },
     };
     let clock = Clock::running(START, 1.try_into().unwrap());
-    let house = House::open(&[], clock, Box::new(journal)).await;
+    let house = House::open(flags, clock, Box::new(journal)).await;
     (house, Switch(gate), inner)
 }
 
@@ -168,7 +175,7 @@ async fn what_finds_no_place_is_refused_after_a_pause_and_its_body_is_never_read
     let body = Body::stream(futures_util::stream::poll_fn(|_| {
         panic!("the body is read")
     }));
-    let create = http::Request::post("/v1/jobs").header("host", "127.0.0.1");
+    let create = Request::post("/v1/jobs").header("host", "127.0.0.1");
     let begun = house.clock.elapsed();
     let answer = house.send(create.body(body).unwrap()).await;
     let paused = house.clock.elapsed() - begun;
@@ -313,6 +320,51 @@ async fn a_create_that_waits_for_the_disk_leaves_its_place_to_others() {
     switch.0.shut(false);
     assert_eq!(create.await.unwrap(), 202);
     assert_eq!(answers(first).await.1, 0);
+}
+
+/// What was asked for waits in the queue all the same.
+#[tokio::test(start_paused = true)]
+async fn a_body_whose_client_has_gone_counts_until_its_command_is_carried_out() {
+    const BYTES: usize = 200_000;
+    let text = "x".repeat(BYTES);
+    let external = json!({"worker": "external", "input": text});
+    let prediction = json!({"version": "v", "input": {"prompt": text}});
+    for (method, path, body) in [
+        ("POST", "/v1/jobs", external),
+        ("PATCH", "", json!({"result": text})),
+        ("POST", "/dialects/replicate/v1/predictions", prediction),
+    ] {
+        let (house, switch, _) = house_with(&[("inflight-bytes-per-owner", "1MiB")]).await;
+        let house = house.with_header("authorization", "Bearer k");
+        let made = house.post("/v1/jobs", json!({"worker": "external"})).await;
+        let made = format!("/v1/jobs/{}", made.json()["id"].as_str().unwrap());
+        let path = if path.is_empty() { &made } else { path };
+        let first = jam(&house, &switch).await;
+        let (body, mut left) = (body.to_string(), 0);
+        for _ in 0..20 {
+            let before = house.state.commands.waiting();
+            let request = Request::builder().method(method).uri(path);
+            let request = request
+                .header("content-type", "application/json")
+                .header("content-length", body.len())
+                .body(Body::from(body.clone()));
+            let mut asked = Box::pin(house.send(request.unwrap()));
+            match poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx))).await {
+                Poll::Ready(refused) => assert_eq!(refused.status(), 503, "{path}"),
+                Poll::Pending => {
+                    assert_eq!(house.state.commands.waiting(), before + 1, "{path}");
+                    left += 1;
+                }
+            }
+        }
+        assert!((4..=5).contains(&left), "{left} of {method} {path}");
+        assert!(house.state.inflight.len() > left * BYTES, "{path}");
+        switch.0.shut(false);
+        while !house.state.inflight.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(answers(first).await.1, 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,14 +22,14 @@ pub(super) const ROUTES: &[Row] = &[
         .params(&[Param::JOB])
         .answers(&[Response::json::<timeline::Log>(200, "The last looks, and what there was to see.")]),
     Row::get("/v1/report", report::read)
-        .door(Door::Unlimited)
+        .door(Door::Apart)
         .about("Report card", "readReport", "How the clients waited")
         .text("Per client that was seen: what it spent, how late it learned, and verdicts, whose limits \
             the query may set.")
         .query::<report::Limits>()
         .answers(&[Response::json::<report::Report>(200, "The report card.")]),
     Row::delete("/v1/report", report::clear)
-        .door(Door::Unlimited)
+        .door(Door::Apart)
         .about("Report card", "clearReport", "Begin a new report card")
         .text("Forgets the clients that were seen.")
         .answers(&[Response::empty(204, "Forgotten.")]),

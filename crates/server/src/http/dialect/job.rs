@@ -22,6 +22,7 @@ use crate::http::call::Call;
 use crate::http::error::{ApiError, held, soon};
 use crate::http::events;
 use crate::http::hold::{Hold, held_until_end};
+use crate::http::limits::Held;
 use crate::http::seen::Seen;
 use crate::http::state::AppState;
 use crate::http::trace;
@@ -118,10 +119,11 @@ pub(super) fn create(
     let granted = granted.transpose()?;
     let digest = body_digest(&call.body);
     let has_key = asked.repeat.is_some();
+    let room = call.room.clone();
     let state = state.clone();
     let is_hold = granted.is_some();
     let answer = async move {
-        let (mut jobs, is_replay) = made(&state, creates, asked.repeat).await?;
+        let (mut jobs, is_replay) = made(&state, creates, asked.repeat, room).await?;
         let pending = jobs
             .first()
             .map(|job| state.pending_create(&caller, job.key, digest, has_key, is_replay));
@@ -198,6 +200,7 @@ async fn made(
     state: &AppState,
     creates: Vec<(Create, Option<String>)>,
     repeat: Option<Repeat>,
+    room: Option<Arc<Held>>,
 ) -> Result<(Vec<Arc<Job>>, bool), ApiError> {
     let mut jobs = Vec::with_capacity(creates.len());
     for (mut create, label) in creates {
@@ -214,7 +217,7 @@ async fn made(
         idempotency_key,
         repeats_any,
     };
-    let made = state.commands.ask(create).await?;
+    let made = state.commands.ask_keeping(create, room).await?;
     for made in &made {
         wait_for_early_webhook(state, made.job.key).await;
     }

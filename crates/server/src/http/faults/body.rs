@@ -17,21 +17,31 @@ pub(super) fn broken() -> Body {
     Body::stream(stream::iter([Err(Broken)]))
 }
 
-/// The same answer with the first half of its body, and whether there was anything to cut.
-pub(super) async fn truncate(answer: Answer) -> (Answer, bool) {
+/// The same answer with the first half of its body, and whether there was anything to cut. The whole counts as `count`
+/// says for as long as the half is there.
+///
+/// # Errors
+///
+/// That of `count`.
+pub(super) async fn truncate<E>(
+    answer: Answer,
+    count: impl FnOnce(Bytes) -> Result<Bytes, E>,
+) -> Result<(Answer, bool), E> {
     let (mut head, body) = answer.into_parts();
     let Ok(bytes) = body.collect(TRUNCATED_BYTES_MAX).await else {
-        return (Answer::from_parts(head, broken()), true);
+        return Ok((Answer::from_parts(head, broken()), true));
     };
     if bytes.len() < 2 {
-        return (Answer::from_parts(head, bytes.into()), false);
+        return Ok((Answer::from_parts(head, bytes.into()), false));
     }
     // The head promises the whole.
     let length = HeaderValue::from(bytes.len());
     head.headers.insert(header::CONTENT_LENGTH, length);
-    let half = bytes.slice(..bytes.len() / 2);
+    let whole = count(bytes)?;
+    let half = whole.slice(..whole.len() / 2);
+    drop(whole);
     let body = stream::iter([Ok(half)]).chain(stream::once(end_badly()));
-    (Answer::from_parts(head, Body::stream(body)), true)
+    Ok((Answer::from_parts(head, Body::stream(body)), true))
 }
 
 /// The same answer, of whose body nothing comes before `hold` is over.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use abide_engine::fault::Purpose;
 use abide_engine::{Job, JobKey, Refusal};
 use abide_wire::{Code, Fault, FaultKind, WaitRequest};
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 
 use super::decisions::Decisions;
@@ -32,6 +33,8 @@ pub(in crate::http) struct Play {
     state: AppState,
     caller: Caller,
     reset: Option<Reset>,
+    /// Whether the request may change something.
+    may_change: bool,
     what: What,
 }
 
@@ -81,6 +84,7 @@ impl Play {
             state: state.clone(),
             caller: call.caller,
             reset: reset.cloned(),
+            may_change: !call.method.is_safe() && row.meets != Meets::Set,
             what,
         })
     }
@@ -96,6 +100,7 @@ impl Play {
             state,
             caller,
             reset,
+            may_change: true,
             what: What::Create,
         })
     }
@@ -243,9 +248,19 @@ impl Play {
     }
 
     /// Spoils the body on its way.
-    async fn spoil(&self, met: &Met, mut answer: Answer, decisions: &mut Decisions) -> Answer {
+    async fn spoil(&self, met: &Met, answer: Answer, decisions: &mut Decisions) -> Answer {
+        let spoiled = self.spoil_counted(met, answer, decisions).await;
+        spoiled.unwrap_or_else(Answer::from)
+    }
+
+    async fn spoil_counted(
+        &self,
+        met: &Met,
+        mut answer: Answer,
+        decisions: &mut Decisions,
+    ) -> Result<Answer, ApiError> {
         if met.first(FaultKind::Truncate).is_some() {
-            let (truncated, is_cut) = body::truncate(answer).await;
+            let (truncated, is_cut) = body::truncate(answer, |whole| self.count(whole)).await?;
             answer = truncated;
             if is_cut {
                 decisions.note(FaultKind::Truncate);
@@ -253,16 +268,28 @@ impl Play {
         }
         if let Some(fault) = met.first(FaultKind::Stall) {
             decisions.note(FaultKind::Stall);
-            let hold = match self.hold(fault) {
-                Ok(hold) => hold,
-                Err(error) => return error.into(),
-            };
+            let hold = self.hold(fault)?;
+            if let Body::Bytes(bytes) = answer.body_mut() {
+                *bytes = self.count(std::mem::take(bytes))?;
+            }
             let stop = self.state.stop.clone();
             let clock = self.state.clock.clone();
             let held = async move { clock.hold(hold.length()).await };
             answer = body::stall(answer, held, stop);
         }
-        answer
+        Ok(answer)
+    }
+
+    /// Counts those bytes as in flight, because the gate takes what is spoiled for a stream, and streams count what
+    /// they send. The answer of a change isn't refused.
+    fn count(&self, bytes: Bytes) -> Result<Bytes, ApiError> {
+        let (inflight, client) = (&self.state.inflight, self.caller.client);
+        match self.may_change {
+            true => Ok(inflight.count_done(client, bytes)),
+            false => inflight
+                .count(client, bytes)
+                .map_err(ApiError::too_many_bytes),
+        }
     }
 
     fn spoil_stream(&self, met: &Met, answer: Answer, decisions: &mut Decisions) -> Answer {

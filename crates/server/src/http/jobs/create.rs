@@ -52,7 +52,7 @@ pub(super) fn create(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
     let has_key = create.idempotency_key.is_some();
     let is_async = call.prefer.respond_async;
     let base = Base::of(call);
-    let created = state.commands.ask(create);
+    let created = state.commands.ask_keeping(create, call.room.clone());
     let state = state.clone();
     let is_hold = granted.is_some();
     let answer = async move {

@@ -3,6 +3,7 @@
 use abide_wire::{headers, limits};
 use http::HeaderMap;
 
+use crate::http::call::only;
 use crate::http::error::ApiError;
 
 /// What the description says of the header's value.
@@ -14,7 +15,7 @@ pub(super) const PATTERN: &str = r#"^([!#-~]([ -~]*[!-~])?|"[ -~]+")$"#;
 ///
 /// The header has a value that is none.
 pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(headers::IDEMPOTENCY_KEY) else {
+    let Some(value) = only(headers, headers::IDEMPOTENCY_KEY)? else {
         return Ok(None);
     };
     // Surrounding whitespace isn't part of the value.

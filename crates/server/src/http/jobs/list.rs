@@ -68,10 +68,16 @@ impl Wanted {
             limit: limits::PAGE_JOBS_DEFAULT,
             ..Self::default()
         };
+        let mut seen = Vec::new();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let wrong = |detail: String| {
                 ApiError::invalid_member(format!("in the query: `{name}` {detail}"))
             };
+            // Two filters of metadata are both to be met; of two others it is unclear which one is meant.
+            if seen.contains(&name) && !name.starts_with("metadata.") {
+                return Err(wrong("must be there only once".to_owned()));
+            }
+            seen.push(name.clone());
             match name.as_ref() {
                 "status" => {
                     let states: Option<Vec<_>> = words(&value).map(state_of).collect();

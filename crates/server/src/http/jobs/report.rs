@@ -7,7 +7,7 @@ use abide_wire::headers::LEASE_TOKEN;
 use abide_wire::{Problem, ProblemInput, Progress, Revision};
 
 use crate::http::answer::Outcome;
-use crate::http::call::{Call, Tags};
+use crate::http::call::{Call, Tags, only};
 use crate::http::error::ApiError;
 use crate::http::find::{find, key_of};
 use crate::http::represent::show_lease;
@@ -63,14 +63,14 @@ pub(super) fn report(state: &AppState, call: &Call) -> Result<Outcome, ApiError>
         lease,
         work,
     };
-    state.ask(command, |state, job| {
+    state.ask_keeping(command, call.room.clone(), |state, job| {
         show_lease(state, &job, state.clock.now())
     })
 }
 
 /// The lease that the worker reports under.
 fn lease_token(call: &Call) -> Result<Option<Token>, ApiError> {
-    let Some(token) = call.headers.get(LEASE_TOKEN) else {
+    let Some(token) = only(&call.headers, LEASE_TOKEN)? else {
         return Ok(None);
     };
     let token = token.to_str().ok().and_then(|token| token.parse().ok());

@@ -38,7 +38,7 @@ const ROUTES: &[Row] = &[
     cancel!(post "/v1/predictions/{id}/cancel", prediction::PREDICTION),
     // Clients send no key to the URL of a stream, which the vendor makes hard to guess.
     Row::get("/v1/predictions/{id}/stream", prediction::stream)
-        .door(Door::Unlimited)
+        .door(Door::Apart)
         .streams(|_, call| prediction::PREDICTION.subject(call)),
     Row::get("/v1/webhooks/default/secret", webhooks::secret),
     Row::get("/v1/models/{owner}/{name}", model::read),
