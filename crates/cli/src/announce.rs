@@ -98,7 +98,7 @@ fn keys(config: &Config) -> String {
     let is_admin = |key: &&ApiKey| key.role == Role::Admin;
     let admins = config.api_keys.iter().filter(is_admin).count();
     match (config.api_keys.len(), admins) {
-        (0, _) if config.listen.main.ip().is_loopback() => {
+        (0, _) if config.listen.is_loopback() => {
             "no API key: every program on this machine has full access".to_owned()
         }
         (0, _) => "no API key: everyone who reaches this address has full access".to_owned(),

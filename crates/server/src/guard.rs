@@ -63,7 +63,7 @@ impl Allow {
     /// What the configuration opens: loopback where every client is on this machine, and what `--webhook-allow` says.
     #[must_use]
     pub fn of(config: &Config) -> Self {
-        let is_near = config.listen.main.ip().is_loopback() && config.trusted_proxy.is_empty();
+        let is_near = config.listen.is_loopback() && config.trusted_proxy.is_empty();
         let mut allow = match is_near && config.api_keys.is_empty() {
             true => Self::loopback(),
             false => Self::none(),
@@ -262,6 +262,13 @@ impl Guard {
             return Err(Refused::Own(host.to_owned()));
         }
         self.check(host, address)
+    }
+
+    /// Whether a connection from `here` to `there` has come to this server itself: a listener on every address is met
+    /// at each address of the machine, and only the system knows those.
+    pub(crate) fn is_own(&self, here: SocketAddr, there: SocketAddr) -> bool {
+        let is_met = |own: &SocketAddr| own.ip().is_unspecified() && own.port() == there.port();
+        here.ip().to_canonical() == there.ip().to_canonical() && self.own.iter().any(is_met)
     }
 
     /// Whether that host may be called at that address.

@@ -315,7 +315,7 @@ impl Config {
     #[must_use]
     pub fn speaks(&self, name: &str) -> bool {
         match &self.dialects {
-            Dialects::Near => self.listen.main.ip().is_loopback(),
+            Dialects::Near => self.listen.is_loopback(),
             Dialects::All => true,
             Dialects::None => false,
             Dialects::Named(names) => names.iter().any(|named| named == name),

@@ -25,6 +25,12 @@ impl ListenAddr {
     pub fn all(&self) -> impl Iterator<Item = SocketAddr> {
         std::iter::once(self.main).chain(self.dialects.iter().map(|(_, address)| *address))
     }
+
+    /// Whether only programs of this machine reach any of them.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.all().all(|address| address.ip().is_loopback())
+    }
 }
 
 impl From<SocketAddr> for ListenAddr {

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use crate::clock::Clock;
-use crate::guard::{DialError, Guard};
+use crate::guard::{DialError, Guard, Refused};
 
 /// The most addresses of one receiver that are dialed for one attempt.
 pub const DIALS_MAX: usize = 4;
@@ -113,10 +113,13 @@ impl Dialer {
             };
             match dialed {
                 Ok(socket) => {
+                    let refused = |source| ConnectError::Io { address, source };
+                    let here = socket.local_addr().map_err(refused)?;
+                    if self.guard.is_own(here, address) {
+                        return Err(DialError::from(Refused::Own(host.to_owned())).into());
+                    }
                     // A delivery is one small write, and must not wait for an acknowledgment of the one before.
-                    socket
-                        .set_nodelay(true)
-                        .map_err(|source| ConnectError::Io { address, source })?;
+                    socket.set_nodelay(true).map_err(refused)?;
                     return Ok(socket);
                 }
                 Err(source) => last = Some(ConnectError::Io { address, source }),

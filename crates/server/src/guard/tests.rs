@@ -476,6 +476,22 @@ fn a_server_never_calls_itself_however_it_is_spelled() {
     assert!(Target::parse("http://127.0.0.1:8081/", &guard).is_ok());
     let everywhere = Guard::new(Allow::loopback()).of_server(["0.0.0.0:80".parse().unwrap()]);
     assert!(refused(&everywhere, "http://127.0.0.9/"));
+    // What leads to another address of this machine is known once it is connected.
+    let everywhere = Guard::new(Allow::none()).of_server(["[::]:80".parse().unwrap()]);
+    for (here, there, own) in [
+        ("10.0.0.7:40000", "10.0.0.7:80", true),
+        ("[::ffff:10.0.0.7]:40000", "10.0.0.7:80", true),
+        ("[2001:db8::7]:40000", "[2001:db8::7]:80", true),
+        ("10.0.0.7:40000", "10.0.0.7:81", false),
+        ("10.0.0.7:40000", "10.0.0.8:80", false),
+    ] {
+        let found = everywhere.is_own(here.parse().unwrap(), there.parse().unwrap());
+        assert_eq!(found, own, "{here} to {there}");
+    }
+    assert!(!guard.is_own(
+        "127.0.0.1:40000".parse().unwrap(),
+        "127.0.0.1:9".parse().unwrap()
+    ));
 }
 
 #[tokio::test]
@@ -510,5 +526,11 @@ fn loopback_is_open_to_a_server_on_loopback_without_keys_alone() {
         ("listen", "0.0.0.0:80"),
         ("allow-anonymous", "true")
     ]));
+    // Whoever reaches one listener reaches the server.
+    assert!(!may(&[
+        ("listen", "127.0.0.1:80,other=0.0.0.0:81"),
+        ("allow-anonymous", "true")
+    ]));
+    assert!(may(&[("listen", "127.0.0.1:80,other=127.0.0.1:81")]));
     assert!(!may(&[("webhook-allow", "none")]));
 }

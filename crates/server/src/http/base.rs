@@ -16,19 +16,19 @@ impl Base {
     pub(super) fn of(call: &Call) -> Self {
         // HTTP/2 has the host in the URI.
         let authority = call.uri.authority().map(Authority::as_str);
-        let forwarded = |name: &'static str| call.field(name).filter(|_| call.is_proxied);
-        let host = forwarded("x-forwarded-host");
+        let is_host = |host: &&str| host.parse::<Authority>().is_ok() && !host.contains('@');
+        let host = forwarded(call, "x-forwarded-host").filter(is_host);
         let host = host.or(authority).or_else(|| call.field(header::HOST));
         let prefix = prefix(call).unwrap_or_default();
         let mount = &call.uri.path()[..call.mount.base];
         let Some(host) = host else {
             return Self([prefix, mount].concat().into());
         };
-        let scheme = match forwarded("x-forwarded-proto") {
-            Some("https") => "https",
-            None if call.is_tls => "https",
-            _ => "http",
+        let is_https = match forwarded(call, "x-forwarded-proto") {
+            Some(scheme) => scheme.eq_ignore_ascii_case("https"),
+            None => call.is_tls,
         };
+        let scheme = if is_https { "https" } else { "http" };
         Self([scheme, "://", host, prefix, mount].concat().into())
     }
 
@@ -50,13 +50,20 @@ impl Base {
     }
 }
 
-/// The path under which a trusted proxy serves this server, without a slash at its end.
-pub(super) fn prefix(call: &Call) -> Option<&str> {
+/// What a trusted proxy says under that name: of several proxies in a row each adds at the end, and the last one is the
+/// one that is trusted.
+fn forwarded<'c>(call: &'c Call, name: &'static str) -> Option<&'c str> {
     if !call.is_proxied {
         return None;
     }
-    let sent = call.field("x-forwarded-prefix")?;
-    let prefix = sent.trim().trim_end_matches('/');
+    let last = call.headers.get_all(name).iter().next_back()?;
+    last.to_str().ok()?.rsplit(',').next().map(str::trim)
+}
+
+/// The path under which a trusted proxy serves this server, without a slash at its end.
+pub(super) fn prefix(call: &Call) -> Option<&str> {
+    let sent = forwarded(call, "x-forwarded-prefix")?;
+    let prefix = sent.trim_end_matches('/');
     // Two slashes would lead to another host.
     let is_path = prefix.starts_with('/') && !prefix.starts_with("//");
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);

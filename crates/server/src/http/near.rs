@@ -163,8 +163,7 @@ pub(super) fn refuse_strangers(
 
 /// Whether that is a name of ours. An address can't be made to lead elsewhere, so beyond loopback each is.
 fn is_ours(state: &AppState, host: &str) -> bool {
-    let is_near =
-        |address: IpAddr| address.is_loopback() || !state.config.listen.main.ip().is_loopback();
+    let is_near = |address: IpAddr| address.is_loopback() || !state.config.listen.is_loopback();
     // Most requests name an address, and reading any name takes longer than the rest of what is done here.
     if let Ok(address) = host.parse() {
         return is_near(address);

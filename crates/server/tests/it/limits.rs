@@ -424,6 +424,11 @@ async fn a_server_without_keys_answers_to_its_own_names_and_pages() {
             "{origin:?}"
         );
     }
+    // Beyond loopback each address may be its own, whichever listener it is of.
+    let listen = ("listen", "127.0.0.1:80,openai=0.0.0.0:81");
+    let wide = House::with(&[listen, ("allow-anonymous", "true")]).await;
+    assert_eq!(get(&wide.with_header("host", "10.0.0.1")).await, 200);
+    assert_eq!(get(&wide.with_header("host", "evil.example")).await, 421);
     // Probes come under any name, and what has a key needs no other proof.
     let strange = house.with_header("host", "evil.example");
     assert_eq!(strange.get("/healthz").await.status, 200);

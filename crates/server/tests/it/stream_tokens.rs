@@ -155,6 +155,36 @@ async fn a_trusted_proxys_host_and_prefix_are_in_locations() {
             made.header("location")
         );
     }
+    // Proxies in a row add at the end, and the last of them is the one that is trusted.
+    for (lines, whole) in [
+        (
+            &["evil.example, jobs.example.com"][..],
+            "https://jobs.example.com/",
+        ),
+        (
+            &["evil.example", "jobs.example.com:8443"],
+            "https://jobs.example.com:8443/",
+        ),
+        (
+            &["evil.example", "jobs.example.com, [2001:db8::1] "],
+            "https://[2001:db8::1]/",
+        ),
+        // What is no host isn't taken for one.
+        (&["jobs.example.com/path"], "https://localhost/"),
+        (&["user@jobs.example.com"], "https://localhost/"),
+        (&["jobs.example.com,"], "https://localhost/"),
+        (&["a b"], "https://localhost/"),
+    ] {
+        let mut proxied = house
+            .with_header("host", "localhost")
+            .with_header("x-forwarded-proto", "http, HTTPS");
+        for line in lines {
+            proxied = proxied.with_header("x-forwarded-host", line);
+        }
+        let made = proxied.post("/v1/jobs", json!({})).await;
+        let found = made.header("operation-location");
+        assert!(found.starts_with(whole), "{lines:?}: {found}");
+    }
     // Of others it isn't believed.
     let made = proxied.from("10.0.0.9").post("/v1/jobs", json!({})).await;
     assert!(made.header("location").starts_with("/v1/jobs/"));
