@@ -192,6 +192,9 @@ impl JobStream {
                 return Some((part, self));
             }
             loop {
+                if self.pace.is_outdated(&self.state) {
+                    return None;
+                }
                 let turn = self.pace.turn().await;
                 // A job whose record was removed has no more to tell.
                 let job = find(&self.state, &self.caller, self.key).ok()?;
@@ -263,6 +266,8 @@ pub(super) struct Pace {
     unsent: Bytes,
     /// When the stream ends because the server does, by the machine's time.
     ends_at: Option<Duration>,
+    /// How many times the keys had changed when the stream began.
+    keys: u64,
 }
 
 /// Why a stream woke up.
@@ -294,7 +299,14 @@ impl Pace {
             retry_ms: Some(retry_ms),
             unsent: Bytes::new(),
             ends_at: None,
+            keys: state.access.changes(),
         })
+    }
+
+    /// Whether the keys have changed since the stream began. It ends then, as its own key may be gone: a client whose
+    /// key is good goes on where it was.
+    pub(super) fn is_outdated(&self, state: &AppState) -> bool {
+        self.keys != state.access.changes()
     }
 
     /// Waits for this stream's turn to write what is new; the next one's begins once that is dropped.

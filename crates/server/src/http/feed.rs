@@ -103,6 +103,9 @@ impl Feed {
             return Some((part, self));
         }
         loop {
+            if self.pace.is_outdated(&self.state) {
+                return None;
+            }
             let turn = self.pace.turn().await;
             // Marked as seen before looking, so that a change in between rings.
             let newest = *self.newest.borrow_and_update();

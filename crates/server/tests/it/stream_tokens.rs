@@ -1,6 +1,7 @@
 //! Tokens for event streams, and what a trusted proxy says of the path.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use abide_server::clock::Clock;
 use abide_server::config::Layers;
@@ -39,6 +40,45 @@ async fn a_token_ends_with_the_key_that_made_it() {
     assert_eq!(house.get(&path).await.status, 401);
     reload("eve:user:a-secret-of-20-chars");
     assert_eq!(house.get(&path).await.status, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_when_the_keys_have_changed_and_goes_on_for_those_that_are_left() {
+    let house = house().await;
+    let reload = |keys: &str| {
+        let layers = Layers::default().flag("api-key", keys);
+        let config = layers.resolve().unwrap().config;
+        house.state.access.reload(&config.api_keys);
+    };
+    let ann = house.with_header("authorization", "Bearer a-secret-of-20-chars");
+    let id = ann.job(3_600_000).await;
+    let path = format!("/v1/jobs/{id}/events");
+    let (mut job, mut feed) = (ann.events(&path).await, ann.events("/v1/events").await);
+    let first = job.event().await.unwrap().id;
+    // The same keys, such as with a certificate that is new: nothing has changed.
+    reload(KEYS);
+    reload("bob:read:a-secret-of-21-chars!,ann:user:a-secret-of-20-chars");
+    let lives = async {
+        tokio::join!(job.rest(), feed.rest());
+    };
+    let lives = tokio::time::timeout(Duration::from_secs(60), lives).await;
+    assert!(lives.is_err(), "a stream has ended");
+
+    reload("bob:read:a-secret-of-21-chars!");
+    let end = async { tokio::join!(job.rest(), feed.rest()) };
+    let end = tokio::time::timeout(Duration::from_secs(20), end).await;
+    assert!(end.is_ok(), "a stream of a key that is gone goes on");
+    assert_eq!(ann.get(&path).await.status, 401);
+
+    // One whose key is still good ends too, and goes on where it was.
+    reload(KEYS);
+    let behind = ann.with_header("last-event-id", &first);
+    let mut job = behind.events(&path).await;
+    reload(&format!("eve:user:a-secret-of-22-chars!!,{KEYS}"));
+    let end = tokio::time::timeout(Duration::from_secs(20), job.rest()).await;
+    assert!(end.is_ok(), "a stream knows of keys that were there before");
+    let mut job = behind.events(&path).await;
+    assert_ne!(job.event().await.unwrap().id, first);
 }
 
 #[tokio::test(start_paused = true)]
