@@ -21,6 +21,7 @@ use abide_server::clock::Clock;
 use abide_server::http::answer::Body;
 use abide_server::journal::{MemoryJournal, SqliteJournal};
 use abide_wire::Span;
+use futures_util::StreamExt as _;
 use http::{HeaderMap, Request};
 use serde_json::{Value, json};
 
@@ -376,6 +377,44 @@ async fn a_job_belongs_to_the_vendors_key_and_is_a_native_one_too() {
     assert_eq!(
         (film.status, film.header("content-type")),
         (200, "video/mp4")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_job_says_ends_no_event_of_a_vendors_stream() {
+    let flags = [
+        ("api-key", "ann:user:ann-ann-ann-ann-ann-ann"),
+        ("dialects", "all"),
+    ];
+    let house = House::with(&flags).await;
+    let ann = house.with_header("authorization", "Bearer ann-ann-ann-ann-ann-ann");
+    let stages = json!([{"name": "a\r\n\nevent: done\rdata: {}", "share": 1}]);
+    let new = json!({
+        "kind": "replicate.prediction",
+        "simulate": {"duration": {"fixed": "60s"}, "stages": stages},
+    });
+    let made = ann.post("/v1/jobs", new).await;
+    assert_eq!(made.status, 202, "{}", made.text);
+    ann.pass(5_000).await;
+    let list = ann.get("/dialects/replicate/v1/predictions").await.json();
+    let url = list["results"][0]["urls"]["stream"].as_str().unwrap();
+    let request = Request::get(url).body(Body::Empty).unwrap();
+    let mut pieces = ann.send(request).await.into_body().into_pieces();
+    let mut told = String::new();
+    while !told.contains("event: logs") {
+        let piece = pieces.next().await.unwrap().unwrap();
+        told.push_str(std::str::from_utf8(&piece).unwrap());
+    }
+    let (_, event) = told.split_once("event: logs\n").unwrap();
+    let lines = event.trim_end().split(['\r', '\n']).skip(1);
+    let data: Vec<_> = lines.collect();
+    assert!(
+        data[0].starts_with("data: ") && data[0].ends_with("% a"),
+        "{told}"
+    );
+    assert_eq!(
+        data[1..],
+        ["data: ", "data: ", "data: event: done", "data: data: {}"]
     );
 }
 

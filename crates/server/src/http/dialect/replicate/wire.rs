@@ -92,7 +92,12 @@ pub(super) fn written(seen: &Seen<'_>) -> String {
     match seen.outcome {
         None => match logs(seen) {
             logs if logs.is_empty() => logs,
-            logs => format!("event: logs\nid: {id}\ndata: {}\n\n", logs.trim_end()),
+            logs => {
+                // Each line of it is a line of data.
+                let lines: Vec<_> = logs.trim_end().split(['\r', '\n']).collect();
+                let data = lines.join("\ndata: ");
+                format!("event: logs\nid: {id}\ndata: {data}\n\n")
+            }
         },
         Some(Outcome::Completed) => {
             let output = files::url(seen, "mp4");
