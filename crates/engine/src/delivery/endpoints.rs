@@ -44,8 +44,13 @@ impl Endpoints {
         self.owned.get(&owner).copied().unwrap_or(0)
     }
 
-    pub(super) fn count_of_name(&self, name: &str) -> usize {
-        self.named.get(name).map_or(0, BTreeSet::len)
+    /// How many endpoints of a name that owner has, and all together.
+    pub(super) fn counts_of_name(&self, name: &str, owner: Owner) -> (usize, usize) {
+        let all = self.named.get(name).into_iter().flatten();
+        let owners = all.filter_map(|key| Some(self.get(*key)?.owner));
+        owners.fold((0, 0), |(own, all), of| {
+            (own + usize::from(of == owner), all + 1)
+        })
     }
 
     /// The endpoints that are told of that event of the job; `is_early` tells all native ones, whatever their events.

@@ -219,12 +219,14 @@ fn deliveries() -> Vec<AnyCommand> {
         }
         .into(),
         Subscribe {
+            owner: Owner::ANYONE,
             name: "default".into(),
             rendering: "status".into(),
             url: url.clone(),
         }
         .into(),
         Unsubscribe {
+            owner: Owner::ANYONE,
             name: "default".into(),
             renderings: vec!["status".into()],
             url,

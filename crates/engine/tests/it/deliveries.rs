@@ -644,6 +644,7 @@ fn named_job(world: &mut World, seconds: u64) -> JobKey {
 
 fn subscribe(world: &mut World, rendering: &'static str) -> EndpointKey {
     let subscribe = Subscribe {
+        owner: Owner::ANYONE,
         name: NAME.into(),
         rendering: rendering.into(),
         url: "http://receiver.example/named".to_owned(),
@@ -653,6 +654,7 @@ fn subscribe(world: &mut World, rendering: &'static str) -> EndpointKey {
 
 fn unsubscribe(url: &str) -> Unsubscribe {
     Unsubscribe {
+        owner: Owner::ANYONE,
         name: NAME.into(),
         renderings: vec!["one".into(), "other".into()],
         url: url.to_owned(),

@@ -456,6 +456,51 @@ async fn classic_registrations_speak_their_own_dialect() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_one_key_registered_for_the_default_job_no_other_takes_away_or_leaves_no_room_for() {
+    let clock = clock();
+    let receivers = Receivers::ok(&clock);
+    let flags = [
+        (
+            "api-key",
+            "ann:user:a-secret-of-20-chars,bob:user:a-secret-of-21-chars!",
+        ),
+        ("webhook-allow", "127.0.0.1/32"),
+        ("rate-limit", "off"),
+    ];
+    let house = house(&clock, &receivers, &flags).await;
+    let ann = house.with_header("authorization", "Bearer a-secret-of-20-chars");
+    let bob = house.with_header("authorization", "Bearer a-secret-of-21-chars!");
+    let register = async |by: &House, url: &str| {
+        let answer = by.post("/webhooks/register", json!({ "url": url })).await;
+        answer.status
+    };
+    assert_eq!(register(&ann, URL).await, 200);
+    let gone = json!({ "url": URL });
+    let answer = bob.ask("DELETE", "/webhooks/unregister", Some(gone)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let mut taken = 0;
+    while register(&bob, &format!("http://127.0.0.1:9/bob/{taken}")).await == 200 {
+        taken += 1;
+    }
+    assert!((900..1_000).contains(&taken), "{taken}");
+    assert_eq!(register(&ann, "http://127.0.0.1:9/more").await, 200);
+
+    let default_job = abide_engine::PlayNamed {
+        name: abide_server::config::DEFAULT_JOB.into(),
+        simulate: abide_wire::Simulate::fixed(Duration::from_secs(3)),
+        reset_after: None,
+        is_new: false,
+    };
+    house.state.commands.ask(default_job).await.unwrap();
+    house.pass(600_000).await;
+    let got = receivers.got();
+    for url in [URL, "http://127.0.0.1:9/more"] {
+        let told = got.iter().filter(|got| got.post.url == url);
+        assert_eq!(told.count(), 1, "{url}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_early_webhook_goes_before_the_creates_answer() {
     let clock = clock();
     let receivers = Receivers::ok(&clock);

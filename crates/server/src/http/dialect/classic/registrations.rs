@@ -62,7 +62,7 @@ pub(super) const UNREGISTRATION: Request = Request {
 /// `POST /webhooks/register`
 pub(super) fn register_result(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     match url_of(state, call) {
-        Ok(url) => carry_out(state, subscribe(RESULT, url), registered),
+        Ok(url) => carry_out(state, subscribe(call, RESULT, url), registered),
         Err(error) => Ok(json::answer(StatusCode::BAD_REQUEST, &Complaint { error }).into()),
     }
 }
@@ -77,6 +77,7 @@ pub(super) fn unregister(state: &AppState, call: &Call) -> Result<Outcome, ApiEr
     match Target::parse(&url, &state.guard) {
         Ok(target) => {
             let unsubscribe = Unsubscribe {
+                owner: call.caller.owner,
                 name: DEFAULT_JOB.into(),
                 renderings: vec![RESULT.into(), STATUS.into()],
                 url: target.as_str().to_owned(),
@@ -90,7 +91,9 @@ pub(super) fn unregister(state: &AppState, call: &Call) -> Result<Outcome, ApiEr
 /// `POST /register-webhook`
 pub(super) fn register_status(state: &AppState, call: &Call) -> Result<Outcome, ApiError> {
     match url_of(state, call) {
-        Ok(url) => carry_out(state, subscribe(STATUS, url), || empty(StatusCode::OK)),
+        Ok(url) => carry_out(state, subscribe(call, STATUS, url), || {
+            empty(StatusCode::OK)
+        }),
         Err(why) => {
             let mut answer = text(why);
             *answer.status_mut() = StatusCode::BAD_REQUEST;
@@ -99,8 +102,9 @@ pub(super) fn register_status(state: &AppState, call: &Call) -> Result<Outcome, 
     }
 }
 
-fn subscribe(rendering: &'static str, url: String) -> Subscribe {
+fn subscribe(call: &Call, rendering: &'static str, url: String) -> Subscribe {
     Subscribe {
+        owner: call.caller.owner,
         name: DEFAULT_JOB.into(),
         rendering: rendering.into(),
         url,
