@@ -367,7 +367,8 @@ fn what_is_created_is_what_was_said() {
     let bench = Bench::new();
     let server = bench.serve(&["--ephemeral", "--clock", "manual"]);
     let input = bench.join("input.json");
-    std::fs::write(&input, r#"{"language": "es"}"#).unwrap();
+    // As editors write it that mark the encoding and end lines as in Windows.
+    std::fs::write(&input, "\u{feff}{\"language\": \"es\"}\r\n").unwrap();
     let flags = [
         "create",
         "--json",

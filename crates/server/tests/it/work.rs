@@ -274,6 +274,30 @@ fn thousands_of_keys_are_checked_in_a_moment() {
     assert!(took < Duration::from_secs(2), "{took:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_key_among_thousands_is_found_as_quickly_as_one_alone() {
+    let mut took = Vec::new();
+    for keys in [1, 20_000] {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("keys");
+        let lines = (0..keys).map(|n| format!("owner-{n}:user:secret-of-owner-{n}-0123456789\n"));
+        std::fs::write(&path, lines.collect::<String>()).unwrap();
+        let flags = [
+            ("api-key-file", path.to_str().unwrap()),
+            ("rate-limit", "off"),
+        ];
+        let house = House::with(&flags).await;
+        let key = format!("Bearer secret-of-owner-{}-0123456789", keys - 1);
+        let house = house.with_header("authorization", &key);
+        let begun = worked();
+        for _ in 0..300 {
+            assert_eq!(house.get("/v1/jobs").await.status, 200);
+        }
+        took.push(worked() - begun);
+    }
+    assert!(took[1] < 3 * took[0], "{took:?}");
+}
+
 fn ended_job(key: Option<String>) -> Create {
     Create {
         new: NewJob {
