@@ -60,7 +60,7 @@ codes! {
     STORAGE_UNAVAILABLE = "storage_unavailable";
     /// The server has more to do than it can.
     OVERLOADED = "overloaded";
-    /// The server is going down.
+    /// The server is shutting down.
     SHUTTING_DOWN = "shutting_down";
     /// A fault of the server's.
     INTERNAL = "internal";

@@ -215,7 +215,7 @@ pub enum Failure {
     )]
     NoLeader,
     /// The loop has ended.
-    #[error("the server is going down")]
+    #[error("the server is shutting down")]
     ShuttingDown,
 }
 

@@ -68,7 +68,7 @@ pub(super) trait Words: std::fmt::Debug + Sync {
             (
                 "Retry-After",
                 true,
-                "While the job is not done: after how many seconds a look is worth while.",
+                "While the job is not done: the seconds after which another look is worthwhile.",
             ),
             (
                 "Preference-Applied",

@@ -187,10 +187,10 @@ impl ApiError {
             .retry_after(Duration::from_secs(1))
     }
 
-    /// `503`: the server is going down.
+    /// `503`: the server is shutting down.
     #[must_use]
     pub fn shutting_down() -> Self {
-        Self::of(503, Code::SHUTTING_DOWN, "The server is going down")
+        Self::of(503, Code::SHUTTING_DOWN, "The server is shutting down")
             .retry_after(Duration::from_secs(1))
     }
 
@@ -198,7 +198,7 @@ impl ApiError {
     #[must_use]
     pub fn internal(error: &(impl Display + ?Sized)) -> Self {
         tracing::error!(%error, "a request met a fault of the server's");
-        Self::of(500, Code::INTERNAL, "The server has a fault")
+        Self::of(500, Code::INTERNAL, "The server failed")
             .detail("it has been logged under the request's id")
     }
 

@@ -105,7 +105,7 @@ pub(super) const ROUTES: &[Row] = &[Row::get("/v1/jobs/{id}/events", stream)
     .params(&[
         Param::JOB,
         last_event_id(
-            "The last revision that the client has. Empty is as good as none.",
+            "The last revision that the client has. Empty counts as none.",
             "^([0-9]{1,19})?$",
         ),
     ])
@@ -276,7 +276,7 @@ pub(super) enum Woken {
     News,
     /// There hasn't been anything for a while.
     Heartbeat,
-    /// The server is going down and this stream's turn has come.
+    /// The server is shutting down and this stream's turn has come.
     End,
 }
 

@@ -57,7 +57,7 @@ pub(super) const ROUTES: &[Row] = &[Row::get("/v1/events", stream)
     .text("The same for all of the caller's jobs. `id:` is a place in the feed of this server's log; a `reset` has no \
         job, and means that the jobs must be listed: a change was forgotten, or the place is of another log.")
     .params(&[last_event_id(
-        "The last place in the feed that the client has. Empty is as good as none.",
+        "The last place in the feed that the client has. Empty counts as none.",
         "^(([0-9a-f]{1,16}-)?[0-9]{1,19})?$",
     )])
     .query::<FeedQuery>()

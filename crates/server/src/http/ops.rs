@@ -18,7 +18,7 @@ pub(super) const ROUTES: &[Row] = &[
         .about("Operations", "readHealth", "Whether the process lives")
         .answers(&[Response::of(
             200,
-            "It does.",
+            "The process lives.",
             "text/plain",
             inline::<String>,
         )]),
@@ -31,7 +31,7 @@ pub(super) const ROUTES: &[Row] = &[
         )
         .answers(&[
             Response::of(200, "Yes.", "text/plain", inline::<String>),
-            Response::problem(503, "No: the server goes down, or can't write."),
+            Response::problem(503, "The server is shutting down, or can't write."),
         ]),
     Row::get("/metrics", metrics)
         .door(Door::Operator)

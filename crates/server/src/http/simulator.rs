@@ -56,7 +56,7 @@ struct SettingsChange {
     faults: Option<Vec<Fault>>,
 }
 
-/// What can be put on by name.
+/// The scenarios, which are started by name.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Scenarios {
     scenarios: Vec<ScenarioShown>,
@@ -127,7 +127,7 @@ pub(super) const ROUTES: &[Row] = &[
         .about("Simulator", "listScenarios", "List scenarios")
         .answers(&[Response::json::<Scenarios>(
             200,
-            "What can be put on by name.",
+            "The scenarios.",
         )]),
     Row::get("/v1/clock", clock)
         .door(Door::Operator)

@@ -286,7 +286,7 @@ async fn at_start<C: Command + Clone>(
                 Err(Failure::Storage | Failure::NoLeader) => {}
                 Ok(_) => return,
                 Err(failure) => {
-                    tracing::error!(%failure, "what the server starts with was refused");
+                    tracing::error!(%failure, "the command that the server starts with was refused");
                     return;
                 }
             }

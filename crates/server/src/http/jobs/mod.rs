@@ -71,7 +71,7 @@ pub(super) const ROUTES: &[Row] = &[
         .text("The newest first. A page has at most 4 MiB of jobs, or a single one. A filter that few jobs pass \
             may leave it short, or empty, and there may yet be a next one.")
         .params(&[
-            Param::query("status", "Only these, with commas between them.").pattern(STATUSES),
+            Param::query("status", "Only these statuses, separated by commas.").pattern(STATUSES),
             Param::query("kind", "Only jobs of that kind."),
             Param::query("created_after", "Only jobs created after that instant.")
                 .schema(named::<Timestamp>),
@@ -79,7 +79,7 @@ pub(super) const ROUTES: &[Row] = &[
                 .schema(named::<Timestamp>),
             Param::query("metadata.{name}", "Only jobs whose `metadata` has that value under that name; up \
                 to ten such filters."),
-            Param::query("ids", "Only these, up to 1,000 with commas between them, in that order."),
+            Param::query("ids", "Only these jobs, up to 1,000, separated by commas and shown in that order."),
             LIMIT,
             PAGE_TOKEN,
         ])
@@ -135,7 +135,7 @@ pub(super) const ROUTES: &[Row] = &[
         .writes(Subject::in_path)
         .counts(Counts::Refusals)
         .about("Jobs", "deleteJob", "Remove a job's record")
-        .text("May be said twice. A job that is not done must be canceled first.")
+        .text("May be sent twice. A job that is not done must be canceled first.")
         .params(&[Param::JOB])
         .answers(&[
             Response::empty(204, "The record is gone. Reads of it answer `410`."),
@@ -166,13 +166,13 @@ pub(super) const ROUTES: &[Row] = &[
     Row::post("/v1/jobs/{id}/cancel", change::cancel)
         .writes(Subject::in_path)
         .about("Jobs", "cancelJob", "Cancel a job")
-        .text("A job that is done stays as it is. May be said twice.")
+        .text("A job that is done stays as it is. May be sent twice.")
         .params(&[Param::JOB])
         .answers(&[Response::json::<Job>(200, "The job, done.").job()]),
     Row::get("/v1/jobs/{id}/watchers", watchers::watchers)
         .job(Subject::in_path)
         .about("Jobs", "listWatchers", "Who is waiting")
-        .text("By which channel, since when.")
+        .text("The channel of each, and since when it waits.")
         .params(&[Param::JOB])
-        .answers(&[Response::json::<watchers::Watchers>(200, "Those who are waiting, up to 1,000.")]),
+        .answers(&[Response::json::<watchers::Watchers>(200, "Up to 1,000 that wait.")]),
 ];

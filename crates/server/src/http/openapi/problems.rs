@@ -55,12 +55,12 @@ pub(super) const ALL: [Problem; 13] = [
     Problem::new(
         "500",
         "Internal",
-        "The server has a fault, which it has logged under the request's id.",
+        "The server failed, and has logged why under the id of the request.",
     ),
     Problem::new(
         "503",
         "Unavailable",
-        "As many requests are held as may be, the disk is full, or the server goes down.",
+        "Too many requests are held, the disk is full, or the server is shutting down.",
     ),
 ];
 

@@ -48,7 +48,7 @@ pub(super) fn webhooks() -> Paths {
         .response("2XX", Response::new("Taken; within 15 s."))
         .response(
             "410",
-            Response::new("Not wanted: the endpoint is disabled."),
+            Response::new("The receiver wants none: the endpoint is disabled."),
         )
         .response(
             "default",

@@ -38,8 +38,8 @@ pub(super) const ROUTES: &[Row] = &[
                 201,
                 "The endpoint, with its secret: it is not shown again.",
             )
-            .headers(&[("Location", "Where the endpoint is.")]),
-            Response::problem(409, "There are as many endpoints as there may be."),
+            .headers(&[("Location", "Where to read the endpoint.")]),
+            Response::problem(409, "The limit of endpoints is reached."),
         ]),
     Row::get("/v1/webhooks", endpoints::list)
         .about("Webhooks", "listWebhooks", "List endpoints")

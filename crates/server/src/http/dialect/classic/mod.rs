@@ -22,7 +22,7 @@ use crate::http::route::{Counts, Meets, Row, Subject};
 
 const TAG: &str = "Classic";
 const DOOR: Door = Door::Dialect(&words::Classic);
-const NO_URL: &str = "There is no URL in it that may be called.";
+const NO_URL: &str = "The body has no URL that may be called.";
 const STATUS: &[Response] =
     &[Response::json::<words::ClassicJob<'_>>(200, "The status, under two names.").job()];
 
@@ -48,14 +48,14 @@ const ROUTES: &[Row] = &[
         .meets(Meets::Create)
         .counts(Counts::Create)
         .about(TAG, "createClassicJob", "Create a job")
-        .text("The body and its content type may be missing. Other members are passed over.")
+        .text("The body and its content type may be missing. Other members are ignored.")
         .body(Request {
             is_nullable: true,
             ..Request::optional_json::<create::NewClassicJob>()
         })
         .answers(&[Response::json::<words::ClassicJob<'_>>(200, "The job.")
             .job()
-            .headers(&[("Location", "Where its status is.")])]),
+            .headers(&[("Location", "The URL of its status.")])]),
     Row::get("/status", status::read)
         .door(DOOR)
         .holds(status::asks_to_hold)
@@ -91,11 +91,11 @@ const ROUTES: &[Row] = &[
     Row::delete("/webhooks/unregister", registrations::unregister)
         .door(DOOR)
         .about(TAG, "unregisterWebhook", "Be told no longer")
-        .text("The URL comes in the body. One that was never registered is as good.")
+        .text("The URL comes in the body. One that was never registered is accepted too.")
         .body(registrations::UNREGISTRATION)
         .answers(&[
             Response::json::<registrations::Message>(200, "Not registered."),
-            Response::json::<registrations::Complaint>(400, "There is no URL in it."),
+            Response::json::<registrations::Complaint>(400, "The body has no URL."),
         ]),
     Row::post("/register-webhook", registrations::register_status)
         .door(DOOR)

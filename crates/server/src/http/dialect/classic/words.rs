@@ -50,11 +50,7 @@ impl Words for Classic {
         &[
             ("X-RateLimit-Limit", true, "The most requests in a window."),
             ("X-RateLimit-Remaining", true, "How many are left."),
-            (
-                "X-RateLimit-Reset",
-                true,
-                "In how many seconds there is one more.",
-            ),
+            ("X-RateLimit-Reset", true, "Seconds until one more is free."),
         ]
     }
 
