@@ -1,8 +1,8 @@
 """Fails a PostgreSQL over to its standby under three nodes and a load of creates, round after round.
 
 Usage: checks/cluster/failover.py ROUNDS sync|async
-With a synchronous standby nothing that was acknowledged may be lost. With an asynchronous one every loss must be noticed
-and named: all nodes end, none starts until `abide cluster accept-loss`, and feeds say `reset` afterwards.
+With a synchronous standby nothing that was acknowledged may be lost. With an asynchronous one every loss must be
+noticed and named: all nodes end, none starts until `abide cluster accept-loss`, and feeds say `reset` afterwards.
 ABIDE names the binary to try, PGBIN the directory of PostgreSQL's programs.
 """
 

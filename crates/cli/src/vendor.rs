@@ -26,8 +26,8 @@ pub(crate) struct Vendor {
 }
 
 impl Vendor {
-    /// The common flags, for that system if one is named: its own address if none was given, never the key of abide's own
-    /// server, and the kind of the jobs.
+    /// The common flags, for that system if one is named: its own address if none was given, never the key of abide's
+    /// own server, and the kind of the jobs.
     ///
     /// # Errors
     ///

@@ -2,8 +2,9 @@
 //!
 //! A job takes seconds or hours, and a server says how it stands. A client that asks too often pays for requests; one
 //! that asks too rarely learns late. If the server can hold a request or push, this crate learns of the end when it
-//! happens. If it can't, this crate comes within a few percent of the best that any polling client could do. It survives
-//! restarts and outages, keeps deadlines, and never mistakes a failed request for a failed job, or the reverse.
+//! happens. If it can't, this crate comes within a few percent of the best that any polling client could do. It
+//! survives restarts and outages, keeps deadlines, and never mistakes a failed request for a failed job, or the
+//! reverse.
 //!
 //! ```no_run
 //! use std::time::Duration;

@@ -9,8 +9,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How failures are retried. A value: make one and give it to a [`ClientBuilder`](crate::ClientBuilder::retry) or to one
-/// [`Wait`](crate::Wait::retry).
+/// How failures are retried. A value: make one and give it to a [`ClientBuilder`](crate::ClientBuilder::retry) or to
+/// one [`Wait`](crate::Wait::retry).
 ///
 /// ```
 /// use std::time::Duration;

@@ -8,8 +8,8 @@
 //!
 //! A new form of an entry or a part raises [`LEVEL`]. [`Entry::Level`] stands before the first entry of a level, so
 //! that a program that is too old says which one it lacks. What a form means to [`Engine::apply`](crate::Engine::apply)
-//! never changes: a changed meaning is a new form. What older programs read past, as the owner in the part `removed`, is
-//! no new form.
+//! never changes: a changed meaning is a new form. What older programs read past, as the owner in the part `removed`,
+//! is no new form.
 //!
 //! | level | forms that came with it |
 //! |---|---|

@@ -5,8 +5,8 @@
 //! worker that goes away after its ring passes the ring on, unless it has asked since and there was no job: the one
 //! that it got may be another than it was rung for. So no job waits beside a worker.
 //!
-//! A worker that has sent its claim again has two places, and the first may have nobody behind it any more. When either
-//! gets a job the other is rung, and is answered with the same one.
+//! A worker that has sent its claim again has two places, and the connection of the first may be gone. When either place
+//! gets a job the other is rung, and its claim is answered with the same job.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

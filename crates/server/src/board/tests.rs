@@ -406,7 +406,7 @@ fn whoever_waits_for_many_deliveries_looks_at_each_a_few_times() {
     let mut waiting = pin!(board.webhooks().attempted(job, wanted));
     for n in 0..DELIVERIES {
         assert!(waiting.as_mut().poll(&mut cx).is_pending());
-        // Somebody else's goes too.
+        // A delivery of another job is attempted too.
         delivery(DELIVERIES + n, 1);
         assert!(waiting.as_mut().poll(&mut cx).is_pending());
         delivery(n, 1);

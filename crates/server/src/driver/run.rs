@@ -259,8 +259,8 @@ impl Driver {
         let advancing = self.may_advance();
         let clock = self.clock.clone();
         let begun = clock.elapsed();
-        // A pass does what is due before it takes commands. One for that alone would have those that wait wait for another
-        // sync.
+        // A pass does what is due before it takes commands. In a pass for that alone, commands that wait would wait for
+        // another sync.
         let gathered = tokio::select! {
             biased;
             received = self.requests.recv_many(requests, BATCH_COMMANDS_MAX) => {

@@ -526,7 +526,7 @@ fn loopback_is_open_to_a_server_on_loopback_without_keys_alone() {
         ("listen", "0.0.0.0:80"),
         ("allow-anonymous", "true")
     ]));
-    // Whoever reaches one listener reaches the server.
+    // One listener that others reach is enough.
     assert!(!may(&[
         ("listen", "127.0.0.1:80,other=0.0.0.0:81"),
         ("allow-anonymous", "true")

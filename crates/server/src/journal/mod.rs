@@ -17,7 +17,8 @@
 //!
 //! Calls block. Where [`is_blocking`](Journal::is_blocking) says that they wait for a disk, they belong on
 //! `spawn_blocking`; where it says no, they may be made in place, which keeps a simulation on one thread. A log that is
-//! reached over a connection can wait for its appends on the loop's own runtime, which saves two threads a wake-up each.
+//! reached over a connection can wait for its appends on the loop's own runtime, which saves two threads a wake-up
+//! each.
 
 mod blocking;
 mod error;

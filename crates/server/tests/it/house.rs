@@ -1,4 +1,4 @@
-//! That modules know each other in one direction, and nothing that they needn't know; and that none is too long to read.
+//! Modules know each other in one direction, and nothing that they needn't know; and none is too long to read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

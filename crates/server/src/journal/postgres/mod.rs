@@ -1,9 +1,9 @@
 //! The journal in PostgreSQL: a [`SharedLog`](super::SharedLog), so that a server restarts on any machine and several
 //! servers may share one log.
 //!
-//! - [`Database`] is where: the address, the schema and the key of sealed bodies; `tls` is which certificates it trusts.
-//! - `link` is one connection. Calls block on a small runtime of its own; those of a leader's appends wait on the loop's
-//!   instead. The connection is opened when it is needed and opened again after any error. Nothing is cancelled at the
+//! - [`Database`] is where: the address, the schema and the key of sealed bodies; `tls` is which certificates it
+//!   trusts.
+//! - `link` is one connection. Calls block on a small runtime of its own; a leader's appends wait on the loop's. The connection is opened when it is needed and opened again after any error. Nothing is cancelled at the
 //!   database: a canceled statement that waits for a synchronous standby counts as committed there.
 //! - `log` is the journal; `append` has the one statement of one round trip: `INSERT … WHERE EXISTS (the batch before,
 //!   with our nonce) ON CONFLICT DO NOTHING`. [`shared`](super::shared) tells what its outcomes mean.

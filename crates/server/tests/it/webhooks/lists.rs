@@ -1,4 +1,4 @@
-//! Lists of endpoints and deliveries: a page has its size, however large what it lists is, and all of it is on some page.
+//! Lists of endpoints and deliveries: a page has a limit in bytes, and each item is on some page.
 
 use std::collections::BTreeSet;
 

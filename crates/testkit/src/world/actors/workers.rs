@@ -27,7 +27,7 @@ struct Held<'a> {
     lease: Duration,
 }
 
-/// Claims a job, or waits for one. A claim that has a name is sent again where there is no answer.
+/// Claims a job, or waits for one. A claim with an idempotency key is sent again if there is no answer.
 async fn claim(
     way: &Way,
     name: Option<&str>,

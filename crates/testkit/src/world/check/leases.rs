@@ -31,7 +31,7 @@ impl Judge<'_> {
                 Event::Down(_) => {
                     down_since.get_or_insert(moment.at);
                 }
-                // Nobody could renew a lease meanwhile: those that were held count anew.
+                // No worker could renew a lease while the server was down: each lease begins again at the start.
                 Event::Up => {
                     if let Some(since) = down_since.take() {
                         let newest = known.values_mut().filter_map(|leases| leases.last_mut());
