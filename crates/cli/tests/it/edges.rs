@@ -390,14 +390,17 @@ fn foreign_text_drives_no_terminal() {
     ] {
         let ran = server.run(&bench, args);
         assert_eq!(ran.code, 0, "{ran:?}");
-        let driving = ran
-            .out
-            .chars()
-            .find(|char| (char.is_control() && *char != '\n') || *char == '\u{202e}');
-        assert_eq!(driving, None, "{args:?}: {ran:?}");
+        assert_drives_nothing(&ran);
     }
     let shown = server.run(&bench, &["status", &id, "--json"]).json();
     assert_eq!(shown[0]["kind"], kind);
+}
+
+/// Nothing in what was written moves a cursor, sets a title or turns the direction of text.
+fn assert_drives_nothing(ran: &Ran) {
+    let mut chars = ran.out.chars();
+    let driving = chars.find(|char| (char.is_control() && *char != '\n') || *char == '\u{202e}');
+    assert_eq!(driving, None, "{ran:?}");
 }
 
 #[test]
@@ -418,11 +421,7 @@ fn what_answers_in_a_servers_place_drives_no_terminal() {
         let url = answers_all_the_same(answer);
         let ran = bench.run(&[args, &["--server", &url]].concat());
         assert_eq!(ran.code, 0, "{ran:?}");
-        let driving = ran
-            .out
-            .chars()
-            .find(|char| (char.is_control() && *char != '\n') || *char == '\u{202e}');
-        assert_eq!(driving, None, "{args:?}: {ran:?}");
+        assert_drives_nothing(&ran);
         assert!(
             ran.out.contains("ok") || ran.out.lines().any(|line| line.contains("msg_")),
             "{ran:?}"

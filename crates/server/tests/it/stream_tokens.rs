@@ -20,14 +20,17 @@ async fn house() -> House {
     House::open(&[("api-key", KEYS)], clock, journal).await
 }
 
+/// Gives a server those keys for the ones that it has.
+fn reload(house: &House, keys: &str) {
+    let layers = Layers::default().flag("api-key", keys);
+    let config = layers.resolve().unwrap().config;
+    house.state.access.reload(&config.api_keys);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_ends_with_the_key_that_made_it() {
     let house = house().await;
-    let reload = |keys: &str| {
-        let layers = Layers::default().flag("api-key", keys);
-        let config = layers.resolve().unwrap().config;
-        house.state.access.reload(&config.api_keys);
-    };
+    let reload = |keys: &str| reload(&house, keys);
     let ann = house.with_header("authorization", "Bearer a-secret-of-20-chars");
     let made = ann.post("/v1/stream-tokens", json!({"ttl": "10m"})).await;
     let path = format!(
@@ -45,11 +48,7 @@ async fn a_token_ends_with_the_key_that_made_it() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_ends_when_the_keys_have_changed_and_goes_on_for_those_that_are_left() {
     let house = house().await;
-    let reload = |keys: &str| {
-        let layers = Layers::default().flag("api-key", keys);
-        let config = layers.resolve().unwrap().config;
-        house.state.access.reload(&config.api_keys);
-    };
+    let reload = |keys: &str| reload(&house, keys);
     let ann = house.with_header("authorization", "Bearer a-secret-of-20-chars");
     let id = ann.job(3_600_000).await;
     let path = format!("/v1/jobs/{id}/events");

@@ -1,7 +1,6 @@
 //! What is told of a job fits together, and is what was asked for and reported.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::judge::{Judge, Promise, told};
 use crate::world::history::{Event, View};
@@ -12,13 +11,7 @@ const WHOLE: u64 = 100_000;
 impl Judge<'_> {
     /// The instants of a job are in order, and its progress doesn't go back while the simulator works on it.
     pub(super) fn courses(&mut self) {
-        let mut seen: BTreeMap<(&str, u64), (Duration, &View)> = BTreeMap::new();
-        for moment in self.moments {
-            if let Some(view) = told(moment) {
-                let place = (view.job.as_str(), view.revision);
-                seen.entry(place).or_insert((moment.at, view));
-            }
-        }
+        let seen = self.first_told();
         let mut accused = Vec::new();
         let mut before: Option<&View> = None;
         for (at, view) in seen.into_values() {

@@ -129,7 +129,19 @@ pub(super) const fn told(moment: &Moment) -> Option<&View> {
     moment.event.told()
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
+    /// Each revision of each job as it was told first, and when that was.
+    pub(super) fn first_told(&self) -> BTreeMap<(&'a str, u64), (Duration, &'a View)> {
+        let mut seen = BTreeMap::new();
+        for moment in self.moments {
+            if let Some(view) = told(moment) {
+                let place = (view.job.as_str(), view.revision);
+                seen.entry(place).or_insert((moment.at, view));
+            }
+        }
+        seen
+    }
+
     pub(super) fn accuse(&mut self, promise: Promise, at: Duration, what: String) {
         self.violations.push(Violation { promise, at, what });
     }

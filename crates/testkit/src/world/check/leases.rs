@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::judge::{Judge, LATE_MAX, Promise, WAY_MAX, told};
 use super::news::FEED_LATE_MAX;
-use crate::world::history::{Event, View};
+use crate::world::history::Event;
 use crate::world::plan::CLIENTS;
 
 /// A lease, as its worker knows it.
@@ -103,13 +103,7 @@ impl Judge<'_> {
 
     /// A worker gets the oldest job that waits, by the server's clock.
     pub(super) fn oldest_first(&mut self) {
-        let mut seen: BTreeMap<(&str, u64), (Duration, &View)> = BTreeMap::new();
-        for moment in self.moments {
-            if let Some(view) = told(moment) {
-                let place = (view.job.as_str(), view.revision);
-                seen.entry(place).or_insert((moment.at, view));
-            }
-        }
+        let seen = self.first_told();
         let mut accused = Vec::new();
         for moment in self.moments {
             let Event::Claimed { sent, view, .. } = &moment.event else {
