@@ -133,7 +133,7 @@ def test_the_timeout_bounds_everything_and_the_job_is_looked_at_once_more() -> N
     with pytest.raises(StillRunning) as caught:
         poll_until(look, timeout=0.4, schedule=Schedule.fixed(30))
     assert 0.2 <= time.monotonic() - began < 20
-    # The last look leaves as long before the timeout as the first one took; one that is answered sooner has a successor.
+    # The last look leaves as long before the timeout as the first one took; one answered sooner has a successor.
     assert 2 <= len(looks) <= 5
     assert isinstance(caught.value, TimeoutError)
     assert caught.value.report is not None and caught.value.report.requests == len(looks)
